@@ -1,0 +1,2 @@
+// Package agent performs what the loop decides.
+package agent

@@ -1,0 +1,117 @@
+// Package model holds what passes between the loop and anything that answers a prompt.
+//
+// A [Prompt] is the whole of what a model sees: instructions, messages and the tools that it may ask for. A [Reply]
+// is the whole of what it said: text, tool calls, or both, with its usage and the exact bytes that the provider
+// sent. Providers live in the packages below this one; the loop knows none of them. Kinds are named honestly:
+// rules are [KindRules], a recording is [KindScripted], and only a real model is [KindModel].
+package model
+
+import "encoding/json"
+
+// A Role says who a message is from.
+type Role string
+
+// The four roles.
+const (
+	RoleSystem    Role = "system"    // the agent's instructions
+	RoleUser      Role = "user"      // the wallet's user
+	RoleAssistant Role = "assistant" // the model
+	RoleTool      Role = "tool"      // the answer to one tool call
+)
+
+// A Kind says what sort of thing answers.
+type Kind string
+
+// The kinds of answerers.
+const (
+	KindRules    Kind = "rules"    // a grammar; no model
+	KindScripted Kind = "scripted" // a recording or a test script; no inference
+	KindModel    Kind = "model"    // a real model
+)
+
+// A Message is one entry of a conversation. Messages are always derived from steps, never stored.
+type Message struct {
+	Role  Role
+	Text  string
+	Calls []Call // tool calls, RoleAssistant only
+	// The rest is for RoleTool only.
+	CallID string // the Call.ID that this answers
+	Tool   string // the tool's name
+	Step   uint64 // the step that recorded the answer, so that an answer can name its source
+}
+
+// A Call is one tool call that a model asks for.
+type Call struct {
+	ID   string // the provider's id for it, unique within the reply; never used as an idempotency key
+	Tool string // the tool's name as declared
+	Args []byte // a JSON object, as the model wrote it
+}
+
+// A Tool is a tool as a model sees it.
+type Tool struct {
+	Name   string
+	About  string
+	Schema json.RawMessage // JSON Schema of the arguments, type object
+	// Utterances are sentence patterns that mean this tool, such as "what is {account}'s {token} balance";
+	// the planner's grammar is built from them. Real models ignore them.
+	Utterances []string
+}
+
+// A Prompt is everything that a model is given.
+type Prompt struct {
+	System    string
+	Messages  []Message
+	Tools     []Tool // none on a wrap-up turn
+	MaxTokens int64  // upper bound of the reply, > 0
+}
+
+// Usage counts tokens. Zero for rules.
+type Usage struct {
+	In, Out, CachedIn int64
+}
+
+// Reasons why a reply ended.
+const (
+	StopEnd    = "end"    // the model was done
+	StopTools  = "tools"  // it waits for the tools that it asked for
+	StopLength = "length" // it ran into Prompt.MaxTokens; its calls must not run
+	StopFilter = "filter" // the provider withheld the rest
+)
+
+// A Reply is what a model answered, whole. A half reply is an error, never a Reply.
+type Reply struct {
+	Text  string
+	Calls []Call
+	Stop  string // one of the Stop constants
+	Model string // the model that answered, as the provider names it
+	ID    string // the provider's id of the response, or ""
+	Usage Usage
+	// Request and Response are the exact bytes on the wire, for evidence. Empty where there is no wire.
+	Request, Response []byte
+	TTFT              int64 // ms from the request to the first content or tool-call chunk
+}
+
+// An Info says what a model is and what it costs. It is part of the runtime's record.
+type Info struct {
+	Name     string // what routes call it, e.g. "rules", "small"
+	Kind     Kind
+	Provider string // e.g. "writ", "openai"
+	Model    string // the model asked for, e.g. "planner/1", "gpt-4o-mini"
+	PriceIn  int64  // nano-USD per 1,000,000 input tokens; 0 is free, never unknown
+	PriceOut int64  // nano-USD per 1,000,000 output tokens
+	// MaxTokens bounds the reply of one call; the loop's own limit may be lower.
+	MaxTokens int64
+}
+
+// Cost returns the price of u in nano-USD, rounded up, so that a sum of calls is never too low. Cached input is
+// priced as input.
+func (i Info) Cost(u Usage) int64 {
+	return ceilMillion(u.In, i.PriceIn) + ceilMillion(u.Out, i.PriceOut)
+}
+
+func ceilMillion(tokens, price int64) int64 {
+	if tokens <= 0 || price <= 0 {
+		return 0
+	}
+	return (tokens*price + 999_999) / 1_000_000
+}

@@ -1,0 +1,87 @@
+package provenance
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+)
+
+const rawCodec = cid.Raw
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+// Encode returns the one block of r. It fails if a payload has no leaf yet, or a value is out of its bounds.
+func Encode(r Record) (Block, error) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	c := coder{mode: writing, b: (*buf)[:0]}
+	r.fields(&c)
+	*buf = c.b[:0]
+	if c.err == nil && len(c.b) > MaxBlock {
+		c.fail(CodeSchemaRange, "a %s of %d bytes is larger than a block may be", r.kind(), len(c.b))
+	}
+	if c.err != nil {
+		return Block{}, c.err
+	}
+	data := slices.Clone(c.b)
+	return Block{Sum(cid.DagCBOR, data), data}, nil
+}
+
+// Decode reads the record in data into r, whose type says which record it must be. Any spelling but the canonical
+// one is refused: if Decode succeeds, [Encode] gives data again. The error is a [*Fault] without a CID.
+func Decode(data []byte, r Record) error {
+	if err := Check(data); err != nil {
+		return err
+	}
+	c := coder{mode: reading, b: data}
+	r.fields(&c)
+	if c.err == nil && len(c.b) != 0 {
+		c.fail(CodeSchemaKey, "%d bytes follow the record", len(c.b))
+	}
+	return c.err
+}
+
+// DecodeAny reads whichever record data is, by its version.
+func DecodeAny(data []byte) (Record, error) {
+	if err := Check(data); err != nil {
+		return nil, err
+	}
+	c := coder{mode: reading, b: data}
+	f := c.open()
+	var kind string
+	if c.key(&f, "v", true, true) {
+		c.str(&kind, 64)
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	for _, r := range []Record{
+		new(Run), new(Step), new(Head), new(Grant), new(PolicySet), new(Agent), new(ToolDef), new(Runtime),
+	} {
+		if r.kind() == kind {
+			return r, Decode(data, r)
+		}
+	}
+	return nil, &Fault{Code: CodeSchemaVersion, Detail: "no record is called " + kind}
+}
+
+// Links returns what r links to, in the order of its block, leaves of payloads included, doubles too.
+func Links(r Record) []Link {
+	var links []Link
+	c := coder{mode: walking, link: func(l Link) { links = append(links, l) }}
+	r.fields(&c)
+	return links
+}
+
+// Payloads returns the payloads of r in the order of its block. One that stands in two places comes once.
+func Payloads(r Record) []*Payload {
+	var ps []*Payload
+	c := coder{mode: walking, payload: func(p *Payload) {
+		if !slices.Contains(ps, p) {
+			ps = append(ps, p)
+		}
+	}}
+	r.fields(&c)
+	return ps
+}

@@ -1,0 +1,213 @@
+package provenance
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"math/bits"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// A LeafKey opens one sealed leaf. It is 32 random bytes, used for one leaf only. Giving it away discloses the
+// leaf; deleting every copy erases the leaf, and no CID changes.
+type LeafKey [32]byte
+
+// String keeps a key out of every log.
+func (LeafKey) String() string { return "[redacted]" }
+
+// GoString keeps a key out of every log.
+func (LeafKey) GoString() string { return "[redacted]" }
+
+// A Leaf is a sealed leaf's key under the CID of its ciphertext.
+type Leaf struct {
+	CID Link
+	Key LeafKey
+}
+
+// MaxPayload is the longest plaintext of one leaf, in bytes: what fits a block with padding and the AEAD's tag.
+const MaxPayload = 224 << 10
+
+// A Payload is a text, a set of arguments or a result: bytes that a record refers to and does not hold. It has a
+// plaintext that may be known or not, and, once sealed or published, a leaf. One Payload may stand in several places
+// of a step; it is then one leaf. The nil Payload is absent.
+type Payload struct {
+	plain []byte
+	known bool
+
+	leaf   Link     // of the ciphertext, or of the plaintext if public
+	commit [32]byte // HMAC of the plaintext under a key derived from the leaf's; zero if public
+	public bool
+}
+
+// NewPayload returns a payload of the plaintext b, which is kept. It has no leaf yet.
+func NewPayload(b []byte) *Payload { return &Payload{plain: b, known: true} }
+
+// Bytes returns the plaintext, or false if it is not known. The bytes must not be changed.
+func (p *Payload) Bytes() ([]byte, bool) {
+	if p == nil {
+		return nil, false
+	}
+	return p.plain, p.known
+}
+
+// Leaf returns the CID of the leaf, or an undefined one before [Payload.Seal] or [Payload.Publish].
+func (p *Payload) Leaf() Link {
+	if p == nil {
+		return Link{}
+	}
+	return p.leaf
+}
+
+// Public says whether the leaf is plaintext.
+func (p *Payload) Public() bool { return p != nil && p.public }
+
+// Publish makes the leaf the plaintext itself.
+func (p *Payload) Publish() (Block, error) {
+	if len(p.plain) > MaxBlock {
+		return Block{}, fmt.Errorf("publish a payload of %d bytes: more than %d", len(p.plain), MaxBlock)
+	}
+	b := NewRaw(p.plain)
+	p.leaf, p.public = b.CID, true
+	return b, nil
+}
+
+// Seal encrypts the plaintext under k and returns the leaf's block. The same plaintext and key give the same leaf,
+// so that a replay that knows the key arrives at the same CID. k must be fresh chance otherwise.
+//
+// The leaf is XChaCha20-Poly1305 over the padded plaintext with a zero nonce (the key is used once); both keys come
+// from k by HKDF-SHA256. Poly1305 does not bind the key, so a commitment to the plaintext stands beside the leaf:
+// nobody can open one leaf to two texts.
+func (p *Payload) Seal(k LeafKey) (Block, error) {
+	if len(p.plain) > MaxPayload {
+		return Block{}, fmt.Errorf("seal a payload of %d bytes: more than %d", len(p.plain), MaxPayload)
+	}
+	enc, mac, err := leafKeys(k)
+	if err != nil {
+		return Block{}, err
+	}
+	aead, err := chacha20poly1305.NewX(enc)
+	if err != nil {
+		return Block{}, fmt.Errorf("seal: %w", err)
+	}
+	padded := make([]byte, padLen(len(p.plain)+1), padLen(len(p.plain)+1)+aead.Overhead())
+	copy(padded, p.plain)
+	padded[len(p.plain)] = 0x80
+	b := NewRaw(aead.Seal(padded[:0], make([]byte, aead.NonceSize()), padded, nil))
+	p.leaf, p.commit, p.public = b.CID, commitment(mac, p.plain), false
+	return b, nil
+}
+
+// Codes of leaves.
+const (
+	CodeLeafOpen   Code = "leaf.open"   // the key does not open the leaf
+	CodeLeafCommit Code = "leaf.commit" // the leaf opens to another text than the one committed to
+	CodeLeafHash   Code = "leaf.hash"   // the bytes are not those of the leaf's CID
+)
+
+// Open reads the plaintext from the leaf's bytes, whose hash is checked. k is ignored for a public leaf.
+func (p *Payload) Open(data []byte, k LeafKey) error {
+	if NewRaw(data).CID != p.leaf {
+		return &Fault{CodeLeafHash, p.leaf, "the bytes do not hash to the leaf's CID"}
+	}
+	if p.public {
+		p.plain, p.known = data, true
+		return nil
+	}
+	enc, mac, err := leafKeys(k)
+	if err != nil {
+		return err
+	}
+	aead, err := chacha20poly1305.NewX(enc)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	padded, err := aead.Open(nil, make([]byte, aead.NonceSize()), data, nil)
+	if err != nil {
+		return &Fault{CodeLeafOpen, p.leaf, "the key does not open this leaf"}
+	}
+	end := bytes.LastIndexByte(padded, 0x80)
+	if end < 0 || len(bytes.Trim(padded[end+1:], "\x00")) != 0 || padLen(end+1) != len(padded) {
+		return &Fault{CodeLeafOpen, p.leaf, "the padding is malformed"}
+	}
+	plain := padded[:end]
+	if c := commitment(mac, plain); !hmac.Equal(c[:], p.commit[:]) {
+		return &Fault{CodeLeafCommit, p.leaf, "the leaf opens to another text than the record commits to"}
+	}
+	p.plain, p.known = plain, true
+	return nil
+}
+
+func leafKeys(k LeafKey) (enc, mac []byte, err error) {
+	enc, err = hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 seal", 32)
+	if err == nil {
+		mac, err = hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 commit", 32)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("derive leaf keys: %w", err)
+	}
+	return enc, mac, nil
+}
+
+func commitment(mac, plain []byte) (c [32]byte) {
+	h := hmac.New(sha256.New, mac)
+	h.Write(plain)
+	h.Sum(c[:0])
+	return c
+}
+
+// padLen returns the padded length of n bytes: at least 64, then the lengths of PADMÉ (Nikitin et al., "Reducing
+// Metadata Leakage from Encrypted Files", section 4), which add at most 12 % and leave few sizes to tell apart.
+func padLen(n int) int {
+	if n <= 64 {
+		return 64
+	}
+	e := bits.Len(uint(n)) - 1
+	s := bits.Len(uint(e))
+	mask := 1<<(e-s) - 1
+	return (n + mask) &^ mask
+}
+
+// in handles a payload as a value of a map: {"ct", "pc"} sealed, {"raw"} public. It returns the payload that was
+// read, or p itself.
+func (p *Payload) in(c *coder, f *frame, name string, required bool) *Payload {
+	if required && p == nil && c.mode == writing {
+		c.fail(CodeSchemaMissing, "%q is missing", name)
+		return nil
+	}
+	if !c.key(f, name, p != nil, required) {
+		return p
+	}
+	switch c.mode {
+	case walking:
+		if c.payload != nil {
+			c.payload(p)
+		}
+		if c.link != nil && p.leaf.Defined() {
+			c.link(p.leaf)
+		}
+		return p
+	case reading:
+		p = &Payload{}
+	case writing:
+		if !p.leaf.Defined() {
+			c.fail(CodeSchemaMissing, "%q has no leaf yet", name)
+			return p
+		}
+	}
+	g := c.open()
+	if c.key(&g, "ct", !p.public, false) {
+		c.cid(&p.leaf)
+		c.bytes32(&g, "pc", &p.commit)
+	} else if c.key(&g, "raw", p.public, true) {
+		c.cid(&p.leaf)
+		p.public = true
+	}
+	c.close(&g)
+	if c.err == nil && c.mode == reading && p.leaf.Prefix().Codec != rawCodec {
+		c.fail(CodeSchemaType, "%q is not a raw leaf", name)
+	}
+	return p
+}

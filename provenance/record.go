@@ -1,0 +1,356 @@
+package provenance
+
+import (
+	"github.com/writ-run/writ/policies/money"
+)
+
+// A Record is one of the types of this package that are blocks of their own: [*Run], [*Step], [*Head], [*Grant],
+// [*PolicySet], [*Agent], [*ToolDef] and [*Runtime]. The first key of each block, "v", names the record and its
+// version, so that a block says what it is.
+type Record interface {
+	kind() string
+	fields(c *coder)
+}
+
+// A Run is the opening of one request: who may, under which rules, with what.
+type Run struct {
+	Agent   Link     // *Agent
+	Grant   Link     // *Grant; its CID is the session's id
+	Rules   Link     // *PolicySet of the operator
+	Runtime Link     // *Runtime
+	Opened  int64    // ms UTC
+	Nonce   [32]byte // chance, so that two runs never share a CID
+	Thread  string   // optional
+	Parent  *Parent  // the effect of another run that opened this one; optional
+}
+
+// A Parent names an effect of another run.
+type Parent struct {
+	Step   Link // *Step
+	Effect uint64
+}
+
+// A Step is the journal's unit: what came in, what was known, and what is to be done about it.
+type Step struct {
+	Run   Link   // *Run
+	Seq   uint64 // 0 for the first step
+	Prev  Link   // *Step; undefined only if Seq is 0
+	At    int64  // ms UTC, the clock that decisions saw; never before Prev's
+	Event Event
+	Facts Facts
+	Does  []Effect
+}
+
+// A Ref names an effect of the same run: the step that holds it, and its place there. In [Call.Of] it names a tool
+// call of a reply instead: the step of the reply, and the place among its calls.
+type Ref struct {
+	Seq   uint64
+	Index uint64
+}
+
+// An Event is what came in: [*Ask], [*Reply], [*Result], [*Verdict] or [*Lapse].
+type Event interface{ event() }
+
+// An Ask is the user's request, as the session key signed it. It opens a run and is always step 0.
+type Ask struct {
+	Request *Payload // the exact params bytes of the signed frame
+	Channel [32]byte // of the socket that it came over
+	Seq     uint64   // of the frame on that channel
+	Method  string   // of the frame, "run.start"
+	Key     string   // did:key of the session key
+	Sig     []byte   // over session, channel, seq, method and SHA-256 of Request
+}
+
+// A Reply answers an [AskModel]: what the model said, or that it failed.
+type Reply struct {
+	Of     Ref
+	Model  *ModelCall // nil if Failed
+	Failed string     // a short code such as "timeout", "http 429"; empty if Model is there
+}
+
+// A ModelCall is one call of a model and what is known of it.
+type ModelCall struct {
+	Name     string // what the route called it
+	Provider string
+	Asked    string // the model asked for
+	Answered string // the model that the provider says answered
+	ID       string // the provider's id of the response; optional
+	Stop     string
+	Text     *Payload // optional
+	Calls    []ToolAsk
+	Usage    Usage
+	Cost     int64    // nano-USD, by the price in the Runtime record
+	TTFT     int64    // ms to the first content; 0 if not known
+	Took     int64    // ms
+	Request  [32]byte // SHA-256 of the exact request bytes; zero if there was no wire
+	Response *Payload // the exact response bytes; optional
+	Evidence uint64   // level 0 to 4: claimed, provider's id and bytes, signed, TEE, re-run
+}
+
+// Usage counts tokens.
+type Usage struct{ In, Out, Cached uint64 }
+
+// A ToolAsk is a tool call as the model asked for it.
+type ToolAsk struct {
+	ID   string // the provider's; optional
+	Tool string
+	Args *Payload // canonical JSON object
+}
+
+// Statuses of a [Result]. Every call gets exactly one.
+const (
+	StatusOK        = "ok"
+	StatusError     = "error"
+	StatusDenied    = "denied"
+	StatusTimeout   = "timeout"
+	StatusCancelled = "cancelled"
+	StatusInDoubt   = "in_doubt"
+)
+
+// A Result answers a [Call].
+type Result struct {
+	Of     Ref
+	Status string   // one of the Status constants
+	Output *Payload // canonical JSON; for an error, {"error": sentence}; for phase sign, the signed transaction
+	Took   int64    // ms
+}
+
+// A Verdict answers a [Seek]: the wallet's approval, or its refusal.
+type Verdict struct {
+	Of       Ref
+	Approval *Approval // nil if refused
+	Refused  string    // the reason, short; empty if approved
+}
+
+// An Approval is the wallet's EIP-712 signature over one exact effect.
+type Approval struct {
+	Message *Payload // the typed data's message as canonical JSON
+	Sig     *Payload // 65 bytes for an EOA
+	Method  string   // how it is verified: "eoa"
+}
+
+// Why a [Lapse] came.
+const (
+	LapseTimeout   = "timeout"
+	LapseCancelled = "cancelled"
+	LapseInDoubt   = "in_doubt"
+	LapseBudget    = "budget"
+	LapseRevoked   = "revoked"
+)
+
+// A Lapse says that something will not be answered any more: one effect, or, without Of, the whole run.
+type Lapse struct {
+	Of  *Ref
+	Why string // one of the Lapse constants
+}
+
+func (*Ask) event()     {}
+func (*Reply) event()   {}
+func (*Result) event()  {}
+func (*Verdict) event() {}
+func (*Lapse) event()   {}
+
+// Facts are what a step knew of the world besides its event. Decisions saw these and nothing else.
+type Facts struct {
+	Budgets []Budget // the ledgers that the run draws on, sorted by ID
+	Down    []string // models held to be unhealthy, sorted
+	Revoked bool     // the session had been revoked, or had expired by the store's clock
+}
+
+// A Budget is a cap with its ledger, in one asset. In total Spent + Reserved never exceeds Cap.
+type Budget struct {
+	ID                   string
+	Cap, Spent, Reserved money.Amount
+}
+
+// An Effect is what is to be done: [*AskModel], [*Call], [*Seek], [*Say], [*Deny] or [*Close].
+type Effect interface{ effect() }
+
+// AskModel asks a model. Answered by a [Reply].
+type AskModel struct {
+	Route     Route
+	Prompt    [32]byte // digest of the prompt, which is a function of the steps and not stored
+	MaxTokens int64
+	Decisions []Decision
+}
+
+// A Route says which model answers a turn, and why.
+type Route struct {
+	Rule       string   // the agent's route rule that matched
+	Kind       string   // "rules", "scripted", "model": what sort of thing answers
+	Model      string   // the chosen model's name
+	Considered []string // the candidates in order, those passed over included
+	Cost       int64    // the upper bound that was reserved, nano-USD
+}
+
+// Phases of a [Call].
+const (
+	PhaseAct      = "act"      // class read, keyed, once: the call itself
+	PhaseSimulate = "simulate" // class chain: what would happen; no effect
+	PhaseSign     = "sign"     // class chain: make the signed transaction; no effect outside
+	PhaseSend     = "send"     // class chain: broadcast the journalled bytes
+)
+
+// A Call calls a tool. Answered by a [Result].
+type Call struct {
+	Of        Ref      // the tool call of the reply
+	Tool      Link     // *ToolDef
+	Args      *Payload // canonical JSON object
+	Class     string   // read, keyed, chain, once
+	Phase     string   // one of the Phase constants
+	Signed    *Payload // PhaseSend only: what PhaseSign returned
+	Decisions []Decision
+}
+
+// A Seek asks the wallet for an approval and parks the call. Answered by a [Verdict] or a [Lapse].
+type Seek struct {
+	Of        Ref      // the tool call of the reply
+	Summary   *Payload // canonical JSON: what the wallet is shown and what it signs over
+	Until     int64    // ms UTC
+	Decisions []Decision
+}
+
+// Say tells the user something. Never answered.
+type Say struct {
+	Text *Payload
+}
+
+// Deny refuses a tool call. Never answered; the model reads the reason as the call's result.
+type Deny struct {
+	Of        Ref
+	Tool      string
+	Decisions []Decision
+}
+
+// Why a run closed.
+const (
+	CloseAnswered  = "answered"
+	CloseDenied    = "denied"
+	CloseLimit     = "limit"
+	CloseFailed    = "failed"
+	CloseCancelled = "cancelled"
+	CloseRevoked   = "revoked"
+	CloseTimeout   = "timeout"
+)
+
+// Close ends the run. It is the last effect of the last step.
+type Close struct {
+	Reason string // one of the Close constants
+	Totals Totals
+}
+
+// Totals sum up a run.
+type Totals struct {
+	Turns, Calls uint64
+	In, Out      uint64         // tokens
+	Cost         int64          // nano-USD
+	Spent        []money.Amount // settled spends, one an asset, sorted by symbol
+}
+
+func (*AskModel) effect() {}
+func (*Call) effect()     {}
+func (*Seek) effect()     {}
+func (*Say) effect()      {}
+func (*Deny) effect()     {}
+func (*Close) effect()    {}
+
+// A Decision is one policy answer.
+type Decision struct {
+	Point   string
+	Outcome string   // permit, approve, deny
+	Rules   []string // the ids of the rules that decided, "layer/id"
+	Why     *Payload // canonical JSON: atoms with values and the sentence; on anything but permit
+	Reserve []Reserve
+}
+
+// A Reserve is an amount held back in a budget.
+type Reserve struct {
+	Budget string
+	Amount money.Amount
+}
+
+// A Head is the operator's signed pointer to a run's newest step. It is the root of an exported history.
+type Head struct {
+	Run  Link // *Run
+	Seq  uint64
+	Step Link // *Step
+	At   int64
+	Key  []byte // Ed25519 public key, 32 bytes; a verifier trusts its own copy, not this one
+	Sig  []byte // 64 bytes, over the head without it
+}
+
+// A Grant is the wallet-signed permission.
+type Grant struct {
+	Message *Payload // the exact SIWE bytes
+	Sig     *Payload
+	Method  string // how Sig is verified: "eoa"
+}
+
+// A PolicySet is a policy set in its exact source.
+type PolicySet struct {
+	Name   string
+	Source string // YAML
+}
+
+// An Agent is an agent definition. Its CID is its version.
+type Agent struct {
+	Name         string
+	About        string // optional
+	Instructions string
+	Tools        []Link // *ToolDef
+	Routes       []AgentRoute
+	Limits       Limits
+}
+
+// An AgentRoute is one rule that chooses a model; the first whose When holds and whose model is up wins.
+type AgentRoute struct {
+	ID   string
+	When string // expr over the model.route environment; "true" for always
+	Use  string // the name of a model in the Runtime record
+}
+
+// Limits are hard stops of one run; each is above zero.
+type Limits struct {
+	Turns, Calls uint64 // model calls; tool calls
+	Tokens       int64  // input and output together
+	Cost         int64  // nano-USD
+	Wall         int64  // ms from open to close, parked time included
+}
+
+// A ToolDef is a tool as it was offered to the model and judged by policy.
+type ToolDef struct {
+	Name       string
+	About      string
+	Class      string // read, keyed, chain, once
+	Schema     string // canonical JSON Schema of the arguments
+	Spend      *Spend // which arguments move value; nil if none
+	Book       Link   // raw block: the address book that names resolve from; optional
+	Utterances []string
+}
+
+// Spend names the arguments of a tool that say how much of what goes to whom.
+type Spend struct{ Amount, Asset, To string }
+
+// A Runtime is the program that ran: its version, its signing key and its models.
+type Runtime struct {
+	Version string
+	Build   string // digest of the binary or VCS revision; "unknown" if neither is there
+	Key     []byte // Ed25519 public key that signs heads
+	Models  []ModelInfo
+}
+
+// A ModelInfo is one model with its price, in nano-USD per million tokens.
+type ModelInfo struct {
+	Name, Kind, Provider, Model string
+	PriceIn, PriceOut           int64
+	MaxTokens                   int64
+}
+
+func (*Run) kind() string       { return "run/1" }
+func (*Step) kind() string      { return "step/1" }
+func (*Head) kind() string      { return "head/1" }
+func (*Grant) kind() string     { return "grant/1" }
+func (*PolicySet) kind() string { return "policies/1" }
+func (*Agent) kind() string     { return "agent/1" }
+func (*ToolDef) kind() string   { return "tool/1" }
+func (*Runtime) kind() string   { return "runtime/1" }

@@ -1,0 +1,160 @@
+// Package tools says what a tool is.
+//
+// A [Spec] describes a tool: its arguments as a JSON Schema, the class of its effect, and which arguments move value.
+// [Compile] turns it into a [Def], which reads a model's arguments strictly, resolves names by a pinned [Book], and
+// gives typed values to the policies. All of that is pure, and a Def can be made again from a record, so an auditor
+// reads the same arguments in the same way.
+//
+// A [Tool] is a Spec with something that does it; [Chain] and [Reconciler] are what it can do besides. The tools
+// themselves live in the packages below this one. There is no registry: a program hands a list to the agent.
+package tools
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// A Class says what repeating a call of the tool would do. A tool without a class is not accepted.
+type Class string
+
+// The four classes.
+const (
+	Read    Class = "read"  // no effect; run again freely
+	Keyed   Class = "keyed" // the receiver honours the idempotency key; run again with the same key
+	ChainTx Class = "chain" // signed, journalled, then broadcast; the same bytes are broadcast again
+	Once    Class = "once"  // never run again after an intent; reconciled, or in doubt
+)
+
+// A Spec describes a tool. It is data only.
+type Spec struct {
+	Name  string // "ns.verb": lower-case letters, digits, '_' in parts joined by '.', at most 64 bytes
+	About string // one or two sentences for the model
+	Class Class
+	// Schema is a JSON Schema of the arguments: an object whose properties are of type string, integer or boolean,
+	// with additionalProperties false. A string property may have one of the formats
+	//   "address": a 0x address with a valid EIP-55 checksum (or all lower case), or a name in the Book
+	//   "token":   a symbol in the Book
+	//   "amount":  a decimal number of whole tokens; "x-asset" names the token property that it counts
+	//   "hash":    0x and 64 lower-case hex digits
+	//   "block":   "latest" or a decimal number
+	// and, as usual, enum, minLength, maxLength, minimum, maximum and description.
+	Schema json.RawMessage
+	Spend  *Spend // which arguments move value; required for ChainTx, nil if the tool moves none
+	Book   *Book  // what names and symbols stand for; required if the schema has an address or token
+	// Utterances are sentence patterns with {property} slots that mean this tool, for the planner.
+	Utterances []string
+}
+
+// Spend names the arguments that say how much of what goes to whom. All three name properties of the schema, of
+// formats amount, token and address.
+type Spend struct{ Amount, Asset, To string }
+
+// A Book pins what names and symbols mean on one chain. It is stored by its CID, so a name cannot change its
+// meaning between a signature and an audit.
+type Book struct {
+	Chain  uint64                    `json:"chain"` // EIP-155 chain id
+	Names  map[string]common.Address `json:"names"`
+	Tokens map[string]Token          `json:"tokens"` // by symbol, upper case; the native coin has the zero address
+}
+
+// A Token is a fungible asset on the book's chain.
+type Token struct {
+	Address  common.Address `json:"address"`
+	Decimals uint8          `json:"decimals"`
+}
+
+// A Kind is the type of one argument.
+type Kind string
+
+// The kinds of arguments.
+const (
+	KindString  Kind = "string" // also token, hash and block
+	KindInt     Kind = "int"
+	KindBool    Kind = "bool"
+	KindAddress Kind = "address"
+	KindAmount  Kind = "amount"
+)
+
+// A Param is one property of the schema, as policies see it.
+type Param struct {
+	Name     string
+	Kind     Kind
+	Required bool
+}
+
+// A Value is one argument, read.
+type Value struct {
+	Name   string
+	Kind   Kind
+	Set    bool // false if the optional property is absent; the other fields are then zero
+	Text   string
+	Int    int64
+	Bool   bool
+	Addr   common.Address
+	Amount money.Amount
+}
+
+// Args are the arguments of one call, read against a [Def]: one Value for each Param, in the order of the Params.
+type Args struct {
+	JSON   []byte // the canonical spelling: keys sorted, no white space, absent optional properties left out
+	Values []Value
+	// The rest is what moves, if the Spec has a Spend.
+	Amount money.Amount
+	To     common.Address
+}
+
+// A Tool does what its Spec says. The runtime calls it only for a call whose intent is in the journal.
+type Tool interface {
+	Spec() Spec
+	// Call does the call and returns a JSON value. An [*Error] is told to the model; any other error is too, but as
+	// a plain "failed", with its text in the operator's log only.
+	Call(ctx context.Context, in Input) ([]byte, error)
+}
+
+// An Input is what a tool gets.
+type Input struct {
+	Args Args
+	Key  [32]byte // idempotency key, derived from the step's CID and the effect's place in it
+}
+
+// A Chain is a tool of class ChainTx. Its Call is never called.
+type Chain interface {
+	Tool
+	// Simulate says what the transaction would do now, without doing it: a JSON object with at least "ok" (bool) and
+	// "changes", a list of {"account", "token", "before", "after", "decimals"} with integers as decimal strings.
+	Simulate(ctx context.Context, in Input) ([]byte, error)
+	// Account names the account that signs, CAIP-10 ("eip155:1337:0x..."); one at a time signs for it.
+	Account() string
+	// Sign makes the transaction with a nonce of at least floor, and does nothing else.
+	Sign(ctx context.Context, in Input, floor uint64) (Signed, error)
+	// Send broadcasts s and waits for its inclusion. Called again with the same s it has no further effect and
+	// returns the same receipt: a JSON object with at least "hash", "block" and "status" ("ok" or "reverted").
+	Send(ctx context.Context, s Signed) ([]byte, error)
+}
+
+// Signed is a transaction, ready to be broadcast any number of times.
+type Signed struct {
+	Account string `json:"account"` // CAIP-10
+	Nonce   uint64 `json:"nonce"`
+	Hash    string `json:"hash"` // 0x, 32 bytes
+	Raw     string `json:"raw"`  // 0x, the signed transaction
+}
+
+// A Reconciler is a tool of class Once that can find out whether a call with the same Input happened.
+type Reconciler interface {
+	// Reconcile returns the outcome if the call is known to have happened, or known to be false if it did not.
+	// An error means that it cannot be told: the call stays in doubt.
+	Reconcile(ctx context.Context, in Input) (out []byte, happened bool, err error)
+}
+
+// An Error is a failure that the model and the user may read.
+type Error struct {
+	Code    string // short and stable, e.g. "unknown_token", "insufficient_funds"
+	Message string // one sentence with the next step
+}
+
+func (e *Error) Error() string { return e.Message }
