@@ -6,7 +6,8 @@
 // reads the same arguments in the same way.
 //
 // A [Tool] is a Spec with something that does it; [Chain] and [Reconciler] are what it can do besides. The tools
-// themselves live in the packages below this one. There is no registry: a program hands a list to the agent.
+// themselves live in the packages below this one, and [Func] makes one of a Go function. There is no registry: a
+// program hands a list to the agent.
 package tools
 
 import (
@@ -32,16 +33,17 @@ const (
 // A Spec describes a tool. It is data only.
 type Spec struct {
 	Name  string // "ns.verb": lower-case letters, digits, '_' in parts joined by '.', at most 64 bytes
-	About string // one or two sentences for the model
+	About string // one or two sentences for the model, at most 1024 bytes
 	Class Class
 	// Schema is a JSON Schema of the arguments: an object whose properties are of type string, integer or boolean,
 	// with additionalProperties false. A string property may have one of the formats
-	//   "address": a 0x address with a valid EIP-55 checksum (or all lower case), or a name in the Book
-	//   "token":   a symbol in the Book
+	//   "address": a 0x address with a valid EIP-55 checksum (or all lower case), or a name in the Book, in any case
+	//   "token":   a symbol in the Book, in any case
 	//   "amount":  a decimal number of whole tokens; "x-asset" names the token property that it counts
 	//   "hash":    0x and 64 lower-case hex digits
 	//   "block":   "latest" or a decimal number
-	// and, as usual, enum, minLength, maxLength, minimum, maximum and description.
+	// and, as usual, enum (of strings), minLength, maxLength, minimum, maximum and description. Any other keyword is
+	// an error. Names of properties are lower-case letters, digits and '_', so that policies can say args.name.
 	Schema json.RawMessage
 	Spend  *Spend // which arguments move value; required for ChainTx, nil if the tool moves none
 	Book   *Book  // what names and symbols stand for; required if the schema has an address or token
@@ -72,7 +74,7 @@ type Kind string
 
 // The kinds of arguments.
 const (
-	KindString  Kind = "string" // also token, hash and block
+	KindString  Kind = "string" // also of formats token, hash and block
 	KindInt     Kind = "int"
 	KindBool    Kind = "bool"
 	KindAddress Kind = "address"
@@ -90,8 +92,8 @@ type Param struct {
 type Value struct {
 	Name   string
 	Kind   Kind
-	Set    bool // false if the optional property is absent; the other fields are then zero
-	Text   string
+	Set    bool   // false if the optional property is absent; the fields below are then zero
+	Text   string // a string as written; a token as the Book spells its symbol
 	Int    int64
 	Bool   bool
 	Addr   common.Address
