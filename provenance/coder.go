@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"unicode/utf8"
-
-	"github.com/ipfs/go-cid"
 )
 
 // Codes of the schema: the block is canonical, but it is not the record that it should be.
@@ -21,9 +19,8 @@ const (
 
 // Bounds on one record's parts.
 const (
-	maxText  = 64 << 10 // bytes of one text
-	maxList  = 4096     // entries of one list
-	maxDepth = 32       // maps and lists inside each other
+	maxText = 64 << 10 // bytes of one text
+	maxList = 4096     // entries of one list
 )
 
 // A coder writes a record, reads one, or walks over its links and payloads: each record type says once, in its
@@ -37,8 +34,8 @@ type coder struct {
 	err   error
 	depth int
 
-	link    func(Link)     // walking: called for each link outside payloads, in order
-	payload func(*Payload) // walking: called for each payload, in order
+	link    func(Link)     // walking: called for each link, in order
+	payload func(*Payload) // walking, reading: called for each payload, in order
 }
 
 type mode uint8
@@ -498,18 +495,4 @@ func (c *coder) peekText() string {
 		return "?"
 	}
 	return string(rest[:n])
-}
-
-// linkFrom reads the content of a link's byte string: a zero byte and a CIDv1 of 36 bytes, sha2-256, dag-cbor or
-// raw. Identity CIDs, other hashes, cut digests and longer spellings of a varint all fail here.
-func linkFrom(b []byte) (Link, error) {
-	ok := len(b) == 37 && b[0] == 0 && b[1] == 1 && (b[2] == cid.DagCBOR || b[2] == cid.Raw) && b[3] == 0x12 && b[4] == 32
-	if !ok {
-		return cid.Undef, &Fault{Code: linkCode(b), Detail: "a link is not a CIDv1 of dag-cbor or raw with sha2-256"}
-	}
-	_, c, err := cid.CidFromBytes(b[1:])
-	if err != nil {
-		return cid.Undef, &Fault{Code: CodeLinkForm, Detail: "a link is not a CID"}
-	}
-	return c, nil
 }

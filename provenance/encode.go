@@ -34,12 +34,7 @@ func Decode(data []byte, r Record) error {
 	if err := Check(data); err != nil {
 		return err
 	}
-	c := coder{mode: reading, b: data}
-	r.fields(&c)
-	if c.err == nil && len(c.b) != 0 {
-		c.fail(CodeSchemaKey, "%d bytes follow the record", len(c.b))
-	}
-	return c.err
+	return read(data, r, nil)
 }
 
 // DecodeAny reads whichever record data is, by its version.
@@ -47,23 +42,48 @@ func DecodeAny(data []byte) (Record, error) {
 	if err := Check(data); err != nil {
 		return nil, err
 	}
+	version, err := versionOf(data)
+	if err != nil {
+		return nil, err
+	}
+	r := newRecord(version)
+	if r == nil {
+		return nil, fault(CodeSchemaVersion, "no record is called %q", version)
+	}
+	return r, read(data, r, nil)
+}
+
+// read reads data, which Check has passed, into r. payload, if there is one, is called with each payload.
+func read(data []byte, r Record, payload func(*Payload)) error {
+	c := coder{mode: reading, b: data, payload: payload}
+	r.fields(&c)
+	if c.err == nil && len(c.b) != 0 {
+		c.fail(CodeSchemaKey, "%d bytes follow the record", len(c.b))
+	}
+	return c.err
+}
+
+// versionOf returns what a record says it is: the value of its first key, "v".
+func versionOf(data []byte) (string, error) {
 	c := coder{mode: reading, b: data}
 	f := c.open()
-	var kind string
+	var version string
 	if c.key(&f, "v", true, true) {
-		c.str(&kind, 64)
+		c.str(&version, 64)
 	}
-	if c.err != nil {
-		return nil, c.err
-	}
+	return version, c.err
+}
+
+// newRecord returns an empty record of a version, or nil.
+func newRecord(version string) Record {
 	for _, r := range []Record{
 		new(Run), new(Step), new(Head), new(Grant), new(PolicySet), new(Agent), new(ToolDef), new(Runtime),
 	} {
-		if r.kind() == kind {
-			return r, Decode(data, r)
+		if r.kind() == version {
+			return r
 		}
 	}
-	return nil, &Fault{Code: CodeSchemaVersion, Detail: "no record is called " + kind}
+	return nil
 }
 
 // Links returns what r links to, in the order of its block, leaves of payloads included, doubles too.

@@ -209,5 +209,8 @@ func (p *Payload) in(c *coder, f *frame, name string, required bool) *Payload {
 	if c.err == nil && c.mode == reading && p.leaf.Prefix().Codec != rawCodec {
 		c.fail(CodeSchemaType, "%q is not a raw leaf", name)
 	}
+	if c.err == nil && c.mode == reading && c.payload != nil {
+		c.payload(p)
+	}
 	return p
 }

@@ -38,14 +38,10 @@ type Block struct {
 // Sum returns the CID of data under the codec cid.DagCBOR or cid.Raw.
 func Sum(codec uint64, data []byte) Link {
 	sum := sha256.Sum256(data)
-	var b [36]byte
-	b[0], b[1], b[2], b[3] = 1, byte(codec), mh.SHA2_256, 32
-	copy(b[4:], sum[:])
-	_, c, err := cid.CidFromBytes(b[:])
-	if err != nil { // codec is a constant of ours below 0x80
-		panic(fmt.Sprintf("provenance: %v", err))
-	}
-	return c
+	var digest [34]byte
+	digest[0], digest[1] = mh.SHA2_256, 32
+	copy(digest[2:], sum[:])
+	return cid.NewCidV1(codec, digest[:])
 }
 
 // NewRaw returns data as a raw block. data is kept, not copied.

@@ -1,0 +1,334 @@
+package provenance
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Errors of whoever hands out blocks.
+var (
+	// ErrAbsent says that a block is not there.
+	ErrAbsent = errors.New("block not found")
+	// ErrWithheld says that a leaf is left out on purpose: it was erased, or is not for this reader.
+	ErrWithheld = errors.New("leaf withheld")
+)
+
+// Codes of CAR files and of the blocks in them.
+const (
+	CodeCARHeader      Code = "car.header"       // not the header of a CAR v1 with one root
+	CodeCARVersion     Code = "car.version"      // a CAR of another version
+	CodeCARRoots       Code = "car.roots"        // no root, or more than one
+	CodeCARRootMissing Code = "car.root_missing" // the root is not among the blocks
+	CodeCARVarint      Code = "car.varint"       // a length that is too large, or in a longer form than needed
+	CodeCARSection     Code = "car.section"      // a section that is too short for a CID
+	CodeCARTruncated   Code = "car.truncated"    // the file ends inside a section
+	CodeCARDuplicate   Code = "car.duplicate"    // a block that is there twice
+	CodeCARJunk        Code = "car.junk"         // bytes that are no section
+	CodeCARSize        Code = "car.size"         // more blocks than the index may hold
+	CodeBlockHash      Code = "block.hash"       // bytes that do not hash to their CID
+	CodeBlockSize      Code = "block.size"       // more than 256 KiB
+)
+
+const (
+	cidLen = 36 // bytes of a CID of ours
+	// A header is this text with the root between its halves: {"roots": [root], "version": 1} in dag-cbor.
+	carHeaderA = "\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00"
+	carHeaderB = "\x67version\x01"
+	carHeader  = len(carHeaderA) + cidLen + len(carHeaderB)
+)
+
+// MaxBlocks is how many blocks a CAR file may have to be opened: its index then takes less than 64 MB.
+const MaxBlocks = 700_000
+
+// ExportStats counts what [Export] wrote.
+type ExportStats struct {
+	Blocks   int
+	Bytes    int64 // of the file
+	Withheld int   // leaves that get withheld
+}
+
+// Export writes everything that root leads to as a CAR v1 file: depth first, the root first, links in the order of
+// their block, no block twice. The same blocks always give the same bytes, which are those of Kubo's "dag export".
+//
+// get returns a block's bytes. Their hash is checked, and records must pass [Check]. A raw leaf for which get returns
+// [ErrWithheld] is left out and counted; any other error of get ends the export. Memory is about 100 bytes a block,
+// and no depth of the chain costs stack.
+func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats, error) {
+	var stats ExportStats
+	if !isCID(root.Bytes()) {
+		return stats, fmt.Errorf("export %s: %w", root, cidFault(root.Bytes()))
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	out.WriteString(carHeaderA)
+	out.WriteString(root.KeyString())
+	out.WriteString(carHeaderB)
+	stats.Bytes = int64(carHeader)
+
+	seen := map[string]struct{}{}
+	stack := []Link{root}
+	for len(stack) > 0 {
+		c := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if _, again := seen[c.KeyString()]; again {
+			continue
+		}
+		seen[c.KeyString()] = struct{}{}
+		data, err := get(c)
+		if errors.Is(err, ErrWithheld) && c.Prefix().Codec == cid.Raw {
+			stats.Withheld++
+			continue
+		}
+		if err == nil {
+			err = checkHash(c, data)
+		}
+		if err == nil && c.Prefix().Codec == cid.DagCBOR {
+			from := len(stack)
+			err = check(data, func(b []byte) {
+				if _, again := seen[string(b)]; !again {
+					stack = append(stack, cidFrom(b))
+				}
+			})
+			slices.Reverse(stack[from:]) // the first link is to be taken first
+		}
+		if err != nil {
+			return stats, fmt.Errorf("export block %s: %w", c, err)
+		}
+		var head [binary.MaxVarintLen64]byte
+		n := binary.PutUvarint(head[:], uint64(cidLen+len(data)))
+		out.Write(head[:n])
+		out.WriteString(c.KeyString())
+		if _, err := out.Write(data); err != nil {
+			return stats, fmt.Errorf("write the CAR file: %w", err)
+		}
+		stats.Blocks++
+		stats.Bytes += int64(n + cidLen + len(data))
+	}
+	if err := out.Flush(); err != nil {
+		return stats, fmt.Errorf("write the CAR file: %w", err)
+	}
+	return stats, nil
+}
+
+// checkHash says whether data is the block that c names.
+func checkHash(c Link, data []byte) error {
+	if len(data) > MaxBlock {
+		return &Fault{CodeBlockSize, c, fmt.Sprintf("a block of %d bytes, at most %d are allowed", len(data), MaxBlock)}
+	}
+	if Sum(c.Prefix().Codec, data) != c {
+		return &Fault{CodeBlockHash, c, "the bytes do not hash to the CID"}
+	}
+	return nil
+}
+
+// A CAR is an opened CAR file: a set of blocks with a root. It keeps an index in memory and reads blocks from the
+// file when they are asked for. It may be used by many goroutines at once.
+type CAR struct {
+	r     io.ReaderAt
+	root  Link
+	bytes int64
+	index map[carKey]uint32 // place in spans
+	spans []carSpan
+}
+
+type carKey [cidLen - 3]byte // a CID without what all have in common: codec and digest
+
+func keyOf(c []byte) (k carKey) {
+	k[0] = c[1]
+	copy(k[1:], c[4:])
+	return k
+}
+
+// A carSpan is where a block's data stands: the offset in the upper 44 bits, the length in the lower 20.
+type carSpan uint64
+
+// OpenCAR reads a CAR v1 file of size bytes from beginning to end. Nothing in it is trusted: exactly one root that
+// is there, strict framing, CIDs of our two kinds, every block's hash checked, no block twice, nothing else in the
+// file. The blocks may come in any order. What they say is not looked at. Memory is bounded by [MaxBlocks]. The
+// error is a [*Fault], or that of r.
+func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
+	in := &carReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<20), left: size}
+	if size >= 1<<44 {
+		return nil, fault(CodeCARSize, "a file of %d bytes is too large", size)
+	}
+	root, err := in.header()
+	if err != nil {
+		return nil, err
+	}
+	c := &CAR{r: r, root: root, index: map[carKey]uint32{}}
+	buf := make([]byte, cidLen+MaxBlock)
+	for in.left > 0 {
+		section, err := in.section(buf)
+		if err != nil {
+			return nil, err
+		}
+		link, data := section[:cidLen], section[cidLen:]
+		if l := cidFrom(link); Sum(l.Prefix().Codec, data) != l {
+			return nil, &Fault{CodeBlockHash, l, "the bytes do not hash to the CID"}
+		}
+		key := keyOf(link)
+		if _, again := c.index[key]; again {
+			return nil, &Fault{CodeCARDuplicate, cidFrom(link), "the file has this block twice"}
+		}
+		if len(c.spans) == MaxBlocks {
+			return nil, fault(CodeCARSize, "more than %d blocks", MaxBlocks)
+		}
+		c.index[key] = uint32(len(c.spans))
+		c.spans = append(c.spans, carSpan(size-in.left-int64(len(data)))<<20|carSpan(len(data)))
+		c.bytes += int64(len(data))
+	}
+	if _, ok := c.ordinal(root); !ok {
+		return nil, &Fault{CodeCARRootMissing, root, "the root is not among the blocks"}
+	}
+	return c, nil
+}
+
+// Root returns the root that the file names.
+func (c *CAR) Root() Link { return c.root }
+
+// Len returns the number of blocks.
+func (c *CAR) Len() int { return len(c.spans) }
+
+// Size returns the bytes of all blocks together, without framing.
+func (c *CAR) Size() int64 { return c.bytes }
+
+// Has says whether the file has the block.
+func (c *CAR) Has(l Link) bool { _, ok := c.ordinal(l); return ok }
+
+// Get returns a block, or [ErrAbsent]. Its hash is checked on every read, since the file may change after it was
+// opened.
+func (c *CAR) Get(l Link) ([]byte, error) {
+	i, ok := c.ordinal(l)
+	if !ok {
+		return nil, fmt.Errorf("block %s: %w", l, ErrAbsent)
+	}
+	data := make([]byte, c.spans[i]&(1<<20-1))
+	if _, err := c.r.ReadAt(data, int64(c.spans[i]>>20)); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read block %s: %w", l, err)
+	}
+	if err := checkHash(l, data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// ordinal returns the place of a block in the file.
+func (c *CAR) ordinal(l Link) (int, bool) {
+	s := l.KeyString()
+	if len(s) != cidLen {
+		return 0, false
+	}
+	var b [cidLen]byte
+	copy(b[:], s)
+	if !isCID(b[:]) {
+		return 0, false
+	}
+	i, ok := c.index[keyOf(b[:])]
+	return int(i), ok
+}
+
+// cidAt returns the CID of the block at a place in the file.
+func (c *CAR) cidAt(i int) (Link, error) {
+	var b [cidLen]byte
+	if _, err := c.r.ReadAt(b[:], int64(c.spans[i]>>20)-cidLen); err != nil {
+		return cid.Undef, fmt.Errorf("read the CAR file: %w", err)
+	}
+	if !isCID(b[:]) {
+		return cid.Undef, fault(CodeBlockHash, "the file changed while it was read")
+	}
+	return cidFrom(b[:]), nil
+}
+
+// A carReader reads the frames of a file.
+type carReader struct {
+	r    *bufio.Reader
+	left int64
+}
+
+// header reads the header. There is one spelling for each root.
+func (in *carReader) header() (Link, error) {
+	b := make([]byte, min(in.left, int64(carHeader)))
+	if _, err := io.ReadFull(in.r, b); err != nil {
+		return cid.Undef, fmt.Errorf("read the CAR file: %w", err)
+	}
+	in.left -= int64(len(b))
+	switch rest, isA := bytes.CutPrefix(b, []byte(carHeaderA)); {
+	case isA && len(b) == carHeader && string(rest[cidLen:]) == carHeaderB:
+		if !isCID(rest[:cidLen]) {
+			return cid.Undef, cidFault(rest[:cidLen])
+		}
+		return cidFrom(rest[:cidLen]), nil
+	case bytes.HasPrefix(b, []byte("\x0a\xa1\x67version\x02")):
+		return cid.Undef, fault(CodeCARVersion, "a CAR of version 2; only version 1 is read")
+	case isA && len(b) == carHeader && string(rest[cidLen:len(rest)-1]) == carHeaderB[:len(carHeaderB)-1]:
+		return cid.Undef, fault(CodeCARVersion, "a CAR of version %d; only version 1 is read", rest[len(rest)-1])
+	case len(b) > 8 && string(b[1:8]) == carHeaderA[1:8] && b[8] != 0x81:
+		return cid.Undef, fault(CodeCARRoots, "a CAR without a root, or with more than one")
+	}
+	return cid.Undef, fault(CodeCARHeader, "the file does not begin as a CAR of version 1 with one root")
+}
+
+// section reads the next section into buf and returns it: a CID of ours, and the bytes under it.
+func (in *carReader) section(buf []byte) ([]byte, error) {
+	n, err := in.varint()
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, fault(CodeCARJunk, "zero bytes stand where a section should")
+	}
+	peek, err := in.r.Peek(int(min(n, uint64(in.left), cidLen)))
+	if err != nil {
+		return nil, fmt.Errorf("read the CAR file: %w", err)
+	}
+	switch {
+	case uint64(in.left) < n && !looksLikeCID(peek):
+		return nil, fault(CodeCARJunk, "%d bytes that are no section follow the last block", in.left)
+	case uint64(in.left) < n && n <= uint64(len(buf)):
+		return nil, fault(CodeCARTruncated, "the file ends %d bytes before the end of a section", n-uint64(in.left))
+	case n < cidLen:
+		return nil, fault(CodeCARSection, "a section of %d bytes is too short for a CID", n)
+	case !isCID(peek):
+		return nil, cidFault(peek)
+	case n > uint64(len(buf)):
+		return nil, &Fault{CodeBlockSize, cidFrom(peek), fmt.Sprintf("a block of more than %d bytes", MaxBlock)}
+	}
+	if _, err := io.ReadFull(in.r, buf[:n]); err != nil {
+		return nil, fmt.Errorf("read the CAR file: %w", err)
+	}
+	in.left -= int64(n)
+	return buf[:n], nil
+}
+
+// looksLikeCID says whether b could be the beginning of a CID, to tell a cut section from junk.
+func looksLikeCID(b []byte) bool { return len(b) == 0 || b[0] == 1 || b[0] == 0x12 }
+
+// varint reads a section's length.
+func (in *carReader) varint() (n uint64, err error) {
+	for shift := 0; ; shift += 7 {
+		if in.left == 0 {
+			return 0, fault(CodeCARTruncated, "the file ends inside the length of a section")
+		}
+		b, err := in.r.ReadByte()
+		if err != nil {
+			return 0, fmt.Errorf("read the CAR file: %w", err)
+		}
+		in.left--
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			if b == 0 && shift > 0 {
+				return 0, fault(CodeCARVarint, "a length in a longer form than needed")
+			}
+			return n, nil
+		}
+		if shift == 28 {
+			return 0, fault(CodeCARVarint, "a length of more than five bytes")
+		}
+	}
+}

@@ -1,0 +1,607 @@
+package provenance
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+)
+
+// Codes of links between records.
+const (
+	CodeLinksMissing     Code = "links.missing"     // a record that is linked to is not there
+	CodeLinksKind        Code = "links.kind"        // a link leads to a record of another kind
+	CodeLinksUnreachable Code = "links.unreachable" // a block to which nothing links
+)
+
+// Codes of the history.
+const (
+	CodeHistoryHead       Code = "history.head"       // the head names another run or place than its step
+	CodeHistoryRun        Code = "history.run"        // a step of another run
+	CodeHistorySeq        Code = "history.seq"        // a step out of its place: one was dropped, swapped or doubled
+	CodeHistoryClock      Code = "history.clock"      // time runs backwards
+	CodeHistoryAsk        Code = "history.ask"        // no request at the beginning, or one later on
+	CodeHistoryOf         Code = "history.of"         // an answer to an effect that is not there, or is not earlier
+	CodeHistoryKind       Code = "history.kind"       // an answer of another kind than the effect wants
+	CodeHistoryTwice      Code = "history.twice"      // an effect answered twice
+	CodeHistoryUnanswered Code = "history.unanswered" // a run closed as answered that still waits
+	CodeHistoryCall       Code = "history.call"       // an effect for a tool call that no model asked for
+	CodeHistoryClose      Code = "history.close"      // something follows the close
+)
+
+// A Source has the blocks of a history: [*CAR], a store, a gateway. It is not trusted.
+type Source interface {
+	// Root returns the CID of the [Head].
+	Root() Link
+	// Get returns a block's bytes, or an error for which errors.Is(err, ErrAbsent) or, for a leaf,
+	// errors.Is(err, ErrWithheld) holds if it does not have it.
+	Get(Link) ([]byte, error)
+}
+
+// Options are what a verifier brings along. Nothing of it comes from the evidence.
+type Options struct {
+	OperatorKey ed25519.PublicKey // that heads must be signed by; without it the head is not checked
+	Keys        map[Link]LeafKey  // of the leaves that were disclosed to the verifier; may be nil
+}
+
+// Verify judges the history that src's root points to, up to [CheckLeaves]; the later checks are left as not
+// checked, for agent/audit to make on the evidence. The evidence is nil if anything failed.
+//
+// It trusts nothing that src says: hashes are computed here (a [*CAR] computes its own), and the operator's key
+// comes from o. Steps are read from the newest back to the first, each once, and are not kept: memory is 36 bytes a
+// step, and what is waiting for its counterpart.
+func Verify(src Source, o Options) (*Report, *Evidence) {
+	v := &verifier{
+		src: src, keys: o.Keys, report: NewReport(), away: map[Link]struct{}{},
+		answers: map[Ref]answer{}, asks: map[Ref]Link{},
+	}
+	if v.car, _ = src.(*CAR); v.car != nil {
+		v.reached = make([]uint64, v.car.Len()/64+1)
+		v.report.Pass(CheckFrame, v.car.Len(), "")
+		v.report.Pass(CheckHash, v.car.Len(), "")
+	} else {
+		v.seen = map[Link]struct{}{}
+		v.report.Pass(CheckFrame, 0, "no file: the blocks were fetched one by one")
+	}
+	v.ev = &Evidence{HeadCID: src.Root(), Tools: map[Link]*ToolDef{}, Books: map[Link][]byte{}, src: src, keys: o.Keys}
+	err := v.all()
+	r := v.report
+	r.Root, r.Steps, r.Blocks, r.Bytes = src.Root().String(), v.ev.Len(), v.blocks, v.bytes
+	if v.ev.Head.Run.Defined() {
+		r.Run = v.ev.Head.Run.String()
+	}
+	if v.car != nil {
+		r.Blocks, r.Bytes = v.car.Len(), v.car.Size()
+	}
+	if err != nil {
+		r.Fault(err)
+	} else {
+		v.conclude(o.OperatorKey)
+	}
+	if r.Verdict == Failed {
+		r.skipRest()
+		return r, nil
+	}
+	return r, v.ev
+}
+
+type verifier struct {
+	src    Source
+	car    *CAR // src, if it is one
+	keys   map[Link]LeafKey
+	report *Report
+	ev     *Evidence
+
+	reached []uint64          // with a CAR: a bit for each of its blocks
+	seen    map[Link]struct{} // without: the blocks
+	away    map[Link]struct{} // leaves that src does not have
+	blocks  int
+	bytes   int64
+	records int
+	opened  int // leaves: with their key, or public
+	sealed  int
+
+	answers map[Ref]answer // seen in later steps, effect not reached yet
+	asks    map[Ref]Link   // tool calls that later effects name, reply not reached yet
+	closed  string         // the reason of the close
+	open    int            // effects without an answer
+}
+
+// An answer is an event that answers an effect.
+type answer struct {
+	event Event
+	at    Link
+}
+
+// all reads every record, and judges codec, schema, links and history on the way. Faults of the history are noted
+// and do not stop it; the error is what made it stop.
+func (v *verifier) all() error {
+	e := v.ev
+	if err := v.record(e.HeadCID, &e.Head); err != nil {
+		return err
+	}
+	e.RunCID = e.Head.Run
+	if err := v.record(e.Head.Run, &e.Run); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		cid Link
+		rec Record
+	}{{e.Run.Agent, &e.Agent}, {e.Run.Grant, &e.Grant}, {e.Run.Rules, &e.Rules}, {e.Run.Runtime, &e.Runtime}} {
+		if err := v.record(part.cid, part.rec); err != nil {
+			return err
+		}
+	}
+	for _, l := range e.Agent.Tools {
+		if err := v.tool(l); err != nil {
+			return err
+		}
+	}
+	if p := e.Run.Parent; p != nil {
+		if err := v.other(p.Step); err != nil {
+			return err
+		}
+	}
+	if err := v.steps(); err != nil {
+		return err
+	}
+	return v.unreachable()
+}
+
+// steps goes from the head's step back to the first.
+func (v *verifier) steps() error {
+	h := &v.ev.Head
+	var after *Step // the step after the one at hand
+	afterCID := v.ev.HeadCID
+	for at := h.Step; at.Defined(); {
+		s := new(Step)
+		if err := v.record(at, s); err != nil {
+			return err
+		}
+		v.ev.steps = append(v.ev.steps, at.KeyString()...)
+		switch {
+		case after == nil && (s.Seq != h.Seq || s.Run != h.Run):
+			v.fault(CodeHistoryHead, v.ev.HeadCID, "the head says step %d, its step says %d, or another run", h.Seq, s.Seq)
+		case after == nil && h.At < s.At:
+			v.fault(CodeHistoryClock, v.ev.HeadCID, "the head is older than its step")
+		case after != nil && s.Run != h.Run:
+			v.fault(CodeHistoryRun, at, "step %d belongs to another run", s.Seq)
+		case after != nil && after.Seq != s.Seq+1:
+			v.fault(CodeHistorySeq, afterCID, "step %d follows step %d", after.Seq, s.Seq)
+		case after != nil && after.At < s.At:
+			v.fault(CodeHistoryClock, afterCID, "step %d is older than the step before it", after.Seq)
+		case s.Seq == 0 && s.At < v.ev.Run.Opened:
+			v.fault(CodeHistoryClock, at, "the first step is older than the run")
+		}
+		if err := v.step(at, s, after == nil); err != nil {
+			return err
+		}
+		after, afterCID, at = s, at, s.Prev
+	}
+	v.left()
+	return nil
+}
+
+// step judges what one step asks for and answers. It is called for later steps first, so a step's answers are known
+// when it comes, and the questions that it answers are not.
+func (v *verifier) step(at Link, s *Step, last bool) error {
+	for i, effect := range s.Does {
+		ref := Ref{s.Seq, uint64(i)}
+		a, answered := v.answers[ref]
+		delete(v.answers, ref)
+		if answered && !fits(a.event, effect) {
+			v.fault(CodeHistoryKind, a.at, "an answer to effect %d of step %d is of the wrong kind", i, s.Seq)
+		}
+		switch x := effect.(type) {
+		case *AskModel:
+			v.wait(answered)
+		case *Call:
+			v.wait(answered)
+			v.asked(x.Of, at, s.Seq)
+			if err := v.tool(x.Tool); err != nil {
+				return err
+			}
+		case *Seek:
+			v.wait(answered)
+			v.asked(x.Of, at, s.Seq)
+		case *Deny:
+			v.asked(x.Of, at, s.Seq)
+		case *Close:
+			if !last || i != len(s.Does)-1 {
+				v.fault(CodeHistoryClose, at, "step %d closes the run, and something follows", s.Seq)
+			}
+			v.closed = x.Reason
+		}
+	}
+	_, isAsk := s.Event.(*Ask)
+	if isAsk != (s.Seq == 0) {
+		v.fault(CodeHistoryAsk, at, "step %d: the request is the first step's event, and only its", s.Seq)
+	}
+	if r, is := s.Event.(*Reply); is && r.Model != nil {
+		for i := range r.Model.Calls {
+			delete(v.asks, Ref{s.Seq, uint64(i)})
+		}
+	}
+	of, answers := answersTo(s.Event)
+	switch _, twice := v.answers[of]; {
+	case !answers:
+	case of.Seq >= s.Seq:
+		v.fault(CodeHistoryOf, at, "step %d answers effect %d of step %d, which is not earlier", s.Seq, of.Index, of.Seq)
+	case twice:
+		v.fault(CodeHistoryTwice, at, "effect %d of step %d is answered twice", of.Index, of.Seq)
+	default:
+		v.answers[of] = answer{s.Event, at}
+	}
+	return nil
+}
+
+func (v *verifier) wait(answered bool) {
+	if !answered {
+		v.open++
+	}
+}
+
+// asked notes that an effect of a step is for the tool call of.
+func (v *verifier) asked(of Ref, at Link, seq uint64) {
+	if of.Seq > seq {
+		v.fault(CodeHistoryCall, at, "step %d acts on a tool call of step %d, which is later", seq, of.Seq)
+		return
+	}
+	v.asks[of] = at
+}
+
+// answersTo returns the effect that an event answers, if it answers one.
+func answersTo(e Event) (Ref, bool) {
+	switch e := e.(type) {
+	case *Reply:
+		return e.Of, true
+	case *Result:
+		return e.Of, true
+	case *Verdict:
+		return e.Of, true
+	case *Lapse:
+		if e.Of != nil {
+			return *e.Of, true
+		}
+	}
+	return Ref{}, false
+}
+
+// fits says whether an event is an answer to an effect.
+func fits(e Event, to Effect) bool {
+	_, lapsed := e.(*Lapse)
+	is := false
+	switch to.(type) {
+	case *AskModel:
+		_, is = e.(*Reply)
+	case *Call:
+		_, is = e.(*Result)
+	case *Seek:
+		_, is = e.(*Verdict)
+	default:
+		return false
+	}
+	return is || lapsed
+}
+
+// left judges what has found no counterpart once the first step is reached.
+func (v *verifier) left() {
+	if ref, ok := first(v.answers); ok {
+		v.fault(CodeHistoryOf, v.answers[ref].at, "step %d has no effect %d to be answered", ref.Seq, ref.Index)
+	}
+	if ref, ok := first(v.asks); ok {
+		v.fault(CodeHistoryCall, v.asks[ref], "no model asked for tool call %d of step %d", ref.Index, ref.Seq)
+	}
+	if v.closed == CloseAnswered && v.open > 0 {
+		v.fault(CodeHistoryUnanswered, v.ev.Head.Step, "the run is closed as answered, and %d effects are not", v.open)
+	}
+}
+
+// first returns the earliest key, so that a report does not depend on the order of a map.
+func first[V any](m map[Ref]V) (least Ref, ok bool) {
+	for ref := range m {
+		if !ok || cmp.Or(cmp.Compare(ref.Seq, least.Seq), cmp.Compare(ref.Index, least.Index)) < 0 {
+			least, ok = ref, true
+		}
+	}
+	return least, ok
+}
+
+func (v *verifier) fault(code Code, at Link, format string, args ...any) {
+	v.report.Fault(&Fault{code, at, fmt.Sprintf(format, args...)})
+}
+
+// record reads the record that l names into r, with its leaves. Leaves whose key is known are opened.
+func (v *verifier) record(l Link, r Record) error {
+	if l.Prefix().Codec != cid.DagCBOR {
+		return &Fault{CodeLinksKind, l, "a raw block stands where a " + r.kind() + " should"}
+	}
+	data, err := v.block(l)
+	if err != nil {
+		return err
+	}
+	v.records++
+	err = Check(data)
+	if err == nil {
+		err = read(data, r, func(p *Payload) { v.leaf(p) })
+	}
+	if f, ok := errors.AsType[*Fault](err); ok {
+		f.At = l
+		if f.Code == CodeSchemaVersion && otherKind(data, r) {
+			f.Code = CodeLinksKind
+		}
+		return f
+	}
+	return err
+}
+
+// otherKind says whether data is a known record of another kind than r, and not another version of it.
+func otherKind(data []byte, r Record) bool {
+	version, err := versionOf(data)
+	name, _, _ := strings.Cut(version, "/")
+	want, _, _ := strings.Cut(r.kind(), "/")
+	return err == nil && name != want && newRecord(version) != nil
+}
+
+// block fetches a block that must be there.
+func (v *verifier) block(l Link) ([]byte, error) {
+	data, err := v.src.Get(l)
+	switch {
+	case errors.Is(err, ErrAbsent):
+		return nil, &Fault{CodeLinksMissing, l, "a record that is linked to is not there"}
+	case err != nil:
+		return nil, fmt.Errorf("block %s: %w", l, err)
+	}
+	if v.car == nil { // a CAR has just done so
+		if err := checkHash(l, data); err != nil {
+			return nil, err
+		}
+	}
+	if v.reach(l) {
+		v.blocks++
+		v.bytes += int64(len(data))
+	}
+	return data, nil
+}
+
+// reach marks a block as linked to, and says whether it was not yet.
+func (v *verifier) reach(l Link) (fresh bool) {
+	if v.car == nil {
+		_, again := v.seen[l]
+		v.seen[l] = struct{}{}
+		return !again
+	}
+	i, ok := v.car.ordinal(l)
+	if !ok {
+		return false
+	}
+	fresh = v.reached[i/64]&(1<<(i%64)) == 0
+	v.reached[i/64] |= 1 << (i % 64)
+	return fresh
+}
+
+// leaf looks after the leaf of one payload. One leaf may stand in several places with different commitments, so it is
+// opened for each.
+func (v *verifier) leaf(p *Payload) {
+	if v.car != nil && !v.car.Has(p.leaf) {
+		v.away[p.leaf] = struct{}{}
+		return
+	}
+	key, known := v.keys[p.leaf]
+	var data []byte
+	if v.car == nil || p.public || known {
+		var err error
+		data, err = v.src.Get(p.leaf)
+		if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
+			v.away[p.leaf] = struct{}{}
+			return
+		}
+		if err == nil {
+			err = checkHash(p.leaf, data)
+		}
+		if err != nil {
+			v.report.Fault(err)
+			return
+		}
+	}
+	fresh := v.reach(p.leaf)
+	if fresh {
+		v.blocks++
+		v.bytes += int64(len(data))
+	}
+	switch {
+	case p.public || known:
+		if err := p.Open(data, key); err != nil {
+			v.report.Fault(err)
+		}
+		if fresh {
+			v.opened++
+		}
+	case fresh:
+		v.sealed++
+	}
+}
+
+// tool reads a tool's definition and its address book, once.
+func (v *verifier) tool(l Link) error {
+	if _, ok := v.ev.Tools[l]; ok {
+		return nil
+	}
+	def := new(ToolDef)
+	if err := v.record(l, def); err != nil {
+		return err
+	}
+	v.ev.Tools[l] = def
+	if !def.Book.Defined() {
+		return nil
+	}
+	book, err := v.block(def.Book)
+	if err != nil {
+		return err
+	}
+	v.ev.Books[def.Book] = book
+	return nil
+}
+
+// other walks over what belongs to another run's history, from its step on. It is not judged here; what is there is
+// not unreachable.
+func (v *verifier) other(step Link) error {
+	stack := []Link{step}
+	for len(stack) > 0 {
+		l := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		data, err := v.src.Get(l)
+		if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
+			continue
+		}
+		if err == nil {
+			err = checkHash(l, data)
+		}
+		if err == nil && v.reach(l) {
+			v.blocks++
+			v.bytes += int64(len(data))
+			if l.Prefix().Codec == cid.DagCBOR {
+				err = check(data, func(b []byte) { stack = append(stack, cidFrom(b)) })
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("block %s: %w", l, err)
+		}
+	}
+	v.report.Unprove("what the run that opened this one did: its history is another one")
+	return nil
+}
+
+// unreachable looks for a block that nothing links to. Only a file can have one.
+func (v *verifier) unreachable() error {
+	if v.car == nil {
+		return nil
+	}
+	for i := range v.car.Len() {
+		if v.reached[i/64]&(1<<(i%64)) == 0 {
+			l, err := v.car.cidAt(i)
+			if err != nil {
+				return err
+			}
+			return &Fault{CodeLinksUnreachable, l, "nothing links to this block"}
+		}
+	}
+	return nil
+}
+
+// conclude settles the checks after every record was read.
+func (v *verifier) conclude(operator ed25519.PublicKey) {
+	r := v.report
+	if v.car == nil {
+		r.Pass(CheckHash, v.blocks, "")
+	}
+	r.Pass(CheckCodec, v.records, "")
+	r.Pass(CheckSchema, v.records, "")
+	r.Pass(CheckLinks, r.Blocks, "")
+	note := "closed: " + v.closed
+	if v.closed == "" {
+		note = "the run is not closed"
+		r.Unprove("what happened after the last step: the run is not closed")
+	}
+	if v.open > 0 {
+		note += fmt.Sprintf("; %d effects without an answer", v.open)
+	}
+	r.Pass(CheckHistory, v.ev.Len(), note)
+	if len(operator) == 0 {
+		r.Skip(CheckHead, 0, "no operator key given; the key in the evidence proves nothing")
+		r.Unprove("that the operator made this history: no operator key was given")
+	} else if err := v.ev.Head.Verify(operator); err != nil {
+		f := asFault(err)
+		f.At = v.ev.HeadCID
+		r.Fault(f)
+	} else {
+		r.Pass(CheckHead, 1, "")
+	}
+	if note = fmt.Sprintf("%d opened, %d sealed, %d withheld", v.opened, v.sealed, len(v.away)); v.sealed+len(v.away) > 0 {
+		r.Skip(CheckLeaves, v.opened, note)
+	} else {
+		r.Pass(CheckLeaves, v.opened, note)
+	}
+}
+
+// Evidence is a history that [Verify] found nothing wrong with, for the checks that need more than its bytes.
+// Payloads are open where their key was given.
+type Evidence struct {
+	HeadCID, RunCID Link
+	Head            Head
+	Run             Run
+	Agent           Agent
+	Grant           Grant
+	Rules           PolicySet
+	Runtime         Runtime
+	Tools           map[Link]*ToolDef // those of the agent, and those that were called
+	Books           map[Link][]byte   // the address books of the tools
+
+	src   Source
+	keys  map[Link]LeafKey
+	steps []byte // their CIDs, newest first
+}
+
+// Len returns the number of steps.
+func (e *Evidence) Len() int { return len(e.steps) / cidLen }
+
+// StepCID returns the CID of step seq, which must be below Len.
+func (e *Evidence) StepCID(seq int) Link {
+	i := (e.Len() - 1 - seq) * cidLen
+	return cidFrom(e.steps[i : i+cidLen])
+}
+
+// Each calls do with every step from the first on. Steps are read again for each call, and not kept. It ends with
+// the first error.
+func (e *Evidence) Each(do func(c Link, s *Step) error) error {
+	for seq := range e.Len() {
+		c := e.StepCID(seq)
+		s, err := e.step(c)
+		if err == nil {
+			err = do(c, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Evidence) step(c Link) (*Step, error) {
+	data, err := e.src.Get(c)
+	if err == nil {
+		err = checkHash(c, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("step %s: %w", c, err)
+	}
+	s := new(Step)
+	var ps []*Payload
+	if err := read(data, s, func(p *Payload) { ps = append(ps, p) }); err != nil {
+		return nil, fmt.Errorf("step %s: %w", c, err)
+	}
+	for _, p := range ps {
+		if err := e.openLeaf(p); err != nil {
+			return nil, fmt.Errorf("step %s: %w", c, err)
+		}
+	}
+	return s, nil
+}
+
+func (e *Evidence) openLeaf(p *Payload) error {
+	key, known := e.keys[p.leaf]
+	if !p.public && !known {
+		return nil
+	}
+	data, err := e.src.Get(p.leaf)
+	if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("leaf %s: %w", p.leaf, err)
+	}
+	return p.Open(data, key)
+}
