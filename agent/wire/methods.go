@@ -1,0 +1,74 @@
+package wire
+
+import "reflect"
+
+// A Method is one that clients may call.
+type Method struct {
+	Name   string
+	About  string // one sentence
+	Access Access
+	Params reflect.Type
+	Result reflect.Type
+}
+
+// An Access says what a method asks of the caller.
+type Access string
+
+// The kinds of access.
+const (
+	Anyone Access = "anyone"  // no session
+	Opened Access = "session" // a session is open on this socket
+	Signed Access = "signed"  // the request carries auth
+	// Either is signed like Signed, or proven in its params.
+	Either Access = "signed or proven"
+)
+
+// Names of the methods.
+const (
+	Ping            = "ping"
+	Discover        = "rpc.discover"
+	AgentList       = "agent.list"
+	SessionAsk      = "session.challenge"
+	SessionOpen     = "session.open"
+	SessionRenew    = "session.renew"
+	SessionRevoke   = "session.revoke"
+	SessionList     = "session.list"
+	RunStart        = "run.start"
+	RunGet          = "run.get"
+	RunList         = "run.list"
+	RunCancel       = "run.cancel"
+	RunSubscribe    = "run.subscribe"
+	RunUnsubscribe  = "run.unsubscribe"
+	RunAck          = "run.ack"
+	ApprovalList    = "approval.list"
+	ApprovalDecide  = "approval.decide"
+	ProvenanceFetch = "provenance.get"
+)
+
+// Methods returns every method, in the order of the documentation.
+func Methods() []Method {
+	return []Method{
+		method[None, None](Ping, Anyone, "Answers at once."),
+		method[None, map[string]any](Discover, Anyone, "Returns this protocol as an OpenRPC document."),
+		method[None, Agents](AgentList, Anyone, "Lists the agents that this server runs."),
+		method[ChallengeParams, Challenge](SessionAsk, Anyone, "Returns the message that a wallet signs to open a session."),
+		method[OpenParams, Session](SessionOpen, Signed, "Opens a session on this socket, a new one or one that is open elsewhere."),
+		method[RenewParams, Challenge](SessionRenew, Signed, "Returns a message that grants the same for a new time."),
+		method[RevokeParams, None](SessionRevoke, Either, "Ends a session and cancels what it has under way."),
+		method[None, Sessions](SessionList, Opened, "Lists the wallet's sessions."),
+		method[StartParams, Started](RunStart, Signed, "Starts a run."),
+		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),
+		method[ListParams, Runs](RunList, Opened, "Lists the wallet's runs."),
+		method[RunParams, None](RunCancel, Signed, "Cancels a run; its record stays."),
+		method[SubscribeParams, Subscription](RunSubscribe, Opened, "Sends a run's events, from any place on."),
+		method[UnsubscribeParams, None](RunUnsubscribe, Opened, "Ends a subscription."),
+		method[AckParams, None](RunAck, Opened, "Says how far a subscription's events have been dealt with."),
+		method[None, Approvals](ApprovalList, Opened, "Lists the calls that wait for the wallet."),
+		method[DecideParams, None](ApprovalDecide, Signed, "Approves or refuses one call."),
+		method[ProvenanceParams, Provenance](ProvenanceFetch, Anyone, "Says where a run's record is, and gives its keys to the owner."),
+	}
+}
+
+func method[P, R any](name string, access Access, about string) Method {
+	return Method{name, about, access, reflect.TypeFor[P](), reflect.TypeFor[R]()}
+}

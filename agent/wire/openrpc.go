@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// OpenRPC returns the protocol as an OpenRPC 1.3.2 document in JSON, made from [Methods] and the types. It is the
+// same bytes for the same version.
+func OpenRPC(version string) []byte {
+	g := generator{schemas: map[string]any{}}
+	var methods []any
+	for _, m := range Methods() {
+		methods = append(methods, map[string]any{
+			"name":           m.Name,
+			"summary":        m.About,
+			"paramStructure": "by-name",
+			"x-access":       m.Access,
+			"params":         g.params(m.Params),
+			"result":         map[string]any{"name": "result", "schema": g.schema(m.Result, "")},
+		})
+	}
+	var notes []any
+	for _, n := range []struct {
+		name string
+		t    reflect.Type
+	}{
+		{NoteHello, reflect.TypeFor[Hello]()},
+		{NoteEvent, reflect.TypeFor[RunEvent]()},
+		{NoteDelta, reflect.TypeFor[RunDelta]()},
+		{NoteRevoked, reflect.TypeFor[SessionRevoked]()},
+	} {
+		notes = append(notes, map[string]any{"name": n.name, "params": g.schema(n.t, "")})
+	}
+	faults := map[string]any{}
+	for _, c := range slices.Sorted(maps.Keys(kinds)) {
+		faults[string(c)] = map[string]any{"code": kinds[c].number, "retryable": kinds[c].retryable}
+	}
+	doc, err := json.MarshalIndent(map[string]any{
+		"openrpc": "1.3.2",
+		"info": map[string]any{
+			"title":   "writ",
+			"version": version,
+			"description": "JSON-RPC 2.0 over WebSocket, subprotocol " + Subprotocol + ", one object a text frame. " +
+				"Unknown keys are refused in requests, and to be ignored in answers.",
+		},
+		"methods":         methods,
+		"x-notifications": notes,
+		"x-errors":        faults,
+		"components":      map[string]any{"schemas": g.schemas},
+	}, "", "  ")
+	if err != nil { // maps of texts, numbers and the like
+		panic(fmt.Sprintf("wire: %v", err))
+	}
+	return append(doc, '\n')
+}
+
+type generator struct{ schemas map[string]any }
+
+func (g *generator) params(t reflect.Type) []any {
+	params := []any{}
+	fields := fieldsOf(t)
+	for _, name := range names(t) {
+		f := fields[name]
+		params = append(params, map[string]any{
+			"name": name, "required": !f.optional, "schema": g.schema(f.Type, f.Tag),
+		})
+	}
+	return params
+}
+
+// schema returns the JSON Schema of a type; structs become named schemas that are referred to.
+func (g *generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any {
+	limit, err := strconv.ParseUint(tag.Get("max"), 10, 64)
+	bounded := err == nil
+	one := reflect.StructTag(`form:"` + tag.Get("form") + `"`) // of an element: the bound is the list's
+	switch {
+	case t == rawType:
+		return map[string]any{}
+	case t == reflect.TypeFor[Signature]():
+		return map[string]any{"type": "string", "pattern": forms["base64url"].schema}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return g.schema(t.Elem(), tag)
+	case reflect.Struct:
+		if _, ok := g.schemas[t.Name()]; !ok {
+			g.schemas[t.Name()] = nil // ends a recursion
+			g.schemas[t.Name()] = g.object(t)
+		}
+		return map[string]any{"$ref": "#/components/schemas/" + t.Name()}
+	case reflect.Map:
+		if t.Elem().Kind() != reflect.String {
+			return map[string]any{"type": "object"}
+		}
+		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem(), one)}
+	case reflect.Slice:
+		s := map[string]any{"type": "array", "items": g.schema(t.Elem(), one)}
+		if bounded {
+			s["maxItems"] = limit
+		}
+		return s
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int64, reflect.Uint64:
+		s := map[string]any{"type": "integer", "minimum": 0, "maximum": uint64(maxInt)}
+		if bounded {
+			s["maximum"] = limit
+		}
+		return s
+	default:
+		s := map[string]any{"type": "string"}
+		if f := forms[tag.Get("form")]; f.pattern != nil {
+			s["pattern"] = f.schema
+		}
+		if bounded {
+			s["maxLength"] = limit
+		}
+		return s
+	}
+}
+
+func (g *generator) object(t reflect.Type) map[string]any {
+	properties, required := map[string]any{}, []string{}
+	for name, f := range fieldsOf(t) {
+		properties[name] = g.schema(f.Type, f.Tag)
+		if !f.optional {
+			required = append(required, name)
+		}
+	}
+	slices.SortFunc(required, strings.Compare)
+	return map[string]any{"type": "object", "properties": properties, "required": required}
+}
