@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -13,7 +15,8 @@ const (
 	CodeSchemaKey     Code = "schema.key"     // a key that this record does not have, or one out of place
 	CodeSchemaMissing Code = "schema.missing" // a required key is absent
 	CodeSchemaType    Code = "schema.type"    // a value of another kind
-	CodeSchemaRange   Code = "schema.range"   // a number, length or name outside its bounds
+	CodeSchemaRange   Code = "schema.range"   // a number, length or name outside its bounds, or an empty value spelt out
+	CodeSchemaOrder   Code = "schema.order"   // a list that must be sorted and is not, or has an entry twice
 	CodeSchemaVersion Code = "schema.version" // another record, or a version that this program does not know
 )
 
@@ -188,6 +191,28 @@ func (c *coder) text(f *frame, name string, v *string) {
 	}
 }
 
+// oneOf is a text of a closed set.
+func (c *coder) oneOf(f *frame, name string, v *string, set ...string) {
+	if !c.key(f, name, true, true) {
+		return
+	}
+	if c.mode == reading {
+		for _, s := range set {
+			if c.skipText(s) {
+				*v = s
+				return
+			}
+		}
+		c.fail(CodeSchemaRange, "%q is none of %s", name, strings.Join(set, ", "))
+		return
+	}
+	if c.mode == writing && !slices.Contains(set, *v) {
+		c.fail(CodeSchemaRange, "%q is none of %s", name, strings.Join(set, ", "))
+		return
+	}
+	c.str(v, maxText)
+}
+
 func (c *coder) optText(f *frame, name string, v *string) {
 	if c.key(f, name, *v != "", false) {
 		if c.str(v, maxText); *v == "" {
@@ -214,6 +239,14 @@ func (c *coder) optBytes(f *frame, name string, v *[]byte) {
 		if c.blob(v); len(*v) == 0 {
 			c.zero(name)
 		}
+	}
+}
+
+// key32 is an Ed25519 public key.
+func (c *coder) key32(f *frame, name string, v *[]byte) {
+	c.bytes(f, name, v)
+	if c.err == nil && c.mode != walking && len(*v) != 32 {
+		c.fail(CodeSchemaRange, "%q has %d bytes instead of 32", name, len(*v))
 	}
 }
 
@@ -287,6 +320,15 @@ func items[T any](c *coder, name string, v *[]T, item func(*coder, *T)) {
 			return
 		}
 		item(c, &(*v)[i])
+	}
+}
+
+// sorted fails unless the entries of a list go up by their key, none twice.
+func sorted[T any](c *coder, name string, v []T, key func(*T) string) {
+	for i := 1; i < len(v) && c.err == nil && c.mode != walking; i++ {
+		if key(&v[i-1]) >= key(&v[i]) {
+			c.fail(CodeSchemaOrder, "the entries of %q are not sorted", name)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package provenance
 
 import (
+	"strconv"
+
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -151,6 +153,9 @@ func (m *ModelCall) fields(c *coder) {
 	c.optBytes32(&f, "request", &m.Request)
 	c.text(&f, "answered", &m.Answered)
 	c.uint(&f, "evidence", &m.Evidence)
+	if m.Evidence > 4 {
+		c.fail(CodeSchemaRange, "evidence level %d", m.Evidence)
+	}
 	c.text(&f, "provider", &m.Provider)
 	m.Response = m.Response.in(c, &f, "response", false)
 	c.close(&f)
@@ -177,7 +182,8 @@ func (r *Result) fields(c *coder) {
 	r.Of.in(c, &f, "of")
 	c.int(&f, "took", &r.Took)
 	r.Output = r.Output.in(c, &f, "output", false)
-	c.text(&f, "status", &r.Status)
+	c.oneOf(&f, "status", &r.Status,
+		StatusOK, StatusError, StatusDenied, StatusTimeout, StatusCancelled, StatusInDoubt)
 	c.close(&f)
 }
 
@@ -203,35 +209,52 @@ func (a *Approval) fields(c *coder) {
 func (l *Lapse) fields(c *coder) {
 	f := c.open()
 	optional(c, &f, "of", &l.Of, (*Ref).fields)
-	c.text(&f, "why", &l.Why)
+	c.oneOf(&f, "why", &l.Why, LapseTimeout, LapseCancelled, LapseInDoubt, LapseBudget, LapseRevoked)
 	c.close(&f)
 }
 
 func (x *Facts) fields(c *coder) {
 	f := c.open()
 	optList(c, &f, "down", &x.Down, func(c *coder, s *string) { c.str(s, maxText) })
-	optList(c, &f, "budgets", &x.Budgets, func(c *coder, b *Budget) { b.fields(c) })
+	sorted(c, "down", x.Down, func(s *string) string { return *s })
+	optList(c, &f, "budgets", &x.Budgets, budgetFields)
+	sorted(c, "budgets", x.Budgets, func(b *Budget) string { return b.ID })
 	c.optBool(&f, "revoked", &x.Revoked)
 	c.close(&f)
 }
 
-func (b *Budget) fields(c *coder) {
+// budgetFields handles a budget. Its three amounts are of one asset, which is written once; what was never drawn on
+// may be the zero Amount, and is then zero of that asset.
+func budgetFields(c *coder, b *Budget) {
 	asset := b.Cap.Asset()
-	spent, limit, reserved := b.Spent.Units(), b.Cap.Units(), b.Reserved.Units()
+	if c.mode == writing && (!of(b.Spent, asset) || !of(b.Reserved, asset)) {
+		c.fail(CodeSchemaRange, "a budget is counted in more than one asset")
+	}
 	f := c.open()
 	c.text(&f, "id", &b.ID)
-	c.text(&f, "cap", &limit)
+	c.units(&f, "cap", &b.Cap)
 	c.text(&f, "asset", &asset.Symbol)
-	c.text(&f, "spent", &spent)
-	decimals(c, &f, &asset)
-	c.text(&f, "reserved", &reserved)
+	c.units(&f, "spent", &b.Spent)
+	c.decimals(&f, &asset)
+	c.units(&f, "reserved", &b.Reserved)
 	c.close(&f)
-	if c.mode == reading {
-		b.Cap, b.Spent, b.Reserved = amount(c, asset, limit), amount(c, asset, spent), amount(c, asset, reserved)
-	}
+	c.count(asset, &b.Cap, &b.Spent, &b.Reserved)
 }
 
-func decimals(c *coder, f *frame, a *money.Asset) {
+func of(a money.Amount, asset money.Asset) bool { return a.Asset() == asset || a == money.Amount{} }
+
+// amountFields handles an amount as a map of its own.
+func amountFields(c *coder, v *money.Amount) {
+	a := v.Asset()
+	f := c.open()
+	c.text(&f, "asset", &a.Symbol)
+	c.units(&f, "units", v)
+	c.decimals(&f, &a)
+	c.close(&f)
+	c.count(a, v)
+}
+
+func (c *coder) decimals(f *frame, a *money.Asset) {
 	d := uint64(a.Decimals)
 	c.uint(f, "decimals", &d)
 	if d > money.MaxDecimals {
@@ -241,27 +264,43 @@ func decimals(c *coder, f *frame, a *money.Asset) {
 	a.Decimals = uint8(d)
 }
 
-func amount(c *coder, a money.Asset, units string) money.Amount {
-	if c.err != nil {
-		return money.Amount{}
+// units writes an amount's count of smallest units as decimal text, or reads one, whose asset count fills in.
+func (c *coder) units(f *frame, name string, v *money.Amount) {
+	if !c.key(f, name, true, true) {
+		return
 	}
-	n, err := money.FromUnits(a, units)
-	if err != nil || !a.Valid() {
-		c.fail(CodeSchemaRange, "an amount is malformed")
+	switch c.mode {
+	case writing:
+		if n := v.Uint256(); n.IsUint64() { // without a string of its own
+			var digits [20]byte
+			d := strconv.AppendUint(digits[:0], n.Uint64(), 10)
+			c.putHead(3, uint64(len(d)))
+			c.b = append(c.b, d...)
+		} else {
+			c.putText(v.Units())
+		}
+	case reading:
+		b := c.take(3, 78, "an amount")
+		if c.err != nil {
+			return
+		}
+		n, err := money.FromUnits(money.Asset{}, string(b))
+		if err != nil {
+			c.fail(CodeSchemaRange, "%q is not a count of units", name)
+		}
+		*v = n
 	}
-	return n
 }
 
-// amountFields handles an amount as a map of its own.
-func amountFields(c *coder, v *money.Amount) {
-	a, units := v.Asset(), v.Units()
-	f := c.open()
-	c.text(&f, "asset", &a.Symbol)
-	c.text(&f, "units", &units)
-	decimals(c, &f, &a)
-	c.close(&f)
+// count gives amounts that were read their asset, and checks the asset in either direction.
+func (c *coder) count(a money.Asset, amounts ...*money.Amount) {
+	if c.err == nil && c.mode != walking && !a.Valid() {
+		c.fail(CodeSchemaRange, "the symbol or the decimals of an asset are out of bounds")
+	}
 	if c.mode == reading {
-		*v = amount(c, a, units)
+		for _, v := range amounts {
+			*v = money.FromUint256(a, v.Uint256())
+		}
 	}
 }
 
@@ -279,7 +318,7 @@ func (a *AskModel) fields(c *coder) {
 func (r *Route) fields(c *coder) {
 	f := c.open()
 	c.int(&f, "cost", &r.Cost)
-	c.text(&f, "kind", &r.Kind)
+	c.oneOf(&f, "kind", &r.Kind, "rules", "scripted", "model")
 	c.text(&f, "rule", &r.Rule)
 	c.text(&f, "model", &r.Model)
 	list(c, &f, "considered", &r.Considered, func(c *coder, s *string) { c.str(s, maxText) })
@@ -291,11 +330,17 @@ func (x *Call) fields(c *coder) {
 	x.Of.in(c, &f, "of")
 	x.Args = x.Args.in(c, &f, "args", true)
 	c.linkTo(&f, "tool", &x.Tool)
-	c.text(&f, "class", &x.Class)
-	c.text(&f, "phase", &x.Phase)
+	c.oneOf(&f, "class", &x.Class, "read", "keyed", "chain", "once")
+	c.oneOf(&f, "phase", &x.Phase, PhaseAct, PhaseSimulate, PhaseSign, PhaseSend)
 	x.Signed = x.Signed.in(c, &f, "signed", false)
 	list(c, &f, "decisions", &x.Decisions, decisionFields)
 	c.close(&f)
+	if c.err == nil && c.mode != walking && (x.Class == "chain") == (x.Phase == PhaseAct) {
+		c.fail(CodeSchemaRange, "class %s has no phase %s", x.Class, x.Phase)
+	}
+	if c.err == nil && c.mode != walking && (x.Signed != nil) != (x.Phase == PhaseSend) {
+		c.fail(CodeSchemaMissing, "phase %s: a signed transaction goes with phase send, and only with it", x.Phase)
+	}
 }
 
 func (s *Seek) fields(c *coder) {
@@ -323,7 +368,8 @@ func (d *Deny) fields(c *coder) {
 
 func (x *Close) fields(c *coder) {
 	f := c.open()
-	c.text(&f, "reason", &x.Reason)
+	c.oneOf(&f, "reason", &x.Reason,
+		CloseAnswered, CloseDenied, CloseLimit, CloseFailed, CloseCancelled, CloseRevoked, CloseTimeout)
 	if c.key(&f, "totals", true, true) {
 		x.Totals.fields(c)
 	}
@@ -337,6 +383,7 @@ func (t *Totals) fields(c *coder) {
 	c.int(&f, "cost", &t.Cost)
 	c.uint(&f, "calls", &t.Calls)
 	optList(c, &f, "spent", &t.Spent, amountFields)
+	sorted(c, "spent", t.Spent, func(a *money.Amount) string { return a.Asset().Symbol })
 	c.uint(&f, "turns", &t.Turns)
 	c.close(&f)
 }
@@ -346,7 +393,7 @@ func decisionFields(c *coder, d *Decision) {
 	d.Why = d.Why.in(c, &f, "why", false)
 	c.text(&f, "point", &d.Point)
 	list(c, &f, "rules", &d.Rules, func(c *coder, s *string) { c.str(s, maxText) })
-	c.text(&f, "outcome", &d.Outcome)
+	c.oneOf(&f, "outcome", &d.Outcome, "permit", "approve", "deny")
 	optList(c, &f, "reserve", &d.Reserve, func(c *coder, r *Reserve) { r.fields(c) })
 	c.close(&f)
 }
@@ -364,10 +411,13 @@ func (h *Head) fields(c *coder) {
 	f := c.open()
 	c.version(&f, h.kind())
 	c.int(&f, "at", &h.At)
-	c.bytes(&f, "key", &h.Key)
+	c.key32(&f, "key", &h.Key)
 	c.linkTo(&f, "run", &h.Run)
 	c.uint(&f, "seq", &h.Seq)
 	c.optBytes(&f, "sig", &h.Sig) // absent only in the bytes that are signed
+	if c.mode != walking && len(h.Sig) != 0 && len(h.Sig) != 64 {
+		c.fail(CodeSchemaRange, "a signature of %d bytes instead of 64", len(h.Sig))
+	}
 	c.linkTo(&f, "step", &h.Step)
 	c.close(&f)
 }
@@ -427,7 +477,7 @@ func (t *ToolDef) fields(c *coder) {
 	c.optLink(&f, "book", &t.Book)
 	c.text(&f, "name", &t.Name)
 	c.text(&f, "about", &t.About)
-	c.text(&f, "class", &t.Class)
+	c.oneOf(&f, "class", &t.Class, "read", "keyed", "chain", "once")
 	optional(c, &f, "spend", &t.Spend, (*Spend).fields)
 	c.longText(&f, "schema", &t.Schema)
 	optList(c, &f, "utterances", &t.Utterances, func(c *coder, s *string) { c.str(s, maxText) })
@@ -445,7 +495,7 @@ func (s *Spend) fields(c *coder) {
 func (r *Runtime) fields(c *coder) {
 	f := c.open()
 	c.version(&f, r.kind())
-	c.bytes(&f, "key", &r.Key)
+	c.key32(&f, "key", &r.Key)
 	c.text(&f, "build", &r.Build)
 	list(c, &f, "models", &r.Models, func(c *coder, m *ModelInfo) { m.fields(c) })
 	c.text(&f, "version", &r.Version)
@@ -457,7 +507,7 @@ func (m *ModelInfo) fields(c *coder) {
 	c.int(&f, "in", &m.PriceIn)
 	c.int(&f, "max", &m.MaxTokens)
 	c.int(&f, "out", &m.PriceOut)
-	c.text(&f, "kind", &m.Kind)
+	c.oneOf(&f, "kind", &m.Kind, "rules", "scripted", "model")
 	c.text(&f, "name", &m.Name)
 	c.text(&f, "model", &m.Model)
 	c.text(&f, "provider", &m.Provider)

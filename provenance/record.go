@@ -257,7 +257,7 @@ func (*Close) effect()    {}
 // A Decision is one policy answer.
 type Decision struct {
 	Point   string
-	Outcome string   // permit, approve, deny
+	Outcome string   // permit, approve or deny
 	Rules   []string // the ids of the rules that decided, "layer/id"
 	Why     *Payload // canonical JSON: atoms with values and the sentence; on anything but permit
 	Reserve []Reserve
