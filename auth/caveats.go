@@ -1,0 +1,245 @@
+package auth
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// Bounds on caveats. They keep the sentence readable and make an unlimited grant impossible to write down.
+const (
+	MaxSentence = 700 // characters of the limits sentence
+	MaxTools    = 64
+	MaxDepth    = 4 // levels of sub-agents
+
+	maxEntries = 8 // of recipients, hosts, models and chains each
+	maxAssets  = 4
+	maxCalls   = 100_000
+	maxTokens  = 1_000_000_000
+	maxCost    = 1_000_000 * nanoPerUSD
+	maxWhole   = 1_000_000_000_000_000 // whole tokens in one amount
+
+	nanoPerUSD = 1_000_000_000
+)
+
+// usd counts model cost: nine decimals, so that one unit is a nano-USD.
+var usd = money.Asset{Symbol: "USD", Decimals: 9}
+
+// Caveats are the limits of a grant. All of them are in the sentence that the wallet shows and all are enforced.
+// They only narrow what the operator's rules allow.
+type Caveats struct {
+	// What the agent may spend. Each asset has one entry in each of the three lists, which are sorted by symbol;
+	// without entries nothing may be spent. Per call is at most the total, neither is zero, and an amount is at most
+	// 10^15 whole tokens. A spend of more than ApproveAbove needs the wallet's approval; zero means every spend.
+	MaxTotal, MaxPerCall, ApproveAbove []money.Amount
+
+	MaxCalls       uint64 // tool calls: 1 to 100,000
+	MaxTokens      uint64 // model tokens, in and out: 1 to 10^9
+	MaxCostNanoUSD int64  // cost of models: 1 nano-USD to 1,000,000 USD
+
+	// Chains lists the chains on which the agent may act: 1 to 8 EIP-155 ids, ascending, the message's among them.
+	Chains []uint64
+
+	// At most 8 entries each, sorted, no duplicates. An empty list adds nothing to the operator's rules, and the
+	// sentence says so.
+	Recipients []common.Address // who may be paid
+	Hosts      []string         // web hosts that may be reached; lower case, no port
+	Models     []string         // models that may be used
+
+	ApproveIfTainted bool   // a spend whose arguments derive from untrusted content needs the wallet's approval
+	MaxDepth         uint64 // levels of sub-agents: 0 to 4
+}
+
+// sorted returns a copy with every list in its order.
+func (c Caveats) sorted() Caveats {
+	for _, list := range []*[]money.Amount{&c.MaxTotal, &c.MaxPerCall, &c.ApproveAbove} {
+		*list = slices.SortedFunc(slices.Values(*list), func(a, b money.Amount) int {
+			return cmp.Compare(a.Asset().Symbol, b.Asset().Symbol)
+		})
+	}
+	c.Chains = slices.Sorted(slices.Values(c.Chains))
+	c.Recipients = slices.SortedFunc(slices.Values(c.Recipients), common.Address.Cmp)
+	c.Hosts = slices.Sorted(slices.Values(c.Hosts))
+	c.Models = slices.Sorted(slices.Values(c.Models))
+	return c
+}
+
+// Validate says whether the caveats are complete, within their bounds, in order, and fit the sentence. The error is
+// a [*Fault] that names the caveat.
+func (c Caveats) Validate() error {
+	if err := c.validateAmounts(); err != nil {
+		return err
+	}
+	switch {
+	case c.MaxCalls < 1 || c.MaxCalls > maxCalls:
+		return fault(CodeCaveats, "max_calls", "it must be between 1 and %d", maxCalls)
+	case c.MaxTokens < 1 || c.MaxTokens > maxTokens:
+		return fault(CodeCaveats, "max_tokens", "it must be between 1 and %d", maxTokens)
+	case c.MaxCostNanoUSD < 1 || c.MaxCostNanoUSD > maxCost:
+		return fault(CodeCaveats, "max_cost_usd", "it must be above 0 and at most %d", maxCost/nanoPerUSD)
+	case c.MaxDepth > MaxDepth:
+		return fault(CodeCaveats, "max_depth", "it must be at most %d", MaxDepth)
+	case len(c.Chains) == 0:
+		return fault(CodeCaveats, "chains", "at least one chain must be named")
+	}
+	if err := validateList("chains", c.Chains, cmp.Compare, func(n uint64) bool { return n > 0 && n <= maxChain }); err != nil {
+		return err
+	}
+	if err := validateList("recipients", c.Recipients, common.Address.Cmp, func(a common.Address) bool { return !reserved(a) }); err != nil {
+		return err
+	}
+	if err := validateList("hosts", c.Hosts, strings.Compare, isHost); err != nil {
+		return err
+	}
+	if err := validateList("models", c.Models, strings.Compare, isModel); err != nil {
+		return err
+	}
+	// The longest agent name that there is; the time is always of one length.
+	if n := len(c.Sentence(strings.Repeat("x", maxAgent), time.Time{})); n > MaxSentence {
+		return fault(CodeSentence, "", "the limits take %d characters; at most %d can be shown: name fewer", n, MaxSentence)
+	}
+	return nil
+}
+
+func (c Caveats) validateAmounts() error {
+	lists := []struct {
+		name    string
+		amounts []money.Amount
+	}{{"max_total", c.MaxTotal}, {"max_per_call", c.MaxPerCall}, {"approve_above", c.ApproveAbove}}
+	for _, l := range lists {
+		if len(l.amounts) != len(c.MaxTotal) || len(l.amounts) > maxAssets {
+			return fault(CodeCaveats, l.name, "it must name the same assets as max_total, and at most %d", maxAssets)
+		}
+		for i, a := range l.amounts {
+			asset := a.Asset()
+			most := money.Of(asset, maxWhole)
+			most, err := money.ParseDecimal(asset, most.Units())
+			switch {
+			case err != nil || !asset.Valid():
+				return fault(CodeCaveats, l.name, "an asset has a bad symbol or too many decimals")
+			case asset != c.MaxTotal[i].Asset():
+				return fault(CodeCaveats, l.name, "it must name the same assets as max_total, in the same order")
+			case i > 0 && asset.Symbol <= l.amounts[i-1].Asset().Symbol:
+				return fault(CodeCaveats, l.name, "assets must be sorted by symbol and named once")
+			case above(a, most):
+				return fault(CodeCaveats, l.name, "%s is more than a grant may give", a)
+			case a.IsZero() && l.name != "approve_above":
+				return fault(CodeCaveats, l.name, "the limit for %s is zero; leave the asset out instead", asset.Symbol)
+			case l.name == "max_per_call" && above(a, c.MaxTotal[i]):
+				return fault(CodeCaveats, l.name, "%s is more than the total of %s", a, c.MaxTotal[i])
+			}
+		}
+	}
+	return nil
+}
+
+// above says whether a > b, both of one asset.
+func above(a, b money.Amount) bool {
+	n, err := a.Cmp(b)
+	return err != nil || n > 0
+}
+
+func validateList[T any](name string, list []T, compare func(a, b T) int, ok func(T) bool) error {
+	if len(list) > maxEntries {
+		return fault(CodeCaveats, name, "at most %d can be named", maxEntries)
+	}
+	for i, v := range list {
+		if !ok(v) {
+			return fault(CodeCaveats, name, "entry %d is not allowed", i+1)
+		}
+		if i > 0 && compare(list[i-1], v) >= 0 {
+			return fault(CodeCaveats, name, "entries must be sorted and named once")
+		}
+	}
+	return nil
+}
+
+// Sentence returns the limits in plain words, as the wallet shows them: ASCII in the alphabet of EIP-4361 statements,
+// at most [MaxSentence] characters for valid caveats. Amounts are exact. One set of caveats has one sentence.
+func (c Caveats) Sentence(agent string, until time.Time) string {
+	var b strings.Builder
+	b.Grow(MaxSentence)
+	fmt.Fprintf(&b, "Let agent %s act for me on chain %s until %s UTC.", agent, join(c.Chains, " and ", formatUint),
+		until.UTC().Format(time.DateTime))
+	if len(c.MaxTotal) == 0 {
+		b.WriteString(" It may not spend anything.")
+	} else {
+		to := "anyone"
+		if len(c.Recipients) > 0 {
+			to = join(c.Recipients, " or ", common.Address.Hex) + " only"
+		}
+		fmt.Fprintf(&b, " It may spend at most %s in total and %s per call, to %s, and must ask me above %s.",
+			join(c.MaxTotal, " and ", money.Amount.String), join(c.MaxPerCall, " and ", money.Amount.String),
+			to, join(c.ApproveAbove, " or ", money.Amount.String))
+	}
+	if len(c.MaxTotal) == 0 && len(c.Recipients) > 0 {
+		fmt.Fprintf(&b, " Recipients: %s only.", join(c.Recipients, " or ", common.Address.Hex))
+	}
+	if c.ApproveIfTainted {
+		b.WriteString(" It must ask me before it spends on the word of untrusted content.")
+	}
+	cost := money.Of(usd, uint64(max(c.MaxCostNanoUSD, 0)))
+	fmt.Fprintf(&b, " Limits: %d tool calls, %d model tokens, %s model cost.", c.MaxCalls, c.MaxTokens, cost)
+	for _, l := range []struct {
+		name string
+		list []string
+	}{{"Models", c.Models}, {"Web hosts", c.Hosts}} {
+		if len(l.list) == 0 {
+			fmt.Fprintf(&b, " %s: any that the operator allows.", l.name)
+		} else {
+			fmt.Fprintf(&b, " %s: %s only.", l.name, strings.Join(l.list, ", "))
+		}
+	}
+	if c.MaxDepth == 0 {
+		b.WriteString(" No sub-agents.")
+	} else {
+		fmt.Fprintf(&b, " Sub-agents: at most %d deep.", c.MaxDepth)
+	}
+	return b.String()
+}
+
+func join[T any](list []T, sep string, text func(T) string) string {
+	var b strings.Builder
+	for i, v := range list {
+		if i > 0 {
+			b.WriteString(sep)
+		}
+		b.WriteString(text(v))
+	}
+	return b.String()
+}
+
+func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// isHost says whether s is a host name: lower-case letters, digits and hyphens in parts joined by dots.
+func isHost(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	for part := range strings.SplitSeq(s, ".") {
+		if part == "" || len(part) > 63 || part[0] == '-' || part[len(part)-1] == '-' {
+			return false
+		}
+		if !all(part, func(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' || c == '-' }) {
+			return false
+		}
+	}
+	return true
+}
+
+func isModel(s string) bool {
+	return s != "" && len(s) <= 64 && all(s, func(c byte) bool { return isAlnum(c) || bytes.IndexByte([]byte("._:/@+-"), c) >= 0 })
+}
+
+func contains(sorted []string, s string) bool {
+	_, ok := slices.BinarySearch(sorted, s)
+	return ok
+}

@@ -1,0 +1,197 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+)
+
+// ErrNonce says that a nonce was never issued, was used before, or has expired. Asking for a new message helps.
+var ErrNonce = errors.New("the nonce is unknown, used or expired")
+
+// Nonces keeps what was issued. Its methods may be called by many goroutines at once, and on many nodes that share
+// one store.
+type Nonces interface {
+	// PutNonce stores data under a new nonce until expires.
+	PutNonce(ctx context.Context, nonce string, data []byte, expires time.Time) error
+	// TakeNonce returns the data and forgets the nonce, atomically: of many calls at once, one succeeds. It returns
+	// ErrNonce for a nonce that was never put, was taken, or had expired at now.
+	TakeNonce(ctx context.Context, nonce string, now time.Time) ([]byte, error)
+}
+
+// Bounds and defaults of a desk.
+const (
+	NonceLife   = 5 * time.Minute
+	DefaultLife = time.Hour // of a grant
+)
+
+// A Config says where a [Desk] stands and what it works with.
+type Config struct {
+	Scheme string           // of the pages that may ask: "https" or "http"; required
+	Domain string           // as in [Offer]; required
+	Nonces Nonces           // required
+	Now    func() time.Time // the clock; required
+	Rand   io.Reader        // chance fit for keys, safe for many goroutines: crypto/rand.Reader; required
+}
+
+// A Desk gives out messages to sign and takes them back, each once. It may be used by many goroutines at once.
+type Desk struct{ c Config }
+
+// NewDesk returns a Desk, or an error that names the first field that is wrong.
+func NewDesk(c Config) (*Desk, error) {
+	switch {
+	case c.Nonces == nil:
+		return nil, errors.New("auth: Config.Nonces is required")
+	case c.Now == nil:
+		return nil, errors.New("auth: Config.Now is required")
+	case c.Rand == nil:
+		return nil, errors.New("auth: Config.Rand is required")
+	case !isOrigin(c.Scheme, c.Domain):
+		return nil, fmt.Errorf("auth: %q is not the plain origin of a web page; give for instance https and app.example.com",
+			c.Scheme+"://"+c.Domain)
+	}
+	return &Desk{c}, nil
+}
+
+// A Request says what a client wants a grant for.
+type Request struct {
+	Account  common.Address
+	Chain    uint64 // EIP-155 id; one of Caveats.Chains
+	Key      PublicKey
+	Agent    string
+	AgentCID cid.Cid
+	RulesCID cid.Cid
+	Tools    []string
+	Caveats  Caveats
+	Life     time.Duration // whole seconds up to MaxLife; DefaultLife if 0
+	Channel  [32]byte      // the connection that asks; only it can answer
+}
+
+// A Challenge is a message that waits for a signature.
+type Challenge struct {
+	Message   []byte // to be signed as it is
+	Nonce     string
+	RequestID string
+	Expires   time.Time // of the challenge, not of the grant
+}
+
+// Challenge writes the message for a request and remembers it for [NonceLife]. An error is a [*Fault] if the request
+// is at fault.
+func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
+	if r.Life == 0 {
+		r.Life = DefaultLife
+	}
+	if r.Life < time.Second || r.Life > MaxLife {
+		return Challenge{}, fault(CodeTimeLife, "life", "it must be between a second and %d hours", int(MaxLife/time.Hour))
+	}
+	nonce, err := d.text()
+	if err != nil {
+		return Challenge{}, err
+	}
+	id, err := d.text()
+	if err != nil {
+		return Challenge{}, err
+	}
+	now := d.c.Now().UTC().Truncate(time.Second)
+	raw, err := Build(Offer{
+		Scheme: d.c.Scheme, Domain: d.c.Domain, Account: r.Account, Chain: r.Chain, Key: r.Key, Nonce: nonce,
+		RequestID: id, Agent: r.Agent, AgentCID: r.AgentCID, RulesCID: r.RulesCID, Tools: r.Tools, Caveats: r.Caveats,
+		Issued: now, Expires: now.Add(r.Life),
+	})
+	if err != nil {
+		return Challenge{}, err
+	}
+	c := Challenge{Message: raw, Nonce: nonce, RequestID: id, Expires: now.Add(NonceLife)}
+	if err := d.c.Nonces.PutNonce(ctx, nonce, append(r.Channel[:], raw...), c.Expires); err != nil {
+		return Challenge{}, fmt.Errorf("remember a challenge: %w", err)
+	}
+	return c, nil
+}
+
+// Open takes a signed message back over the channel that asked for it. The nonce is used up by this, whatever comes
+// of the rest. The error is a [*Fault], and [ErrNonce] if the nonce is not good (any more); any other error is the
+// store's.
+func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Grant, error) {
+	m, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	now := d.c.Now()
+	data, err := d.c.Nonces.TakeNonce(ctx, m.Nonce, now)
+	if errors.Is(err, ErrNonce) {
+		f := fault(CodeNonceUsed, "Nonce", "it is unknown, used or expired: ask for a new message and sign that one")
+		f.cause = ErrNonce
+		return nil, f
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up a challenge: %w", err)
+	}
+	if len(data) < len(channel) || !bytes.Equal(data[:len(channel)], channel[:]) {
+		return nil, fault(CodeChannel, "channel", "this message was issued to another connection")
+	}
+	issued := data[len(channel):]
+	if bytes.Equal(raw, issued) {
+		// What was issued was read by both readers then, and is what it promises: siwe-go is not asked again.
+		g, err := read(m)
+		if err != nil {
+			return nil, err
+		}
+		if err := g.checkTimes(now); err != nil {
+			return nil, err
+		}
+		return seal(g, raw, sig)
+	}
+	// Something was changed: the first check that fails says what.
+	want, err := expected(issued, now)
+	if err != nil {
+		return nil, fmt.Errorf("read a stored challenge: %w", err)
+	}
+	if _, err := Verify(raw, sig, want); err != nil {
+		return nil, err
+	}
+	return nil, fault(CodeAltered, "message", "it is not the one that was issued: sign that one as it is")
+}
+
+// expected returns what an issued message promises.
+func expected(issued []byte, now time.Time) (Expect, error) {
+	m, err := Parse(issued)
+	if err != nil {
+		return Expect{}, err
+	}
+	g, err := read(m)
+	if err != nil {
+		return Expect{}, err
+	}
+	return Expect{
+		Scheme: g.Scheme, Domain: g.Domain, URI: g.URI, Chain: g.Chain, Nonce: g.Nonce, RequestID: g.RequestID,
+		Account: g.Account, Agent: g.Agent, AgentCID: g.AgentCID, RulesCID: g.RulesCID, Now: now,
+	}, nil
+}
+
+// text returns 22 random letters and digits: 131 bits.
+func (d *Desk) text() (string, error) {
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	var out strings.Builder
+	var buf [32]byte
+	for range 100 {
+		if _, err := io.ReadFull(d.c.Rand, buf[:]); err != nil {
+			return "", fmt.Errorf("make a nonce: %w", err)
+		}
+		for _, b := range buf {
+			if int(b) < 4*len(alphabet) { // else the first letters would be more likely
+				out.WriteByte(alphabet[int(b)%len(alphabet)])
+			}
+			if out.Len() == 22 {
+				return out.String(), nil
+			}
+		}
+	}
+	return "", errors.New("make a nonce: the source of chance gives no usable bytes")
+}

@@ -1,0 +1,77 @@
+package auth
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+)
+
+// An Offer is what the server puts before a wallet to sign. Every field is mandatory but Tools.
+type Offer struct {
+	Scheme    string // of the page that asks: "https" or "http"
+	Domain    string // its host as in the browser's origin, with the port unless it is the scheme's own
+	Account   common.Address
+	Chain     uint64 // EIP-155 id; one of Caveats.Chains
+	Key       PublicKey
+	Nonce     string // 8 to 128 letters and digits
+	RequestID string
+	Agent     string // 1 to 32 lower-case letters, digits and hyphens, a letter first
+	AgentCID  cid.Cid
+	RulesCID  cid.Cid
+	Tools     []string // in any order
+	Caveats   Caveats  // lists in any order
+	Issued    time.Time
+	Expires   time.Time // at most MaxLife after Issued
+}
+
+// Build returns the one message of an offer. Times are cut to whole seconds. The message passes [Parse] and siwe-go,
+// and what [Reread] says of it, once it is signed, is what the offer says. An error is a [*Fault] that names the
+// first field that is wrong.
+func Build(o Offer) ([]byte, error) {
+	_, raw, err := build(o)
+	return raw, err
+}
+
+func build(o Offer) (*Message, []byte, error) {
+	r := recap{agent: o.Agent, tools: slices.Sorted(slices.Values(o.Tools)), caveats: o.Caveats.sorted()}
+	if err := r.validate(); err != nil {
+		return nil, nil, err
+	}
+	if !o.AgentCID.Defined() || !o.RulesCID.Defined() {
+		return nil, nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
+	}
+	uri, err := r.uri()
+	if err != nil {
+		return nil, nil, err
+	}
+	expires := o.Expires.UTC().Truncate(time.Second)
+	statement := r.statement(r.caveats.Sentence(r.agent, expires))
+	m := Message{
+		Scheme: o.Scheme, Domain: o.Domain, Address: o.Account, Statement: &statement, URI: o.Key.String(),
+		Chain: o.Chain, Nonce: o.Nonce, RequestID: &o.RequestID,
+		IssuedAt: stamp(o.Issued), Expiration: ptr(stamp(expires)), NotBefore: ptr(stamp(o.Issued)),
+		Resources: []string{linkPrefix + o.AgentCID.String(), linkPrefix + o.RulesCID.String(), uri},
+	}
+	raw := []byte(m.String())
+	// Read it back: no field may say more than it should, such as a nonce with a line break in it.
+	back, err := Parse(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := second(back, raw); err != nil {
+		return nil, nil, err
+	}
+	if _, err := read(back); err != nil {
+		return nil, nil, err
+	}
+	return back, raw, nil
+}
+
+func stamp(t time.Time) Stamp {
+	t = t.UTC().Truncate(time.Second)
+	return Stamp{t.Format(time.RFC3339), t}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,71 @@
+package auth
+
+import (
+	"slices"
+
+	"github.com/spruceid/siwe-go"
+)
+
+// second asks siwe-go what it reads in raw and refuses any difference to m. It is frozen upstream and lax in known
+// ways, so it never decides alone; but two parsers that were written apart seldom share a bug.
+//
+// siwe-go does not know a scheme before the domain: it is taken off for siwe-go, and only for it. A few texts that
+// the grammar allows are beyond siwe-go (an empty statement or request id, a leap second); they are refused too.
+func second(m *Message, raw []byte) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = fault(CodeSecondPanics, "", "siwe-go could not cope with the message")
+		}
+	}()
+	text := string(raw)
+	if m.Scheme != "" {
+		text = text[len(m.Scheme)+len("://"):]
+	}
+	other, e := siwe.ParseMessage(text)
+	if e != nil {
+		return fault(CodeSecondRefuses, "", "siwe-go cannot read the message")
+	}
+	var issued, expires, notBefore *string = &m.IssuedAt.Text, nil, nil
+	if m.Expiration != nil {
+		expires = &m.Expiration.Text
+	}
+	if m.NotBefore != nil {
+		notBefore = &m.NotBefore.Text
+	}
+	uri := other.GetURI()
+	otherIssued := other.GetIssuedAt()
+	var resources []string
+	for _, r := range other.GetResources() {
+		resources = append(resources, r.String())
+	}
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"domain", other.GetDomain() == m.Domain},
+		{"address", other.GetAddress() == m.Address},
+		{"statement", same(other.GetStatement(), m.Statement)},
+		{"URI", uri.String() == m.URI},
+		{"Version", other.GetVersion() == "1"},
+		{"Chain ID", other.GetChainID() >= 0 && uint64(other.GetChainID()) == m.Chain},
+		{"Nonce", other.GetNonce() == m.Nonce},
+		{"Issued At", same(&otherIssued, issued)},
+		{"Expiration Time", same(other.GetExpirationTime(), expires)},
+		{"Not Before", same(other.GetNotBefore(), notBefore)},
+		{"Request ID", same(other.GetRequestID(), m.RequestID)},
+		{"Resources", slices.Equal(resources, m.Resources)},
+		{"message", other.String() == text},
+	} {
+		if !f.same {
+			return fault(CodeSecondDiffers, f.name, "siwe-go reads something else")
+		}
+	}
+	return nil
+}
+
+func same(a, b *string) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}

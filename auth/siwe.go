@@ -1,0 +1,395 @@
+package auth
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+)
+
+// Bounds on a message, which EIP-4361 leaves open.
+const (
+	MaxMessage   = 8 << 10   // bytes of a whole message
+	MaxResources = 16        // entries of its Resources
+	maxChain     = 1<<53 - 1 // the largest chain id that JavaScript reads exactly
+	maxNonce     = 128
+	maxRequestID = 128
+)
+
+// A Message is a text that follows the grammar of EIP-4361, section "ABNF Message Format", to the letter. Its
+// version is always 1. A field that may be absent is nil then, which is not the same as empty.
+type Message struct {
+	Scheme     string // empty if the message names none
+	Domain     string // an RFC 3986 authority, which may hold a userinfo; see [Verify] for what is accepted
+	Address    common.Address
+	Statement  *string
+	URI        string
+	Chain      uint64
+	Nonce      string
+	IssuedAt   Stamp
+	Expiration *Stamp
+	NotBefore  *Stamp
+	RequestID  *string
+	Resources  []string // nil if the message has no Resources line
+}
+
+// A Stamp is a time and how the message spells it.
+type Stamp struct {
+	Text string    // an RFC 3339 date-time
+	Time time.Time // UTC; a leap second is the first instant of the next minute
+}
+
+const greeting = " wants you to sign in with your Ethereum account:"
+
+// Parse reads a message. It accepts what the grammar accepts, within our bounds, and nothing else: if it succeeds,
+// [Message.String] gives raw again. An error is a [*Fault] that names the line. Parse says nothing about whether a
+// message should be accepted; [Verify] does.
+func Parse(raw []byte) (*Message, error) {
+	if len(raw) > MaxMessage {
+		return nil, fault(CodeSize, "", "the message has %d bytes; at most %d are read", len(raw), MaxMessage)
+	}
+	line := 1
+	for _, c := range raw {
+		if c == '\n' {
+			line++
+		} else if c < ' ' || c > '~' {
+			f := fault(CodeASCII, "message", "the byte 0x%02x is not printable ASCII", c)
+			f.Line = line
+			return nil, f
+		}
+	}
+	p := parser{rest: string(raw)}
+	m := p.message()
+	if p.err != nil {
+		return nil, p.err
+	}
+	return m, nil
+}
+
+// A parser reads a message line by line. The first error sticks; after it, every line is empty.
+type parser struct {
+	rest string
+	line int  // of the line read last, from 1
+	done bool // the last line has been read
+	err  *Fault
+
+	statement, requestID  string // what the Message points to
+	expiration, notBefore Stamp
+}
+
+func (p *parser) message() *Message {
+	m := new(Message)
+	p.greeting(m)
+	p.address(m)
+	p.empty("the line after the address must be empty")
+	first := p.next()
+	second := p.next()
+	uri, ok := strings.CutPrefix(second, "URI: ")
+	if first != "" || !ok { // else the message has no statement
+		p.line--
+		p.statement = first
+		m.Statement = &p.statement
+		for i := range len(first) {
+			if !isStatement(first[i]) {
+				p.fail(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
+			}
+		}
+		p.line++
+		if second != "" {
+			p.fail(CodeLine, "statement", "an empty line must follow it")
+		}
+		uri = p.field("URI")
+	}
+	if m.URI = uri; !validURI(uri) {
+		p.fail(CodeURIForm, "URI", "not an absolute URI of RFC 3986")
+	}
+	if v := p.field("Version"); v != "1" {
+		p.fail(CodeVersion, "Version", "only version 1 is known")
+	}
+	p.chain(m)
+	if m.Nonce = p.field("Nonce"); len(m.Nonce) < 8 || len(m.Nonce) > maxNonce || !all(m.Nonce, isAlnum) {
+		p.fail(CodeNonceForm, "Nonce", "not 8 to %d letters and digits", maxNonce)
+	}
+	m.IssuedAt = p.stamp("Issued At", p.field("Issued At"))
+	if s, ok := p.option("Expiration Time: "); ok {
+		p.expiration = p.stamp("Expiration Time", s)
+		m.Expiration = &p.expiration
+	}
+	if s, ok := p.option("Not Before: "); ok {
+		p.notBefore = p.stamp("Not Before", s)
+		m.NotBefore = &p.notBefore
+	}
+	if s, ok := p.option("Request ID: "); ok {
+		p.requestID = s
+		m.RequestID = &p.requestID
+		if len(s) > maxRequestID || !encoded(s, isPchar) {
+			p.fail(CodeRequestIDForm, "Request ID", "not at most %d characters of the kind pchar in RFC 3986", maxRequestID)
+		}
+	}
+	if s, ok := p.option("Resources:"); ok {
+		if s != "" {
+			p.fail(CodeLine, "Resources", "nothing may follow on this line")
+		}
+		p.resources(m)
+	}
+	if !p.done {
+		p.next()
+		p.fail(CodeLine, "message", "no line is expected here")
+	}
+	return m
+}
+
+func (p *parser) greeting(m *Message) {
+	head, ok := strings.CutSuffix(p.next(), greeting)
+	if !ok {
+		p.fail(CodeLine, "domain", "the first line must end with %q", greeting[1:])
+		return
+	}
+	m.Domain = head
+	if scheme, domain, ok := strings.Cut(head, "://"); ok {
+		m.Scheme, m.Domain = scheme, domain
+		if !isScheme(scheme) {
+			p.fail(CodeSchemeForm, "scheme", "not a scheme of RFC 3986")
+		}
+	}
+	host, port, ok := splitAuthority(m.Domain)
+	switch {
+	case !ok:
+		p.fail(CodeDomainForm, "domain", "not an authority of RFC 3986")
+	case host == "":
+		p.fail(CodeDomainForm, "domain", "the host is empty")
+	case len(port) > 5 || port > "65535" && len(port) == 5:
+		p.fail(CodeDomainForm, "domain", "there is no such port")
+	}
+}
+
+func (p *parser) address(m *Message) {
+	s := p.next()
+	if p.err != nil {
+		return
+	}
+	if len(s) != 42 || s[:2] != "0x" || !all(s[2:], isHex) {
+		p.fail(CodeAddressForm, "address", "not 0x and 40 hex digits")
+		return
+	}
+	m.Address = common.HexToAddress(s)
+	if !checksummed(s[2:]) {
+		p.fail(CodeAddressChecksum, "address", "its capitals are not those of EIP-55")
+	}
+}
+
+func (p *parser) chain(m *Message) {
+	s := p.field("Chain ID")
+	if s == "" || !all(s, isDigit) || len(s) > 1 && s[0] == '0' {
+		p.fail(CodeChainForm, "Chain ID", "not a decimal number without leading zeros")
+		return
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n == 0 || n > maxChain {
+		p.fail(CodeChainRange, "Chain ID", "not between 1 and 2^53 - 1")
+	}
+	m.Chain = n
+}
+
+func (p *parser) resources(m *Message) {
+	m.Resources = make([]string, 0, 3)
+	for !p.done && p.err == nil {
+		uri, ok := strings.CutPrefix(p.next(), "- ")
+		switch {
+		case !ok || !validURI(uri):
+			p.fail(CodeResourceForm, "Resources", "not %q and an absolute URI of RFC 3986", "- ")
+		case len(m.Resources) == MaxResources:
+			p.fail(CodeResourceCount, "Resources", "more than %d", MaxResources)
+		}
+		m.Resources = append(m.Resources, uri)
+	}
+}
+
+// next returns the next line. There is always a first one, which may be empty.
+func (p *parser) next() string {
+	if p.done {
+		p.fail(CodeLine, "message", "it ends too early")
+	}
+	if p.err != nil {
+		return ""
+	}
+	p.line++
+	line, rest, more := strings.Cut(p.rest, "\n")
+	p.rest, p.done = rest, !more
+	return line
+}
+
+func (p *parser) empty(why string) {
+	if p.next() != "" {
+		p.fail(CodeLine, "message", "%s", why)
+	}
+}
+
+// field returns the value of the next line, which must be the named one.
+func (p *parser) field(name string) string {
+	s := p.next()
+	if len(s) < len(name)+2 || s[:len(name)] != name || s[len(name):len(name)+2] != ": " {
+		p.fail(CodeLine, name, "%q was expected on this line", name+": ")
+		return ""
+	}
+	return s[len(name)+2:]
+}
+
+// option returns the value of the next line if it begins with prefix.
+func (p *parser) option(prefix string) (string, bool) {
+	if p.done || p.err != nil || !strings.HasPrefix(p.rest, prefix) {
+		return "", false
+	}
+	return p.next()[len(prefix):], true
+}
+
+func (p *parser) stamp(name, s string) Stamp {
+	t, ok := parseTime(s)
+	if !ok {
+		p.fail(CodeTimeForm, name, "not a date-time of RFC 3339 that exists")
+	}
+	return Stamp{s, t}
+}
+
+func (p *parser) fail(code Code, field, format string, args ...any) {
+	if p.err == nil {
+		p.err = fault(code, field, format, args...)
+		p.err.Line = max(p.line, 1)
+	}
+}
+
+// String returns the one text of the message. It is what [Parse] read, byte for byte.
+func (m *Message) String() string {
+	var b strings.Builder
+	b.Grow(1 << 10)
+	if m.Scheme != "" {
+		b.WriteString(m.Scheme + "://")
+	}
+	b.WriteString(m.Domain + greeting + "\n" + m.Address.Hex() + "\n\n")
+	if m.Statement != nil {
+		b.WriteString(*m.Statement + "\n")
+	}
+	b.WriteString("\nURI: " + m.URI + "\nVersion: 1\nChain ID: " + strconv.FormatUint(m.Chain, 10))
+	b.WriteString("\nNonce: " + m.Nonce + "\nIssued At: " + m.IssuedAt.Text)
+	if m.Expiration != nil {
+		b.WriteString("\nExpiration Time: " + m.Expiration.Text)
+	}
+	if m.NotBefore != nil {
+		b.WriteString("\nNot Before: " + m.NotBefore.Text)
+	}
+	if m.RequestID != nil {
+		b.WriteString("\nRequest ID: " + *m.RequestID)
+	}
+	if m.Resources != nil {
+		b.WriteString("\nResources:")
+		for _, r := range m.Resources {
+			b.WriteString("\n- " + r)
+		}
+	}
+	return b.String()
+}
+
+// checksummed says whether the capitals of 40 hex digits are those of EIP-55: a letter is a capital if the digit in
+// its place of the hash of the lower-case address is 8 or more.
+func checksummed(digits string) bool {
+	var lower [40]byte
+	for i := range lower {
+		lower[i] = digits[i] | 0x20 // leaves digits as they are
+	}
+	hash := crypto.Keccak256Hash(lower[:])
+	for i := range lower {
+		nibble := hash[i/2] >> 4
+		if i%2 == 1 {
+			nibble = hash[i/2] & 15
+		}
+		if c := digits[i]; c > '9' && (c < 'a') != (nibble >= 8) {
+			return false
+		}
+	}
+	return true
+}
+
+// parseTime reads a date-time of RFC 3339, section 5.6. The letters T and Z may be lower case. A second of 60 is
+// accepted where one can be: in the last minute, UTC, of June or December. At most nine digits of a second's fraction
+// are read; the RFC sets no bound.
+func parseTime(s string) (time.Time, bool) {
+	if len(s) < 20 || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
+		return time.Time{}, false
+	}
+	year, ok1 := digits(s[0:4])
+	month, ok2 := digits(s[5:7])
+	day, ok3 := digits(s[8:10])
+	hour, ok4 := digits(s[11:13])
+	minute, ok5 := digits(s[14:16])
+	second, ok6 := digits(s[17:19])
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
+		return time.Time{}, false
+	}
+	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
+		return time.Time{}, false
+	}
+	s = s[19:]
+	nano := 0
+	if s[0] == '.' {
+		n := 1
+		for n < len(s) && isDigit(s[n]) {
+			n++
+		}
+		if n == 1 || n > 10 {
+			return time.Time{}, false
+		}
+		nano, _ = digits(s[1:n])
+		for i := n; i < 10; i++ {
+			nano *= 10
+		}
+		s = s[n:]
+	}
+	offset := 0
+	switch {
+	case s == "Z" || s == "z":
+	case len(s) == 6 && (s[0] == '+' || s[0] == '-') && s[3] == ':':
+		h, ok1 := digits(s[1:3])
+		m, ok2 := digits(s[4:6])
+		if !ok1 || !ok2 || h > 23 || m > 59 {
+			return time.Time{}, false
+		}
+		if offset = h*60 + m; s[0] == '-' {
+			offset = -offset
+		}
+	default:
+		return time.Time{}, false
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute-offset, second, nano, time.UTC)
+	if second == 60 {
+		// t is midnight after the leap second, if it can be one.
+		if m := t.Month(); t.Hour() != 0 || t.Minute() != 0 || t.Day() != 1 || m != time.January && m != time.July {
+			return time.Time{}, false
+		}
+	}
+	return t, true
+}
+
+func daysIn(year, month int) int {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+func digits(s string) (n int, ok bool) {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return 0, false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n, s != ""
+}

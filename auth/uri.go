@@ -1,0 +1,166 @@
+package auth
+
+import "strings"
+
+// validURI says whether s is a URI of RFC 3986, section 3: absolute, so with a scheme.
+func validURI(s string) bool {
+	scheme, rest, ok := strings.Cut(s, ":")
+	if !ok || !isScheme(scheme) {
+		return false
+	}
+	rest, fragment, _ := strings.Cut(rest, "#")
+	rest, query, _ := strings.Cut(rest, "?")
+	if !encoded(fragment, isQuery) || !encoded(query, isQuery) {
+		return false
+	}
+	if after, ok := strings.CutPrefix(rest, "//"); ok {
+		authority := after
+		rest = ""
+		if i := strings.IndexByte(after, '/'); i >= 0 {
+			authority, rest = after[:i], after[i:]
+		}
+		if _, _, ok := splitAuthority(authority); !ok {
+			return false
+		}
+	}
+	return encoded(rest, isPath)
+}
+
+// splitAuthority takes an authority of RFC 3986, section 3.2, apart. Host and port may be empty.
+func splitAuthority(s string) (host, port string, ok bool) {
+	if user, rest, found := strings.Cut(s, "@"); found {
+		if !encoded(user, isUser) {
+			return "", "", false
+		}
+		s = rest
+	}
+	if after, found := strings.CutPrefix(s, "["); found {
+		inner, rest, found := strings.Cut(after, "]")
+		if !found || !isIPv6(inner) || rest != "" && rest[0] != ':' {
+			return "", "", false
+		}
+		return inner, strings.TrimPrefix(rest, ":"), all(strings.TrimPrefix(rest, ":"), isDigit)
+	}
+	host, port, _ = strings.Cut(s, ":")
+	return host, port, encoded(host, isName) && all(port, isDigit)
+}
+
+// isIPv6 says whether s is an IPv6 address of RFC 3986: no zone.
+func isIPv6(s string) bool {
+	head, tail, short := strings.Cut(s, "::")
+	n, ok := groups(head, !short)
+	m, okTail := groups(tail, true)
+	if !ok || !okTail {
+		return false
+	}
+	if !short {
+		return n == 8
+	}
+	return n+m <= 7 && !strings.Contains(tail, "::")
+}
+
+// groups counts the 16-bit groups of a part of an IPv6 address. Only the last part may end in an IPv4 address.
+func groups(s string, last bool) (n int, ok bool) {
+	if s == "" {
+		return 0, true
+	}
+	parts := strings.Split(s, ":")
+	for i, part := range parts {
+		if last && i == len(parts)-1 && strings.Contains(part, ".") {
+			if !isIPv4(part) {
+				return 0, false
+			}
+			n += 2
+			continue
+		}
+		if len(part) < 1 || len(part) > 4 || !all(part, isHex) {
+			return 0, false
+		}
+		n++
+	}
+	return n, true
+}
+
+func isIPv4(s string) bool {
+	parts := strings.Split(s, ".")
+	for _, part := range parts {
+		n, ok := digits(part)
+		if !ok || len(part) > 3 || n > 255 || len(part) > 1 && part[0] == '0' {
+			return false
+		}
+	}
+	return len(parts) == 4
+}
+
+func isScheme(s string) bool {
+	return s != "" && classes[s[0]]&alpha != 0 &&
+		all(s, func(c byte) bool { return isAlnum(c) || c == '+' || c == '-' || c == '.' })
+}
+
+// encoded says whether every character of s is of the class or begins a percent-encoded byte.
+func encoded(s string, is func(byte) bool) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' {
+			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
+				return false
+			}
+			i += 2
+		} else if !is(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func all(s string, is func(byte) bool) bool {
+	for i := range len(s) {
+		if !is(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Classes of characters in RFC 3986, section 2 and appendix A.
+const (
+	alpha = 1 << iota
+	digit
+	hexLetter
+	mark      // - . _ ~
+	subDelim  // ! $ & ' ( ) * + , ; =
+	colonAt   // : @
+	slashes   // / ?
+	genDelims // # [ ]
+)
+
+var classes = func() (t [256]uint8) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] |= alpha
+		t[c-'a'+'A'] |= alpha
+	}
+	set := func(s string, class uint8) {
+		for _, c := range s {
+			t[c] |= class
+		}
+	}
+	set("0123456789", digit)
+	set("abcdefABCDEF", hexLetter)
+	set("-._~", mark)
+	set("!$&'()*+,;=", subDelim)
+	set(":@", colonAt)
+	set("/?", slashes)
+	set("#[]", genDelims)
+	return t
+}()
+
+func isDigit(c byte) bool { return classes[c]&digit != 0 }
+func isHex(c byte) bool   { return classes[c]&(digit|hexLetter) != 0 }
+func isAlnum(c byte) bool { return classes[c]&(alpha|digit) != 0 }
+func isName(c byte) bool  { return classes[c]&(alpha|digit|mark|subDelim) != 0 }
+func isUser(c byte) bool  { return isName(c) || c == ':' }
+func isPchar(c byte) bool { return classes[c]&(alpha|digit|mark|subDelim|colonAt) != 0 }
+func isPath(c byte) bool  { return isPchar(c) || c == '/' }
+func isQuery(c byte) bool { return classes[c]&(alpha|digit|mark|subDelim|colonAt|slashes) != 0 }
+
+// isStatement says whether c may stand in a statement: reserved, unreserved, or a space.
+func isStatement(c byte) bool { return c == ' ' || classes[c] != 0 }

@@ -1,0 +1,265 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+)
+
+// Bounds on a message's times.
+const (
+	Skew         = time.Minute      // by which clocks may differ
+	IssuedWithin = 10 * time.Minute // how old a message may be when it is shown
+	MaxLife      = 24 * time.Hour   // from Issued At to Expiration Time
+)
+
+// Expect is what a verifier expects of a message. Every field is mandatory: a zero value is an error, never a check
+// left out.
+type Expect struct {
+	Scheme    string // "https" or "http"
+	Domain    string // as in [Offer]
+	URI       string // did:key of the session key
+	Chain     uint64 // EIP-155 id
+	Nonce     string
+	RequestID string
+	Account   common.Address
+	Agent     string // name
+	AgentCID  cid.Cid
+	RulesCID  cid.Cid
+	Now       time.Time
+}
+
+func (e *Expect) validate() error {
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"Scheme", e.Scheme != ""}, {"Domain", e.Domain != ""}, {"URI", e.URI != ""}, {"Chain", e.Chain != 0},
+		{"Nonce", e.Nonce != ""}, {"RequestID", e.RequestID != ""}, {"Account", e.Account != common.Address{}},
+		{"Agent", e.Agent != ""}, {"AgentCID", e.AgentCID.Defined()}, {"RulesCID", e.RulesCID.Defined()},
+		{"Now", !e.Now.IsZero()},
+	} {
+		if !f.set {
+			return fault(CodeExpect, f.name, "the verifier does not say what it expects")
+		}
+	}
+	return nil
+}
+
+// Verify returns the grant in a signed message. In this order: the text is read by both readers; each field is what
+// want says; the times are sound and include want.Now, give or take [Skew]; the ReCap is canonical, its caveats are
+// valid and the statement is the one generated from them; the signature is the account's, over the bytes of raw.
+// The error is a [*Fault] with the first thing that is wrong.
+//
+// Verify does not know whether the nonce was used before; [Desk.Open] does.
+func Verify(raw, sig []byte, want Expect) (*Grant, error) {
+	m, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := second(m, raw); err != nil {
+		return nil, err
+	}
+	return verify(m, raw, sig, want)
+}
+
+// verify is Verify without the reading.
+func verify(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
+	if err := want.validate(); err != nil {
+		return nil, err
+	}
+	var requestID string
+	if m.RequestID != nil {
+		requestID = *m.RequestID
+	}
+	switch {
+	case m.Scheme != want.Scheme:
+		return nil, fault(CodeScheme, "scheme", "it is not %s", want.Scheme)
+	case m.Domain != want.Domain:
+		return nil, fault(CodeDomain, "domain", "it is not %s", want.Domain)
+	case m.Address != want.Account:
+		return nil, fault(CodeAccount, "address", "it is not %s", want.Account.Hex())
+	case m.URI != want.URI:
+		return nil, fault(CodeURI, "URI", "it is not the session key of this challenge")
+	case m.Chain != want.Chain:
+		return nil, fault(CodeChain, "Chain ID", "it is not %d", want.Chain)
+	case m.Nonce != want.Nonce:
+		return nil, fault(CodeNonce, "Nonce", "it is not the one of this challenge")
+	case requestID != want.RequestID:
+		return nil, fault(CodeRequestID, "Request ID", "it is not the one of this challenge")
+	}
+	g, err := read(m)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case g.Agent != want.Agent:
+		return nil, fault(CodeAgent, "agent", "it is not %s", want.Agent)
+	case !g.AgentCID.Equals(want.AgentCID):
+		return nil, fault(CodeAgent, "Resources", "the agent is not the version expected")
+	case !g.RulesCID.Equals(want.RulesCID):
+		return nil, fault(CodeRules, "Resources", "the policy set is not the one expected")
+	}
+	if err := g.checkTimes(want.Now); err != nil {
+		return nil, err
+	}
+	return seal(g, raw, sig)
+}
+
+// checkTimes says whether a message may be shown at now.
+func (g *Grant) checkTimes(now time.Time) error {
+	switch {
+	case g.Issued.After(now.Add(Skew)):
+		return fault(CodeIssued, "Issued At", "it lies in the future")
+	case g.Issued.Before(now.Add(-IssuedWithin - Skew)):
+		return fault(CodeIssued, "Issued At", "it is too long ago: ask for a new message and sign that one")
+	case g.NotBefore.After(now.Add(Skew)):
+		return fault(CodeEarly, "Not Before", "this time has not come yet")
+	case !now.Before(g.Expires):
+		return fault(CodeExpired, "Expiration Time", "it is over: ask for a new message and sign that one")
+	}
+	return nil
+}
+
+// Reread returns the grant in a signed message to one who expects nothing in particular: an auditor. Everything is
+// checked that can be with the bytes alone: the text is read by both readers, the times are in order, the ReCap is
+// canonical, its caveats are valid, the statement is the one generated from them, and the signature recovers to the
+// account that the text names. Evidence has one form, so sig must be as [Grant.Sig] has it.
+//
+// It does not say that the grant was for the right server, or held at some time: compare [Grant]'s fields.
+func Reread(raw, sig []byte) (*Grant, error) {
+	m, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := second(m, raw); err != nil {
+		return nil, err
+	}
+	g, err := read(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(sig) == SigSize && sig[64] < 27 {
+		return nil, fault(CodeSigV, "signature", "v is %d; in a record it is 27 or 28", sig[64])
+	}
+	return seal(g, raw, sig)
+}
+
+// seal checks the signature and completes the grant.
+func seal(g *Grant, raw, sig []byte) (*Grant, error) {
+	canonical, err := signedBy(g.Account, textDigest(raw), sig)
+	if err != nil {
+		return nil, err
+	}
+	g.Message, g.Sig, g.Method = append([]byte(nil), raw...), canonical, MethodEOA
+	return g, nil
+}
+
+// read turns a message into a grant, which is not signed yet.
+func read(m *Message) (*Grant, error) {
+	g := &Grant{
+		Account: m.Address, Chain: m.Chain, Scheme: m.Scheme, Domain: m.Domain, URI: m.URI, Nonce: m.Nonce,
+		Issued: m.IssuedAt.Time, NotBefore: m.IssuedAt.Time,
+	}
+	if m.NotBefore != nil {
+		g.NotBefore = m.NotBefore.Time
+	}
+	if m.Expiration == nil {
+		return nil, fault(CodeExpiryMissing, "Expiration Time", "a grant must end; this one does not say when")
+	}
+	g.Expires = m.Expiration.Time
+	switch {
+	case reserved(m.Address):
+		return nil, fault(CodeAddressReserved, "address", "nobody can sign for it")
+	case !isOrigin(m.Scheme, m.Domain):
+		return nil, fault(CodeDomain, "domain", "not the plain origin of a web page")
+	case m.RequestID == nil || *m.RequestID == "":
+		return nil, fault(CodeRequestID, "Request ID", "it is missing")
+	case !g.Expires.After(g.Issued) || !g.Expires.After(g.NotBefore):
+		return nil, fault(CodeTimeOrder, "Expiration Time", "it is not after Issued At and Not Before")
+	case g.Expires.Sub(g.Issued) > MaxLife:
+		return nil, fault(CodeTimeLife, "Expiration Time", "a grant lives for at most %d hours", int(MaxLife/time.Hour))
+	}
+	g.RequestID = *m.RequestID
+	var err error
+	if g.Key, err = ParsePublicKey(m.URI); err != nil {
+		return nil, err
+	}
+	uri, err := g.resources(m.Resources)
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecap(uri)
+	if err != nil {
+		return nil, err
+	}
+	g.Agent, g.Tools, g.Caveats = r.agent, r.tools, r.caveats
+	if !slices.Contains(g.Caveats.Chains, g.Chain) {
+		return nil, fault(CodeChain, "Chain ID", "it is not among the chains of the caveats")
+	}
+	if m.Statement == nil || *m.Statement != r.statement(g.Caveats.Sentence(g.Agent, g.Expires)) {
+		return nil, fault(CodeStatement, "statement", "it does not say what the ReCap grants")
+	}
+	return g, nil
+}
+
+// resources reads the links to agent and rules and returns the ReCap's URI.
+func (g *Grant) resources(list []string) (recap string, err error) {
+	n, last := 0, -1
+	for i, r := range list {
+		if strings.HasPrefix(r, recapPrefix) {
+			n, last = n+1, i
+		}
+	}
+	switch {
+	case n == 0:
+		return "", fault(CodeRecapMissing, "Resources", "there is no ReCap")
+	case n > 1:
+		return "", fault(CodeRecapCount, "Resources", "there are %d ReCaps", n)
+	case last != len(list)-1:
+		return "", fault(CodeRecapPlace, "Resources", "the ReCap is not the last one")
+	case len(list) != 3:
+		return "", fault(CodeResources, "Resources", "they must be the agent, the policy set and the ReCap")
+	}
+	if g.AgentCID, err = parseLink(list[0]); err != nil {
+		return "", err
+	}
+	if g.RulesCID, err = parseLink(list[1]); err != nil {
+		return "", err
+	}
+	return list[2], nil
+}
+
+const linkPrefix = "ipfs://"
+
+func parseLink(s string) (cid.Cid, error) {
+	text, ok := strings.CutPrefix(s, linkPrefix)
+	c, err := cid.Decode(text)
+	// Decode reads several spellings; String writes one.
+	if !ok || err != nil || c.Version() != 1 || c.String() != text {
+		return cid.Undef, fault(CodeResources, "Resources", "not ipfs:// and a CIDv1 in base32")
+	}
+	return c, nil
+}
+
+// isOrigin says whether scheme and domain are as a browser writes the origin of a page: a lower-case host, with the
+// port only if it is not the scheme's own; no userinfo, no dot at the end.
+func isOrigin(scheme, domain string) bool {
+	if scheme != "https" && scheme != "http" || strings.Contains(domain, "@") {
+		return false
+	}
+	host, port, ok := splitAuthority(domain)
+	if !ok || strings.HasSuffix(domain, ":") || strings.HasPrefix(port, "0") || len(port) > 5 || len(port) == 5 && port > "65535" {
+		return false
+	}
+	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return false
+	}
+	if strings.HasPrefix(domain, "[") {
+		return host == strings.ToLower(host)
+	}
+	return isHost(host)
+}
