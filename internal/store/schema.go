@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// applicationID marks our files: "writ" in the SQLite header, where file(1) shows it.
+const applicationID = 0x77726974
+
+var errNotStore = errors.New("the file is not a writ store; choose another path or move the file away")
+
+// migrations are applied in order, each in one transaction with its row in the table of the same name, so that one
+// that was cut short starts over. A released migration is never changed.
+var migrations = []string{`
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- Rowid tables under a unique index keep large rows out of the index.
+CREATE TABLE blocks (id INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, data BLOB NOT NULL);
+
+-- Apart from blocks, so that deleting a row erases a leaf and leaves its ciphertext in place.
+CREATE TABLE leaves (cid BLOB PRIMARY KEY, key BLOB NOT NULL CHECK (length(key) = 32)) WITHOUT ROWID;
+
+CREATE TABLE sessions (
+	id INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, account BLOB NOT NULL, chain INTEGER NOT NULL, key TEXT NOT NULL,
+	agent TEXT NOT NULL, opened INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER NOT NULL,
+	message BLOB NOT NULL, sig BLOB NOT NULL);
+CREATE INDEX sessions_account ON sessions (account, opened);
+
+CREATE TABLE runs (
+	id INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, session INTEGER NOT NULL REFERENCES sessions (id),
+	account BLOB NOT NULL, agent TEXT NOT NULL, opened INTEGER NOT NULL, key TEXT, hash BLOB NOT NULL,
+	steps INTEGER NOT NULL, last BLOB NOT NULL, head BLOB NOT NULL, status TEXT NOT NULL,
+	closed INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL, until INTEGER NOT NULL, fence INTEGER NOT NULL,
+	UNIQUE (session, key));
+CREATE INDEX runs_account ON runs (account, opened);
+CREATE INDEX runs_opened ON runs (opened);
+CREATE INDEX runs_unfinished ON runs (opened) WHERE closed = 0;
+
+CREATE TABLE steps (
+	run INTEGER NOT NULL REFERENCES runs (id), seq INTEGER NOT NULL, cid BLOB NOT NULL,
+	PRIMARY KEY (run, seq)) WITHOUT ROWID;
+
+-- Amounts are 32 bytes, big-endian, in smallest units.
+CREATE TABLE ledgers (
+	key TEXT PRIMARY KEY, symbol TEXT NOT NULL, decimals INTEGER NOT NULL,
+	spent BLOB NOT NULL CHECK (length(spent) = 32), reserved BLOB NOT NULL CHECK (length(reserved) = 32)) WITHOUT ROWID;
+CREATE TABLE holds (
+	ledger TEXT NOT NULL REFERENCES ledgers (key), run INTEGER NOT NULL REFERENCES runs (id),
+	seq INTEGER NOT NULL, idx INTEGER NOT NULL, amount BLOB NOT NULL CHECK (length(amount) = 32),
+	PRIMARY KEY (ledger, run, seq, idx)) WITHOUT ROWID;
+
+CREATE TABLE tx_nonces (
+	account TEXT NOT NULL, nonce INTEGER NOT NULL, run INTEGER NOT NULL REFERENCES runs (id),
+	PRIMARY KEY (account, nonce)) WITHOUT ROWID;
+
+CREATE TABLE nonces (nonce TEXT PRIMARY KEY, data BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX nonces_expires ON nonces (expires);
+`}
+
+// migrate makes the schema, or brings an older one up to date, and returns the store's epoch.
+func migrate(ctx context.Context, conn *sql.Conn, at int64) (epoch string, err error) {
+	var app, tables, version int
+	if err := conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
+		return "", err
+	}
+	if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return "", err
+	}
+	if app != applicationID && (app != 0 || tables != 0) {
+		return "", errNotStore
+	}
+	if tables > 0 {
+		err := conn.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM migrations").Scan(&version)
+		if err != nil {
+			return "", err
+		}
+	}
+	if version > len(migrations) {
+		return "", fmt.Errorf("its schema %d is newer than this program, which knows %d; update writ", version, len(migrations))
+	}
+	for ; version < len(migrations); version++ {
+		if err := step(ctx, conn, version, at); err != nil {
+			return "", fmt.Errorf("bring the schema to version %d: %w", version+1, err)
+		}
+	}
+	err = conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'epoch'").Scan(&epoch)
+	return epoch, err
+}
+
+func step(ctx context.Context, conn *sql.Conn, version int, at int64) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if version == 0 {
+		first := fmt.Sprintf("PRAGMA application_id = %d; "+
+			"CREATE TABLE migrations (version INTEGER PRIMARY KEY, at INTEGER NOT NULL)", applicationID)
+		if _, err := tx.ExecContext(ctx, first); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
+		return err
+	}
+	if version == 0 {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO meta VALUES ('epoch', ?)", newEpoch()); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "INSERT INTO migrations VALUES (?, ?)", version+1, at); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
