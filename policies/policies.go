@@ -7,8 +7,9 @@
 // What no rule permits is denied. A rule that cannot be evaluated denies too, and the decision names it. Sets stand
 // in layers, operator before wallet, and the strictest answer wins: a lower layer has no syntax that widens.
 //
-// expr alone is not a sandbox, so a source goes through a gate (length, depth, an allow-list of syntax and callees)
-// before it is compiled, and loops carry fuel.
+// expr alone is not a sandbox, so a condition goes through a gate (length, depth, an allow-list of syntax, callees and
+// types), and what is left has no loops: evaluating it costs at most one step a node. expr parses it and its checker must
+// agree; a small typed evaluator runs it, which a differential fuzz test holds against expr's virtual machine.
 package policies
 
 import (

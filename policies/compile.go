@@ -1,0 +1,936 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// An expression is one node of a condition, checked and compiled. Exactly one of the functions is set, by kind. The
+// structure stays beside the functions so that a decision can be explained.
+//
+// The language has no loops, no recursion and no growing values, so an evaluation costs at most a step a node; the
+// gate bounds the nodes. That is why it needs no fuel.
+type expression struct {
+	kind  kind
+	node  ast.Node // for its source text
+	op    string   // an operator, a function, "field", "arg", "variable", "constant" or "list"
+	kids  []*expression
+	name  string // of the field, argument, variable, set or budget
+	field *field // op "field"
+	arg   ArgKind
+	list  []value // op "list", or the set's members in order
+
+	bool func(*frame) (bool, error)
+	int  func(*frame) (int64, error)
+	str  func(*frame) (string, error)
+	addr func(*frame) (*common.Address, error)
+	amt  func(*frame) (*money.Amount, error)
+}
+
+// A frame is one evaluation: the request and the variables computed so far.
+type frame struct {
+	r    *Request
+	vars []slot
+}
+
+// A slot remembers a variable, so that each is computed at most once a decision.
+type slot struct {
+	done bool
+	b    bool
+	i    int64
+	s    string
+	a    *common.Address
+	m    *money.Amount
+	err  error
+}
+
+// errOverflow says that whole numbers left 64 bits.
+var errOverflow = errors.New("whole numbers out of range")
+
+// value evaluates e.
+func (e *expression) value(f *frame) (v value, err error) {
+	v.kind = e.kind
+	switch e.kind {
+	case kindBool:
+		v.b, err = e.bool(f)
+	case kindInt:
+		v.i, err = e.int(f)
+	case kindString:
+		v.s, err = e.str(f)
+	case kindAddress:
+		var a *common.Address
+		if a, err = e.addr(f); err == nil {
+			v.a = *a
+		}
+	case kindAmount:
+		var m *money.Amount
+		if m, err = e.amt(f); err == nil {
+			v.m = *m
+		}
+	}
+	return v, err
+}
+
+// source returns e in normal form.
+func (e *expression) source() string { return e.node.String() }
+
+// constant says whether e reads nothing of the request.
+func (e *expression) constant() bool {
+	switch e.op {
+	case "field", "arg", "given", "left", "spent":
+		return false
+	}
+	return !slices.ContainsFunc(e.kids, func(k *expression) bool { return !k.constant() })
+}
+
+func constant(n ast.Node, v value) *expression {
+	e := &expression{kind: v.kind, node: n, op: "constant"}
+	switch v.kind {
+	case kindBool:
+		e.bool = func(*frame) (bool, error) { return v.b, nil }
+	case kindInt:
+		e.int = func(*frame) (int64, error) { return v.i, nil }
+	case kindString:
+		e.str = func(*frame) (string, error) { return v.s, nil }
+	case kindAddress:
+		e.addr = func(*frame) (*common.Address, error) { return &v.a, nil }
+	case kindAmount:
+		e.amt = func(*frame) (*money.Amount, error) { return &v.m, nil }
+	}
+	return e
+}
+
+// A scope is what a condition may name.
+type scope struct {
+	point   Point
+	fields  []field
+	args    map[string]ArgKind // nil if there are none here
+	noArgs  string             // why there are none
+	vars    map[string]*expression
+	assets  map[string]money.Asset // by the name of their literal
+	sets    map[string]*namedSet
+	budgets map[string]BudgetDef
+}
+
+// literal says whether n is a call that makes a constant of a constant, such as usdc("12.50").
+func (sc *scope) literal(name string) bool {
+	_, ok := sc.assets[name]
+	return ok || name == "addr" || name == "seconds" || name == "minutes" || name == "hours"
+}
+
+var functionNames = []string{"addr", "seconds", "minutes", "hours", "in_set", "given", "left", "spent"}
+
+// compile checks n against the scope and turns it into an expression. What is not named here is refused: that is the
+// allow-list of the gate.
+func (sc *scope) compile(n ast.Node) (*expression, *conditionError) {
+	switch n := n.(type) {
+	case *ast.BoolNode:
+		return constant(n, value{kind: kindBool, b: n.Value}), nil
+	case *ast.IntegerNode:
+		return constant(n, value{kind: kindInt, i: int64(n.Value)}), nil
+	case *ast.StringNode:
+		if !plain(n.Value) {
+			return nil, wrong(n, "the string holds characters that are not plain ASCII")
+		}
+		return constant(n, value{kind: kindString, s: n.Value}), nil
+	case *ast.IdentifierNode:
+		return sc.identifier(n)
+	case *ast.MemberNode:
+		return sc.argument(n)
+	case *ast.CallNode:
+		return sc.call(n)
+	case *ast.UnaryNode:
+		return sc.unary(n)
+	case *ast.BinaryNode:
+		return sc.binary(n)
+	case *ast.FloatNode:
+		return nil, wrong(n, `there are no fractions; write an amount as a literal such as usdc("12.50")`)
+	case *ast.BuiltinNode:
+		return nil, wrong(n, "there is no function %s", n.Name)
+	case nil:
+		return nil, &conditionError{text: "the condition cannot be parsed"}
+	}
+	return nil, wrong(n, "%s is not part of the language", syntaxName(n))
+}
+
+func syntaxName(n ast.Node) string {
+	switch n.(type) {
+	case *ast.NilNode:
+		return "nil"
+	case *ast.ConditionalNode:
+		return "a conditional (write it with && and ||)"
+	case *ast.VariableDeclaratorNode:
+		return "let (use variables:)"
+	case *ast.ArrayNode:
+		return `a list outside of "in"`
+	case *ast.MapNode:
+		return "a map"
+	case *ast.SliceNode:
+		return "a slice"
+	case *ast.SequenceNode:
+		return "a sequence of expressions"
+	case *ast.ChainNode:
+		return "?."
+	case *ast.BytesNode:
+		return "a bytes literal"
+	case *ast.PointerNode, *ast.PredicateNode:
+		return "a loop"
+	}
+	return "this"
+}
+
+func (sc *scope) identifier(n *ast.IdentifierNode) (*expression, *conditionError) {
+	for i := range sc.fields {
+		if f := &sc.fields[i]; f.name == n.Value {
+			return fieldExpression(n, f), nil
+		}
+	}
+	if v, ok := sc.vars[n.Value]; ok {
+		use := *v
+		use.node = n
+		return &use, nil
+	}
+	if n.Value == "args" {
+		return nil, wrong(n, "args is not a value; name one argument, such as args.to")
+	}
+	e := wrong(n, "unknown name %q at %s", n.Value, sc.point)
+	if sc.point == "" {
+		e = wrong(n, "unknown name %q; only constants can stand here", n.Value)
+	}
+	if p, ok := pointOfField(n.Value); ok {
+		e.text = fmt.Sprintf("%q is known only at %s, not at %s", n.Value, p, sc.point)
+		return nil, e
+	}
+	names := slices.Sorted(maps.Keys(sc.vars))
+	for _, f := range sc.fields {
+		names = append(names, f.name)
+	}
+	e.hint = nearest(n.Value, names)
+	return nil, e
+}
+
+func pointOfField(name string) (Point, bool) {
+	for _, e := range points {
+		if slices.ContainsFunc(e.fields, func(f field) bool { return f.name == name }) {
+			return e.point, true
+		}
+	}
+	return "", false
+}
+
+func fieldExpression(n ast.Node, f *field) *expression {
+	e := &expression{kind: f.kind, node: n, op: "field", name: f.name, field: f}
+	switch f.kind {
+	case kindBool:
+		e.bool = func(fr *frame) (bool, error) { return f.bool(fr.r), nil }
+	case kindInt:
+		e.int = func(fr *frame) (int64, error) { return f.int(fr.r), nil }
+	case kindString:
+		e.str = func(fr *frame) (string, error) { return f.str(fr.r), nil }
+	case kindAddress:
+		e.addr = func(fr *frame) (*common.Address, error) { return f.addr(fr.r), nil }
+	case kindAmount:
+		e.amt = func(fr *frame) (*money.Amount, error) { return f.amt(fr.r), nil }
+	}
+	return e
+}
+
+// variable wraps e so that it is computed at most once a decision, in slot i.
+func variable(name string, e *expression, i int) *expression {
+	v := &expression{kind: e.kind, node: e.node, op: "variable", name: name, kids: []*expression{e}}
+	once := func(f *frame, compute func(*slot)) *slot {
+		s := &f.vars[i]
+		if !s.done {
+			compute(s)
+			s.done = true
+		}
+		return s
+	}
+	switch e.kind {
+	case kindBool:
+		v.bool = func(f *frame) (bool, error) {
+			s := once(f, func(s *slot) { s.b, s.err = e.bool(f) })
+			return s.b, s.err
+		}
+	case kindInt:
+		v.int = func(f *frame) (int64, error) {
+			s := once(f, func(s *slot) { s.i, s.err = e.int(f) })
+			return s.i, s.err
+		}
+	case kindString:
+		v.str = func(f *frame) (string, error) {
+			s := once(f, func(s *slot) { s.s, s.err = e.str(f) })
+			return s.s, s.err
+		}
+	case kindAddress:
+		v.addr = func(f *frame) (*common.Address, error) {
+			s := once(f, func(s *slot) { s.a, s.err = e.addr(f) })
+			return s.a, s.err
+		}
+	case kindAmount:
+		v.amt = func(f *frame) (*money.Amount, error) {
+			s := once(f, func(s *slot) { s.m, s.err = e.amt(f) })
+			return s.m, s.err
+		}
+	}
+	return v
+}
+
+// argument compiles args.NAME. An absent optional argument has no value, so reading one is an error.
+func (sc *scope) argument(n *ast.MemberNode) (*expression, *conditionError) {
+	base, ok := n.Node.(*ast.IdentifierNode)
+	prop, isName := n.Property.(*ast.StringNode)
+	if !ok || base.Value != "args" || !isName || n.Optional || n.Method {
+		return nil, wrong(n, "only args.NAME can be written with a dot; there are no methods or indexes")
+	}
+	k, err := sc.argKind(prop, prop.Value)
+	if err != nil {
+		return nil, err
+	}
+	name := prop.Value
+	e := &expression{kind: argKind(k), node: n, op: "arg", name: name, arg: k}
+	read := func(f *frame) (*Arg, error) {
+		if a := findArg(f.r, name, k); a != nil {
+			return a, nil
+		}
+		return nil, fmt.Errorf("the call has no argument %q (test it with given(%q) first)", name, name)
+	}
+	switch e.kind {
+	case kindBool:
+		e.bool = func(f *frame) (bool, error) {
+			a, err := read(f)
+			if err != nil {
+				return false, err
+			}
+			return a.Bool, nil
+		}
+	case kindInt:
+		e.int = func(f *frame) (int64, error) {
+			a, err := read(f)
+			if err != nil {
+				return 0, err
+			}
+			return a.Int, nil
+		}
+	case kindString:
+		e.str = func(f *frame) (string, error) {
+			a, err := read(f)
+			if err != nil {
+				return "", err
+			}
+			return a.Text, nil
+		}
+	case kindAddress:
+		e.addr = func(f *frame) (*common.Address, error) {
+			a, err := read(f)
+			if err != nil {
+				return nil, err
+			}
+			return &a.Addr, nil
+		}
+	case kindAmount:
+		e.amt = func(f *frame) (*money.Amount, error) {
+			a, err := read(f)
+			if err != nil {
+				return nil, err
+			}
+			return &a.Amount, nil
+		}
+	}
+	return e, nil
+}
+
+func (sc *scope) argKind(n ast.Node, name string) (ArgKind, *conditionError) {
+	if sc.args == nil {
+		return "", wrong(n, "args are not known here: %s", sc.noArgs)
+	}
+	k, ok := sc.args[name]
+	if !ok || argKind(k) == 0 {
+		e := wrong(n, "unknown argument %q", name)
+		e.hint = nearest(name, slices.Sorted(maps.Keys(sc.args)))
+		return "", e
+	}
+	return k, nil
+}
+
+func (sc *scope) unary(n *ast.UnaryNode) (*expression, *conditionError) {
+	k, err := sc.compile(n.Node)
+	if err != nil {
+		return nil, err
+	}
+	switch n.Operator {
+	case "!", "not":
+		if k.kind != kindBool {
+			return nil, wrong(n, "%q needs a condition, not %s", n.Operator, k.kind)
+		}
+		return &expression{kind: kindBool, node: n, op: "!", kids: []*expression{k},
+			bool: func(f *frame) (bool, error) { b, err := k.bool(f); return !b && err == nil, err }}, nil
+	case "-":
+		if k.kind != kindInt {
+			return nil, wrong(n, `"-" needs an int, not %s`, k.kind)
+		}
+		return &expression{kind: kindInt, node: n, op: "neg", kids: []*expression{k},
+			int: func(f *frame) (int64, error) {
+				i, err := k.int(f)
+				if err != nil {
+					return 0, err
+				}
+				return subInt(0, i)
+			}}, nil
+	}
+	return nil, wrong(n, "the operator %q is not part of the language", n.Operator)
+}
+
+func (sc *scope) binary(n *ast.BinaryNode) (*expression, *conditionError) {
+	op := n.Operator
+	switch op {
+	case "and":
+		op = "&&"
+	case "or":
+		op = "||"
+	case "&&", "||", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "in", "contains", "startsWith", "endsWith":
+	case "/", "%":
+		return nil, wrong(n, "there is no division; multiply the other side instead")
+	case "matches":
+		return nil, wrong(n, "there are no regular expressions; use contains, startsWith, endsWith or a list")
+	default:
+		return nil, wrong(n, "the operator %q is not part of the language", op)
+	}
+	l, err := sc.compile(n.Left)
+	if err != nil {
+		return nil, err
+	}
+	if op == "in" {
+		return sc.inList(n, l)
+	}
+	r, err := sc.compile(n.Right)
+	if err != nil {
+		return nil, err
+	}
+	e := &expression{kind: kindBool, node: n, op: op, kids: []*expression{l, r}}
+	if l.kind != r.kind {
+		return nil, mismatch(n, l, r)
+	}
+	switch op {
+	case "&&", "||":
+		if l.kind != kindBool {
+			return nil, wrong(n, "%q needs a condition on each side, not %s", n.Operator, l.kind)
+		}
+		// expr's order: the right side is not looked at, and cannot err, once the left has decided.
+		stop := op == "||"
+		e.bool = func(f *frame) (bool, error) {
+			if b, err := l.bool(f); err != nil || b == stop {
+				return b, err
+			}
+			return r.bool(f)
+		}
+	case "==", "!=":
+		e.bool = equal(l, r, op == "==")
+	case "<", "<=", ">", ">=":
+		switch l.kind {
+		case kindInt:
+			e.bool = compareInts(l.int, r.int, op)
+		case kindAmount:
+			e.bool = compareAmounts(l.amt, r.amt, op)
+		default:
+			return nil, wrong(n, "%q needs ints or amounts, not %s", op, l.kind)
+		}
+	case "contains", "startsWith", "endsWith":
+		if l.kind != kindString {
+			return nil, wrong(n, "%q needs strings, not %s", op, l.kind)
+		}
+		has := map[string]func(s, t string) bool{
+			"contains": strings.Contains, "startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix}[op]
+		e.bool = func(f *frame) (bool, error) {
+			s, err := l.str(f)
+			if err != nil {
+				return false, err
+			}
+			t, err := r.str(f)
+			return err == nil && has(s, t), err
+		}
+	case "+", "-", "*":
+		e.kind = l.kind
+		switch {
+		case l.kind == kindInt:
+			e.int = arithmetic(l.int, r.int, op)
+		case l.kind == kindAmount && op != "*":
+			e.amt = amountArithmetic(l.amt, r.amt, op)
+		default:
+			return nil, wrong(n, "%q cannot be used on %s", op, l.kind)
+		}
+	}
+	return e, nil
+}
+
+func mismatch(n ast.Node, l, r *expression) *conditionError {
+	e := wrong(n, "%s is %s, but %s is %s", l.source(), l.kind, r.source(), r.kind)
+	for _, s := range []*expression{l, r} {
+		o := l
+		if s == l {
+			o = r
+		}
+		switch {
+		case o.kind == kindAmount && (s.kind == kindInt || s.kind == kindString):
+			e.text += `; write an amount as a literal such as usdc("10")`
+		case o.kind == kindAddress && s.kind == kindString:
+			e.text += `; write an address as addr("0x...")`
+		}
+	}
+	return e
+}
+
+func equal(l, r *expression, want bool) func(*frame) (bool, error) {
+	switch l.kind {
+	case kindBool:
+		return func(f *frame) (bool, error) {
+			a, err := l.bool(f)
+			if err != nil {
+				return false, err
+			}
+			b, err := r.bool(f)
+			return err == nil && (a == b) == want, err
+		}
+	case kindInt:
+		return func(f *frame) (bool, error) {
+			a, err := l.int(f)
+			if err != nil {
+				return false, err
+			}
+			b, err := r.int(f)
+			return err == nil && (a == b) == want, err
+		}
+	case kindString:
+		return func(f *frame) (bool, error) {
+			a, err := l.str(f)
+			if err != nil {
+				return false, err
+			}
+			b, err := r.str(f)
+			return err == nil && (a == b) == want, err
+		}
+	case kindAddress:
+		return func(f *frame) (bool, error) {
+			a, err := l.addr(f)
+			if err != nil {
+				return false, err
+			}
+			b, err := r.addr(f)
+			return err == nil && (*a == *b) == want, err
+		}
+	}
+	return func(f *frame) (bool, error) {
+		c, err := cmpAmounts(f, l.amt, r.amt)
+		return err == nil && (c == 0) == want, err
+	}
+}
+
+func compareInts(l, r func(*frame) (int64, error), op string) func(*frame) (bool, error) {
+	return func(f *frame) (bool, error) {
+		a, err := l(f)
+		if err != nil {
+			return false, err
+		}
+		b, err := r(f)
+		if err != nil {
+			return false, err
+		}
+		switch op {
+		case "<":
+			return a < b, nil
+		case "<=":
+			return a <= b, nil
+		case ">":
+			return a > b, nil
+		}
+		return a >= b, nil
+	}
+}
+
+func compareAmounts(l, r func(*frame) (*money.Amount, error), op string) func(*frame) (bool, error) {
+	return func(f *frame) (bool, error) {
+		c, err := cmpAmounts(f, l, r)
+		if err != nil {
+			return false, err
+		}
+		switch op {
+		case "<":
+			return c < 0, nil
+		case "<=":
+			return c <= 0, nil
+		case ">":
+			return c > 0, nil
+		}
+		return c >= 0, nil
+	}
+}
+
+func cmpAmounts(f *frame, l, r func(*frame) (*money.Amount, error)) (int, error) {
+	a, err := l(f)
+	if err != nil {
+		return 0, err
+	}
+	b, err := r(f)
+	if err != nil {
+		return 0, err
+	}
+	return a.Cmp(*b)
+}
+
+func arithmetic(l, r func(*frame) (int64, error), op string) func(*frame) (int64, error) {
+	do := map[string]func(a, b int64) (int64, error){"+": addInt, "-": subInt, "*": mulInt}[op]
+	return func(f *frame) (int64, error) {
+		a, err := l(f)
+		if err != nil {
+			return 0, err
+		}
+		b, err := r(f)
+		if err != nil {
+			return 0, err
+		}
+		return do(a, b)
+	}
+}
+
+func amountArithmetic(l, r func(*frame) (*money.Amount, error), op string) func(*frame) (*money.Amount, error) {
+	return func(f *frame) (*money.Amount, error) {
+		a, err := l(f)
+		if err != nil {
+			return nil, err
+		}
+		b, err := r(f)
+		if err != nil {
+			return nil, err
+		}
+		var m money.Amount
+		if op == "+" {
+			m, err = a.Add(*b)
+		} else {
+			m, err = a.Sub(*b)
+		}
+		return &m, err
+	}
+}
+
+func addInt(a, b int64) (int64, error) {
+	if c := a + b; (c > a) == (b > 0) {
+		return c, nil
+	}
+	return 0, errOverflow
+}
+
+func subInt(a, b int64) (int64, error) {
+	if c := a - b; (c < a) == (b > 0) {
+		return c, nil
+	}
+	return 0, errOverflow
+}
+
+func mulInt(a, b int64) (int64, error) {
+	hi, lo := bits.Mul64(magnitude(a), magnitude(b))
+	limit := uint64(1) << 63 // of a negative product; a positive one has one less
+	if (a < 0) == (b < 0) {
+		limit--
+	}
+	if hi != 0 || lo > limit {
+		return 0, errOverflow
+	}
+	return a * b, nil
+}
+
+func magnitude(a int64) uint64 {
+	if a < 0 {
+		return -uint64(a)
+	}
+	return uint64(a)
+}
+
+// maxList bounds a list of literals; longer ones belong into a named set, which is looked up by hash.
+const maxList = 64
+
+// inList compiles `x in [constants]`.
+func (sc *scope) inList(n *ast.BinaryNode, l *expression) (*expression, *conditionError) {
+	a, ok := n.Right.(*ast.ArrayNode)
+	if !ok {
+		return nil, wrong(n, `"in" needs a list of constants, such as class in ["read", "keyed"]`)
+	}
+	if len(a.Nodes) > maxList || len(a.Nodes) == 0 {
+		return nil, wrong(n, "the list has %d entries; it needs 1 to %d (use sets: and in_set for more)", len(a.Nodes), maxList)
+	}
+	if l.kind == kindAmount || l.kind == kindBool {
+		return nil, wrong(n, `"in" needs strings, ints or addresses, not %s`, l.kind)
+	}
+	list := &expression{node: a, op: "list"}
+	for _, x := range a.Nodes {
+		e, err := sc.compile(x)
+		if err != nil {
+			return nil, err
+		}
+		if e.kind != l.kind {
+			return nil, mismatch(n, l, e)
+		}
+		if !e.constant() {
+			return nil, wrong(x, "only constants can stand in a list")
+		}
+		v, verr := e.value(&frame{})
+		if verr != nil {
+			return nil, wrong(x, "%v", verr)
+		}
+		list.list = append(list.list, v)
+	}
+	e := &expression{kind: kindBool, node: n, op: "in", kids: []*expression{l, list}}
+	members := list.list
+	switch l.kind {
+	case kindInt:
+		e.bool = func(f *frame) (bool, error) {
+			x, err := l.int(f)
+			return err == nil && slices.ContainsFunc(members, func(v value) bool { return v.i == x }), err
+		}
+	case kindString:
+		e.bool = func(f *frame) (bool, error) {
+			x, err := l.str(f)
+			return err == nil && slices.ContainsFunc(members, func(v value) bool { return v.s == x }), err
+		}
+	case kindAddress:
+		e.bool = func(f *frame) (bool, error) {
+			x, err := l.addr(f)
+			return err == nil && slices.ContainsFunc(members, func(v value) bool { return v.a == *x }), err
+		}
+	}
+	return e, nil
+}
+
+func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return nil, wrong(n, "there are no methods")
+	}
+	name := callee.Value
+	want := 1
+	if name == "in_set" {
+		want = 2
+	}
+	if !sc.literal(name) && !slices.Contains(functionNames, name) {
+		e := wrong(n, "there is no function %q", name)
+		e.hint = nearest(name, append(slices.Sorted(maps.Keys(sc.assets)), functionNames...))
+		return nil, e
+	}
+	if len(n.Arguments) != want {
+		return nil, wrong(n, "%s takes %d argument(s), not %d", name, want, len(n.Arguments))
+	}
+	switch name {
+	case "in_set":
+		return sc.inSet(n)
+	case "given":
+		return sc.given(n)
+	case "left", "spent":
+		return sc.budget(n, name)
+	}
+	v, err := sc.literalValue(n, name)
+	if err != nil {
+		return nil, err
+	}
+	return constant(n, v), nil
+}
+
+// literalValue computes usdc("12.50"), calls(40), addr("0x...") and hours(2). All are folded here, at load.
+func (sc *scope) literalValue(n *ast.CallNode, name string) (value, *conditionError) {
+	asset, isAsset := sc.assets[name]
+	whole := asset == assetCalls || asset == assetTokens
+	switch arg := n.Arguments[0].(type) {
+	case *ast.StringNode:
+		switch {
+		case isAsset && !whole:
+			m, err := money.ParseDecimal(asset, arg.Value)
+			if err != nil {
+				return value{}, wrong(n, "%v", err)
+			}
+			return value{kind: kindAmount, m: m}, nil
+		case name == "addr":
+			a, err := parseAddress(arg.Value)
+			if err != nil {
+				return value{}, wrong(n, "%v", err)
+			}
+			return value{kind: kindAddress, a: a}, nil
+		}
+	case *ast.IntegerNode:
+		ms := map[string]int64{"seconds": 1000, "minutes": 60_000, "hours": 3_600_000}[name]
+		switch {
+		case isAsset && whole:
+			return value{kind: kindAmount, m: money.Of(asset, uint64(arg.Value))}, nil
+		case ms > 0:
+			i, err := mulInt(int64(arg.Value), ms)
+			if err != nil {
+				return value{}, wrong(n, "%v", err)
+			}
+			return value{kind: kindInt, i: i}, nil
+		}
+	}
+	example := name + `("12.50")`
+	switch {
+	case name == "addr":
+		example = `addr("0x...")`
+	case whole || !isAsset:
+		example = name + "(10)"
+	}
+	return value{}, wrong(n, "%s needs a literal: %s", name, example)
+}
+
+// parseAddress reads 0x and 40 hex digits: all of one case, or mixed with a valid checksum (EIP-55).
+func parseAddress(s string) (common.Address, error) {
+	if len(s) != 42 || s[:2] != "0x" || strings.Trim(s[2:], "0123456789abcdefABCDEF") != "" {
+		return common.Address{}, fmt.Errorf("%q is not an address: 0x and 40 hex digits", clip(s))
+	}
+	a := common.HexToAddress(s)
+	if h := s[2:]; h != strings.ToLower(h) && h != strings.ToUpper(h) && a.Hex() != s {
+		return common.Address{}, fmt.Errorf("the checksum of address %s is wrong", s)
+	}
+	return a, nil
+}
+
+func clip(s string) string {
+	if len(s) > 60 {
+		return s[:60] + "..."
+	}
+	return s
+}
+
+// A namedSet is a list under a name, looked up by hash.
+type namedSet struct {
+	kind      kind // kindAddress or kindString
+	addresses map[common.Address]struct{}
+	strings   map[string]struct{}
+	members   []value // sorted
+	used      bool
+}
+
+func (sc *scope) inSet(n *ast.CallNode) (*expression, *conditionError) {
+	l, err := sc.compile(n.Arguments[0])
+	if err != nil {
+		return nil, err
+	}
+	name, ok := n.Arguments[1].(*ast.StringNode)
+	if !ok {
+		return nil, wrong(n, `in_set needs the name of a set: in_set(to, "friends")`)
+	}
+	set := sc.sets[name.Value]
+	if set == nil {
+		e := wrong(name, "there is no set %q", clip(name.Value))
+		e.hint = nearest(name.Value, slices.Sorted(maps.Keys(sc.sets)))
+		return nil, e
+	}
+	if set.kind != l.kind {
+		return nil, wrong(n, "%s is %s, but the set %q holds another kind", l.source(), l.kind, name.Value)
+	}
+	set.used = true
+	list := &expression{node: name, op: "list", name: name.Value, list: set.members}
+	e := &expression{kind: kindBool, node: n, op: "in_set", name: name.Value, kids: []*expression{l, list}}
+	if l.kind == kindString {
+		e.bool = func(f *frame) (bool, error) {
+			s, err := l.str(f)
+			_, in := set.strings[s]
+			return in && err == nil, err
+		}
+		return e, nil
+	}
+	e.bool = func(f *frame) (bool, error) {
+		a, err := l.addr(f)
+		if err != nil {
+			return false, err
+		}
+		_, in := set.addresses[*a]
+		return in, nil
+	}
+	return e, nil
+}
+
+// given compiles given("memo"): was the optional argument present?
+func (sc *scope) given(n *ast.CallNode) (*expression, *conditionError) {
+	name, ok := n.Arguments[0].(*ast.StringNode)
+	if !ok {
+		return nil, wrong(n, `given needs the name of an argument: given("memo")`)
+	}
+	k, err := sc.argKind(name, name.Value)
+	if err != nil {
+		return nil, err
+	}
+	return &expression{kind: kindBool, node: n, op: "given", name: name.Value, arg: k,
+		bool: func(f *frame) (bool, error) { return findArg(f.r, name.Value, k) != nil, nil }}, nil
+}
+
+// budget compiles left("id") and spent("id"). Reservations in flight count as spent, so that two calls at once
+// cannot both see the same room.
+func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionError) {
+	name, ok := n.Arguments[0].(*ast.StringNode)
+	if !ok {
+		return nil, wrong(n, `%s needs the name of a budget: %s("daily")`, fn, fn)
+	}
+	def, err := sc.findBudget(name, name.Value)
+	if err != nil {
+		return nil, err
+	}
+	return &expression{kind: kindAmount, node: n, op: fn, name: name.Value,
+		amt: func(f *frame) (*money.Amount, error) {
+			left, used, err := room(f.r, def)
+			if fn == "spent" {
+				return &used, err
+			}
+			return &left, err
+		}}, nil
+}
+
+func (sc *scope) findBudget(n ast.Node, id string) (BudgetDef, *conditionError) {
+	def, ok := sc.budgets[id]
+	if !ok {
+		e := &conditionError{text: fmt.Sprintf("there is no budget %q", clip(id))}
+		if n != nil {
+			e.at = n.Location().From
+		}
+		e.hint = nearest(id, slices.Sorted(maps.Keys(sc.budgets)))
+		return BudgetDef{}, e
+	}
+	return def, nil
+}
+
+// nearest returns the name that a mistyped one most likely meant, or "".
+func nearest(s string, names []string) string {
+	best, at := "", 3
+	if len(s) > 64 {
+		return ""
+	}
+	for _, n := range names {
+		if d := distance(strings.ToLower(s), strings.ToLower(n)); d < at && d*2 <= len(n) {
+			best, at = n, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost = min(diag, row[j], row[j+1]) + 1
+			}
+			diag, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,191 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// Layers are the sets that judge a request, the operator's first. All of them are asked and the strictest answer
+// wins, so a set can only narrow what those before it allow.
+type Layers []*Set
+
+// Decide answers r. It never fails: what goes wrong is a deny that says so. The decision is a function of the sets
+// and of r alone.
+//
+// Within a layer: a rule that cannot be evaluated denies; else a forbid that matches denies; else, if no permit
+// matches, it denies; else an approve that matches asks for the wallet, unless r.Approved; else it permits. A
+// reservation for which a budget has no room denies.
+func (l Layers) Decide(r *Request) Decision {
+	d := Decision{Point: r.Point, Outcome: Permit}
+	if len(l) == 0 {
+		d.Outcome, d.Message = Deny, "no policy set is loaded, so nothing is permitted"
+		return d
+	}
+	for _, s := range l {
+		if !s.decide(r, &d) {
+			return l.explain(r)
+		}
+	}
+	if d.Outcome != Permit || roomFor(r, l, d.Reserve) != nil {
+		return l.explain(r)
+	}
+	return d
+}
+
+// decide adds the set's answer to d, or returns false if it denies. It allocates nothing but the answer.
+func (s *Set) decide(r *Request, d *Decision) bool {
+	f := s.frame(r)
+	defer s.release(f)
+	permitted := false
+	for _, x := range s.points[r.Point] {
+		if !x.about(r) {
+			continue
+		}
+		holds, err := x.holds(f)
+		if err != nil || holds && x.effect == "forbid" {
+			return false
+		}
+		if !holds {
+			continue
+		}
+		switch x.effect {
+		case "permit":
+			permitted = true
+		case "approve":
+			if !r.Approved {
+				d.Outcome = Approve
+			}
+		}
+		if d.Rules == nil {
+			d.Rules = make([]string, 0, 4)
+		}
+		d.Rules = append(d.Rules, x.full)
+		for i := range x.reserves {
+			m, err := x.reserves[i].amount.amt(f)
+			if err != nil || !addReserve(&d.Reserve, x.reserves[i].budget.ID, *m) {
+				return false
+			}
+		}
+	}
+	return permitted
+}
+
+func (s *Set) frame(r *Request) *frame {
+	f := s.frames.Get().(*frame)
+	f.r = r
+	return f
+}
+
+func (s *Set) release(f *frame) {
+	f.r = nil
+	clear(f.vars)
+	s.frames.Put(f)
+}
+
+// about says whether the rule is for the request's tool.
+func (x *rule) about(r *Request) bool {
+	return x.tools == nil || slices.Contains(x.tools, r.Tool)
+}
+
+var errUnknownTool = errors.New("the set was loaded without the type of this tool")
+
+// holds says whether the rule matches. The when of an earlier false answer spares the unless.
+func (x *rule) holds(f *frame) (bool, error) {
+	if x.unknown {
+		return false, errUnknownTool
+	}
+	if ok, err := x.when.bool(f); err != nil || !ok || x.unless == nil {
+		return ok, err
+	}
+	ok, err := x.unless.bool(f)
+	return !ok && err == nil, err
+}
+
+// addReserve notes that a step holds m in a budget. Where several rules hold something in the same budget each says
+// what the step needs at least, so the largest stands. It returns false if the assets differ.
+func addReserve(list *[]Reserve, budget string, m money.Amount) bool {
+	for i := range *list {
+		if x := &(*list)[i]; x.Budget == budget {
+			c, err := m.Cmp(x.Amount)
+			if c > 0 {
+				x.Amount = m
+			}
+			return err == nil
+		}
+	}
+	*list = append(*list, Reserve{Budget: budget, Amount: m})
+	return true
+}
+
+// A shortage is a reservation that does not fit.
+type shortage struct {
+	def                     BudgetDef
+	spent, held, asked, has money.Amount
+	err                     error // why the budget could not be read; the amounts are then unset
+}
+
+// roomFor returns the first reservation that its budget has no room for, or nil.
+func roomFor(r *Request, l Layers, reserves []Reserve) *shortage {
+	for _, x := range reserves {
+		def := l.budget(x.Budget)
+		left, _, err := room(r, def)
+		if err != nil {
+			return &shortage{def: def, asked: x.Amount, err: err}
+		}
+		if c, err := x.Amount.Cmp(left); err != nil {
+			return &shortage{def: def, asked: x.Amount, err: err}
+		} else if c > 0 {
+			b := findLedger(r, def.ID)
+			return &shortage{def: def, spent: b.Spent, held: b.Reserved, asked: x.Amount, has: left}
+		}
+	}
+	return nil
+}
+
+func (l Layers) budget(id string) BudgetDef {
+	for _, s := range l {
+		for _, def := range s.budgets {
+			if def.ID == id {
+				return def
+			}
+		}
+	}
+	return BudgetDef{}
+}
+
+func findLedger(r *Request, id string) *Budget {
+	for i := range r.Budgets {
+		if r.Budgets[i].ID == id {
+			return &r.Budgets[i]
+		}
+	}
+	return nil
+}
+
+// room returns what is left in a budget and what is used of it, reservations included. The smaller of the set's cap
+// and the ledger's stands. A budget that the request does not list has no room at all.
+func room(r *Request, def BudgetDef) (left, used money.Amount, err error) {
+	b := findLedger(r, def.ID)
+	if b == nil {
+		return left, used, fmt.Errorf("the state of budget %s is not known", def.ID)
+	}
+	limit := def.Cap
+	if c, err := b.Cap.Cmp(limit); err != nil {
+		return left, used, fmt.Errorf("cap of budget %s: %w", def.ID, err)
+	} else if c < 0 {
+		limit = b.Cap
+	}
+	if used, err = b.Spent.Add(b.Reserved); err != nil {
+		return left, used, fmt.Errorf("use of budget %s: %w", def.ID, err)
+	}
+	if c, err := used.Cmp(limit); err != nil {
+		return left, used, fmt.Errorf("use of budget %s: %w", def.ID, err)
+	} else if c >= 0 {
+		return money.Of(limit.Asset(), 0), used, nil
+	}
+	left, err = limit.Sub(used)
+	return left, used, err
+}

@@ -1,0 +1,655 @@
+package policies
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// A finding is one reason why a request is not simply permitted.
+type finding struct {
+	set   *Set
+	rule  *rule // nil: the set has no permit rule for the point, or it is about no rule
+	why   reason
+	err   error
+	room  *shortage
+	atoms []Atom
+	flips []flip // what would have to change
+	facts []flip // what the sentence tells
+}
+
+type reason int
+
+const (
+	erred       reason = iota // the rule cannot be evaluated
+	forbidden                 // the rule forbids
+	unpermitted               // no permit matched; rule is the nearest one
+	short                     // a budget has no room for what the rule reserves
+	unapproved                // the rule asks for the wallet
+)
+
+// A flip is an atom and what it would have to say instead.
+type flip struct {
+	e    *expression
+	f    *frame
+	want bool
+}
+
+const maxAtoms = 16
+
+// explain decides again, slowly, and says why. Purity makes it the same decision.
+func (l Layers) explain(r *Request) Decision {
+	found, reserves, rules, ttl := l.examine(r)
+	d := Decision{Point: r.Point, Outcome: outcome(found)}
+	if d.Outcome == Permit { // cannot be: decide said otherwise
+		d.Rules, d.Reserve = rules, reserves
+		return d
+	}
+	if d.Outcome == Approve {
+		d.TTL = ttl
+	}
+	var sentences []string
+	for _, x := range found {
+		if (x.why == unapproved) != (d.Outcome == Approve) {
+			continue // a deny is explained by what denies
+		}
+		if x.rule != nil && x.why != unpermitted && !slices.Contains(d.Rules, x.rule.full) {
+			d.Rules = append(d.Rules, x.rule.full)
+		}
+		for _, a := range x.atoms {
+			if len(d.Atoms) < maxAtoms && !slices.Contains(d.Atoms, a) {
+				d.Atoms = append(d.Atoms, a)
+			}
+		}
+		if s := x.sentence(r); !slices.Contains(sentences, s) {
+			sentences = append(sentences, s)
+		}
+	}
+	if n := len(sentences); n > 3 {
+		sentences = append(sentences[:3], fmt.Sprintf("and %d more", n-3))
+	}
+	d.Message = strings.Join(sentences, "; ")
+	d.Change = l.change(r, found)
+	return d
+}
+
+func outcome(found []finding) Outcome {
+	o := Permit
+	for _, x := range found {
+		if x.why != unapproved {
+			return Deny
+		}
+		o = Approve
+	}
+	return o
+}
+
+// examine asks every rule of every layer and returns all reasons against r, in the order of the layers and rules.
+func (l Layers) examine(r *Request) (found []finding, reserves []Reserve, rules []string, ttl int64) {
+	for _, s := range l {
+		f := &frame{r: r, vars: make([]slot, s.slots)}
+		permitted := false
+		var permits []*rule
+		for _, x := range s.points[r.Point] {
+			if x.effect == "permit" {
+				permits = append(permits, x)
+			}
+			if !x.about(r) {
+				continue
+			}
+			holds, err := x.holds(f)
+			if err != nil {
+				found = append(found, finding{set: s, rule: x, why: erred, err: err, atoms: x.atoms(f)})
+				continue
+			}
+			if !holds {
+				continue
+			}
+			switch x.effect {
+			case "forbid":
+				flips := x.flips(f, false)
+				found = append(found, finding{set: s, rule: x, why: forbidden, atoms: x.atoms(f), flips: flips, facts: flips})
+				continue
+			case "permit":
+				permitted = true
+			case "approve":
+				if ttl == 0 || x.ttl < ttl {
+					ttl = x.ttl
+				}
+				if !r.Approved {
+					found = append(found, finding{set: s, rule: x, why: unapproved, atoms: x.atoms(f), facts: x.flips(f, false)})
+				}
+			}
+			rules = append(rules, x.full)
+			for _, res := range x.reserves {
+				m, err := res.amount.amt(f)
+				if err != nil {
+					found = append(found, finding{set: s, rule: x, why: erred, err: err})
+					continue
+				}
+				if !addReserve(&reserves, res.budget.ID, *m) {
+					err := fmt.Errorf("budget %s counts %s, not %s", res.budget.ID, res.budget.Cap.Asset().Symbol, m)
+					found = append(found, finding{set: s, rule: x, why: erred, err: err})
+					continue
+				}
+				if miss := roomFor(r, l, []Reserve{{res.budget.ID, *m}}); miss != nil {
+					found = append(found, shortFinding(s, x, f, res, miss))
+				}
+			}
+		}
+		if !permitted {
+			found = append(found, nearestPermit(s, permits, f))
+		}
+	}
+	return found, reserves, rules, ttl
+}
+
+// shortFinding explains a reservation that does not fit, as if it were the condition amount <= left.
+func shortFinding(s *Set, x *rule, f *frame, res reservation, miss *shortage) finding {
+	out := finding{set: s, rule: x, why: short, room: miss}
+	if miss.err != nil {
+		return out
+	}
+	limit := constant(res.amount.node, value{kind: kindAmount, m: miss.has})
+	fits := &expression{kind: kindBool, op: "<=", node: res.amount.node, kids: []*expression{res.amount, limit},
+		bool: compareAmounts(res.amount.amt, limit.amt, "<=")}
+	_, name, _ := strings.Cut(res.budget.ID, "/")
+	out.atoms = []Atom{{Expr: fmt.Sprintf("%s <= left(%q)", res.amount.source(), name),
+		Left: miss.asked.String(), Right: miss.has.String()}}
+	if !miss.has.IsZero() && !res.amount.constant() {
+		out.flips = []flip{{fits, f, true}}
+	}
+	return out
+}
+
+// nearestPermit finds the permit rule that the least change would make match.
+func nearestPermit(s *Set, permits []*rule, f *frame) finding {
+	out := finding{set: s, why: unpermitted}
+	best := 0
+	for _, x := range permits {
+		if !x.about(f.r) || x.unknown {
+			continue
+		}
+		if _, err := x.holds(f); err != nil {
+			continue // told as an error of its own
+		}
+		flips := x.flips(f, true)
+		if c := cost(flips); c > 0 && (out.rule == nil || c < best) {
+			best = c
+			out.rule, out.flips, out.facts, out.atoms = x, flips, flips, x.atoms(f)
+		}
+	}
+	return out
+}
+
+// atoms lists the comparisons that were looked at, with their values.
+func (x *rule) atoms(f *frame) []Atom {
+	var out []Atom
+	if x.unknown {
+		return nil
+	}
+	if listAtoms(x.when, f, &out) && x.unless != nil {
+		listAtoms(x.unless, f, &out)
+	}
+	return out
+}
+
+// listAtoms walks e as the evaluator does, short circuits included, and returns what it says; an error says false.
+func listAtoms(e *expression, f *frame, out *[]Atom) bool {
+	switch {
+	case e.op == "&&":
+		return listAtoms(e.kids[0], f, out) && listAtoms(e.kids[1], f, out)
+	case e.op == "||":
+		return listAtoms(e.kids[0], f, out) || listAtoms(e.kids[1], f, out)
+	case e.op == "!":
+		return !listAtoms(e.kids[0], f, out)
+	case e.op == "variable" && e.kind == kindBool:
+		return listAtoms(e.kids[0].inner(), f, out)
+	case e.op == "constant":
+		return truth(e, f)
+	}
+	a := Atom{Expr: e.source(), Holds: truth(e, f)}
+	l, r := e.sides()
+	a.Left = show(l, f)
+	if r != nil {
+		a.Right = show(r, f)
+	}
+	*out = append(*out, a)
+	return a.Holds
+}
+
+// inner skips the wrapper of a variable.
+func (e *expression) inner() *expression {
+	for e.op == "variable" {
+		e = e.kids[0]
+	}
+	return e
+}
+
+func truth(e *expression, f *frame) bool {
+	b, err := e.bool(f)
+	return err == nil && b
+}
+
+// sides returns what an atom compares; r is nil if it stands alone.
+func (e *expression) sides() (l, r *expression) {
+	if len(e.kids) == 2 {
+		return e.kids[0], e.kids[1]
+	}
+	return e, nil
+}
+
+func show(e *expression, f *frame) string {
+	if e.op == "list" {
+		return e.listed()
+	}
+	v, err := e.value(f)
+	if err != nil {
+		return "unknown"
+	}
+	if s := v.String(); len(s) <= 200 {
+		return s
+	} else {
+		return s[:200] + "..."
+	}
+}
+
+// listed shows a list or the name of a set.
+func (e *expression) listed() string {
+	if e.name != "" {
+		return fmt.Sprintf("the set %q", e.name)
+	}
+	parts := make([]string, 0, 8)
+	for i, v := range e.list {
+		if i == 8 {
+			parts = append(parts, fmt.Sprintf("... (%d)", len(e.list)))
+			break
+		}
+		parts = append(parts, v.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// flips returns the cheapest set of atoms whose change would make the rule match, or not match.
+func (x *rule) flips(f *frame, want bool) []flip {
+	w := minimal(x.when, f, want)
+	if x.unless == nil {
+		return w
+	}
+	u := minimal(x.unless, f, !want)
+	if want {
+		return append(slices.Clone(w), u...)
+	}
+	return cheaper(w, u)
+}
+
+// minimal returns the cheapest atoms of e to change so that e says want: none if it does already, nil with a cost
+// of impossible if nothing would.
+func minimal(e *expression, f *frame, want bool) []flip {
+	if b, err := e.bool(f); err == nil && b == want {
+		return nil
+	}
+	switch {
+	case e.op == "!":
+		return minimal(e.kids[0], f, !want)
+	case e.op == "variable":
+		return minimal(e.inner(), f, want)
+	case e.op == "&&" && want, e.op == "||" && !want:
+		return append(slices.Clone(minimal(e.kids[0], f, want)), minimal(e.kids[1], f, want)...)
+	case e.op == "&&" || e.op == "||":
+		return cheaper(minimal(e.kids[0], f, want), minimal(e.kids[1], f, want))
+	}
+	return []flip{{e, f, want}}
+}
+
+func cheaper(a, b []flip) []flip {
+	if cost(b) < cost(a) {
+		return b
+	}
+	return a
+}
+
+// cost sums how far the atoms are from the user's hands.
+func cost(flips []flip) int {
+	n := 0
+	for _, x := range flips {
+		n += reach(x.e)
+	}
+	return n
+}
+
+const impossible = 1000
+
+func reach(e *expression) int {
+	switch e.op {
+	case "field":
+		return e.field.reach
+	case "arg", "given":
+		if e.kind == kindAmount || e.kind == kindInt {
+			return reachLimit
+		}
+		return reachArg
+	case "left", "spent":
+		return reachRun
+	case "constant":
+		return impossible
+	}
+	n := 0
+	for _, k := range e.kids {
+		if k.op != "list" && k.op != "constant" {
+			n += reach(k)
+		}
+	}
+	return n
+}
+
+func (x *finding) sentence(r *Request) string {
+	id := ""
+	if x.rule != nil {
+		id = x.rule.full
+	}
+	switch x.why {
+	case erred:
+		return fmt.Sprintf("%s could not be evaluated: %v", id, x.err)
+	case short:
+		if x.room.err != nil {
+			return fmt.Sprintf("%s: %v", id, x.room.err)
+		}
+		b := x.room
+		return fmt.Sprintf("budget %s has a cap of %s: %s spent, %s reserved, %s asked, %s left",
+			b.def.ID, b.def.Cap, b.spent, b.held, b.asked, b.has)
+	case unpermitted:
+		if x.rule == nil {
+			return fmt.Sprintf("%s: no rule permits this at %s", x.set.layer, r.Point)
+		}
+		return fmt.Sprintf("%s: no rule permits this; nearest is %s, but %s", x.set.layer, id, facts(x.facts))
+	}
+	if x.rule.message != "" {
+		return x.rule.message
+	}
+	s := facts(x.facts)
+	switch {
+	case x.why == forbidden && s == "":
+		return id + ": this is forbidden"
+	case s == "":
+		return id + ": the wallet must approve this"
+	case x.why == unapproved:
+		return id + ": " + s + ", so the wallet must approve"
+	}
+	return id + ": " + s
+}
+
+// facts tells what the atoms say now: "amount is 500 USDC, more than 10 USDC".
+func facts(flips []flip) string {
+	parts := make([]string, 0, len(flips))
+	for _, x := range flips {
+		if cost([]flip{x}) < impossible {
+			parts = append(parts, x.fact())
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+var opposite = map[string]string{"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+var mirrored = map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+var relation = map[string]string{"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
+
+// relate brings a comparison into the form "what the request says, relation, bound".
+func (x flip) relate() (l, r *expression, op string) {
+	l, r = x.e.sides()
+	op = x.e.op
+	if m, ok := mirrored[op]; ok && l.constant() && !r.constant() {
+		return r, l, m
+	}
+	return l, r, op
+}
+
+func (x flip) fact() string {
+	l, r, op := x.relate()
+	if _, err := x.e.bool(x.f); err != nil {
+		return fmt.Sprintf("%s is unknown: %v", l.source(), err)
+	}
+	holds := !x.want
+	is := l.source() + " is " + show(l, x.f)
+	switch op {
+	case "<", "<=", ">", ">=":
+		if !holds {
+			op = opposite[op]
+		}
+		return is + ", " + relation[op] + " " + show(r, x.f)
+	case "==", "!=":
+		if (op == "==") == holds {
+			return is
+		}
+		return is + ", not " + show(r, x.f)
+	case "in", "in_set":
+		not := ""
+		if !holds {
+			not = "not "
+		}
+		if r.name != "" {
+			return is + ", " + not + "in " + show(r, x.f)
+		}
+		return is + ", " + not + "one of " + show(r, x.f)
+	case "contains", "startsWith", "endsWith":
+		verb := map[string]string{"contains": "contain", "startsWith": "start with", "endsWith": "end with"}[op]
+		does := "does"
+		if !holds {
+			does = "does not"
+		}
+		return fmt.Sprintf("%s, which %s %s %s", is, does, verb, show(r, x.f))
+	case "given":
+		if holds {
+			return fmt.Sprintf("the argument %q is given", x.e.name)
+		}
+		return fmt.Sprintf("the argument %q is not given", x.e.name)
+	}
+	return is
+}
+
+// change finds the smallest change that allows r. It tries what it proposes: each suggested value is put into a
+// copy of the request, which is decided again, until it is permitted or needs the wallet. If the copy is denied for
+// a reason that no change of the request mends, the answer is "".
+func (l Layers) change(r *Request, found []finding) string {
+	const approval = "an approval by the wallet"
+	if outcome(found) == Approve {
+		return approval
+	}
+	try := *r
+	try.Args = slices.Clone(r.Args)
+	var wishes []wish
+	for range 6 {
+		switch outcome(found) {
+		case Permit:
+			return join(wishes, "")
+		case Approve:
+			return join(wishes, approval)
+		}
+		var flips []flip
+		for _, x := range found {
+			if x.why == unapproved {
+				continue
+			}
+			if x.why == erred || len(x.flips) == 0 || cost(x.flips) >= impossible {
+				return ""
+			}
+			flips = append(flips, x.flips...)
+		}
+		testable := true
+		for _, x := range flips {
+			w, ok := x.apply(&try)
+			if w.text == "" {
+				return ""
+			}
+			wishes = addWish(wishes, w)
+			testable = testable && ok
+		}
+		if !testable {
+			return join(wishes, "")
+		}
+		found, _, _, _ = l.examine(&try)
+	}
+	return ""
+}
+
+// A wish is one change. bound is set if it limits a number: of two on the same thing the stricter stands.
+type wish struct {
+	on, text string
+	upper    bool
+	bound    *value
+}
+
+func join(wishes []wish, last string) string {
+	var parts []string
+	for _, w := range wishes {
+		parts = append(parts, w.text)
+	}
+	if last != "" {
+		parts = append(parts, last)
+	}
+	return strings.Join(parts, " and ")
+}
+
+func addWish(wishes []wish, w wish) []wish {
+	for i, old := range wishes {
+		if old.on != w.on {
+			continue
+		}
+		if old.text == w.text {
+			return wishes
+		}
+		if old.bound != nil && w.bound != nil && old.upper == w.upper && old.bound.kind == w.bound.kind {
+			c := cmp.Compare(w.bound.i, old.bound.i)
+			if w.bound.kind == kindAmount {
+				c, _ = w.bound.m.Cmp(old.bound.m)
+			}
+			if (c < 0) == w.upper {
+				wishes[i] = w
+			}
+			return wishes
+		}
+	}
+	return append(wishes, w)
+}
+
+// nouns are what a suggestion calls a field.
+var nouns = map[string]string{
+	"amount": "an amount", "to": "a recipient", "class": "a tool of class", "tool": "the tool", "model": "the model",
+	"kind": "a model of kind", "provider": "the provider", "tokens": "a bound in tokens", "cost": "a bound of the cost",
+	"size": "a text size", "asset": "the asset",
+}
+
+func noun(e *expression) string {
+	if n, ok := nouns[e.name]; ok && e.op == "field" {
+		return n
+	}
+	return e.source()
+}
+
+// apply says what should change, and changes try so. ok is false if it could not, so that the change is untried.
+func (x flip) apply(try *Request) (w wish, ok bool) {
+	l, r, op := x.relate()
+	what := noun(l)
+	w.on = l.source()
+	if op == "given" {
+		w.text = fmt.Sprintf("the argument %q", x.e.name)
+		if !x.want {
+			w.text = "no " + w.text[len("the "):]
+		}
+		return w, false
+	}
+	if l.op == "field" && l.name == "approved" {
+		w.text = "an approval by the wallet"
+		try.Approved = true
+		return w, true
+	}
+	if r == nil { // a bool of its own
+		w.text = fmt.Sprintf("%s to be %v", what, x.want)
+		return w, assign(try, l, value{kind: kindBool, b: x.want})
+	}
+	if op == "in" || op == "in_set" {
+		set := "one of " + r.listed()
+		if r.name != "" {
+			set = "in " + r.listed()
+		}
+		if !x.want {
+			w.text = what + " not " + set
+			return w, false
+		}
+		w.text = what + " " + set
+		return w, assign(try, l, r.list[0])
+	}
+	v, err := r.value(x.f)
+	if err != nil {
+		return wish{}, false
+	}
+	if !x.want {
+		if o, has := opposite[op]; has {
+			op = o
+		} else {
+			op = "not " + op
+		}
+	}
+	switch op {
+	case "==":
+		w.text = what + " " + v.String()
+		if l.name == "to" {
+			w.text = "the recipient " + v.String()
+		}
+		return w, assign(try, l, v)
+	case "<", "<=", ">", ">=":
+		w.text = what + " of " + relation[op] + " " + v.String()
+		w.bound, w.upper = &v, op[0] == '<'
+		n, err := step(v, op)
+		if err != nil {
+			return wish{}, false // nothing is below zero
+		}
+		return w, assign(try, l, n)
+	case "contains", "startsWith", "endsWith":
+		verb := map[string]string{"contains": "containing", "startsWith": "starting with", "endsWith": "ending with"}[op]
+		w.text = what + " " + verb + " " + v.String()
+		return w, assign(try, l, v)
+	case "!=":
+		w.text = what + " other than " + v.String()
+		return w, false
+	}
+	w.text = what + " other than now"
+	return w, false
+}
+
+// step returns the value next to v that satisfies op.
+func step(v value, op string) (value, error) {
+	d := map[string]int64{"<": -1, ">": 1}[op]
+	if d == 0 {
+		return v, nil
+	}
+	var err error
+	if v.kind == kindInt {
+		v.i, err = addInt(v.i, d)
+		return v, err
+	}
+	one := money.Of(v.m.Asset(), 1)
+	if d < 0 {
+		v.m, err = v.m.Sub(one)
+	} else {
+		v.m, err = v.m.Add(one)
+	}
+	return v, err
+}
+
+// assign writes v where e reads it, if that is a plain field or argument.
+func assign(r *Request, e *expression, v value) bool {
+	e = e.inner()
+	switch {
+	case e.op == "field" && e.field.set != nil && e.name != "tool":
+		e.field.set(r, v)
+	case e.op == "arg":
+		setArg(r, e.name, e.arg, v)
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,101 @@
+package policies
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+)
+
+// limits bound one policy set. There are two profiles: what an operator writes, and what comes from anyone else.
+type limits struct {
+	source    int // bytes of the set
+	rules     int
+	condition int // bytes of one condition
+	nesting   int // brackets in it, and depth of its tree
+	nodes     int // of its tree
+}
+
+var (
+	operatorLimits  = limits{source: 64 << 10, rules: 256, condition: 4 << 10, nesting: 32, nodes: 400}
+	untrustedLimits = limits{source: 16 << 10, rules: 64, condition: 1 << 10, nesting: 16, nodes: 128}
+)
+
+// A conditionError says what is wrong at an offset of a condition's source.
+type conditionError struct {
+	at         int
+	text, hint string
+}
+
+func (e *conditionError) Error() string { return e.text }
+
+func wrong(n ast.Node, format string, args ...any) *conditionError {
+	return &conditionError{at: n.Location().From, text: fmt.Sprintf(format, args...)}
+}
+
+// parse reads one condition into a tree. It refuses by length, alphabet and nesting before the parser sees the text:
+// expr's own parser recurses without a bound on brackets. What the tree may hold is for [scope.compile] to say.
+func parse(src string, lim limits) (tree ast.Node, err *conditionError) {
+	if len(src) > lim.condition {
+		return nil, &conditionError{text: fmt.Sprintf("the condition has %d bytes, more than %d", len(src), lim.condition)}
+	}
+	if strings.TrimSpace(src) == "" {
+		return nil, &conditionError{text: "the condition is empty"}
+	}
+	depth := 0
+	for i := range len(src) {
+		switch c := src[i]; {
+		case c == '(' || c == '[' || c == '{':
+			if depth++; depth > lim.nesting {
+				return nil, &conditionError{at: i, text: fmt.Sprintf("brackets are nested deeper than %d", lim.nesting)}
+			}
+		case c == ')' || c == ']' || c == '}':
+			depth--
+		case c > '~' || c < ' ' && c != '\n':
+			return nil, &conditionError{at: i, text: fmt.Sprintf("character %#x is not plain ASCII", c)}
+		}
+	}
+
+	c := conf.CreateNew()
+	c.MaxNodes = uint(lim.nodes)
+	for name := range c.Builtins {
+		c.Disabled[name] = true
+	}
+	// The parser is not ours: should it ever panic, the condition is refused and the process lives.
+	defer func() {
+		if p := recover(); p != nil {
+			tree, err = nil, &conditionError{text: "the condition cannot be parsed"}
+		}
+	}()
+	t, perr := parser.ParseWithConfig(src, c)
+	if perr != nil {
+		return nil, fromExpr(perr)
+	}
+	if t == nil || t.Node == nil {
+		return nil, &conditionError{text: "the condition cannot be parsed"}
+	}
+	return t.Node, nil
+}
+
+// fromExpr keeps the sentence and the place of an error of expr's, without its drawing.
+func fromExpr(err error) *conditionError {
+	if e, ok := errors.AsType[*file.Error](err); ok {
+		return &conditionError{at: e.From, text: strings.ReplaceAll(e.Message, "\n", " ")}
+	}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return &conditionError{text: text}
+}
+
+// plain says whether s is printable ASCII. An escape in a string literal could smuggle in what the gate refuses.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

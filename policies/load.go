@@ -1,0 +1,901 @@
+package policies
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ethereum/go-ethereum/common"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// Schema is what the schema key of a set says.
+const Schema = "writ/policies/1"
+
+// Options say how a set is loaded.
+type Options struct {
+	Layer string // where it stands, e.g. "operator" or "grant"; part of every rule's id. Required
+
+	// Untrusted sets the tighter bounds for a source that is not the operator's. The language is the same.
+	Untrusted bool
+
+	// Tools types the arguments of the tools that rules name. A rule that names another tool does not load.
+	Tools []ToolType
+
+	// Partial lets a rule for a tool that is not in Tools load. It can never match one of Tools, and a request for
+	// its own tool is denied. It is for an auditor, who knows only the tools of one run.
+	Partial bool
+}
+
+// A Set is one loaded policy set. It never changes and may be used by many goroutines at once.
+type Set struct {
+	name, about, layer string
+	source             []byte
+	budgets            []BudgetDef
+	points             map[Point][]*rule
+	rules              []*rule // all, in the order of the source
+	tests              []test
+	sets               map[string]*namedSet
+	slots              int // variables that a frame needs
+	frames             sync.Pool
+	usedBudgets        map[string]bool
+}
+
+// Name returns the set's name.
+func (s *Set) Name() string { return s.name }
+
+// Layer returns the layer that it was loaded for.
+func (s *Set) Layer() string { return s.layer }
+
+// Source returns a copy of the exact bytes that it was loaded from.
+func (s *Set) Source() []byte { return bytes.Clone(s.source) }
+
+// A BudgetDef is a budget that a set declares. The ledger behind it is kept elsewhere and comes in as
+// [Request.Budgets]. ID is "layer/id"; Scope says who shares it: "session", "wallet" or "agent".
+type BudgetDef struct {
+	ID    string
+	Cap   money.Amount
+	Scope string
+}
+
+// Budgets returns the set's budgets, sorted by ID.
+func (s *Set) Budgets() []BudgetDef { return slices.Clone(s.budgets) }
+
+// A rule is one compiled rule.
+type rule struct {
+	id, full string // "pay", "operator/pay"
+	at       Point
+	tools    []string // nil: any
+	effect   string   // forbid, permit or approve
+	when     *expression
+	unless   *expression // nil if there is none
+	message  string
+	ttl      int64 // ms; approve only
+	reserves []reservation
+	unknown  bool // names no tool that was given: see Options.Partial
+	line     int
+}
+
+type reservation struct {
+	budget BudgetDef
+	amount *expression
+}
+
+// A Problem is one thing that is wrong with a source.
+type Problem struct {
+	Line, Column int    // from 1; 0 if it is about the whole source
+	Rule         string // the rule's id, if it is in one
+	Text         string // one sentence
+	Hint         string // the name that was probably meant, or ""
+}
+
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.Line > 0 {
+		fmt.Fprintf(&b, "%d:%d: ", p.Line, p.Column)
+	}
+	if p.Rule != "" {
+		fmt.Fprintf(&b, "rule %s: ", p.Rule)
+	}
+	b.WriteString(p.Text)
+	if p.Hint != "" {
+		fmt.Fprintf(&b, "; did you mean %q?", p.Hint)
+	}
+	return b.String()
+}
+
+// A LoadError lists what is wrong with a source, at most 20 problems in the order of their lines.
+type LoadError struct {
+	Layer    string
+	Problems []Problem
+}
+
+func (e *LoadError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return "policy set of layer " + e.Layer + ": " + strings.Join(lines, "\n")
+}
+
+const maxProblems = 20
+
+// Load reads, checks and compiles a policy set. Every error is a [*LoadError]; it lists all that was found.
+func Load(source []byte, o Options) (*Set, error) {
+	l := &loader{o: o, lim: operatorLimits}
+	if o.Untrusted {
+		l.lim = untrustedLimits
+	}
+	l.load(source)
+	if len(l.problems) == 0 {
+		return l.set, nil
+	}
+	slices.SortStableFunc(l.problems, func(a, b Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	if len(l.problems) > maxProblems {
+		l.problems = l.problems[:maxProblems]
+	}
+	return nil, &LoadError{Layer: o.Layer, Problems: l.problems}
+}
+
+// A loader holds what Load has read so far. Problems are collected, not returned, so that an author sees all at once.
+type loader struct {
+	o        Options
+	lim      limits
+	set      *Set
+	assets   map[string]money.Asset // by literal
+	budgets  map[string]BudgetDef   // by id without the layer
+	vars     []variableDef
+	scopes   map[Point]map[string]*expression // variables compiled for a point
+	problems []Problem
+	rule     string // being read
+}
+
+type variableDef struct {
+	name string
+	node *yaml.Node
+	used bool
+}
+
+func (l *loader) problem(n *yaml.Node, format string, args ...any) {
+	p := Problem{Rule: l.rule, Text: fmt.Sprintf(format, args...)}
+	if n != nil {
+		p.Line, p.Column = n.Line, n.Column
+	}
+	l.problems = append(l.problems, p)
+}
+
+func (l *loader) hinted(n *yaml.Node, hint, format string, args ...any) {
+	l.problem(n, format, args...)
+	l.problems[len(l.problems)-1].Hint = hint
+}
+
+// Keys of the format; schema.json lists the same.
+var (
+	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "tests"}
+	keysBudget  = []string{"id", "cap", "scope"}
+	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve"}
+	keysReserve = []string{"budget", "amount"}
+	keysTest    = []string{"name", "at", "given", "want"}
+	keysWant    = []string{"outcome", "rule"}
+	keysLedger  = []string{"spent", "reserved"}
+)
+
+func (l *loader) load(source []byte) {
+	if !identifier(l.o.Layer) {
+		l.problem(nil, "the layer %q is not a name: lower-case letters, digits, '-' and '_'", clip(l.o.Layer))
+		return
+	}
+	root := l.document(source)
+	if root == nil {
+		return
+	}
+	l.set = &Set{
+		layer: l.o.Layer, source: bytes.Clone(source), points: map[Point][]*rule{}, sets: map[string]*namedSet{},
+		usedBudgets: map[string]bool{},
+	}
+	l.assets = map[string]money.Asset{"calls": assetCalls, "tokens": assetTokens, "usd": assetUSD}
+	l.budgets = map[string]BudgetDef{}
+	l.scopes = map[Point]map[string]*expression{}
+
+	m := l.mapping(root, "a policy set", keysSet)
+	if v := m["schema"]; v == nil || v.Value != Schema {
+		l.problem(or(v, root), "schema must be %s", Schema)
+		return
+	}
+	l.set.name = l.name(m["name"], root, "name")
+	l.set.about = l.text(m["about"], 2000)
+	l.readAssets(m["assets"])
+	l.readSets(m["sets"])
+	l.readBudgets(m["budgets"])
+	l.readVariables(m["variables"])
+	l.readRules(m["rules"], root)
+	l.readTests(m["tests"])
+	for _, v := range l.vars {
+		if !v.used {
+			l.problem(v.node, "the variable %s is used by no rule; remove it", v.name)
+		}
+	}
+	for _, vars := range l.scopes {
+		l.set.slots = max(l.set.slots, len(vars))
+	}
+	l.set.frames.New = func() any { return &frame{vars: make([]slot, l.set.slots)} }
+}
+
+// document reads one YAML document without anchors, aliases or tags.
+func (l *loader) document(source []byte) *yaml.Node {
+	if len(source) > l.lim.source {
+		l.problem(nil, "the source has %d bytes, more than %d", len(source), l.lim.source)
+		return nil
+	}
+	if !utf8.Valid(source) {
+		l.problem(nil, "the source is not valid UTF-8")
+		return nil
+	}
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(source))
+	if err := dec.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			l.problem(nil, "the source is empty")
+			return nil
+		}
+		text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
+		p := Problem{Text: "not valid YAML: " + text}
+		if n, _ := fmt.Sscanf(text, "line %d:", &p.Line); n == 1 {
+			p.Column = 1
+			p.Text = "not valid YAML: " + text[strings.Index(text, ":")+2:]
+		}
+		l.problems = append(l.problems, p)
+		return nil
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		l.problem(nil, "the source must be one YAML document")
+		return nil
+	}
+	if !l.plainNodes(&doc, 0) || len(doc.Content) != 1 {
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// plainNodes refuses what makes YAML hard to read the same way twice.
+func (l *loader) plainNodes(n *yaml.Node, depth int) bool {
+	switch {
+	case depth > 12:
+		l.problem(n, "the document is nested too deeply")
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		l.problem(n, "anchors and aliases are not allowed; write the value out")
+	case n.Style&yaml.TaggedStyle != 0:
+		l.problem(n, "tags are not allowed")
+	default:
+		for _, c := range n.Content {
+			if !l.plainNodes(c, depth+1) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func or(n, fallback *yaml.Node) *yaml.Node {
+	if n != nil {
+		return n
+	}
+	return fallback
+}
+
+// mapping returns the values of n by key. Unknown and repeated keys are problems; keys nil allows any.
+func (l *loader) mapping(n *yaml.Node, what string, keys []string) map[string]*yaml.Node {
+	m := map[string]*yaml.Node{}
+	l.pairs(n, what, func(k, v *yaml.Node) {
+		if keys != nil && !slices.Contains(keys, k.Value) {
+			l.hinted(k, nearest(k.Value, keys), "unknown key %q in %s", clip(k.Value), what)
+			return
+		}
+		m[k.Value] = v
+	})
+	return m
+}
+
+// pairs calls do for each entry of the mapping n, in order.
+func (l *loader) pairs(n *yaml.Node, what string, do func(k, v *yaml.Node)) {
+	if n == nil {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		l.problem(n, "%s must be a mapping of keys to values", what)
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Kind != yaml.ScalarNode {
+			l.problem(k, "a key in %s must be plain text", what)
+			continue
+		}
+		if seen[k.Value] {
+			l.problem(k, "%q is there twice in %s", clip(k.Value), what)
+			continue
+		}
+		seen[k.Value] = true
+		do(k, v)
+	}
+}
+
+// list calls do for each item of the sequence n.
+func (l *loader) list(n *yaml.Node, what string, do func(*yaml.Node)) {
+	if n == nil {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		l.problem(n, "%s must be a list", what)
+		return
+	}
+	for _, item := range n.Content {
+		do(item)
+	}
+}
+
+// scalar returns the text of n, as it is written.
+func (l *loader) scalar(n *yaml.Node, what string) (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
+		l.problem(n, "%s must be a single value", what)
+		return "", false
+	}
+	return n.Value, true
+}
+
+func identifier(s string) bool {
+	if s == "" || len(s) > 64 || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *loader) name(n, parent *yaml.Node, key string) string {
+	if n == nil {
+		l.problem(parent, "%s is missing", key)
+		return ""
+	}
+	s, ok := l.scalar(n, key)
+	if ok && !identifier(s) {
+		l.problem(n, "%s %q is not a name: at most 64 lower-case letters, digits, '-' and '_', a letter first", key, clip(s))
+		return ""
+	}
+	return s
+}
+
+// text reads words for people: any script, but nothing that hides or reorders.
+func (l *loader) text(n *yaml.Node, limit int) string {
+	if n == nil {
+		return ""
+	}
+	s, ok := l.scalar(n, "a text")
+	if !ok {
+		return ""
+	}
+	if len(s) > limit {
+		l.problem(n, "the text has %d bytes, more than %d", len(s), limit)
+	}
+	for _, r := range s {
+		if r != '\n' && !unicode.IsGraphic(r) {
+			l.problem(n, "the text holds a control or invisible character (U+%04X)", r)
+			break
+		}
+	}
+	return strings.TrimSpace(s)
+}
+
+func (l *loader) readAssets(n *yaml.Node) {
+	l.pairs(n, "assets", func(k, v *yaml.Node) {
+		a := money.Asset{Symbol: k.Value}
+		if s, ok := l.scalar(v, "the decimals"); ok {
+			var d uint
+			if _, err := fmt.Sscanf(s+" ", "%d ", &d); err != nil || d > money.MaxDecimals || fmt.Sprint(d) != s {
+				l.problem(v, "decimals must be a whole number of at most %d", money.MaxDecimals)
+				return
+			}
+			a.Decimals = uint8(d)
+		}
+		lit := strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToLower(a.Symbol))
+		switch {
+		case !a.Valid() || !identifier(lit):
+			l.problem(k, "%q is not an asset: 1 to 16 letters, digits, '.', '-' or '_', a letter first", clip(k.Value))
+		case slices.Contains(functionNames, lit) || slices.Contains(words, lit):
+			l.problem(k, "the asset %q would need a literal %s(), which is taken", k.Value, lit)
+		default:
+			if other, taken := l.assets[lit]; taken {
+				l.problem(k, "the literal of asset %q is that of %q", k.Value, other.Symbol)
+				return
+			}
+			l.assets[lit] = a
+		}
+	})
+}
+
+// words are what expr reads as more than a name, so no literal can be called so.
+var words = []string{"true", "false", "nil", "not", "and", "or", "in", "let", "if", "else", "matches", "contains",
+	"all", "none", "any", "one", "filter", "map", "count", "sum", "find", "reduce", "args"}
+
+func (l *loader) readSets(n *yaml.Node) {
+	l.pairs(n, "sets", func(k, v *yaml.Node) {
+		name := l.name(k, k, "the set")
+		set := &namedSet{addresses: map[common.Address]struct{}{}, strings: map[string]struct{}{}}
+		l.list(v, "a set", func(item *yaml.Node) {
+			s, ok := l.scalar(item, "a member")
+			if !ok {
+				return
+			}
+			if strings.HasPrefix(s, "0x") {
+				a, err := parseAddress(s)
+				if err != nil {
+					l.problem(item, "%v", err)
+				} else if _, twice := set.addresses[a]; twice {
+					l.problem(item, "%s is in the set twice", s)
+				}
+				set.addresses[a] = struct{}{}
+				set.kind, set.members = kindAddress, append(set.members, value{kind: kindAddress, a: a})
+				return
+			}
+			if !plain(s) || s == "" {
+				l.problem(item, "a member must be an address or printable ASCII text")
+			} else if _, twice := set.strings[s]; twice {
+				l.problem(item, "%q is in the set twice", clip(s))
+			}
+			set.strings[s] = struct{}{}
+			set.kind, set.members = kindString, append(set.members, value{kind: kindString, s: s})
+		})
+		if len(set.addresses) > 0 && len(set.strings) > 0 {
+			l.problem(v, "a set holds addresses or texts, not both")
+		}
+		if len(set.members) == 0 {
+			l.problem(or(v, k), "the set %q is empty; use the condition false instead", name)
+		}
+		slices.SortFunc(set.members, func(x, y value) int {
+			return strings.Compare(string(x.a[:])+x.s, string(y.a[:])+y.s)
+		})
+		l.set.sets[name] = set
+	})
+}
+
+func (l *loader) readBudgets(n *yaml.Node) {
+	l.list(n, "budgets", func(item *yaml.Node) {
+		m := l.mapping(item, "a budget", keysBudget)
+		id := l.name(m["id"], item, "id")
+		if _, twice := l.budgets[id]; twice {
+			l.problem(item, "the budget %q is there twice", id)
+			return
+		}
+		def := BudgetDef{ID: l.o.Layer + "/" + id}
+		if v, ok := l.constant(or(m["cap"], item), kindAmount, "cap"); ok {
+			def.Cap = v.m
+		}
+		def.Scope, _ = l.scalar(or(m["scope"], item), "scope")
+		if !slices.Contains(scopes, def.Scope) {
+			l.hinted(or(m["scope"], item), nearest(def.Scope, scopes), "scope must be session, wallet or agent")
+		}
+		l.budgets[id] = def
+		l.set.budgets = append(l.set.budgets, def)
+	})
+	slices.SortFunc(l.set.budgets, func(a, b BudgetDef) int { return strings.Compare(a.ID, b.ID) })
+}
+
+var scopes = []string{"session", "wallet", "agent"}
+
+const maxVariables = 64
+
+func (l *loader) readVariables(n *yaml.Node) {
+	l.pairs(n, "variables", func(k, v *yaml.Node) {
+		name := k.Value
+		if !identifier(name) || strings.Contains(name, "-") || slices.Contains(words, name) {
+			l.problem(k, "%q cannot name a variable: lower-case letters, digits and '_', a letter first", clip(name))
+			return
+		}
+		if _, taken := pointOfField(name); taken || slices.ContainsFunc(sessionFields, func(f field) bool { return f.name == name }) {
+			l.problem(k, "the variable %q would hide a field of that name", name)
+			return
+		}
+		if len(l.vars) == maxVariables {
+			l.problem(k, "there are more than %d variables", maxVariables)
+			return
+		}
+		l.vars = append(l.vars, variableDef{name: name, node: v})
+	})
+}
+
+// scope returns what a rule at p for the given tools can name. Variables are compiled for each point that has rules;
+// they see the fields of the point and the variables above them, but no args.
+func (l *loader) scope(p Point) *scope {
+	fields, _ := fieldsOf(p)
+	return &scope{point: p, fields: fields, assets: l.assets, sets: l.set.sets, budgets: l.budgets,
+		vars: l.scopes[p], noArgs: "only a rule with tool: at tool.call has them"}
+}
+
+// prepare compiles, for p, the variables that src names and the ones that those name.
+func (l *loader) prepare(p Point, src string) {
+	vars := l.scopes[p]
+	if vars == nil {
+		vars = map[string]*expression{}
+		l.scopes[p] = vars
+	}
+	for i := len(l.vars) - 1; i >= 0; i-- {
+		v := &l.vars[i]
+		if vars[v.name] != nil || !mentions(src, v.name) {
+			continue
+		}
+		first := !v.used
+		v.used = true
+		// Only those above it: a variable cannot reach itself.
+		above := &loader{o: l.o, lim: l.lim, set: l.set, assets: l.assets, budgets: l.budgets, vars: l.vars[:i],
+			scopes: map[Point]map[string]*expression{p: vars}, rule: l.rule}
+		s, ok := above.scalar(v.node, "a variable")
+		if ok {
+			above.prepare(p, s)
+			e, good := above.condition(v.node, above.visible(p), 0, "the variable "+v.name)
+			if good {
+				vars[v.name] = variable(v.name, e, len(vars))
+			}
+		}
+		if first {
+			l.problems = append(l.problems, above.problems...)
+		}
+		if vars[v.name] == nil && !first {
+			l.problem(v.node, "the variable %s cannot be used at %s", v.name, p)
+		}
+	}
+}
+
+// visible is scope(p) with only those variables that this loader knows.
+func (l *loader) visible(p Point) *scope {
+	sc := l.scope(p)
+	sc.vars = map[string]*expression{}
+	for _, v := range l.vars {
+		if e := l.scopes[p][v.name]; e != nil {
+			sc.vars[v.name] = e
+		}
+	}
+	return sc
+}
+
+// mentions says whether name stands in src as a word. A false alarm only compiles a variable too many.
+func mentions(src, name string) bool {
+	for rest := src; ; {
+		i := strings.Index(rest, name)
+		if i < 0 {
+			return false
+		}
+		before, after := rest[:i], rest[i+len(name):]
+		if (before == "" || !wordByte(before[len(before)-1])) && (after == "" || !wordByte(after[0])) {
+			return true
+		}
+		rest = rest[i+1:]
+	}
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// condition compiles the scalar n; want 0 allows any kind.
+func (l *loader) condition(n *yaml.Node, sc *scope, want kind, what string) (*expression, bool) {
+	src, ok := l.scalar(n, what)
+	if !ok {
+		return nil, false
+	}
+	tree, err := parse(src, l.lim)
+	var e *expression
+	if err == nil {
+		e, err = sc.compile(tree)
+	}
+	if err == nil && want != 0 && e.kind != want {
+		err = &conditionError{text: fmt.Sprintf("%s must be %s, not %s", what, want, e.kind)}
+	}
+	if err == nil {
+		if _, rerr := sc.reference(src); rerr != nil {
+			err = &conditionError{text: "expr reads this condition in another way: " + fromExpr(rerr).text}
+		}
+	}
+	if err != nil {
+		p := Problem{Rule: l.rule, Text: err.text, Hint: err.hint}
+		p.Line, p.Column = place(n, src, err.at)
+		l.problems = append(l.problems, p)
+		return nil, false
+	}
+	return e, true
+}
+
+// place turns an offset in the condition of n into a line and column of the source.
+func place(n *yaml.Node, src string, at int) (line, column int) {
+	at = min(at, len(src))
+	before := src[:at]
+	down := strings.Count(before, "\n")
+	inLine := at - strings.LastIndexByte(before, '\n') - 1
+	switch {
+	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		return n.Line + 1 + down, 1 + inLine // the block's indentation is not known here
+	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		return n.Line + down, n.Column + 1 + inLine
+	}
+	return n.Line + down, n.Column + inLine
+}
+
+// constant compiles a condition that reads nothing, and evaluates it.
+func (l *loader) constant(n *yaml.Node, want kind, what string) (value, bool) {
+	e, ok := l.condition(n, &scope{assets: l.assets}, want, what)
+	if !ok {
+		return value{}, false
+	}
+	v, err := e.value(&frame{r: &Request{}})
+	if err != nil {
+		l.problem(n, "%s: %v", what, err)
+		return value{}, false
+	}
+	return v, true
+}
+
+var (
+	effects = []string{"forbid", "permit", "approve"}
+	planned = []string{"redact", "route", "limit", "label"}
+)
+
+// DefaultTTL is how long, in ms, the wallet has for an approval if no rule says otherwise.
+const DefaultTTL = 120_000
+
+func (l *loader) readRules(n, root *yaml.Node) {
+	if n == nil {
+		l.problem(root, "rules is missing")
+		return
+	}
+	seen := map[string]bool{}
+	l.list(n, "rules", func(item *yaml.Node) {
+		l.rule = ""
+		if len(l.set.rules) == l.lim.rules {
+			l.problem(item, "there are more than %d rules", l.lim.rules)
+			return
+		}
+		m := l.mapping(item, "a rule", keysRule)
+		r := &rule{id: l.name(m["id"], item, "id"), line: item.Line}
+		l.rule = r.id
+		r.full = l.o.Layer + "/" + r.id
+		if seen[r.id] {
+			l.problem(m["id"], "the id is there twice")
+		}
+		seen[r.id] = true
+		if l.readRule(item, m, r) {
+			l.set.rules = append(l.set.rules, r)
+			l.set.points[r.at] = append(l.set.points[r.at], r)
+		}
+	})
+	l.rule = ""
+}
+
+func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) bool {
+	before := len(l.problems)
+	at, _ := l.scalar(or(m["at"], item), "at")
+	r.at = Point(at)
+	if _, ok := fieldsOf(r.at); !ok {
+		l.hinted(or(m["at"], item), nearest(at, pointNames()), "at must be one of the ten points, not %q", clip(at))
+		return false
+	}
+	r.effect, _ = l.scalar(or(m["effect"], item), "effect")
+	switch {
+	case slices.Contains(planned, r.effect):
+		l.problem(m["effect"], "the effect %s is not available yet", r.effect)
+	case !slices.Contains(effects, r.effect):
+		l.hinted(or(m["effect"], item), nearest(r.effect, effects), "effect must be forbid, permit or approve")
+	}
+
+	var all strings.Builder // every condition of the rule, to find the variables in it
+	for _, key := range []string{"when", "unless", "reserve"} {
+		collectScalars(m[key], &all)
+	}
+	l.prepare(r.at, all.String())
+	sc := l.scope(r.at)
+	l.readTools(m["tool"], r, sc)
+	// A rule for a tool whose type is not known cannot be compiled; it denies when it is asked.
+	if r.unknown {
+		return len(l.problems) == before
+	}
+
+	truth, _ := parse("true", l.lim)
+	r.when = constant(truth, value{kind: kindBool, b: true})
+	for _, part := range []struct {
+		key string
+		to  **expression
+	}{{"when", &r.when}, {"unless", &r.unless}} {
+		if m[part.key] == nil {
+			continue
+		}
+		if e, ok := l.condition(m[part.key], sc, kindBool, part.key); ok {
+			l.refuseConstant(m[part.key], e, part.key)
+			*part.to = e
+		}
+	}
+	r.message = l.text(m["message"], 200)
+	r.ttl = DefaultTTL
+	if t := m["ttl"]; t != nil {
+		s, _ := l.scalar(t, "ttl")
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 10*time.Second || d > 24*time.Hour {
+			l.problem(t, "ttl must be a duration from 10s to 24h, such as 120s")
+		}
+		if r.effect != "approve" {
+			l.problem(t, "ttl belongs to an approve rule")
+		}
+		r.ttl = d.Milliseconds()
+	}
+	if v := m["reserve"]; v != nil {
+		if r.effect == "forbid" {
+			l.problem(v, "a forbid rule reserves nothing")
+		}
+		if v.Kind == yaml.SequenceNode {
+			l.list(v, "reserve", func(x *yaml.Node) { l.readReserve(x, r, sc) })
+		} else {
+			l.readReserve(v, r, sc)
+		}
+	}
+	return len(l.problems) == before
+}
+
+func collectScalars(n *yaml.Node, b *strings.Builder) {
+	if n == nil {
+		return
+	}
+	if n.Kind == yaml.ScalarNode {
+		b.WriteString(n.Value + "\n")
+	}
+	for _, c := range n.Content {
+		collectScalars(c, b)
+	}
+}
+
+func pointNames() []string {
+	var out []string
+	for _, p := range points {
+		out = append(out, string(p.point))
+	}
+	return out
+}
+
+// readTools reads tool: one name or a list. At tool.call it gives the rule those args that all named tools have.
+func (l *loader) readTools(n *yaml.Node, r *rule, sc *scope) {
+	if n == nil {
+		return
+	}
+	if r.at != ToolCall && r.at != Spend {
+		l.problem(n, "tool: scopes a rule at tool.call or spend, not at %s", r.at)
+		return
+	}
+	var known []string
+	for _, t := range l.o.Tools {
+		known = append(known, t.Name)
+	}
+	found := 0
+	name := func(x *yaml.Node) {
+		s, ok := l.scalar(x, "tool")
+		if !ok {
+			return
+		}
+		if slices.Contains(r.tools, s) {
+			l.problem(x, "the tool %q is there twice", clip(s))
+		}
+		r.tools = append(r.tools, s)
+		i := slices.Index(known, s)
+		if i < 0 {
+			if !l.o.Partial {
+				l.hinted(x, nearest(s, known), "there is no tool %q", clip(s))
+			}
+			return
+		}
+		found++
+		if found == 1 {
+			sc.args = map[string]ArgKind{}
+			for _, p := range l.o.Tools[i].Params {
+				sc.args[p.Name] = p.Kind
+			}
+			return
+		}
+		for a, k := range sc.args {
+			if !slices.Contains(l.o.Tools[i].Params, Param{Name: a, Kind: k}) {
+				delete(sc.args, a)
+			}
+		}
+	}
+	if n.Kind == yaml.SequenceNode {
+		l.list(n, "tool", name)
+	} else {
+		name(n)
+	}
+	if len(r.tools) == 0 {
+		l.problem(n, "tool: names no tool")
+	}
+	if r.at == Spend {
+		sc.args, sc.noArgs = nil, "at spend there are amount, asset and to"
+	}
+	r.unknown = found == 0 && l.o.Partial
+}
+
+func (l *loader) readReserve(n *yaml.Node, r *rule, sc *scope) {
+	m := l.mapping(n, "reserve", keysReserve)
+	id, _ := l.scalar(or(m["budget"], n), "budget")
+	def, err := sc.findBudget(nil, id)
+	if err != nil {
+		l.hinted(or(m["budget"], n), err.hint, "%s", err.text)
+		return
+	}
+	l.set.usedBudgets[id] = true
+	if slices.ContainsFunc(r.reserves, func(x reservation) bool { return x.budget.ID == def.ID }) {
+		l.problem(n, "the budget %q is reserved from twice", id)
+	}
+	src := m["amount"]
+	if src == nil {
+		natural := naturalAmount(r.at, def.Cap.Asset())
+		if natural == "" {
+			l.problem(n, "amount is missing: %s has no natural amount in %s", r.at, def.Cap.Asset().Symbol)
+			return
+		}
+		// A synthetic scalar at the same place, so that there is one way in.
+		src = &yaml.Node{Kind: yaml.ScalarNode, Value: natural, Line: n.Line, Column: n.Column}
+		if natural == "tokens" {
+			r.reserves = append(r.reserves, reservation{def, tokenAmount()})
+			return
+		}
+	}
+	if e, ok := l.condition(src, sc, kindAmount, "amount"); ok {
+		if e.op == "constant" {
+			if v, _ := e.value(&frame{}); v.m.Asset() != def.Cap.Asset() {
+				l.problem(src, "the budget %q counts %s, not %s", id, def.Cap.Asset().Symbol, v.m.Asset().Symbol)
+			}
+		}
+		r.reserves = append(r.reserves, reservation{def, e})
+	}
+}
+
+// naturalAmount is the condition of what a request at p draws from a budget in asset, or "".
+func naturalAmount(p Point, asset money.Asset) string {
+	switch {
+	case asset == assetCalls:
+		return "calls(1)"
+	case p == Spend && asset != assetUSD && asset != assetTokens:
+		return "amount"
+	case p == ModelRoute && asset == assetTokens:
+		return "tokens"
+	case p == ModelRoute && asset == assetUSD:
+		return "cost"
+	}
+	return ""
+}
+
+// tokenAmount reads the request's tokens as an amount of the tokens asset.
+func tokenAmount() *expression {
+	tree, _ := parse("tokens", operatorLimits)
+	return &expression{kind: kindAmount, node: tree, op: "field", name: "tokens", field: &field{name: "tokens",
+		kind: kindAmount, reach: reachLimit, set: func(r *Request, v value) { r.Tokens = int64(v.m.Uint256().Uint64()) }},
+		amt: func(f *frame) (*money.Amount, error) {
+			// A negative bound is a bug of the caller's; as unsigned it fits no budget.
+			m := money.Of(assetTokens, uint64(f.r.Tokens))
+			return &m, nil
+		}}
+}

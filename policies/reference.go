@@ -1,0 +1,193 @@
+package policies
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// The reference is expr itself: its checker must agree that a condition is well typed before the set loads, and a
+// differential fuzz test holds its virtual machine against our evaluator. These wrappers have no exported fields and
+// no methods, so a condition can do nothing with them but what the overloaded operators do.
+type (
+	refAmount  struct{ m money.Amount }
+	refAddress struct{ a common.Address }
+	refRequest struct{ r *Request }
+)
+
+// reference compiles src with expr.
+func (sc *scope) reference(src string) (*vm.Program, error) {
+	opts := []expr.Option{expr.Env(sc.referenceEnv(nil)), expr.DisableAllBuiltins(), expr.Patch(refRename{sc})}
+	fn := func(name string, f func(p ...any) (any, error), types ...any) {
+		opts = append(opts, expr.Function(name, f, types...))
+	}
+	for _, op := range []string{"+", "-", "*"} {
+		do := map[string]func(a, b int64) (int64, error){"+": addInt, "-": subInt, "*": mulInt}[op]
+		name := "fn_int" + op
+		fn(name, func(p ...any) (any, error) {
+			i, err := do(int64(p[0].(int)), int64(p[1].(int)))
+			return int(i), err
+		}, new(func(int, int) int))
+		opts = append(opts, expr.Operator(op, name))
+		if op == "*" {
+			continue
+		}
+		name = "fn_amount" + op
+		fn(name, func(p ...any) (any, error) {
+			a, b := p[0].(refAmount).m, p[1].(refAmount).m
+			var m money.Amount
+			var err error
+			if op == "+" {
+				m, err = a.Add(b)
+			} else {
+				m, err = a.Sub(b)
+			}
+			return refAmount{m}, err
+		}, new(func(refAmount, refAmount) refAmount))
+		opts = append(opts, expr.Operator(op, name))
+	}
+	fn("fn_neg", func(p ...any) (any, error) {
+		i, err := subInt(0, int64(p[0].(int)))
+		return int(i), err
+	}, new(func(int) int))
+	holds := map[string]func(int) bool{
+		"<": func(c int) bool { return c < 0 }, "<=": func(c int) bool { return c <= 0 },
+		">": func(c int) bool { return c > 0 }, ">=": func(c int) bool { return c >= 0 },
+		"==": func(c int) bool { return c == 0 }, "!=": func(c int) bool { return c != 0 },
+	}
+	for _, op := range []string{"<", "<=", ">", ">=", "==", "!="} {
+		name := "fn_cmp" + op
+		fn(name, func(p ...any) (any, error) {
+			c, err := p[0].(refAmount).m.Cmp(p[1].(refAmount).m)
+			return err == nil && holds[op](c), err
+		}, new(func(refAmount, refAmount) bool))
+		opts = append(opts, expr.Operator(op, name))
+	}
+	lit := func(name string, arg any) (any, error) {
+		n := &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: []ast.Node{&ast.NilNode{}}}
+		switch a := arg.(type) {
+		case string:
+			n.Arguments[0] = &ast.StringNode{Value: a}
+		case int:
+			n.Arguments[0] = &ast.IntegerNode{Value: a}
+		}
+		v, err := sc.literalValue(n, name)
+		if err != nil {
+			return nil, err
+		}
+		return refValue(v), nil
+	}
+	for name := range sc.assets {
+		fn("fn_"+name, func(p ...any) (any, error) { return lit(name, p[0]) },
+			new(func(string) refAmount), new(func(int) refAmount))
+	}
+	fn("fn_addr", func(p ...any) (any, error) { return lit("addr", p[0]) }, new(func(string) refAddress))
+	for _, name := range []string{"seconds", "minutes", "hours"} {
+		fn("fn_"+name, func(p ...any) (any, error) { return lit(name, p[0]) }, new(func(int) int))
+	}
+	fn("fn_in_set", func(p ...any) (any, error) {
+		set := sc.sets[p[1].(string)]
+		in := false
+		switch x := p[0].(type) {
+		case string:
+			_, in = set.strings[x]
+		case refAddress:
+			_, in = set.addresses[x.a]
+		}
+		return in, nil
+	}, new(func(string, string) bool), new(func(refAddress, string) bool))
+	fn("fn_given", func(p ...any) (any, error) {
+		name := p[1].(string)
+		return findArg(p[0].(refRequest).r, name, sc.args[name]) != nil, nil
+	}, new(func(refRequest, string) bool))
+	for _, name := range []string{"left", "spent"} {
+		fn("fn_"+name, func(p ...any) (any, error) {
+			left, used, err := room(p[0].(refRequest).r, sc.budgets[p[1].(string)])
+			if name == "left" {
+				used = left
+			}
+			return refAmount{used}, err
+		}, new(func(refRequest, string) refAmount))
+	}
+	arg := func(p ...any) (any, error) {
+		name := p[1].(string)
+		a := findArg(p[0].(refRequest).r, name, sc.args[name])
+		if a == nil {
+			return nil, fmt.Errorf("no argument %s", name)
+		}
+		return refValue(value{kind: argKind(a.Kind), b: a.Bool, i: a.Int, s: a.Text, a: a.Addr, m: a.Amount}), nil
+	}
+	fn("fn_arg_bool", arg, new(func(refRequest, string) bool))
+	fn("fn_arg_int", arg, new(func(refRequest, string) int))
+	fn("fn_arg_string", arg, new(func(refRequest, string) string))
+	fn("fn_arg_address", arg, new(func(refRequest, string) refAddress))
+	fn("fn_arg_amount", arg, new(func(refRequest, string) refAmount))
+	return expr.Compile(src, opts...)
+}
+
+// referenceEnv is the flat environment as expr reads it. A nil r gives the types.
+func (sc *scope) referenceEnv(r *Request) map[string]any {
+	if r == nil {
+		r = &Request{}
+	}
+	env := map[string]any{"fn_request": refRequest{r}}
+	f := &frame{r: r}
+	for i := range sc.fields {
+		v, _ := fieldExpression(nil, &sc.fields[i]).value(f)
+		env[sc.fields[i].name] = refValue(v)
+	}
+	for name, e := range sc.vars {
+		env[name] = refValue(value{kind: e.kind})
+	}
+	return env
+}
+
+func refValue(v value) any {
+	switch v.kind {
+	case kindBool:
+		return v.b
+	case kindInt:
+		return int(v.i)
+	case kindString:
+		return v.s
+	case kindAddress:
+		return refAddress{v.a}
+	}
+	return refAmount{v.m}
+}
+
+// refRename puts our functions out of the way of fields of the same name (tokens, calls), and gives the request to
+// those that read it.
+type refRename struct{ sc *scope }
+
+func (p refRename) Visit(n *ast.Node) {
+	request := &ast.IdentifierNode{Value: "fn_request"}
+	switch x := (*n).(type) {
+	case *ast.CallNode:
+		c, ok := x.Callee.(*ast.IdentifierNode)
+		if !ok || strings.HasPrefix(c.Value, "fn_") {
+			return
+		}
+		args := x.Arguments
+		switch c.Value {
+		case "given", "left", "spent":
+			args = append([]ast.Node{request}, args...)
+		}
+		ast.Patch(n, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "fn_" + c.Value}, Arguments: args})
+	case *ast.MemberNode:
+		if name, ok := x.Property.(*ast.StringNode); ok {
+			ast.Patch(n, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "fn_arg_" + string(p.sc.args[name.Value])},
+				Arguments: []ast.Node{request, name}})
+		}
+	case *ast.UnaryNode:
+		if x.Operator == "-" {
+			ast.Patch(n, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "fn_neg"}, Arguments: []ast.Node{x.Node}})
+		}
+	}
+}
