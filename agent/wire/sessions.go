@@ -67,12 +67,13 @@ type RenewParams struct {
 	Life uint64 `json:"life,omitempty" max:"86400"` // seconds; an hour if absent
 }
 
-// RevokeParams end a session. Either the request is signed by a session key of the same wallet, or Signature is the
-// wallet's over the EIP-712 Revocation of {session, account, reason, issuedAt}; then no session need be open here.
+// RevokeParams end a session. Either the request is signed by a session key of the same wallet; or Message is the
+// canonical JSON of an EIP-712 Revocation of this session and Signature the wallet's over it, and then no session
+// need be open here.
 type RevokeParams struct {
 	Session   string `json:"session" form:"cid"`
 	Reason    string `json:"reason,omitempty" form:"text" max:"200"`
-	IssuedAt  int64  `json:"issued_at,omitempty"` // seconds UTC, with Signature
+	Message   string `json:"message,omitempty" form:"text" max:"4096"`
 	Signature string `json:"signature,omitempty" form:"hex" max:"1026"`
 }
 
