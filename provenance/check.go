@@ -66,85 +66,85 @@ func check(data []byte, link func([]byte)) error {
 	if len(data) > MaxBlock {
 		return fault(CodeCodecSize, "a block of %d bytes, at most %d are allowed", len(data), MaxBlock)
 	}
-	var stack [maxDepth]level
-	depth, at := 0, 0
+	var (
+		stack [maxDepth]level // the levels around in
+		in    level           // the innermost one
+		depth int             // levels, in included
+		at    int
+	)
 	for {
-		isKey := depth > 0 && stack[depth-1].isMap && stack[depth-1].left%2 == 0
 		if at == len(data) {
 			return truncated()
 		}
-		if data[at]>>5 == 7 {
+		isKey := in.isMap && in.left&1 == 0
+		major, n := data[at]>>5, uint64(data[at]&31)
+		if isKey && major != 3 {
+			return fault(CodeCodecKey, "a map key is not text")
+		}
+		if at++; n >= 24 && major != 7 {
+			var err error
+			if _, n, at, err = longHead(data, at-1); err != nil {
+				return err
+			}
+		}
+		rest := uint64(len(data) - at)
+		switch major {
+		case 0, 1:
+			if n > math.MaxInt64 {
+				return fault(CodeCodecInt, "an integer does not fit 63 bits")
+			}
+		case 2, 3:
+			if n > rest {
+				return truncated()
+			}
+			from := at
+			at += int(n)
+			if major == 3 && !isUTF8(data[from:at]) {
+				return fault(CodeCodecUTF8, "a text is not UTF-8")
+			}
 			if isKey {
-				return fault(CodeCodecKey, "a map key is not text")
+				// Longer than the last one is the usual case, and in order.
+				if in.to != 0 && in.to-in.from >= at-from {
+					if err := inOrder(data[in.from:in.to], data[from:at]); err != nil {
+						return err
+					}
+				}
+				in.from, in.to = from, at
 			}
-			if data[at] != 0xf4 && data[at] != 0xf5 { // false, true
-				return simpleFault(data[at])
+		case 4, 5:
+			if depth == maxDepth {
+				return fault(CodeCodecDepth, "more than %d maps and lists inside each other", maxDepth)
 			}
-			at++
-		} else {
-			major, n, rest, err := readHead(data[at:])
+			// Each item takes a byte at least, so a claim beyond the rest needs no look at the items.
+			if n > rest || n<<(major-4) > rest {
+				return truncated()
+			}
+			if n > 0 {
+				stack[depth] = in
+				in = level{left: n << (major - 4), isMap: major == 5}
+				depth++
+				continue
+			}
+		case 6:
+			end, err := checkLink(data, at, n)
 			if err != nil {
 				return err
 			}
-			if isKey && major != 3 {
-				return fault(CodeCodecKey, "a map key is not text")
+			if link != nil {
+				link(data[end-cidLen : end])
 			}
-			start := len(data) - len(rest)
-			switch major {
-			case 0, 1:
-				if n > math.MaxInt64 {
-					return fault(CodeCodecInt, "an integer does not fit 63 bits")
-				}
-				at = start
-			case 2, 3:
-				if n > uint64(len(rest)) {
-					return truncated()
-				}
-				at = start + int(n)
-				if major == 3 && !utf8.Valid(data[start:at]) {
-					return fault(CodeCodecUTF8, "a text is not UTF-8")
-				}
-				if isKey {
-					l := &stack[depth-1]
-					if err := inOrder(l, data, start, at); err != nil {
-						return err
-					}
-					l.from, l.to = start, at
-				}
-			case 4, 5:
-				if depth == maxDepth {
-					return fault(CodeCodecDepth, "more than %d maps and lists inside each other", maxDepth)
-				}
-				// Each item takes a byte at least, so a claim beyond the rest needs no look at the items.
-				items := n
-				if major == 5 {
-					items *= 2
-				}
-				if n > uint64(len(rest)) || items > uint64(len(rest)) {
-					return truncated()
-				}
-				at = start
-				if n > 0 {
-					stack[depth] = level{left: items, isMap: major == 5}
-					depth++
-					continue
-				}
-			default:
-				end, err := checkLink(data, start, n)
-				if err != nil {
-					return err
-				}
-				if link != nil {
-					link(data[end-36 : end])
-				}
-				at = end
+			at = end
+		default:
+			if n != 20 && n != 21 { // false, true
+				return simpleFault(data[at-1])
 			}
 		}
 		for depth > 0 {
-			if stack[depth-1].left--; stack[depth-1].left > 0 {
+			if in.left--; in.left > 0 {
 				break
 			}
 			depth--
+			in = stack[depth]
 		}
 		if depth == 0 {
 			break
@@ -156,13 +156,22 @@ func check(data []byte, link func([]byte)) error {
 	return nil
 }
 
-// inOrder says whether the key data[from:to] may follow the last one of l: shorter keys first, then bytewise.
-func inOrder(l *level, data []byte, from, to int) error {
-	if l.to == 0 || l.to-l.from < to-from {
-		return nil
+// isUTF8 is utf8.Valid, made quick for the short ASCII that most texts here are.
+func isUTF8(b []byte) bool {
+	if len(b) > 16 {
+		return utf8.Valid(b)
 	}
-	if l.to-l.from == to-from {
-		switch bytes.Compare(data[l.from:l.to], data[from:to]) {
+	var all byte
+	for _, c := range b {
+		all |= c
+	}
+	return all < utf8.RuneSelf || utf8.Valid(b)
+}
+
+// inOrder says whether a map key may follow the last one: shorter keys first, then bytewise.
+func inOrder(last, key []byte) error {
+	if len(last) == len(key) {
+		switch bytes.Compare(last, key) {
 		case -1:
 			return nil
 		case 0:
@@ -172,28 +181,27 @@ func inOrder(l *level, data []byte, from, to int) error {
 	return fault(CodeCodecUnsorted, "the keys of a map are not in order")
 }
 
-// checkLink checks what follows the head of a tag at data[start:], and returns where it ends.
-func checkLink(data []byte, start int, tag uint64) (end int, err error) {
-	if tag != 42 {
+// checkLink checks what follows the head of a tag at data[at:], and returns where it ends.
+func checkLink(data []byte, at int, tag uint64) (end int, err error) {
+	switch {
+	case tag != 42:
 		return 0, fault(CodeCodecTag, "tag %d is not a link", tag)
-	}
-	if start == len(data) {
+	case at == len(data):
 		return 0, truncated()
-	}
-	if data[start]>>5 != 2 {
+	case data[at]>>5 != 2:
 		return 0, fault(CodeCodecTag, "tag 42 over something that is not bytes")
 	}
-	_, n, rest, err := readHead(data[start:])
-	if err != nil {
+	_, n, at, err := longHead(data, at)
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if n > uint64(len(rest)) {
+	case n > uint64(len(data)-at):
 		return 0, truncated()
 	}
-	if !isLink(rest[:n]) {
-		return 0, linkFault(rest[:n])
+	if b := data[at : at+int(n)]; !isLink(b) {
+		return 0, linkFault(b)
 	}
-	return len(data) - len(rest) + int(n), nil
+	return at + int(n), nil
 }
 
 func simpleFault(b byte) *Fault {
@@ -216,24 +224,23 @@ func fault(code Code, format string, args ...any) *Fault {
 
 func truncated() *Fault { return fault(CodeCodecTruncated, "the bytes end inside an item") }
 
-// readHead reads the head of an item: its major type and argument. The longer spellings of an argument are refused.
-func readHead(b []byte) (major byte, n uint64, rest []byte, err error) {
-	if len(b) == 0 {
-		return 0, 0, nil, truncated()
-	}
+// longHead reads the head of an item at data[at:], which is not empty: its major type, its argument, and where it
+// ends. The longer spellings of an argument are refused.
+func longHead(data []byte, at int) (major byte, n uint64, end int, err error) {
+	b := data[at:]
 	major, info := b[0]>>5, b[0]&31
 	if info < 24 {
-		return major, uint64(info), b[1:], nil
+		return major, uint64(info), at + 1, nil
+	}
+	if info == 31 {
+		return 0, 0, 0, fault(CodeCodecIndefinite, "an item of indefinite length")
 	}
 	if info > 27 {
-		if info == 31 {
-			return 0, 0, nil, fault(CodeCodecIndefinite, "an item of indefinite length")
-		}
-		return 0, 0, nil, fault(CodeCodecReserved, "a head that CBOR leaves undefined")
+		return 0, 0, 0, fault(CodeCodecReserved, "a head that CBOR leaves undefined")
 	}
 	size := 1 << (info - 24)
 	if len(b) < 1+size {
-		return 0, 0, nil, truncated()
+		return 0, 0, 0, truncated()
 	}
 	var least uint64 // that needs this many bytes
 	switch size {
@@ -247,9 +254,9 @@ func readHead(b []byte) (major byte, n uint64, rest []byte, err error) {
 		n, least = binary.BigEndian.Uint64(b[1:]), 1<<32
 	}
 	if n < least {
-		return 0, 0, nil, fault(CodeCodecMinimal, "a number in a longer form than needed")
+		return 0, 0, 0, fault(CodeCodecMinimal, "a number in a longer form than needed")
 	}
-	return major, n, b[1+size:], nil
+	return major, n, at + 1 + size, nil
 }
 
 // isLink says whether b, the content of a link's byte string, is a zero byte and a CID of ours.

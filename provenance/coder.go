@@ -34,6 +34,7 @@ const (
 type coder struct {
 	mode  mode
 	b     []byte // written so far; or what is left to read
+	all   string // reading: the whole block; texts are parts of it
 	err   error
 	depth int
 
@@ -106,12 +107,15 @@ func (c *coder) key(f *frame, name string, present, required bool) bool {
 	if c.err != nil {
 		return false
 	}
-	if c.mode != reading {
-		if present && c.mode == writing {
-			f.n++
-			c.putText(name)
-		}
+	switch {
+	case c.mode == reading:
+	case c.mode == walking || !present:
 		return present
+	default:
+		f.n++
+		c.b = append(c.b, 0x60|byte(len(name))) // no key of ours is longer than 23
+		c.b = append(c.b, name...)
+		return true
 	}
 	if f.n > 0 && c.skipText(name) {
 		f.n--
@@ -295,6 +299,10 @@ func optList[T any](c *coder, f *frame, name string, v *[]T, item func(*coder, *
 func items[T any](c *coder, name string, v *[]T, item func(*coder, *T)) {
 	switch c.mode {
 	case writing:
+		if len(*v) > maxList {
+			c.fail(CodeSchemaRange, "%q has %d entries", name, len(*v))
+			return
+		}
 		c.putHead(4, uint64(len(*v)))
 	case reading:
 		major, n := c.head()
@@ -358,26 +366,36 @@ func (c *coder) putHead(major byte, n uint64) {
 	case n <= math.MaxUint8:
 		c.b = append(c.b, major|24, byte(n))
 	case n <= math.MaxUint16:
-		c.b = binary.BigEndian.AppendUint16(append(c.b, major|25), uint16(n))
+		c.b = append(c.b, major|25, byte(n>>8), byte(n))
 	case n <= math.MaxUint32:
-		c.b = binary.BigEndian.AppendUint32(append(c.b, major|26), uint32(n))
+		c.b = append(c.b, major|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 	default:
-		c.b = binary.BigEndian.AppendUint64(append(c.b, major|27), n)
+		c.b = append(c.b, major|27)
+		c.b = binary.BigEndian.AppendUint64(c.b, n)
 	}
 }
 
-// head reads the head of an item: major type and argument. [Check] has been there before and refused every
-// spelling but the shortest; head repeats the bounds only to be safe on its own.
+// head reads the head of an item: major type and argument. [Check] has been there before, so the block is well-formed
+// and each head in its shortest spelling; only what a record makes of it is left to judge.
 func (c *coder) head() (major byte, n uint64) {
 	if c.err != nil {
 		return 0, 0
 	}
-	major, n, rest, err := readHead(c.b)
+	if len(c.b) == 0 {
+		c.err = truncated()
+		return 0, 0
+	}
+	if info := c.b[0] & 31; info < 24 {
+		major, n = c.b[0]>>5, uint64(info)
+		c.b = c.b[1:]
+		return major, n
+	}
+	major, n, end, err := longHead(c.b, 0)
 	if err != nil {
 		c.err = err
 		return 0, 0
 	}
-	c.b = rest
+	c.b = c.b[end:]
 	return major, n
 }
 
@@ -439,16 +457,20 @@ func (c *coder) str(v *string, limit int) {
 		c.putText(*v)
 	case reading:
 		b := c.take(3, limit, "a text")
-		if c.err == nil && !utf8.Valid(b) {
-			c.fail(CodeSchemaRange, "a text is not UTF-8")
+		if c.err == nil {
+			end := len(c.all) - len(c.b)
+			*v = c.all[end-len(b) : end]
 		}
-		*v = string(b)
 	}
 }
 
 func (c *coder) blob(v *[]byte) {
 	switch c.mode {
 	case writing:
+		if len(*v) > maxText {
+			c.fail(CodeSchemaRange, "%d bytes are too long", len(*v))
+			return
+		}
 		c.putHead(2, uint64(len(*v)))
 		c.b = append(c.b, *v...)
 	case reading:
@@ -497,7 +519,11 @@ func (c *coder) cid(v *Link) {
 			return
 		}
 		s := v.KeyString()
-		c.b = append(c.b, 0xd8, 42, 0x58, byte(len(s)+1), 0)
+		if len(s) != cidLen {
+			c.fail(CodeSchemaRange, "a link is not a CIDv1 with sha2-256")
+			return
+		}
+		c.b = append(c.b, "\xd8\x2a\x58\x25\x00"...)
 		c.b = append(c.b, s...)
 	case reading:
 		major, n := c.head()
@@ -532,9 +558,12 @@ func (c *coder) skipText(s string) bool {
 
 // peekText returns the text that is next, for an error message.
 func (c *coder) peekText() string {
-	major, n, rest, err := readHead(c.b)
-	if err != nil || major != 3 || n > uint64(len(rest)) || n > 40 {
+	if len(c.b) == 0 || c.b[0]>>5 != 3 {
 		return "?"
 	}
-	return string(rest[:n])
+	_, n, end, err := longHead(c.b, 0)
+	if err != nil || n > uint64(len(c.b)-end) || n > 40 {
+		return "?"
+	}
+	return string(c.b[end : end+int(n)])
 }

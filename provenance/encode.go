@@ -9,15 +9,15 @@ import (
 
 const rawCodec = cid.Raw
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+// coders keeps the coders of Encode with their buffers; one that has grown large is not kept.
+var coders = sync.Pool{New: func() any { return &coder{b: make([]byte, 0, 4<<10)} }}
 
-// Encode returns the one block of r. It fails if a payload has no leaf yet, or a value is out of its bounds.
+// Encode returns the one block of r. It fails if a payload has no leaf yet, or a value is out of its bounds; the
+// error is then a [*Fault].
 func Encode(r Record) (Block, error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	c := coder{mode: writing, b: (*buf)[:0]}
-	r.fields(&c)
-	*buf = c.b[:0]
+	c := coders.Get().(*coder)
+	*c = coder{mode: writing, b: c.b[:0]}
+	r.fields(c)
 	if c.err == nil && len(c.b) > MaxBlock {
 		c.fail(CodeSchemaRange, "a %s of %d bytes is larger than a block may be", r.kind(), len(c.b))
 	}
@@ -25,6 +25,9 @@ func Encode(r Record) (Block, error) {
 		return Block{}, c.err
 	}
 	data := slices.Clone(c.b)
+	if cap(c.b) <= MaxBlock/4 {
+		coders.Put(c)
+	}
 	return Block{Sum(cid.DagCBOR, data), data}, nil
 }
 
@@ -55,7 +58,7 @@ func DecodeAny(data []byte) (Record, error) {
 
 // read reads data, which Check has passed, into r. payload, if there is one, is called with each payload.
 func read(data []byte, r Record, payload func(*Payload)) error {
-	c := coder{mode: reading, b: data, payload: payload}
+	c := coder{mode: reading, b: data, all: string(data), payload: payload}
 	r.fields(&c)
 	if c.err == nil && len(c.b) != 0 {
 		c.fail(CodeSchemaKey, "%d bytes follow the record", len(c.b))
@@ -65,7 +68,8 @@ func read(data []byte, r Record, payload func(*Payload)) error {
 
 // versionOf returns what a record says it is: the value of its first key, "v".
 func versionOf(data []byte) (string, error) {
-	c := coder{mode: reading, b: data}
+	c := coder{mode: reading, b: data, all: string(data[:min(len(data), 80)])}
+	c.b = c.b[:len(c.all)] // where the first key and its value end at the latest
 	f := c.open()
 	var version string
 	if c.key(&f, "v", true, true) {

@@ -65,7 +65,8 @@ type Report struct {
 	At           string        `json:"at,omitempty"` // the block at which the first failed check failed
 	Detail       string        `json:"detail,omitempty"`
 	Checks       []CheckResult `json:"checks"`
-	Unproven     []string      `json:"unproven"` // what the evidence cannot show, in sentences
+	Models       []string      `json:"models,omitempty"` // who answered, of what kind, at which evidence level
+	Unproven     []string      `json:"unproven"`         // what the evidence cannot show, in sentences
 	Root         string        `json:"root,omitempty"`
 	Run          string        `json:"run,omitempty"`
 	Steps        int           `json:"steps"`
@@ -155,7 +156,8 @@ func (r *Report) place(name string) int {
 func (r *Report) settle() {
 	r.Verdict, r.Code, r.At, r.Detail = Verified, "", "", ""
 	for i := range r.Checks {
-		if r.Checks[i].Status == NotChecked {
+		// Without a log it is completeness that stays open, and the report says that apart from the verdict.
+		if r.Checks[i].Status == NotChecked && r.Checks[i].Name != CheckLog {
 			r.Verdict = Gaps
 		}
 	}
