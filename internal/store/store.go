@@ -45,8 +45,8 @@ type Config struct {
 	Queue int              // writes that may wait before agent.ErrFull is the answer; 4,096 if 0
 	Group int              // writes that may share one fsync; 256 if 0
 
-	// faults lets tests fail a group after its writes, before COMMIT.
-	faults func() error
+	faults  func() error // lets tests fail a group after its writes, before COMMIT
+	pragmas []string     // lets tests make the disk small
 }
 
 // A DB is a store in one SQLite file. It implements agent.Store and the nonce store of package auth. All methods may
@@ -93,8 +93,8 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	if err := touch(path); err != nil {
 		return nil, err
 	}
-	pool, err := sql.Open("sqlite", dsn(path, "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
-		"secure_delete(1)", "journal_size_limit(67108864)"))
+	pool, err := sql.Open("sqlite", dsn(path, append([]string{"journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
+		"secure_delete(1)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"}, c.pragmas...)...))
 	if err != nil {
 		return nil, err
 	}
