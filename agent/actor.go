@@ -1,0 +1,340 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+)
+
+const rawCodec = cid.Raw
+
+func readFull(r io.Reader, b []byte) (int, error) { return io.ReadFull(r, b) }
+
+// An actor is a run under way: the one goroutine that takes its events, and those that perform its effects.
+type actor struct {
+	r *Runner
+	*journal
+	opening *Opening           // until the first step is committed
+	blocks  []provenance.Block // that go with the first step
+
+	inbox   chan delivery // events from outside; sent to under Runner.mu
+	answers chan answer   // from the effects of this actor
+	flying  map[provenance.Ref]bool
+}
+
+type delivery struct {
+	ev   provenance.Event
+	done chan error // buffered
+}
+
+// inboxSize bounds the requests that wait for one run.
+const inboxSize = 16
+
+func (r *Runner) actor(j *journal) *actor {
+	return &actor{
+		r: r, journal: j, inbox: make(chan delivery, inboxSize), answers: make(chan answer),
+		flying: map[provenance.Ref]bool{},
+	}
+}
+
+// launch gives an actor its goroutine, unless the run has one.
+func (r *Runner) launch(a *actor) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	if r.live[a.info.ID] != nil || a.state.Closed {
+		return nil
+	}
+	if t := r.timers[a.info.ID]; t != nil {
+		t.Stop()
+		delete(r.timers, a.info.ID)
+	}
+	r.live[a.info.ID] = a
+	r.wg.Go(func() { a.run(r.ctx) })
+	return nil
+}
+
+// run is the actor's life: perform what is open, take in what comes, until the run closes, parks or the Runner stops.
+func (a *actor) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer func() {
+		cancel()
+		wg.Wait()
+	}()
+	for {
+		a.perform(ctx, &wg)
+		if a.leave() {
+			return
+		}
+		due, lapse := a.nextLapse()
+		deadline := time.NewTimer(due)
+		var err error
+		select {
+		case d := <-a.inbox:
+			// What a caller did wrong (an answer to something that is not open) concerns the caller, not the run.
+			err = a.step(ctx, d.ev)
+			d.done <- err
+			if errors.Is(err, errEvent) {
+				err = nil
+			}
+		case ans := <-a.answers:
+			err = a.step(ctx, ans.ev)
+			if ans.after != nil {
+				ans.after()
+			}
+			if errors.Is(err, ErrNonceUsed) { // signed again, with another nonce
+				delete(a.flying, ans.of)
+				err = nil
+			}
+		case <-deadline.C:
+			err = a.step(ctx, lapse)
+		case <-ctx.Done():
+			deadline.Stop()
+			a.drop(ErrClosed)
+			return
+		}
+		deadline.Stop()
+		if err != nil {
+			// The journal is as it was before the step, so the run goes on with the next start.
+			a.r.log.ErrorContext(ctx, "run stopped", "run", a.info.ID, "seq", a.state.Seq, "err", err)
+			a.drop(err)
+			return
+		}
+	}
+}
+
+// leave takes the actor off if nothing is left to do for it now.
+func (a *actor) leave() bool {
+	if !a.state.Closed && (!a.state.Parked() || len(a.flying) > 0) {
+		return false
+	}
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	if !a.state.Closed && len(a.inbox) > 0 {
+		return false
+	}
+	delete(a.r.live, a.info.ID)
+	if a.state.Closed {
+		a.refuse(fmt.Errorf("run %s has ended (%s): %w", a.info.ID, a.state.Status, ErrNotFound))
+		return true
+	}
+	if !a.r.closed {
+		run := a.info.ID
+		due, _ := a.nextLapse()
+		a.r.timers[run] = time.AfterFunc(due, func() {
+			if err := a.r.wake(a.r.ctx, run); err != nil && a.r.ctx.Err() == nil {
+				a.r.log.Error("parked run did not wake", "run", run, "err", err)
+			}
+		})
+	}
+	return true
+}
+
+// drop takes the actor off with an error for those who wait.
+func (a *actor) drop(err error) {
+	a.r.mu.Lock()
+	defer a.r.mu.Unlock()
+	delete(a.r.live, a.info.ID)
+	a.refuse(err)
+}
+
+func (a *actor) refuse(err error) {
+	for {
+		select {
+		case d := <-a.inbox:
+			d.done <- err
+		default:
+			return
+		}
+	}
+}
+
+// nextLapse returns the run's next deadline, an approval's or its own, and the event that it is.
+func (a *actor) nextLapse() (time.Duration, *provenance.Lapse) {
+	first, lapse := a.state.Opened+a.machine.Limits().Wall, &provenance.Lapse{Why: provenance.LapseTimeout}
+	for ref, e := range a.effects {
+		if s, ok := e.(*provenance.Seek); ok && s.Until <= first {
+			first, lapse = s.Until, &provenance.Lapse{Of: &ref, Why: provenance.LapseTimeout}
+		}
+	}
+	// One millisecond more, so that the clock is past the deadline and not at it.
+	return time.Duration(max(first+1-a.r.cfg.Now().UnixMilli(), 0)) * time.Millisecond, lapse
+}
+
+// errEvent marks an event that cannot follow the run's state.
+var errEvent = errors.New("the run does not wait for this")
+
+// maxTries bounds how often one event is decided again because the facts had changed at the commit.
+const maxTries = 16
+
+// step takes in one event: decide, make durable, tell those who watch.
+func (a *actor) step(ctx context.Context, ev provenance.Event) error {
+	seq, run := a.state.Seq, a.info.ID
+	// The event's leaves are the same however often it is decided.
+	came := &provenance.Step{Event: ev}
+	blocks, leaves, err := a.r.seal(came, run, seq, 0)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", seq, err)
+	}
+	for range maxTries {
+		err = a.try(ctx, ev, blocks, leaves)
+		if !errors.Is(err, ErrBudget) && !errors.Is(err, ErrStale) {
+			return err
+		}
+	}
+	return fmt.Errorf("step %d was decided %d times and the facts changed each time: %w", seq, maxTries, err)
+}
+
+func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenance.Block, leaves []provenance.Leaf) error {
+	r, seq := a.r, a.state.Seq
+	facts, err := a.facts(ctx)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", seq, err)
+	}
+	at := max(r.cfg.Now().UnixMilli(), a.state.At)
+	next, todo, err := a.machine.Step(a.state, at, ev, facts)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errEvent, err)
+	}
+	step := &provenance.Step{Run: a.info.ID, Seq: seq, Prev: a.info.Last, At: at, Event: ev, Facts: facts, Does: todo.Does}
+	// The leaves that the effects bring come after the event's, so their keys are numbered on.
+	more, keys, err := r.seal(step, a.info.ID, seq, len(leaves))
+	if err != nil {
+		return fmt.Errorf("step %d: %w", seq, err)
+	}
+	block, err := provenance.Encode(step)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", seq, err)
+	}
+	c := Commit{
+		Run: a.info.ID, Fence: a.fence, Seq: seq, At: at, Step: block, Status: next.Status, Open: a.opening,
+		Blocks: append(append(append([]provenance.Block{}, a.blocks...), blocks...), more...),
+		Leaves: append(append([]provenance.Leaf{}, leaves...), keys...),
+	}
+	a.ledger(&c, todo)
+	c.Nonce = a.nonceOf(ev)
+	if needsHead(seq, next, todo.Does) {
+		head := &provenance.Head{Run: a.info.ID, Seq: seq, Step: block.CID, At: at}
+		if err := head.Sign(r.cfg.Key); err != nil {
+			return fmt.Errorf("step %d: %w", seq, err)
+		}
+		hb, err := provenance.Encode(head)
+		if err != nil {
+			return fmt.Errorf("step %d: %w", seq, err)
+		}
+		c.Head = &hb
+	}
+	if err := r.cfg.Store.Commit(ctx, c); err != nil {
+		return fmt.Errorf("step %d: %w", seq, err)
+	}
+	a.opening, a.blocks = nil, nil
+	a.take(next, block.CID, todo.Does)
+	r.notify(a.info.ID)
+	return nil
+}
+
+// needsHead says after which steps the history is signed: the first, each park and close, before an effect that
+// cannot be taken back, and at least every 64.
+func needsHead(seq uint64, next loop.State, does []provenance.Effect) bool {
+	if seq%64 == 0 || next.Closed || next.Status == "parked" {
+		return true
+	}
+	for _, e := range does {
+		if c, ok := e.(*provenance.Call); ok && (c.Phase == provenance.PhaseSend || c.Class == "once") {
+			return true
+		}
+	}
+	return false
+}
+
+// facts reads what decisions may know of the world.
+func (a *actor) facts(ctx context.Context) (provenance.Facts, error) {
+	var f provenance.Facts
+	budgets := a.machine.Budgets()
+	keys := make([]string, len(budgets))
+	for i, b := range budgets {
+		keys[i] = a.ledgerKey(b)
+	}
+	ledgers, err := a.r.cfg.Store.Ledgers(ctx, keys)
+	if err != nil {
+		return f, fmt.Errorf("read the ledgers: %w", err)
+	}
+	f.Budgets = make([]provenance.Budget, len(budgets))
+	for i, b := range budgets {
+		l := ledgers[i]
+		if l.Spent.Asset() != b.Cap.Asset() { // never drawn on
+			l.Spent, l.Reserved = money.Of(b.Cap.Asset(), 0), money.Of(b.Cap.Asset(), 0)
+		}
+		f.Budgets[i] = provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: l.Spent, Reserved: l.Reserved}
+	}
+	s, err := a.r.cfg.Store.Session(ctx, a.info.Session)
+	if err != nil {
+		return f, fmt.Errorf("read the session: %w", err)
+	}
+	f.Revoked = s.Revoked != 0
+	return f, nil
+}
+
+// ledgerKey names the ledger that a budget of this run is kept in.
+func (a *actor) ledgerKey(b loop.Budget) string {
+	switch b.Scope {
+	case "wallet":
+		return "wallet/" + a.info.Account.Hex() + "/" + b.ID
+	case "agent":
+		return "agent/" + a.info.Agent + "/" + b.ID
+	}
+	return "session/" + a.info.Session.String() + "/" + b.ID
+}
+
+// ledger fills in what the step reserves and settles.
+func (a *actor) ledger(c *Commit, todo loop.Next) {
+	find := func(id string) loop.Budget {
+		for _, b := range a.machine.Budgets() {
+			if b.ID == id {
+				return b
+			}
+		}
+		panic("agent: a decision draws on a budget that no set declares: " + id)
+	}
+	for i, e := range todo.Does {
+		for _, d := range decisionsOf(e) {
+			for _, r := range d.Reserve {
+				b := find(r.Budget)
+				c.Reserve = append(c.Reserve, Reservation{
+					Ledger: a.ledgerKey(b), Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: b.Cap,
+				})
+			}
+		}
+	}
+	for _, s := range todo.Settle {
+		c.Settle = append(c.Settle, Settlement{Ledger: a.ledgerKey(find(s.Budget)), Ref: s.Ref, Used: s.Used})
+	}
+}
+
+func decisionsOf(e provenance.Effect) []provenance.Decision {
+	switch e := e.(type) {
+	case *provenance.AskModel:
+		return e.Decisions
+	case *provenance.Call:
+		return e.Decisions
+	}
+	return nil
+}
+
+// Runs lists an account's runs, newest first.
+func (r *Runner) Runs(ctx context.Context, account common.Address, limit int) ([]RunInfo, error) {
+	return r.cfg.Store.Runs(ctx, account, limit)
+}

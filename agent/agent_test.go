@@ -1,0 +1,376 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+var usdc = money.Asset{Symbol: "USDC", Decimals: 6}
+
+// start is the fixed clock of these tests.
+var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// A replies is a model that gives its replies in order, by how many tool results the prompt holds.
+type replies []model.Reply
+
+func (r replies) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+	n := 0
+	for _, m := range p.Messages {
+		if m.Role == model.RoleAssistant {
+			n++
+		}
+	}
+	if n >= len(r) {
+		return model.Reply{}, errors.New("no reply left")
+	}
+	return r[n], nil
+}
+
+func calls(cs ...model.Call) model.Reply { return model.Reply{Stop: model.StopTools, Calls: cs} }
+func text(s string) model.Reply          { return model.Reply{Stop: model.StopEnd, Text: s} }
+
+func call(id, tool, args string) model.Call {
+	return model.Call{ID: id, Tool: tool, Args: []byte(args)}
+}
+
+// A payTool moves value without a chain: class keyed, its effects counted by idempotency key.
+type payTool struct {
+	class tools.Class
+	paid  map[[32]byte]int
+	n     *atomic.Int64
+}
+
+func book() *tools.Book {
+	return &tools.Book{
+		Chain: 1337,
+		Names: map[string]common.Address{
+			"bob":     common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+			"mallory": common.HexToAddress("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+		},
+		Tokens: map[string]tools.Token{
+			"USDC": {Address: common.HexToAddress("0x5FbDB2315678afecb367f032d93F642f64180aa3"), Decimals: 6},
+		},
+	}
+}
+
+func (p *payTool) Spec() tools.Spec {
+	return tools.Spec{
+		Name: "bank.pay", About: "Pays a token to somebody.", Class: p.class,
+		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{
+			"amount":{"type":"string","format":"amount","x-asset":"token"},
+			"to":{"type":"string","format":"address"},
+			"token":{"type":"string","format":"token"}}}`),
+		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"}, Book: book(),
+	}
+}
+
+func (p *payTool) Call(_ context.Context, in tools.Input) ([]byte, error) {
+	p.n.Add(1)
+	return []byte(`{"status":"ok","paid":"` + in.Args.Amount.String() + `"}`), nil
+}
+
+type echoTool struct{}
+
+func (echoTool) Spec() tools.Spec {
+	return tools.Spec{
+		Name: "echo.say", About: "Says it again.", Class: tools.Read,
+		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],"properties":{"text":{"type":"string"}}}`),
+	}
+}
+
+func (echoTool) Call(_ context.Context, in tools.Input) ([]byte, error) {
+	return json.Marshal(map[string]string{"said": in.Args.Values[0].Text})
+}
+
+const operatorRules = `schema: writ/policies/1
+name: test
+assets: {USDC: 6}
+budgets:
+  - {id: allowance, cap: 'usdc("1000")', scope: agent}
+rules:
+  - {id: tools, at: tool.call, effect: permit}
+  - {id: spends, at: spend, effect: permit, when: 'asset == "USDC"', reserve: {budget: allowance}}
+  - {id: models, at: model.route, effect: permit}
+  - {id: answers, at: output, effect: permit}
+`
+
+// A bench is a Runner with one open session.
+type bench struct {
+	*testing.T
+	r       *agent.Runner
+	store   agent.Store
+	session agent.Session
+	key     auth.PrivateKey
+	wallet  *auth.Wallet
+	now     *atomic.Int64 // ms
+	paid    *atomic.Int64
+	seq     uint64
+	config  agent.Config
+}
+
+func caveats() auth.Caveats {
+	return auth.Caveats{
+		MaxTotal:     []money.Amount{money.Of(usdc, 20_000_000)},
+		MaxPerCall:   []money.Amount{money.Of(usdc, 10_000_000)},
+		ApproveAbove: []money.Amount{money.Of(usdc, 1_000_000)},
+		MaxCalls:     40, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337},
+	}
+}
+
+func config(t *testing.T, s agent.Store, m agent.Model, now, paid *atomic.Int64) agent.Config {
+	seed := sha256.Sum256([]byte("operator"))
+	return agent.Config{
+		Store: s,
+		Agents: []agent.Definition{{
+			Name: "payer", Instructions: "Pay what is asked.", Tools: []string{"bank.pay", "echo.say"},
+			Routes: []agent.Route{{ID: "only", Use: "scripted"}}, Grant: caveats(),
+		}},
+		Tools:  []tools.Tool{&payTool{class: tools.Keyed, n: paid}, echoTool{}},
+		Models: []agent.NamedModel{{Info: model.Info{Name: "scripted", Kind: model.KindScripted, Provider: "test", Model: "script/1", MaxTokens: 1000}, Model: m}},
+		Policy: agent.Policy{Name: "test", Source: []byte(operatorRules)},
+		Key:    ed25519.NewKeyFromSeed(seed[:]),
+		Now:    func() time.Time { return time.UnixMilli(now.Load()) },
+		Rand:   &counter{},
+		LeafKey: func(run provenance.Link, seq uint64, i int) provenance.LeafKey {
+			return sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", run, seq, i))
+		},
+	}
+}
+
+// A counter is a source of chance that has none.
+type counter struct{ n byte }
+
+func (c *counter) Read(b []byte) (int, error) {
+	for i := range b {
+		c.n++
+		b[i] = c.n
+	}
+	return len(b), nil
+}
+
+func open(t *testing.T, m agent.Model) *bench {
+	t.Helper()
+	b := &bench{T: t, store: store.NewMemory(), now: new(atomic.Int64), paid: new(atomic.Int64)}
+	b.now.Store(start.UnixMilli())
+	b.config = config(t, b.store, m, b.now, b.paid)
+	b.restart()
+	t.Cleanup(func() { b.r.Close() })
+	b.signIn()
+	return b
+}
+
+func (b *bench) restart() {
+	b.Helper()
+	r, err := agent.New(b.Context(), b.config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.r = r
+	if _, err := r.Resume(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) signIn() {
+	b.Helper()
+	var err error
+	if b.wallet, err = auth.NewWallet(&counter{7}); err != nil {
+		b.Fatal(err)
+	}
+	if b.key, err = auth.Generate(auth.Ed25519, &counter{9}); err != nil {
+		b.Fatal(err)
+	}
+	info := b.r.Agents()[0]
+	raw, err := auth.Build(auth.Offer{
+		Scheme: "http", Domain: "127.0.0.1", Account: b.wallet.Address(), Chain: 1337, Key: b.key.Public(),
+		Nonce: "abcdefgh12345678", RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
+		Tools: info.Tools, Caveats: info.Defaults, Issued: start, Expires: start.Add(time.Hour),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	sig, err := b.wallet.SignText(raw)
+	if err != nil {
+		b.Fatal(err)
+	}
+	grant, err := auth.Reread(raw, sig)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if b.session, err = b.r.OpenSession(b.Context(), grant); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) request(input, key string) agent.StartRequest {
+	b.Helper()
+	params, err := json.Marshal(wire.StartParams{Agent: "payer", Input: input, Key: key})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.seq++
+	f := auth.Frame{Session: b.session.ID, Channel: [32]byte{1}, Seq: b.seq, Method: wire.RunStart, Params: params}
+	sig, err := b.key.SignFrame(f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return agent.StartRequest{Session: b.session, Frame: f, Sig: sig, Agent: "payer", Input: input, Key: key}
+}
+
+func (b *bench) start(input string) provenance.Link {
+	b.Helper()
+	info, err := b.r.Start(b.Context(), b.request(input, fmt.Sprintf("%x", sha256.Sum256([]byte(input)))[:32]))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return info.ID
+}
+
+// until waits for a run to reach a status.
+func (b *bench) until(run provenance.Link, status string) agent.RunInfo {
+	b.Helper()
+	hints, _, stop := b.r.Watch(run)
+	defer stop()
+	timeout := time.After(20 * time.Second)
+	for {
+		info, err := b.r.Run(b.Context(), run)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if info.Status == status {
+			return info
+		}
+		if info.Status != "running" && info.Status != "parked" {
+			b.Fatalf("run ended as %q, want %q: %s", info.Status, status, b.said(run))
+		}
+		select {
+		case <-hints:
+		case <-timeout:
+			b.Fatalf("run is %q after 20 s, want %q", info.Status, status)
+		}
+	}
+}
+
+// said returns what the run told the user.
+func (b *bench) said(run provenance.Link) string {
+	b.Helper()
+	views, err := b.r.Steps(b.Context(), run, 0, 256)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out []string
+	for _, v := range views {
+		for _, e := range v.Step.Does {
+			if s, ok := e.(*provenance.Say); ok {
+				t, _ := s.Text.Bytes()
+				out = append(out, string(t))
+			}
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestARunAnswers(t *testing.T) {
+	b := open(t, replies{calls(call("1", "echo.say", `{"text":"hi"}`)), text("it said hi")})
+	run := b.start("echo hi")
+	b.until(run, provenance.CloseAnswered)
+	if got := b.said(run); got != "it said hi" {
+		t.Errorf("said %q", got)
+	}
+	b.verified(run)
+}
+
+func TestASmallPaymentIsMadeAndALargeOneDenied(t *testing.T) {
+	b := open(t, replies{
+		calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`), call("2", "bank.pay", `{"token":"USDC","to":"mallory","amount":"500"}`)),
+		text("paid one, not the other"),
+	})
+	run := b.start("pay")
+	b.until(run, provenance.CloseAnswered)
+	if n := b.paid.Load(); n != 1 {
+		t.Errorf("paid %d times, want 1", n)
+	}
+	b.verified(run)
+}
+
+func TestAPaymentWaitsForTheWalletAndSurvivesARestart(t *testing.T) {
+	b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
+	run := b.start("pay 5")
+	b.until(run, "parked")
+	b.r.Close()
+	b.restart()
+	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	if err != nil || len(pending) != 1 {
+		t.Fatalf("approvals: %v, %v; want one", pending, err)
+	}
+	p := pending[0]
+	message, err := p.Approval.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig, err := b.wallet.SignTyped(p.Approval)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := append([]byte(nil), sig...)
+	bad[3] ^= 1
+	if err := b.r.Decide(t.Context(), agent.ApprovalDecision{Run: run, Effect: p.Effect, Approve: true, Message: message, Sig: bad}); err == nil {
+		t.Error("a forged approval was taken")
+	}
+	if err := b.r.Decide(t.Context(), agent.ApprovalDecision{Run: run, Effect: p.Effect, Approve: true, Message: message, Sig: sig}); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run, provenance.CloseAnswered)
+	if n := b.paid.Load(); n != 1 {
+		t.Errorf("paid %d times, want 1", n)
+	}
+	b.verified(run)
+}
+
+// audited exports a run and lets a stranger check it.
+func (b *bench) audited(run provenance.Link) *provenance.Report {
+	b.Helper()
+	var car bytes.Buffer
+	if _, err := agent.Export(b.Context(), b.store, &car, run); err != nil {
+		b.Fatal(err)
+	}
+	keys, err := b.r.Keys(b.Context(), run)
+	if err != nil {
+		b.Fatal(err)
+	}
+	src, err := provenance.OpenCAR(bytes.NewReader(car.Bytes()), int64(car.Len()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return audit.Verify(src, provenance.Options{OperatorKey: b.r.Key(), Keys: keys})
+}
+
+func (b *bench) verified(run provenance.Link) {
+	b.Helper()
+	rep := b.audited(run)
+	if rep.Verdict != provenance.Verified {
+		out, _ := json.MarshalIndent(rep, "", "  ")
+		b.Fatalf("verdict %s, want verified: %s", rep.Verdict, out)
+	}
+}

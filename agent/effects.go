@@ -1,0 +1,296 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// An answer is the event that an effect came to.
+type answer struct {
+	of    provenance.Ref
+	ev    provenance.Event
+	after func() // called once the step is durable, or could not be; nil for nothing
+}
+
+// perform begins every open effect that has not been begun. An approval is not begun: the wallet comes by itself.
+func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
+	for ref, e := range a.effects {
+		if a.flying[ref] {
+			continue
+		}
+		var do func(context.Context) answer
+		switch e := e.(type) {
+		case *provenance.AskModel:
+			prompt := a.machine.Prompt(a.state, e.MaxTokens)
+			do = func(ctx context.Context) answer { return a.askModel(ctx, ref, e, prompt) }
+		case *provenance.Call:
+			// Whether an earlier process began it is not known; what must not be repeated is treated as begun.
+			again := a.loaded && ref.Seq < a.info.Steps
+			step := a.steps[ref.Seq]
+			do = func(ctx context.Context) answer { return a.call(ctx, ref, step, e, again) }
+		default:
+			continue
+		}
+		a.flying[ref] = true
+		wg.Go(func() {
+			ans := do(ctx)
+			ans.of = ref
+			select {
+			case a.answers <- ans:
+			case <-ctx.Done():
+				if ans.after != nil {
+					ans.after()
+				}
+			}
+		})
+	}
+	a.loaded = false
+	for ref := range a.flying {
+		if _, open := a.effects[ref]; !open {
+			delete(a.flying, ref)
+		}
+	}
+}
+
+// askModel asks the chosen model. A failure is an event like any other; the loop takes the next candidate.
+func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.AskModel, prompt model.Prompt) answer {
+	named, ok := a.r.models[e.Route.Model]
+	if !ok {
+		return answer{ev: &provenance.Reply{Of: ref, Failed: "not here any more"}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.r.cfg.ModelTimeout)
+	defer cancel()
+	begun := a.r.cfg.Now()
+	var reply model.Reply
+	var err error
+	if s, ok := named.Model.(Streamer); ok {
+		reply, err = s.Stream(ctx, prompt, func(text string) { a.r.delta(a.info.ID, text) })
+	} else {
+		reply, err = named.Model.Reply(ctx, prompt)
+	}
+	if err != nil {
+		a.r.log.WarnContext(ctx, "model failed", "run", a.info.ID, "model", e.Route.Model, "code", failure(err))
+		return answer{ev: &provenance.Reply{Of: ref, Failed: failure(err)}}
+	}
+	return answer{ev: &provenance.Reply{Of: ref, Model: a.modelCall(named.Info, reply, a.r.cfg.Now().Sub(begun))}}
+}
+
+// failure is the short code of a model's error. The error's text may quote a prompt, so it is not recorded.
+func failure(err error) string {
+	var coded interface{ Code() string }
+	switch {
+	case errors.As(err, &coded):
+		return clip(coded.Code(), 64)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	}
+	return "error"
+}
+
+// modelCall is the record of a reply.
+func (a *actor) modelCall(info model.Info, reply model.Reply, took time.Duration) *provenance.ModelCall {
+	mc := &provenance.ModelCall{
+		Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: or(reply.Model, info.Model),
+		ID: reply.ID, Stop: or(reply.Stop, model.StopEnd), TTFT: reply.TTFT, Took: took.Milliseconds(),
+		Usage: provenance.Usage{
+			In: uint64(max(reply.Usage.In, 0)), Out: uint64(max(reply.Usage.Out, 0)), Cached: uint64(max(reply.Usage.CachedIn, 0)),
+		},
+		Cost: info.Cost(reply.Usage),
+	}
+	if reply.Text != "" {
+		mc.Text = provenance.NewPayload([]byte(reply.Text))
+	}
+	for _, c := range reply.Calls {
+		args, err := tools.CanonicalJSON(c.Args)
+		if err != nil { // recorded as it came; the gate refuses it
+			args = c.Args
+		}
+		mc.Calls = append(mc.Calls, provenance.ToolAsk{ID: c.ID, Tool: c.Tool, Args: provenance.NewPayload(args)})
+	}
+	if len(reply.Request) > 0 {
+		mc.Request = sha256.Sum256(reply.Request)
+	}
+	if len(reply.Response) > 0 && len(reply.Response) <= provenance.MaxPayload {
+		mc.Response = provenance.NewPayload(reply.Response)
+	}
+	if reply.ID != "" && mc.Response != nil {
+		mc.Evidence = 1
+	}
+	return mc
+}
+
+// EffectKey returns the idempotency key of an effect: SHA-256 over the step's CID and the effect's place in it. It is
+// never made by a model, and no two effects share one.
+func EffectKey(step provenance.Link, index uint64) [32]byte {
+	b := append([]byte("writ/effect/1\n"), step.Bytes()...)
+	return sha256.Sum256(binary.BigEndian.AppendUint64(b, index))
+}
+
+// call performs one phase of a tool call.
+func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Link, e *provenance.Call, again bool) answer {
+	begun := a.r.cfg.Now()
+	result := func(status string, out []byte) answer {
+		ev := &provenance.Result{Of: ref, Status: status, Took: a.r.cfg.Now().Sub(begun).Milliseconds()}
+		if out != nil {
+			ev.Output = provenance.NewPayload(out)
+		}
+		return answer{ev: ev}
+	}
+	name, args, err := a.machine.Arguments(e)
+	if err != nil {
+		return result(provenance.StatusError, failureJSON("arguments", "The arguments could not be read again."))
+	}
+	tool := a.r.impls[name]
+	if tool == nil || a.r.tools[name] != e.Tool {
+		return result(provenance.StatusError, failureJSON("tool_changed", "The tool "+name+" has changed since this run began; start a new run."))
+	}
+	in := tools.Input{Args: args, Key: EffectKey(step, ref.Index)}
+	chain, _ := tool.(tools.Chain)
+	timeout := a.r.cfg.ToolTimeout
+	if e.Phase == provenance.PhaseSend {
+		timeout = a.r.cfg.SendTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+
+	var out []byte
+	var after func()
+	switch e.Phase {
+	case provenance.PhaseSimulate:
+		out, err = chain.Simulate(ctx, in)
+	case provenance.PhaseSign:
+		out, after, err = a.sign(ctx, chain, in)
+	case provenance.PhaseSend:
+		out, err = a.send(ctx, chain, e)
+		if err != nil && !told(err) {
+			if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return answer{ev: &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}}
+			}
+		}
+	default:
+		if again && tools.Class(e.Class) == tools.Once {
+			rec, ok := tool.(tools.Reconciler)
+			if !ok {
+				return answer{ev: &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}}
+			}
+			var happened bool
+			out, happened, err = rec.Reconcile(ctx, in)
+			if err != nil {
+				return answer{ev: &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}}
+			}
+			if happened {
+				break
+			}
+		}
+		out, err = tool.Call(ctx, in)
+	}
+	ans := result(provenance.StatusOK, out)
+	var failed *tools.Error
+	switch {
+	case err == nil && len(out) > provenance.MaxPayload:
+		ans = result(provenance.StatusError, failureJSON("too_large", "The tool returned more than can be recorded; ask for less."))
+	case err == nil:
+	case errors.As(err, &failed):
+		ans = result(provenance.StatusError, failureJSON(failed.Code, failed.Message))
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		ans = result(provenance.StatusTimeout, nil)
+	default:
+		a.r.log.WarnContext(ctx, "tool failed", "run", a.info.ID, "tool", name, "phase", e.Phase, "err", err)
+		ans = result(provenance.StatusError, failureJSON("failed", "The tool "+name+" failed; try again later."))
+	}
+	ans.after = after
+	return ans
+}
+
+func told(err error) bool {
+	var t *tools.Error
+	return errors.As(err, &t)
+}
+
+func failureJSON(code, message string) []byte {
+	b, err := json.Marshal(map[string]string{"code": code, "error": message})
+	if err != nil { // strings marshal
+		return []byte(`{"error":"failed"}`)
+	}
+	return b
+}
+
+// sign makes the transaction while it holds the account, so that two runs do not take one nonce. after lets go.
+func (a *actor) sign(ctx context.Context, chain tools.Chain, in tools.Input) (out []byte, after func(), err error) {
+	account := chain.Account()
+	a.r.mu.Lock()
+	mu := a.r.accounts[account]
+	if mu == nil {
+		mu = new(sync.Mutex)
+		a.r.accounts[account] = mu
+	}
+	a.r.mu.Unlock()
+	mu.Lock()
+	floor, err := a.r.cfg.Store.NextNonce(ctx, account)
+	if err == nil {
+		var s tools.Signed
+		if s, err = chain.Sign(ctx, in, floor); err == nil {
+			out, err = json.Marshal(s)
+		}
+	}
+	if err != nil {
+		mu.Unlock()
+		return nil, nil, err
+	}
+	return out, mu.Unlock, nil
+}
+
+// send broadcasts the journalled bytes until there is a receipt. Sending them again is harmless, so every failure
+// that the tool does not explain is tried again until the time is up; then it is in doubt.
+func (a *actor) send(ctx context.Context, chain tools.Chain, e *provenance.Call) ([]byte, error) {
+	raw, ok := e.Signed.Bytes()
+	if !ok {
+		return nil, errors.New("the signed transaction is sealed")
+	}
+	var s tools.Signed
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, err
+	}
+	pause := 100 * time.Millisecond
+	for {
+		out, err := chain.Send(ctx, s)
+		if err == nil || told(err) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+			pause = min(2*pause, 5*time.Second)
+		}
+	}
+}
+
+// nonceOf returns the transaction nonce that an event takes, if it is the signing of one.
+func (a *actor) nonceOf(ev provenance.Event) *TxNonce {
+	r, ok := ev.(*provenance.Result)
+	if !ok || r.Status != provenance.StatusOK {
+		return nil
+	}
+	c, ok := a.effects[r.Of].(*provenance.Call)
+	if !ok || c.Phase != provenance.PhaseSign {
+		return nil
+	}
+	raw, _ := r.Output.Bytes()
+	var s tools.Signed
+	if json.Unmarshal(raw, &s) != nil {
+		return nil
+	}
+	return &TxNonce{Account: s.Account, Nonce: s.Nonce}
+}

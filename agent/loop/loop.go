@@ -1,0 +1,232 @@
+// Package loop is the agent's loop as a pure machine.
+//
+// A [Machine] is made from records alone: the agent, its tools, the operator's policy set, the wallet's grant, the
+// runtime. [Machine.Step] takes a run's [State], one event and the facts of the moment, and returns what is to be
+// done about it. It reads no clock, no file and no network, and nothing in it is chance, so the same steps give the
+// same effects anywhere: package agent uses it to run, and agent/audit uses the same code to check, by feeding it
+// the recorded events and comparing what comes out.
+//
+// The story of a run: an [provenance.Ask] opens it and leads to an [provenance.AskModel]. A [provenance.Reply] either
+// ends the run with a text or asks for tool calls; every call passes the policies before anything is done. A call
+// that only reads is made; a call that moves value on a chain is simulated, decided again with what the simulation
+// showed, approved by the wallet if a rule says so, signed, and sent. When every call of the turn has its one
+// outcome, the model is asked again. Limits end the run in one last turn without tools.
+package loop
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// ErrSealed says that a text which the loop needs is sealed and no key for it is known.
+var ErrSealed = errors.New("a payload is sealed")
+
+// A Config is what a [Machine] is made of. Everything is required, and everything but Session is a record.
+type Config struct {
+	Session provenance.Link // the grant's CID
+	Agent   *provenance.Agent
+	Tools   map[provenance.Link]*provenance.ToolDef // those that Agent names
+	Books   map[provenance.Link][]byte              // the address books that the tools name
+	Rules   *provenance.PolicySet                   // the operator's
+	Grant   *auth.Grant
+	Runtime *provenance.Runtime
+}
+
+// A Machine is everything of a run that does not change while it goes on. It is safe for use by many goroutines.
+type Machine struct {
+	session provenance.Link
+	agent   *provenance.Agent
+	grant   *auth.Grant
+	tools   map[string]*tool
+	offered []model.Tool
+	layers  policies.Layers
+	routes  []route.Rule
+	budgets []Budget
+	base    [32]byte // digest of what every prompt begins with
+	size    int64    // bytes of it
+}
+
+type tool struct {
+	def  *tools.Def
+	spec tools.Spec
+	link provenance.Link
+}
+
+// A Budget is a cap that the machine's policy sets declare.
+type Budget struct {
+	ID    string // "layer/id", as in decisions
+	Scope string // whose ledger it is: session, wallet or agent
+	Cap   money.Amount
+}
+
+// Layers of policy, in order. A lower layer only narrows.
+const (
+	LayerOperator = "operator"
+	LayerGrant    = "grant"
+)
+
+// New compiles a machine. It fails if a record does not compile: an unknown tool, a policy set or route that does
+// not load, a grant for another agent or other rules.
+func New(c Config) (*Machine, error) {
+	if c.Agent == nil || c.Rules == nil || c.Grant == nil || c.Runtime == nil || !c.Session.Defined() {
+		return nil, errors.New("make a loop: a part of the config is missing")
+	}
+	m := &Machine{session: c.Session, agent: c.Agent, grant: c.Grant, tools: map[string]*tool{}}
+	if c.Grant.Agent != c.Agent.Name {
+		return nil, fmt.Errorf("make a loop: the grant is for agent %q, not %q", c.Grant.Agent, c.Agent.Name)
+	}
+	for _, link := range c.Agent.Tools {
+		rec := c.Tools[link]
+		if rec == nil {
+			return nil, fmt.Errorf("make a loop: tool %s of agent %q is not there", link, c.Agent.Name)
+		}
+		spec, err := SpecOf(rec, c.Books[rec.Book])
+		if err != nil {
+			return nil, err
+		}
+		def, err := tools.Compile(spec)
+		if err != nil {
+			return nil, fmt.Errorf("make a loop: tool %s: %w", rec.Name, err)
+		}
+		if m.tools[rec.Name] != nil {
+			return nil, fmt.Errorf("make a loop: agent %q names tool %s twice", c.Agent.Name, rec.Name)
+		}
+		m.tools[rec.Name] = &tool{def, spec, link}
+		m.offered = append(m.offered, model.Tool{
+			Name: spec.Name, About: spec.About, Schema: spec.Schema, Utterances: spec.Utterances,
+		})
+	}
+	types := m.toolTypes()
+	operator, err := policies.Load([]byte(c.Rules.Source), policies.Options{Layer: LayerOperator, Tools: types, Partial: true})
+	if err != nil {
+		return nil, fmt.Errorf("make a loop: policy set %q: %w", c.Rules.Name, err)
+	}
+	grant, err := policies.Load(GrantRules(c.Grant), policies.Options{Layer: LayerGrant, Untrusted: true, Tools: types})
+	if err != nil {
+		return nil, fmt.Errorf("make a loop: the grant's rules: %w", err)
+	}
+	m.layers = policies.Layers{operator, grant}
+	for _, set := range m.layers {
+		for _, b := range set.Budgets() {
+			m.budgets = append(m.budgets, Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap})
+		}
+	}
+	slices.SortFunc(m.budgets, func(a, b Budget) int { return cmpString(a.ID, b.ID) })
+	if m.routes, err = routesOf(c.Agent, c.Runtime); err != nil {
+		return nil, err
+	}
+	m.base, m.size = basePrompt(c.Agent.Instructions, c.Agent.Tools)
+	return m, nil
+}
+
+func routesOf(a *provenance.Agent, r *provenance.Runtime) ([]route.Rule, error) {
+	var rules []route.Rule
+	for _, ar := range a.Routes {
+		when, err := policies.CompileRoute(ar.When)
+		if err != nil {
+			return nil, fmt.Errorf("make a loop: route %q of agent %q: %w", ar.ID, a.Name, err)
+		}
+		i := slices.IndexFunc(r.Models, func(m provenance.ModelInfo) bool { return m.Name == ar.Use })
+		if i < 0 {
+			continue // an agent may name models that this runtime does not have; the next route is taken
+		}
+		rules = append(rules, route.Rule{ID: ar.ID, When: when, Model: infoOf(r.Models[i])})
+	}
+	if len(rules) == 0 {
+		return nil, fmt.Errorf("make a loop: no route of agent %q leads to a model that this runtime has", a.Name)
+	}
+	return rules, nil
+}
+
+func infoOf(m provenance.ModelInfo) model.Info {
+	return model.Info{
+		Name: m.Name, Kind: model.Kind(m.Kind), Provider: m.Provider, Model: m.Model,
+		PriceIn: m.PriceIn, PriceOut: m.PriceOut, MaxTokens: m.MaxTokens,
+	}
+}
+
+// SpecOf returns the tool that a record describes. book is the block that the record names, or nil.
+func SpecOf(rec *provenance.ToolDef, book []byte) (tools.Spec, error) {
+	s := tools.Spec{
+		Name: rec.Name, About: rec.About, Class: tools.Class(rec.Class),
+		Schema: json.RawMessage(rec.Schema), Utterances: rec.Utterances,
+	}
+	if rec.Spend != nil {
+		s.Spend = &tools.Spend{Amount: rec.Spend.Amount, Asset: rec.Spend.Asset, To: rec.Spend.To}
+	}
+	if rec.Book.Defined() {
+		b, err := tools.ParseBook(book)
+		if err != nil {
+			return s, fmt.Errorf("tool %s: address book %s: %w", rec.Name, rec.Book, err)
+		}
+		s.Book = b
+	}
+	return s, nil
+}
+
+// RecordOf returns the record of a tool, and the block of its address book if it has one.
+func RecordOf(s tools.Spec) (*provenance.ToolDef, *provenance.Block, error) {
+	schema, err := tools.CanonicalJSON(s.Schema)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tool %s: schema: %w", s.Name, err)
+	}
+	rec := &provenance.ToolDef{
+		Name: s.Name, About: s.About, Class: string(s.Class), Schema: string(schema), Utterances: s.Utterances,
+	}
+	if s.Spend != nil {
+		rec.Spend = &provenance.Spend{Amount: s.Spend.Amount, Asset: s.Spend.Asset, To: s.Spend.To}
+	}
+	if s.Book == nil {
+		return rec, nil, nil
+	}
+	book := provenance.NewRaw(s.Book.JSON())
+	rec.Book = book.CID
+	return rec, &book, nil
+}
+
+func (m *Machine) toolTypes() []policies.ToolType {
+	var types []policies.ToolType
+	for _, link := range m.agent.Tools {
+		for _, t := range m.tools {
+			if t.link != link {
+				continue
+			}
+			tt := policies.ToolType{Name: t.spec.Name}
+			for _, p := range t.def.Params() {
+				tt.Params = append(tt.Params, policies.Param{Name: p.Name, Kind: policies.ArgKind(p.Kind)})
+			}
+			types = append(types, tt)
+		}
+	}
+	return types
+}
+
+// Budgets returns the caps that the machine's rules draw on, sorted by ID. The facts of each step carry their
+// ledgers in the same order.
+func (m *Machine) Budgets() []Budget { return m.budgets }
+
+// Grant returns the permission that the machine acts under.
+func (m *Machine) Grant() *auth.Grant { return m.grant }
+
+// Limits returns the agent's hard stops.
+func (m *Machine) Limits() provenance.Limits { return m.agent.Limits }
+
+func cmpString(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,642 @@
+package loop
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// A Next is what a step leads to.
+type Next struct {
+	Does   []provenance.Effect
+	Settle []Settle
+}
+
+// A Settle ends the reservations of one effect in one budget: Used becomes spent, the rest is free again. It follows
+// from the steps and is not recorded.
+type Settle struct {
+	Budget string // "layer/id"
+	Ref    provenance.Ref
+	Used   money.Amount
+}
+
+// Names of the loop's own rules, as decisions carry them.
+const (
+	ruleTool     = "loop/unknown_tool"
+	ruleArgs     = "loop/arguments"
+	ruleCalls    = "loop/max_calls"
+	ruleRefused  = "wallet/refused"
+	ruleLapsed   = "wallet/no_answer"
+	ruleRevoked  = "session/ended"
+	ruleSimulate = "loop/simulation"
+)
+
+// Step takes in one event and returns the state after it and what is to be done. at is the time that decisions see,
+// in ms UTC. An error means that the event cannot follow s, or that a text which is needed is sealed ([ErrSealed]);
+// s is unchanged either way.
+func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Facts) (State, Next, error) {
+	w := work{m: m, s: s.clone(), at: at, facts: f, budgets: m.budgetsOf(f)}
+	if s.Closed {
+		return s, Next{}, fmt.Errorf("step %d: the run is closed", s.Seq)
+	}
+	if at < s.At {
+		return s, Next{}, fmt.Errorf("step %d: the clock went back from %d to %d", s.Seq, s.At, at)
+	}
+	if err := w.take(ev); err != nil {
+		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
+	}
+	if err := w.goOn(); err != nil {
+		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
+	}
+	w.s.At = at
+	w.s.Seq++
+	switch {
+	case w.s.Closed:
+	case w.s.Parked():
+		w.s.Status = "parked"
+	default:
+		w.s.Status = "running"
+	}
+	return w.s, w.next, nil
+}
+
+// A work is one step under way.
+type work struct {
+	m       *Machine
+	s       State
+	at      int64
+	facts   provenance.Facts
+	budgets []policies.Budget // with what this step has reserved so far
+	next    Next
+}
+
+func (m *Machine) budgetsOf(f provenance.Facts) []policies.Budget {
+	bs := make([]policies.Budget, len(f.Budgets))
+	for i, b := range f.Budgets {
+		bs[i] = policies.Budget{ID: b.ID, Cap: b.Cap, Spent: b.Spent, Reserved: b.Reserved}
+	}
+	return bs
+}
+
+// do appends an effect and returns its place.
+func (w *work) do(e provenance.Effect) provenance.Ref {
+	w.next.Does = append(w.next.Does, e)
+	return provenance.Ref{Seq: w.s.Seq, Index: uint64(len(w.next.Does) - 1)}
+}
+
+// take brings the event into the state.
+func (w *work) take(ev provenance.Event) error {
+	if _, first := ev.(*provenance.Ask); first != (w.s.Seq == 0) {
+		return fmt.Errorf("an ask is the first event of a run and no other: this is %T", ev)
+	}
+	switch ev := ev.(type) {
+	case *provenance.Ask:
+		return w.takeAsk(ev)
+	case *provenance.Reply:
+		return w.takeReply(ev)
+	case *provenance.Result:
+		return w.takeResult(ev)
+	case *provenance.Verdict:
+		return w.takeVerdict(ev)
+	case *provenance.Lapse:
+		return w.takeLapse(ev)
+	}
+	return fmt.Errorf("unknown event %T", ev)
+}
+
+func (w *work) takeAsk(ev *provenance.Ask) error {
+	params, ok := ev.Request.Bytes()
+	if !ok {
+		return fmt.Errorf("the request: %w", ErrSealed)
+	}
+	var start wire.StartParams
+	if err := wire.DecodeStrict(params, &start); err != nil {
+		return fmt.Errorf("the request: %w", err)
+	}
+	if start.Agent != w.m.agent.Name {
+		return fmt.Errorf("the request is for agent %q, not %q", start.Agent, w.m.agent.Name)
+	}
+	w.s.Opened = w.at
+	w.s.say(model.Message{Role: model.RoleUser, Text: start.Input})
+	return nil
+}
+
+func (w *work) takeReply(ev *provenance.Reply) error {
+	a := w.s.asking
+	if a == nil || a.ref != ev.Of {
+		return fmt.Errorf("a reply to %v, which is not an open model call", ev.Of)
+	}
+	w.s.asking = nil
+	if ev.Model == nil {
+		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		w.s.tried = append(w.s.tried, a.model.Name)
+		return nil
+	}
+	mc := ev.Model
+	usage := model.Usage{In: int64(mc.Usage.In), Out: int64(mc.Usage.Out), CachedIn: int64(mc.Usage.Cached)}
+	cost := a.model.Cost(usage)
+	if mc.Cost != cost {
+		return fmt.Errorf("a model call costs %d by the price table, not %d", cost, mc.Cost)
+	}
+	w.settle(a.ref, a.reserve, usage, cost, false)
+	w.s.tried = nil
+	w.s.totals.Turns++
+	w.s.totals.In += mc.Usage.In
+	w.s.totals.Out += mc.Usage.Out
+	w.s.totals.Cost += cost
+
+	said := model.Message{Role: model.RoleAssistant}
+	if mc.Text != nil {
+		b, ok := mc.Text.Bytes()
+		if !ok {
+			return fmt.Errorf("the reply: %w", ErrSealed)
+		}
+		said.Text = string(b)
+	}
+	// A reply that was cut, and one of the last turn, gets no calls run: half a plan is not a plan.
+	if mc.Stop == model.StopTools && !w.s.wrap {
+		for i, ask := range mc.Calls {
+			args, ok := ask.Args.Bytes()
+			if !ok {
+				return fmt.Errorf("the arguments of %s: %w", ask.Tool, ErrSealed)
+			}
+			said.Calls = append(said.Calls, model.Call{ID: ask.ID, Tool: ask.Tool, Args: args})
+			w.s.calls = append(w.s.calls, call{of: provenance.Ref{Seq: w.s.Seq, Index: uint64(i)}, ask: ask})
+		}
+	}
+	w.s.say(said)
+	for i := range w.s.calls {
+		if err := w.gate(&w.s.calls[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gate is where every tool call passes first: known, readable, within the run's limit, allowed.
+func (w *work) gate(c *call) error {
+	w.s.totals.Calls++
+	if c.tool = w.m.tools[c.ask.Tool]; c.tool == nil {
+		return w.deny(c, policies.ToolCall, ruleTool, fmt.Sprintf("There is no tool %q.", clip(c.ask.Tool)), "use one of the tools offered")
+	}
+	raw, _ := c.ask.Args.Bytes()
+	args, err := c.tool.def.Read(raw)
+	if err != nil {
+		return w.deny(c, policies.ToolCall, ruleArgs, err.Error(), "call the tool again with other arguments")
+	}
+	c.args = args
+	if w.s.totals.Calls > w.m.agent.Limits.Calls {
+		return w.deny(c, policies.ToolCall, ruleCalls, fmt.Sprintf("This run may make %d tool calls.", w.m.agent.Limits.Calls), "a new run")
+	}
+	if w.ended() {
+		return w.deny(c, policies.ToolCall, ruleRevoked, "The session has ended.", "sign in again")
+	}
+	return w.decide(c, false)
+}
+
+// decide asks the policies about a call and does what they say. approved is true once the wallet has approved it.
+func (w *work) decide(c *call, approved bool) error {
+	ds, outcome, ttl := w.ask(c, approved)
+	records, err := record(ds, outcome)
+	if err != nil {
+		return err
+	}
+	chain := c.tool.spec.Class == tools.ChainTx
+	switch outcome {
+	case policies.Deny:
+		w.refuse(c, ds, records)
+		return nil
+	case policies.Permit:
+		if chain && c.changes == nil {
+			// Nothing is reserved for a look: the decision is made again when the simulation is back.
+			w.perform(c, provenance.PhaseSimulate, unreserved(records))
+			return nil
+		}
+		phase := provenance.PhaseAct
+		if chain {
+			phase = provenance.PhaseSign
+		}
+		w.perform(c, phase, records)
+		c.reserveAt = c.wait
+		for _, r := range records {
+			c.reserve = append(c.reserve, r.Reserve...)
+			w.hold(r.Reserve)
+		}
+		return nil
+	default:
+		if chain && c.changes == nil {
+			w.perform(c, provenance.PhaseSimulate, records)
+			return nil
+		}
+		return w.seek(c, ds, records, ttl)
+	}
+}
+
+// ask returns the decisions on a call, one a point, their joint outcome, and the shortest time that an approval has.
+func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcome, int64) {
+	req := w.request()
+	req.Point = policies.ToolCall
+	req.Tool, req.Class, req.Approved = c.tool.spec.Name, string(c.tool.spec.Class), approved
+	if c.tool.spec.Book != nil {
+		req.Chain = int64(c.tool.spec.Book.Chain)
+	}
+	req.Args = make([]policies.Arg, len(c.args.Values))
+	for i, v := range c.args.Values {
+		req.Args[i] = policies.Arg{
+			Name: v.Name, Kind: policies.ArgKind(v.Kind), Set: v.Set,
+			Text: v.Text, Int: v.Int, Bool: v.Bool, Addr: v.Addr, Amount: v.Amount,
+		}
+	}
+	ds := []policies.Decision{w.m.layers.Decide(&req)}
+	if c.tool.spec.Spend != nil && ds[0].Outcome != policies.Deny {
+		req.Point, req.Args = policies.Spend, nil
+		req.Amount, req.To = c.args.Amount, c.args.To
+		ds = append(ds, w.m.layers.Decide(&req))
+	}
+	outcome, ttl := policies.Permit, int64(0)
+	for _, d := range ds {
+		switch {
+		case d.Outcome == policies.Deny:
+			outcome = policies.Deny
+		case d.Outcome == policies.Approve && outcome != policies.Deny:
+			outcome = policies.Approve
+			if ttl == 0 || d.TTL < ttl {
+				ttl = d.TTL
+			}
+		}
+	}
+	return ds, outcome, ttl
+}
+
+func (w *work) request() policies.Request {
+	g := w.m.grant
+	return policies.Request{
+		Now: w.at, Agent: w.m.agent.Name, Wallet: g.Account, Chain: int64(g.Chain), Expires: g.Expires.UnixMilli(),
+		Turn: int64(w.s.totals.Turns), Calls: int64(w.s.totals.Calls), Budgets: w.budgets,
+	}
+}
+
+func (w *work) perform(c *call, phase string, ds []provenance.Decision) {
+	c.phase = phase
+	c.wait = w.do(&provenance.Call{
+		Of: c.of, Tool: c.tool.link, Args: c.ask.Args, Class: string(c.tool.spec.Class), Phase: phase, Decisions: ds,
+	})
+}
+
+// hold counts a reservation of this step, so that the next call of the same step sees it.
+func (w *work) hold(rs []provenance.Reserve) {
+	for _, r := range rs {
+		for i := range w.budgets {
+			if w.budgets[i].ID == r.Budget {
+				// An overflow cannot be: the engine has just found room below the cap.
+				if sum, err := w.budgets[i].Reserved.Add(r.Amount); err == nil {
+					w.budgets[i].Reserved = sum
+				}
+			}
+		}
+	}
+}
+
+func (w *work) seek(c *call, ds []policies.Decision, records []provenance.Decision, ttl int64) error {
+	var why, rules []string
+	for _, d := range ds {
+		if d.Outcome == policies.Approve {
+			why, rules = append(why, d.Message), append(rules, d.Rules...)
+		}
+	}
+	until := min(w.at+ttl, w.m.grant.Expires.UnixMilli(), w.s.Opened+w.m.agent.Limits.Wall)
+	until -= until % 1000 // a wallet signs whole seconds
+	sum := Summary{Text: describe(c), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes, Rules: rules, Why: why}
+	if c.tool.spec.Spend != nil {
+		a := c.args.Amount
+		sum.Amount, sum.Asset, sum.Decimals = a.String(), a.Asset().Symbol, a.Asset().Decimals
+		sum.Units, sum.To = a.Units(), c.args.To.Hex()
+	}
+	summary, err := json.Marshal(sum)
+	if err != nil {
+		return fmt.Errorf("summary of %s: %w", c.tool.spec.Name, err)
+	}
+	c.phase, c.until = phaseSeek, until
+	c.wait = w.do(&provenance.Seek{Of: c.of, Summary: provenance.NewPayload(summary), Until: until, Decisions: records})
+	return nil
+}
+
+func (w *work) takeResult(ev *provenance.Result) error {
+	c := w.waiting(ev.Of)
+	if c == nil || c.phase == phaseSeek {
+		return fmt.Errorf("a result of %v, which is not an open call", ev.Of)
+	}
+	out, ok := ev.Output.Bytes()
+	if !ok && ev.Output != nil {
+		return fmt.Errorf("the result of %s: %w", c.ask.Tool, ErrSealed)
+	}
+	if ev.Status != provenance.StatusOK {
+		// A broadcast without a receipt may still be included, and so may what timed out have happened.
+		unknown := ev.Status != provenance.StatusError
+		w.release(c, unknown && (c.phase == provenance.PhaseSend || c.phase == provenance.PhaseAct))
+		if len(out) == 0 {
+			out, _ = json.Marshal(map[string]string{"error": "The call ended: " + ev.Status + "."})
+		}
+		w.finish(c, out)
+		return nil
+	}
+	switch c.phase {
+	case provenance.PhaseSimulate:
+		var sim struct {
+			OK    bool   `json:"ok"`
+			Error string `json:"error"`
+		}
+		if err := json.Unmarshal(out, &sim); err != nil || !sim.OK {
+			msg := "The simulation says that the transaction would fail."
+			if sim.Error != "" {
+				msg = "The simulation says that the transaction would fail: " + sim.Error
+			}
+			return w.deny(c, policies.ToolCall, ruleSimulate, msg, "another amount or recipient")
+		}
+		c.changes = out
+		if w.ended() {
+			return w.deny(c, policies.ToolCall, ruleRevoked, "The session has ended.", "sign in again")
+		}
+		return w.decide(c, false)
+	case provenance.PhaseSign:
+		if w.ended() { // signed but not broadcast: it can still be left alone
+			w.release(c, false)
+			return w.deny(c, policies.ToolCall, ruleRevoked, "The session has ended.", "sign in again")
+		}
+		c.phase = provenance.PhaseSend
+		c.wait = w.do(&provenance.Call{
+			Of: c.of, Tool: c.tool.link, Args: c.ask.Args, Class: string(c.tool.spec.Class),
+			Phase: provenance.PhaseSend, Signed: ev.Output, Decisions: []provenance.Decision{},
+		})
+		return nil
+	}
+	reverted := false
+	if c.phase == provenance.PhaseSend {
+		var receipt struct {
+			Status string `json:"status"`
+		}
+		reverted = json.Unmarshal(out, &receipt) != nil || receipt.Status != "ok"
+	}
+	w.release(c, !reverted)
+	w.s.acted = w.s.acted || !reverted
+	w.finish(c, out)
+	if c.tool.spec.Spend != nil && !reverted {
+		return w.s.addSpent(c.args.Amount)
+	}
+	return nil
+}
+
+func (w *work) takeVerdict(ev *provenance.Verdict) error {
+	c := w.waiting(ev.Of)
+	if c == nil || c.phase != phaseSeek {
+		return fmt.Errorf("a verdict on %v, for which no approval is sought", ev.Of)
+	}
+	c.phase = ""
+	switch {
+	case ev.Approval == nil:
+		return w.deny(c, policies.ToolCall, ruleRefused, "The wallet refused: "+ev.Refused+".", "an approval by the wallet")
+	case w.at > c.until:
+		return w.deny(c, policies.ToolCall, ruleLapsed, "The approval came too late.", "an approval in time")
+	case w.ended():
+		return w.deny(c, policies.ToolCall, ruleRevoked, "The session has ended.", "sign in again")
+	}
+	return w.decide(c, true)
+}
+
+func (w *work) takeLapse(ev *provenance.Lapse) error {
+	if ev.Of == nil {
+		return w.abandon(ev.Why)
+	}
+	if a := w.s.asking; a != nil && a.ref == *ev.Of {
+		w.s.asking = nil
+		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		w.s.tried = append(w.s.tried, a.model.Name)
+		return nil
+	}
+	c := w.waiting(*ev.Of)
+	if c == nil {
+		return fmt.Errorf("a lapse of %v, which is not open", *ev.Of)
+	}
+	if c.phase == phaseSeek {
+		c.phase = ""
+		return w.deny(c, policies.ToolCall, ruleLapsed, "The wallet did not answer in time.", "an approval in time")
+	}
+	w.release(c, true)
+	out, err := json.Marshal(map[string]string{"in_doubt": "It is not known whether this happened: " + ev.Why + ". Do not repeat it."})
+	if err != nil {
+		return fmt.Errorf("outcome of %s: %w", c.ask.Tool, err)
+	}
+	w.finish(c, out)
+	return nil
+}
+
+// abandon ends the run at once. What may have happened outside stays counted.
+func (w *work) abandon(why string) error {
+	if a := w.s.asking; a != nil {
+		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		w.s.asking = nil
+	}
+	for i := range w.s.calls {
+		c := &w.s.calls[i]
+		if c.phase != "" {
+			w.release(c, c.phase == provenance.PhaseSend || c.phase == provenance.PhaseAct && c.tool.spec.Class != tools.Read)
+			c.phase = ""
+		}
+	}
+	switch why {
+	case provenance.LapseCancelled:
+		w.end("The run was cancelled.", provenance.CloseCancelled)
+	case provenance.LapseRevoked:
+		w.end("The session has ended. Sign in again.", provenance.CloseRevoked)
+	case provenance.LapseTimeout:
+		w.end("The run took longer than it may.", provenance.CloseTimeout)
+	default:
+		w.end("The run ended: "+why+".", provenance.CloseFailed)
+	}
+	return nil
+}
+
+// goOn does what the state now asks for: the next turn, the end, or nothing while calls are open.
+func (w *work) goOn() error {
+	if w.s.Closed || w.s.asking != nil {
+		return nil
+	}
+	for _, c := range w.s.calls {
+		if c.phase != "" {
+			return nil
+		}
+	}
+	if len(w.s.calls) > 0 { // the turn is over: its outcomes become messages, in the order of the calls
+		for _, c := range w.s.calls {
+			w.s.say(model.Message{
+				Role: model.RoleTool, CallID: c.ask.ID, Tool: c.ask.Tool, Text: c.outcome, Step: w.s.Seq,
+			})
+		}
+		w.s.calls = nil
+		return w.askModel()
+	}
+	last := w.s.messages[len(w.s.messages)-1]
+	if last.Role == model.RoleAssistant && len(w.s.tried) == 0 {
+		return w.answer(last.Text)
+	}
+	return w.askModel()
+}
+
+func (w *work) askModel() error {
+	l := w.m.agent.Limits
+	switch {
+	case w.ended():
+		w.end("The session has ended. Sign in again.", provenance.CloseRevoked)
+		return nil
+	case w.at-w.s.Opened > l.Wall:
+		w.end("The run took longer than it may.", provenance.CloseTimeout)
+		return nil
+	}
+	spentTokens := int64(w.s.totals.In + w.s.totals.Out)
+	if !w.s.wrap && len(w.s.tried) == 0 &&
+		(w.s.totals.Turns+1 >= l.Turns || w.s.totals.Calls >= l.Calls) && w.s.totals.Turns > 0 {
+		w.s.wrap = true
+		w.s.say(model.Message{Role: model.RoleSystem, Text: "The limit of this run is reached. Answer with what you have; no tool is left."})
+	}
+	cands, err := route.Candidates(w.m.routes, route.Need{
+		Request: w.request(), Input: w.m.size + w.s.bytes, MaxTokens: l.Tokens - spentTokens,
+		Down: w.facts.Down, Tried: w.s.tried,
+	})
+	if err != nil {
+		return err
+	}
+	var considered []string
+	var refused []policies.Decision
+	for _, c := range cands {
+		considered = append(considered, c.Model.Name)
+		if c.Request.Cost > l.Cost-w.s.totals.Cost || c.Request.Tokens > l.Tokens-spentTokens {
+			continue
+		}
+		d := w.m.layers.Decide(&c.Request)
+		if d.Outcome != policies.Permit {
+			refused = append(refused, d)
+			continue
+		}
+		records, err := record([]policies.Decision{d}, d.Outcome)
+		if err != nil {
+			return err
+		}
+		limit := min(c.Model.MaxTokens, l.Tokens-spentTokens)
+		ref := w.do(&provenance.AskModel{
+			Route: provenance.Route{
+				Rule: c.Rule, Kind: string(c.Model.Kind), Model: c.Model.Name, Considered: considered, Cost: c.Request.Cost,
+			},
+			Prompt: w.m.promptDigest(&w.s), MaxTokens: limit, Decisions: records,
+		})
+		w.s.asking = &asking{ref: ref, model: c.Model, reserve: records[0].Reserve}
+		return nil
+	}
+	switch {
+	case len(refused) > 0:
+		d := refused[0]
+		w.end(sentence(d), provenance.CloseDenied)
+	case len(w.s.tried) > 0:
+		w.end(fmt.Sprintf("No model answered (tried: %s).", join(w.s.tried)), provenance.CloseFailed)
+	case len(cands) > 0:
+		w.end("The run has used up its tokens or its money.", provenance.CloseLimit)
+	default:
+		w.end("No model is there for this request. Connect one, or try again later.", provenance.CloseFailed)
+	}
+	return nil
+}
+
+// answer says the model's last words, if the output policies let it, and ends the run.
+func (w *work) answer(text string) error {
+	req := w.request()
+	req.Point, req.Size = policies.Output, int64(len(text))
+	if d := w.m.layers.Decide(&req); d.Outcome != policies.Permit {
+		w.end(sentence(d), provenance.CloseDenied)
+		return nil
+	}
+	reason := provenance.CloseAnswered
+	switch {
+	case w.s.wrap:
+		reason = provenance.CloseLimit
+	case w.s.denied && !w.s.acted:
+		reason = provenance.CloseDenied
+	}
+	w.end(text, reason)
+	return nil
+}
+
+func (w *work) end(text, reason string) {
+	w.do(&provenance.Say{Text: provenance.NewPayload([]byte(text))})
+	w.s.totals.Spent = slices.Clip(w.s.totals.Spent)
+	w.do(&provenance.Close{Reason: reason, Totals: w.s.totals})
+	w.s.Closed, w.s.Status = true, reason
+}
+
+// ended says whether the session is over, by its own time or by revocation.
+func (w *work) ended() bool { return w.facts.Revoked || w.at > w.m.grant.Expires.UnixMilli() }
+
+func (w *work) waiting(ref provenance.Ref) *call {
+	for i := range w.s.calls {
+		if w.s.calls[i].phase != "" && w.s.calls[i].wait == ref {
+			return &w.s.calls[i]
+		}
+	}
+	return nil
+}
+
+func (w *work) finish(c *call, outcome []byte) { c.phase, c.outcome = "", string(outcome) }
+
+// release ends a call's reservations: all of it used, or only the call itself.
+func (w *work) release(c *call, used bool) {
+	for _, r := range c.reserve {
+		n := r.Amount
+		if !used && n.Asset() != money.Calls {
+			n = money.Of(n.Asset(), 0)
+		}
+		w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Ref: c.reserveAt, Used: n})
+	}
+	c.reserve = nil
+}
+
+// settle ends a model call's reservations with what it really used, which is never counted above what was held.
+func (w *work) settle(ref provenance.Ref, rs []provenance.Reserve, u model.Usage, cost int64, failed bool) {
+	for _, r := range rs {
+		n := money.Of(r.Amount.Asset(), 0)
+		switch {
+		case failed:
+		case n.Asset() == money.Tokens:
+			n = money.Of(n.Asset(), uint64(u.In+u.Out))
+		case n.Asset() == money.USD:
+			n = money.Of(n.Asset(), uint64(cost))
+		default:
+			n = r.Amount
+		}
+		if over, err := n.Cmp(r.Amount); err != nil || over > 0 {
+			n = r.Amount
+		}
+		w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Ref: ref, Used: n})
+	}
+}
+
+// Arguments returns the name of the tool that a call names, and the call's arguments read again.
+func (m *Machine) Arguments(c *provenance.Call) (string, tools.Args, error) {
+	for name, t := range m.tools {
+		if t.link != c.Tool {
+			continue
+		}
+		raw, ok := c.Args.Bytes()
+		if !ok {
+			return name, tools.Args{}, fmt.Errorf("the arguments of %s: %w", name, ErrSealed)
+		}
+		args, err := t.def.Read(raw)
+		return name, args, err
+	}
+	return "", tools.Args{}, fmt.Errorf("no tool of the agent has the record %s", c.Tool)
+}

@@ -1,0 +1,381 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+// ErrClosed says that the Runner is stopping. The run is safe and goes on after the next start.
+var ErrClosed = errors.New("the runtime is stopping")
+
+// ErrSignature says that a request is not signed by the session that it names.
+var ErrSignature = errors.New("the signature does not hold")
+
+// A StartRequest asks for a run. Frame and Sig are the signed request as it came: they become the run's first event,
+// so that nobody can invent a request.
+type StartRequest struct {
+	Session Session
+	Frame   auth.Frame // its Params are a wire.RunStart
+	Sig     []byte
+	Agent   string
+	Input   string
+	Key     string // idempotency key, 1 to 128 bytes
+	Thread  string // optional
+}
+
+// Start opens a run and returns at once; the run goes on by itself. The same idempotency key and params return the
+// run that is there already; the same key with other params is ErrConflict.
+func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
+	if q.Key == "" || len(q.Key) > 128 {
+		return RunInfo{}, errors.New("start a run: an idempotency key of 1 to 128 bytes is required")
+	}
+	key, err := auth.ParsePublicKey(q.Session.Key)
+	if err != nil {
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	if q.Frame.Session != q.Session.ID {
+		return RunInfo{}, fmt.Errorf("start a run: the request was signed for another session: %w", ErrSignature)
+	}
+	if err := q.Frame.Verify(key, q.Sig); err != nil {
+		return RunInfo{}, fmt.Errorf("start a run: %w: %w", ErrSignature, err)
+	}
+	hash := sha256.Sum256(q.Frame.Params)
+	if id, err := r.cfg.Store.ByKey(ctx, q.Session.ID, q.Key, hash); err == nil {
+		return r.cfg.Store.Run(ctx, id)
+	} else if !errors.Is(err, ErrNotFound) {
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	info, ok := r.agents[q.Agent]
+	if !ok {
+		return RunInfo{}, fmt.Errorf("start a run of agent %q: %w", q.Agent, ErrNotFound)
+	}
+	machine, err := r.machine(ctx, q.Session, info.CID, info.Rules, r.runtime)
+	if err != nil {
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	run := &provenance.Run{
+		Agent: info.CID, Grant: q.Session.ID, Rules: info.Rules, Runtime: r.runtime,
+		Opened: r.cfg.Now().UnixMilli(), Thread: q.Thread,
+	}
+	if _, err := readFull(r.cfg.Rand, run.Nonce[:]); err != nil {
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	block, err := provenance.Encode(run)
+	if err != nil {
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	ask := &provenance.Ask{
+		Request: provenance.NewPayload(q.Frame.Params), Channel: q.Frame.Channel, Seq: q.Frame.Seq,
+		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig,
+	}
+	a := r.actor(&journal{
+		info:    RunInfo{ID: block.CID, Session: q.Session.ID, Account: q.Session.Account, Agent: q.Agent, Opened: run.Opened},
+		machine: machine, state: loop.State{Run: block.CID}, fence: 1,
+		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
+	})
+	a.opening = &Opening{
+		Session: q.Session.ID, Account: q.Session.Account, Agent: q.Agent, Key: q.Key, Hash: hash,
+		Owner: r.cfg.Owner, Until: r.leaseUntil(),
+	}
+	a.blocks = []provenance.Block{block}
+	if err := a.step(ctx, ask); err != nil {
+		if errors.Is(err, ErrConflict) { // somebody was faster with the same key
+			if id, err := r.cfg.Store.ByKey(ctx, q.Session.ID, q.Key, hash); err == nil {
+				return r.cfg.Store.Run(ctx, id)
+			}
+		}
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	if err := r.launch(a); err != nil {
+		return RunInfo{}, err
+	}
+	return r.cfg.Store.Run(ctx, block.CID)
+}
+
+// leaseFor is how long one claim of a run lasts. One process owns one store today, so it only has to outlast the
+// process; a takeover by another node needs shorter ones.
+const leaseFor = 30 * 24 * time.Hour
+
+func (r *Runner) leaseUntil() int64 { return r.cfg.Now().Add(leaseFor).UnixMilli() }
+
+// Resume takes up every run that has no close, and returns how many there were. Parked runs get their timers back.
+func (r *Runner) Resume(ctx context.Context) (int, error) {
+	open, err := r.cfg.Store.Unfinished(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("resume: %w", err)
+	}
+	for _, run := range open {
+		if err := r.wake(ctx, run); err != nil {
+			return 0, fmt.Errorf("resume run %s: %w", run, err)
+		}
+	}
+	return len(open), nil
+}
+
+// Cancel ends a run. What is under way outside is not undone; what may have happened stays counted.
+func (r *Runner) Cancel(ctx context.Context, run provenance.Link) error {
+	return r.deliver(ctx, run, &provenance.Lapse{Why: provenance.LapseCancelled})
+}
+
+// wake makes a run's actor if it has none.
+func (r *Runner) wake(ctx context.Context, run provenance.Link) error {
+	r.mu.Lock()
+	_, there := r.live[run]
+	r.mu.Unlock()
+	if there {
+		return nil
+	}
+	a, err := r.claimed(ctx, run)
+	if err != nil {
+		return err
+	}
+	return r.launch(a)
+}
+
+// claimed loads a run that this process will write.
+func (r *Runner) claimed(ctx context.Context, run provenance.Link) (*actor, error) {
+	fence, err := r.cfg.Store.Claim(ctx, run, r.cfg.Owner, r.leaseUntil())
+	if err != nil {
+		return nil, err
+	}
+	j, err := r.load(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	j.fence = fence
+	return r.actor(j), nil
+}
+
+// deliver brings an event into a run from outside and returns when its step is durable.
+func (r *Runner) deliver(ctx context.Context, run provenance.Link, ev provenance.Event) error {
+	for {
+		r.mu.Lock()
+		a := r.live[run]
+		if a != nil {
+			done := make(chan error, 1)
+			select {
+			case a.inbox <- delivery{ev, done}:
+				r.mu.Unlock()
+				select {
+				case err := <-done:
+					return err
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-r.ctx.Done():
+					return ErrClosed
+				}
+			default:
+				r.mu.Unlock()
+				return fmt.Errorf("run %s has too many requests at once; try again: %w", run, ErrFull)
+			}
+		}
+		r.mu.Unlock()
+		if err := r.wake(ctx, run); err != nil {
+			return err
+		}
+		if info, err := r.cfg.Store.Run(ctx, run); err != nil {
+			return err
+		} else if info.Status != "running" && info.Status != "parked" {
+			return fmt.Errorf("run %s has ended (%s): %w", run, info.Status, ErrNotFound)
+		}
+	}
+}
+
+// A journal is a run as its steps tell it.
+type journal struct {
+	info    RunInfo
+	machine *loop.Machine
+	state   loop.State
+	fence   uint64
+	effects map[provenance.Ref]provenance.Effect // those without an answer
+	steps   map[uint64]provenance.Link           // CIDs of the steps that hold them
+	loaded  bool                                 // from the store: its open effects may have been begun before
+}
+
+// page is how many steps are read at once.
+const page = 256
+
+// load reads a run's steps and arrives at its state.
+func (r *Runner) load(ctx context.Context, run provenance.Link) (*journal, error) {
+	info, err := r.cfg.Store.Run(ctx, run)
+	if err != nil {
+		return nil, fmt.Errorf("load run %s: %w", run, err)
+	}
+	session, err := r.cfg.Store.Session(ctx, info.Session)
+	if err != nil {
+		return nil, fmt.Errorf("load run %s: %w", run, err)
+	}
+	var rec provenance.Run
+	if err := r.record(ctx, run, &rec); err != nil {
+		return nil, err
+	}
+	machine, err := r.machine(ctx, session, rec.Agent, rec.Rules, rec.Runtime)
+	if err != nil {
+		return nil, fmt.Errorf("load run %s: %w", run, err)
+	}
+	j := &journal{
+		info: info, machine: machine, state: loop.State{Run: run}, loaded: true,
+		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
+	}
+	for from := uint64(0); ; from += page {
+		views, err := r.Steps(ctx, run, from, page)
+		if err != nil {
+			return nil, fmt.Errorf("load run %s: %w", run, err)
+		}
+		for _, v := range views {
+			next, _, err := machine.Step(j.state, v.Step.At, v.Step.Event, v.Step.Facts)
+			if err != nil {
+				return nil, fmt.Errorf("load run %s: %w", run, err)
+			}
+			j.take(next, v.CID, v.Step.Does)
+		}
+		if len(views) < page {
+			return j, nil
+		}
+	}
+}
+
+// take moves the journal on by one step and keeps only what is still open.
+func (j *journal) take(next loop.State, step provenance.Link, does []provenance.Effect) {
+	seq := j.state.Seq
+	j.state = next
+	for i, e := range does {
+		j.effects[provenance.Ref{Seq: seq, Index: uint64(i)}] = e
+	}
+	j.steps[seq] = step
+	open := next.Open()
+	for ref := range j.effects {
+		if !slices.Contains(open, ref) {
+			delete(j.effects, ref)
+		}
+	}
+	for s := range j.steps {
+		if s != seq && !slices.ContainsFunc(open, func(r provenance.Ref) bool { return r.Seq == s }) {
+			delete(j.steps, s)
+		}
+	}
+	j.info.Steps, j.info.Last, j.info.Status = seq+1, step, next.Status
+}
+
+// A StepView is a committed step with those payloads opened whose keys are here.
+type StepView struct {
+	CID  provenance.Link
+	Step *provenance.Step
+}
+
+// Steps returns a run's steps from seq on, in order, at most limit.
+func (r *Runner) Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]StepView, error) {
+	blocks, err := r.cfg.Store.Steps(ctx, run, from, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the steps of %s: %w", run, err)
+	}
+	views := make([]StepView, len(blocks))
+	for i, b := range blocks {
+		s := new(provenance.Step)
+		if err := provenance.Decode(b.Data, s); err != nil {
+			return nil, fmt.Errorf("read step %d of %s: %w", from+uint64(i), run, err)
+		}
+		if err := r.open(ctx, s); err != nil {
+			return nil, fmt.Errorf("read step %d of %s: %w", from+uint64(i), run, err)
+		}
+		views[i] = StepView{b.CID, s}
+	}
+	return views, nil
+}
+
+// open reads the payloads of rec. One whose key was erased stays closed.
+func (r *Runner) open(ctx context.Context, rec provenance.Record) error {
+	var failed error
+	provenance.EachPayload(rec, func(p *provenance.Payload) {
+		if failed != nil {
+			return
+		}
+		var k provenance.LeafKey
+		if !p.Public() {
+			var err error
+			if k, err = r.cfg.Store.LeafKey(ctx, p.Leaf()); errors.Is(err, ErrNotFound) {
+				return
+			} else if err != nil {
+				failed = err
+				return
+			}
+		}
+		data, err := r.cfg.Store.Block(ctx, p.Leaf())
+		if err == nil {
+			err = p.Open(data, k)
+		}
+		failed = err
+	})
+	return failed
+}
+
+// record reads one record from the store.
+func (r *Runner) record(ctx context.Context, c provenance.Link, rec provenance.Record) error {
+	data, err := r.cfg.Store.Block(ctx, c)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c, err)
+	}
+	if err := provenance.Decode(data, rec); err != nil {
+		return fmt.Errorf("read %s: %w", c, err)
+	}
+	return nil
+}
+
+// machine compiles the loop of a session, from the records that a run pins, or returns the one compiled before.
+func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime provenance.Link) (*loop.Machine, error) {
+	key := provenance.Sum(rawCodec, slices.Concat(s.ID.Bytes(), agent.Bytes(), rules.Bytes(), runtime.Bytes()))
+	r.mu.Lock()
+	m := r.machines[key]
+	r.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	grant, err := auth.Reread(s.Message, s.Sig)
+	if err != nil {
+		return nil, fmt.Errorf("the session's grant: %w", err)
+	}
+	c := loop.Config{
+		Session: s.ID, Grant: grant, Agent: new(provenance.Agent), Rules: new(provenance.PolicySet), Runtime: new(provenance.Runtime),
+		Tools: map[provenance.Link]*provenance.ToolDef{}, Books: map[provenance.Link][]byte{},
+	}
+	for link, rec := range map[provenance.Link]provenance.Record{agent: c.Agent, rules: c.Rules, runtime: c.Runtime} {
+		if err := r.record(ctx, link, rec); err != nil {
+			return nil, err
+		}
+	}
+	for _, link := range c.Agent.Tools {
+		t := new(provenance.ToolDef)
+		if err := r.record(ctx, link, t); err != nil {
+			return nil, err
+		}
+		c.Tools[link] = t
+		if t.Book.Defined() {
+			if c.Books[t.Book], err = r.cfg.Store.Block(ctx, t.Book); err != nil {
+				return nil, fmt.Errorf("address book of %s: %w", t.Name, err)
+			}
+		}
+	}
+	if m, err = loop.New(c); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.machines) >= maxMachines {
+		clear(r.machines)
+	}
+	r.machines[key] = m
+	return m, nil
+}
+
+// Run returns the index entry of a run.
+func (r *Runner) Run(ctx context.Context, id provenance.Link) (RunInfo, error) {
+	return r.cfg.Store.Run(ctx, id)
+}

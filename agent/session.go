@@ -1,0 +1,196 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+// OpenSession stores a grant that the auth package has verified and returns the session that it is. Opening the same
+// grant again returns the same session. ErrNotFound if the grant is for an agent, or a version of one, that is not
+// here.
+func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error) {
+	info, ok := r.agents[g.Agent]
+	if !ok || info.CID != g.AgentCID || info.Rules != g.RulesCID {
+		return Session{}, fmt.Errorf("open a session for agent %q in the version signed: %w", g.Agent, ErrNotFound)
+	}
+	rec := &provenance.Grant{
+		Message: provenance.NewPayload(g.Message), Sig: provenance.NewPayload(g.Sig), Method: g.Method,
+	}
+	blocks, leaves, err := r.seal(rec, provenance.Link{}, 0, 0)
+	if err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	b, err := provenance.Encode(rec)
+	if err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	s := Session{
+		ID: b.CID, Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
+		Opened: r.cfg.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
+	}
+	if _, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime); err != nil { // its rules must compile
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	if err := r.cfg.Store.PutBlocks(ctx, append(blocks, b), leaves); err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	if err := r.cfg.Store.PutSession(ctx, s); err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	return s, nil
+}
+
+// Session returns a session by its id, the grant's CID.
+func (r *Runner) Session(ctx context.Context, id provenance.Link) (Session, error) {
+	return r.cfg.Store.Session(ctx, id)
+}
+
+// Sessions lists an account's sessions, newest first.
+func (r *Runner) Sessions(ctx context.Context, account common.Address) ([]Session, error) {
+	return r.cfg.Store.Sessions(ctx, account)
+}
+
+// Revoke ends a session. When it returns, no reservation of the session commits any more, and every run of the
+// session has been told to end.
+func (r *Runner) Revoke(ctx context.Context, id provenance.Link) error {
+	if err := r.cfg.Store.Revoke(ctx, id, r.cfg.Now().UnixMilli()); err != nil {
+		return fmt.Errorf("revoke %s: %w", id, err)
+	}
+	open, err := r.cfg.Store.Unfinished(ctx)
+	if err != nil {
+		return fmt.Errorf("revoke %s: %w", id, err)
+	}
+	for _, run := range open {
+		info, err := r.cfg.Store.Run(ctx, run)
+		if err != nil {
+			return fmt.Errorf("revoke %s: %w", id, err)
+		}
+		if info.Session != id {
+			continue
+		}
+		if err := r.deliver(ctx, run, &provenance.Lapse{Why: provenance.LapseRevoked}); err != nil {
+			r.log.WarnContext(ctx, "run of a revoked session did not end", "run", run, "err", err)
+		}
+	}
+	return nil
+}
+
+// seal gives every payload of rec that has none a leaf, and returns the leaves' blocks and keys. first is the number
+// of the first new leaf within the step.
+func (r *Runner) seal(rec provenance.Record, run provenance.Link, seq uint64, first int) ([]provenance.Block, []provenance.Leaf, error) {
+	var blocks []provenance.Block
+	var leaves []provenance.Leaf
+	for _, p := range provenance.Payloads(rec) {
+		if p.Leaf().Defined() {
+			continue
+		}
+		k := r.cfg.LeafKey(run, seq, first+len(leaves))
+		b, err := p.Seal(k)
+		if err != nil {
+			return nil, nil, err
+		}
+		blocks = append(blocks, b)
+		leaves = append(leaves, provenance.Leaf{CID: b.CID, Key: k})
+	}
+	return blocks, leaves, nil
+}
+
+// A PendingApproval is a call that waits for the wallet.
+type PendingApproval struct {
+	Run      provenance.Link
+	Effect   provenance.Ref  // the seek
+	Step     provenance.Link // that holds it
+	Approval auth.Approval   // what is to be signed, EIP-712
+	Summary  json.RawMessage // a loop.Summary
+	Until    int64           // ms UTC
+}
+
+// Approvals lists what an account's parked runs wait for, oldest run first.
+func (r *Runner) Approvals(ctx context.Context, account common.Address) ([]PendingApproval, error) {
+	open, err := r.cfg.Store.Unfinished(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list approvals: %w", err)
+	}
+	var out []PendingApproval
+	for _, run := range open {
+		info, err := r.cfg.Store.Run(ctx, run)
+		if err != nil {
+			return nil, fmt.Errorf("list approvals: %w", err)
+		}
+		if info.Account != account {
+			continue
+		}
+		j, err := r.load(ctx, run)
+		if err != nil {
+			return nil, fmt.Errorf("list approvals: %w", err)
+		}
+		for _, ref := range j.state.Open() {
+			seek, ok := j.effects[ref].(*provenance.Seek)
+			if !ok {
+				continue
+			}
+			step := j.steps[ref.Seq]
+			a, err := loop.ApprovalOf(j.machine.Grant(), info.Session, run, step, ref, seek)
+			if err != nil {
+				return nil, fmt.Errorf("list approvals: %w", err)
+			}
+			summary, _ := seek.Summary.Bytes()
+			out = append(out, PendingApproval{run, ref, step, a, summary, seek.Until})
+		}
+	}
+	return out, nil
+}
+
+// An ApprovalDecision is the wallet's answer to a [PendingApproval].
+type ApprovalDecision struct {
+	Run     provenance.Link
+	Effect  provenance.Ref
+	Approve bool
+	Message []byte // the approval's canonical JSON; not needed to refuse
+	Sig     []byte
+	Reason  string // why it was refused; at most 200 bytes
+}
+
+// Decide brings the wallet's answer into its run. The signature must be the grant's account's, over exactly the
+// approval that the run waits for: anything else is an error of package auth and the run goes on waiting.
+// ErrNotFound if the run does not wait for it.
+func (r *Runner) Decide(ctx context.Context, d ApprovalDecision) error {
+	j, err := r.load(ctx, d.Run)
+	if err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	seek, ok := j.effects[d.Effect].(*provenance.Seek)
+	if !ok {
+		return fmt.Errorf("decide: no approval is sought at %d.%d of this run: %w", d.Effect.Seq, d.Effect.Index, ErrNotFound)
+	}
+	ev := &provenance.Verdict{Of: d.Effect}
+	if !d.Approve {
+		ev.Refused = or(clip(d.Reason, 200), "no reason given")
+		return r.deliver(ctx, d.Run, ev)
+	}
+	want, err := loop.ApprovalOf(j.machine.Grant(), j.info.Session, d.Run, j.steps[d.Effect.Seq], d.Effect, seek)
+	if err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	ev.Approval = &provenance.Approval{
+		Message: provenance.NewPayload(d.Message), Sig: provenance.NewPayload(d.Sig), Method: auth.MethodEOA,
+	}
+	if err := loop.CheckApproval(want, ev.Approval, r.cfg.Now()); err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
+	return r.deliver(ctx, d.Run, ev)
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
