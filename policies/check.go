@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,12 +97,10 @@ func (l *loader) refuseConstant(n *yaml.Node, e *expression, key string) {
 		return
 	}
 	yes, no := answers(e)
-	if yes && no {
-		return
-	}
 	if e.constant() {
-		f := &frame{r: &Request{}}
-		yes = truth(e, f)
+		yes = truth(e, &frame{r: &Request{}})
+	} else if yes && no {
+		return
 	}
 	l.problem(n, "the condition is always %v", yes)
 }
@@ -135,8 +134,8 @@ func implies(a, b *rule) bool {
 	}) && always
 }
 
-// maxRegions bounds the combinations that regions looks at.
-const maxRegions = 4096
+// maxJudged bounds the work of regions: combinations times atoms.
+const maxJudged = 20_000
 
 // A sample is a way that one thing in a condition can turn out: the value of what is compared with constants, or the
 // truth of an atom that is looked at as a whole.
@@ -145,50 +144,61 @@ type sample struct {
 	holds bool
 }
 
+// An issue is what an atom is about, in the pick of a region.
+type issue struct {
+	at     int     // index of its subject
+	op     string  // as [flip.relate] has it
+	consts []value // what it is compared with; nil if it is looked at as a whole
+}
+
 // regions splits the requests into regions within which every atom says the same, and calls do with what the
 // conditions say in each. It returns false if they are too many. Things that depend on one another are taken as
 // independent, so a region may be empty: what holds in all regions holds always, not the other way round.
 func regions(conds []*expression, do func([]bool)) bool {
-	var keys []string
-	samples := map[string][]sample{}
-	note := func(key string, s ...sample) {
-		if _, ok := samples[key]; !ok {
-			keys = append(keys, key)
-		}
-		for _, x := range s {
-			if !slices.Contains(samples[key], x) {
-				samples[key] = append(samples[key], x)
-			}
-		}
-	}
+	subjects := map[string]int{}
+	var samples [][]sample
+	atoms := map[*expression]issue{}
 	for _, c := range conds {
 		eachAtom(c, func(a *expression) {
 			key, consts := subject(a)
-			if consts == nil {
-				note(key, sample{holds: true}, sample{holds: false})
-				return
+			at, known := subjects[key]
+			if !known {
+				at = len(samples)
+				subjects[key] = at
+				samples = append(samples, nil)
 			}
-			for _, c := range consts {
-				note(key, around(c)...)
+			_, _, op := flip{e: a}.relate()
+			atoms[a] = issue{at, op, consts}
+			ways := []sample{{holds: true}, {}}
+			if consts != nil {
+				ways = nil
+				for _, c := range consts {
+					ways = append(ways, around(c)...)
+				}
+			}
+			for _, w := range ways {
+				if !slices.Contains(samples[at], w) {
+					samples[at] = append(samples[at], w)
+				}
 			}
 		})
 	}
 	n := 1
-	for _, k := range keys {
-		if n *= len(samples[k]); n > maxRegions {
+	for _, of := range samples {
+		if n *= len(of); n*(len(atoms)+1) > maxJudged {
 			return false
 		}
 	}
-	pick := map[string]sample{}
+	pick := make([]sample, len(samples))
 	answers := make([]bool, len(conds))
 	for i := range n {
-		for rest, j := i, 0; j < len(keys); j++ {
-			of := samples[keys[j]]
-			pick[keys[j]], rest = of[rest%len(of)], rest/len(of)
+		rest := i
+		for j, of := range samples {
+			pick[j], rest = of[rest%len(of)], rest/len(of)
 		}
 		sound := true
 		for j, c := range conds {
-			answers[j] = judge(c, pick, &sound)
+			answers[j] = judge(c, atoms, pick, &sound)
 		}
 		if sound {
 			do(answers)
@@ -223,6 +233,9 @@ func subject(a *expression) (string, []value) {
 	case "in":
 		return l.source(), r.list
 	}
+	if a.op == "field" || a.op == "arg" {
+		return a.source(), []value{{kind: kindBool, b: true}}
+	}
 	return a.source() + " ", nil // the space keeps it apart from a subject of the same text
 }
 
@@ -247,31 +260,33 @@ func around(v value) []sample {
 }
 
 // judge evaluates e for one pick. sound becomes false where amounts of two assets would meet.
-func judge(e *expression, pick map[string]sample, sound *bool) bool {
+func judge(e *expression, atoms map[*expression]issue, pick []sample, sound *bool) bool {
 	switch e.op {
 	case "&&":
-		return judge(e.kids[0], pick, sound) && judge(e.kids[1], pick, sound)
+		return judge(e.kids[0], atoms, pick, sound) && judge(e.kids[1], atoms, pick, sound)
 	case "||":
-		return judge(e.kids[0], pick, sound) || judge(e.kids[1], pick, sound)
+		return judge(e.kids[0], atoms, pick, sound) || judge(e.kids[1], atoms, pick, sound)
 	case "!":
-		return !judge(e.kids[0], pick, sound)
+		return !judge(e.kids[0], atoms, pick, sound)
 	case "variable":
-		return judge(e.inner(), pick, sound)
+		return judge(e.inner(), atoms, pick, sound)
 	case "constant":
 		return truth(e, nil)
 	}
-	key, consts := subject(e)
-	s := pick[key]
-	if consts == nil {
+	a := atoms[e]
+	s := pick[a.at]
+	if a.consts == nil {
 		return s.holds
 	}
-	_, _, op := flip{e: e}.relate()
-	if op == "in" {
-		return slices.Contains(consts, s.v)
+	switch a.op {
+	case "in":
+		return slices.Contains(a.consts, s.v)
+	case "field", "arg":
+		return s.v.b
 	}
-	c, ok := compareValues(s.v, consts[0])
+	c, ok := compareValues(s.v, a.consts[0])
 	*sound = *sound && ok
-	switch op {
+	switch a.op {
 	case "==":
 		return c == 0
 	case "!=":
@@ -290,13 +305,7 @@ func judge(e *expression, pick map[string]sample, sound *bool) bool {
 func compareValues(a, b value) (int, bool) {
 	switch a.kind {
 	case kindInt:
-		switch {
-		case a.i < b.i:
-			return -1, true
-		case a.i > b.i:
-			return 1, true
-		}
-		return 0, true
+		return cmp.Compare(a.i, b.i), true
 	case kindAmount:
 		c, err := a.m.Cmp(b.m)
 		return c, err == nil

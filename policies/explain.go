@@ -21,13 +21,14 @@ type finding struct {
 	facts []flip // what the sentence tells
 }
 
+// A reason is why a finding stands against a request. The first in this order is told first.
 type reason int
 
 const (
-	erred       reason = iota // the rule cannot be evaluated
-	forbidden                 // the rule forbids
-	unpermitted               // no permit matched; rule is the nearest one
+	forbidden   reason = iota // the rule forbids
+	erred                     // the rule cannot be evaluated
 	short                     // a budget has no room for what the rule reserves
+	unpermitted               // no permit matched; rule is the nearest one
 	unapproved                // the rule asks for the wallet
 )
 
@@ -52,6 +53,13 @@ func (l Layers) explain(r *Request) Decision {
 		d.TTL = ttl
 	}
 	var sentences []string
+	told := slices.Clone(found)
+	slices.SortStableFunc(told, func(a, b finding) int { return cmp.Compare(a.why, b.why) })
+	for _, x := range told {
+		if s := x.sentence(r); (x.why == unapproved) == (d.Outcome == Approve) && !slices.Contains(sentences, s) {
+			sentences = append(sentences, s)
+		}
+	}
 	for _, x := range found {
 		if (x.why == unapproved) != (d.Outcome == Approve) {
 			continue // a deny is explained by what denies
@@ -64,14 +72,13 @@ func (l Layers) explain(r *Request) Decision {
 				d.Atoms = append(d.Atoms, a)
 			}
 		}
-		if s := x.sentence(r); !slices.Contains(sentences, s) {
-			sentences = append(sentences, s)
-		}
 	}
-	if n := len(sentences); n > 3 {
-		sentences = append(sentences[:3], fmt.Sprintf("and %d more", n-3))
+	d.Message = sentences[0]
+	if n := len(sentences) - 1; n == 1 {
+		d.Message += " (and 1 more reason)"
+	} else if n > 1 {
+		d.Message += fmt.Sprintf(" (and %d more reasons)", n)
 	}
-	d.Message = strings.Join(sentences, "; ")
 	d.Change = l.change(r, found)
 	return d
 }
@@ -244,7 +251,7 @@ func (e *expression) sides() (l, r *expression) {
 
 func show(e *expression, f *frame) string {
 	if e.op == "list" {
-		return e.listed()
+		return e.listed(", ")
 	}
 	v, err := e.value(f)
 	if err != nil {
@@ -258,7 +265,7 @@ func show(e *expression, f *frame) string {
 }
 
 // listed shows a list or the name of a set.
-func (e *expression) listed() string {
+func (e *expression) listed(sep string) string {
 	if e.name != "" {
 		return fmt.Sprintf("the set %q", e.name)
 	}
@@ -270,7 +277,7 @@ func (e *expression) listed() string {
 		}
 		parts = append(parts, v.String())
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, sep)
 }
 
 // flips returns the cheapest set of atoms whose change would make the rule match, or not match.
@@ -571,9 +578,9 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 		return w, assign(try, l, value{kind: kindBool, b: x.want})
 	}
 	if op == "in" || op == "in_set" {
-		set := "one of " + r.listed()
+		set := r.listed(" or ")
 		if r.name != "" {
-			set = "in " + r.listed()
+			set = "in " + set
 		}
 		if !x.want {
 			w.text = what + " not " + set

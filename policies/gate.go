@@ -1,11 +1,13 @@
 package policies
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
@@ -55,16 +57,14 @@ func parse(src string, lim limits) (tree ast.Node, err *conditionError) {
 			}
 		case c == ')' || c == ']' || c == '}':
 			depth--
+		case c == ';':
+			return nil, &conditionError{at: i, text: `";" is not part of the language`}
 		case c > '~' || c < ' ' && c != '\n':
 			return nil, &conditionError{at: i, text: fmt.Sprintf("character %#x is not plain ASCII", c)}
 		}
 	}
 
-	c := conf.CreateNew()
-	c.MaxNodes = uint(lim.nodes)
-	for name := range c.Builtins {
-		c.Disabled[name] = true
-	}
+	c := &conf.Config{MaxNodes: uint(lim.nodes), Disabled: noBuiltins}
 	// The parser is not ours: should it ever panic, the condition is refused and the process lives.
 	defer func() {
 		if p := recover(); p != nil {
@@ -79,6 +79,42 @@ func parse(src string, lim limits) (tree ast.Node, err *conditionError) {
 		return nil, &conditionError{text: "the condition cannot be parsed"}
 	}
 	return t.Node, nil
+}
+
+// noBuiltins makes the parser read every function of expr's as a call of an unknown one. Never written to.
+var noBuiltins = func() map[string]bool {
+	m := map[string]bool{}
+	for _, f := range builtin.Builtins {
+		m[f.Name] = true
+	}
+	return m
+}()
+
+// plainYAML says whether the YAML parser can be let at a source: it takes much memory for deep nesting, which no
+// policy set needs. Brackets within texts are counted too; they come in pairs.
+func plainYAML(source []byte) bool {
+	const limit = 64
+	open := 0
+	for line := range bytes.Lines(source) {
+		marks := 0
+		for _, c := range line {
+			switch c {
+			case '[', '{':
+				open++
+			case ']', '}':
+				open = max(0, open-1)
+			case '-', '?', ':':
+				marks++ // block collections that open within one line
+			}
+			if open > limit {
+				return false
+			}
+		}
+		if marks > limit && bytes.Count(line, []byte("- "))+bytes.Count(line, []byte("? "))+bytes.Count(line, []byte(": ")) > limit {
+			return false
+		}
+	}
+	return true
 }
 
 // fromExpr keeps the sentence and the place of an error of expr's, without its drawing.

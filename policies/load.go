@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/expr-lang/expr/ast"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/writ-run/writ/policies/money"
@@ -113,7 +114,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// A LoadError lists what is wrong with a source, at most 20 problems in the order of their lines.
+// A LoadError lists what is wrong with a source, in the order of the lines; no more than the first 20 or so.
 type LoadError struct {
 	Layer    string
 	Problems []Problem
@@ -145,9 +146,6 @@ func Load(source []byte, o Options) (*Set, error) {
 		}
 		return a.Column - b.Column
 	})
-	if len(l.problems) > maxProblems {
-		l.problems = l.problems[:maxProblems]
-	}
 	return nil, &LoadError{Layer: o.Layer, Problems: l.problems}
 }
 
@@ -171,17 +169,19 @@ type variableDef struct {
 }
 
 func (l *loader) problem(n *yaml.Node, format string, args ...any) {
-	p := Problem{Rule: l.rule, Text: fmt.Sprintf(format, args...)}
+	l.hinted(n, "", format, args...)
+}
+
+func (l *loader) hinted(n *yaml.Node, hint, format string, args ...any) {
+	p := Problem{Rule: l.rule, Text: fmt.Sprintf(format, args...), Hint: hint}
 	if n != nil {
 		p.Line, p.Column = n.Line, n.Column
 	}
 	l.problems = append(l.problems, p)
 }
 
-func (l *loader) hinted(n *yaml.Node, hint, format string, args ...any) {
-	l.problem(n, format, args...)
-	l.problems[len(l.problems)-1].Hint = hint
-}
+// full says that enough has been found. A hostile source could have a problem in every byte.
+func (l *loader) full() bool { return len(l.problems) >= maxProblems }
 
 // Keys of the format; schema.json lists the same.
 var (
@@ -243,6 +243,10 @@ func (l *loader) document(source []byte) *yaml.Node {
 	}
 	if !utf8.Valid(source) {
 		l.problem(nil, "the source is not valid UTF-8")
+		return nil
+	}
+	if !plainYAML(source) {
+		l.problem(nil, "the source is nested too deeply")
 		return nil
 	}
 	var doc, more yaml.Node
@@ -321,7 +325,7 @@ func (l *loader) pairs(n *yaml.Node, what string, do func(k, v *yaml.Node)) {
 		return
 	}
 	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !l.full(); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if k.Kind != yaml.ScalarNode {
 			l.problem(k, "a key in %s must be plain text", what)
@@ -346,6 +350,9 @@ func (l *loader) list(n *yaml.Node, what string, do func(*yaml.Node)) {
 		return
 	}
 	for _, item := range n.Content {
+		if l.full() {
+			return
+		}
 		do(item)
 	}
 }
@@ -719,8 +726,7 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		return len(l.problems) == before
 	}
 
-	truth, _ := parse("true", l.lim)
-	r.when = constant(truth, value{kind: kindBool, b: true})
+	r.when = constant(&ast.BoolNode{Value: true}, value{kind: kindBool, b: true})
 	for _, part := range []struct {
 		key string
 		to  **expression
@@ -890,8 +896,7 @@ func naturalAmount(p Point, asset money.Asset) string {
 
 // tokenAmount reads the request's tokens as an amount of the tokens asset.
 func tokenAmount() *expression {
-	tree, _ := parse("tokens", operatorLimits)
-	return &expression{kind: kindAmount, node: tree, op: "field", name: "tokens", field: &field{name: "tokens",
+	return &expression{kind: kindAmount, node: &ast.IdentifierNode{Value: "tokens"}, op: "field", name: "tokens", field: &field{name: "tokens",
 		kind: kindAmount, reach: reachLimit, set: func(r *Request, v value) { r.Tokens = int64(v.m.Uint256().Uint64()) }},
 		amt: func(f *frame) (*money.Amount, error) {
 			// A negative bound is a bug of the caller's; as unsigned it fits no budget.
