@@ -12,12 +12,12 @@ import (
 // Codes of key files.
 const (
 	CodeKeysForm Code = "keys.form" // not a key file, or not in its one spelling
-	CodeKeysSize Code = "keys.size" // larger than 64 MiB
+	CodeKeysSize Code = "keys.size" // larger than 16 MiB
 )
 
 const (
 	keysSchema = "writ/keys/1"
-	maxKeys    = 64 << 20 // bytes of a key file
+	maxKeys    = 16 << 20 // bytes of a key file
 )
 
 type keyFile struct {
@@ -61,7 +61,7 @@ func ReadKeys(r io.Reader) (map[Link]LeafKey, error) {
 		return nil, fault(CodeKeysSize, "a key file of more than %d bytes", maxKeys)
 	}
 	var f keyFile
-	if json.Unmarshal(b, &f) != nil || f.Schema != keysSchema {
+	if json.Unmarshal(b, &f) != nil || f.Schema != keysSchema || f.Keys == nil {
 		return nil, fault(CodeKeysForm, "not a file of leaf keys (%s)", keysSchema)
 	}
 	keys := make(map[Link]LeafKey, len(f.Keys))

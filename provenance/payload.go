@@ -2,10 +2,12 @@ package provenance
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"math/bits"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -15,11 +17,11 @@ import (
 // leaf; deleting every copy erases the leaf, and no CID changes.
 type LeafKey [32]byte
 
-// String keeps a key out of every log.
-func (LeafKey) String() string { return "[redacted]" }
+// Format keeps a key out of every log, whatever the verb.
+func (LeafKey) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("[redacted]")) }
 
-// GoString keeps a key out of every log.
-func (LeafKey) GoString() string { return "[redacted]" }
+// LogValue keeps a key out of every structured log.
+func (LeafKey) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
 // A Leaf is a sealed leaf's key under the CID of its ciphertext.
 type Leaf struct {
@@ -64,13 +66,13 @@ func (p *Payload) Leaf() Link {
 // Public says whether the leaf is plaintext.
 func (p *Payload) Public() bool { return p != nil && p.public }
 
-// Publish makes the leaf the plaintext itself.
+// Publish makes the leaf the plaintext itself. The plaintext must be known, and fit a block.
 func (p *Payload) Publish() (Block, error) {
-	if len(p.plain) > MaxBlock {
-		return Block{}, fmt.Errorf("publish a payload of %d bytes: more than %d", len(p.plain), MaxBlock)
+	if !p.known || len(p.plain) > MaxBlock {
+		return Block{}, fmt.Errorf("publish a payload of %d bytes: not known, or more than %d", len(p.plain), MaxBlock)
 	}
 	b := NewRaw(p.plain)
-	p.leaf, p.public = b.CID, true
+	p.leaf, p.commit, p.public = b.CID, [32]byte{}, true
 	return b, nil
 }
 
@@ -81,16 +83,12 @@ func (p *Payload) Publish() (Block, error) {
 // from k by HKDF-SHA256. Poly1305 does not bind the key, so a commitment to the plaintext stands beside the leaf:
 // nobody can open one leaf to two texts.
 func (p *Payload) Seal(k LeafKey) (Block, error) {
-	if len(p.plain) > MaxPayload {
-		return Block{}, fmt.Errorf("seal a payload of %d bytes: more than %d", len(p.plain), MaxPayload)
+	if !p.known || len(p.plain) > MaxPayload {
+		return Block{}, fmt.Errorf("seal a payload of %d bytes: not known, or more than %d", len(p.plain), MaxPayload)
 	}
-	enc, mac, err := leafKeys(k)
+	aead, mac, err := leafKeys(k)
 	if err != nil {
 		return Block{}, err
-	}
-	aead, err := chacha20poly1305.NewX(enc)
-	if err != nil {
-		return Block{}, fmt.Errorf("seal: %w", err)
 	}
 	padded := make([]byte, padLen(len(p.plain)+1), padLen(len(p.plain)+1)+aead.Overhead())
 	copy(padded, p.plain)
@@ -107,7 +105,8 @@ const (
 	CodeLeafHash   Code = "leaf.hash"   // the bytes are not those of the leaf's CID
 )
 
-// Open reads the plaintext from the leaf's bytes, whose hash is checked. k is ignored for a public leaf.
+// Open reads the plaintext from the leaf's bytes, whose hash is checked. k is ignored for a public leaf, of which
+// data is kept. The error is a [*Fault] at the leaf, and the payload is then as before.
 func (p *Payload) Open(data []byte, k LeafKey) error {
 	if NewRaw(data).CID != p.leaf {
 		return &Fault{CodeLeafHash, p.leaf, "the bytes do not hash to the leaf's CID"}
@@ -116,13 +115,9 @@ func (p *Payload) Open(data []byte, k LeafKey) error {
 		p.plain, p.known = data, true
 		return nil
 	}
-	enc, mac, err := leafKeys(k)
+	aead, mac, err := leafKeys(k)
 	if err != nil {
 		return err
-	}
-	aead, err := chacha20poly1305.NewX(enc)
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
 	}
 	padded, err := aead.Open(nil, make([]byte, aead.NonceSize()), data, nil)
 	if err != nil {
@@ -140,15 +135,19 @@ func (p *Payload) Open(data []byte, k LeafKey) error {
 	return nil
 }
 
-func leafKeys(k LeafKey) (enc, mac []byte, err error) {
-	enc, err = hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 seal", 32)
+// leafKeys derives the two keys of a leaf: one to seal with, one to commit with.
+func leafKeys(k LeafKey) (aead cipher.AEAD, mac []byte, err error) {
+	enc, err := hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 seal", chacha20poly1305.KeySize)
 	if err == nil {
 		mac, err = hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 commit", 32)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("derive leaf keys: %w", err)
+	if err == nil {
+		aead, err = chacha20poly1305.NewX(enc)
 	}
-	return enc, mac, nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("derive the keys of a leaf: %w", err)
+	}
+	return aead, mac, nil
 }
 
 func commitment(mac, plain []byte) (c [32]byte) {
