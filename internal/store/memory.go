@@ -111,7 +111,7 @@ func (m *Memory) Block(_ context.Context, c provenance.Link) ([]byte, error) {
 	data, there := m.blocks[c]
 	m.mu.RUnlock()
 	if !there {
-		return nil, fmt.Errorf("block %s: %w", c, agent.ErrNotFound)
+		return nil, fmt.Errorf("block %s: %w", c, errAbsent)
 	}
 	if err := checkRead(c, data); err != nil {
 		return nil, err

@@ -30,16 +30,24 @@ func (db *DB) PutBlocks(ctx context.Context, blocks []provenance.Block, leaves [
 	return nil
 }
 
-// Block implements agent.Store. Bytes that no longer match their CID are [ErrCorrupt].
+// Block implements agent.Store. A block that is not there is provenance.ErrAbsent too, so that exports and gateways
+// can read from a store. Bytes that no longer match their CID are [ErrCorrupt].
 func (db *DB) Block(ctx context.Context, c provenance.Link) ([]byte, error) {
-	if !ours(c) {
-		return nil, fmt.Errorf("block %s: %w", c, agent.ErrNotFound)
-	}
+	err := errAbsent
 	var data []byte
-	if err := db.get(ctx, "SELECT data FROM blocks WHERE cid = ?", []any{key(c)}, &data); err != nil {
+	if ours(c) {
+		err = db.get(ctx, "SELECT data FROM blocks WHERE cid = ?", []any{key(c)}, &data)
+	}
+	if errors.Is(err, agent.ErrNotFound) {
+		err = errAbsent
+	}
+	if err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
 	}
-	return data, checkRead(c, data)
+	if err := checkRead(c, data); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // LeafKey implements agent.Store.

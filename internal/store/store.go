@@ -38,6 +38,17 @@ import (
 // ErrCorrupt says that stored bytes are not what was stored. The error names the block.
 var ErrCorrupt = errors.New("the stored bytes do not match their CID; restore the store from a backup")
 
+// errAbsent is the answer to who asks for a block that is not there: agents and readers of records have a word of
+// their own for it.
+var errAbsent error = absent{}
+
+type absent struct{}
+
+func (absent) Error() string { return agent.ErrNotFound.Error() }
+func (absent) Is(target error) bool {
+	return target == agent.ErrNotFound || target == provenance.ErrAbsent
+}
+
 // A Config says where a [DB] is and how much it takes on.
 type Config struct {
 	Path  string           // of the SQLite file; it is created, its folder is not. Required

@@ -215,6 +215,7 @@ func testBlocks(t *testing.T, b *bench) {
 	}
 	_, err := b.Block(b.ctx, b.block().CID)
 	b.wants("unknown block", err, agent.ErrNotFound)
+	b.wants("unknown block, to a reader of records", err, provenance.ErrAbsent)
 	_, err = b.Block(b.ctx, provenance.Link{})
 	b.wants("undefined link", err, agent.ErrNotFound)
 	_, err = b.Block(b.ctx, provenance.Sum(cid.Raw, one.Data))
