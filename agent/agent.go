@@ -61,7 +61,7 @@ type Config struct {
 
 	Log          *slog.Logger     // logs nothing if nil
 	Now          func() time.Time // time.Now if nil
-	Rand         io.Reader        // crypto/rand if nil: nonces of runs
+	Rand         io.Reader        // crypto/rand if nil: nonces of runs; read by many goroutines at once
 	Owner        string           // names this process among those of one store; "local" if empty
 	ModelTimeout time.Duration    // 2 min if 0
 	ToolTimeout  time.Duration    // 30 s if 0

@@ -118,15 +118,20 @@ rules:
 // A bench is a Runner with one open session.
 type bench struct {
 	*testing.T
-	r       *agent.Runner
-	store   agent.Store
+	r     *agent.Runner
+	store agent.Store
+	user
+	now    *atomic.Int64 // ms
+	paid   *atomic.Int64
+	config agent.Config
+}
+
+// A user has a wallet, a session key and an open session.
+type user struct {
 	session agent.Session
 	key     auth.PrivateKey
 	wallet  *auth.Wallet
-	now     *atomic.Int64 // ms
-	paid    *atomic.Int64
 	seq     uint64
-	config  agent.Config
 }
 
 func caveats() auth.Caveats {
@@ -158,25 +163,36 @@ func config(t *testing.T, s agent.Store, m agent.Model, now, paid *atomic.Int64)
 	}
 }
 
-// A counter is a source of chance that has none.
-type counter struct{ n byte }
+// A counter is a source of chance that has none: the same seed gives the same bytes.
+type counter struct {
+	seed byte
+	n    atomic.Uint64
+}
 
 func (c *counter) Read(b []byte) (int, error) {
-	for i := range b {
-		c.n++
-		b[i] = c.n
+	for i := 0; i < len(b); {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d/%d", c.seed, c.n.Add(1)))
+		i += copy(b[i:], sum[:])
 	}
 	return len(b), nil
 }
 
 func open(t *testing.T, m agent.Model) *bench {
 	t.Helper()
+	return openWith(t, m, func(*agent.Config) {})
+}
+
+func openWith(t *testing.T, m agent.Model, change func(*agent.Config)) *bench {
+	t.Helper()
 	b := &bench{T: t, store: store.NewMemory(), now: new(atomic.Int64), paid: new(atomic.Int64)}
 	b.now.Store(start.UnixMilli())
 	b.config = config(t, b.store, m, b.now, b.paid)
+	change(&b.config)
 	b.restart()
 	t.Cleanup(func() { b.r.Close() })
-	b.signIn()
+	if err := b.signIn(t.Context(), b.r); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -192,55 +208,64 @@ func (b *bench) restart() {
 	}
 }
 
-func (b *bench) signIn() {
-	b.Helper()
-	var err error
-	if b.wallet, err = auth.NewWallet(&counter{7}); err != nil {
-		b.Fatal(err)
+func (u *user) signIn(ctx context.Context, r *agent.Runner) (err error) {
+	if u.wallet, err = auth.ParseWallet("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"); err != nil {
+		return err
 	}
-	if b.key, err = auth.Generate(auth.Ed25519, &counter{9}); err != nil {
-		b.Fatal(err)
+	if u.key, err = auth.Generate(auth.Ed25519, &counter{seed: 9}); err != nil {
+		return err
 	}
-	info := b.r.Agents()[0]
+	info := r.Agents()[0]
 	raw, err := auth.Build(auth.Offer{
-		Scheme: "http", Domain: "127.0.0.1", Account: b.wallet.Address(), Chain: 1337, Key: b.key.Public(),
+		Scheme: "http", Domain: "127.0.0.1", Account: u.wallet.Address(), Chain: 1337, Key: u.key.Public(),
 		Nonce: "abcdefgh12345678", RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
 		Tools: info.Tools, Caveats: info.Defaults, Issued: start, Expires: start.Add(time.Hour),
 	})
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
-	sig, err := b.wallet.SignText(raw)
+	sig, err := u.wallet.SignText(raw)
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
 	grant, err := auth.Reread(raw, sig)
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
-	if b.session, err = b.r.OpenSession(b.Context(), grant); err != nil {
-		b.Fatal(err)
-	}
+	u.session, err = r.OpenSession(ctx, grant)
+	return err
 }
 
-func (b *bench) request(input, key string) agent.StartRequest {
-	b.Helper()
+func (u *user) request(input, key string) (agent.StartRequest, error) {
 	params, err := json.Marshal(wire.StartParams{Agent: "payer", Input: input, Key: key})
 	if err != nil {
-		b.Fatal(err)
+		return agent.StartRequest{}, err
 	}
-	b.seq++
-	f := auth.Frame{Session: b.session.ID, Channel: [32]byte{1}, Seq: b.seq, Method: wire.RunStart, Params: params}
-	sig, err := b.key.SignFrame(f)
+	u.seq++
+	f := auth.Frame{Session: u.session.ID, Channel: [32]byte{1}, Seq: u.seq, Method: wire.RunStart, Params: params}
+	sig, err := u.key.SignFrame(f)
+	return agent.StartRequest{Session: u.session, Frame: f, Sig: sig, Agent: "payer", Input: input, Key: key}, err
+}
+
+func (u *user) approve(ctx context.Context, r *agent.Runner, p agent.PendingApproval) error {
+	message, err := p.Approval.MarshalJSON()
 	if err != nil {
-		b.Fatal(err)
+		return err
 	}
-	return agent.StartRequest{Session: b.session, Frame: f, Sig: sig, Agent: "payer", Input: input, Key: key}
+	sig, err := u.wallet.SignTyped(p.Approval)
+	if err != nil {
+		return err
+	}
+	return r.Decide(ctx, agent.ApprovalDecision{Run: p.Run, Effect: p.Effect, Approve: true, Message: message, Sig: sig})
 }
 
 func (b *bench) start(input string) provenance.Link {
 	b.Helper()
-	info, err := b.r.Start(b.Context(), b.request(input, fmt.Sprintf("%x", sha256.Sum256([]byte(input)))[:32]))
+	req, err := b.request(input, fmt.Sprintf("%x", sha256.Sum256([]byte(input)))[:32])
+	if err != nil {
+		b.Fatal(err)
+	}
+	info, err := b.r.Start(b.Context(), req)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -250,24 +275,36 @@ func (b *bench) start(input string) provenance.Link {
 // until waits for a run to reach a status.
 func (b *bench) until(run provenance.Link, status string) agent.RunInfo {
 	b.Helper()
+	info := b.wait(run, func(s string) bool { return s == status || s != "running" && s != "parked" })
+	if info.Status != status {
+		b.Fatalf("run ended as %q, want %q: %s", info.Status, status, b.said(run))
+	}
+	return info
+}
+
+// ended waits for a run to close.
+func (b *bench) ended(run provenance.Link) agent.RunInfo {
+	b.Helper()
+	return b.wait(run, func(s string) bool { return s != "running" && s != "parked" })
+}
+
+func (b *bench) wait(run provenance.Link, good func(status string) bool) agent.RunInfo {
+	b.Helper()
 	hints, _, stop := b.r.Watch(run)
 	defer stop()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(30 * time.Second)
 	for {
 		info, err := b.r.Run(b.Context(), run)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if info.Status == status {
+		if good(info.Status) {
 			return info
-		}
-		if info.Status != "running" && info.Status != "parked" {
-			b.Fatalf("run ended as %q, want %q: %s", info.Status, status, b.said(run))
 		}
 		select {
 		case <-hints:
 		case <-timeout:
-			b.Fatalf("run is %q after 20 s, want %q", info.Status, status)
+			b.Fatalf("run is still %q after 30 s", info.Status)
 		}
 	}
 }

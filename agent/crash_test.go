@@ -1,0 +1,373 @@
+package agent_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// The sweep: one run with three effects of three classes and one approval, in a process of its own, which kills
+// itself with SIGKILL at its k-th write, once just before the write and once just after; then it is started again.
+// How many writes there are is counted, so new ones are swept without a change here.
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("WRIT_CRASH_DIR"); dir != "" {
+		if err := crashChild(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestKillAtEveryWrite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts about a hundred processes")
+	}
+	whole := t.TempDir()
+	if err := runChild(t, whole, 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	want := outcome(t, whole)
+	n := lines(t, filepath.Join(whole, "writes"))
+	if len(n) < 15 {
+		t.Fatalf("the run made %d writes; the sweep would prove little", len(n))
+	}
+	slots := make(chan struct{}, 3)
+	var wg sync.WaitGroup
+	for k := 1; k <= len(n); k++ {
+		for _, when := range []string{"before", "after"} {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				dir := t.TempDir()
+				name := fmt.Sprintf("killed %s write %d", when, k)
+				if err := runChild(t, dir, k, when); err == nil {
+					t.Errorf("%s: the process was not killed", name)
+					return
+				}
+				if err := runChild(t, dir, 0, ""); err != nil {
+					t.Errorf("%s: the second start: %v", name, err)
+					return
+				}
+				got := outcome(t, dir)
+				if got.head != want.head {
+					t.Errorf("%s: the run's root is %s, want %s", name, got.head, want.head)
+				}
+				if got.effects != want.effects {
+					t.Errorf("%s: effects %s, want %s", name, got.effects, want.effects)
+				}
+				for _, l := range lines(t, filepath.Join(dir, "acked")) {
+					seq, cid, _ := strings.Cut(l, " ")
+					i, err := strconv.Atoi(seq)
+					if err != nil || i >= len(got.steps) || got.steps[i] != cid {
+						t.Errorf("%s: the acknowledged step %s is not in the journal", name, l)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	t.Logf("%d writes, %d kills", len(n), 2*len(n))
+}
+
+func runChild(t *testing.T, dir string, k int, when string) error {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "WRIT_CRASH_DIR="+dir, fmt.Sprintf("WRIT_CRASH_AT=%d", k), "WRIT_CRASH_WHEN="+when)
+	out, err := cmd.CombinedOutput()
+	if err != nil && k == 0 {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return err
+}
+
+type swept struct {
+	head    string
+	effects string
+	steps   []string
+}
+
+// outcome reads what a directory's runs came to.
+func outcome(t *testing.T, dir string) swept {
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "writ.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	runs, err := db.Runs(t.Context(), [20]byte{}, 10)
+	if err != nil || len(runs) != 1 {
+		t.Fatalf("%d runs, %v; want one", len(runs), err)
+	}
+	if runs[0].Status != provenance.CloseAnswered {
+		t.Fatalf("the run ended as %q", runs[0].Status)
+	}
+	blocks, err := db.Steps(t.Context(), runs[0].ID, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := swept{head: runs[0].Head.String()}
+	for _, b := range blocks {
+		s.steps = append(s.steps, b.CID.String())
+	}
+	done, err := os.ReadDir(filepath.Join(dir, "effects"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range done {
+		s.effects += d.Name() + " "
+	}
+	return s
+}
+
+func lines(t *testing.T, path string) []string {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(b)), "\n")
+}
+
+// A killer is a Store that ends the process at its k-th write.
+type killer struct {
+	agent.Store
+	dir  string
+	at   int64
+	when string
+	n    *atomic.Int64
+}
+
+func (k killer) write(do func() error) error {
+	n := k.n.Add(1)
+	die := func() { syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} }
+	if n == k.at && k.when == "before" {
+		die()
+	}
+	err := do()
+	if n == k.at && k.when == "after" {
+		die()
+	}
+	if err == nil {
+		appendLine(filepath.Join(k.dir, "writes"), strconv.FormatInt(n, 10))
+	}
+	return err
+}
+
+func (k killer) Commit(ctx context.Context, c agent.Commit) error {
+	err := k.write(func() error { return k.Store.Commit(ctx, c) })
+	if err == nil { // from here on the caller may rely on it
+		appendLine(filepath.Join(k.dir, "acked"), fmt.Sprintf("%d %s", c.Seq, c.Step.CID))
+	}
+	return err
+}
+
+func (k killer) PutBlocks(ctx context.Context, b []provenance.Block, l []provenance.Leaf) error {
+	return k.write(func() error { return k.Store.PutBlocks(ctx, b, l) })
+}
+
+func (k killer) PutSession(ctx context.Context, s agent.Session) error {
+	return k.write(func() error { return k.Store.PutSession(ctx, s) })
+}
+
+func (k killer) Claim(ctx context.Context, run provenance.Link, owner string, until int64) (f uint64, err error) {
+	err = k.write(func() error { f, err = k.Store.Claim(ctx, run, owner, until); return err })
+	return f, err
+}
+
+func appendLine(path, s string) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		w := bufio.NewWriter(f)
+		w.WriteString(s + "\n")
+		err = errors.Join(w.Flush(), f.Close())
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// An outside is the world beyond the process: an effect is a file, and a second one of the same name would show.
+type outside struct {
+	dir   string
+	name  string
+	class tools.Class
+}
+
+func (o outside) Spec() tools.Spec {
+	s := (&payTool{class: o.class}).Spec()
+	s.Name = o.name
+	return s
+}
+
+func (o outside) do(what string) error {
+	f, err := os.OpenFile(filepath.Join(o.dir, "effects", o.name+"-"+what), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return os.ErrExist
+	}
+	return errors.Join(err, f.Close())
+}
+
+// A keyed receiver does one thing once for one key.
+type keyedOutside struct{ outside }
+
+func (o keyedOutside) Call(_ context.Context, in tools.Input) ([]byte, error) {
+	if err := o.do(hex.EncodeToString(in.Key[:])); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	return []byte(`{"status":"ok"}`), nil
+}
+
+// A once receiver knows no keys: every call is another effect.
+type onceOutside struct{ outside }
+
+func (o onceOutside) Call(_ context.Context, _ tools.Input) ([]byte, error) {
+	for i := 0; ; i++ {
+		if err := o.do(strconv.Itoa(i)); !errors.Is(err, os.ErrExist) {
+			return []byte(`{"status":"ok"}`), err
+		}
+	}
+}
+
+func (o onceOutside) Reconcile(_ context.Context, _ tools.Input) ([]byte, bool, error) {
+	_, err := os.Stat(filepath.Join(o.dir, "effects", o.name+"-0"))
+	return []byte(`{"status":"ok"}`), err == nil, nil
+}
+
+// A chain receiver includes a transaction once; another signing would be another transaction.
+type chainOutside struct{ outside }
+
+func (o chainOutside) Call(context.Context, tools.Input) ([]byte, error) {
+	return nil, errors.New("never called")
+}
+func (o chainOutside) Simulate(context.Context, tools.Input) ([]byte, error) {
+	return []byte(`{"ok":true,"changes":[]}`), nil
+}
+func (o chainOutside) Account() string {
+	return "eip155:1337:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+}
+func (o chainOutside) Sign(_ context.Context, in tools.Input, floor uint64) (tools.Signed, error) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", in.Args.JSON, floor))
+	return tools.Signed{Account: o.Account(), Nonce: floor, Hash: fmt.Sprintf("0x%x", sum), Raw: fmt.Sprintf("0x%x", sum)}, nil
+}
+func (o chainOutside) Send(_ context.Context, s tools.Signed) ([]byte, error) {
+	if err := o.do(s.Hash); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"hash": s.Hash, "block": 1, "status": "ok"})
+}
+
+func crashChild(dir string) error {
+	if err := os.MkdirAll(filepath.Join(dir, "effects"), 0o700); err != nil {
+		return err
+	}
+	at, err := strconv.ParseInt(os.Getenv("WRIT_CRASH_AT"), 10, 64)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	clock := func() time.Time { return start }
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(dir, "writ.db"), Now: clock})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	s := killer{Store: db, dir: dir, at: at, when: os.Getenv("WRIT_CRASH_WHEN"), n: new(atomic.Int64)}
+
+	var now atomic.Int64
+	now.Store(start.UnixMilli())
+	args := `{"token":"USDC","to":"bob","amount":"%s"}`
+	c := config(nil, s, replies{
+		calls(call("1", "world.keyed", fmt.Sprintf(args, "1"))),
+		calls(call("2", "world.once", fmt.Sprintf(args, "1"))),
+		calls(call("3", "world.chain", fmt.Sprintf(args, "5"))),
+		text("all done"),
+	}, &now, new(atomic.Int64))
+	c.Tools = []tools.Tool{
+		keyedOutside{outside{dir, "world.keyed", tools.Keyed}}, onceOutside{outside{dir, "world.once", tools.Once}},
+		chainOutside{outside{dir, "world.chain", tools.ChainTx}},
+	}
+	c.Agents[0].Tools = []string{"world.keyed", "world.once", "world.chain"}
+	b := &client{store: s, config: c}
+	if err := b.open(ctx); err != nil {
+		return err
+	}
+	defer b.r.Close()
+	return b.drive(ctx)
+}
+
+// A client is the wallet's user, who asks once and approves what comes.
+type client struct {
+	store  agent.Store
+	config agent.Config
+	r      *agent.Runner
+	user
+}
+
+func (c *client) open(ctx context.Context) (err error) {
+	if c.r, err = agent.New(ctx, c.config); err != nil {
+		return err
+	}
+	if _, err = c.r.Resume(ctx); err != nil {
+		return err
+	}
+	return c.user.signIn(ctx, c.r)
+}
+
+func (c *client) drive(ctx context.Context) error {
+	req, err := c.user.request("do it all", "sweep-0001")
+	if err != nil {
+		return err
+	}
+	info, err := c.r.Start(ctx, req)
+	if err != nil {
+		return err
+	}
+	hints, _, stop := c.r.Watch(info.ID)
+	defer stop()
+	for {
+		if info, err = c.r.Run(ctx, info.ID); err != nil {
+			return err
+		}
+		switch info.Status {
+		case "running":
+		case "parked":
+			pending, err := c.r.Approvals(ctx, c.wallet.Address())
+			if err != nil {
+				return err
+			}
+			for _, p := range pending {
+				if err := c.user.approve(ctx, c.r, p); err != nil {
+					return err
+				}
+			}
+			continue
+		default:
+			return nil
+		}
+		select {
+		case <-hints:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
