@@ -80,3 +80,5 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+func eth(wei uint64) money.Amount { return money.Of(ethAsset, wei) }

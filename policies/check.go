@@ -34,7 +34,7 @@ func (s *Set) Check() []Warning {
 	}
 	for _, def := range s.budgets {
 		if _, id, _ := strings.Cut(def.ID, "/"); !s.usedBudgets[id] {
-			warn(nil, "no rule reserves from the budget %s, so it limits nothing", id)
+			warn(nil, "no rule reserves from the budget %s, so it limits nothing", def.ID)
 		}
 	}
 	for _, name := range sortedKeys(s.sets) {

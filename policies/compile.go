@@ -908,29 +908,34 @@ func nearest(s string, names []string) string {
 		return ""
 	}
 	for _, n := range names {
-		if d := distance(strings.ToLower(s), strings.ToLower(n)); d < at && d*2 <= len(n) {
+		if d := distance(strings.ToLower(s), strings.ToLower(n)); d < at && d*2 <= max(len(s), len(n)) {
 			best, at = n, d
 		}
 	}
 	return best
 }
 
-// distance is Levenshtein's.
+// distance counts the letters to insert, delete, replace or swap with their neighbour.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diag := row[0]
+		row := make([]int, len(b)+1)
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diag
+			d := last[j]
 			if a[i] != b[j] {
-				cost = min(diag, row[j], row[j+1]) + 1
+				d = min(d, last[j+1], row[j]) + 1
 			}
-			diag, row[j+1] = row[j+1], cost
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d = min(d, before[j-1]+1)
+			}
+			row[j+1] = d
 		}
+		before, last = last, row
 	}
-	return row[len(b)]
+	return last[len(b)]
 }

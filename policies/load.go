@@ -719,6 +719,9 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		collectScalars(m[key], &all)
 	}
 	l.prepare(r.at, all.String())
+	if len(l.problems) > before {
+		return false // what follows from a wrong variable is not worth telling
+	}
 	sc := l.scope(r.at)
 	l.readTools(m["tool"], r, sc)
 	// A rule for a tool whose type is not known cannot be compiled; it denies when it is asked.
@@ -737,6 +740,11 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		if e, ok := l.condition(m[part.key], sc, kindBool, part.key); ok {
 			l.refuseConstant(m[part.key], e, part.key)
 			*part.to = e
+		}
+	}
+	if r.unless != nil && len(l.problems) == before {
+		if yes, _ := answers(r.matches()); !yes {
+			l.problem(m["unless"], "the rule can never match: unless covers all of when")
 		}
 	}
 	r.message = l.text(m["message"], 200)

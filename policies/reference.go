@@ -23,7 +23,9 @@ type (
 
 // reference compiles src with expr.
 func (sc *scope) reference(src string) (*vm.Program, error) {
-	opts := []expr.Option{expr.Env(sc.referenceEnv(nil)), expr.DisableAllBuiltins(), expr.Patch(refRename{sc})}
+	// No optimizer: it makes `x || true` true where evaluating x fails, and a rule that errs must deny.
+	opts := []expr.Option{
+		expr.Env(sc.referenceEnv(nil)), expr.DisableAllBuiltins(), expr.Optimize(false), expr.Patch(refRename{sc})}
 	fn := func(name string, f func(p ...any) (any, error), types ...any) {
 		opts = append(opts, expr.Function(name, f, types...))
 	}

@@ -1,0 +1,298 @@
+package policies
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/expr-lang/expr/vm"
+	"pgregory.net/rapid"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// laboratory is a scope with some of everything.
+func laboratory(p Point) *scope {
+	fields, _ := fieldsOf(p)
+	a1, a2 := common.HexToAddress("0xa1"), common.HexToAddress("0xa2")
+	sc := &scope{
+		point: p, fields: fields, noArgs: "none here",
+		assets:  map[string]money.Asset{"usdc": usdcAsset, "eth": ethAsset, "calls": assetCalls, "tokens": assetTokens, "usd": assetUSD},
+		budgets: map[string]BudgetDef{"day": {"operator/day", usdc(100), "wallet"}, "gone": {"operator/gone", usdc(9), "wallet"}},
+		sets: map[string]*namedSet{
+			"friends": {kind: kindAddress, addresses: map[common.Address]struct{}{a1: {}, a2: {}},
+				members: []value{{kind: kindAddress, a: a1}, {kind: kindAddress, a: a2}}},
+			"names": {kind: kindString, strings: map[string]struct{}{"pay": {}, "": {}},
+				members: []value{{kind: kindString}, {kind: kindString, s: "pay"}}},
+		},
+	}
+	if p == ToolCall {
+		sc.args = map[string]ArgKind{}
+		for _, x := range transferTools[2].Params {
+			sc.args[x.Name] = x.Kind
+		}
+	}
+	return sc
+}
+
+// pick draws one of the values.
+func pick[T any](t *rapid.T, name string, of ...T) T { return rapid.SampledFrom(of).Draw(t, name) }
+
+func drawAmount(t *rapid.T) money.Amount {
+	asset := pick(t, "asset", usdcAsset, usdcAsset, usdcAsset, ethAsset, assetCalls)
+	m, _ := money.FromUnits(asset, pick(t, "units", "0", "1", "99", "100", "101", "5000000",
+		"115792089237316195423570985008687907853269984665640564039457584007913129639935"))
+	return m
+}
+
+func drawRequest(t *rapid.T, p Point) *Request {
+	num := func() int64 { return pick[int64](t, "int", 0, 1, 2, 3, 100, -1, math.MaxInt64, math.MinInt64) }
+	text := func() string { return pick(t, "text", "", "pay", "payment", "read", "USDC") }
+	addr := func() common.Address {
+		return pick(t, "addr", common.Address{}, common.HexToAddress("0xa1"), common.HexToAddress("0xff"))
+	}
+	r := &Request{
+		Point: p, Now: num(), Agent: text(), Wallet: addr(), Chain: num(), Expires: num(), Turn: num(), Calls: num(),
+		Tool: text(), Class: text(), Amount: drawAmount(t), To: addr(), Model: text(), Kind: text(), Provider: text(),
+		Tokens: num(), Cost: num(), Size: num(), Approved: rapid.Bool().Draw(t, "approved"),
+		Budgets: []Budget{{"operator/day", usdc(100), usdc(40), usdc(uint64(rapid.IntRange(0, 80).Draw(t, "reserved")))}},
+	}
+	for _, x := range transferTools[2].Params {
+		r.Args = append(r.Args, Arg{Name: x.Name, Kind: x.Kind, Set: rapid.IntRange(0, 9).Draw(t, "set") > 0,
+			Text: text(), Int: num(), Bool: rapid.Bool().Draw(t, "b"), Addr: addr(), Amount: drawAmount(t)})
+	}
+	return r
+}
+
+// drawSource draws a well-typed expression of a kind.
+func drawSource(t *rapid.T, sc *scope, k kind, depth int) string {
+	leaf := depth <= 0 || rapid.IntRange(0, 3).Draw(t, "leaf") == 0
+	sub := func(k kind) string { return drawSource(t, sc, k, depth-1) }
+	if leaf {
+		var options []string
+		for _, f := range sc.fields {
+			if f.kind == k {
+				options = append(options, f.name)
+			}
+		}
+		for _, x := range transferTools[2].Params {
+			if sc.args != nil && argKind(x.Kind) == k {
+				options = append(options, "args."+x.Name)
+			}
+		}
+		slices.Sort(options)
+		switch k {
+		case kindBool:
+			options = append(options, "true", "false")
+			if sc.args != nil {
+				options = append(options, `given("memo")`, `given("to")`)
+			}
+		case kindInt:
+			options = append(options, "0", "1", "3", "100", "-1", "9223372036854775807", "hours(1)", "seconds(2)", "0x10", "1_000")
+		case kindString:
+			options = append(options, `""`, `"pay"`, `'USDC'`, "`read`")
+		case kindAddress:
+			options = append(options, `addr("0x00000000000000000000000000000000000000a1")`, `addr("0x00000000000000000000000000000000000000ff")`)
+		case kindAmount:
+			options = append(options, `usdc("0.0001")`, `usdc("5")`, `eth("0.000000000000000001")`, "calls(1)", `left("day")`, `spent("day")`, `left("gone")`)
+		}
+		return pick(t, "leaf of "+k.String(), options...)
+	}
+	switch k {
+	case kindBool:
+		switch pick(t, "form", "&&", "||", "and", "or", "!", "==", "<", "in", "has", "in_set", "chain") {
+		case "&&":
+			return "(" + sub(kindBool) + " && " + sub(kindBool) + ")"
+		case "||":
+			return "(" + sub(kindBool) + " || " + sub(kindBool) + ")"
+		case "and":
+			return "(" + sub(kindBool) + " and " + sub(kindBool) + ")"
+		case "or":
+			return "(" + sub(kindBool) + " or " + sub(kindBool) + ")"
+		case "!":
+			return pick(t, "not", "!(", "not (") + sub(kindBool) + ")"
+		case "==":
+			k := pick(t, "kind", kindBool, kindInt, kindString, kindAddress, kindAmount)
+			return "(" + sub(k) + pick(t, "eq", " == ", " != ") + sub(k) + ")"
+		case "<":
+			k := pick(t, "kind", kindInt, kindAmount)
+			return "(" + sub(k) + pick(t, "op", " < ", " <= ", " > ", " >= ") + sub(k) + ")"
+		case "chain":
+			return "(" + sub(kindInt) + " < " + sub(kindInt) + " <= " + sub(kindInt) + ")"
+		case "in":
+			in := pick(t, "in", " in ", " not in ")
+			switch pick(t, "kind", kindInt, kindString, kindAddress) {
+			case kindInt:
+				return "(" + sub(kindInt) + in + pick(t, "list", "[1, 2]", "[3]", "[hours(1), 0]", "[1, 2, 3, 100]") + ")"
+			case kindString:
+				return "(" + sub(kindString) + in + pick(t, "list", `["pay"]`, `["", "read", "USDC"]`) + ")"
+			}
+			return "(" + sub(kindAddress) + in + `[addr("0x00000000000000000000000000000000000000a1")])`
+		case "has":
+			return "(" + sub(kindString) + pick(t, "op", " contains ", " startsWith ", " endsWith ", " not contains ") + sub(kindString) + ")"
+		}
+		if rapid.Bool().Draw(t, "names") {
+			return "in_set(" + sub(kindString) + `, "names")`
+		}
+		return "in_set(" + sub(kindAddress) + `, "friends")`
+	case kindInt:
+		if rapid.IntRange(0, 5).Draw(t, "neg") == 0 {
+			return "-(" + sub(kindInt) + ")"
+		}
+		return "(" + sub(kindInt) + pick(t, "op", " + ", " - ", " * ") + sub(kindInt) + ")"
+	case kindAmount:
+		return "(" + sub(kindAmount) + pick(t, "op", " + ", " - ") + sub(kindAmount) + ")"
+	}
+	return sub(k)
+}
+
+// sameAsExpr holds our evaluator against expr's machine on one request: the same value, or an error from both.
+func sameAsExpr(sc *scope, src string, e *expression, program *vm.Program, r *Request) error {
+	got, gotErr := e.value(&frame{r: r})
+	want, wantErr := vm.Run(program, sc.referenceEnv(r))
+	switch {
+	case (gotErr == nil) != (wantErr == nil):
+		return fmt.Errorf("%s\n ours: %v (%v)\n expr: %v (%v)", src, got, gotErr, want, wantErr)
+	case gotErr == nil && refValue(got) != want:
+		return fmt.Errorf("%s\n ours: %v\n expr: %v", src, got, want)
+	}
+	return nil
+}
+
+func TestOurEvaluatorAgreesWithExpr(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc := laboratory(pick(t, "point", Spend, ToolCall, ModelRoute))
+		k := pick(t, "kind", kindBool, kindBool, kindBool, kindInt, kindAmount)
+		src := drawSource(t, sc, k, 4)
+		tree, cerr := parse(src, operatorLimits)
+		if cerr != nil {
+			t.Skip(cerr.text) // too large
+		}
+		e, cerr := sc.compile(tree)
+		if cerr != nil {
+			t.Fatalf("%s is refused: %s", src, cerr.text)
+		}
+		program, err := sc.reference(src)
+		if err != nil {
+			t.Fatalf("expr refuses %s: %v", src, err)
+		}
+		for range 8 {
+			if err := sameAsExpr(sc, src, e, program, drawRequest(t, sc.point)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// What the normal form says must be what the source says, since explanations and static checks go by it.
+func TestNormalFormMeansTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sc := laboratory(pick(t, "point", Spend, ToolCall))
+		src := drawSource(t, sc, kindBool, 3)
+		e := compiled(sc, src)
+		if e == nil {
+			t.Skip("too large")
+		}
+		again := compiled(sc, e.source())
+		if again == nil {
+			t.Fatalf("%s has the normal form %s, which is refused", src, e.source())
+		}
+		r := drawRequest(t, sc.point)
+		a, aerr := e.value(&frame{r: r})
+		b, berr := again.value(&frame{r: r})
+		if a != b || (aerr == nil) != (berr == nil) {
+			t.Fatalf("%s is %v (%v), but %s is %v (%v)", src, a, aerr, e.source(), b, berr)
+		}
+	})
+}
+
+func compiled(sc *scope, src string) *expression {
+	tree, err := parse(src, operatorLimits)
+	if err != nil {
+		return nil
+	}
+	e, err := sc.compile(tree)
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+// FuzzExpr: whatever text gets through the gate, expr accepts it too and evaluates it to the same.
+func FuzzExpr(f *testing.F) {
+	for _, src := range []string{
+		`amount <= usdc("10") && in_set(to, "friends")`, `2 < turn < 4`, `tool not in ["a", "b"] and !(calls * -2 > -3)`,
+		`args.to == wallet || given("memo") && args.memo contains "x"`, `left("day") - amount >= usdc("1")`, "tool == `x` // y",
+		`to | in_set("friends")`, `tokens > 1_000`, `expires - now < hours(1)`,
+	} {
+		f.Add(src)
+	}
+	requests := func(p Point) []*Request {
+		base := &Request{Point: p, Now: 5, Turn: 3, Tool: "a", Amount: usdc(7), To: common.HexToAddress("0xa1"),
+			Args:    []Arg{{Name: "to", Kind: ArgAddress, Set: true}, {Name: "memo", Kind: ArgString}},
+			Budgets: []Budget{{"operator/day", usdc(100), usdc(1), usdc(2)}}}
+		big := *base
+		big.Now, big.Calls, big.Amount, big.Approved = math.MaxInt64, math.MinInt64, eth(3), true
+		return []*Request{base, &big, {Point: p}}
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		for _, p := range []Point{Spend, ToolCall, ModelRoute} {
+			sc := laboratory(p)
+			e := compiled(sc, src)
+			if e == nil {
+				continue
+			}
+			program, err := sc.reference(src)
+			if err != nil {
+				continue // Load refuses it: both must agree
+			}
+			for _, r := range requests(p) {
+				if err := sameAsExpr(sc, src, e, program, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// FuzzLoad: no source kills the loader; one that loads is kept as it is, decides twice the same, and never permits
+// what a set that denies everything is layered with.
+func FuzzLoad(f *testing.F) {
+	for _, name := range BuiltinNames() {
+		src, _ := Builtin(name)
+		f.Add(string(src))
+	}
+	f.Add(head + "variables: {late: 'now > 5'}\nrules: [{id: a, at: output, effect: approve, ttl: 60s, unless: late}]\n")
+	deny, _ := Builtin("deny-all")
+	none, err := Load(deny, Options{Layer: "none"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		s, err := Load([]byte(src), Options{Layer: "operator", Tools: transferTools})
+		if err != nil {
+			if strings.TrimSpace(err.Error()) == "" {
+				t.Error("an error without words")
+			}
+			return
+		}
+		if string(s.Source()) != src {
+			t.Error("the source has changed")
+		}
+		s.Test()
+		s.Check()
+		for _, p := range points {
+			r := &Request{Point: p.point, Tool: "erc20.transfer", Class: "chain", Amount: usdc(5), Kind: "rules"}
+			a, b := Layers{s}.Decide(r), Layers{s}.Decide(r)
+			if fmt.Sprint(a) != fmt.Sprint(b) {
+				t.Errorf("two answers: %+v and %+v", a, b)
+			}
+			if d := (Layers{s, none}).Decide(r); d.Outcome != Deny {
+				t.Errorf("layered with deny-all it says %s", d.Outcome)
+			}
+		}
+	})
+}
