@@ -30,6 +30,7 @@ type actor struct {
 	inbox   chan delivery // events from outside; sent to under Runner.mu
 	answers chan answer   // from the effects of this actor
 	flying  map[provenance.Ref]bool
+	ledgers []string // of the machine's budgets
 }
 
 type delivery struct {
@@ -43,7 +44,7 @@ const inboxSize = 16
 func (r *Runner) actor(j *journal) *actor {
 	return &actor{
 		r: r, journal: j, inbox: make(chan delivery, inboxSize), answers: make(chan answer),
-		flying: map[provenance.Ref]bool{},
+		flying: map[provenance.Ref]bool{}, ledgers: j.ledgerKeys(),
 	}
 }
 
@@ -264,11 +265,7 @@ func needsHead(seq uint64, next loop.State, does []provenance.Effect) bool {
 func (a *actor) facts(ctx context.Context) (provenance.Facts, error) {
 	var f provenance.Facts
 	budgets := a.machine.Budgets()
-	keys := make([]string, len(budgets))
-	for i, b := range budgets {
-		keys[i] = a.ledgerKey(b)
-	}
-	ledgers, err := a.r.cfg.Store.Ledgers(ctx, keys)
+	ledgers, err := a.r.cfg.Store.Ledgers(ctx, a.ledgers)
 	if err != nil {
 		return f, fmt.Errorf("read the ledgers: %w", err)
 	}
@@ -288,23 +285,29 @@ func (a *actor) facts(ctx context.Context) (provenance.Facts, error) {
 	return f, nil
 }
 
-// ledgerKey names the ledger that a budget of this run is kept in.
-func (a *actor) ledgerKey(b loop.Budget) string {
-	switch b.Scope {
-	case "wallet":
-		return "wallet/" + a.info.Account.Hex() + "/" + b.ID
-	case "agent":
-		return "agent/" + a.info.Agent + "/" + b.ID
+// ledgerKeys names the ledgers that the run's budgets are kept in, in the order of the machine's budgets.
+func (j *journal) ledgerKeys() []string {
+	session, budgets := "session/"+j.info.Session.String()+"/", j.machine.Budgets()
+	keys := make([]string, len(budgets))
+	for i, b := range budgets {
+		switch b.Scope {
+		case "wallet":
+			keys[i] = "wallet/" + j.info.Account.Hex() + "/" + b.ID
+		case "agent":
+			keys[i] = "agent/" + j.info.Agent + "/" + b.ID
+		default:
+			keys[i] = session + b.ID
+		}
 	}
-	return "session/" + a.info.Session.String() + "/" + b.ID
+	return keys
 }
 
 // ledger fills in what the step reserves and settles.
 func (a *actor) ledger(c *Commit, todo loop.Next) {
-	find := func(id string) loop.Budget {
-		for _, b := range a.machine.Budgets() {
+	find := func(id string) (ledger string, limit money.Amount) {
+		for i, b := range a.machine.Budgets() {
 			if b.ID == id {
-				return b
+				return a.ledgers[i], b.Cap
 			}
 		}
 		panic("agent: a decision draws on a budget that no set declares: " + id)
@@ -312,15 +315,16 @@ func (a *actor) ledger(c *Commit, todo loop.Next) {
 	for i, e := range todo.Does {
 		for _, d := range decisionsOf(e) {
 			for _, r := range d.Reserve {
-				b := find(r.Budget)
+				ledger, limit := find(r.Budget)
 				c.Reserve = append(c.Reserve, Reservation{
-					Ledger: a.ledgerKey(b), Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: b.Cap,
+					Ledger: ledger, Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: limit,
 				})
 			}
 		}
 	}
 	for _, s := range todo.Settle {
-		c.Settle = append(c.Settle, Settlement{Ledger: a.ledgerKey(find(s.Budget)), Ref: s.Ref, Used: s.Used})
+		ledger, _ := find(s.Budget)
+		c.Settle = append(c.Settle, Settlement{Ledger: ledger, Ref: s.Ref, Used: s.Used})
 	}
 }
 

@@ -117,7 +117,7 @@ rules:
 
 // A bench is a Runner with one open session.
 type bench struct {
-	*testing.T
+	testing.TB
 	r     *agent.Runner
 	store agent.Store
 	user
@@ -143,7 +143,7 @@ func caveats() auth.Caveats {
 	}
 }
 
-func config(t *testing.T, s agent.Store, m agent.Model, now, paid *atomic.Int64) agent.Config {
+func config(t testing.TB, s agent.Store, m agent.Model, now, paid *atomic.Int64) agent.Config {
 	seed := sha256.Sum256([]byte("operator"))
 	return agent.Config{
 		Store: s,
@@ -177,14 +177,14 @@ func (c *counter) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func open(t *testing.T, m agent.Model) *bench {
+func open(t testing.TB, m agent.Model) *bench {
 	t.Helper()
 	return openWith(t, m, func(*agent.Config) {})
 }
 
-func openWith(t *testing.T, m agent.Model, change func(*agent.Config)) *bench {
+func openWith(t testing.TB, m agent.Model, change func(*agent.Config)) *bench {
 	t.Helper()
-	b := &bench{T: t, store: store.NewMemory(), now: new(atomic.Int64), paid: new(atomic.Int64)}
+	b := &bench{TB: t, store: store.NewMemory(), now: new(atomic.Int64), paid: new(atomic.Int64)}
 	b.now.Store(start.UnixMilli())
 	b.config = config(t, b.store, m, b.now, b.paid)
 	change(&b.config)
