@@ -149,7 +149,9 @@ func (k PublicKey) verify(message, sig []byte) error {
 // A PrivateKey is a session key. It does not print: every way of formatting or logging one gives "[redacted]".
 type PrivateKey struct {
 	public PublicKey
-	seed   [32]byte // Ed25519: the seed; the others: the scalar
+	// Ed25519: the seed; the others: the scalar. Nil in the zero key. It is behind a function since fmt prints the
+	// unexported fields of a struct without asking them, and follows pointers.
+	seed func() []byte
 }
 
 // Generate makes a key from 32 bytes of chance.
@@ -177,7 +179,7 @@ func ParsePrivateKey(secret string) (PrivateKey, error) {
 }
 
 func fromSeed(kind Kind, seed [32]byte) (PrivateKey, error) {
-	k := PrivateKey{seed: seed}
+	k := PrivateKey{seed: func() []byte { return seed[:] }}
 	switch kind {
 	case Ed25519:
 		k.public.kind = Ed25519
@@ -201,9 +203,9 @@ func fromSeed(kind Kind, seed [32]byte) (PrivateKey, error) {
 func (k PrivateKey) Public() PublicKey { return k.public }
 
 // Secret returns the key itself as text: its kind, a colon and the seed in hex. It belongs into a file that only its
-// owner can read, and nowhere else.
+// owner can read, and nowhere else. It is empty for the zero key.
 func (k PrivateKey) Secret() string {
-	return string(k.public.kind) + ":" + hex.EncodeToString(k.seed[:])
+	return string(k.public.kind) + ":" + hex.EncodeToString(k.seed())
 }
 
 // Sign signs a message in the form that its public key verifies. It uses no chance: one message, one signature.
@@ -211,9 +213,9 @@ func (k PrivateKey) Sign(message []byte) ([]byte, error) {
 	digest := sha256.Sum256(message)
 	switch k.public.kind {
 	case Ed25519:
-		return ed25519.Sign(ed25519.NewKeyFromSeed(k.seed[:]), message), nil
+		return ed25519.Sign(ed25519.NewKeyFromSeed(k.seed()), message), nil
 	case P256:
-		priv, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), k.seed[:])
+		priv, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), k.seed())
 		if err != nil {
 			break
 		}
@@ -230,7 +232,7 @@ func (k PrivateKey) Sign(message []byte) ([]byte, error) {
 		rs.S.FillBytes(sig[32:])
 		return sig, nil
 	case Secp256k1:
-		priv, err := ethcrypto.ToECDSA(k.seed[:])
+		priv, err := ethcrypto.ToECDSA(k.seed())
 		if err != nil {
 			break
 		}

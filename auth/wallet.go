@@ -22,7 +22,7 @@ func NewWallet(rand io.Reader) (*Wallet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return walletOf(k.seed[:])
+	return walletOf(k.seed())
 }
 
 // ParseWallet reads a private key: 64 hex digits, with or without 0x before them.
