@@ -1,0 +1,50 @@
+# make demo      the whole story on embedded defaults: no key, no network
+# make test      everything that proves it
+# make check     what the automatic checks do
+GO ?= go
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
+
+.PHONY: demo test check bench fuzz generate claims model svg vectors build
+
+demo:
+	$(GO) run ./cmd/writ demo
+
+build:
+	$(GO) build -trimpath -o bin/ ./cmd/writ ./cmd/writ-audit
+
+# The whole proof. -shuffle finds tests that lean on each other; the race detector runs in check.
+test:
+	$(GO) vet ./...
+	$(GO) test -shuffle=on -timeout 15m ./...
+
+check: test
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) test -race -short -timeout 20m ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	$(MAKE) fuzz FUZZTIME=5s
+
+# Each as a ratio to a floor that is measured in the same run.
+bench:
+	./internal/bench/bench.sh
+
+FUZZTIME ?= 60s
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; \
+	done
+
+generate:
+	$(GO) generate ./...
+
+claims:
+	./internal/house/claims.sh CLAIMS.md
+
+model:
+	./internal/llama/model.sh
+
+svg:
+	$(GO) run ./internal/house/termsvg
