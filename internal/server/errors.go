@@ -26,6 +26,7 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 		text string
 	}{
 		{agent.ErrNotFound, wire.CodeNotFound, "There is nothing of that name here that is yours."},
+		{agent.ErrSignature, wire.CodeSignature, "The request is not signed by the session that it names."},
 		{agent.ErrConflict, wire.CodeConflict, "The idempotency key was used for another request; take a new one."},
 		{agent.ErrBudget, wire.CodeBudget, "A limit of this session has no room left for this."},
 		{agent.ErrStale, wire.CodeExpired, "Your session has ended. Sign in again."},

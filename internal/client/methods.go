@@ -1,0 +1,172 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+)
+
+// Agents lists the agents of the server.
+func (c *Client) Agents(ctx context.Context) ([]wire.Agent, error) {
+	var out wire.Agents
+	err := c.do(ctx, wire.AgentList, wire.None{}, &out, false)
+	return out.Agents, err
+}
+
+// Ping asks for a sign of life.
+func (c *Client) Ping(ctx context.Context) error {
+	return c.do(ctx, wire.Ping, wire.None{}, nil, false)
+}
+
+// Challenge asks for a message to sign. It is good for this connection only: if that is lost before [Client.Open],
+// ask again.
+func (c *Client) Challenge(ctx context.Context, p wire.ChallengeParams) (wire.Challenge, error) {
+	var out wire.Challenge
+	err := c.do(ctx, wire.SessionAsk, p, &out, false)
+	return out, err
+}
+
+// Open opens the session that a wallet has signed the message for. key is the session key that the message names.
+func (c *Client) Open(ctx context.Context, message string, sig []byte, key auth.PrivateKey) (wire.Session, error) {
+	return c.open(ctx, wire.OpenParams{Message: message, Signature: "0x" + hex.EncodeToString(sig)}, cid.Undef, key)
+}
+
+// Resume takes up a session that is open.
+func (c *Client) Resume(ctx context.Context, session string, key auth.PrivateKey) (wire.Session, error) {
+	id, err := cid.Decode(session)
+	if err != nil {
+		return wire.Session{}, fmt.Errorf("resume a session: %q is not a CID", session)
+	}
+	return c.open(ctx, wire.OpenParams{Session: session}, id, key)
+}
+
+func (c *Client) open(ctx context.Context, p wire.OpenParams, id cid.Cid, key auth.PrivateKey) (wire.Session, error) {
+	l, err := c.live(ctx)
+	if err != nil {
+		return wire.Session{}, err
+	}
+	var out wire.Session
+	if err := l.call(ctx, wire.SessionOpen, p, &out, &signer{id, key}, nil); err != nil {
+		return wire.Session{}, err
+	}
+	if id, err = cid.Decode(out.ID); err != nil {
+		return wire.Session{}, fmt.Errorf("open a session: the server named %q, which is no CID", out.ID)
+	}
+	c.mu.Lock()
+	c.session, c.key = id, key
+	c.mu.Unlock()
+	return out, nil
+}
+
+// SignIn asks for a message, lets sign sign it, and opens the session. p.Key may be empty: it is that of key. Before
+// sign sees the message, it is checked to be for this account, chain and key.
+func (c *Client) SignIn(ctx context.Context, p wire.ChallengeParams, key auth.PrivateKey, sign func(message []byte) ([]byte, error)) (wire.Session, error) {
+	p.Key = key.Public().String()
+	ch, err := c.Challenge(ctx, p)
+	if err != nil {
+		return wire.Session{}, err
+	}
+	m, err := auth.Parse([]byte(ch.Message))
+	if err != nil {
+		return wire.Session{}, fmt.Errorf("the server gave a message that is not one: %w", err)
+	}
+	if m.URI != p.Key {
+		return wire.Session{}, fmt.Errorf("the server gave a message for another session key; do not sign it")
+	}
+	sig, err := sign([]byte(ch.Message))
+	if err != nil {
+		return wire.Session{}, err
+	}
+	return c.Open(ctx, ch.Message, sig, key)
+}
+
+// Sessions lists the wallet's sessions, newest first.
+func (c *Client) Sessions(ctx context.Context) ([]wire.Session, error) {
+	var out wire.Sessions
+	err := c.do(ctx, wire.SessionList, wire.None{}, &out, false)
+	return out.Sessions, err
+}
+
+// Revoke ends a session of the wallet. If it is this client's own, the server closes the connection.
+func (c *Client) Revoke(ctx context.Context, session, reason string) error {
+	return c.do(ctx, wire.SessionRevoke, wire.RevokeParams{Session: session, Reason: reason}, nil, true)
+}
+
+// NewKey returns an idempotency key.
+func NewKey() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Start starts a run. An empty p.Key gets a new one; to repeat a request after a crash, keep the key.
+func (c *Client) Start(ctx context.Context, p wire.StartParams) (wire.Started, error) {
+	if p.Key == "" {
+		p.Key = NewKey()
+	}
+	var out wire.Started
+	err := c.do(ctx, wire.RunStart, p, &out, true)
+	return out, err
+}
+
+// Run returns a run's state.
+func (c *Client) Run(ctx context.Context, run string) (wire.Run, error) {
+	var out wire.Run
+	err := c.do(ctx, wire.RunGet, wire.RunParams{Run: run}, &out, false)
+	return out, err
+}
+
+// Runs lists the wallet's newest runs, at most limit (100 if 0).
+func (c *Client) Runs(ctx context.Context, limit int) ([]wire.Run, error) {
+	var out wire.Runs
+	err := c.do(ctx, wire.RunList, wire.ListParams{Limit: uint64(max(0, limit))}, &out, false)
+	return out.Runs, err
+}
+
+// Cancel cancels a run.
+func (c *Client) Cancel(ctx context.Context, run string) error {
+	return c.do(ctx, wire.RunCancel, wire.RunParams{Run: run}, nil, true)
+}
+
+// Approvals lists the calls that wait for the wallet.
+func (c *Client) Approvals(ctx context.Context) ([]wire.Approval, error) {
+	var out wire.Approvals
+	err := c.do(ctx, wire.ApprovalList, wire.None{}, &out, false)
+	return out.Approvals, err
+}
+
+// Approve gives the wallet's signature over an approval.
+func (c *Client) Approve(ctx context.Context, a wire.Approval, sig []byte) error {
+	return c.decide(ctx, wire.DecideParams{
+		Run: a.Run, Effect: a.Effect, Approve: true, Message: a.Message, Signature: "0x" + hex.EncodeToString(sig),
+	})
+}
+
+// Refuse refuses an approval.
+func (c *Client) Refuse(ctx context.Context, a wire.Approval, reason string) error {
+	return c.decide(ctx, wire.DecideParams{Run: a.Run, Effect: a.Effect, Reason: reason})
+}
+
+func (c *Client) decide(ctx context.Context, p wire.DecideParams) error {
+	p.Key = NewKey()
+	return c.do(ctx, wire.ApprovalDecide, p, nil, true)
+}
+
+// Provenance says where a run's record is, with its leaf keys if keys is set; those only the owner gets.
+func (c *Client) Provenance(ctx context.Context, run string, keys bool) (wire.Provenance, error) {
+	var out wire.Provenance
+	err := c.do(ctx, wire.ProvenanceFetch, wire.ProvenanceParams{Run: run, Keys: keys}, &out, false)
+	return out, err
+}
+
+// OpenRPC returns the server's description of the protocol.
+func (c *Client) OpenRPC(ctx context.Context) (json.RawMessage, error) {
+	return c.Call(ctx, wire.Discover, wire.None{}, false)
+}

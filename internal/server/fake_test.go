@@ -1,0 +1,568 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/gorilla/websocket"
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+var _ Runner = (*agent.Runner)(nil)
+
+// A fakeRunner keeps everything in maps. Runs do nothing but what a test appends.
+type fakeRunner struct {
+	mu       sync.Mutex
+	epoch    string
+	sessions map[provenance.Link]agent.Session
+	runs     map[provenance.Link]*fakeRun
+	byKey    map[string]provenance.Link
+	watchers map[provenance.Link]map[chan struct{}]chan string
+	decided  []agent.ApprovalDecision
+	pending  []agent.PendingApproval
+	fail     error // of Steps
+	block    chan struct{}
+	reads    int // of Steps
+}
+
+type fakeRun struct {
+	info  agent.RunInfo
+	steps []agent.StepView
+}
+
+func newFake() *fakeRunner {
+	return &fakeRunner{
+		epoch: "e1", sessions: map[provenance.Link]agent.Session{}, runs: map[provenance.Link]*fakeRun{},
+		byKey: map[string]provenance.Link{}, watchers: map[provenance.Link]map[chan struct{}]chan string{},
+	}
+}
+
+func link(name string) provenance.Link { return provenance.Sum(cid.DagCBOR, []byte(name)) }
+
+var defaults = auth.Caveats{MaxCalls: 10, MaxTokens: 1000, MaxCostNanoUSD: 1e9, Chains: []uint64{1337}}
+
+func (f *fakeRunner) Agents() []agent.AgentInfo {
+	return []agent.AgentInfo{{
+		Name: "reader", About: "reads", CID: link("agent"), Rules: link("rules"), Tools: []string{"chain.block", "erc20.balance"},
+		Defaults: defaults,
+	}}
+}
+
+func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (agent.Session, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := agent.Session{
+		ID: provenance.Sum(cid.DagCBOR, g.Message), Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
+		Opened: time.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
+	}
+	f.sessions[s.ID] = s
+	return s, nil
+}
+
+func (f *fakeRunner) Session(_ context.Context, id provenance.Link) (agent.Session, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.sessions[id]
+	if !ok {
+		return s, fmt.Errorf("session %s: %w", id, agent.ErrNotFound)
+	}
+	return s, nil
+}
+
+func (f *fakeRunner) Sessions(_ context.Context, a common.Address) (out []agent.Session, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sessions {
+		if s.Account == a {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeRunner) Revoke(_ context.Context, id provenance.Link) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.sessions[id]
+	s.Revoked = time.Now().UnixMilli()
+	f.sessions[id] = s
+	return nil
+}
+
+func (f *fakeRunner) Start(ctx context.Context, q agent.StartRequest) (agent.RunInfo, error) {
+	f.mu.Lock()
+	block := f.block
+	f.mu.Unlock()
+	if block != nil {
+		select {
+		case <-block:
+		case <-ctx.Done():
+			return agent.RunInfo{}, ctx.Err()
+		}
+	}
+	key, err := auth.ParsePublicKey(q.Session.Key)
+	if err != nil {
+		return agent.RunInfo{}, err
+	}
+	if err := q.Frame.Verify(key, q.Sig); err != nil { // what is handed on must be what was signed
+		return agent.RunInfo{}, err
+	}
+	f.mu.Lock()
+	if id, ok := f.byKey[q.Key]; ok {
+		defer f.mu.Unlock()
+		return f.runs[id].info, nil
+	}
+	id := link("run " + q.Key)
+	f.byKey[q.Key] = id
+	f.runs[id] = &fakeRun{info: agent.RunInfo{
+		ID: id, Session: q.Session.ID, Account: q.Session.Account, Agent: q.Agent, Opened: 1, Status: "running",
+	}}
+	f.mu.Unlock()
+	f.append(id, &provenance.Step{Event: &provenance.Ask{Request: provenance.NewPayload(q.Frame.Params), Key: q.Session.Key}})
+	return f.Run(ctx, id)
+}
+
+// append commits a step.
+func (f *fakeRunner) append(run provenance.Link, s *provenance.Step) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	s.Run, s.Seq = run, uint64(len(r.steps))
+	v := agent.StepView{CID: link(fmt.Sprint(run, s.Seq)), Step: s}
+	r.steps = append(r.steps, v)
+	r.info.Steps, r.info.Last, r.info.Head = uint64(len(r.steps)), v.CID, link(fmt.Sprint("head", run, s.Seq))
+	for w := range f.watchers[run] {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func say1(text string) *provenance.Step {
+	return &provenance.Step{
+		Event: &provenance.Result{Status: "ok", Output: provenance.NewPayload([]byte(`{"n":1}`))},
+		Does:  []provenance.Effect{&provenance.Say{Text: provenance.NewPayload([]byte(text))}},
+	}
+}
+
+func closing() *provenance.Step {
+	return &provenance.Step{
+		Event: &provenance.Reply{Model: &provenance.ModelCall{Name: "rules", Text: provenance.NewPayload([]byte("bye"))}},
+		Does:  []provenance.Effect{&provenance.Close{Reason: "answered"}},
+	}
+}
+
+func (f *fakeRunner) delta(run provenance.Link, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.watchers[run] {
+		d <- text
+	}
+}
+
+func (f *fakeRunner) Cancel(_ context.Context, run provenance.Link) error {
+	f.append(run, &provenance.Step{
+		Event: &provenance.Lapse{Why: "cancelled"}, Does: []provenance.Effect{&provenance.Close{Reason: "cancelled"}},
+	})
+	return nil
+}
+
+func (f *fakeRunner) Run(_ context.Context, id provenance.Link) (agent.RunInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.runs[id]
+	if !ok {
+		return agent.RunInfo{}, fmt.Errorf("run %s: %w", id, agent.ErrNotFound)
+	}
+	return r.info, nil
+}
+
+func (f *fakeRunner) Runs(_ context.Context, a common.Address, limit int) (out []agent.RunInfo, _ error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.runs {
+		if r.info.Account == a && len(out) < limit {
+			out = append(out, r.info)
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeRunner) Steps(_ context.Context, run provenance.Link, from uint64, limit int) ([]agent.StepView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reads++
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	steps := f.runs[run].steps
+	from = min(from, uint64(len(steps)))
+	return append([]agent.StepView{}, steps[from:min(len(steps), int(from)+limit)]...), nil
+}
+
+func (f *fakeRunner) Watch(run provenance.Link) (<-chan struct{}, <-chan string, func()) {
+	h, d := make(chan struct{}, 1), make(chan string, 100)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.watchers[run] == nil {
+		f.watchers[run] = map[chan struct{}]chan string{}
+	}
+	f.watchers[run][h] = d
+	return h, d, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watchers[run], h)
+	}
+}
+
+func (f *fakeRunner) watching() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.watchers {
+		n += len(w)
+	}
+	return n
+}
+
+func (f *fakeRunner) Approvals(context.Context, common.Address) ([]agent.PendingApproval, error) {
+	return f.pending, nil
+}
+
+func (f *fakeRunner) Decide(_ context.Context, d agent.ApprovalDecision) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.decided = append(f.decided, d)
+	return nil
+}
+
+func (f *fakeRunner) Keys(context.Context, provenance.Link) (map[provenance.Link]provenance.LeafKey, error) {
+	return map[provenance.Link]provenance.LeafKey{link("leaf"): {1, 2, 3}}, nil
+}
+
+func (f *fakeRunner) Epoch(context.Context) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.epoch, nil
+}
+
+// nonces is an auth.Nonces in memory.
+type nonces struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (n *nonces) PutNonce(_ context.Context, nonce string, data []byte, _ time.Time) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.m[nonce] = data
+	return nil
+}
+
+func (n *nonces) TakeNonce(_ context.Context, nonce string, _ time.Time) ([]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	data, ok := n.m[nonce]
+	if !ok {
+		return nil, auth.ErrNonce
+	}
+	delete(n.m, nonce)
+	return data, nil
+}
+
+const page = "https://app.example.com"
+
+// A fixture is a server with its fake.
+type fixture struct {
+	*fakeRunner
+	t    testing.TB
+	srv  *Server
+	ln   net.Listener
+	stop func() // ends Serve and waits for it
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// serve starts a server on ln, or on loopback if that is nil.
+func serve(t testing.TB, limits Limits, ln net.Listener) *fixture {
+	t.Helper()
+	f := &fixture{fakeRunner: newFake(), t: t, ln: ln}
+	if ln == nil {
+		var err error
+		if f.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk, err := auth.NewDesk(auth.Config{
+		Scheme: "https", Domain: "app.example.com", Nonces: &nonces{m: map[string][]byte{}}, Now: time.Now, Rand: rand.Reader,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.srv, err = New(Config{
+		Runner: f.fakeRunner, Desk: desk, Origins: []string{page}, Limits: limits,
+		Gateway: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("gateway " + r.URL.Path)) }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.srv.Serve(ctx, f.ln) }()
+	var once sync.Once
+	f.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+	}
+	t.Cleanup(f.stop)
+	return f
+}
+
+func (f *fixture) url() string { return "ws://" + f.ln.Addr().String() + "/ws" }
+
+// A raw is a socket that says exactly what a test wants.
+type raw struct {
+	t       testing.TB
+	ws      *websocket.Conn
+	hello   wire.Hello
+	channel [32]byte
+	seq     uint64
+	session cid.Cid
+	key     auth.PrivateKey
+	notes   []reply // that came while an answer was awaited
+}
+
+// A reply is any frame of the server's.
+type reply struct {
+	ID     json.RawMessage `json:"id"`
+	Result json.RawMessage `json:"result"`
+	Error  *wire.Error     `json:"error"`
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
+}
+
+func (r reply) code() wire.Code {
+	if r.Error == nil {
+		return ""
+	}
+	return r.Error.Data.Code
+}
+
+func (f *fixture) connect() *raw {
+	f.t.Helper()
+	d := websocket.Dialer{Subprotocols: []string{wire.Subprotocol}, NetDialContext: f.dial}
+	ws, resp, err := d.Dial(f.url(), nil)
+	if err != nil {
+		f.t.Fatalf("connect: %v %v", err, resp)
+	}
+	f.t.Cleanup(func() { ws.Close() })
+	key, err := auth.Generate(auth.Ed25519, rand.Reader)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	r := &raw{t: f.t, ws: ws, key: key}
+	if err := json.Unmarshal(r.next().Params, &r.hello); err != nil {
+		f.t.Fatal(err)
+	}
+	channel, _ := hex.DecodeString(r.hello.Channel)
+	copy(r.channel[:], channel)
+	return r
+}
+
+func (r *raw) next() reply {
+	r.t.Helper()
+	_, data, err := r.ws.ReadMessage()
+	if err != nil {
+		r.t.Fatalf("read: %v", err)
+	}
+	var out reply
+	if err := json.Unmarshal(data, &out); err != nil {
+		r.t.Fatalf("not JSON: %s", data)
+	}
+	return out
+}
+
+// closed reads until the socket ends and returns the close code, 0 if there was none.
+func (r *raw) closed() int {
+	for {
+		_, data, err := r.ws.ReadMessage()
+		if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
+			return ce.Code
+		} else if err != nil {
+			return 0
+		}
+		var n reply
+		if json.Unmarshal(data, &n) == nil {
+			r.notes = append(r.notes, n)
+		}
+	}
+}
+
+func (r *raw) write(frame string) {
+	r.t.Helper()
+	if err := r.ws.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
+		r.t.Fatalf("write: %v", err)
+	}
+}
+
+// answer returns the next frame that is no notification.
+func (r *raw) answer() reply {
+	r.t.Helper()
+	for {
+		n := r.next()
+		if n.Method == "" {
+			return n
+		}
+		r.notes = append(r.notes, n)
+	}
+}
+
+func (r *raw) say(frame string) reply {
+	r.t.Helper()
+	r.write(frame)
+	return r.answer()
+}
+
+func request(method string, params any, a *wire.Auth) string {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		panic(err)
+	}
+	out, err := json.Marshal(wire.Request{JSONRPC: "2.0", ID: json.RawMessage("1"), Method: method, Params: raw, Auth: a})
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+func (r *raw) call(method string, params any) reply {
+	r.t.Helper()
+	return r.say(request(method, params, nil))
+}
+
+// sign returns auth for a request at seq.
+func (r *raw) sign(session cid.Cid, seq uint64, method string, params any) *wire.Auth {
+	r.t.Helper()
+	raw, err := json.Marshal(params)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sig, err := r.key.SignFrame(auth.Frame{Session: session, Channel: r.channel, Seq: seq, Method: method, Params: raw})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return &wire.Auth{Seq: seq, Sig: sig}
+}
+
+func (r *raw) act(method string, params any) reply {
+	r.t.Helper()
+	r.seq++
+	return r.say(request(method, params, r.sign(r.session, r.seq, method, params)))
+}
+
+// challenge returns a message for a wallet to sign.
+func (r *raw) challenge(w *auth.Wallet) string {
+	r.t.Helper()
+	a := r.call(wire.SessionAsk, wire.ChallengeParams{
+		Account: w.Address().Hex(), Chain: 1337, Key: r.key.Public().String(), Agent: "reader",
+	})
+	var ch wire.Challenge
+	if err := json.Unmarshal(a.Result, &ch); err != nil || a.Error != nil {
+		r.t.Fatalf("challenge: %v %+v", err, a.Error)
+	}
+	return ch.Message
+}
+
+func signed(t testing.TB, w *auth.Wallet, message string) wire.OpenParams {
+	t.Helper()
+	sig, err := w.SignText([]byte(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire.OpenParams{Message: message, Signature: "0x" + hex.EncodeToString(sig)}
+}
+
+func (r *raw) signIn(w *auth.Wallet) *raw {
+	r.t.Helper()
+	a := r.act(wire.SessionOpen, signed(r.t, w, r.challenge(w)))
+	var s wire.Session
+	if err := json.Unmarshal(a.Result, &s); err != nil || a.Error != nil {
+		r.t.Fatalf("open: %v %+v", err, a.Error)
+	}
+	r.session = cid.MustParse(s.ID)
+	return r
+}
+
+func (r *raw) start(key string) provenance.Link {
+	r.t.Helper()
+	a := r.act(wire.RunStart, wire.StartParams{Agent: "reader", Input: "hi", Key: key})
+	var s wire.Started
+	if err := json.Unmarshal(a.Result, &s); err != nil || a.Error != nil {
+		r.t.Fatalf("start: %v %+v", err, a.Error)
+	}
+	return cid.MustParse(s.Run)
+}
+
+func wallet(n uint64) *auth.Wallet {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], n)
+	sum := sha256.Sum256(b[:])
+	w, err := auth.ParseWallet(hex.EncodeToString(sum[:]))
+	if err != nil {
+		panic(err)
+	}
+	return w
+}
+
+// A pipe is a listener whose connections are net.Pipes, for tests in which time is not real.
+type pipe struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipe() *pipe { return &pipe{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipe) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipe) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipe) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipe) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func long(n int) string { return strings.Repeat("x", n) }
