@@ -83,10 +83,10 @@ func (e *expression) value(f *frame) (v value, err error) {
 // source returns e in normal form.
 func (e *expression) source() string { return e.node.String() }
 
-// constant says whether e reads nothing of the request.
+// constant says whether e plainly reads nothing of the request. A variable is taken to read something.
 func (e *expression) constant() bool {
 	switch e.op {
-	case "field", "arg", "given", "left", "spent":
+	case "field", "arg", "given", "left", "spent", "variable":
 		return false
 	}
 	return !slices.ContainsFunc(e.kids, func(k *expression) bool { return !k.constant() })
@@ -867,8 +867,7 @@ func (sc *scope) given(n *ast.CallNode) (*expression, *conditionError) {
 		bool: func(f *frame) (bool, error) { return findArg(f.r, name.Value, k) != nil, nil }}, nil
 }
 
-// budget compiles left("id") and spent("id"). Reservations in flight count as spent, so that two calls at once
-// cannot both see the same room.
+// budget compiles left("id") and spent("id").
 func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionError) {
 	name, ok := n.Arguments[0].(*ast.StringNode)
 	if !ok {
@@ -880,11 +879,8 @@ func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionErro
 	}
 	return &expression{kind: kindAmount, node: n, op: fn, name: name.Value,
 		amt: func(f *frame) (*money.Amount, error) {
-			left, used, err := room(f.r, def)
-			if fn == "spent" {
-				return &used, err
-			}
-			return &left, err
+			m, err := measure(fn, f.r, def)
+			return &m, err
 		}}, nil
 }
 

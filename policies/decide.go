@@ -131,15 +131,24 @@ type shortage struct {
 func roomFor(r *Request, l Layers, reserves []Reserve) *shortage {
 	for _, x := range reserves {
 		def := l.budget(x.Budget)
-		left, _, err := room(r, def)
+		limit, used, err := usage(r, def)
 		if err != nil {
 			return &shortage{def: def, asked: x.Amount, err: err}
 		}
-		if c, err := x.Amount.Cmp(left); err != nil {
+		c, err := x.Amount.Cmp(limit)
+		if err != nil {
 			return &shortage{def: def, asked: x.Amount, err: err}
-		} else if c > 0 {
+		}
+		if c <= 0 { // so the sum below can only fail by its size
+			if sum, err := used.Add(x.Amount); err == nil {
+				c, _ = sum.Cmp(limit)
+			} else {
+				c = 1
+			}
+		}
+		if c > 0 {
 			b := findLedger(r, def.ID)
-			return &shortage{def: def, spent: b.Spent, held: b.Reserved, asked: x.Amount, has: left}
+			return &shortage{def: def, spent: b.Spent, held: b.Reserved, asked: x.Amount, has: remainder(limit, used)}
 		}
 	}
 	return nil
@@ -165,27 +174,45 @@ func findLedger(r *Request, id string) *Budget {
 	return nil
 }
 
-// room returns what is left in a budget and what is used of it, reservations included. The smaller of the set's cap
-// and the ledger's stands. A budget that the request does not list has no room at all.
-func room(r *Request, def BudgetDef) (left, used money.Amount, err error) {
+// usage returns the cap of a budget and what is used of it, reservations included. The smaller of the set's cap and
+// the ledger's stands. A budget that the request does not list is an error.
+func usage(r *Request, def BudgetDef) (limit, used money.Amount, err error) {
 	b := findLedger(r, def.ID)
 	if b == nil {
-		return left, used, fmt.Errorf("the state of budget %s is not known", def.ID)
+		return limit, used, fmt.Errorf("the state of budget %s is not known", def.ID)
 	}
-	limit := def.Cap
-	if c, err := b.Cap.Cmp(limit); err != nil {
-		return left, used, fmt.Errorf("cap of budget %s: %w", def.ID, err)
-	} else if c < 0 {
+	limit = def.Cap
+	c, err := b.Cap.Cmp(limit)
+	if err != nil {
+		return limit, used, fmt.Errorf("cap of budget %s: %w", def.ID, err)
+	}
+	if c < 0 {
 		limit = b.Cap
 	}
-	if used, err = b.Spent.Add(b.Reserved); err != nil {
-		return left, used, fmt.Errorf("use of budget %s: %w", def.ID, err)
+	if used, err = b.Spent.Add(b.Reserved); err == nil {
+		_, err = used.Cmp(limit)
 	}
-	if c, err := used.Cmp(limit); err != nil {
-		return left, used, fmt.Errorf("use of budget %s: %w", def.ID, err)
-	} else if c >= 0 {
-		return money.Of(limit.Asset(), 0), used, nil
+	if err != nil {
+		err = fmt.Errorf("use of budget %s: %w", def.ID, err)
 	}
-	left, err = limit.Sub(used)
-	return left, used, err
+	return limit, used, err
+}
+
+// remainder is what is left of limit, at least nothing. Both count the same asset.
+func remainder(limit, used money.Amount) money.Amount {
+	left, err := limit.Sub(used)
+	if err != nil {
+		return money.Of(limit.Asset(), 0)
+	}
+	return left
+}
+
+// measure is what left and spent say of a budget in a condition. Reservations in flight count as spent, so that two
+// calls at once cannot both see the same room.
+func measure(fn string, r *Request, def BudgetDef) (money.Amount, error) {
+	limit, used, err := usage(r, def)
+	if err != nil || fn == "spent" {
+		return used, err
+	}
+	return remainder(limit, used), nil
 }

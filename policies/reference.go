@@ -110,11 +110,8 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 	}, new(func(refRequest, string) bool))
 	for _, name := range []string{"left", "spent"} {
 		fn("fn_"+name, func(p ...any) (any, error) {
-			left, used, err := room(p[0].(refRequest).r, sc.budgets[p[1].(string)])
-			if name == "left" {
-				used = left
-			}
-			return refAmount{used}, err
+			m, err := measure(name, p[0].(refRequest).r, sc.budgets[p[1].(string)])
+			return refAmount{m}, err
 		}, new(func(refRequest, string) refAmount))
 	}
 	arg := func(p ...any) (any, error) {
