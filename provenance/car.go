@@ -37,15 +37,17 @@ const (
 )
 
 const (
-	cidLen = 36 // bytes of a CID of ours
+	cidLen     = 36 // bytes of a CID of ours
+	maxSection = cidLen + MaxBlock
 	// A header is this text with the root between its halves: {"roots": [root], "version": 1} in dag-cbor.
 	carHeaderA = "\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00"
 	carHeaderB = "\x67version\x01"
 	carHeader  = len(carHeaderA) + cidLen + len(carHeaderB)
 )
 
-// MaxBlocks is how many blocks a CAR file may have to be opened: its index then takes less than 64 MB.
-const MaxBlocks = 700_000
+// MaxBlocks is how many blocks a CAR file may have to be opened. What its index and [Verify] keep in memory is then
+// less than 64 MB.
+const MaxBlocks = 400_000
 
 // ExportStats counts what [Export] wrote.
 type ExportStats struct {
@@ -81,14 +83,14 @@ func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats
 		}
 		seen[c.KeyString()] = struct{}{}
 		data, err := get(c)
-		if errors.Is(err, ErrWithheld) && c.Prefix().Codec == cid.Raw {
+		if errors.Is(err, ErrWithheld) && codecOf(c) == cid.Raw {
 			stats.Withheld++
 			continue
 		}
 		if err == nil {
 			err = checkHash(c, data)
 		}
-		if err == nil && c.Prefix().Codec == cid.DagCBOR {
+		if err == nil && codecOf(c) == cid.DagCBOR {
 			from := len(stack)
 			err = check(data, func(b []byte) {
 				if _, again := seen[string(b)]; !again {
@@ -121,7 +123,7 @@ func checkHash(c Link, data []byte) error {
 	if len(data) > MaxBlock {
 		return &Fault{CodeBlockSize, c, fmt.Sprintf("a block of %d bytes, at most %d are allowed", len(data), MaxBlock)}
 	}
-	if Sum(c.Prefix().Codec, data) != c {
+	if Sum(codecOf(c), data) != c {
 		return &Fault{CodeBlockHash, c, "the bytes do not hash to the CID"}
 	}
 	return nil
@@ -153,23 +155,23 @@ type carSpan uint64
 // file. The blocks may come in any order. What they say is not looked at. Memory is bounded by [MaxBlocks]. The
 // error is a [*Fault], or that of r.
 func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
-	in := &carReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 1<<20), left: size}
 	if size >= 1<<44 {
 		return nil, fault(CodeCARSize, "a file of %d bytes is too large", size)
 	}
+	// The buffer holds a whole section, which is looked at in place.
+	in := &carReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), int(min(size, 4*maxSection))), left: size}
 	root, err := in.header()
 	if err != nil {
 		return nil, err
 	}
 	c := &CAR{r: r, root: root, index: map[carKey]uint32{}}
-	buf := make([]byte, cidLen+MaxBlock)
 	for in.left > 0 {
-		section, err := in.section(buf)
+		section, err := in.section()
 		if err != nil {
 			return nil, err
 		}
 		link, data := section[:cidLen], section[cidLen:]
-		if l := cidFrom(link); Sum(l.Prefix().Codec, data) != l {
+		if l := cidFrom(link); Sum(codecOf(l), data) != l {
 			return nil, &Fault{CodeBlockHash, l, "the bytes do not hash to the CID"}
 		}
 		key := keyOf(link)
@@ -274,8 +276,8 @@ func (in *carReader) header() (Link, error) {
 	return cid.Undef, fault(CodeCARHeader, "the file does not begin as a CAR of version 1 with one root")
 }
 
-// section reads the next section into buf and returns it: a CID of ours, and the bytes under it.
-func (in *carReader) section(buf []byte) ([]byte, error) {
+// section returns the next section: a CID of ours, and the bytes under it. It is valid until the next call.
+func (in *carReader) section() ([]byte, error) {
 	n, err := in.varint()
 	if err != nil {
 		return nil, err
@@ -290,20 +292,24 @@ func (in *carReader) section(buf []byte) ([]byte, error) {
 	switch {
 	case uint64(in.left) < n && !looksLikeCID(peek):
 		return nil, fault(CodeCARJunk, "%d bytes that are no section follow the last block", in.left)
-	case uint64(in.left) < n && n <= uint64(len(buf)):
+	case uint64(in.left) < n && n <= maxSection:
 		return nil, fault(CodeCARTruncated, "the file ends %d bytes before the end of a section", n-uint64(in.left))
 	case n < cidLen:
 		return nil, fault(CodeCARSection, "a section of %d bytes is too short for a CID", n)
 	case !isCID(peek):
 		return nil, cidFault(peek)
-	case n > uint64(len(buf)):
+	case n > maxSection:
 		return nil, &Fault{CodeBlockSize, cidFrom(peek), fmt.Sprintf("a block of more than %d bytes", MaxBlock)}
 	}
-	if _, err := io.ReadFull(in.r, buf[:n]); err != nil {
+	section, err := in.r.Peek(int(n))
+	if err == nil {
+		_, err = in.r.Discard(int(n)) // leaves the bytes where they are
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the CAR file: %w", err)
 	}
 	in.left -= int64(n)
-	return buf[:n], nil
+	return section, nil
 }
 
 // looksLikeCID says whether b could be the beginning of a CID, to tell a cut section from junk.

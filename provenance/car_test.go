@@ -338,7 +338,7 @@ func TestUnreadableFile(t *testing.T) {
 
 func TestTheIndexIsBounded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("hashes 700,000 blocks")
+		t.Skip("hashes 400,000 blocks")
 	}
 	var file bytes.Buffer
 	write := func(i int) {
@@ -360,8 +360,8 @@ func TestTheIndexIsBounded(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if n := after.HeapAlloc - before.HeapAlloc; n > 64<<20 {
-		t.Errorf("the index of %d blocks takes %d MB, at most 64 are promised", c.Len(), n>>20)
+	if n := after.HeapAlloc - before.HeapAlloc; n > 32<<20 {
+		t.Errorf("the index of %d blocks takes %d MB, want at most 32", c.Len(), n>>20)
 	} else {
 		t.Logf("the index of %d blocks takes %d MB", c.Len(), n>>20)
 	}

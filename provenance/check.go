@@ -318,3 +318,11 @@ func linkFrom(b []byte) (Link, error) {
 
 // cidFrom returns the Link of 36 bytes that isCID holds for.
 func cidFrom(b []byte) Link { return cid.NewCidV1(uint64(b[1]), mh.Multihash(b[2:])) }
+
+// codecOf returns the codec of a Link, without the cost of Prefix; 0 if it is not one of ours.
+func codecOf(l Link) uint64 {
+	if s := l.KeyString(); len(s) == cidLen {
+		return uint64(s[1])
+	}
+	return 0
+}

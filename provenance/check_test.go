@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/ipld/go-ipld-prime/codec/dagcbor"
 	"github.com/ipld/go-ipld-prime/node/basicnode"
 )
@@ -151,7 +152,7 @@ func FuzzCheck(f *testing.F) {
 	h := newHistory()
 	h.link(f)
 	for c, b := range h.blocks {
-		if c.Prefix().Codec != rawCodec {
+		if c.Prefix().Codec == cid.DagCBOR {
 			f.Add(b)
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-const rawCodec = cid.Raw
-
 // coders keeps the coders of Encode with their buffers; one that has grown large is not kept.
 var coders = sync.Pool{New: func() any { return &coder{b: make([]byte, 0, 4<<10)} }}
 

@@ -284,12 +284,30 @@ func (c *coder) units(f *frame, name string, v *money.Amount) {
 		if c.err != nil {
 			return
 		}
+		if n, ok := shortUnits(b); ok {
+			*v = money.Of(money.Asset{}, n)
+			return
+		}
 		n, err := money.FromUnits(money.Asset{}, string(b))
 		if err != nil {
 			c.fail(CodeSchemaRange, "%q is not a count of units", name)
 		}
 		*v = n
 	}
+}
+
+// shortUnits reads a count that surely fits 64 bits; it leaves the others, and malformed ones, to money.FromUnits.
+func shortUnits(b []byte) (n uint64, ok bool) {
+	if len(b) == 0 || len(b) > 19 || b[0] == '0' && len(b) > 1 {
+		return 0, false
+	}
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, true
 }
 
 // count gives amounts that were read their asset, and checks the asset in either direction.

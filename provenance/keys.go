@@ -32,7 +32,7 @@ func WriteKeys(w io.Writer, leaves []Leaf) error {
 	f := keyFile{keysSchema, make(map[string][]byte, len(leaves))}
 	for i := range leaves {
 		name, key := leaves[i].CID.String(), leaves[i].Key[:]
-		if !isCID(leaves[i].CID.Bytes()) || leaves[i].CID.Prefix().Codec != cid.Raw {
+		if !isCID(leaves[i].CID.Bytes()) || codecOf(leaves[i].CID) != cid.Raw {
 			return fmt.Errorf("write leaf keys: %s is not a leaf", name)
 		}
 		if old, ok := f.Keys[name]; ok && !bytes.Equal(old, key) {
@@ -67,7 +67,7 @@ func ReadKeys(r io.Reader) (map[Link]LeafKey, error) {
 	keys := make(map[Link]LeafKey, len(f.Keys))
 	for name, key := range f.Keys {
 		c, err := cid.Decode(name)
-		if err != nil || c.String() != name || !isCID(c.Bytes()) || c.Prefix().Codec != cid.Raw {
+		if err != nil || c.String() != name || !isCID(c.Bytes()) || codecOf(c) != cid.Raw {
 			return nil, fault(CodeKeysForm, "an entry is not named by the CID of a leaf")
 		}
 		if len(key) != len(LeafKey{}) {

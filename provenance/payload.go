@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/bits"
 
+	"github.com/ipfs/go-cid"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -205,7 +206,7 @@ func (p *Payload) in(c *coder, f *frame, name string, required bool) *Payload {
 		p.public = true
 	}
 	c.close(&g)
-	if c.err == nil && c.mode == reading && p.leaf.Prefix().Codec != rawCodec {
+	if c.err == nil && c.mode == reading && codecOf(p.leaf) != cid.Raw {
 		c.fail(CodeSchemaType, "%q is not a raw leaf", name)
 	}
 	if c.err == nil && c.mode == reading && c.payload != nil {

@@ -15,6 +15,7 @@ const (
 	CodeLinksMissing     Code = "links.missing"     // a record that is linked to is not there
 	CodeLinksKind        Code = "links.kind"        // a link leads to a record of another kind
 	CodeLinksUnreachable Code = "links.unreachable" // a block to which nothing links
+	CodeLinksSize        Code = "links.size"        // tools and address books of more than 16 MiB together
 )
 
 // Codes of the history.
@@ -30,6 +31,13 @@ const (
 	CodeHistoryUnanswered Code = "history.unanswered" // a run closed as answered that still waits
 	CodeHistoryCall       Code = "history.call"       // an effect for a tool call that no model asked for
 	CodeHistoryClose      Code = "history.close"      // something follows the close
+	CodeHistoryBound      Code = "history.bound"      // more answers or calls without their counterpart than are kept
+)
+
+// Bounds on what [Verify] keeps in memory, so that a hostile history costs no more than an honest one.
+const (
+	maxWaiting = 1 << 17  // answers, and calls, whose counterpart has not been reached
+	maxTools   = 16 << 20 // bytes of tools and address books
 )
 
 // A Source has the blocks of a history: [*CAR], a store, a gateway. It is not trusted.
@@ -52,11 +60,11 @@ type Options struct {
 //
 // It trusts nothing that src says: hashes are computed here (a [*CAR] computes its own), and the operator's key
 // comes from o. Steps are read from the newest back to the first, each once, and are not kept: memory is 36 bytes a
-// step, and what is waiting for its counterpart.
+// step, the tools, and what is waiting for its counterpart, all with bounds.
 func Verify(src Source, o Options) (*Report, *Evidence) {
 	v := &verifier{
-		src: src, keys: o.Keys, report: NewReport(), away: map[Link]struct{}{},
-		answers: map[Ref]answer{}, asks: map[Ref]Link{},
+		src: src, keys: o.Keys, report: NewReport(), away: map[Link]struct{}{}, commits: map[Link][32]byte{},
+		answers: map[Ref]answer{}, asks: map[Ref]int32{},
 	}
 	if v.car, _ = src.(*CAR); v.car != nil {
 		v.reached = make([]uint64, v.car.Len()/64+1)
@@ -97,24 +105,37 @@ type verifier struct {
 
 	reached []uint64          // with a CAR: a bit for each of its blocks
 	seen    map[Link]struct{} // without: the blocks
-	away    map[Link]struct{} // leaves that src does not have
 	blocks  int
 	bytes   int64
 	records int
-	opened  int // leaves: with their key, or public
+	last    int // bytes of the record read last
+	tools   int // bytes of tools and address books
+
+	away    map[Link]struct{} // leaves that src does not have; at most maxWaiting are told apart
+	commits map[Link][32]byte // of the leaves that were opened with their key
+	opened  int               // leaves: with their key, or public
 	sealed  int
 
 	answers map[Ref]answer // seen in later steps, effect not reached yet
-	asks    map[Ref]Link   // tool calls that later effects name, reply not reached yet
+	asks    map[Ref]int32  // tool calls that later effects name, reply not reached yet; the place of the latest effect
 	closed  string         // the reason of the close
 	open    int            // effects without an answer
 }
 
 // An answer is an event that answers an effect.
 type answer struct {
-	event Event
-	at    Link
+	kind  answerKind
+	place int32 // of its step in Evidence.steps
 }
+
+type answerKind uint8
+
+const (
+	byReply answerKind = iota + 1
+	byResult
+	byVerdict
+	byLapse
+)
 
 // all reads every record, and judges codec, schema, links and history on the way. Faults of the history are noted
 // and do not stop it; the error is what made it stop.
@@ -164,6 +185,7 @@ func (v *verifier) steps() error {
 		if err := v.record(at, s); err != nil {
 			return err
 		}
+		place := int32(v.ev.Len())
 		v.ev.steps = append(v.ev.steps, at.KeyString()...)
 		switch {
 		case after == nil && (s.Seq != h.Seq || s.Run != h.Run):
@@ -179,8 +201,11 @@ func (v *verifier) steps() error {
 		case s.Seq == 0 && s.At < v.ev.Run.Opened:
 			v.fault(CodeHistoryClock, at, "the first step is older than the run")
 		}
-		if err := v.step(at, s, after == nil); err != nil {
+		if err := v.step(place, s); err != nil {
 			return err
+		}
+		if len(v.answers) > maxWaiting || len(v.asks) > maxWaiting {
+			return &Fault{CodeHistoryBound, at, "more answers or calls wait for their counterpart than are kept"}
 		}
 		after, afterCID, at = s, at, s.Prev
 	}
@@ -189,38 +214,38 @@ func (v *verifier) steps() error {
 }
 
 // step judges what one step asks for and answers. It is called for later steps first, so a step's answers are known
-// when it comes, and the questions that it answers are not.
-func (v *verifier) step(at Link, s *Step, last bool) error {
+// when it comes, and the questions that it answers are not. place is that in Evidence.steps, 0 for the last step.
+func (v *verifier) step(place int32, s *Step) error {
+	at := v.ev.cidAt(place)
 	for i, effect := range s.Does {
 		ref := Ref{s.Seq, uint64(i)}
 		a, answered := v.answers[ref]
 		delete(v.answers, ref)
-		if answered && !fits(a.event, effect) {
-			v.fault(CodeHistoryKind, a.at, "an answer to effect %d of step %d is of the wrong kind", i, s.Seq)
+		takes, of := asking(effect)
+		if answered && (takes == 0 || a.kind != takes && a.kind != byLapse) {
+			v.fault(CodeHistoryKind, v.ev.cidAt(a.place), "an answer to effect %d of step %d is of the wrong kind", i, s.Seq)
+		}
+		if takes != 0 && !answered {
+			v.open++
+		}
+		if of != nil && of.Seq > s.Seq {
+			v.fault(CodeHistoryCall, at, "step %d acts on a tool call of step %d, which is later", s.Seq, of.Seq)
+		} else if of != nil {
+			v.asks[*of] = place
 		}
 		switch x := effect.(type) {
-		case *AskModel:
-			v.wait(answered)
 		case *Call:
-			v.wait(answered)
-			v.asked(x.Of, at, s.Seq)
 			if err := v.tool(x.Tool); err != nil {
 				return err
 			}
-		case *Seek:
-			v.wait(answered)
-			v.asked(x.Of, at, s.Seq)
-		case *Deny:
-			v.asked(x.Of, at, s.Seq)
 		case *Close:
-			if !last || i != len(s.Does)-1 {
+			if place != 0 || i != len(s.Does)-1 {
 				v.fault(CodeHistoryClose, at, "step %d closes the run, and something follows", s.Seq)
 			}
 			v.closed = x.Reason
 		}
 	}
-	_, isAsk := s.Event.(*Ask)
-	if isAsk != (s.Seq == 0) {
+	if _, isAsk := s.Event.(*Ask); isAsk != (s.Seq == 0) {
 		v.fault(CodeHistoryAsk, at, "step %d: the request is the first step's event, and only its", s.Seq)
 	}
 	if r, is := s.Event.(*Reply); is && r.Model != nil {
@@ -228,75 +253,58 @@ func (v *verifier) step(at Link, s *Step, last bool) error {
 			delete(v.asks, Ref{s.Seq, uint64(i)})
 		}
 	}
-	of, answers := answersTo(s.Event)
+	kind, of := answering(s.Event)
 	switch _, twice := v.answers[of]; {
-	case !answers:
+	case kind == 0:
 	case of.Seq >= s.Seq:
 		v.fault(CodeHistoryOf, at, "step %d answers effect %d of step %d, which is not earlier", s.Seq, of.Index, of.Seq)
 	case twice:
 		v.fault(CodeHistoryTwice, at, "effect %d of step %d is answered twice", of.Index, of.Seq)
 	default:
-		v.answers[of] = answer{s.Event, at}
+		v.answers[of] = answer{kind, place}
 	}
 	return nil
 }
 
-func (v *verifier) wait(answered bool) {
-	if !answered {
-		v.open++
+// asking returns what an effect wants to be answered by, 0 for nothing, and the tool call that it is for, if any.
+func asking(e Effect) (answerKind, *Ref) {
+	switch e := e.(type) {
+	case *AskModel:
+		return byReply, nil
+	case *Call:
+		return byResult, &e.Of
+	case *Seek:
+		return byVerdict, &e.Of
+	case *Deny:
+		return 0, &e.Of
 	}
+	return 0, nil
 }
 
-// asked notes that an effect of a step is for the tool call of.
-func (v *verifier) asked(of Ref, at Link, seq uint64) {
-	if of.Seq > seq {
-		v.fault(CodeHistoryCall, at, "step %d acts on a tool call of step %d, which is later", seq, of.Seq)
-		return
-	}
-	v.asks[of] = at
-}
-
-// answersTo returns the effect that an event answers, if it answers one.
-func answersTo(e Event) (Ref, bool) {
+// answering returns the effect that an event answers, and how; 0 if it answers none.
+func answering(e Event) (answerKind, Ref) {
 	switch e := e.(type) {
 	case *Reply:
-		return e.Of, true
+		return byReply, e.Of
 	case *Result:
-		return e.Of, true
+		return byResult, e.Of
 	case *Verdict:
-		return e.Of, true
+		return byVerdict, e.Of
 	case *Lapse:
 		if e.Of != nil {
-			return *e.Of, true
+			return byLapse, *e.Of
 		}
 	}
-	return Ref{}, false
-}
-
-// fits says whether an event is an answer to an effect.
-func fits(e Event, to Effect) bool {
-	_, lapsed := e.(*Lapse)
-	is := false
-	switch to.(type) {
-	case *AskModel:
-		_, is = e.(*Reply)
-	case *Call:
-		_, is = e.(*Result)
-	case *Seek:
-		_, is = e.(*Verdict)
-	default:
-		return false
-	}
-	return is || lapsed
+	return 0, Ref{}
 }
 
 // left judges what has found no counterpart once the first step is reached.
 func (v *verifier) left() {
 	if ref, ok := first(v.answers); ok {
-		v.fault(CodeHistoryOf, v.answers[ref].at, "step %d has no effect %d to be answered", ref.Seq, ref.Index)
+		v.fault(CodeHistoryOf, v.ev.cidAt(v.answers[ref].place), "step %d has no effect %d to be answered", ref.Seq, ref.Index)
 	}
 	if ref, ok := first(v.asks); ok {
-		v.fault(CodeHistoryCall, v.asks[ref], "no model asked for tool call %d of step %d", ref.Index, ref.Seq)
+		v.fault(CodeHistoryCall, v.ev.cidAt(v.asks[ref]), "no model asked for tool call %d of step %d", ref.Index, ref.Seq)
 	}
 	if v.closed == CloseAnswered && v.open > 0 {
 		v.fault(CodeHistoryUnanswered, v.ev.Head.Step, "the run is closed as answered, and %d effects are not", v.open)
@@ -319,7 +327,7 @@ func (v *verifier) fault(code Code, at Link, format string, args ...any) {
 
 // record reads the record that l names into r, with its leaves. Leaves whose key is known are opened.
 func (v *verifier) record(l Link, r Record) error {
-	if l.Prefix().Codec != cid.DagCBOR {
+	if codecOf(l) != cid.DagCBOR {
 		return &Fault{CodeLinksKind, l, "a raw block stands where a " + r.kind() + " should"}
 	}
 	data, err := v.block(l)
@@ -327,6 +335,7 @@ func (v *verifier) record(l Link, r Record) error {
 		return err
 	}
 	v.records++
+	v.last = len(data)
 	err = Check(data)
 	if err == nil {
 		err = read(data, r, func(p *Payload) { v.leaf(p) })
@@ -363,62 +372,77 @@ func (v *verifier) block(l Link) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if v.reach(l) {
-		v.blocks++
-		v.bytes += int64(len(data))
-	}
+	v.reach(l, len(data))
 	return data, nil
 }
 
-// reach marks a block as linked to, and says whether it was not yet.
-func (v *verifier) reach(l Link) (fresh bool) {
+// has says whether a block was linked to before.
+func (v *verifier) has(l Link) bool {
 	if v.car == nil {
-		_, again := v.seen[l]
-		v.seen[l] = struct{}{}
-		return !again
+		_, ok := v.seen[l]
+		return ok
 	}
 	i, ok := v.car.ordinal(l)
-	if !ok {
-		return false
-	}
-	fresh = v.reached[i/64]&(1<<(i%64)) == 0
-	v.reached[i/64] |= 1 << (i % 64)
-	return fresh
+	return ok && v.reached[i/64]&(1<<(i%64)) != 0
 }
 
-// leaf looks after the leaf of one payload. One leaf may stand in several places with different commitments, so it is
-// opened for each.
+// reach marks a block of size bytes as linked to, and says whether it was not yet.
+func (v *verifier) reach(l Link, size int) (fresh bool) {
+	if v.has(l) {
+		return false
+	}
+	v.blocks++
+	v.bytes += int64(size)
+	if v.car == nil {
+		v.seen[l] = struct{}{}
+	} else if i, ok := v.car.ordinal(l); ok {
+		v.reached[i/64] |= 1 << (i % 64)
+	}
+	return true
+}
+
+// leaf looks after the leaf of one payload. One leaf may stand in several places; it is read once, and has one
+// commitment.
 func (v *verifier) leaf(p *Payload) {
-	if v.car != nil && !v.car.Has(p.leaf) {
-		v.away[p.leaf] = struct{}{}
+	key, known := v.keys[p.leaf]
+	known = known && !p.public
+	if commit, again := v.commits[p.leaf]; again && known {
+		if commit != p.commit {
+			v.report.Fault(&Fault{CodeLeafCommit, p.leaf, "two records commit to different texts for one leaf"})
+		}
 		return
 	}
-	key, known := v.keys[p.leaf]
+	if v.has(p.leaf) && !known {
+		return
+	}
 	var data []byte
-	if v.car == nil || p.public || known {
-		var err error
-		data, err = v.src.Get(p.leaf)
-		if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
+	err := ErrAbsent
+	if v.car == nil || v.car.Has(p.leaf) {
+		if err = nil; v.car == nil || p.public || known {
+			data, err = v.src.Get(p.leaf)
+		}
+	}
+	switch {
+	case errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld):
+		if len(v.away) < maxWaiting {
 			v.away[p.leaf] = struct{}{}
-			return
 		}
-		if err == nil {
-			err = checkHash(p.leaf, data)
-		}
-		if err != nil {
-			v.report.Fault(err)
-			return
-		}
+		return
+	case err == nil && v.car == nil:
+		err = checkHash(p.leaf, data)
 	}
-	fresh := v.reach(p.leaf)
-	if fresh {
-		v.blocks++
-		v.bytes += int64(len(data))
+	if err != nil {
+		v.report.Fault(err)
+		return
 	}
+	fresh := v.reach(p.leaf, len(data))
 	switch {
 	case p.public || known:
 		if err := p.Open(data, key); err != nil {
 			v.report.Fault(err)
+		}
+		if known {
+			v.commits[p.leaf] = p.commit
 		}
 		if fresh {
 			v.opened++
@@ -438,43 +462,56 @@ func (v *verifier) tool(l Link) error {
 		return err
 	}
 	v.ev.Tools[l] = def
-	if !def.Book.Defined() {
-		return nil
+	v.tools += v.last
+	if _, ok := v.ev.Books[def.Book]; !ok && def.Book.Defined() {
+		if codecOf(def.Book) != cid.Raw {
+			return &Fault{CodeLinksKind, def.Book, "a record stands where an address book should"}
+		}
+		book, err := v.block(def.Book)
+		if err != nil {
+			return err
+		}
+		v.ev.Books[def.Book] = book
+		v.tools += len(book)
 	}
-	book, err := v.block(def.Book)
-	if err != nil {
-		return err
+	if v.tools > maxTools {
+		return &Fault{CodeLinksSize, l, "the tools and their address books take too much memory"}
 	}
-	v.ev.Books[def.Book] = book
 	return nil
 }
 
 // other walks over what belongs to another run's history, from its step on. It is not judged here; what is there is
 // not unreachable.
 func (v *verifier) other(step Link) error {
+	v.report.Unprove("what the run that opened this one did: its history is another one")
 	stack := []Link{step}
 	for len(stack) > 0 {
 		l := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
+		if v.has(l) {
+			continue
+		}
 		data, err := v.src.Get(l)
 		if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
 			continue
 		}
-		if err == nil {
+		if err == nil && v.car == nil {
 			err = checkHash(l, data)
 		}
-		if err == nil && v.reach(l) {
-			v.blocks++
-			v.bytes += int64(len(data))
-			if l.Prefix().Codec == cid.DagCBOR {
-				err = check(data, func(b []byte) { stack = append(stack, cidFrom(b)) })
+		if err == nil {
+			v.reach(l, len(data))
+			if codecOf(l) == cid.DagCBOR {
+				err = check(data, func(b []byte) {
+					if c := cidFrom(b); !v.has(c) {
+						stack = append(stack, c)
+					}
+				})
 			}
 		}
 		if err != nil {
 			return fmt.Errorf("block %s: %w", l, err)
 		}
 	}
-	v.report.Unprove("what the run that opened this one did: its history is another one")
 	return nil
 }
 
@@ -556,9 +593,10 @@ type Evidence struct {
 func (e *Evidence) Len() int { return len(e.steps) / cidLen }
 
 // StepCID returns the CID of step seq, which must be below Len.
-func (e *Evidence) StepCID(seq int) Link {
-	i := (e.Len() - 1 - seq) * cidLen
-	return cidFrom(e.steps[i : i+cidLen])
+func (e *Evidence) StepCID(seq int) Link { return e.cidAt(int32(e.Len() - 1 - seq)) }
+
+func (e *Evidence) cidAt(place int32) Link {
+	return cidFrom(e.steps[int(place)*cidLen : (int(place)+1)*cidLen])
 }
 
 // Each calls do with every step from the first on. Steps are read again for each call, and not kept. It ends with
@@ -590,10 +628,14 @@ func (e *Evidence) step(c Link) (*Step, error) {
 	if err := read(data, s, func(p *Payload) { ps = append(ps, p) }); err != nil {
 		return nil, fmt.Errorf("step %s: %w", c, err)
 	}
+	open := map[Link]*Payload{} // one leaf may stand in several places; Verify saw that its commitment is one
 	for _, p := range ps {
-		if err := e.openLeaf(p); err != nil {
+		if same, ok := open[p.leaf]; ok && same.commit == p.commit {
+			p.plain, p.known = same.plain, same.known
+		} else if err := e.openLeaf(p); err != nil {
 			return nil, fmt.Errorf("step %s: %w", c, err)
 		}
+		open[p.leaf] = p
 	}
 	return s, nil
 }
