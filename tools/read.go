@@ -84,7 +84,7 @@ func (d *Def) unknown(key string) *Error {
 	if len(names) == 0 {
 		return errorf("unknown_argument", "Argument %q is unknown; this tool takes none.", clip(key))
 	}
-	return errorf("unknown_argument", "Argument %q is unknown%s; there are %s.", clip(key), didYouMean(key, names),
+	return errorf("unknown_argument", "Argument %q is unknown%s; known: %s.", clip(key), didYouMean(key, names),
 		strings.Join(names, ", "))
 }
 
