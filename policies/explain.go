@@ -305,7 +305,12 @@ func minimal(e *expression, f *frame, want bool) []flip {
 	case e.op == "variable":
 		return minimal(e.inner(), f, want)
 	case e.op == "&&" && want, e.op == "||" && !want:
-		return append(slices.Clone(minimal(e.kids[0], f, want)), minimal(e.kids[1], f, want)...)
+		first := minimal(e.kids[0], f, want)
+		// A right side that the left one guards has no answer yet; what it needs shows once the left is mended.
+		if _, err := e.kids[1].bool(f); err != nil && len(first) > 0 {
+			return first
+		}
+		return append(slices.Clone(first), minimal(e.kids[1], f, want)...)
 	case e.op == "&&" || e.op == "||":
 		return cheaper(minimal(e.kids[0], f, want), minimal(e.kids[1], f, want))
 	}
@@ -334,11 +339,13 @@ func reach(e *expression) int {
 	switch e.op {
 	case "field":
 		return e.field.reach
-	case "arg", "given":
+	case "arg":
 		if e.kind == kindAmount || e.kind == kindInt {
 			return reachLimit
 		}
 		return reachArg
+	case "given": // dropping an argument is further than changing it
+		return reachArg + 1
 	case "left", "spent":
 		return reachRun
 	case "constant":
@@ -397,7 +404,7 @@ func facts(flips []flip) string {
 			parts = append(parts, x.fact())
 		}
 	}
-	return strings.Join(parts, " and ")
+	return strings.Join(parts, ", and ")
 }
 
 var opposite = map[string]string{"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
@@ -545,8 +552,8 @@ func addWish(wishes []wish, w wish) []wish {
 // nouns are what a suggestion calls a field.
 var nouns = map[string]string{
 	"amount": "an amount", "to": "a recipient", "class": "a tool of class", "tool": "the tool", "model": "the model",
-	"kind": "a model of kind", "provider": "the provider", "tokens": "a bound in tokens", "cost": "a bound of the cost",
-	"size": "a text size", "asset": "the asset",
+	"kind": "a model of kind", "provider": "the provider", "tokens": "a token bound", "cost": "a cost",
+	"size": "a size", "asset": "the asset",
 }
 
 func noun(e *expression) string {
