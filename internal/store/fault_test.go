@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -332,6 +333,71 @@ func TestGroup(t *testing.T) {
 		t.Errorf("%d were refused and %d transactions were made, want 10 and 1", refused.Load(), groups.Load())
 	}
 	checkWhole(t, db)
+}
+
+// TestBusy has another process hold the file: writes are refused for that time, and only for that time.
+func TestBusy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "writ.db")
+	db := openAt(t, Config{Path: path, pragmas: []string{"busy_timeout(0)"}})
+	other, err := sql.Open("sqlite", dsn(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	other.SetMaxOpenConns(1)
+	do := func(query string) {
+		t.Helper()
+		if _, err := other.Exec(query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do("BEGIN IMMEDIATE")
+	if _, err := grow(t.Context(), db, "r", 0); !errors.Is(err, agent.ErrFull) ||
+		!strings.Contains(err.Error(), "another process holds the file; try again later") {
+		t.Errorf("got %v", err)
+	}
+	checkWhole(t, db) // reads go on
+	do("ROLLBACK")
+	if _, err := grow(t.Context(), db, "r", 0); err != nil {
+		t.Errorf("with the file free again: %v", err)
+	}
+}
+
+func TestNonceFlood(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "writ.db")
+	var now atomic.Int64
+	now.Store(1_800_000_000_000)
+	clock := func() time.Time { return time.UnixMilli(now.Load()) }
+	db := openAt(t, Config{Path: path, Now: clock})
+	raw, err := sql.Open("sqlite", dsn(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	_, err = raw.Exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		INSERT INTO nonces SELECT 'flood ' || i, x'', ? FROM n`, maxNonces, now.Load()+300_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(nonce string) error { return db.PutNonce(t.Context(), nonce, nil, clock().Add(time.Minute)) }
+	for range 2 {
+		if err := put("one more"); !errors.Is(err, agent.ErrFull) {
+			t.Errorf("with %d nonces: got %v", maxNonces, err)
+		}
+	}
+	if _, err := db.TakeNonce(t.Context(), "flood 7", clock()); err != nil {
+		t.Errorf("take one of them: %v", err)
+	}
+	if err := put("one more"); err != nil {
+		t.Errorf("with one taken: %v", err)
+	}
+	if err := put("another"); !errors.Is(err, agent.ErrFull) {
+		t.Errorf("with that one put: got %v", err)
+	}
+	now.Add(2 * time.Hour.Milliseconds())
+	if err := put("later"); err != nil {
+		t.Errorf("after they expired: %v", err)
+	}
 }
 
 func TestCorrupt(t *testing.T) {

@@ -33,7 +33,11 @@ type draft struct {
 // draw returns what the settlements and reservations of c make of b, or agent.ErrBudget, or an error that says what
 // cannot be right. Settlements count first, so that a step that ends one effect may use its room for the next.
 func draw(b book, c *agent.Commit) (draft, error) {
-	d := draft{ledgers: map[string]agent.Ledger{}, holds: map[holdKey]money.Amount{}}
+	var d draft
+	if len(c.Settle)+len(c.Reserve) == 0 {
+		return d, nil // as most steps
+	}
+	d.ledgers, d.holds = map[string]agent.Ledger{}, map[holdKey]money.Amount{}
 	for _, s := range c.Settle {
 		if err := d.settle(b, s); err != nil {
 			return d, fmt.Errorf("settle %s in %s: %w", s.Used, s.Ledger, err)

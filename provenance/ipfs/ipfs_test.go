@@ -6,12 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/ipfs/boxo/blockservice"
+	"github.com/ipfs/boxo/exchange/offline"
+	"github.com/ipfs/boxo/gateway"
 	format "github.com/ipfs/go-ipld-format"
+	carv2 "github.com/ipld/go-car/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/ipfs"
@@ -86,7 +92,7 @@ func history(t testing.TB, steps int) (source, provenance.Link) {
 
 func serve(t testing.TB, s ipfs.Source) *httptest.Server {
 	t.Helper()
-	h, err := ipfs.NewGateway(s)
+	h, err := ipfs.NewGateway(s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +158,88 @@ func TestCAR(t *testing.T) {
 		if got := r.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/vnd.ipld.car; version=1; order=dfs; dups=n") {
 			t.Errorf("content type: got %q", got)
 		}
+	}
+}
+
+// TestSameAsBoxo compares whole histories, which provenance.Export writes, with what boxo makes of the same blocks.
+func TestSameAsBoxo(t *testing.T) {
+	for _, steps := range []int{1, 2, 300} {
+		s, root := history(t, steps)
+		store := ipfs.NewBlockstore(s)
+		backend, err := gateway.NewBlocksBackend(blockservice.New(store, offline.Exchange(store)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		boxo := httptest.NewServer(gateway.NewHandler(gateway.Config{DeprecatedXIpfsPath: true,
+			MetricsRegistry: prometheus.NewRegistry()}, backend))
+		path := "/ipfs/" + root.String() + "?format=car"
+		wantR, want := get(t, boxo.URL+path)
+		boxo.Close()
+		gotR, got := get(t, serve(t, s).URL+path)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d steps: %d bytes that are not the %d of boxo", steps, len(got), len(want))
+		}
+		for name := range wantR.Header {
+			if got, want := gotR.Header.Get(name), wantR.Header.Get(name); got != want && name != "Date" {
+				t.Errorf("header %s: got %q, want %q", name, got, want)
+			}
+		}
+	}
+}
+
+// TestScopes asks for parts of a history, which boxo writes.
+func TestScopes(t *testing.T) {
+	s, root := history(t, 3)
+	server := serve(t, s)
+	blocks := func(query string) (n int) {
+		t.Helper()
+		r, body := get(t, server.URL+"/ipfs/"+root.String()+"?format=car"+query)
+		car, err := carv2.NewBlockReader(bytes.NewReader(body))
+		if r.StatusCode != 200 || err != nil {
+			t.Fatalf("%s: status %d, %v", query, r.StatusCode, err)
+		}
+		for {
+			_, err := car.Next()
+			if err == io.EOF {
+				return n
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+	if n := blocks("&dag-scope=block"); n != 1 {
+		t.Errorf("the scope of one block has %d", n)
+	}
+	if all, doubled := blocks(""), blocks("&car-dups=y"); all != len(s) || doubled <= all {
+		t.Errorf("of %d blocks came %d, and %d with doubles", len(s), all, doubled)
+	}
+}
+
+// TestIncomplete asks for a history with a hole: what comes is not a CAR file that anyone could take for whole.
+func TestIncomplete(t *testing.T) {
+	s, root := history(t, 3)
+	s[provenance.NewRaw([]byte("{}")).CID] = nil
+	var log bytes.Buffer
+	h, err := ipfs.NewGateway(s, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ipfs/"+root.String()+"?format=car", nil))
+	car, err := carv2.NewBlockReader(w.Body)
+	for err == nil {
+		_, err = car.Next()
+	}
+	if err == io.EOF {
+		t.Error("the file reads as a whole one")
+	}
+	if strings.Contains(fmt.Sprint(w.Result().Header, w.Body), "secret") {
+		t.Error("the answer tells of our inside")
+	}
+	if !strings.Contains(log.String(), "secret details of the disk") {
+		t.Errorf("the log does not say what happened: %q", log.String())
 	}
 }
 
@@ -237,7 +325,7 @@ func TestBlockstore(t *testing.T) {
 // FuzzPath asks for any path: the answer is a block that hashes to its CID, or a refusal that is not an inner error.
 func FuzzPath(f *testing.F) {
 	s, root := history(f, 2)
-	h, err := ipfs.NewGateway(s)
+	h, err := ipfs.NewGateway(s, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
