@@ -627,9 +627,8 @@ func TestBounds(t *testing.T) {
 }
 
 func TestErrorsBecomeWords(t *testing.T) {
-	f := serve(t, Limits{}, nil)
 	var log bytes.Buffer
-	f.srv.log = slog.New(slog.NewTextHandler(&log, nil))
+	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil))}
 	for _, tt := range []struct {
 		rule string
 		err  error
@@ -645,7 +644,7 @@ func TestErrorsBecomeWords(t *testing.T) {
 		{"no time left", context.DeadlineExceeded, wire.CodeUnknown},
 		{"an inner failure shows nothing of itself", errors.New("disk on fire at /var/secret"), wire.CodeInternal},
 	} {
-		e := f.srv.toWire(t.Context(), "x", tt.err)
+		e := s.toWire(t.Context(), "x", tt.err)
 		if e.Data.Code != tt.want || e.Number == 0 || strings.Contains(e.Message, "secret") {
 			t.Errorf("%s: got %+v, want %s", tt.rule, e, tt.want)
 		}
