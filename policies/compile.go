@@ -745,7 +745,7 @@ func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 // literalValue computes usdc("12.50"), calls(40), addr("0x...") and hours(2). All are folded here, at load.
 func (sc *scope) literalValue(n *ast.CallNode, name string) (value, *conditionError) {
 	asset, isAsset := sc.assets[name]
-	whole := asset == assetCalls || asset == assetTokens
+	whole := asset == money.Calls || asset == money.Tokens
 	switch arg := n.Arguments[0].(type) {
 	case *ast.StringNode:
 		switch {

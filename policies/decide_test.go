@@ -168,10 +168,10 @@ rules: [{id: ask, at: model.route, effect: permit, reserve: [{budget: cost}, {bu
 	ledger := func(change ...Budget) []Budget {
 		all := []Budget{
 			{"grant/total", usdc(50e6), usdc(0), usdc(0)},
-			{"operator/calls", money.Of(assetCalls, 3), money.Of(assetCalls, 0), money.Of(assetCalls, 0)},
+			{"operator/calls", money.Of(money.Calls, 3), money.Of(money.Calls, 0), money.Of(money.Calls, 0)},
 			{"operator/day", usdc(100e6), usdc(0), usdc(0)},
-			{"route/cost", money.Of(assetUSD, 10_000_000), money.Of(assetUSD, 0), money.Of(assetUSD, 0)},
-			{"route/tokens", money.Of(assetTokens, 1000), money.Of(assetTokens, 0), money.Of(assetTokens, 0)},
+			{"route/cost", money.Of(money.USD, 10_000_000), money.Of(money.USD, 0), money.Of(money.USD, 0)},
+			{"route/tokens", money.Of(money.Tokens, 1000), money.Of(money.Tokens, 0), money.Of(money.Tokens, 0)},
 		}
 		for _, c := range change {
 			for i := range all {
@@ -182,7 +182,7 @@ rules: [{id: ask, at: model.route, effect: permit, reserve: [{budget: cost}, {bu
 		}
 		return all
 	}
-	one := money.Of(assetCalls, 1)
+	one := money.Of(money.Calls, 1)
 	for _, c := range []struct {
 		name string
 		l    Layers
@@ -207,9 +207,9 @@ rules: [{id: ask, at: model.route, effect: permit, reserve: [{budget: cost}, {bu
 			"the state of budget grant/total is not known"},
 		{"another asset does not fit", Layers{grant}, Request{Point: Spend, Amount: eth(1), Budgets: ledger()}, nil, "different assets"},
 		{"calls run out", Layers{operator}, Request{Point: Spend, Amount: usdc(1),
-			Budgets: ledger(Budget{"operator/calls", money.Of(assetCalls, 3), money.Of(assetCalls, 2), one})}, nil, "0 calls left"},
+			Budgets: ledger(Budget{"operator/calls", money.Of(money.Calls, 3), money.Of(money.Calls, 2), one})}, nil, "0 calls left"},
 		{"a model call draws tokens and cost", Layers{route}, Request{Point: ModelRoute, Tokens: 800, Cost: 2_000_000, Budgets: ledger()},
-			[]Reserve{{"route/cost", money.Of(assetUSD, 2_000_000)}, {"route/tokens", money.Of(assetTokens, 800)}}, ""},
+			[]Reserve{{"route/cost", money.Of(money.USD, 2_000_000)}, {"route/tokens", money.Of(money.Tokens, 800)}}, ""},
 		{"too many tokens", Layers{route}, Request{Point: ModelRoute, Tokens: 1001, Budgets: ledger()}, nil, "1000 tokens left"},
 		{"too high a cost", Layers{route}, Request{Point: ModelRoute, Cost: 10_000_001, Budgets: ledger()}, nil, "0.010000001 usd asked"},
 		{"a negative cost fits nowhere", Layers{route}, Request{Point: ModelRoute, Cost: -1, Budgets: ledger()}, nil, "route/cost"},
@@ -258,7 +258,7 @@ func TestCapsEqualBigInt(t *testing.T) {
 		for i := range n {
 			s := units.Draw(t, "units")
 			n[i], _ = new(big.Int).SetString(s, 10)
-			m[i], _ = money.FromUnits(assetCalls, s)
+			m[i], _ = money.FromUnits(money.Calls, s)
 		}
 		limit, spent, held, asked := 0, 1, 2, 3
 		def := BudgetDef{ID: "o/b", Cap: m[limit]}

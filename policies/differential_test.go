@@ -20,7 +20,7 @@ func laboratory(p Point) *scope {
 	a1, a2 := common.HexToAddress("0xa1"), common.HexToAddress("0xa2")
 	sc := &scope{
 		point: p, fields: fields, noArgs: "none here",
-		assets:  map[string]money.Asset{"usdc": usdcAsset, "eth": ethAsset, "calls": assetCalls, "tokens": assetTokens, "usd": assetUSD},
+		assets:  map[string]money.Asset{"usdc": usdcAsset, "eth": ethAsset, "calls": money.Calls, "tokens": money.Tokens, "usd": money.USD},
 		budgets: map[string]BudgetDef{"day": {"operator/day", usdc(100), "wallet"}, "gone": {"operator/gone", usdc(9), "wallet"}},
 		sets: map[string]*namedSet{
 			"friends": {kind: kindAddress, addresses: map[common.Address]struct{}{a1: {}, a2: {}},
@@ -42,7 +42,7 @@ func laboratory(p Point) *scope {
 func pick[T any](t *rapid.T, name string, of ...T) T { return rapid.SampledFrom(of).Draw(t, name) }
 
 func drawAmount(t *rapid.T) money.Amount {
-	asset := pick(t, "asset", usdcAsset, usdcAsset, usdcAsset, ethAsset, assetCalls)
+	asset := pick(t, "asset", usdcAsset, usdcAsset, usdcAsset, ethAsset, money.Calls)
 	m, _ := money.FromUnits(asset, pick(t, "units", "0", "1", "99", "100", "101", "5000000",
 		"115792089237316195423570985008687907853269984665640564039457584007913129639935"))
 	return m

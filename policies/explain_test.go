@@ -45,9 +45,9 @@ rules:
 `)
 	both := Layers{operator, grant}
 	ledger := func(spent uint64) []Budget {
-		calls := money.Of(assetCalls, 0)
+		calls := money.Of(money.Calls, 0)
 		return []Budget{
-			{"grant/max_calls", money.Of(assetCalls, 40), calls, calls}, {"grant/max_total", usdc(25e6), usdc(spent), usdc(0)},
+			{"grant/max_calls", money.Of(money.Calls, 40), calls, calls}, {"grant/max_total", usdc(25e6), usdc(spent), usdc(0)},
 			{"operator/allowance", usdc(1000e6), usdc(0), usdc(0)}, {"operator/allowance-eth", eth(1e18), eth(0), eth(0)},
 		}
 	}
@@ -74,7 +74,7 @@ rules:
 		{"a stranger", both, spend(500_000, "0xff", 0)},
 		{"a stranger, and too much", both, spend(500e6, "0xff", 24e6)},
 		{"another asset", both, Request{Point: Spend, Class: "chain", Amount: eth(5), To: common.HexToAddress("0xa1"), Budgets: ledger(0)}},
-		{"an asset that no rule knows", Layers{operator}, Request{Point: Spend, Amount: money.Of(assetCalls, 1), Budgets: ledger(0)}},
+		{"an asset that no rule knows", Layers{operator}, Request{Point: Spend, Amount: money.Of(money.Calls, 1), Budgets: ledger(0)}},
 		{"a write of a reader", Layers{reader}, Request{Point: ToolCall, Tool: "erc20.transfer", Class: "chain"}},
 		{"a spend of a reader", Layers{reader}, spend(1, "0xa1", 0)},
 		{"words of the rule", Layers{grant}, Request{Point: ToolCall, Tool: "chain.balance", Now: 1e9, Expires: 1e9 + 1}},

@@ -51,13 +51,6 @@ func (v value) String() string {
 	return ""
 }
 
-// The assets that every set has.
-var (
-	assetCalls  = money.Asset{Symbol: "calls"}
-	assetTokens = money.Asset{Symbol: "tokens"}
-	assetUSD    = money.Asset{Symbol: "usd", Decimals: 9}
-)
-
 // A field is one name of an environment: how conditions read it, and how tests and suggestions write it.
 type field struct {
 	name string
@@ -133,9 +126,9 @@ var (
 		intField("tokens", reachLimit, func(r *Request) *int64 { return &r.Tokens }),
 		{name: "cost", kind: kindAmount, reach: reachLimit,
 			// A negative cost is a bug of the caller's; as unsigned it is huge, so it passes under no cap.
-			amt: func(r *Request) *money.Amount { m := money.Of(assetUSD, uint64(r.Cost)); return &m },
+			amt: func(r *Request) *money.Amount { m := money.Of(money.USD, uint64(r.Cost)); return &m },
 			set: func(r *Request, v value) {
-				if n := v.m.Uint256(); v.m.Asset() == assetUSD && n.IsUint64() {
+				if n := v.m.Uint256(); v.m.Asset() == money.USD && n.IsUint64() {
 					r.Cost = int64(n.Uint64())
 				}
 			}},

@@ -207,7 +207,7 @@ func (l *loader) load(source []byte) {
 		layer: l.o.Layer, source: bytes.Clone(source), points: map[Point][]*rule{}, sets: map[string]*namedSet{},
 		usedBudgets: map[string]bool{},
 	}
-	l.assets = map[string]money.Asset{"calls": assetCalls, "tokens": assetTokens, "usd": assetUSD}
+	l.assets = map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}
 	l.budgets = map[string]BudgetDef{}
 	l.scopes = map[Point]map[string]*expression{}
 
@@ -890,13 +890,13 @@ func (l *loader) readReserve(n *yaml.Node, r *rule, sc *scope) {
 // naturalAmount is the condition of what a request at p draws from a budget in asset, or "".
 func naturalAmount(p Point, asset money.Asset) string {
 	switch {
-	case asset == assetCalls:
+	case asset == money.Calls:
 		return "calls(1)"
-	case p == Spend && asset != assetUSD && asset != assetTokens:
+	case p == Spend && asset != money.USD && asset != money.Tokens:
 		return "amount"
-	case p == ModelRoute && asset == assetTokens:
+	case p == ModelRoute && asset == money.Tokens:
 		return "tokens"
-	case p == ModelRoute && asset == assetUSD:
+	case p == ModelRoute && asset == money.USD:
 		return "cost"
 	}
 	return ""
@@ -908,7 +908,7 @@ func tokenAmount() *expression {
 		kind: kindAmount, reach: reachLimit, set: func(r *Request, v value) { r.Tokens = int64(v.m.Uint256().Uint64()) }},
 		amt: func(f *frame) (*money.Amount, error) {
 			// A negative bound is a bug of the caller's; as unsigned it fits no budget.
-			m := money.Of(assetTokens, uint64(f.r.Tokens))
+			m := money.Of(money.Tokens, uint64(f.r.Tokens))
 			return &m, nil
 		}}
 }

@@ -15,7 +15,7 @@ type RouteCond struct{ e *expression }
 func CompileRoute(when string) (*RouteCond, error) {
 	fields, _ := fieldsOf(ModelRoute)
 	sc := &scope{point: ModelRoute, fields: fields, noArgs: "a route knows no tool",
-		assets: map[string]money.Asset{"calls": assetCalls, "tokens": assetTokens, "usd": assetUSD}}
+		assets: map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}}
 	tree, err := parse(when, operatorLimits)
 	var e *expression
 	if err == nil {
