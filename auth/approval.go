@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"time"
 
@@ -311,12 +313,26 @@ func parseCanonical(data []byte, v interface {
 	return nil
 }
 
+// strictJSON reads one JSON value without unknown keys. Duplicate keys, white space and other spellings are found by
+// writing the value again.
+func strictJSON(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fault(CodeApprovalForm, "message", "not JSON with exactly the keys of this message")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fault(CodeApprovalForm, "message", "something follows the JSON")
+	}
+	return nil
+}
+
 // A decoder reads the texts of a typed message. The first error sticks.
 type decoder struct{ err error }
 
 func newDecoder(data []byte, v any) (*decoder, error) {
 	if err := strictJSON(data, v); err != nil {
-		return nil, fault(CodeApprovalForm, "message", "not JSON with exactly the keys of this message")
+		return nil, err
 	}
 	return new(decoder), nil
 }
@@ -338,9 +354,9 @@ func (d *decoder) hash(field, s string) (out [32]byte) {
 }
 
 func (d *decoder) address(field, s string) common.Address {
-	ok := len(s) == 42 && s[:2] == "0x" && all(s[2:], isHex) && checksummed(s[2:])
+	a, ok := parseAddress(s)
 	d.check(ok, field)
-	return common.HexToAddress(s)
+	return a
 }
 
 func (d *decoder) link(field, s string) cid.Cid {

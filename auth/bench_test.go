@@ -174,3 +174,13 @@ func BenchmarkApproval(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkParsePlain reads a message of common size: 15 lines, two resources.
+func BenchmarkParsePlain(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse([]byte(plain)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,9 +1,7 @@
 package auth
 
 import (
-	"bytes"
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +23,7 @@ const (
 	maxCalls   = 100_000
 	maxTokens  = 1_000_000_000
 	maxCost    = 1_000_000 * nanoPerUSD
-	maxWhole   = 1_000_000_000_000_000 // whole tokens in one amount
+	maxDigits  = 15 // of the whole tokens in one amount
 
 	nanoPerUSD = 1_000_000_000
 )
@@ -37,7 +35,7 @@ var usd = money.Asset{Symbol: "USD", Decimals: 9}
 // They only narrow what the operator's rules allow.
 type Caveats struct {
 	// What the agent may spend. Each asset has one entry in each of the three lists, which are sorted by symbol;
-	// without entries nothing may be spent. Per call is at most the total, neither is zero, and an amount is at most
+	// without entries nothing may be spent. Per call is at most the total, neither is zero, and an amount is less than
 	// 10^15 whole tokens. A spend of more than ApproveAbove needs the wallet's approval; zero means every spend.
 	MaxTotal, MaxPerCall, ApproveAbove []money.Amount
 
@@ -75,6 +73,23 @@ func (c Caveats) sorted() Caveats {
 // Validate says whether the caveats are complete, within their bounds, in order, and fit the sentence. The error is
 // a [*Fault] that names the caveat.
 func (c Caveats) Validate() error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	return fits(c.Sentence("", time.Time{}), "")
+}
+
+// fits says whether a sentence can be shown. A long agent name does not count against the limits, so that caveats are
+// valid or not whatever the agent.
+func fits(sentence, agent string) error {
+	if n := len(sentence) - len(agent) + maxAgent; n > MaxSentence {
+		return fault(CodeSentence, "", "the limits take %d characters; at most %d can be shown: name fewer", n, MaxSentence)
+	}
+	return nil
+}
+
+// validate is Validate without the sentence.
+func (c *Caveats) validate() error {
 	if err := c.validateAmounts(); err != nil {
 		return err
 	}
@@ -99,17 +114,10 @@ func (c Caveats) Validate() error {
 	if err := validateList("hosts", c.Hosts, strings.Compare, isHost); err != nil {
 		return err
 	}
-	if err := validateList("models", c.Models, strings.Compare, isModel); err != nil {
-		return err
-	}
-	// The longest agent name that there is; the time is always of one length.
-	if n := len(c.Sentence(strings.Repeat("x", maxAgent), time.Time{})); n > MaxSentence {
-		return fault(CodeSentence, "", "the limits take %d characters; at most %d can be shown: name fewer", n, MaxSentence)
-	}
-	return nil
+	return validateList("models", c.Models, strings.Compare, isModel)
 }
 
-func (c Caveats) validateAmounts() error {
+func (c *Caveats) validateAmounts() error {
 	lists := []struct {
 		name    string
 		amounts []money.Amount
@@ -120,16 +128,15 @@ func (c Caveats) validateAmounts() error {
 		}
 		for i, a := range l.amounts {
 			asset := a.Asset()
-			most := money.Of(asset, maxWhole)
-			most, err := money.ParseDecimal(asset, most.Units())
+			whole, _, _ := strings.Cut(a.Decimal(), ".")
 			switch {
-			case err != nil || !asset.Valid():
+			case !asset.Valid():
 				return fault(CodeCaveats, l.name, "an asset has a bad symbol or too many decimals")
 			case asset != c.MaxTotal[i].Asset():
 				return fault(CodeCaveats, l.name, "it must name the same assets as max_total, in the same order")
 			case i > 0 && asset.Symbol <= l.amounts[i-1].Asset().Symbol:
 				return fault(CodeCaveats, l.name, "assets must be sorted by symbol and named once")
-			case above(a, most):
+			case len(whole) > maxDigits:
 				return fault(CodeCaveats, l.name, "%s is more than a grant may give", a)
 			case a.IsZero() && l.name != "approve_above":
 				return fault(CodeCaveats, l.name, "the limit for %s is zero; leave the asset out instead", asset.Symbol)
@@ -162,51 +169,102 @@ func validateList[T any](name string, list []T, compare func(a, b T) int, ok fun
 	return nil
 }
 
+// Within says whether c allows nothing that outer does not: what a renewal, or what a client asks for, may be. Both
+// must be valid. The error is a [*Fault] that names the first caveat that is wider.
+func (c Caveats) Within(outer Caveats) error {
+	wider := func(name string) error { return fault(CodeCaveats, name, "it is wider than what may be given") }
+	for i, total := range c.MaxTotal {
+		at := slices.IndexFunc(outer.MaxTotal, func(a money.Amount) bool { return a.Asset() == total.Asset() })
+		switch {
+		case at < 0 || above(total, outer.MaxTotal[at]):
+			return wider("max_total")
+		case above(c.MaxPerCall[i], outer.MaxPerCall[at]):
+			return wider("max_per_call")
+		case above(c.ApproveAbove[i], outer.ApproveAbove[at]):
+			return wider("approve_above")
+		}
+	}
+	switch {
+	case c.MaxCalls > outer.MaxCalls:
+		return wider("max_calls")
+	case c.MaxTokens > outer.MaxTokens:
+		return wider("max_tokens")
+	case c.MaxCostNanoUSD > outer.MaxCostNanoUSD:
+		return wider("max_cost_usd")
+	case c.MaxDepth > outer.MaxDepth:
+		return wider("max_depth")
+	case outer.ApproveIfTainted && !c.ApproveIfTainted:
+		return wider("approve_if_tainted")
+	case !subset(c.Chains, outer.Chains):
+		return wider("chains")
+	// An empty list means any.
+	case len(outer.Recipients) > 0 && (len(c.Recipients) == 0 || !subset(c.Recipients, outer.Recipients)):
+		return wider("recipients")
+	case len(outer.Hosts) > 0 && (len(c.Hosts) == 0 || !subset(c.Hosts, outer.Hosts)):
+		return wider("hosts")
+	case len(outer.Models) > 0 && (len(c.Models) == 0 || !subset(c.Models, outer.Models)):
+		return wider("models")
+	}
+	return nil
+}
+
+func subset[T comparable](a, b []T) bool {
+	return !slices.ContainsFunc(a, func(v T) bool { return !slices.Contains(b, v) })
+}
+
 // Sentence returns the limits in plain words, as the wallet shows them: ASCII in the alphabet of EIP-4361 statements,
 // at most [MaxSentence] characters for valid caveats. Amounts are exact. One set of caveats has one sentence.
 func (c Caveats) Sentence(agent string, until time.Time) string {
 	var b strings.Builder
 	b.Grow(MaxSentence)
-	fmt.Fprintf(&b, "Let agent %s act for me on chain %s until %s UTC.", agent, join(c.Chains, " and ", formatUint),
-		until.UTC().Format(time.DateTime))
-	if len(c.MaxTotal) == 0 {
-		b.WriteString(" It may not spend anything.")
-	} else {
-		to := "anyone"
-		if len(c.Recipients) > 0 {
-			to = join(c.Recipients, " or ", common.Address.Hex) + " only"
+	say := func(parts ...string) {
+		for _, p := range parts {
+			b.WriteString(p)
 		}
-		fmt.Fprintf(&b, " It may spend at most %s in total and %s per call, to %s, and must ask me above %s.",
-			join(c.MaxTotal, " and ", money.Amount.String), join(c.MaxPerCall, " and ", money.Amount.String),
-			to, join(c.ApproveAbove, " or ", money.Amount.String))
 	}
-	if len(c.MaxTotal) == 0 && len(c.Recipients) > 0 {
-		fmt.Fprintf(&b, " Recipients: %s only.", join(c.Recipients, " or ", common.Address.Hex))
+	say("Let agent ", agent, " act for me on chain ", join(c.Chains, " and ", formatUint), " until ",
+		until.UTC().Format(time.DateTime), " UTC.")
+	to := "anyone"
+	if len(c.Recipients) > 0 {
+		to = join(c.Recipients, " or ", common.Address.Hex) + " only"
+	}
+	if len(c.MaxTotal) == 0 {
+		say(" It may not spend anything.")
+		if len(c.Recipients) > 0 {
+			say(" Recipients: ", to, ".")
+		}
+	} else {
+		say(" It may spend at most ", join(c.MaxTotal, " and ", money.Amount.String), " in total and ",
+			join(c.MaxPerCall, " and ", money.Amount.String), " per call, to ", to, ", and must ask me above ",
+			join(c.ApproveAbove, " or ", money.Amount.String), ".")
 	}
 	if c.ApproveIfTainted {
-		b.WriteString(" It must ask me before it spends on the word of untrusted content.")
+		say(" It must ask me before it spends on the word of untrusted content.")
 	}
-	cost := money.Of(usd, uint64(max(c.MaxCostNanoUSD, 0)))
-	fmt.Fprintf(&b, " Limits: %d tool calls, %d model tokens, %s model cost.", c.MaxCalls, c.MaxTokens, cost)
+	say(" Limits: ", formatUint(c.MaxCalls), " tool calls, ", formatUint(c.MaxTokens), " model tokens, ",
+		money.Of(usd, uint64(max(c.MaxCostNanoUSD, 0))).String(), " model cost.")
 	for _, l := range []struct {
 		name string
 		list []string
-	}{{"Models", c.Models}, {"Web hosts", c.Hosts}} {
+	}{{" Models: ", c.Models}, {" Web hosts: ", c.Hosts}} {
 		if len(l.list) == 0 {
-			fmt.Fprintf(&b, " %s: any that the operator allows.", l.name)
+			say(l.name, "any that the operator allows.")
 		} else {
-			fmt.Fprintf(&b, " %s: %s only.", l.name, strings.Join(l.list, ", "))
+			say(l.name, strings.Join(l.list, ", "), " only.")
 		}
 	}
 	if c.MaxDepth == 0 {
-		b.WriteString(" No sub-agents.")
+		say(" No sub-agents.")
 	} else {
-		fmt.Fprintf(&b, " Sub-agents: at most %d deep.", c.MaxDepth)
+		say(" Sub-agents: at most ", formatUint(c.MaxDepth), " deep.")
 	}
 	return b.String()
 }
 
 func join[T any](list []T, sep string, text func(T) string) string {
+	if len(list) == 1 {
+		return text(list[0])
+	}
 	var b strings.Builder
 	for i, v := range list {
 		if i > 0 {
@@ -236,7 +294,7 @@ func isHost(s string) bool {
 }
 
 func isModel(s string) bool {
-	return s != "" && len(s) <= 64 && all(s, func(c byte) bool { return isAlnum(c) || bytes.IndexByte([]byte("._:/@+-"), c) >= 0 })
+	return s != "" && len(s) <= 64 && all(s, func(c byte) bool { return isAlnum(c) || strings.IndexByte("._:/@+-", c) >= 0 })
 }
 
 func contains(sorted []string, s string) bool {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -228,12 +229,7 @@ func TestSentencesDiffer(t *testing.T) {
 			b.Hosts = append([]string{"added.example"}, a.Hosts...)
 		}
 		ra, rb := recap{agent: "a", caveats: a}, recap{agent: "a", caveats: b}
-		ua, errA := ra.uri()
-		ub, errB := rb.uri()
-		if errA != nil || errB != nil {
-			t.Fatal(errA, errB)
-		}
-		if (ua == ub) != (a.Sentence("a", noon) == b.Sentence("a", noon)) && !onlyDecimals(a, b) {
+		if (ra.uri() == rb.uri()) != (a.Sentence("a", noon) == b.Sentence("a", noon)) && !onlyDecimals(a, b) {
 			t.Errorf("different limits, one sentence: %s", a.Sentence("a", noon))
 		}
 	})
@@ -248,4 +244,51 @@ func onlyDecimals(a, b Caveats) bool {
 		}
 	}
 	return false
+}
+
+func TestWithinNamesWhatIsWider(t *testing.T) {
+	outer := newSignin(t).offer.Caveats
+	outer.Recipients, outer.Hosts, outer.Models = []common.Address{bob}, []string{"a.example"}, []string{"m"}
+	for name, change := range map[string]func(*Caveats){
+		"":                   func(c *Caveats) { c.MaxCalls--; c.MaxTotal, c.MaxPerCall, c.ApproveAbove = nil, nil, nil },
+		"max_total":          func(c *Caveats) { c.MaxTotal = []money.Amount{money.Of(usdc, 25_000_001)} },
+		"max_per_call":       func(c *Caveats) { c.MaxPerCall = []money.Amount{money.Of(usdc, 5_000_001)} },
+		"approve_above":      func(c *Caveats) { c.ApproveAbove = []money.Amount{money.Of(usdc, 1_000_001)} },
+		"max_calls":          func(c *Caveats) { c.MaxCalls++ },
+		"max_tokens":         func(c *Caveats) { c.MaxTokens++ },
+		"max_cost_usd":       func(c *Caveats) { c.MaxCostNanoUSD++ },
+		"max_depth":          func(c *Caveats) { c.MaxDepth++ },
+		"approve_if_tainted": func(c *Caveats) { c.ApproveIfTainted = false },
+		"chains":             func(c *Caveats) { c.Chains = []uint64{1, 1337} },
+		"recipients":         func(c *Caveats) { c.Recipients = nil },
+		"hosts":              func(c *Caveats) { c.Hosts = []string{"a.example", "b.example"} },
+		"models":             func(c *Caveats) { c.Models = nil },
+	} {
+		c := outer
+		change(&c)
+		err := c.Within(outer)
+		f, ok := errors.AsType[*Fault](err)
+		if name == "" && err != nil || name != "" && (!ok || f.Field != name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	other := outer
+	eth := []money.Amount{money.Of(ether, 1)}
+	other.MaxTotal, other.MaxPerCall, other.ApproveAbove = eth, eth, eth
+	if f, ok := errors.AsType[*Fault](other.Within(outer)); !ok || f.Field != "max_total" {
+		t.Errorf("another asset: got %v", f)
+	}
+}
+
+func TestWithinIsAnOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := genCaveats(t), genCaveats(t)
+		if err := a.Within(a); err != nil {
+			t.Errorf("not within itself: %v", err)
+		}
+		ra, rb := recap{agent: "a", caveats: a}, recap{agent: "a", caveats: b}
+		if a.Within(b) == nil && b.Within(a) == nil && ra.uri() != rb.uri() {
+			t.Errorf("each within the other, and yet not the same: %+v %+v", a, b)
+		}
+	})
 }

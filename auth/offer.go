@@ -30,21 +30,15 @@ type Offer struct {
 // and what [Reread] says of it, once it is signed, is what the offer says. An error is a [*Fault] that names the
 // first field that is wrong.
 func Build(o Offer) ([]byte, error) {
-	_, raw, err := build(o)
-	return raw, err
-}
-
-func build(o Offer) (*Message, []byte, error) {
 	r := recap{agent: o.Agent, tools: slices.Sorted(slices.Values(o.Tools)), caveats: o.Caveats.sorted()}
 	if err := r.validate(); err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	if err := r.caveats.Validate(); err != nil {
+		return nil, err
 	}
 	if !o.AgentCID.Defined() || !o.RulesCID.Defined() {
-		return nil, nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
-	}
-	uri, err := r.uri()
-	if err != nil {
-		return nil, nil, err
+		return nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
 	}
 	expires := o.Expires.UTC().Truncate(time.Second)
 	statement := r.statement(r.caveats.Sentence(r.agent, expires))
@@ -52,21 +46,21 @@ func build(o Offer) (*Message, []byte, error) {
 		Scheme: o.Scheme, Domain: o.Domain, Address: o.Account, Statement: &statement, URI: o.Key.String(),
 		Chain: o.Chain, Nonce: o.Nonce, RequestID: &o.RequestID,
 		IssuedAt: stamp(o.Issued), Expiration: ptr(stamp(expires)), NotBefore: ptr(stamp(o.Issued)),
-		Resources: []string{linkPrefix + o.AgentCID.String(), linkPrefix + o.RulesCID.String(), uri},
+		Resources: []string{linkPrefix + o.AgentCID.String(), linkPrefix + o.RulesCID.String(), r.uri()},
 	}
 	raw := []byte(m.String())
 	// Read it back: no field may say more than it should, such as a nonce with a line break in it.
 	back, err := Parse(raw)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := second(back, raw); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if _, err := read(back); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return back, raw, nil
+	return raw, nil
 }
 
 func stamp(t time.Time) Stamp {

@@ -1,12 +1,9 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -17,8 +14,6 @@ import (
 const (
 	recapPrefix = "urn:recap:"
 	agentPrefix = "urn:writ:agent:"
-	abilityRun  = "run/start"
-	abilityTool = "tool/"
 
 	maxAgent    = 32
 	maxToolName = 64
@@ -27,40 +22,16 @@ const (
 )
 
 // A recap is what the ReCap of a grant says (ERC-5573): one resource, the agent; the ability to start runs, whose
-// one qualification holds the caveats; and one ability for each tool. There is no prf: a root grant has no parent,
-// and the standard's schema wants prf left out then.
+// one qualification holds the caveats; and one ability for each tool.
+//
+//	{"att":{"urn:writ:agent:NAME":{"run/start":[{CAVEATS}],"tool/NAME":[{}],...}}}
+//
+// There is no prf: a root grant has no parent, and the standard's schema wants prf left out then.
 type recap struct {
 	agent   string
 	tools   []string // sorted
 	caveats Caveats
 }
-
-// The JSON of a recap. Field names are in the order of RFC 8785, and no value needs escaping, so encoding/json
-// writes the canonical form. An empty list, a false and a zero depth are left out: one meaning, one spelling.
-type (
-	details struct {
-		Att map[string]map[string][]json.RawMessage `json:"att"`
-	}
-	caveatsJSON struct {
-		ApproveAbove     []amountJSON `json:"approve_above,omitempty"`
-		ApproveIfTainted bool         `json:"approve_if_tainted,omitempty"`
-		Chains           []uint64     `json:"chains"`
-		Hosts            []string     `json:"hosts,omitempty"`
-		MaxCalls         uint64       `json:"max_calls"`
-		MaxCostUSD       string       `json:"max_cost_usd"` // decimal, at most nine fraction digits
-		MaxDepth         uint64       `json:"max_depth,omitempty"`
-		MaxPerCall       []amountJSON `json:"max_per_call,omitempty"`
-		MaxTokens        uint64       `json:"max_tokens"`
-		MaxTotal         []amountJSON `json:"max_total,omitempty"`
-		Models           []string     `json:"models,omitempty"`
-		Recipients       []string     `json:"recipients,omitempty"` // EIP-55
-	}
-	amountJSON struct {
-		Asset    string `json:"asset"`
-		Decimals uint8  `json:"decimals"`
-		Units    string `json:"units"` // decimal
-	}
-)
 
 // validate says whether the recap can be written.
 func (r *recap) validate() error {
@@ -78,33 +49,14 @@ func (r *recap) validate() error {
 			return fault(CodeCaveats, "tools", "entries must be sorted and named once")
 		}
 	}
-	return r.caveats.Validate()
+	return r.caveats.validate()
 }
 
 // uri returns the one ReCap URI of r.
-func (r *recap) uri() (string, error) {
-	c := r.caveats
-	j := caveatsJSON{
-		ApproveAbove: toJSON(c.ApproveAbove), ApproveIfTainted: c.ApproveIfTainted, Chains: c.Chains, Hosts: c.Hosts,
-		MaxCalls: c.MaxCalls, MaxCostUSD: money.Of(usd, uint64(max(c.MaxCostNanoUSD, 0))).Decimal(), MaxDepth: c.MaxDepth,
-		MaxPerCall: toJSON(c.MaxPerCall), MaxTokens: c.MaxTokens, MaxTotal: toJSON(c.MaxTotal), Models: c.Models,
-	}
-	for _, a := range c.Recipients {
-		j.Recipients = append(j.Recipients, a.Hex())
-	}
-	limits, err := json.Marshal(j)
-	if err != nil {
-		return "", err
-	}
-	abilities := map[string][]json.RawMessage{abilityRun: {limits}}
-	for _, t := range r.tools {
-		abilities[abilityTool+t] = []json.RawMessage{json.RawMessage("{}")}
-	}
-	data, err := json.Marshal(details{map[string]map[string][]json.RawMessage{agentPrefix + r.agent: abilities}})
-	if err != nil {
-		return "", err
-	}
-	return recapPrefix + base64.RawURLEncoding.EncodeToString(data), nil
+func (r *recap) uri() string {
+	c := recapCoder{writing: true, b: make([]byte, 0, 512+32*len(r.tools))}
+	c.recap(r)
+	return recapPrefix + base64.RawURLEncoding.EncodeToString(c.b)
 }
 
 // statement returns the whole statement of a grant: the limits, then the abilities in the words of ERC-5573.
@@ -137,114 +89,262 @@ func parseRecap(uri string) (*recap, error) {
 	if err != nil || strings.ContainsAny(text, "\r\n") {
 		return nil, fault(CodeRecapBase64, "ReCap", "not unpadded base64url")
 	}
-	var d details
-	if err := strictJSON(data, &d); err != nil {
-		return nil, err
+	c, r := recapCoder{b: data}, new(recap)
+	c.recap(r)
+	if c.err == nil && len(c.b) > 0 {
+		c.fail(CodeRecapJSON, "something follows the JSON")
 	}
-	r := new(recap)
-	if len(d.Att) != 1 {
-		return nil, fault(CodeRecapJSON, "ReCap", "it must name one resource, the agent")
+	if c.err != nil {
+		return nil, c.err
 	}
-	var limits []json.RawMessage
-	for resource, abilities := range d.Att {
-		if r.agent, ok = strings.CutPrefix(resource, agentPrefix); !ok {
-			return nil, fault(CodeRecapUnknown, "ReCap", "its resource is not an agent")
-		}
-		for ability, notes := range abilities {
-			if ability == abilityRun {
-				limits = notes
-				continue
-			}
-			tool, ok := strings.CutPrefix(ability, abilityTool)
-			if !ok {
-				return nil, fault(CodeRecapUnknown, "ReCap", "it grants an ability that is not known here")
-			}
-			if len(notes) != 1 || string(notes[0]) != "{}" {
-				return nil, fault(CodeRecapUnknown, "ReCap", "a tool has a qualification that is not known here")
-			}
-			r.tools = append(r.tools, tool)
-		}
-	}
-	slices.Sort(r.tools)
-	if len(limits) != 1 {
-		return nil, fault(CodeRecapJSON, "ReCap", "%s must have one qualification, the caveats", abilityRun)
-	}
-	if r.caveats, err = parseCaveats(limits[0]); err != nil {
-		return nil, err
-	}
-	if err := r.validate(); err != nil {
-		return nil, err
-	}
-	again, err := r.uri()
-	if err != nil || again != uri {
-		return nil, fault(CodeRecapCanonical, "ReCap", "it is not spelt canonically (RFC 8785, empty caveats left out)")
-	}
-	return r, nil
+	return r, r.validate()
 }
 
-func parseCaveats(data []byte) (Caveats, error) {
-	var j caveatsJSON
-	if err := strictJSON(data, &j); err != nil {
-		return Caveats{}, err
-	}
-	c := Caveats{
-		ApproveIfTainted: j.ApproveIfTainted, Chains: j.Chains, Hosts: j.Hosts, MaxCalls: j.MaxCalls,
-		MaxDepth: j.MaxDepth, MaxTokens: j.MaxTokens, Models: j.Models,
-	}
-	for _, l := range []struct {
-		name string
-		from []amountJSON
-		to   *[]money.Amount
-	}{
-		{"approve_above", j.ApproveAbove, &c.ApproveAbove},
-		{"max_per_call", j.MaxPerCall, &c.MaxPerCall},
-		{"max_total", j.MaxTotal, &c.MaxTotal},
-	} {
-		for _, a := range l.from {
-			amount, err := money.FromUnits(money.Asset{Symbol: a.Asset, Decimals: a.Decimals}, a.Units)
-			if err != nil {
-				return Caveats{}, fault(CodeCaveats, l.name, "units are not a decimal number of 256 bits")
-			}
-			*l.to = append(*l.to, amount)
-		}
-	}
-	cost, err := money.ParseDecimal(usd, j.MaxCostUSD)
-	if err != nil || !cost.Uint256().IsUint64() || cost.Uint256().Uint64() > maxCost {
-		return Caveats{}, fault(CodeCaveats, "max_cost_usd", "not a decimal number of dollars up to %d", maxCost/nanoPerUSD)
-	}
-	c.MaxCostNanoUSD = int64(cost.Uint256().Uint64())
-	for _, s := range j.Recipients {
-		if len(s) != 42 || s[:2] != "0x" || !all(s[2:], isHex) || !checksummed(s[2:]) {
-			return Caveats{}, fault(CodeCaveats, "recipients", "an entry is not an address with EIP-55 capitals")
-		}
-		c.Recipients = append(c.Recipients, common.HexToAddress(s))
-	}
-	return c, nil
+// A recapCoder writes or reads the JSON of a recap. Both are done by the same methods, which name keys in the order of
+// RFC 8785 and leave empty caveats out; none of the values ever needs an escape. So what can be read is what would
+// have been written, and one meaning has one spelling. The first error sticks.
+type recapCoder struct {
+	writing bool
+	b       []byte // written so far; or what is left to read
+	some    bool   // the caveats have a key already
+	err     error
 }
 
-// strictJSON reads one JSON value without unknown keys. Duplicate keys, white space and other spellings are found by
-// writing the value again.
-func strictJSON(data []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		if strings.HasPrefix(err.Error(), "json: unknown field") {
-			return fault(CodeRecapUnknown, "ReCap", "it has a key that is not known here")
+func (c *recapCoder) recap(r *recap) {
+	c.lit(`{`)
+	c.lit(`"att":{`)
+	resource := agentPrefix + r.agent
+	c.text(&resource)
+	if name, ok := strings.CutPrefix(resource, agentPrefix); ok {
+		r.agent = name
+	} else {
+		c.fail(CodeRecapUnknown, "its resource is not an agent")
+	}
+	c.lit(`:{`)
+	c.lit(`"run/start":`)
+	c.lit(`[{`)
+	c.caveats(&r.caveats)
+	c.lit(`}]`)
+	for i := 0; c.writing && i < len(r.tools) || !c.writing && c.next(`,"tool/`); i++ {
+		if !c.writing {
+			r.tools = append(r.tools, "")
 		}
-		return fault(CodeRecapJSON, "ReCap", "not JSON of the expected shape")
+		tool := "tool/" + r.tools[i]
+		c.lit(`,`)
+		c.text(&tool)
+		r.tools[i] = strings.TrimPrefix(tool, "tool/")
+		if !c.writing && !c.next(`:[{}]`) {
+			c.fail(CodeRecapUnknown, "a tool has a qualification that is not known here")
+		}
+		c.lit(`:[{}]`)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fault(CodeRecapJSON, "ReCap", "something follows the JSON")
-	}
-	return nil
+	c.lit(`}`)
+	c.lit(`}`)
+	c.lit(`}`)
 }
 
-func toJSON(list []money.Amount) []amountJSON {
-	var out []amountJSON
-	for _, a := range list {
-		out = append(out, amountJSON{a.Asset().Symbol, a.Asset().Decimals, a.Units()})
+func (c *recapCoder) caveats(v *Caveats) {
+	coderList(c, "approve_above", &v.ApproveAbove, c.amount)
+	if c.key("approve_if_tainted", v.ApproveIfTainted) {
+		if c.next(`false`) {
+			c.fail(CodeRecapCanonical, "a false is written out")
+		}
+		c.lit(`true`)
+		v.ApproveIfTainted = true
 	}
-	return out
+	coderList(c, "chains", &v.Chains, c.num)
+	coderList(c, "hosts", &v.Hosts, c.text)
+	c.count("max_calls", &v.MaxCalls)
+	if c.key("max_cost_usd", v.MaxCostNanoUSD != 0) {
+		c.cost(&v.MaxCostNanoUSD)
+	}
+	c.count("max_depth", &v.MaxDepth)
+	coderList(c, "max_per_call", &v.MaxPerCall, c.amount)
+	c.count("max_tokens", &v.MaxTokens)
+	coderList(c, "max_total", &v.MaxTotal, c.amount)
+	coderList(c, "models", &v.Models, c.text)
+	coderList(c, "recipients", &v.Recipients, c.address)
+}
+
+// known holds the keys that can stand in a recap, so that one out of place is told from one that means nothing.
+var known = strings.Fields("att run/start approve_above approve_if_tainted chains hosts max_calls max_cost_usd max_depth " +
+	"max_per_call max_tokens max_total models recipients")
+
+// lit writes s, or reads it.
+func (c *recapCoder) lit(s string) {
+	switch {
+	case c.err != nil:
+	case c.writing:
+		c.b = append(c.b, s...)
+	case c.next(s):
+		c.b = c.b[len(s):]
+	default:
+		c.wrong()
+	}
+}
+
+// next says whether s is what comes next.
+func (c *recapCoder) next(s string) bool {
+	return c.err == nil && len(c.b) >= len(s) && string(c.b[:len(s)]) == s
+}
+
+// wrong says why what comes next cannot be there.
+func (c *recapCoder) wrong() {
+	rest := strings.TrimPrefix(string(c.b), ",")
+	if key, ok := strings.CutPrefix(rest, `"`); ok {
+		key, _, _ = strings.Cut(key, `"`)
+		if slices.Contains(known, key) {
+			c.fail(CodeRecapCanonical, "a key is out of its order or there twice")
+		} else {
+			c.fail(CodeRecapUnknown, "it has a key that is not known here")
+		}
+	}
+	if strings.TrimLeft(rest, " \t\r\n") != rest {
+		c.fail(CodeRecapCanonical, "it has white space")
+	}
+	c.fail(CodeRecapJSON, "not JSON of the expected shape")
+}
+
+func (c *recapCoder) fail(code Code, why string) {
+	if c.err == nil {
+		c.err = fault(code, "ReCap", "%s", why)
+	}
+}
+
+// key writes a key of the caveats if it has a value, or reads it if it is next. It returns whether a value follows.
+func (c *recapCoder) key(name string, present bool) bool {
+	s := `"` + name + `":`
+	if c.some {
+		s = "," + s
+	}
+	if c.err != nil || c.writing && !present || !c.writing && !c.next(s) {
+		return false
+	}
+	c.lit(s)
+	c.some = true
+	return true
+}
+
+func (c *recapCoder) count(name string, v *uint64) {
+	if c.key(name, *v != 0) {
+		if c.num(v); *v == 0 {
+			c.fail(CodeRecapCanonical, "a zero is written out")
+		}
+	}
+}
+
+// coderList writes or reads a list of at least one entry. Bounds on its length are checked with all others.
+func coderList[T any](c *recapCoder, name string, v *[]T, item func(*T)) {
+	if !c.key(name, len(*v) > 0) {
+		return
+	}
+	c.lit(`[`)
+	if c.next(`]`) && !c.writing {
+		c.fail(CodeRecapCanonical, "an empty list is written out")
+	}
+	for i := 0; c.err == nil && (!c.writing || i < len(*v)); i++ {
+		if i > 0 && !c.writing && c.next(`]`) {
+			break
+		}
+		if i > 0 {
+			c.lit(`,`)
+		}
+		if !c.writing {
+			*v = append(*v, *new(T))
+		}
+		item(&(*v)[i])
+	}
+	c.lit(`]`)
+}
+
+func (c *recapCoder) num(v *uint64) {
+	if c.writing {
+		c.b = strconv.AppendUint(c.b, *v, 10)
+		return
+	}
+	n := 0
+	for n < len(c.b) && isDigit(c.b[n]) {
+		n++
+	}
+	var err error
+	*v, err = strconv.ParseUint(string(c.b[:n]), 10, 64)
+	if n == 0 || n > 1 && c.b[0] == '0' {
+		c.fail(CodeRecapJSON, "a number is not in plain digits")
+	} else if err != nil || *v > maxChain {
+		c.fail(CodeCaveats, "a number is more than 2^53 - 1")
+	}
+	c.b = c.b[n:]
+}
+
+func (c *recapCoder) text(v *string) {
+	if c.writing {
+		c.b = append(append(append(c.b, '"'), *v...), '"')
+		return
+	}
+	c.lit(`"`)
+	for i := 0; c.err == nil && i < len(c.b); i++ {
+		switch ch := c.b[i]; {
+		case ch == '"':
+			*v, c.b = string(c.b[:i]), c.b[i+1:]
+			return
+		case ch == '\\' || ch < ' ' || ch > '~':
+			c.fail(CodeRecapCanonical, "a text has an escape or a character outside ASCII")
+		}
+	}
+	c.fail(CodeRecapJSON, "a text has no end")
+}
+
+func (c *recapCoder) amount(v *money.Amount) {
+	asset, units := v.Asset(), v.Units()
+	decimals := uint64(asset.Decimals)
+	c.lit(`{"asset":`)
+	c.text(&asset.Symbol)
+	c.lit(`,"decimals":`)
+	c.num(&decimals)
+	c.lit(`,"units":`)
+	c.text(&units)
+	c.lit(`}`)
+	if c.writing || c.err != nil {
+		return
+	}
+	asset.Decimals = uint8(min(decimals, 255))
+	var err error
+	if *v, err = money.FromUnits(asset, units); err != nil {
+		c.fail(CodeCaveats, "units are not a decimal number of 256 bits")
+	}
+}
+
+// cost is a decimal number of dollars with at most nine fraction digits.
+func (c *recapCoder) cost(v *int64) {
+	s := money.Of(usd, uint64(max(*v, 0))).Decimal()
+	c.text(&s)
+	if c.writing || c.err != nil {
+		return
+	}
+	a, err := money.ParseDecimal(usd, s)
+	n := a.Uint256()
+	if err != nil || !n.IsUint64() || n.Uint64() > maxCost {
+		c.fail(CodeCaveats, "max_cost_usd is not a decimal number of dollars up to 1000000")
+		return
+	}
+	if a.Decimal() != s {
+		c.fail(CodeRecapCanonical, "max_cost_usd has a zero too many")
+	}
+	if *v = int64(n.Uint64()); *v == 0 {
+		c.fail(CodeCaveats, "max_cost_usd is zero")
+	}
+}
+
+func (c *recapCoder) address(v *common.Address) {
+	s := v.Hex()
+	c.text(&s)
+	if c.writing || c.err != nil {
+		return
+	}
+	var ok bool
+	if *v, ok = parseAddress(s); !ok {
+		c.fail(CodeCaveats, "a recipient is not an address with EIP-55 capitals")
+	}
 }
 
 func isAgent(s string) bool {

@@ -109,7 +109,7 @@ func (p *parser) message() *Message {
 		p.fail(CodeVersion, "Version", "only version 1 is known")
 	}
 	p.chain(m)
-	if m.Nonce = p.field("Nonce"); len(m.Nonce) < 8 || len(m.Nonce) > maxNonce || !all(m.Nonce, isAlnum) {
+	if m.Nonce = p.field("Nonce"); len(m.Nonce) < 8 || len(m.Nonce) > maxNonce || !only(m.Nonce, alpha|digit) {
 		p.fail(CodeNonceForm, "Nonce", "not 8 to %d letters and digits", maxNonce)
 	}
 	m.IssuedAt = p.stamp("Issued At", p.field("Issued At"))
@@ -124,7 +124,7 @@ func (p *parser) message() *Message {
 	if s, ok := p.option("Request ID: "); ok {
 		p.requestID = s
 		m.RequestID = &p.requestID
-		if len(s) > maxRequestID || !encoded(s, isPchar) {
+		if len(s) > maxRequestID || !encoded(s, pathChar) {
 			p.fail(CodeRequestIDForm, "Request ID", "not at most %d characters of the kind pchar in RFC 3986", maxRequestID)
 		}
 	}
@@ -170,7 +170,7 @@ func (p *parser) address(m *Message) {
 	if p.err != nil {
 		return
 	}
-	if len(s) != 42 || s[:2] != "0x" || !all(s[2:], isHex) {
+	if !isAddress(s) {
 		p.fail(CodeAddressForm, "address", "not 0x and 40 hex digits")
 		return
 	}
@@ -182,7 +182,7 @@ func (p *parser) address(m *Message) {
 
 func (p *parser) chain(m *Message) {
 	s := p.field("Chain ID")
-	if s == "" || !all(s, isDigit) || len(s) > 1 && s[0] == '0' {
+	if s == "" || !only(s, digit) || len(s) > 1 && s[0] == '0' {
 		p.fail(CodeChainForm, "Chain ID", "not a decimal number without leading zeros")
 		return
 	}
@@ -290,6 +290,16 @@ func (m *Message) String() string {
 	}
 	return b.String()
 }
+
+// parseAddress reads 0x and 40 hex digits with the capitals of EIP-55.
+func parseAddress(s string) (common.Address, bool) {
+	if !isAddress(s) || !checksummed(s[2:]) {
+		return common.Address{}, false
+	}
+	return common.HexToAddress(s), true
+}
+
+func isAddress(s string) bool { return len(s) == 42 && s[:2] == "0x" && only(s[2:], digit|hexLetter) }
 
 // checksummed says whether the capitals of 40 hex digits are those of EIP-55: a letter is a capital if the digit in
 // its place of the hash of the lower-case address is 8 or more.

@@ -10,7 +10,7 @@ func validURI(s string) bool {
 	}
 	rest, fragment, _ := strings.Cut(rest, "#")
 	rest, query, _ := strings.Cut(rest, "?")
-	if !encoded(fragment, isQuery) || !encoded(query, isQuery) {
+	if !encoded(fragment, pathChar|slashes) || !encoded(query, pathChar|slashes) {
 		return false
 	}
 	if after, ok := strings.CutPrefix(rest, "//"); ok {
@@ -23,13 +23,13 @@ func validURI(s string) bool {
 			return false
 		}
 	}
-	return encoded(rest, isPath)
+	return encoded(rest, pathChar|slashes) // no ? is left in it
 }
 
 // splitAuthority takes an authority of RFC 3986, section 3.2, apart. Host and port may be empty.
 func splitAuthority(s string) (host, port string, ok bool) {
 	if user, rest, found := strings.Cut(s, "@"); found {
-		if !encoded(user, isUser) {
+		if !encoded(user, nameChar|colonAt) {
 			return "", "", false
 		}
 		s = rest
@@ -39,10 +39,10 @@ func splitAuthority(s string) (host, port string, ok bool) {
 		if !found || !isIPv6(inner) || rest != "" && rest[0] != ':' {
 			return "", "", false
 		}
-		return inner, strings.TrimPrefix(rest, ":"), all(strings.TrimPrefix(rest, ":"), isDigit)
+		return inner, strings.TrimPrefix(rest, ":"), only(strings.TrimPrefix(rest, ":"), digit)
 	}
 	host, port, _ = strings.Cut(s, ":")
-	return host, port, encoded(host, isName) && all(port, isDigit)
+	return host, port, encoded(host, nameChar) && only(port, digit)
 }
 
 // isIPv6 says whether s is an IPv6 address of RFC 3986: no zone.
@@ -73,7 +73,7 @@ func groups(s string, last bool) (n int, ok bool) {
 			n += 2
 			continue
 		}
-		if len(part) < 1 || len(part) > 4 || !all(part, isHex) {
+		if len(part) < 1 || len(part) > 4 || !only(part, digit|hexLetter) {
 			return 0, false
 		}
 		n++
@@ -97,15 +97,25 @@ func isScheme(s string) bool {
 		all(s, func(c byte) bool { return isAlnum(c) || c == '+' || c == '-' || c == '.' })
 }
 
-// encoded says whether every character of s is of the class or begins a percent-encoded byte.
-func encoded(s string, is func(byte) bool) bool {
+// encoded says whether every character of s is of one of the classes or begins a percent-encoded byte.
+func encoded(s string, class uint8) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' {
 			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
 				return false
 			}
 			i += 2
-		} else if !is(s[i]) {
+		} else if classes[s[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// only says whether every character of s is of one of the classes.
+func only(s string, class uint8) bool {
+	for i := range len(s) {
+		if classes[s[i]]&class == 0 {
 			return false
 		}
 	}
@@ -131,6 +141,10 @@ const (
 	colonAt   // : @
 	slashes   // / ?
 	genDelims // # [ ]
+
+	nameChar = alpha | digit | mark | subDelim // of a host
+	pathChar = nameChar | colonAt
+	anyChar  = pathChar | slashes | genDelims // reserved and unreserved
 )
 
 var classes = func() (t [256]uint8) {
@@ -156,11 +170,6 @@ var classes = func() (t [256]uint8) {
 func isDigit(c byte) bool { return classes[c]&digit != 0 }
 func isHex(c byte) bool   { return classes[c]&(digit|hexLetter) != 0 }
 func isAlnum(c byte) bool { return classes[c]&(alpha|digit) != 0 }
-func isName(c byte) bool  { return classes[c]&(alpha|digit|mark|subDelim) != 0 }
-func isUser(c byte) bool  { return isName(c) || c == ':' }
-func isPchar(c byte) bool { return classes[c]&(alpha|digit|mark|subDelim|colonAt) != 0 }
-func isPath(c byte) bool  { return isPchar(c) || c == '/' }
-func isQuery(c byte) bool { return classes[c]&(alpha|digit|mark|subDelim|colonAt|slashes) != 0 }
 
-// isStatement says whether c may stand in a statement: reserved, unreserved, or a space.
-func isStatement(c byte) bool { return c == ' ' || classes[c] != 0 }
+// isStatement says whether c may stand in a statement.
+func isStatement(c byte) bool { return c == ' ' || classes[c]&anyChar != 0 }

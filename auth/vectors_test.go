@@ -588,7 +588,7 @@ func signinVectors(t *testing.T) []vector {
 		add(code, class, "ReCap: "+name, nil, sub(uri, recapPrefix+base64.RawURLEncoding.EncodeToString([]byte(s))))
 	}
 	recap("", 0, "as it is")
-	recap(CodeRecapJSON, 0, "not JSON", func(s string) string { return s[1:] })
+	recap(CodeRecapJSON, 0, "not JSON", func(string) string { return "hello" })
 	recap(CodeRecapJSON, 0, "nothing", func(string) string { return "" })
 	recap(CodeRecapJSON, 0, "something after the JSON", func(s string) string { return s + "{}" })
 	recap(CodeRecapCanonical, 0, "white space", sub(`{"att"`, `{ "att"`))
@@ -607,7 +607,7 @@ func signinVectors(t *testing.T) []vector {
 	recap(CodeRecapUnknown, 0, "a tool that cannot be used", sub(`"tool/tx.simulate":[{}]`, `"tool/tx.simulate":[]`))
 	recap(CodeCaveats, 0, "tools by a pattern", sub(`"tool/tx.simulate"`, `"tool/tx.*"`))
 	recap(CodeRecapUnknown, 0, "a resource that is no agent", sub("urn:writ:agent:treasurer", "https://app.example.com"))
-	recap(CodeRecapJSON, 0, "two resources", sub(`{"att":{`, `{"att":{"urn:writ:agent:a":{"run/start":[{}]},`))
+	recap(CodeRecapUnknown, 0, "two resources", sub(`{"att":{`, `{"att":{"urn:writ:agent:a":{"run/start":[{}]},`))
 	recap(CodeRecapJSON, 0, "no resource", func(string) string { return `{"att":{}}` })
 	recap(CodeRecapJSON, 0, "no caveats", func(s string) string {
 		return s[:strings.Index(s, "[{")] + "[]" + s[strings.Index(s, `}]}],"tool`)+len("}]}]"):]

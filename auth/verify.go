@@ -200,7 +200,11 @@ func read(m *Message) (*Grant, error) {
 	if !slices.Contains(g.Caveats.Chains, g.Chain) {
 		return nil, fault(CodeChain, "Chain ID", "it is not among the chains of the caveats")
 	}
-	if m.Statement == nil || *m.Statement != r.statement(g.Caveats.Sentence(g.Agent, g.Expires)) {
+	sentence := g.Caveats.Sentence(g.Agent, g.Expires)
+	if err := fits(sentence, g.Agent); err != nil {
+		return nil, err
+	}
+	if m.Statement == nil || *m.Statement != r.statement(sentence) {
 		return nil, fault(CodeStatement, "statement", "it does not say what the ReCap grants")
 	}
 	return g, nil
