@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -162,4 +164,28 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("%x opens to %x, which is sealed as %x, %v", data, plain, b.Data, err)
 		}
 	})
+}
+
+// The vector in docs/record.md.
+func TestTheSealIsTheDocumentedOne(t *testing.T) {
+	var key LeafKey
+	for i := range key {
+		key[i] = byte(i)
+	}
+	p := text("hello")
+	b, err := p.Seal(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const wantLeaf, wantCommit = "bafkreibnlhz4ec7nvtasaeqetckc2hulijq4acbpqivvseekqtrrtb5lk4", "7bb4960d3cfd7afc3cb8329b2ecfbfd980399d881ea496a02574a4024ba3c6fb"
+	if got := b.CID.String(); got != wantLeaf {
+		t.Errorf("leaf = %s, want %s", got, wantLeaf)
+	}
+	if got := fmt.Sprintf("%x", p.commit); got != wantCommit {
+		t.Errorf("pc = %s, want %s", got, wantCommit)
+	}
+	doc, err := os.ReadFile(filepath.Join("..", "docs", "record.md"))
+	if err != nil || !bytes.Contains(doc, []byte(wantLeaf)) || !bytes.Contains(doc, []byte(wantCommit)) {
+		t.Errorf("docs/record.md has another vector (%v)", err)
+	}
 }
