@@ -1,0 +1,318 @@
+// Package config reads what the operator wants.
+//
+// [Load] takes four sources, the later over the earlier: the defaults, one YAML file, the environment (WRIT_CHAIN_RPC
+// sets chain.rpc), and the command line. The file is read strictly: an unknown key is an error with its line and the
+// key that was probably meant. Secrets are never in it, only where to find them: "file:/run/secrets/key" or
+// "env:CHAIN_KEY" (see [Secret]).
+//
+// [Config.Settings] lists every value with where it came from, for "writ config print". [Schema] describes the file
+// to editors; it is published as schema.json in this folder.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Config is everything that can be set. The about tags are the manual; they go into the schema.
+type Config struct {
+	Listen   string   `yaml:"listen" about:"address and port to listen on"`
+	Data     string   `yaml:"data" path:"yes" about:"folder for the database and the keys"`
+	Scheme   string   `yaml:"scheme" one:"https http" about:"scheme of the pages that ask for signatures"`
+	Domain   string   `yaml:"domain" about:"domain that wallets see in the message they sign, with its port if it has one"`
+	Origins  []string `yaml:"origins" about:"web origins whose pages may connect, e.g. https://app.example.com"`
+	Hosts    []string `yaml:"hosts" about:"names by which clients call this server; those of origins and localhost if empty"`
+	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
+	Policies string   `yaml:"policies" path:"named" about:"the operator's policy file, or the name of a built-in set"`
+	Chain    Chain    `yaml:"chain" about:"the Ethereum chain that tools use"`
+	Models   []Model  `yaml:"models" about:"models that routes may name, besides the built-in rules"`
+	Log      Log      `yaml:"log" about:"what is logged, and how"`
+	Limits   Limits   `yaml:"limits" about:"what clients may cost; 0 takes the default"`
+
+	origins map[string]string // by path: where a value that is no default came from
+}
+
+// Chain is the chain that tools read and write.
+type Chain struct {
+	RPC []string `yaml:"rpc" about:"JSON-RPC endpoints, http or https; several of one chain are a pool"`
+	Key Secret   `yaml:"key" path:"secret" about:"private key of the agent's own account"`
+}
+
+// A Model is an OpenAI-compatible endpoint with its price.
+type Model struct {
+	Name      string `yaml:"name" about:"what routes call it"`
+	Kind      string `yaml:"kind" one:"openai" about:"how it is spoken to"`
+	URL       string `yaml:"url" about:"base URL, e.g. http://127.0.0.1:11434/v1"`
+	Model     string `yaml:"model" about:"the model's name there"`
+	Key       Secret `yaml:"key" path:"secret" about:"API key, if it needs one"`
+	PriceIn   int64  `yaml:"price_in" about:"nano-USD for a million input tokens; 0 is free"`
+	PriceOut  int64  `yaml:"price_out" about:"nano-USD for a million output tokens; 0 is free"`
+	MaxTokens int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level  string `yaml:"level" one:"debug info warn error" about:"the least important that is logged"`
+	Format string `yaml:"format" one:"auto text json" about:"auto is text on a terminal and json elsewhere"`
+}
+
+// Limits are those of the server that operators tune.
+type Limits struct {
+	Rate       int64         `yaml:"rate" about:"requests a second of one wallet or address"`
+	Burst      int64         `yaml:"burst" about:"requests at once"`
+	PerAddress int64         `yaml:"sockets_per_address" about:"connections of one address before they sign in"`
+	PerWallet  int64         `yaml:"sockets_per_wallet" about:"connections of one wallet"`
+	Drain      time.Duration `yaml:"drain" about:"how long connections may take to close at the end, e.g. 10s"`
+}
+
+// Default returns what holds if nothing is set.
+func Default() Config {
+	return Config{
+		Listen: "127.0.0.1:8420", Data: "writ-data", Scheme: "http", Domain: "localhost:8420",
+		Origins: []string{"http://localhost:8420", "http://127.0.0.1:8420"},
+		Agents:  []string{"treasurer", "reader"}, Policies: "default",
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+// A Secret says where a secret is: "file:" and a path, or "env:" and a name. Empty is none. It prints as it is, since
+// it is none itself.
+type Secret string
+
+// Reveal reads the secret; white space around it is cut off. It is an error if there is nothing.
+func (s Secret) Reveal() (string, error) {
+	kind, where, _ := strings.Cut(string(s), ":")
+	var text string
+	switch kind {
+	case "env":
+		text = os.Getenv(where)
+	case "file":
+		f, err := os.Open(where)
+		if err != nil {
+			return "", fmt.Errorf("read the secret %s: %w", s, err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, 64<<10))
+		if err != nil {
+			return "", fmt.Errorf("read the secret %s: %w", s, err)
+		}
+		text = string(b)
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return "", fmt.Errorf("read the secret %s: there is nothing; set it, or take the key out of the configuration", s)
+	}
+	return text, nil
+}
+
+// Sources say where settings come from.
+type Sources struct {
+	File  string                           // the YAML file; if empty, writ.yaml if there is one
+	Env   func(name string) (string, bool) // os.LookupEnv; nothing if nil
+	Flags map[string]string                // by path, e.g. "chain.rpc"; those that were given
+}
+
+// DefaultFile is read if no file is named and it is there.
+const DefaultFile = "writ.yaml"
+
+const maxFile = 1 << 20
+
+// Load reads all sources and checks the result. The error is one sentence that names the key and where it was set.
+func Load(s Sources) (*Config, error) {
+	c := Default()
+	c.origins = map[string]string{}
+	name := s.File
+	if name == "" {
+		name = DefaultFile
+	}
+	data, err := readFile(name)
+	switch {
+	case err == nil:
+		if err := c.file(name, data); err != nil {
+			return nil, err
+		}
+	case s.File != "" || !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	for _, l := range leaves(reflect.ValueOf(&c).Elem(), "") {
+		if s.Env == nil || !l.settable() {
+			continue
+		}
+		env := envName(l.path)
+		if text, ok := s.Env(env); ok {
+			if err := l.set(text); err != nil {
+				return nil, fmt.Errorf("environment variable %s: %w", env, err)
+			}
+			c.origins[l.path] = "environment " + env
+		}
+	}
+	for _, path := range slices.Sorted(keys(s.Flags)) {
+		l, ok := find(&c, path)
+		if !ok {
+			return nil, fmt.Errorf("there is no setting %q", path)
+		}
+		if err := l.set(s.Flags[path]); err != nil {
+			return nil, fmt.Errorf("flag for %s: %w", path, err)
+		}
+		c.origins[path] = "flag"
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s: longer than %d bytes", name, maxFile)
+	}
+	return data, err
+}
+
+func envName(path string) string {
+	return "WRIT_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}
+
+// A Setting is one effective value.
+type Setting struct {
+	Path   string `json:"path"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"` // "default", "writ.yaml:7", "environment WRIT_DATA", "flag"
+	Env    string `json:"env,omitempty"`
+	About  string `json:"about"`
+}
+
+// Settings lists every setting in the order of the manual. Secrets show where they are, never what.
+func (c *Config) Settings() []Setting {
+	var out []Setting
+	for _, l := range leaves(reflect.ValueOf(c).Elem(), "") {
+		s := Setting{Path: l.path, Value: l.text(), Origin: "default", About: l.field.Tag.Get("about")}
+		if o, ok := c.origins[l.path]; ok {
+			s.Origin = o
+		}
+		if l.settable() {
+			s.Env = envName(l.path)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// check looks at values that have the right type and may still make no sense.
+func (c *Config) check() error {
+	bad := func(path, format string, args ...any) error {
+		from := c.origins[path]
+		if from == "" {
+			from = "default"
+		}
+		return fmt.Errorf("%s (%s): %s", path, from, fmt.Sprintf(format, args...))
+	}
+	for _, l := range leaves(reflect.ValueOf(c).Elem(), "") {
+		if one := l.field.Tag.Get("one"); one != "" && !slices.Contains(strings.Fields(one), l.value.String()) {
+			return bad(l.path, "%q is none of %s%s", l.value, strings.ReplaceAll(one, " ", ", "), meant(l.value.String(), strings.Fields(one)))
+		}
+		if s, ok := l.value.Interface().(Secret); ok {
+			if err := s.check(); err != nil {
+				return bad(l.path, "%v", err)
+			}
+		}
+		if l.value.CanInt() && l.value.Int() < 0 {
+			return bad(l.path, "must not be negative")
+		}
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
+		return bad("listen", "%q is not an address with a port; write for instance 127.0.0.1:8420", c.Listen)
+	}
+	if c.Data == "" {
+		return bad("data", "must name a folder")
+	}
+	if u, err := url.Parse(c.Scheme + "://" + c.Domain); err != nil || c.Domain == "" || u.Host != c.Domain {
+		return bad("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
+	}
+	for _, o := range c.Origins {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" && u.Scheme != "http" {
+			return bad("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
+		}
+	}
+	for _, r := range c.Chain.RPC {
+		if err := isEndpoint(r); err != nil {
+			return bad("chain.rpc", "%v", err)
+		}
+	}
+	if len(c.Agents) == 0 {
+		return bad("agents", "at least one is needed; treasurer and reader come with writ")
+	}
+	if c.Policies == "" {
+		return bad("policies", "a policy set is needed; \"default\" comes with writ")
+	}
+	seen := map[string]bool{}
+	for i, m := range c.Models {
+		at := "models." + strconv.Itoa(i)
+		switch {
+		case m.Name == "" || m.Model == "":
+			return bad("models", "model %d needs a name and a model", i+1)
+		case m.Name == "rules" || seen[m.Name]:
+			return bad("models", "the name %q is taken", m.Name)
+		case m.Kind != "openai":
+			return bad("models", "model %q: kind %q is none of openai", m.Name, m.Kind)
+		}
+		seen[m.Name] = true
+		if err := isEndpoint(m.URL); err != nil {
+			return bad("models", "%s: %v", at, err)
+		}
+		if err := m.Key.check(); err != nil {
+			return bad("models", "model %q: key: %v", m.Name, err)
+		}
+		if m.PriceIn < 0 || m.PriceOut < 0 || m.MaxTokens < 0 {
+			return bad("models", "model %q: prices and max_tokens must not be negative", m.Name)
+		}
+	}
+	return nil
+}
+
+func (s Secret) check() error {
+	kind, where, ok := strings.Cut(string(s), ":")
+	if s != "" && (!ok || where == "" || kind != "file" && kind != "env") {
+		return errors.New("secrets do not stand in a configuration; write file:PATH or env:NAME") // and is not shown
+	}
+	return nil
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+func isEndpoint(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("not an http or https URL") // which may hold a key: it is not shown
+	case u.User != nil:
+		return fmt.Errorf("a URL here must not hold a password")
+	}
+	return nil
+}
+
+func resolve(dir, path string) string {
+	if dir == "" || path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
