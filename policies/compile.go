@@ -129,6 +129,26 @@ func (sc *scope) literal(name string) bool {
 
 var functionNames = []string{"addr", "seconds", "minutes", "hours", "in_set", "given", "left", "spent"}
 
+// condition takes a source through the gate and the compiler, and asks expr for a second opinion. want 0 allows any
+// kind.
+func (sc *scope) condition(src string, lim limits, want kind, what string) (*expression, *conditionError) {
+	tree, err := parse(src, lim)
+	if err != nil {
+		return nil, err
+	}
+	e, err := sc.compile(tree)
+	if err != nil {
+		return nil, err
+	}
+	if want != 0 && e.kind != want {
+		return nil, &conditionError{text: fmt.Sprintf("%s must be %s, not %s", what, want, e.kind)}
+	}
+	if _, err := sc.reference(src); err != nil {
+		return nil, &conditionError{text: "expr reads this condition in another way: " + fromExpr(err).text}
+	}
+	return e, nil
+}
+
 // compile checks n against the scope and turns it into an expression. What is not named here is refused: that is the
 // allow-list of the gate.
 func (sc *scope) compile(n ast.Node) (*expression, *conditionError) {

@@ -412,7 +412,7 @@ func TestRouteConditions(t *testing.T) {
 	for when, want := range map[string]string{
 		"":                      "route condition 1:1: the condition is empty",
 		"tokns < 5":             `route condition 1:1: unknown name "tokns" at model.route; did you mean "tokens"?`,
-		"tokens":                "route condition 1:1: a route needs a condition, not an int",
+		"tokens":                "route condition 1:1: a route condition must be a bool, not an int",
 		"amount > calls(1)":     `route condition 1:1: "amount" is known only at spend, not at model.route`,
 		strings.Repeat("(", 99): "route condition 1:33: brackets are nested deeper than 32",
 	} {

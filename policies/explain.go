@@ -73,13 +73,13 @@ func (l Layers) explain(r *Request) Decision {
 			}
 		}
 	}
-	d.Message = sentences[0]
+	d.Message = shorten(sentences[0], 1000)
 	if n := len(sentences) - 1; n == 1 {
 		d.Message += " (and 1 more reason)"
 	} else if n > 1 {
 		d.Message += fmt.Sprintf(" (and %d more reasons)", n)
 	}
-	d.Change = l.change(r, found)
+	d.Change = shorten(l.change(r, found), 1000)
 	return d
 }
 
@@ -218,7 +218,7 @@ func listAtoms(e *expression, f *frame, out *[]Atom) bool {
 	case e.op == "constant":
 		return truth(e, f)
 	}
-	a := Atom{Expr: e.source(), Holds: truth(e, f)}
+	a := Atom{Expr: shorten(e.source(), 300), Holds: truth(e, f)}
 	l, r := e.sides()
 	a.Left = show(l, f)
 	if r != nil {
@@ -257,11 +257,15 @@ func show(e *expression, f *frame) string {
 	if err != nil {
 		return "unknown"
 	}
-	if s := v.String(); len(s) <= 200 {
+	return shorten(v.String(), 200)
+}
+
+// shorten cuts s to about n bytes, at a whole character. Values come from models and tools, so they can be long.
+func shorten(s string, n int) string {
+	if len(s) <= n {
 		return s
-	} else {
-		return s[:200] + "..."
 	}
+	return strings.ToValidUTF8(s[:n], "") + "..."
 }
 
 // listed shows a list or the name of a set.

@@ -24,7 +24,7 @@ type limits struct {
 
 var (
 	operatorLimits  = limits{source: 64 << 10, rules: 256, condition: 4 << 10, nesting: 32, nodes: 400}
-	untrustedLimits = limits{source: 16 << 10, rules: 64, condition: 1 << 10, nesting: 16, nodes: 128}
+	untrustedLimits = limits{source: 16 << 10, rules: 64, condition: 2 << 10, nesting: 16, nodes: 128}
 )
 
 // A conditionError says what is wrong at an offset of a condition's source.

@@ -611,19 +611,7 @@ func (l *loader) condition(n *yaml.Node, sc *scope, want kind, what string) (*ex
 	if !ok {
 		return nil, false
 	}
-	tree, err := parse(src, l.lim)
-	var e *expression
-	if err == nil {
-		e, err = sc.compile(tree)
-	}
-	if err == nil && want != 0 && e.kind != want {
-		err = &conditionError{text: fmt.Sprintf("%s must be %s, not %s", what, want, e.kind)}
-	}
-	if err == nil {
-		if _, rerr := sc.reference(src); rerr != nil {
-			err = &conditionError{text: "expr reads this condition in another way: " + fromExpr(rerr).text}
-		}
-	}
+	e, err := sc.condition(src, l.lim, want, what)
 	if err != nil {
 		p := Problem{Rule: l.rule, Text: err.text, Hint: err.hint}
 		p.Line, p.Column = place(n, src, err.at)

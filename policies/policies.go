@@ -10,6 +10,30 @@
 // expr alone is not a sandbox, so a condition goes through a gate (length, depth, an allow-list of syntax, callees and
 // types), and what is left has no loops: evaluating it costs at most one step a node. expr parses it and its checker must
 // agree; a small typed evaluator runs it, which a differential fuzz test holds against expr's virtual machine.
+//
+// # The language
+//
+// A set is one YAML document; schema.json beside this package describes it, and the built-in sets ([Builtin]) show it.
+// Conditions are typed: bool, int (64 bits, an overflow is an error), string, address and amount. They may use
+//
+//	&& || ! and or not      == != < <= > >=      + - * (ints; + - also of amounts)
+//	x in ["a", "b"]   not in   contains   startsWith   endsWith
+//	usdc("12.50")  calls(40)  tokens(1000)  usd("3.00")   amounts; one literal for each of the set's assets
+//	addr("0x...")  seconds(n)  minutes(n)  hours(n)        an address; milliseconds
+//	in_set(to, "friends")                                  is it in the named set?
+//	left("day")  spent("day")                              of a budget; what is reserved counts as spent
+//	given("memo")  args.memo                               of a call; reading an absent argument is an error
+//
+// and these fields:
+//
+//	at every point   now, expires (ms UTC), agent, wallet, chain, turn, calls, approved
+//	tool.call        tool, class, and args.NAME in a rule with tool:
+//	spend            tool, class, amount, asset (its symbol), to
+//	model.route      model, kind, provider, tokens, cost (an amount in usd)
+//	output           size (bytes)
+//
+// Amounts of two assets do not compare: that is an error, and so a deny. Test the asset first, as in
+// asset == "USDC" && amount <= usdc("10"); the right side of a decided && or || is not looked at.
 package policies
 
 import (

@@ -16,14 +16,7 @@ func CompileRoute(when string) (*RouteCond, error) {
 	fields, _ := fieldsOf(ModelRoute)
 	sc := &scope{point: ModelRoute, fields: fields, noArgs: "a route knows no tool",
 		assets: map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}}
-	tree, err := parse(when, operatorLimits)
-	var e *expression
-	if err == nil {
-		e, err = sc.compile(tree)
-	}
-	if err == nil && e.kind != kindBool {
-		err = &conditionError{text: fmt.Sprintf("a route needs a condition, not %s", e.kind)}
-	}
+	e, err := sc.condition(when, operatorLimits, kindBool, "a route condition")
 	if err != nil {
 		p := Problem{Line: 1, Column: 1 + err.at, Text: err.text, Hint: err.hint}
 		return nil, fmt.Errorf("route condition %s", p)
