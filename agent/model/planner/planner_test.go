@@ -1,0 +1,96 @@
+package planner
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/writ-run/writ/agent/model"
+)
+
+func catalogue(t testing.TB) []model.Tool {
+	t.Helper()
+	b, err := os.ReadFile("testdata/tools.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ts []model.Tool
+	if err := json.Unmarshal(b, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return ts
+}
+
+func ask(t testing.TB, text string, more ...model.Message) model.Reply {
+	t.Helper()
+	r, err := New().Reply(context.Background(), model.Prompt{
+		Messages:  append([]model.Message{{Role: model.RoleUser, Text: text}}, more...),
+		Tools:     catalogue(t),
+		MaxTokens: 1000,
+	})
+	if err != nil {
+		t.Fatalf("Reply(%q): %v", text, err)
+	}
+	return r
+}
+
+// outcomeOf plays a request to its end, with a result that says ok for every call, and names what came of it.
+func outcomeOf(t testing.TB, text string) string {
+	var calls []string
+	var more []model.Message
+	for range maxSteps + 1 {
+		r := ask(t, text, more...)
+		if r.Stop == model.StopEnd {
+			switch {
+			case len(calls) > 0:
+				return strings.Join(calls, " ; ")
+			case strings.HasPrefix(r.Text, declined):
+				return "refuse"
+			default:
+				return "ask"
+			}
+		}
+		c := r.Calls[0]
+		calls = append(calls, c.Tool+" "+string(c.Args))
+		more = append(more, model.Message{Role: model.RoleAssistant, Calls: r.Calls},
+			model.Message{Role: model.RoleTool, CallID: c.ID, Tool: c.Tool, Text: `{"status":"ok"}`, Step: 3})
+	}
+	t.Fatalf("%q never ends", text)
+	return ""
+}
+
+func TestTheQuestionSetIsRightAndNothingIsWrittenByMistake(t *testing.T) {
+	f, err := os.Open("testdata/questions.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	right, total := 0, 0
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		line := strings.TrimSpace(sc.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		question, want, ok := strings.Cut(line, " => ")
+		if !ok {
+			t.Fatalf("no => in %q", line)
+		}
+		total++
+		got := outcomeOf(t, question)
+		if got == want {
+			right++
+			continue
+		}
+		t.Logf("%s\n got  %s\n want %s", question, got, want)
+		if strings.Contains(got, "erc20.transfer") {
+			t.Errorf("WRONG WRITE: %s: %s", question, got)
+		}
+	}
+	t.Logf("%d of %d right", right, total)
+	if total < 120 || right*100 < total*95 {
+		t.Errorf("%d of %d right; at least 95%% of at least 120 must be", right, total)
+	}
+}
