@@ -250,7 +250,7 @@ func (d *Dev) deploy(ctx context.Context) error {
 		nonce++
 	}
 	d.beacon.Commit()
-	receipt, err := client.TransactionReceipt(ctx, last)
+	receipt, err := indexed(ctx, client, last)
 	if err != nil {
 		return err
 	}
@@ -258,6 +258,23 @@ func (d *Dev) deploy(ctx context.Context) error {
 		return errors.New("minting was reverted")
 	}
 	return nil
+}
+
+// indexed waits until the node can look transactions up, which it cannot in its first moments.
+func indexed(ctx context.Context, client *ethclient.Client, tx common.Hash) (*types.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		r, err := client.TransactionReceipt(ctx, tx)
+		if err == nil {
+			return r, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("not mined: %w", err)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // mine makes blocks while transactions wait, until ctx ends.

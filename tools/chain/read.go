@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
@@ -176,6 +177,9 @@ func (c *chain) tx(ctx context.Context, args tools.Args) (any, error) {
 	tx, pending, err := c.client.TransactionByHash(ctx, hash)
 	if errors.Is(err, ethereum.NotFound) {
 		return nil, errorf("unknown_tx", "The chain knows no transaction %s; check the hash, or wait if it was just sent.", hash.Hex())
+	}
+	if err != nil && strings.Contains(err.Error(), "indexing is in progress") { // go-ethereum, soon after its start
+		return nil, errorf("not_indexed", "The node still indexes its transactions; ask again in a minute.")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("transaction: %w", err)

@@ -359,7 +359,7 @@ func (t *transfer) deliver(ctx context.Context, tx *types.Transaction) (*txResul
 		return nil, err
 	}
 	var last error // of the newest broadcast, to be told if nothing comes of it
-	wait, taken := firstWait, 0
+	wait, taken, due := firstWait, 0, 0
 	for i := 0; ; i++ {
 		r, err := t.outcome(ctx, tx)
 		if r != nil {
@@ -372,10 +372,13 @@ func (t *transfer) deliver(ctx context.Context, tx *types.Transaction) (*txResul
 		} else {
 			taken = 0
 		}
-		if err == nil && i%resend == 0 {
+		if err == nil && i >= due {
 			// What the node says is not believed: "already known", "nonce too low" and "underpriced" may all be about
 			// these very bytes. The receipt and the nonce tell.
 			last = t.client.SendTransaction(ctx, tx)
+			if _, answered := errors.AsType[rpc.Error](last); last == nil || answered {
+				due = i + resend
+			}
 		}
 		timer := time.NewTimer(wait)
 		select {
