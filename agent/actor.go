@@ -92,7 +92,9 @@ func (a *actor) run(ctx context.Context) {
 				err = nil
 			}
 		case ans := <-a.answers:
-			err = a.step(ctx, ans.ev)
+			if _, open := a.effects[ans.of]; open { // or the run has been abandoned meanwhile
+				err = a.step(ctx, ans.ev)
+			}
 			if ans.after != nil {
 				ans.after()
 			}
@@ -119,7 +121,8 @@ func (a *actor) run(ctx context.Context) {
 
 // leave takes the actor off if nothing is left to do for it now.
 func (a *actor) leave() bool {
-	if !a.state.Closed && (!a.state.Parked() || len(a.flying) > 0) {
+	due, _ := a.nextLapse()
+	if !a.state.Closed && (!a.state.Parked() || len(a.flying) > 0 || due <= 0) {
 		return false
 	}
 	a.r.mu.Lock()
@@ -134,7 +137,6 @@ func (a *actor) leave() bool {
 	}
 	if !a.r.closed {
 		run := a.info.ID
-		due, _ := a.nextLapse()
 		a.r.timers[run] = time.AfterFunc(due, func() {
 			if err := a.r.wake(a.r.ctx, run); err != nil && a.r.ctx.Err() == nil {
 				a.r.log.Error("parked run did not wake", "run", run, "err", err)
@@ -226,7 +228,7 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 		Leaves: append(append([]provenance.Leaf{}, leaves...), keys...),
 	}
 	a.ledger(&c, todo)
-	c.Nonce = a.nonceOf(ev)
+	c.Nonce = a.nonceOf(ev, todo.Does)
 	if needsHead(seq, next, todo.Does) {
 		head := &provenance.Head{Run: a.info.ID, Seq: seq, Step: block.CID, At: at}
 		if err := head.Sign(r.cfg.Key); err != nil {
@@ -282,6 +284,7 @@ func (a *actor) facts(ctx context.Context) (provenance.Facts, error) {
 		return f, fmt.Errorf("read the session: %w", err)
 	}
 	f.Revoked = s.Revoked != 0
+	f.Down = a.r.down()
 	return f, nil
 }
 

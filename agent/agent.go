@@ -99,6 +99,7 @@ type Runner struct {
 	machines map[provenance.Link]*loop.Machine
 	watchers map[provenance.Link]map[*watcher]struct{}
 	accounts map[string]*sync.Mutex // chain accounts: one signs at a time
+	pulses   map[string]pulse       // of the models
 }
 
 // maxMachines bounds the compiled machines that are kept; when there are more, all are dropped and compiled again.
@@ -125,7 +126,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 		agents: map[string]AgentInfo{}, tools: map[string]provenance.Link{}, impls: map[string]tools.Tool{},
 		models: map[string]NamedModel{}, live: map[provenance.Link]*actor{}, timers: map[provenance.Link]*time.Timer{},
 		machines: map[provenance.Link]*loop.Machine{}, watchers: map[provenance.Link]map[*watcher]struct{}{},
-		accounts: map[string]*sync.Mutex{},
+		accounts: map[string]*sync.Mutex{}, pulses: map[string]pulse{},
 	}
 	blocks, err := r.records()
 	if err != nil {

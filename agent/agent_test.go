@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -410,4 +411,96 @@ func (b *bench) verified(run provenance.Link) {
 		out, _ := json.MarshalIndent(rep, "", "  ")
 		b.Fatalf("verdict %s, want verified: %s", rep.Verdict, out)
 	}
+}
+
+func TestARequestIsSignedBySessionAndOnlyOnce(t *testing.T) {
+	b := open(t, replies{text("hello")})
+	good, err := b.request("hi", "key-00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := good
+	forged.Frame.Params = bytes.Replace(good.Frame.Params, []byte("hi"), []byte("ho"), 1)
+	if _, err := b.r.Start(t.Context(), forged); !errors.Is(err, agent.ErrSignature) {
+		t.Errorf("another text under the same signature: %v, want ErrSignature", err)
+	}
+	first, err := b.r.Start(t.Context(), good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := b.r.Start(t.Context(), good)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("the same request again: %v, %v; want the same run", again.ID, err)
+	}
+	other, err := b.request("something else", "key-00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.r.Start(t.Context(), other); !errors.Is(err, agent.ErrConflict) {
+		t.Errorf("another request under the same key: %v, want ErrConflict", err)
+	}
+	b.ended(first.ID)
+}
+
+func TestARevokedSessionStopsItsRuns(t *testing.T) {
+	b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
+	run := b.start("pay 5")
+	b.until(run, "parked")
+	if err := b.r.Revoke(t.Context(), b.session.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run, provenance.CloseRevoked)
+	if b.paid.Load() != 0 {
+		t.Error("a payment was made")
+	}
+	b.verified(run)
+	next := b.start("pay again")
+	b.until(next, provenance.CloseRevoked)
+}
+
+func TestAnApprovalThatDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("no answer came")})
+		b.r.Close()
+		b.config.Now = func() time.Time { return start.Add(time.Since(bubbleStart)) }
+		b.restart()
+		run := b.start("pay 5")
+		b.until(run, "parked")
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		b.until(run, provenance.CloseDenied)
+		b.verified(run)
+	})
+}
+
+// bubbleStart is when every synctest bubble begins.
+var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestAModelThatFailsIsReplacedByTheNext(t *testing.T) {
+	b := openWith(t, replies{}, func(c *agent.Config) {
+		c.Models = append(c.Models, agent.NamedModel{
+			Info:  model.Info{Name: "second", Kind: model.KindScripted, Provider: "test", Model: "script/2", MaxTokens: 1000},
+			Model: replies{text("second here")},
+		})
+		c.Agents[0].Routes = append(c.Agents[0].Routes, agent.Route{ID: "fallback", Use: "second"})
+	})
+	run := b.start("hi")
+	b.until(run, provenance.CloseAnswered)
+	if got := b.said(run); got != "second here" {
+		t.Errorf("said %q", got)
+	}
+	b.verified(run)
+}
+
+func TestLimitsEndARunWithAWrapUp(t *testing.T) {
+	loop := calls(call("1", "echo.say", `{"text":"again"}`))
+	b := openWith(t, replies{loop, loop, loop, text("that is all I found"), loop}, func(c *agent.Config) {
+		c.Agents[0].Limits.Turns = 4
+	})
+	run := b.start("loop")
+	b.until(run, provenance.CloseLimit)
+	if got := b.said(run); got != "that is all I found" {
+		t.Errorf("said %q", got)
+	}
+	b.verified(run)
 }

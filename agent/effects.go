@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,11 +78,51 @@ func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.
 	} else {
 		reply, err = named.Model.Reply(ctx, prompt)
 	}
+	a.r.health(named.Info.Name, err == nil)
 	if err != nil {
 		a.r.log.WarnContext(ctx, "model failed", "run", a.info.ID, "model", e.Route.Model, "code", failure(err))
 		return answer{ev: &provenance.Reply{Of: ref, Failed: failure(err)}}
 	}
 	return answer{ev: &provenance.Reply{Of: ref, Model: a.modelCall(named.Info, reply, a.r.cfg.Now().Sub(begun))}}
+}
+
+// A model that failed this often in a row is passed over for so long, by every run.
+const (
+	failuresDown = 3
+	downFor      = 30 * time.Second
+)
+
+// A pulse is the health of one model.
+type pulse struct {
+	failures int
+	until    time.Time // passed over until then
+}
+
+func (r *Runner) health(model string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.pulses[model]
+	if ok {
+		p = pulse{}
+	} else if p.failures++; p.failures >= failuresDown {
+		p.until = r.cfg.Now().Add(downFor)
+	}
+	r.pulses[model] = p
+}
+
+// down lists the models that are passed over now, sorted.
+func (r *Runner) down() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	now := r.cfg.Now()
+	for name, p := range r.pulses {
+		if now.Before(p.until) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // failure is the short code of a model's error. The error's text may quote a prompt, so it is not recorded.
@@ -277,8 +318,15 @@ func (a *actor) send(ctx context.Context, chain tools.Chain, e *provenance.Call)
 	}
 }
 
-// nonceOf returns the transaction nonce that an event takes, if it is the signing of one.
-func (a *actor) nonceOf(ev provenance.Event) *TxNonce {
+// nonceOf returns the transaction nonce that a step takes: that of a signing which leads to a broadcast. One that is
+// signed and then left alone takes none, or the account would wait for it for ever.
+func (a *actor) nonceOf(ev provenance.Event, does []provenance.Effect) *TxNonce {
+	if !slices.ContainsFunc(does, func(e provenance.Effect) bool {
+		c, ok := e.(*provenance.Call)
+		return ok && c.Phase == provenance.PhaseSend
+	}) {
+		return nil
+	}
 	r, ok := ev.(*provenance.Result)
 	if !ok || r.Status != provenance.StatusOK {
 		return nil

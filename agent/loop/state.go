@@ -31,6 +31,7 @@ type State struct {
 	wrap   bool   // the next turn, or this one, is the last and has no tools
 
 	acted, denied bool
+	ending        string // why the run ends once its broadcasts have their outcome
 	totals        provenance.Totals
 }
 

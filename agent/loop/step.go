@@ -438,30 +438,34 @@ func (w *work) takeLapse(ev *provenance.Lapse) error {
 	return nil
 }
 
-// abandon ends the run at once. What may have happened outside stays counted.
+// abandon ends the run as soon as it can. What may have happened outside stays counted. A transaction whose broadcast
+// is journalled is waited for: it cannot be taken back, and its nonce must not be left open.
 func (w *work) abandon(why string) error {
+	if w.s.ending != "" {
+		return nil
+	}
+	w.s.ending = why
 	if a := w.s.asking; a != nil {
 		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
 		w.s.asking = nil
 	}
 	for i := range w.s.calls {
 		c := &w.s.calls[i]
-		if c.phase != "" {
-			w.release(c, c.phase == provenance.PhaseSend || c.phase == provenance.PhaseAct && c.tool.spec.Class != tools.Read)
+		if c.phase != "" && c.phase != provenance.PhaseSend {
+			w.release(c, c.phase == provenance.PhaseAct && c.tool.spec.Class != tools.Read)
 			c.phase = ""
 		}
 	}
-	switch why {
-	case provenance.LapseCancelled:
-		w.end("The run was cancelled.", provenance.CloseCancelled)
-	case provenance.LapseRevoked:
-		w.end("The session has ended. Sign in again.", provenance.CloseRevoked)
-	case provenance.LapseTimeout:
-		w.end("The run took longer than it may.", provenance.CloseTimeout)
-	default:
-		w.end("The run ended: "+why+".", provenance.CloseFailed)
-	}
 	return nil
+}
+
+// endings says how a run ends that was abandoned.
+var endings = map[string]struct{ text, reason string }{
+	provenance.LapseCancelled: {"The run was cancelled.", provenance.CloseCancelled},
+	provenance.LapseRevoked:   {"The session has ended. Sign in again.", provenance.CloseRevoked},
+	provenance.LapseTimeout:   {"The run took longer than it may.", provenance.CloseTimeout},
+	provenance.LapseBudget:    {"The run has used up its budget.", provenance.CloseLimit},
+	provenance.LapseInDoubt:   {"It is not known how the run ended.", provenance.CloseFailed},
 }
 
 // goOn does what the state now asks for: the next turn, the end, or nothing while calls are open.
@@ -473,6 +477,14 @@ func (w *work) goOn() error {
 		if c.phase != "" {
 			return nil
 		}
+	}
+	if w.s.ending != "" {
+		e, ok := endings[w.s.ending]
+		if !ok {
+			return fmt.Errorf("a run cannot end by %q", w.s.ending)
+		}
+		w.end(e.text, e.reason)
+		return nil
 	}
 	if len(w.s.calls) > 0 { // the turn is over: its outcomes become messages, in the order of the calls
 		for _, c := range w.s.calls {

@@ -24,7 +24,7 @@ const (
 	CodeNoSession Code = "session_required" // open a session first
 	CodeExpired   Code = "session_expired"  // sign in again
 	CodeRevoked   Code = "session_revoked"  // sign in again
-	CodeSignIn    Code = "sign_in_refused"  // data.reason is the fault's own code
+	CodeSignIn    Code = "sign_in_refused"  // the signed message does not hold; data.reason is the fault's own code
 	CodeForbidden Code = "not_permitted"    // the session does not cover this
 	CodeDown      Code = "disconnected"     // the client's own: the socket is gone (EIP-1193)
 	CodeNotFound  Code = "not_found"        // unknown, or another wallet's
@@ -85,7 +85,7 @@ type ErrorData struct {
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
 	Expected     uint64 `json:"expected,omitempty"` // CodeSeq: the seq that the channel expects
 	Rule         string `json:"rule,omitempty"`     // CodeDenied: "layer/id"
-	Reason       string `json:"reason,omitempty"`   // CodeSignIn: what is wrong with the message or its signature
+	Reason       string `json:"reason,omitempty"`   // what is wrong with a message or signature, as package auth names it
 }
 
 func (e *Error) Error() string { return e.Message }
