@@ -172,10 +172,10 @@ func (c *Client) do(ctx context.Context, method string, params, result any, sign
 		wait := backoff(try)
 		switch e.Data.Code {
 		case wire.CodeDown, wire.CodeFenced:
-		case wire.CodeSeq: // a frame before it was refused unread; the count is set right
+		case wire.CodeSeq: // the count is set right now
 			wait = 0
 		case wire.CodeRate:
-			wait = time.Duration(e.Data.RetryAfterMS) * time.Millisecond
+			wait = max(wait, time.Duration(e.Data.RetryAfterMS)*time.Millisecond)
 		default:
 			return err
 		}

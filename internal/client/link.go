@@ -31,8 +31,10 @@ type link struct {
 	greeted chan struct{}
 	done    chan struct{} // closed when the reader has ended
 
-	writing sync.Mutex // guards writes, and seq so that frames go out in its order
-	seq     uint64     // guarded by writing: of the last signed request
+	writing sync.Mutex // held for one write
+
+	acting sync.Mutex // held for one signed call, until its answer says whether its number was taken
+	seq    uint64     // guarded by acting: of the last signed request
 
 	mu      sync.Mutex
 	ids     uint64              // guarded by mu
@@ -201,6 +203,10 @@ func (l *link) end(err error) {
 
 // call sends a request and waits for its answer. result may be nil.
 func (l *link) call(ctx context.Context, method string, params, result any, by *signer, first func(json.RawMessage) error) error {
+	if by != nil {
+		l.acting.Lock()
+		defer l.acting.Unlock()
+	}
 	p := &pending{answer: make(chan answer, 1), first: first}
 	l.mu.Lock()
 	if l.err != nil {
@@ -225,10 +231,13 @@ func (l *link) call(ctx context.Context, method string, params, result any, by *
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if e, ok := errors.AsType[*wire.Error](a.err); ok && e.Data.Code == wire.CodeSeq && e.Data.Expected > 0 {
-		l.writing.Lock()
-		l.seq = e.Data.Expected - 1
-		l.writing.Unlock()
+	if e, ok := errors.AsType[*wire.Error](a.err); ok && by != nil {
+		switch {
+		case e.Data.Code == wire.CodeRate: // refused unread
+			l.seq--
+		case e.Data.Code == wire.CodeSeq && e.Data.Expected > 0: // after a call that was given up
+			l.seq = e.Data.Expected - 1
+		}
 	}
 	if a.err != nil || result == nil {
 		return a.err
@@ -239,15 +248,13 @@ func (l *link) call(ctx context.Context, method string, params, result any, by *
 	return nil
 }
 
-// send writes a request. Nobody need wait for its answer.
+// send writes a request. Nobody need wait for its answer. If it is signed, acting is held.
 func (l *link) send(id, method string, params any, by *signer) error {
 	raw, err := json.Marshal(params)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", method, err)
 	}
 	req := wire.Request{JSONRPC: "2.0", ID: json.RawMessage(id), Method: method, Params: raw}
-	l.writing.Lock()
-	defer l.writing.Unlock()
 	if by != nil {
 		f := auth.Frame{Session: by.session, Channel: l.channel, Seq: l.seq + 1, Method: method, Params: raw}
 		sig, err := by.key.SignFrame(f)
@@ -264,6 +271,8 @@ func (l *link) send(id, method string, params any, by *signer) error {
 	if len(data) > wire.MaxFrame {
 		return wire.Errorf(wire.CodeParams, "The request has %d bytes; at most %d can be sent.", len(data), wire.MaxFrame)
 	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	if err = l.ws.SetWriteDeadline(time.Now().Add(30 * time.Second)); err == nil {
 		err = l.ws.WriteMessage(websocket.TextMessage, data)
 	}

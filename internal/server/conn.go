@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	mrand "math/rand/v2"
 	"net"
 	"runtime/debug"
@@ -292,7 +291,7 @@ func (c *conn) sitting() *seat {
 	return c.seat
 }
 
-// sweep looks after all sockets once a second: pings, the dead, those that do not sign in, sessions that ended.
+// sweep looks after all sockets once a second: pings, the dead, those that do not sign in. It waits for nothing.
 func (s *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -302,17 +301,8 @@ func (s *Server) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		s.mu.Lock()
-		open := make([]*conn, 0, len(s.conns))
-		for c := range s.conns {
-			open = append(open, c)
-		}
-		s.mu.Unlock()
-		// Sessions are read again every second while there are at most a thousand sockets, and more seldom in
-		// proportion beyond. Revocations through this server are felt at once, and signed calls always read.
-		every := time.Second * time.Duration(math.Ceil(float64(len(open)+1)/1000))
-		for _, c := range open {
-			c.tick(ctx, time.Now(), every)
+		for _, c := range s.open() {
+			c.tick(time.Now())
 		}
 		if n%10 == 0 {
 			s.forget()
@@ -320,7 +310,17 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-func (c *conn) tick(ctx context.Context, now time.Time, every time.Duration) {
+func (s *Server) open() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		open = append(open, c)
+	}
+	return open
+}
+
+func (c *conn) tick(now time.Time) {
 	l := &c.srv.cfg.Limits
 	c.mu.Lock()
 	seat, spoke, heard := c.seat, c.spoke, c.heard
@@ -328,36 +328,53 @@ func (c *conn) tick(ctx context.Context, now time.Time, every time.Duration) {
 	if ping {
 		c.nextPing = now.Add(c.srv.pingIn())
 	}
-	check := seat != nil && now.Sub(c.checked) >= every
-	if check {
-		c.checked = now
-	}
 	c.mu.Unlock()
-
 	switch {
 	case now.Sub(heard) > 3*l.Ping:
 		c.srv.metrics.closed.WithLabelValues("dead").Inc()
 		c.ws.Close()
-		return
 	case !spoke && now.Sub(c.opened) > l.First:
 		c.out.close(wire.CloseUnauthorized, "no request came")
-		return
 	case seat == nil && now.Sub(c.opened) > l.SignIn:
 		c.out.close(wire.CloseUnauthorized, "no session was opened in time")
-		return
-	}
-	if ping {
+	case ping:
 		c.out.offer(websocket.PingMessage, nil)
 	}
-	if !check {
-		return
+}
+
+// recheck reads the sessions of all sockets again, each once a second while there are at most a thousand, and more
+// seldom in proportion beyond. A revocation through this server is felt at once, and a signed call always reads.
+func (s *Server) recheck(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		open := s.open()
+		every := time.Second * time.Duration(1+len(open)/1000)
+		for _, c := range open {
+			now := time.Now()
+			c.mu.Lock()
+			seat := c.seat
+			due := seat != nil && now.Sub(c.checked) >= every
+			if due {
+				c.checked = now
+			}
+			c.mu.Unlock()
+			if !due {
+				continue
+			}
+			sess, err := s.cfg.Runner.Session(ctx, seat.session.ID)
+			if err != nil {
+				s.log.WarnContext(ctx, "session not read", "err", err)
+				continue
+			}
+			c.over(sess, now)
+		}
 	}
-	sess, err := c.srv.cfg.Runner.Session(ctx, seat.session.ID)
-	if err != nil {
-		c.srv.log.WarnContext(ctx, "session not read", "err", err)
-		return
-	}
-	c.over(sess, now)
 }
 
 // over ends the socket if its session has ended, and says whether it has.

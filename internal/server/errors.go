@@ -16,7 +16,14 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 		return e
 	}
 	if f, ok := errors.AsType[*auth.Fault](err); ok {
-		e := wire.Errorf(wire.CodeSignIn, "The signature or message was refused: %s.", f.Error())
+		code := wire.CodeSignIn
+		switch method {
+		case wire.SessionAsk, wire.SessionRenew:
+			code = wire.CodeParams
+		case wire.SessionRevoke, wire.ApprovalDecide:
+			code = wire.CodeSignature
+		}
+		e := wire.Errorf(code, "Not accepted: %s.", f.Error())
 		e.Data.Reason = string(f.Code)
 		return e
 	}

@@ -210,6 +210,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	var wg sync.WaitGroup
 	ticks, stop := context.WithCancel(base)
 	wg.Go(func() { s.sweep(ticks) })
+	wg.Go(func() { s.recheck(ticks) })
 	failed := make(chan error, 1)
 	wg.Go(func() { failed <- hs.Serve(ln) })
 
@@ -231,11 +232,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func (s *Server) drain(hs *http.Server) {
 	s.mu.Lock()
 	s.draining = true
-	open := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		open = append(open, c)
-	}
 	s.mu.Unlock()
+	open := s.open()
 	for _, c := range open {
 		c.out.close(websocket.CloseServiceRestart, "the server restarts; connect again and resume")
 	}

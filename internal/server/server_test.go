@@ -426,7 +426,7 @@ func TestRevoke(t *testing.T) {
 		}
 		stranger := f.connect()
 		p.Signature = "0x" + hex.EncodeToString(sig)
-		if a := stranger.call(wire.SessionRevoke, p); a.code() != wire.CodeSignIn {
+		if a := stranger.call(wire.SessionRevoke, p); a.code() != wire.CodeSignature {
 			t.Errorf("another wallet: got %+v", a.Error)
 		}
 		if sig, err = w.SignTyped(rev); err != nil {

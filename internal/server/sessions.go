@@ -342,16 +342,10 @@ func (s *Server) revoked(ctx context.Context, id provenance.Link) {
 	if err != nil {
 		return // the sweep finds out
 	}
-	s.mu.Lock()
-	var open []*conn
-	for c := range s.conns {
+	for _, c := range s.open() {
 		if seat := c.sitting(); seat != nil && seat.session.ID == id {
-			open = append(open, c)
+			c.over(sess, time.Now())
 		}
-	}
-	s.mu.Unlock()
-	for _, c := range open {
-		c.over(sess, time.Now())
 	}
 }
 

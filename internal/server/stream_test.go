@@ -552,3 +552,39 @@ func BenchmarkSignedCall(b *testing.B) {
 		r.start("key-00001")
 	}
 }
+
+func TestAClientThatIsTooFastSlowsDown(t *testing.T) {
+	f := serve(t, Limits{Rate: 300, Burst: 5}, nil)
+	c := signedIn(t, f.url())
+	var wg sync.WaitGroup
+	for i := range 25 { // signed requests of which most are refused unread: the channel's count must recover
+		wg.Go(func() {
+			if _, err := c.Start(t.Context(), wire.StartParams{Agent: "reader", Input: "hi", Key: fmt.Sprintf("key-%05d", i)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if runs, err := c.Runs(t.Context(), 0); err != nil || len(runs) != 25 {
+		t.Errorf("got %d runs, %v; want 25", len(runs), err)
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	srv := serve(f, Limits{Burst: 1e9, Rate: 1e9, SignIn: time.Hour}, nil)
+	for _, m := range wire.Methods() {
+		f.Add([]byte(request(m.Name, wire.None{}, nil)))
+	}
+	f.Add([]byte(`{"jsonrpc":"2.0","id":1,"method":"session.open","params":{"message":"x","signature":"0x00"},"auth":{"seq":1,"sig":"AAAA"}}`))
+	r := srv.connect()
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) > wire.MaxFrameEarly {
+			return
+		}
+		r.t = t
+		// Every frame gets one answer, and the socket goes on.
+		if a := r.say(string(frame)); a.Error == nil && a.Result == nil {
+			t.Errorf("got neither a result nor an error for %q", frame)
+		}
+	})
+}

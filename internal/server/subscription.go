@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -36,12 +37,6 @@ func runSubscribe(ctx context.Context, c *conn, call call, p wire.SubscribeParam
 	id, err := cid.Decode(p.Run)
 	if err != nil {
 		return nil, wire.Errorf(wire.CodeParams, "run is not a CID.")
-	}
-	c.mu.Lock()
-	full := len(c.subs) >= c.srv.cfg.Limits.Subscriptions
-	c.mu.Unlock()
-	if full {
-		return nil, wire.Errorf(wire.CodeTooMany, "This connection has %d subscriptions; end one.", c.srv.cfg.Limits.Subscriptions)
 	}
 	epoch, err := c.srv.cfg.Runner.Epoch(ctx)
 	if err != nil {
@@ -77,6 +72,11 @@ func runSubscribe(ctx context.Context, c *conn, call call, p wire.SubscribeParam
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if most := c.srv.cfg.Limits.Subscriptions; len(c.subs) >= most {
+		end()
+		stop()
+		return nil, wire.Errorf(wire.CodeTooMany, "This connection has %d subscriptions; end one.", most)
+	}
 	c.named++
 	sub.answer.Sub = "s" + strconv.Itoa(c.named)
 	if c.subs == nil {
@@ -162,7 +162,7 @@ func (c *conn) catchUp(ctx context.Context, sub *subscription) (closed bool, err
 		}
 		for _, s := range steps {
 			if s.Step.Seq != sub.next {
-				continue
+				return false, fmt.Errorf("the journal gave step %d for %d", s.Step.Seq, sub.next)
 			}
 			ev, err := c.view(ctx, sub, s)
 			if err != nil {
