@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/client"
+)
+
+// shippedAgents are those that every server runs.
+var shippedAgents = []string{"treasurer", "reader"}
+
+func (a *app) agentsCommand() *cobra.Command {
+	var server string
+	list := &cobra.Command{
+		Use: "ls", Short: "List the agents of the server", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			server, err := a.server(server)
+			if err != nil {
+				return err
+			}
+			cl, err := client.Dial(c.Context(), server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			all, err := cl.Agents(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.done(wire.Agents{Agents: all}, func(w io.Writer) {
+				for _, x := range all {
+					fmt.Fprintf(w, "%-12s %s\n             %s\n             %s\n", x.Name, plain(x.About), x.CID, strings.Join(x.Tools, " "))
+				}
+			})
+		},
+	}
+	list.Flags().StringVar(&server, "server", "", "`URL` of the server")
+	show := &cobra.Command{
+		Use: "show FILE|NAME", Short: "Check an agent file, or one that comes with writ, and show it", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			d, err := definition(args[0])
+			if err != nil {
+				return err
+			}
+			type route struct {
+				ID   string `json:"id"`
+				When string `json:"when"`
+				Use  string `json:"use"`
+			}
+			v := struct {
+				Name         string   `json:"name"`
+				About        string   `json:"about"`
+				Instructions string   `json:"instructions"`
+				Tools        []string `json:"tools"`
+				Routes       []route  `json:"routes"`
+			}{Name: d.Name, About: d.About, Instructions: d.Instructions, Tools: d.Tools}
+			for _, r := range d.Routes {
+				v.Routes = append(v.Routes, route{r.ID, r.When, r.Use})
+			}
+			return a.done(v, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %s\ntools: %s\n", d.Name, d.About, strings.Join(d.Tools, " "))
+				for _, r := range d.Routes {
+					fmt.Fprintf(w, "route %s: %s if %s\n", r.ID, r.Use, r.When)
+				}
+				fmt.Fprintf(w, "\n%s", d.Instructions)
+			})
+		},
+	}
+	return group("agents", "List and show agents", list, show)
+}
+
+// definition reads an agent: one that comes with writ by its name, else a file.
+func definition(name string) (agent.Definition, error) {
+	if d, err := agent.Shipped(name); err == nil {
+		return d, nil
+	}
+	src, err := readSource(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return agent.Definition{}, usage("there is no agent %q: it is neither a file nor one that comes with writ (%s)", name, strings.Join(shippedAgents, ", "))
+	} else if err != nil {
+		return agent.Definition{}, err
+	}
+	d, err := agent.ParseDefinition(src)
+	if err != nil {
+		return d, usage("%s: %s", name, err)
+	}
+	return d, nil
+}

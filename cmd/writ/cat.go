@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+)
+
+// recordView returns a block as JSON for people: the names of its schema in their order, and its payloads opened
+// where their leaf and, if it is sealed, its key are there. A raw block is shown as what it holds.
+func recordView(link provenance.Link, get func(provenance.Link) ([]byte, error), key func(provenance.Link) (provenance.LeafKey, bool)) (json.RawMessage, error) {
+	data, err := get(link)
+	if err != nil {
+		return nil, err
+	}
+	if link.Prefix().Codec == cid.Raw {
+		return members("kind", "leaf", "bytes", len(data), "content", content(data))
+	}
+	rec, err := provenance.DecodeAny(data)
+	if err != nil {
+		return nil, fmt.Errorf("block %s: %w", link, err)
+	}
+	var failed error
+	provenance.EachPayload(rec, func(p *provenance.Payload) {
+		k, ok := key(p.Leaf())
+		if failed != nil || !ok && !p.Public() {
+			return
+		}
+		if leaf, err := get(p.Leaf()); err == nil { // else it was withheld
+			failed = p.Open(leaf, k)
+		}
+	})
+	if failed != nil {
+		return nil, fmt.Errorf("block %s: %w", link, failed)
+	}
+	return view(reflect.ValueOf(rec))
+}
+
+var (
+	linkType    = reflect.TypeFor[provenance.Link]()
+	payloadType = reflect.TypeFor[*provenance.Payload]()
+	amountType  = reflect.TypeFor[money.Amount]()
+	eventType   = reflect.TypeFor[provenance.Event]()
+	effectType  = reflect.TypeFor[provenance.Effect]()
+	recordType  = reflect.TypeFor[provenance.Record]()
+)
+
+func view(v reflect.Value) (json.RawMessage, error) {
+	switch t := v.Type(); {
+	case t == linkType:
+		return json.Marshal(map[string]string{"/": v.Interface().(provenance.Link).String()})
+	case t == amountType:
+		return json.Marshal(v.Interface().(money.Amount).String())
+	case t == payloadType:
+		p := v.Interface().(*provenance.Payload)
+		if b, ok := p.Bytes(); ok {
+			return members("leaf", p.Leaf().String(), "content", content(b))
+		}
+		return members("leaf", p.Leaf().String(), "content", "(sealed: no key was given)")
+	case v.Kind() == reflect.Interface:
+		return view(v.Elem())
+	case v.Kind() == reflect.Pointer:
+		if t.Implements(eventType) || t.Implements(effectType) || t.Implements(recordType) {
+			return object(v.Elem(), "kind", snake(t.Elem().Name()))
+		}
+		return view(v.Elem())
+	case v.Kind() == reflect.Struct:
+		return object(v)
+	case v.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8:
+		b := make([]byte, v.Len())
+		reflect.Copy(reflect.ValueOf(b), v)
+		return json.Marshal(hexOf(b))
+	case v.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return json.Marshal(hexOf(v.Bytes()))
+	case v.Kind() == reflect.Slice:
+		items := make([]json.RawMessage, v.Len())
+		for i := range items {
+			item, err := view(v.Index(i))
+			if err != nil {
+				return nil, err
+			}
+			items[i] = item
+		}
+		return json.Marshal(items)
+	}
+	return json.Marshal(v.Interface())
+}
+
+// object shows a struct's fields in their order, after the pairs given; what is absent is left out.
+func object(v reflect.Value, pairs ...any) (json.RawMessage, error) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() || v.Field(i).IsZero() && f.Type.Kind() != reflect.Uint64 {
+			continue
+		}
+		value, err := view(v.Field(i))
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, snake(f.Name), value)
+	}
+	return members(pairs...)
+}
+
+// members makes a JSON object of names and values, in this order.
+func members(pairs ...any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i := 0; i < len(pairs); i += 2 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(pairs[i])
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(pairs[i+1])
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// content shows bytes as the JSON or the text that they are, else as hex.
+func content(b []byte) any {
+	switch {
+	case len(b) > 0 && (b[0] == '{' || b[0] == '[') && json.Valid(b):
+		return json.RawMessage(b)
+	case utf8.Valid(b):
+		return string(b)
+	}
+	return hexOf(b)
+}
+
+// snake turns MaxTokens into max_tokens.
+func snake(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 && unicode.IsLower(rune(name[i-1])) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

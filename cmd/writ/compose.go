@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/server"
+	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/ipfs"
+	"github.com/writ-run/writ/tools"
+	chaintools "github.com/writ-run/writ/tools/chain"
+)
+
+// A plan says what a node is made of. Every field is required unless it says otherwise.
+type plan struct {
+	Data    string   // folder of the journal and the operator's key
+	Scheme  string   // with Domain, the origin for which wallets sign
+	Domain  string   //
+	Origins []string // of web pages that may connect; optional
+
+	Chain struct {
+		URLs []string
+		Book *tools.Book
+		Key  *ecdsa.PrivateKey // of the agents' account; without it they only read
+	}
+	Agents []agent.Definition
+	Models []agent.NamedModel
+	Policy agent.Policy
+	Limits server.Limits        // optional
+	Log    *slog.Logger         //
+	Meters *prometheus.Registry // optional
+}
+
+// A node is everything that one server process runs.
+type node struct {
+	runner *agent.Runner
+	server *server.Server
+	db     *store.DB
+	pool   *chain.Pool
+	key    ed25519.PrivateKey
+	lock   *flock.Flock
+	epoch  string
+}
+
+// compose builds a node from the leaves up. Nothing runs yet; the caller closes it.
+func compose(ctx context.Context, p plan) (_ *node, err error) {
+	n := new(node)
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.lock, err = lockData(p.Data); err != nil {
+		return nil, err
+	}
+	if n.key, err = operatorKey(p.Data); err != nil {
+		return nil, err
+	}
+	if n.db, err = store.Open(ctx, store.Config{Path: filepath.Join(p.Data, "writ.db")}); err != nil {
+		return nil, failf(exitInternal, "store", "%s", err)
+	}
+	if n.epoch, err = n.db.Epoch(ctx); err != nil {
+		return nil, err
+	}
+	if n.pool, err = chain.NewPool(chain.PoolConfig{URLs: p.Chain.URLs, Chain: p.Chain.Book.Chain}); err != nil {
+		return nil, usage("%s", err)
+	}
+	all, err := chaintools.New(chaintools.Config{Client: n.pool, Book: p.Chain.Book, Key: p.Chain.Key})
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	n.runner, err = agent.New(ctx, agent.Config{
+		Store: n.db, Agents: p.Agents, Tools: all, Models: p.Models, Policy: p.Policy,
+		Key: n.key, Version: version, Build: build(), Log: p.Log,
+	})
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	desk, err := auth.NewDesk(auth.Config{Scheme: p.Scheme, Domain: p.Domain, Nonces: n.db, Now: time.Now, Rand: rand.Reader})
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	gateway, err := ipfs.NewGateway(blocks{n.db}, p.Log)
+	if err != nil {
+		return nil, err
+	}
+	n.server, err = server.New(server.Config{
+		Runner: n.runner, Desk: desk, Gateway: gateway, Origins: p.Origins, Version: version, Log: p.Log,
+		Metrics: p.Meters, Ready: n.ready, Limits: p.Limits,
+	})
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	return n, nil
+}
+
+// ready says why the node cannot do its work now.
+func (n *node) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if _, err := n.pool.ChainID(ctx); err != nil {
+		return fmt.Errorf("the chain does not answer: %w", err)
+	}
+	return nil
+}
+
+// serve takes up what was left open and serves on ln until ctx ends. ready is called when clients can come.
+func (n *node) serve(ctx context.Context, ln net.Listener, ready func() error) error {
+	resumed, err := n.runner.Resume(ctx)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	if resumed > 0 {
+		slog.Debug("runs resumed", "runs", resumed)
+	}
+	if err := ready(); err != nil {
+		ln.Close()
+		return err
+	}
+	return n.server.Serve(ctx, ln)
+}
+
+// close stops the runs where they are, durable, and lets go of everything.
+func (n *node) close() {
+	if n.runner != nil {
+		n.runner.Close()
+	}
+	if n.pool != nil {
+		n.pool.Close()
+	}
+	if n.db != nil {
+		n.db.Close()
+	}
+	if n.lock != nil {
+		n.lock.Unlock()
+	}
+}
+
+// blocks are the store's blocks as the gateway wants them.
+type blocks struct{ db *store.DB }
+
+func (b blocks) Block(ctx context.Context, c provenance.Link) ([]byte, error) {
+	data, err := b.db.Block(ctx, c)
+	if errors.Is(err, agent.ErrNotFound) {
+		return nil, fmt.Errorf("block %s: %w", c, provenance.ErrAbsent)
+	}
+	return data, err
+}
+
+// publicKey returns the operator's key as people write it.
+func (n *node) publicKey() string { return hex.EncodeToString(n.key.Public().(ed25519.PublicKey)) }
+
+// lockData makes the data folder this process's own. The lock goes with the process, however it ends.
+func lockData(dir string) (*flock.Flock, error) {
+	if dir == "" {
+		return nil, usage("say where the data shall be: --data DIR")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, usage("the data folder cannot be made: %s", err)
+	}
+	lock := flock.New(filepath.Join(dir, "writ.lock"), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, usage("the data folder %s cannot be used: %s", dir, err)
+	}
+	if !ok {
+		return nil, usage("another writ uses the data folder %s; stop it, or give another --data", dir)
+	}
+	return lock, nil
+}
+
+// operatorKey reads the key that signs heads, or makes it at the first start. operator.pub beside it holds the public
+// half, for auditors.
+func operatorKey(dir string) (ed25519.PrivateKey, error) {
+	path := filepath.Join(dir, "operator.key")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		public, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("make the operator's key: %w", err)
+		}
+		if err := writeSecret(path, []byte(hex.EncodeToString(key.Seed())+"\n")); err != nil {
+			return nil, err
+		}
+		return key, writeSecret(filepath.Join(dir, "operator.pub"), []byte(hex.EncodeToString(public)+"\n"))
+	}
+	if err != nil {
+		return nil, usage("the operator's key cannot be read: %s", err)
+	}
+	seed, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, usage("%s does not hold the operator's key (64 hex digits); restore it from a backup", path)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// listen takes a port, or says in a sentence why not.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, failf(exitNetwork, "port_in_use", "another program listens on %s; stop it, or give another --listen", addr)
+	case err != nil:
+		return nil, failf(exitNetwork, "listen", "cannot listen on %s: %s", addr, err)
+	}
+	return ln, nil
+}
+
+// logger returns a logger for people or, in json, for machines.
+func (a *app) logger(level slog.Level, json bool) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if json {
+		return slog.New(slog.NewJSONHandler(a.err, o))
+	}
+	return slog.New(slog.NewTextHandler(a.err, o))
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/config"
+)
+
+// A finding is one thing that was looked at. Fix is set if it is not well.
+type finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "doctor", Short: "Look for what is wrong here, and name the fix", Args: cobra.NoArgs,
+		Long: "Looks at the settings, the data folder, the key files, the port, the chain, the model server, the clock and the saved\nsession. Changes nothing.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			all, bad := a.examine(c.Context(), file), 0
+			for _, f := range all {
+				if !f.OK {
+					bad++
+				}
+			}
+			text := func(w io.Writer) {
+				p := paint(a.color(w))
+				for _, f := range all {
+					mark := p.green("ok ")
+					if !f.OK {
+						mark = p.red("BAD")
+					}
+					fmt.Fprintf(w, "%s %-10s %s\n", mark, f.Name, plain(f.Detail))
+					if f.Fix != "" {
+						fmt.Fprintf(w, "               fix: %s\n", f.Fix)
+					}
+				}
+			}
+			v := map[string]any{"checks": all}
+			if bad == 0 {
+				return a.done(v, text)
+			}
+			if !a.json {
+				text(a.out)
+			}
+			f := failf(exitInternal, "unwell", "%d of %d checks are bad", bad, len(all))
+			f.result = v
+			return f
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
+	return c
+}
+
+func (a *app) examine(ctx context.Context, file string) []finding {
+	cfg, err := loadConfig(file, nil)
+	if err != nil {
+		return []finding{{"settings", false, err.Error(), "correct the file; writ config validate checks it"}}
+	}
+	all := []finding{{"settings", true, "in order", ""}, dataFinding(cfg.Data)}
+	for _, name := range []string{"operator.key", "dev-wallet.key"} {
+		if f, ok := keyFinding(filepath.Join(cfg.Data, name)); ok {
+			all = append(all, f)
+		}
+	}
+	all = append(all, portFinding(ctx, cfg), chainFinding(ctx, cfg))
+	for _, m := range cfg.Models {
+		all = append(all, modelFinding(ctx, m))
+	}
+	return append(all, clockFinding(time.Now()), a.sessionFinding())
+}
+
+func dataFinding(dir string) finding {
+	f := finding{Name: "data", OK: true, Detail: dir}
+	probe, err := os.CreateTemp(dir, ".writ-doctor-*")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Detail += " is not there yet; the server makes it"
+	case err != nil:
+		f.OK, f.Detail, f.Fix = false, err.Error(), "make the folder yours and writable, or give another: data in the configuration"
+	default:
+		probe.Close()
+		os.Remove(probe.Name())
+		f.Detail += " is writable"
+	}
+	return f
+}
+
+func keyFinding(path string) (finding, bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return finding{}, false
+	}
+	f := finding{Name: "key file", OK: true, Detail: path}
+	if info.Mode().Perm()&0o077 != 0 {
+		f.OK, f.Fix = false, "chmod 600 "+path
+		f.Detail += " can be read by others"
+	}
+	return f, true
+}
+
+func portFinding(ctx context.Context, cfg *config.Config) finding {
+	f := finding{Name: "port", OK: true, Detail: cfg.Listen + " is free"}
+	ln, err := listen(ctx, cfg.Listen)
+	if err == nil {
+		ln.Close()
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if status(ctx, "http://"+cfg.Listen+"/healthz") == http.StatusOK {
+		f.Detail = "a server runs at " + cfg.Listen
+		if status(ctx, "http://"+cfg.Listen+"/readyz") != http.StatusOK {
+			f.OK, f.Detail, f.Fix = false, f.Detail+", but is not ready", "look at its log; often its chain does not answer"
+		}
+		return f
+	}
+	return finding{"port", false, err.Error(), "stop what listens there, or set listen to another port"}
+}
+
+// status returns the HTTP status of a page, or 0.
+func status(ctx context.Context, url string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func chainFinding(ctx context.Context, cfg *config.Config) finding {
+	if len(cfg.Chain.RPC) == 0 {
+		return finding{"chain", false, "none is set", "set chain.rpc; writ devchain runs one, writ dev has one of its own"}
+	}
+	pool, err := chain.NewPool(chain.PoolConfig{URLs: cfg.Chain.RPC, Chain: chain.DevChainID, Timeout: 3 * time.Second})
+	if err != nil {
+		return finding{"chain", false, err.Error(), "correct chain.rpc"}
+	}
+	defer pool.Close()
+	h, err := pool.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return finding{"chain", false, err.Error(), "start the chain (writ devchain), or correct chain.rpc"}
+	}
+	return finding{"chain", true, fmt.Sprintf("answers, block %s", h.Number), ""}
+}
+
+func modelFinding(ctx context.Context, m config.Model) finding {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	switch s := status(ctx, m.URL+"/models"); {
+	case s == 0:
+		return finding{"model", false, m.Name + " does not answer", "start the model server, or take the model out of the configuration; rules answer without it"}
+	case s == http.StatusUnauthorized || s == http.StatusForbidden:
+		if m.Key == "" {
+			return finding{"model", false, m.Name + " wants a key", "set its key, as file:PATH or env:NAME"}
+		}
+	}
+	return finding{"model", true, m.Name + " answers", ""}
+}
+
+// clockFinding knows only that the clock cannot be before this program was written.
+func clockFinding(now time.Time) finding {
+	if now.Year() < 2026 {
+		return finding{"clock", false, "the clock says " + now.UTC().Format(time.RFC3339), "set the clock; sessions and approvals have times"}
+	}
+	return finding{"clock", true, now.UTC().Format(time.RFC3339), ""}
+}
+
+func (a *app) sessionFinding() finding {
+	var s saved
+	err := a.load("session.json", &s)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return finding{"session", true, "none is saved", ""}
+	case err != nil:
+		return finding{"session", false, err.Error(), "writ login"}
+	case time.Now().UnixMilli() >= s.Expires:
+		return finding{"session", false, "the saved one has ended", "writ login"}
+	}
+	home, err := a.home()
+	if err != nil {
+		return finding{"session", false, err.Error(), "set WRIT_HOME"}
+	}
+	if info, err := os.Stat(filepath.Join(home, "session.json")); err == nil && info.Mode().Perm()&0o077 != 0 {
+		return finding{"session", false, "session.json can be read by others", "chmod 600 " + filepath.Join(home, "session.json")}
+	}
+	return finding{"session", true, s.Account + " at " + s.Server + " until " + clock(s.Expires), ""}
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/client"
+)
+
+// A runResult is how a run stands when the command ends.
+type runResult struct {
+	Run     string   `json:"run"`
+	Status  string   `json:"status"` // "parked" if it waits for the wallet, else why it closed
+	Said    string   `json:"said"`
+	Steps   uint64   `json:"steps"`
+	Last    string   `json:"last,omitempty"` // CID of the newest step seen
+	Waiting []string `json:"waiting,omitempty"`
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var server, agent, key string
+	var approve bool
+	c := &cobra.Command{
+		Use: "run TEXT", Short: "Ask an agent for something, and watch it",
+		Long: `Starts a run and shows its steps on standard error as they become durable: which model was chosen and why, what
+policies decided, which tools were called. The answer goes to standard output.
+
+Where the wallet must approve a call, its exact content is shown. On a terminal you are asked; with --yes-approve the
+wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" + ` goes on with it, from anywhere.`,
+		Args: cobra.MatchAll(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, s, err := a.connect(c.Context(), server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			if agent == "" {
+				agent = s.Agent
+			}
+			text := strings.Join(args, " ")
+			if strings.TrimSpace(text) == "" {
+				return usage(`say what you want: writ run "what is alice's USDC balance?"`)
+			}
+			started, err := cl.Start(c.Context(), wire.StartParams{Agent: agent, Input: text, Key: key})
+			if err != nil {
+				return err
+			}
+			return a.watch(c.Context(), cl, s, started.Run, approve, nil)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&server, "server", "", "`URL` of the server")
+	f.StringVar(&agent, "agent", "", "which agent (default: the session's)")
+	f.StringVar(&key, "idempotency-key", "", "the same `key` and text start the run only once")
+	f.BoolVar(&approve, "yes-approve", false, "approve with the wallet's key without asking")
+	return c
+}
+
+// watch follows a run, from its start or after from, until it closes or waits for a wallet that does not sign here.
+func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string, approve bool, from *wire.From) error {
+	p := paint(a.color(a.err))
+	if !a.json {
+		a.note("%s %s", p.dim("run"), run)
+	}
+	r := runResult{Run: run, Status: "running"}
+	t := &teller{paint: p, say: func(line string) { a.note("%s", line) }}
+	for u, err := range cl.Events(ctx, run, from) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case u.Void:
+			r = runResult{Run: run, Status: "running"}
+			continue
+		case u.Event == nil:
+			continue // the step that follows has the whole text
+		}
+		ev := u.Event
+		r.Steps, r.Last = ev.Seq+1, ev.CID
+		t.tell(ev)
+		for i, e := range ev.Does {
+			switch e.Kind {
+			case "say":
+				if r.Said != "" {
+					r.Said += "\n"
+				}
+				r.Said += e.Text
+			case "close":
+				r.Status = e.Reason
+			case "seek":
+				left, err := a.seek(ctx, cl, s, run, wire.Ref{Seq: ev.Seq, Index: uint64(i)}, approve)
+				if err != nil {
+					return err
+				}
+				if left {
+					r.Waiting = append(r.Waiting, fmt.Sprintf("%d.%d", ev.Seq, i))
+				}
+			}
+		}
+		if len(r.Waiting) > 0 {
+			if now, err := cl.Run(ctx, run); err == nil && now.Status == "parked" && now.Steps == r.Steps {
+				r.Status = "parked"
+				break
+			}
+		}
+	}
+	return a.finish(r)
+}
+
+// finish prints how a run ended. A refusal has an exit code of its own.
+func (a *app) finish(r runResult) error {
+	text := func(w io.Writer) {
+		if r.Said != "" {
+			fmt.Fprintln(w, plain(r.Said))
+		}
+	}
+	switch r.Status {
+	case "answered":
+		return a.done(r, text)
+	case "parked":
+		a.note("the run waits for the wallet; approve or refuse it with: writ approve %s", r.Run)
+		return a.done(r, text)
+	}
+	if !a.json {
+		text(a.out)
+	}
+	f := failf(exitInternal, r.Status, "the run ended: %s; see: writ runs show %s", r.Status, r.Run)
+	switch r.Status {
+	case "denied", "revoked":
+		f.exit = exitDenied
+	case "limit", "timeout", "cancelled":
+		f.exit = exitIncomplete
+	}
+	f.result = r
+	return f
+}
+
+// seek asks for an approval where the wallet is at hand. It says whether the call is left waiting.
+func (a *app) seek(ctx context.Context, cl *client.Client, s saved, run string, ref wire.Ref, approve bool) (left bool, err error) {
+	all, err := cl.Approvals(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, w := range all {
+		if w.Run != run || w.Effect != ref {
+			continue
+		}
+		if err := a.card(s, w); err != nil {
+			return false, err
+		}
+		switch {
+		case s.Wallet == "":
+			return true, nil
+		case approve:
+		case a.json || !isTerminal(a.in):
+			return true, nil
+		case !a.ask("Approve with the wallet " + s.Account + "?"):
+			return false, cl.Refuse(ctx, w, "refused by the user")
+		}
+		return false, a.sign(ctx, cl, s, w)
+	}
+	return false, nil // answered already, from elsewhere or before
+}
+
+func (a *app) runsCommand() *cobra.Command {
+	var server string
+	var limit int
+	list := &cobra.Command{
+		Use: "ls", Short: "List the wallet's runs, newest first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, _, err := a.connect(c.Context(), server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			all, err := cl.Runs(c.Context(), limit)
+			if err != nil {
+				return err
+			}
+			return a.done(wire.Runs{Runs: all}, func(w io.Writer) {
+				for _, r := range all {
+					fmt.Fprintf(w, "%s  %-10s %3d steps  %s  %s\n", r.ID, r.Status, r.Steps, r.Agent, clock(r.Opened))
+				}
+			})
+		},
+	}
+	list.Flags().IntVar(&limit, "limit", 20, "how many at most")
+	show := &cobra.Command{
+		Use: "show RUN", Short: "Show a run's steps", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := isCID(args[0]); err != nil {
+				return err
+			}
+			cl, _, err := a.connect(c.Context(), server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			info, err := cl.Run(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			var events []*wire.RunEvent
+			for u, err := range cl.Events(c.Context(), args[0], nil) {
+				if err != nil {
+					return err
+				}
+				if u.Event != nil {
+					events = append(events, u.Event)
+				}
+				if uint64(len(events)) >= info.Steps {
+					break
+				}
+			}
+			v := struct {
+				wire.Run
+				Events []*wire.RunEvent `json:"events"`
+			}{info, events}
+			return a.done(v, func(w io.Writer) {
+				fmt.Fprintf(w, "run %s: %s\n", info.ID, info.Status)
+				t := &teller{paint: paint(a.color(a.out)), say: func(line string) { fmt.Fprintln(w, line) }, all: true}
+				for _, ev := range events {
+					t.tell(ev)
+				}
+			})
+		},
+	}
+	cancel := &cobra.Command{
+		Use: "cancel RUN", Short: "End a run; what it did stays done and recorded", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := isCID(args[0]); err != nil {
+				return err
+			}
+			cl, _, err := a.connect(c.Context(), server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			if err := cl.Cancel(c.Context(), args[0]); err != nil {
+				return err
+			}
+			return a.done(map[string]any{"run": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "cancelled") })
+		},
+	}
+	g := group("runs", "List, show and cancel runs", list, show, cancel)
+	g.PersistentFlags().StringVar(&server, "server", "", "`URL` of the server")
+	return g
+}
+
+func isCID(s string) error {
+	if _, err := cid.Decode(s); err != nil {
+		return usage("%q is not a CID; writ runs ls shows those of your runs", s)
+	}
+	return nil
+}

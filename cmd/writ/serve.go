@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/model/planner"
+	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/server"
+	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/tools"
+)
+
+// A serverReady is what a server says when clients can come.
+type serverReady struct {
+	URL         string `json:"url"`
+	OperatorKey string `json:"operator_key"` // pin it, to verify what this server records
+	Epoch       string `json:"epoch"`
+	Chain       string `json:"chain,omitempty"` // of `writ dev`
+	Wallet      string `json:"wallet,omitempty"`
+	Data        string `json:"data"`
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	var file, book, readyFile string
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the server",
+		Long: `Runs the server until it is told to stop. Settings come from flags, WRIT_... environment variables and a YAML file, in
+this order (writ config print shows them all, writ init writes a file to begin with). Runs that were under way when a
+server stopped, however it stopped, go on.
+
+A chain that does not answer is no reason not to start: the server says so at /readyz until it does.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			flags := map[string]string{}
+			for flag, path := range map[string]string{"data": "data", "listen": "listen", "chain": "chain.rpc", "policies": "policies"} {
+				if c.Flags().Changed(flag) {
+					flags[path] = c.Flag(flag).Value.String()
+				}
+			}
+			cfg, err := loadConfig(file, flags)
+			if err != nil {
+				return err
+			}
+			p, err := a.planOf(cfg, book)
+			if err != nil {
+				return err
+			}
+			ln, err := listen(c.Context(), cfg.Listen)
+			if err != nil {
+				return err
+			}
+			if isDefault(cfg, "domain") {
+				p.Domain = ln.Addr().String()
+			}
+			return a.serve(c.Context(), p, ln, readyFile, serverReady{}, func(r serverReady) {
+				a.note("serving at %s, operator key %s", r.URL, r.OperatorKey)
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
+	f.String("data", "", "`folder` for the database and the keys")
+	f.String("listen", "", "`host:port` to listen on; port 0 takes a free one")
+	f.String("chain", "", "JSON-RPC `URL` of the chain; several with commas between them")
+	f.String("policies", "", "policy `file`, or the name of a built-in set")
+	f.StringVar(&book, "book", "", "address book `file`, JSON (default: the dev chain's)")
+	f.StringVar(&readyFile, "ready-file", "", "`file` to write when clients can come")
+	return c
+}
+
+// serve runs a node on ln until ctx ends. r gets filled in and is given to ready, to readyFile, and with --json to
+// standard output.
+func (a *app) serve(ctx context.Context, p plan, ln net.Listener, readyFile string, r serverReady, ready func(serverReady)) error {
+	n, err := compose(ctx, p)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	defer n.close()
+	a.untilSignal = true
+	return n.serve(ctx, ln, func() error {
+		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+ln.Addr().String(), n.publicKey(), n.epoch, p.Data
+		ready(r)
+		if readyFile != "" {
+			b, err := json.Marshal(r)
+			if err != nil {
+				return err
+			}
+			if err := writeSecret(readyFile, append(b, '\n')); err != nil {
+				return err
+			}
+		}
+		return a.done(r, func(io.Writer) {})
+	})
+}
+
+func loadConfig(file string, flags map[string]string) (*config.Config, error) {
+	cfg, err := config.Load(config.Sources{File: file, Env: os.LookupEnv, Flags: flags})
+	if err != nil {
+		return nil, failf(exitUsage, "config", "%s", plain(err.Error()))
+	}
+	return cfg, nil
+}
+
+func isDefault(c *config.Config, path string) bool {
+	for _, s := range c.Settings() {
+		if s.Path == path {
+			return s.Origin == "default"
+		}
+	}
+	return false
+}
+
+// planOf turns settings into the parts that they name.
+func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
+	p := plan{Data: c.Data, Scheme: c.Scheme, Domain: c.Domain, Origins: c.Origins}
+	p.Limits = server.Limits{
+		Rate: float64(c.Limits.Rate), Burst: float64(c.Limits.Burst), PerAddress: int(c.Limits.PerAddress),
+		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return p, usage("log.level: %s", err)
+	}
+	p.Log = a.logger(level, c.Log.Format == "json" || c.Log.Format == "auto" && !isTerminal(a.err))
+	if len(c.Chain.RPC) == 0 {
+		return p, failf(exitUsage, "config", "no chain is set: give --chain URL, or chain.rpc in the configuration; writ dev has a chain of its own")
+	}
+	p.Chain.URLs, p.Chain.Book = c.Chain.RPC, chain.Book()
+	if bookFile != "" {
+		src, err := readSource(bookFile)
+		if err != nil {
+			return p, err
+		}
+		if p.Chain.Book, err = tools.ParseBook(src); err != nil {
+			return p, usage("%s: %s", bookFile, err)
+		}
+	}
+	switch {
+	case c.Chain.Key != "":
+		secret, err := c.Chain.Key.Reveal()
+		if err != nil {
+			return p, failf(exitUsage, "config", "chain.key: %s", err)
+		}
+		if p.Chain.Key, err = crypto.HexToECDSA(strings.TrimPrefix(secret, "0x")); err != nil {
+			return p, failf(exitUsage, "config", "chain.key: %s does not hold a private key of 64 hex digits", c.Chain.Key)
+		}
+	case p.Chain.Book.Chain == chain.DevChainID:
+		p.Chain.Key = chain.Accounts()["agent"].Key
+	}
+	for _, name := range c.Agents {
+		d, err := definition(name)
+		if err != nil {
+			return p, err
+		}
+		p.Agents = append(p.Agents, d)
+	}
+	var err error
+	if p.Policy, err = policyOf(c.Policies); err != nil {
+		return p, err
+	}
+	p.Models, err = modelsOf(c.Models)
+	return p, err
+}
+
+// defaultPolicy is the built-in set that "default" stands for.
+const defaultPolicy = "spend-with-approval"
+
+func policyOf(name string) (agent.Policy, error) {
+	if name == "default" {
+		name = defaultPolicy
+	}
+	src, err := policySource(name)
+	if err != nil {
+		return agent.Policy{}, err
+	}
+	set, err := policies.Load(src, policies.Options{Layer: "operator", Partial: true})
+	if err != nil {
+		return agent.Policy{}, failf(exitUsage, "policy", "%s: %s", name, plain(err.Error()))
+	}
+	return agent.Policy{Name: set.Name(), Source: src}, nil
+}
+
+// modelsOf returns the configured models and, always and last, the rules that are no model.
+func modelsOf(list []config.Model) ([]agent.NamedModel, error) {
+	var out []agent.NamedModel
+	for _, m := range list {
+		key, err := "", error(nil)
+		if m.Key != "" {
+			if key, err = m.Key.Reveal(); err != nil {
+				return nil, failf(exitUsage, "config", "model %s: %s", m.Name, err)
+			}
+		}
+		named, err := remoteModel(m, key)
+		if err != nil {
+			return nil, failf(exitUsage, "config", "model %s: %s", m.Name, err)
+		}
+		out = append(out, named)
+	}
+	rules := planner.New()
+	return append(out, agent.NamedModel{Info: rules.Info(), Model: rules}), nil
+}
+
+// describe says what answers, for people.
+func describe(models []agent.NamedModel) string {
+	var names []string
+	for _, m := range models {
+		names = append(names, fmt.Sprintf("%s (%s, %s)", m.Info.Name, m.Info.Model, kindText(string(m.Info.Kind))))
+	}
+	return strings.Join(names, ", then ")
+}
