@@ -155,8 +155,8 @@ type carSpan uint64
 // file. The blocks may come in any order. What they say is not looked at. Memory is bounded by [MaxBlocks]. The
 // error is a [*Fault], or that of r.
 func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
-	if size >= 1<<44 {
-		return nil, fault(CodeCARSize, "a file of %d bytes is too large", size)
+	if size < 0 || size >= 1<<44 {
+		return nil, fault(CodeCARSize, "a file of %d bytes", size)
 	}
 	// The buffer holds a whole section, which is looked at in place.
 	in := &carReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), int(min(size, 4*maxSection))), left: size}

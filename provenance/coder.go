@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Codes of the schema: the block is canonical, but it is not the record that it should be.
@@ -450,11 +449,14 @@ func (c *coder) putText(s string) {
 func (c *coder) str(v *string, limit int) {
 	switch c.mode {
 	case writing:
-		if len(*v) > limit || !utf8.ValidString(*v) {
-			c.fail(CodeSchemaRange, "a text of %d bytes is too long or not UTF-8", len(*v))
+		if len(*v) > limit {
+			c.fail(CodeSchemaRange, "a text of %d bytes is too long", len(*v))
 			return
 		}
 		c.putText(*v)
+		if !isUTF8(c.b[len(c.b)-len(*v):]) {
+			c.fail(CodeSchemaRange, "a text is not UTF-8")
+		}
 	case reading:
 		b := c.take(3, limit, "a text")
 		if c.err == nil {
