@@ -113,21 +113,17 @@ func constant(n ast.Node, v value) *expression {
 type scope struct {
 	point   Point
 	fields  []field
-	args    map[string]ArgKind // nil if there are none here
-	noArgs  string             // why there are none
-	vars    map[string]*expression
+	args    map[string]ArgKind     // nil if there are none here
+	noArgs  string                 // why there are none
+	vars    map[string]*expression // variables that are compiled
 	assets  map[string]money.Asset // by the name of their literal
 	sets    map[string]*namedSet
 	budgets map[string]BudgetDef
-}
 
-// literal says whether n is a call that makes a constant of a constant, such as usdc("12.50").
-func (sc *scope) literal(name string) bool {
-	_, ok := sc.assets[name]
-	return ok || name == "addr" || name == "seconds" || name == "minutes" || name == "hours"
+	// variable compiles a variable, or returns nil if there is none of the name. names lists them for hints.
+	variable func(name string) (*expression, *conditionError)
+	names    []string
 }
-
-var functionNames = []string{"addr", "seconds", "minutes", "hours", "in_set", "given", "left", "spent"}
 
 // condition takes a source through the gate and the compiler, and asks expr for a second opinion. want 0 allows any
 // kind.
@@ -214,10 +210,17 @@ func (sc *scope) identifier(n *ast.IdentifierNode) (*expression, *conditionError
 			return fieldExpression(n, f), nil
 		}
 	}
-	if v, ok := sc.vars[n.Value]; ok {
-		use := *v
-		use.node = n
-		return &use, nil
+	if sc.variable != nil {
+		v, err := sc.variable(n.Value)
+		if err != nil {
+			err.at = n.Location().From
+			return nil, err
+		}
+		if v != nil {
+			use := *v
+			use.node = n
+			return &use, nil
+		}
 	}
 	if n.Value == "args" {
 		return nil, wrong(n, "args is not a value; name one argument, such as args.to")
@@ -230,7 +233,7 @@ func (sc *scope) identifier(n *ast.IdentifierNode) (*expression, *conditionError
 		e.text = fmt.Sprintf("%q is known only at %s, not at %s", n.Value, p, sc.point)
 		return nil, e
 	}
-	names := slices.Sorted(maps.Keys(sc.vars))
+	names := slices.Clone(sc.names)
 	for _, f := range sc.fields {
 		names = append(names, f.name)
 	}
@@ -245,6 +248,12 @@ func pointOfField(name string) (Point, bool) {
 		}
 	}
 	return "", false
+}
+
+// isField says whether any point has a field of that name.
+func isField(name string) bool {
+	_, ok := pointOfField(name)
+	return ok || slices.ContainsFunc(sessionFields, func(f field) bool { return f.name == name })
 }
 
 func fieldExpression(n ast.Node, f *field) *expression {
@@ -684,7 +693,7 @@ func (sc *scope) inList(n *ast.BinaryNode, l *expression) (*expression, *conditi
 		return nil, wrong(n, `"in" needs a list of constants, such as class in ["read", "keyed"]`)
 	}
 	if len(a.Nodes) > maxList || len(a.Nodes) == 0 {
-		return nil, wrong(n, "the list has %d entries; it needs 1 to %d (use sets: and in_set for more)", len(a.Nodes), maxList)
+		return nil, wrong(n, "the list has %d entries, not 1 to %d; use sets: and in_set for more", len(a.Nodes), maxList)
 	}
 	if l.kind == kindAmount || l.kind == kindBool {
 		return nil, wrong(n, `"in" needs strings, ints or addresses, not %s`, l.kind)
@@ -727,231 +736,4 @@ func (sc *scope) inList(n *ast.BinaryNode, l *expression) (*expression, *conditi
 		}
 	}
 	return e, nil
-}
-
-func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
-	callee, ok := n.Callee.(*ast.IdentifierNode)
-	if !ok {
-		return nil, wrong(n, "there are no methods")
-	}
-	name := callee.Value
-	want := 1
-	if name == "in_set" {
-		want = 2
-	}
-	if !sc.literal(name) && !slices.Contains(functionNames, name) {
-		e := wrong(n, "there is no function %q", name)
-		e.hint = nearest(name, append(slices.Sorted(maps.Keys(sc.assets)), functionNames...))
-		return nil, e
-	}
-	if len(n.Arguments) != want {
-		return nil, wrong(n, "%s takes %d argument(s), not %d", name, want, len(n.Arguments))
-	}
-	switch name {
-	case "in_set":
-		return sc.inSet(n)
-	case "given":
-		return sc.given(n)
-	case "left", "spent":
-		return sc.budget(n, name)
-	}
-	v, err := sc.literalValue(n, name)
-	if err != nil {
-		return nil, err
-	}
-	return constant(n, v), nil
-}
-
-// literalValue computes usdc("12.50"), calls(40), addr("0x...") and hours(2). All are folded here, at load.
-func (sc *scope) literalValue(n *ast.CallNode, name string) (value, *conditionError) {
-	asset, isAsset := sc.assets[name]
-	whole := asset == money.Calls || asset == money.Tokens
-	switch arg := n.Arguments[0].(type) {
-	case *ast.StringNode:
-		switch {
-		case isAsset && !whole:
-			m, err := money.ParseDecimal(asset, arg.Value)
-			if err != nil {
-				return value{}, wrong(n, "%v", err)
-			}
-			return value{kind: kindAmount, m: m}, nil
-		case name == "addr":
-			a, err := parseAddress(arg.Value)
-			if err != nil {
-				return value{}, wrong(n, "%v", err)
-			}
-			return value{kind: kindAddress, a: a}, nil
-		}
-	case *ast.IntegerNode:
-		ms := map[string]int64{"seconds": 1000, "minutes": 60_000, "hours": 3_600_000}[name]
-		switch {
-		case isAsset && whole:
-			return value{kind: kindAmount, m: money.Of(asset, uint64(arg.Value))}, nil
-		case ms > 0:
-			i, err := mulInt(int64(arg.Value), ms)
-			if err != nil {
-				return value{}, wrong(n, "%v", err)
-			}
-			return value{kind: kindInt, i: i}, nil
-		}
-	}
-	example := name + `("12.50")`
-	switch {
-	case name == "addr":
-		example = `addr("0x...")`
-	case whole || !isAsset:
-		example = name + "(10)"
-	}
-	return value{}, wrong(n, "%s needs a literal: %s", name, example)
-}
-
-// parseAddress reads 0x and 40 hex digits: all of one case, or mixed with a valid checksum (EIP-55).
-func parseAddress(s string) (common.Address, error) {
-	if len(s) != 42 || s[:2] != "0x" || strings.Trim(s[2:], "0123456789abcdefABCDEF") != "" {
-		return common.Address{}, fmt.Errorf("%q is not an address: 0x and 40 hex digits", clip(s))
-	}
-	a := common.HexToAddress(s)
-	if h := s[2:]; h != strings.ToLower(h) && h != strings.ToUpper(h) && a.Hex() != s {
-		return common.Address{}, fmt.Errorf("the checksum of address %s is wrong", s)
-	}
-	return a, nil
-}
-
-func clip(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "..."
-	}
-	return s
-}
-
-// A namedSet is a list under a name, looked up by hash.
-type namedSet struct {
-	kind      kind // kindAddress or kindString
-	addresses map[common.Address]struct{}
-	strings   map[string]struct{}
-	members   []value // sorted
-	used      bool
-}
-
-func (sc *scope) inSet(n *ast.CallNode) (*expression, *conditionError) {
-	l, err := sc.compile(n.Arguments[0])
-	if err != nil {
-		return nil, err
-	}
-	name, ok := n.Arguments[1].(*ast.StringNode)
-	if !ok {
-		return nil, wrong(n, `in_set needs the name of a set: in_set(to, "friends")`)
-	}
-	set := sc.sets[name.Value]
-	if set == nil {
-		e := wrong(name, "there is no set %q", clip(name.Value))
-		e.hint = nearest(name.Value, slices.Sorted(maps.Keys(sc.sets)))
-		return nil, e
-	}
-	if set.kind != l.kind {
-		return nil, wrong(n, "%s is %s, but the set %q holds another kind", l.source(), l.kind, name.Value)
-	}
-	set.used = true
-	list := &expression{node: name, op: "list", name: name.Value, list: set.members}
-	e := &expression{kind: kindBool, node: n, op: "in_set", name: name.Value, kids: []*expression{l, list}}
-	if l.kind == kindString {
-		e.bool = func(f *frame) (bool, error) {
-			s, err := l.str(f)
-			_, in := set.strings[s]
-			return in && err == nil, err
-		}
-		return e, nil
-	}
-	e.bool = func(f *frame) (bool, error) {
-		a, err := l.addr(f)
-		if err != nil {
-			return false, err
-		}
-		_, in := set.addresses[*a]
-		return in, nil
-	}
-	return e, nil
-}
-
-// given compiles given("memo"): was the optional argument present?
-func (sc *scope) given(n *ast.CallNode) (*expression, *conditionError) {
-	name, ok := n.Arguments[0].(*ast.StringNode)
-	if !ok {
-		return nil, wrong(n, `given needs the name of an argument: given("memo")`)
-	}
-	k, err := sc.argKind(name, name.Value)
-	if err != nil {
-		return nil, err
-	}
-	return &expression{kind: kindBool, node: n, op: "given", name: name.Value, arg: k,
-		bool: func(f *frame) (bool, error) { return findArg(f.r, name.Value, k) != nil, nil }}, nil
-}
-
-// budget compiles left("id") and spent("id").
-func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionError) {
-	name, ok := n.Arguments[0].(*ast.StringNode)
-	if !ok {
-		return nil, wrong(n, `%s needs the name of a budget: %s("daily")`, fn, fn)
-	}
-	def, err := sc.findBudget(name, name.Value)
-	if err != nil {
-		return nil, err
-	}
-	return &expression{kind: kindAmount, node: n, op: fn, name: name.Value,
-		amt: func(f *frame) (*money.Amount, error) {
-			m, err := measure(fn, f.r, def)
-			return &m, err
-		}}, nil
-}
-
-func (sc *scope) findBudget(n ast.Node, id string) (BudgetDef, *conditionError) {
-	def, ok := sc.budgets[id]
-	if !ok {
-		e := &conditionError{text: fmt.Sprintf("there is no budget %q", clip(id))}
-		if n != nil {
-			e.at = n.Location().From
-		}
-		e.hint = nearest(id, slices.Sorted(maps.Keys(sc.budgets)))
-		return BudgetDef{}, e
-	}
-	return def, nil
-}
-
-// nearest returns the name that a mistyped one most likely meant, or "".
-func nearest(s string, names []string) string {
-	best, at := "", 3
-	if len(s) > 64 {
-		return ""
-	}
-	for _, n := range names {
-		if d := distance(strings.ToLower(s), strings.ToLower(n)); d < at && d*2 <= max(len(s), len(n)) {
-			best, at = n, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, delete, replace or swap with their neighbour.
-func distance(a, b string) int {
-	var before []int
-	last := make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			d := last[j]
-			if a[i] != b[j] {
-				d = min(d, last[j+1], row[j]) + 1
-			}
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				d = min(d, before[j-1]+1)
-			}
-			row[j+1] = d
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -89,33 +88,6 @@ var noBuiltins = func() map[string]bool {
 	}
 	return m
 }()
-
-// plainYAML says whether the YAML parser can be let at a source: it takes much memory for deep nesting, which no
-// policy set needs. Brackets within texts are counted too; they come in pairs.
-func plainYAML(source []byte) bool {
-	const limit = 64
-	open := 0
-	for line := range bytes.Lines(source) {
-		marks := 0
-		for _, c := range line {
-			switch c {
-			case '[', '{':
-				open++
-			case ']', '}':
-				open = max(0, open-1)
-			case '-', '?', ':':
-				marks++ // block collections that open within one line
-			}
-			if open > limit {
-				return false
-			}
-		}
-		if marks > limit && bytes.Count(line, []byte("- "))+bytes.Count(line, []byte("? "))+bytes.Count(line, []byte(": ")) > limit {
-			return false
-		}
-	}
-	return true
-}
 
 // fromExpr keeps the sentence and the place of an error of expr's, without its drawing.
 func fromExpr(err error) *conditionError {

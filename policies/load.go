@@ -2,15 +2,11 @@ package policies
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/expr-lang/expr/ast"
@@ -157,7 +153,7 @@ type loader struct {
 	assets   map[string]money.Asset // by literal
 	budgets  map[string]BudgetDef   // by id without the layer
 	vars     []variableDef
-	scopes   map[Point]map[string]*expression // variables compiled for a point
+	compiled map[Point]map[string]*expression // variables, by the points where they are used; nil if one is wrong
 	problems []Problem
 	rule     string // being read
 }
@@ -167,21 +163,6 @@ type variableDef struct {
 	node *yaml.Node
 	used bool
 }
-
-func (l *loader) problem(n *yaml.Node, format string, args ...any) {
-	l.hinted(n, "", format, args...)
-}
-
-func (l *loader) hinted(n *yaml.Node, hint, format string, args ...any) {
-	p := Problem{Rule: l.rule, Text: fmt.Sprintf(format, args...), Hint: hint}
-	if n != nil {
-		p.Line, p.Column = n.Line, n.Column
-	}
-	l.problems = append(l.problems, p)
-}
-
-// full says that enough has been found. A hostile source could have a problem in every byte.
-func (l *loader) full() bool { return len(l.problems) >= maxProblems }
 
 // Keys of the format; schema.json lists the same.
 var (
@@ -209,7 +190,7 @@ func (l *loader) load(source []byte) {
 	}
 	l.assets = map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}
 	l.budgets = map[string]BudgetDef{}
-	l.scopes = map[Point]map[string]*expression{}
+	l.compiled = map[Point]map[string]*expression{}
 
 	m := l.mapping(root, "a policy set", keysSet)
 	if v := m["schema"]; v == nil || v.Value != Schema {
@@ -225,194 +206,12 @@ func (l *loader) load(source []byte) {
 	l.readRules(m["rules"], root)
 	l.readTests(m["tests"])
 	for _, v := range l.vars {
-		if !v.used {
+		if !v.used && !l.o.Partial { // with Partial, rules that use it may not have been read
 			l.problem(v.node, "the variable %s is used by no rule; remove it", v.name)
 		}
 	}
-	for _, vars := range l.scopes {
-		l.set.slots = max(l.set.slots, len(vars))
-	}
+	l.set.slots = len(l.vars)
 	l.set.frames.New = func() any { return &frame{vars: make([]slot, l.set.slots)} }
-}
-
-// document reads one YAML document without anchors, aliases or tags.
-func (l *loader) document(source []byte) *yaml.Node {
-	if len(source) > l.lim.source {
-		l.problem(nil, "the source has %d bytes, more than %d", len(source), l.lim.source)
-		return nil
-	}
-	if !utf8.Valid(source) {
-		l.problem(nil, "the source is not valid UTF-8")
-		return nil
-	}
-	if !plainYAML(source) {
-		l.problem(nil, "the source is nested too deeply")
-		return nil
-	}
-	var doc, more yaml.Node
-	dec := yaml.NewDecoder(bytes.NewReader(source))
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			l.problem(nil, "the source is empty")
-			return nil
-		}
-		text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
-		p := Problem{Text: "not valid YAML: " + text}
-		if n, _ := fmt.Sscanf(text, "line %d:", &p.Line); n == 1 {
-			p.Column = 1
-			p.Text = "not valid YAML: " + text[strings.Index(text, ":")+2:]
-		}
-		l.problems = append(l.problems, p)
-		return nil
-	}
-	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		l.problem(nil, "the source must be one YAML document")
-		return nil
-	}
-	if !l.plainNodes(&doc, 0) || len(doc.Content) != 1 {
-		return nil
-	}
-	return doc.Content[0]
-}
-
-// plainNodes refuses what makes YAML hard to read the same way twice.
-func (l *loader) plainNodes(n *yaml.Node, depth int) bool {
-	switch {
-	case depth > 12:
-		l.problem(n, "the document is nested too deeply")
-	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		l.problem(n, "anchors and aliases are not allowed; write the value out")
-	case n.Style&yaml.TaggedStyle != 0:
-		l.problem(n, "tags are not allowed")
-	default:
-		for _, c := range n.Content {
-			if !l.plainNodes(c, depth+1) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-func or(n, fallback *yaml.Node) *yaml.Node {
-	if n != nil {
-		return n
-	}
-	return fallback
-}
-
-// mapping returns the values of n by key. Unknown and repeated keys are problems; keys nil allows any.
-func (l *loader) mapping(n *yaml.Node, what string, keys []string) map[string]*yaml.Node {
-	m := map[string]*yaml.Node{}
-	l.pairs(n, what, func(k, v *yaml.Node) {
-		if keys != nil && !slices.Contains(keys, k.Value) {
-			l.hinted(k, nearest(k.Value, keys), "unknown key %q in %s", clip(k.Value), what)
-			return
-		}
-		m[k.Value] = v
-	})
-	return m
-}
-
-// pairs calls do for each entry of the mapping n, in order.
-func (l *loader) pairs(n *yaml.Node, what string, do func(k, v *yaml.Node)) {
-	if n == nil {
-		return
-	}
-	if n.Kind != yaml.MappingNode {
-		l.problem(n, "%s must be a mapping of keys to values", what)
-		return
-	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content) && !l.full(); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		if k.Kind != yaml.ScalarNode {
-			l.problem(k, "a key in %s must be plain text", what)
-			continue
-		}
-		if seen[k.Value] {
-			l.problem(k, "%q is there twice in %s", clip(k.Value), what)
-			continue
-		}
-		seen[k.Value] = true
-		do(k, v)
-	}
-}
-
-// list calls do for each item of the sequence n.
-func (l *loader) list(n *yaml.Node, what string, do func(*yaml.Node)) {
-	if n == nil {
-		return
-	}
-	if n.Kind != yaml.SequenceNode {
-		l.problem(n, "%s must be a list", what)
-		return
-	}
-	for _, item := range n.Content {
-		if l.full() {
-			return
-		}
-		do(item)
-	}
-}
-
-// scalar returns the text of n, as it is written.
-func (l *loader) scalar(n *yaml.Node, what string) (string, bool) {
-	if n == nil {
-		return "", false
-	}
-	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		l.problem(n, "%s must be a single value", what)
-		return "", false
-	}
-	return n.Value, true
-}
-
-func identifier(s string) bool {
-	if s == "" || len(s) > 64 || s[0] < 'a' || s[0] > 'z' {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
-}
-
-func (l *loader) name(n, parent *yaml.Node, key string) string {
-	if n == nil {
-		l.problem(parent, "%s is missing", key)
-		return ""
-	}
-	s, ok := l.scalar(n, key)
-	if ok && !identifier(s) {
-		l.problem(n, "%s %q is not a name: at most 64 lower-case letters, digits, '-' and '_', a letter first", key, clip(s))
-		return ""
-	}
-	return s
-}
-
-// text reads words for people: any script, but nothing that hides or reorders.
-func (l *loader) text(n *yaml.Node, limit int) string {
-	if n == nil {
-		return ""
-	}
-	s, ok := l.scalar(n, "a text")
-	if !ok {
-		return ""
-	}
-	if len(s) > limit {
-		l.problem(n, "the text has %d bytes, more than %d", len(s), limit)
-	}
-	for _, r := range s {
-		if r != '\n' && !unicode.IsGraphic(r) {
-			l.problem(n, "the text holds a control or invisible character (U+%04X)", r)
-			break
-		}
-	}
-	return strings.TrimSpace(s)
 }
 
 func (l *loader) readAssets(n *yaml.Node) {
@@ -520,7 +319,7 @@ func (l *loader) readVariables(n *yaml.Node) {
 			l.problem(k, "%q cannot name a variable: lower-case letters, digits and '_', a letter first", clip(name))
 			return
 		}
-		if _, taken := pointOfField(name); taken || slices.ContainsFunc(sessionFields, func(f field) bool { return f.name == name }) {
+		if isField(name) {
 			l.problem(k, "the variable %q would hide a field of that name", name)
 			return
 		}
@@ -532,77 +331,47 @@ func (l *loader) readVariables(n *yaml.Node) {
 	})
 }
 
-// scope returns what a rule at p for the given tools can name. Variables are compiled for each point that has rules;
-// they see the fields of the point and the variables above them, but no args.
+// scope returns what a rule at p can name.
 func (l *loader) scope(p Point) *scope {
 	fields, _ := fieldsOf(p)
+	if l.compiled[p] == nil {
+		l.compiled[p] = map[string]*expression{}
+	}
 	return &scope{point: p, fields: fields, assets: l.assets, sets: l.set.sets, budgets: l.budgets,
-		vars: l.scopes[p], noArgs: "only a rule with tool: at tool.call has them"}
+		vars: l.compiled[p], variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
+		noArgs: "only a rule with tool: at tool.call has them"}
 }
 
-// prepare compiles, for p, the variables that src names and the ones that those name.
-func (l *loader) prepare(p Point, src string) {
-	vars := l.scopes[p]
-	if vars == nil {
-		vars = map[string]*expression{}
-		l.scopes[p] = vars
+func (l *loader) variableNames(above int) (names []string) {
+	for _, v := range l.vars[:above] {
+		names = append(names, v.name)
 	}
-	for i := len(l.vars) - 1; i >= 0; i-- {
-		v := &l.vars[i]
-		if vars[v.name] != nil || !mentions(src, v.name) {
-			continue
+	return names
+}
+
+// variablesAbove returns the way to the first variables of the source. Each is compiled when it is first used at p.
+// One sees the fields of the point and the variables above it, so there are no circles, and it sees no args.
+func (l *loader) variablesAbove(p Point, above int) func(string) (*expression, *conditionError) {
+	return func(name string) (*expression, *conditionError) {
+		i := slices.IndexFunc(l.vars[:above], func(v variableDef) bool { return v.name == name })
+		if i < 0 {
+			return nil, nil
 		}
-		first := !v.used
-		v.used = true
-		// Only those above it: a variable cannot reach itself.
-		above := &loader{o: l.o, lim: l.lim, set: l.set, assets: l.assets, budgets: l.budgets, vars: l.vars[:i],
-			scopes: map[Point]map[string]*expression{p: vars}, rule: l.rule}
-		s, ok := above.scalar(v.node, "a variable")
-		if ok {
-			above.prepare(p, s)
-			e, good := above.condition(v.node, above.visible(p), 0, "the variable "+v.name)
-			if good {
-				vars[v.name] = variable(v.name, e, len(vars))
+		l.vars[i].used = true
+		vars := l.compiled[p]
+		if e, seen := vars[name]; seen && e != nil {
+			return e, nil
+		} else if !seen {
+			sc := l.scope(p)
+			sc.variable, sc.names = l.variablesAbove(p, i), l.variableNames(i)
+			vars[name] = nil // so that what is wrong with it is told once
+			if e, ok := l.condition(l.vars[i].node, sc, 0, "a variable"); ok {
+				vars[name] = variable(name, e, i)
+				return vars[name], nil
 			}
 		}
-		if first {
-			l.problems = append(l.problems, above.problems...)
-		}
-		if vars[v.name] == nil && !first {
-			l.problem(v.node, "the variable %s cannot be used at %s", v.name, p)
-		}
+		return nil, &conditionError{text: fmt.Sprintf("the variable %s cannot be used at %s", name, p)}
 	}
-}
-
-// visible is scope(p) with only those variables that this loader knows.
-func (l *loader) visible(p Point) *scope {
-	sc := l.scope(p)
-	sc.vars = map[string]*expression{}
-	for _, v := range l.vars {
-		if e := l.scopes[p][v.name]; e != nil {
-			sc.vars[v.name] = e
-		}
-	}
-	return sc
-}
-
-// mentions says whether name stands in src as a word. A false alarm only compiles a variable too many.
-func mentions(src, name string) bool {
-	for rest := src; ; {
-		i := strings.Index(rest, name)
-		if i < 0 {
-			return false
-		}
-		before, after := rest[:i], rest[i+len(name):]
-		if (before == "" || !wordByte(before[len(before)-1])) && (after == "" || !wordByte(after[0])) {
-			return true
-		}
-		rest = rest[i+1:]
-	}
-}
-
-func wordByte(c byte) bool {
-	return c == '_' || c == '$' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 // condition compiles the scalar n; want 0 allows any kind.
@@ -619,21 +388,6 @@ func (l *loader) condition(n *yaml.Node, sc *scope, want kind, what string) (*ex
 		return nil, false
 	}
 	return e, true
-}
-
-// place turns an offset in the condition of n into a line and column of the source.
-func place(n *yaml.Node, src string, at int) (line, column int) {
-	at = min(at, len(src))
-	before := src[:at]
-	down := strings.Count(before, "\n")
-	inLine := at - strings.LastIndexByte(before, '\n') - 1
-	switch {
-	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		return n.Line + 1 + down, 1 + inLine // the block's indentation is not known here
-	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
-		return n.Line + down, n.Column + 1 + inLine
-	}
-	return n.Line + down, n.Column + inLine
 }
 
 // constant compiles a condition that reads nothing, and evaluates it.
@@ -702,14 +456,6 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		l.hinted(or(m["effect"], item), nearest(r.effect, effects), "effect must be forbid, permit or approve")
 	}
 
-	var all strings.Builder // every condition of the rule, to find the variables in it
-	for _, key := range []string{"when", "unless", "reserve"} {
-		collectScalars(m[key], &all)
-	}
-	l.prepare(r.at, all.String())
-	if len(l.problems) > before {
-		return false // what follows from a wrong variable is not worth telling
-	}
 	sc := l.scope(r.at)
 	l.readTools(m["tool"], r, sc)
 	// A rule for a tool whose type is not known cannot be compiled; it denies when it is asked.
@@ -759,18 +505,6 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		}
 	}
 	return len(l.problems) == before
-}
-
-func collectScalars(n *yaml.Node, b *strings.Builder) {
-	if n == nil {
-		return
-	}
-	if n.Kind == yaml.ScalarNode {
-		b.WriteString(n.Value + "\n")
-	}
-	for _, c := range n.Content {
-		collectScalars(c, b)
-	}
 }
 
 func pointNames() []string {
@@ -890,10 +624,11 @@ func naturalAmount(p Point, asset money.Asset) string {
 	return ""
 }
 
-// tokenAmount reads the request's tokens as an amount of the tokens asset.
+// tokenAmount reads the request's tokens as an amount of tokens.
 func tokenAmount() *expression {
-	return &expression{kind: kindAmount, node: &ast.IdentifierNode{Value: "tokens"}, op: "field", name: "tokens", field: &field{name: "tokens",
-		kind: kindAmount, reach: reachLimit, set: func(r *Request, v value) { r.Tokens = int64(v.m.Uint256().Uint64()) }},
+	f := &field{name: "tokens", kind: kindAmount, reach: reachLimit,
+		set: func(r *Request, v value) { r.Tokens = int64(v.m.Uint256().Uint64()) }}
+	return &expression{kind: kindAmount, node: &ast.IdentifierNode{Value: "tokens"}, op: "field", name: "tokens", field: f,
 		amt: func(f *frame) (*money.Amount, error) {
 			// A negative bound is a bug of the caller's; as unsigned it fits no budget.
 			m := money.Of(money.Tokens, uint64(f.r.Tokens))

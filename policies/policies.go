@@ -8,8 +8,8 @@
 // in layers, operator before wallet, and the strictest answer wins: a lower layer has no syntax that widens.
 //
 // expr alone is not a sandbox, so a condition goes through a gate (length, depth, an allow-list of syntax, callees and
-// types), and what is left has no loops: evaluating it costs at most one step a node. expr parses it and its checker must
-// agree; a small typed evaluator runs it, which a differential fuzz test holds against expr's virtual machine.
+// types), and what is left has no loops: evaluating it costs at most one step a node. expr parses it and its checker
+// must agree; a small typed evaluator runs it, which a differential fuzz test holds against expr's virtual machine.
 //
 // # The language
 //

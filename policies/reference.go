@@ -142,7 +142,9 @@ func (sc *scope) referenceEnv(r *Request) map[string]any {
 		env[sc.fields[i].name] = refValue(v)
 	}
 	for name, e := range sc.vars {
-		env[name] = refValue(value{kind: e.kind})
+		if e != nil {
+			env[name] = refValue(value{kind: e.kind})
+		}
 	}
 	return env
 }
