@@ -105,10 +105,12 @@ func (c *Caveats) validate() error {
 	case len(c.Chains) == 0:
 		return fault(CodeCaveats, "chains", "at least one chain must be named")
 	}
-	if err := validateList("chains", c.Chains, cmp.Compare, func(n uint64) bool { return n > 0 && n <= maxChain }); err != nil {
+	isChain := func(n uint64) bool { return n > 0 && n <= maxChain }
+	if err := validateList("chains", c.Chains, cmp.Compare, isChain); err != nil {
 		return err
 	}
-	if err := validateList("recipients", c.Recipients, common.Address.Cmp, func(a common.Address) bool { return !reserved(a) }); err != nil {
+	isPayee := func(a common.Address) bool { return !reserved(a) }
+	if err := validateList("recipients", c.Recipients, common.Address.Cmp, isPayee); err != nil {
 		return err
 	}
 	if err := validateList("hosts", c.Hosts, strings.Compare, isHost); err != nil {
@@ -294,7 +296,8 @@ func isHost(s string) bool {
 }
 
 func isModel(s string) bool {
-	return s != "" && len(s) <= 64 && all(s, func(c byte) bool { return isAlnum(c) || strings.IndexByte("._:/@+-", c) >= 0 })
+	return s != "" && len(s) <= 64 &&
+		all(s, func(c byte) bool { return isAlnum(c) || strings.IndexByte("._:/@+-", c) >= 0 })
 }
 
 func contains(sorted []string, s string) bool {

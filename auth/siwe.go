@@ -160,7 +160,7 @@ func (p *parser) greeting(m *Message) {
 		p.fail(CodeDomainForm, "domain", "not an authority of RFC 3986")
 	case host == "":
 		p.fail(CodeDomainForm, "domain", "the host is empty")
-	case len(port) > 5 || port > "65535" && len(port) == 5:
+	case !isPort(port):
 		p.fail(CodeDomainForm, "domain", "there is no such port")
 	}
 }

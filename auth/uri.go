@@ -45,6 +45,9 @@ func splitAuthority(s string) (host, port string, ok bool) {
 	return host, port, encoded(host, nameChar) && only(port, digit)
 }
 
+// isPort says whether digits are a port that can exist, or none.
+func isPort(digits string) bool { return len(digits) < 5 || len(digits) == 5 && digits <= "65535" }
+
 // isIPv6 says whether s is an IPv6 address of RFC 3986: no zone.
 func isIPv6(s string) bool {
 	head, tail, short := strings.Cut(s, "::")

@@ -256,7 +256,7 @@ func isOrigin(scheme, domain string) bool {
 		return false
 	}
 	host, port, ok := splitAuthority(domain)
-	if !ok || strings.HasSuffix(domain, ":") || strings.HasPrefix(port, "0") || len(port) > 5 || len(port) == 5 && port > "65535" {
+	if !ok || !isPort(port) || strings.HasSuffix(domain, ":") || strings.HasPrefix(port, "0") {
 		return false
 	}
 	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
