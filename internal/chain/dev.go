@@ -249,10 +249,19 @@ func (d *Dev) deploy(ctx context.Context) error {
 		}
 		nonce++
 	}
+	// The pool takes transactions in on its own time. All are waited for, so that they share the first block and the
+	// chain begins alike each time.
+	if err := poll(ctx, func() bool { ready, _ := d.pool.Stats(); return ready == int(nonce) }); err != nil {
+		return fmt.Errorf("transactions are not accepted: %w", err)
+	}
 	d.beacon.Commit()
-	receipt, err := indexed(ctx, client, last)
+	var receipt *types.Receipt
+	err := poll(ctx, func() (ok bool) {
+		receipt, _ = client.TransactionReceipt(ctx, last) // an error says that the node still indexes
+		return receipt != nil
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("transactions are not mined: %w", err)
 	}
 	if receipt.Status != types.ReceiptStatusSuccessful {
 		return errors.New("minting was reverted")
@@ -260,21 +269,18 @@ func (d *Dev) deploy(ctx context.Context) error {
 	return nil
 }
 
-// indexed waits until the node can look transactions up, which it cannot in its first moments.
-func indexed(ctx context.Context, client *ethclient.Client, tx common.Hash) (*types.Receipt, error) {
+// poll asks until the answer is yes, or for 10 seconds.
+func poll(ctx context.Context, done func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for {
-		r, err := client.TransactionReceipt(ctx, tx)
-		if err == nil {
-			return r, nil
-		}
+	for !done() {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("not mined: %w", err)
+			return ctx.Err()
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 // mine makes blocks while transactions wait, until ctx ends.

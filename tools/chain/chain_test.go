@@ -257,6 +257,10 @@ func TestTransfer(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	other := start(t, k.client, func(c *chain.Config) { c.Key = devchain.Accounts()["alice"].Key })
+	if again := other.send(s); text(again) != text(receipt) {
+		t.Errorf("sent again after the key was changed: %v, first %v", again, receipt)
+	}
 	if bob, agent := k.display("bob", "USDC"), k.display("agent", "USDC"); bob != "30 USDC" || agent != "995 USDC" {
 		t.Errorf("bob has %s and the agent %s; want one transfer of 5", bob, agent)
 	}
@@ -351,6 +355,14 @@ func TestNonces(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("a node of another chain leaves it open", func(t *testing.T) {
+		s := k.sign(args, 1)
+		other := start(t, k.client, func(c *chain.Config) { c.Client = elsewhere{c.Client} })
+		_, err := other.transfer().Send(t.Context(), s)
+		if _, told := errors.AsType[*tools.Error](err); err == nil || told {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("a transaction that is not what its record says is refused", func(t *testing.T) {
 		for _, change := range []func(*tools.Signed){
 			func(s *tools.Signed) { s.Nonce++ }, func(s *tools.Signed) { s.Account = "eip155:1:0x" }, func(s *tools.Signed) { s.Raw = "0x01" },
@@ -364,6 +376,11 @@ func TestNonces(t *testing.T) {
 		}
 	})
 }
+
+// elsewhere is a node that was pointed at another chain.
+type elsewhere struct{ chain.Client }
+
+func (elsewhere) ChainID(context.Context) (*big.Int, error) { return big.NewInt(1), nil }
 
 // foreign signs the same transaction with another key.
 func foreign(t *testing.T, key *ecdsa.PrivateKey, s tools.Signed) tools.Signed {

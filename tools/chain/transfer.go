@@ -218,7 +218,9 @@ func (t *transfer) Call(context.Context, tools.Input) ([]byte, error) {
 }
 
 // Account returns the sending account as CAIP-10.
-func (t *transfer) Account() string { return fmt.Sprintf("eip155:%s:%s", t.id, t.from.Hex()) }
+func (t *transfer) Account() string { return t.caip10(t.from) }
+
+func (c *chain) caip10(a common.Address) string { return fmt.Sprintf("eip155:%s:%s", c.id, a.Hex()) }
 
 // Simulate returns what [tx.simulate] does.
 func (t *transfer) Simulate(ctx context.Context, in tools.Input) ([]byte, error) {
@@ -308,41 +310,42 @@ func (t *transfer) canPay(ctx context.Context, head *types.Header, wei *big.Int)
 
 // Send broadcasts s and waits until it is in a block. It may be called any number of times, also after a restart: the
 // transaction counts once. An [*tools.Error] means for certain that s has no effect and never will (another
-// transaction took its nonce, or s is not one of this account's). Any other error, the end of ctx too, leaves it open:
-// s may yet be included, and Send must be called again.
+// transaction took its nonce, or s is not what it says). Any other error, the end of ctx too, leaves it open: s may yet
+// be included, and Send must be called again. s need not be of the present key's account: what was signed before the operator
+// changed the key is still sent.
 func (t *transfer) Send(ctx context.Context, s tools.Signed) ([]byte, error) {
-	tx, err := t.parse(s)
+	tx, from, err := t.parse(s)
 	if err != nil {
 		return nil, err
 	}
-	r, err := t.deliver(ctx, tx)
+	r, err := t.deliver(ctx, tx, from)
 	if err != nil {
 		return nil, fmt.Errorf("send %s: %w", s.Hash, err)
 	}
 	return result(r)
 }
 
-// parse reads a signed transaction back and refuses one that is not what it says, or not this account's.
-func (t *transfer) parse(s tools.Signed) (*types.Transaction, error) {
-	bad := func(why string) error {
-		return errorf("bad_transaction", "The signed transaction %s; it was not sent.", why)
+// parse reads a signed transaction back, with its sender, and refuses one that is not what it says.
+func (t *transfer) parse(s tools.Signed) (*types.Transaction, common.Address, error) {
+	bad := func(why string) (*types.Transaction, common.Address, error) {
+		return nil, common.Address{}, errorf("bad_transaction", "The signed transaction %s; it was not sent.", why)
 	}
 	raw, err := hexutil.Decode(s.Raw)
 	if err != nil {
-		return nil, bad("is not hexadecimal")
+		return bad("is not hexadecimal")
 	}
 	tx := new(types.Transaction)
 	if err := tx.UnmarshalBinary(raw); err != nil {
-		return nil, bad("cannot be read")
+		return bad("cannot be read")
 	}
 	from, err := types.Sender(types.LatestSignerForChainID(t.id), tx)
 	switch {
-	case err != nil || from != t.from || s.Account != t.Account():
-		return nil, bad("is not of account " + t.Account())
+	case err != nil || s.Account != t.caip10(from):
+		return bad("is of another account or chain than its record")
 	case tx.Hash().Hex() != s.Hash || tx.Nonce() != s.Nonce:
-		return nil, bad("has another hash or nonce than its record")
+		return bad("has another hash or nonce than its record")
 	}
-	return tx, nil
+	return tx, from, nil
 }
 
 const (
@@ -354,14 +357,14 @@ const (
 
 var errTaken = errors.New("the nonce was used by another transaction")
 
-func (t *transfer) deliver(ctx context.Context, tx *types.Transaction) (*txResult, error) {
+func (t *transfer) deliver(ctx context.Context, tx *types.Transaction, from common.Address) (*txResult, error) {
 	if err := t.check(ctx); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%v", err) // never an *Error: this node cannot tell what others have included
 	}
 	var last error // of the newest broadcast, to be told if nothing comes of it
 	wait, taken, due := firstWait, 0, 0
 	for i := 0; ; i++ {
-		r, err := t.outcome(ctx, tx)
+		r, err := t.outcome(ctx, tx, from)
 		if r != nil {
 			return r, nil
 		}
@@ -372,7 +375,7 @@ func (t *transfer) deliver(ctx context.Context, tx *types.Transaction) (*txResul
 		} else {
 			taken = 0
 		}
-		if err == nil && i >= due {
+		if !errors.Is(err, errTaken) && i >= due {
 			// What the node says is not believed: "already known", "nonce too low" and "underpriced" may all be about
 			// these very bytes. The receipt and the nonce tell.
 			last = t.client.SendTransaction(ctx, tx)
@@ -393,9 +396,9 @@ func (t *transfer) deliver(ctx context.Context, tx *types.Transaction) (*txResul
 
 // outcome returns the result of a transaction that is in a block, nil if it is not yet, and errTaken if it looks as if
 // it never will be.
-func (t *transfer) outcome(ctx context.Context, tx *types.Transaction) (*txResult, error) {
+func (t *transfer) outcome(ctx context.Context, tx *types.Transaction, from common.Address) (*txResult, error) {
 	// The nonce is read before the receipt: if it was used by then and there is still no receipt, another took it.
-	used, err := t.client.NonceAt(ctx, t.from, nil)
+	used, err := t.client.NonceAt(ctx, from, nil)
 	if err != nil {
 		return nil, fmt.Errorf("nonce: %w", err)
 	}
