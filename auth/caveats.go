@@ -138,6 +138,10 @@ func (c *Caveats) validateAmounts() error {
 				return fault(CodeCaveats, l.name, "it must name the same assets as max_total, in the same order")
 			case i > 0 && asset.Symbol <= l.amounts[i-1].Asset().Symbol:
 				return fault(CodeCaveats, l.name, "assets must be sorted by symbol and named once")
+			case slices.ContainsFunc(l.amounts[:i], func(b money.Amount) bool {
+				return strings.EqualFold(b.Asset().Symbol, asset.Symbol)
+			}):
+				return fault(CodeCaveats, l.name, "the symbols of two assets differ in capitals only")
 			case len(whole) > maxDigits:
 				return fault(CodeCaveats, l.name, "%s is more than a grant may give", a)
 			case a.IsZero() && l.name != "approve_above":

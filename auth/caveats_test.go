@@ -46,6 +46,10 @@ func TestCaveatsAreComplete(t *testing.T) {
 			c.MaxPerCall = append(c.MaxPerCall, c.MaxPerCall[0])
 			c.ApproveAbove = append(c.ApproveAbove, c.ApproveAbove[0])
 		}, CodeCaveats},
+		{"symbols differ in more than capitals", func(c *Caveats) {
+			two := []money.Amount{money.Of(money.Asset{Symbol: "USDC"}, 1), money.Of(money.Asset{Symbol: "usdc"}, 1)}
+			c.MaxTotal, c.MaxPerCall, c.ApproveAbove = two, two, two
+		}, CodeCaveats},
 		{"a recipient is nobody's burn address", func(c *Caveats) { c.Recipients = []common.Address{{}} }, CodeCaveats},
 		{"a recipient is named once", func(c *Caveats) { c.Recipients = []common.Address{bob, bob} }, CodeCaveats},
 		{"a host is not a pattern", func(c *Caveats) { c.Hosts = []string{"*.example.com"} }, CodeCaveats},
@@ -103,7 +107,7 @@ func TestSentenceOfEveryLimit(t *testing.T) {
 // genCaveats draws valid caveats.
 func genCaveats(t *rapid.T) Caveats {
 	var c Caveats
-	symbols := rapid.SliceOfNDistinct(rapid.StringMatching(`[A-Z][A-Za-z0-9._-]{0,8}`), 0, 3, rapid.ID[string]).Draw(t, "symbols")
+	symbols := rapid.SliceOfNDistinct(rapid.StringMatching(`[A-Z][A-Za-z0-9._-]{0,8}`), 0, 3, strings.ToLower).Draw(t, "symbols")
 	for _, s := range symbols {
 		a := money.Asset{Symbol: s, Decimals: uint8(rapid.IntRange(0, 18).Draw(t, "decimals"))}
 		total := rapid.Uint64Range(1, 1e15-1).Draw(t, "total")
