@@ -311,8 +311,8 @@ func (t *transfer) canPay(ctx context.Context, head *types.Header, wei *big.Int)
 // Send broadcasts s and waits until it is in a block. It may be called any number of times, also after a restart: the
 // transaction counts once. An [*tools.Error] means for certain that s has no effect and never will (another
 // transaction took its nonce, or s is not what it says). Any other error, the end of ctx too, leaves it open: s may yet
-// be included, and Send must be called again. s need not be of the present key's account: what was signed before the operator
-// changed the key is still sent.
+// be included, and Send must be called again. s need not be of the present key's account: what was signed before the
+// operator changed the key is still sent.
 func (t *transfer) Send(ctx context.Context, s tools.Signed) ([]byte, error) {
 	tx, from, err := t.parse(s)
 	if err != nil {
