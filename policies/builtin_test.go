@@ -1,6 +1,8 @@
 package policies
 
-import "testing"
+import (
+	"testing"
+)
 
 // transferTools are the tools that tests name.
 var transferTools = []ToolType{
@@ -48,5 +50,30 @@ func TestBuiltinSetsPassTheirOwnTests(t *testing.T) {
 	}
 	if _, ok := Builtin("../sets/read-only"); ok {
 		t.Error("Builtin reads outside of its folder")
+	}
+}
+
+// Each comparison in a built-in set is seen both ways by the set's own tests, so that no change of it goes unnoticed.
+func TestBuiltinSetsTestEveryAtomBothWays(t *testing.T) {
+	for _, name := range BuiltinNames() {
+		src, _ := Builtin(name)
+		s := mustLoad(t, "operator", string(src))
+		seen := map[string]map[bool]bool{}
+		for _, r := range s.rules {
+			eachAtom(r.matches(), func(e *expression) { seen[r.id+": "+e.source()] = map[bool]bool{} })
+			for i := range s.tests {
+				if s.tests[i].request.Point != r.at {
+					continue
+				}
+				for _, a := range r.atoms(&frame{r: &s.tests[i].request, vars: make([]slot, s.slots)}) {
+					seen[r.id+": "+a.Expr][a.Holds] = true
+				}
+			}
+		}
+		for atom, ways := range seen {
+			if !ways[true] || !ways[false] {
+				t.Errorf("%s: %s: seen only %v", name, atom, ways)
+			}
+		}
 	}
 }

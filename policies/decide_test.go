@@ -318,6 +318,12 @@ func TestAddingALayerNeverWidens(t *testing.T) {
 			if want := max(rank[one.Outcome], rank[other.Outcome]); rank[both.Outcome] != want || rank[turned.Outcome] != want {
 				t.Fatalf("%s and %s give %s and %s\n%s\n%s", one.Outcome, other.Outcome, both.Outcome, turned.Outcome, a.Source(), b.Source())
 			}
+			// The way that explains must say what the fast way says.
+			found, reserves, rules, _ := (Layers{a, b}).examine(r)
+			if o := outcome(found); o != both.Outcome ||
+				o == Permit && (!slices.Equal(reserves, both.Reserve) || !slices.Equal(rules, both.Rules)) {
+				t.Fatalf("%+v, but examined: %s %v %v", both, o, reserves, rules)
+			}
 			if both.Outcome == Permit && len(both.Reserve) < max(len(one.Reserve), len(other.Reserve)) {
 				t.Fatalf("a reservation was lost: %v, %v, %v", one.Reserve, other.Reserve, both.Reserve)
 			}

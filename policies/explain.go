@@ -43,10 +43,10 @@ const maxAtoms = 16
 
 // explain decides again, slowly, and says why. Purity makes it the same decision.
 func (l Layers) explain(r *Request) Decision {
-	found, reserves, rules, ttl := l.examine(r)
+	found, _, _, ttl := l.examine(r)
 	d := Decision{Point: r.Point, Outcome: outcome(found)}
-	if d.Outcome == Permit { // cannot be: decide said otherwise
-		d.Rules, d.Reserve = rules, reserves
+	if d.Outcome == Permit { // cannot be: decide said otherwise; if it is, nothing is permitted by mistake
+		d.Outcome, d.Message = Deny, "the rules were read in two ways; this is a bug in writ"
 		return d
 	}
 	if d.Outcome == Approve {

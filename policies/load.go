@@ -35,16 +35,16 @@ type Options struct {
 
 // A Set is one loaded policy set. It never changes and may be used by many goroutines at once.
 type Set struct {
-	name, about, layer string
-	source             []byte
-	budgets            []BudgetDef
-	points             map[Point][]*rule
-	rules              []*rule // all, in the order of the source
-	tests              []test
-	sets               map[string]*namedSet
-	slots              int // variables that a frame needs
-	frames             sync.Pool
-	usedBudgets        map[string]bool
+	name, layer string
+	source      []byte
+	budgets     []BudgetDef
+	points      map[Point][]*rule
+	rules       []*rule // all, in the order of the source
+	tests       []test
+	sets        map[string]*namedSet
+	slots       int // variables that a frame needs
+	frames      sync.Pool
+	usedBudgets map[string]bool
 }
 
 // Name returns the set's name.
@@ -198,7 +198,7 @@ func (l *loader) load(source []byte) {
 		return
 	}
 	l.set.name = l.name(m["name"], root, "name")
-	l.set.about = l.text(m["about"], 2000)
+	l.text(m["about"], 2000) // for readers of the source; checked only
 	l.readAssets(m["assets"])
 	l.readSets(m["sets"])
 	l.readBudgets(m["budgets"])
