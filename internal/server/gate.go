@@ -52,7 +52,7 @@ func (s *Server) connect(base context.Context) http.HandlerFunc {
 			s.wg.Add(1) // under mu, so that a drain that comes now waits for this socket too
 		}
 		s.mu.Unlock()
-		if draining {
+		if draining { // the listener is closed, so this one came just before
 			s.release(p)
 			ws.Close()
 			return
@@ -80,10 +80,6 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) *peer {
 	}
 	if websocket.IsWebSocketUpgrade(r) && !slices.Contains(websocket.Subprotocols(r), wire.Subprotocol) {
 		return refuse(http.StatusBadRequest, "subprotocol", "Name the subprotocol "+wire.Subprotocol+".")
-	}
-	if s.ready() != nil {
-		w.Header().Set("Retry-After", "2")
-		return refuse(http.StatusServiceUnavailable, "not_ready", "The server is not ready; try again.")
 	}
 	p, wait := s.admit("ip/"+network(r.RemoteAddr), s.cfg.Limits.PerAddress)
 	if p == nil {
@@ -177,7 +173,7 @@ func (s *Server) forget() {
 	}
 }
 
-// A limited error says that a rate was exceeded.
+// limited says that a rate was exceeded, and for how long.
 func limited(wait time.Duration) *wire.Error {
 	e := wire.Errorf(wire.CodeRate, "Too many requests; wait %s and go on more slowly.", wait.Round(time.Millisecond))
 	e.Data.RetryAfterMS = max(1, wait.Milliseconds())

@@ -653,3 +653,36 @@ func TestErrorsBecomeWords(t *testing.T) {
 		t.Errorf("the log has %q; want the inner failure and nothing else", log.String())
 	}
 }
+
+func TestNetwork(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.7:1234":              "192.0.2.7",
+		"[::ffff:192.0.2.7]:1":        "192.0.2.7",
+		"[2001:db8:1:2:3:4:5:6]:1":    "2001:db8:1:2::/64",
+		"[2001:db8:1:2:ffff::1%e0]:1": "2001:db8:1:2::/64",
+		"pipe":                        "pipe",
+	} {
+		if got := network(remote); got != want {
+			t.Errorf("%s: got %s, want %s", remote, got, want)
+		}
+	}
+}
+
+func TestConnectingAnewBuysNoTokens(t *testing.T) {
+	s := &Server{peers: map[string]*peer{}}
+	s.cfg.Limits = Limits{Rate: 1e-9, Burst: 3}
+	for range 3 {
+		p, _ := s.admit("ip/a", 10)
+		if p == nil {
+			t.Fatal("refused within the burst")
+		}
+		s.release(p)
+		s.forget()
+	}
+	if p, wait := s.admit("ip/a", 10); p != nil || wait <= 0 {
+		t.Errorf("got %v, %v; want a refusal with a time", p, wait)
+	}
+	if p, _ := s.admit("ip/b", 10); p == nil {
+		t.Error("another address was refused")
+	}
+}
