@@ -60,6 +60,15 @@ func grow(ctx context.Context, db *DB, name string, seq uint64) (run provenance.
 	return r.CID, db.Commit(ctx, c)
 }
 
+// set changes how the writer's connection works.
+func set(t *testing.T, db *DB, pragma string) {
+	t.Helper()
+	err := db.do(t.Context(), 0, func(ctx context.Context, w *writer) error { return w.exec(ctx, pragma) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // checkWhole says what of a store contradicts itself: runs without their steps, amounts without their step.
 func checkWhole(t *testing.T, db *DB) (runs []agent.RunInfo) {
 	t.Helper()
@@ -214,7 +223,8 @@ func TestTruncated(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
-	db := openAt(t, Config{Path: path, pragmas: []string{"max_page_count(80)"}})
+	db := openAt(t, Config{Path: path})
+	set(t, db, "PRAGMA max_page_count = 40")
 	seq := uint64(0)
 	var full error
 	for ; full == nil; seq++ {
@@ -338,7 +348,8 @@ func TestGroup(t *testing.T) {
 // TestBusy has another process hold the file: writes are refused for that time, and only for that time.
 func TestBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
-	db := openAt(t, Config{Path: path, pragmas: []string{"busy_timeout(0)"}})
+	db := openAt(t, Config{Path: path})
+	set(t, db, "PRAGMA busy_timeout = 0")
 	other, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
 		t.Fatal(err)
@@ -364,28 +375,22 @@ func TestBusy(t *testing.T) {
 }
 
 func TestNonceFlood(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "writ.db")
 	var now atomic.Int64
 	now.Store(1_800_000_000_000)
 	clock := func() time.Time { return time.UnixMilli(now.Load()) }
-	db := openAt(t, Config{Path: path, Now: clock})
-	raw, err := sql.Open("sqlite", dsn(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	_, err = raw.Exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-		INSERT INTO nonces SELECT 'flood ' || i, x'', ? FROM n`, maxNonces, now.Load()+300_000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db"), Now: clock, nonces: 5})
 	put := func(nonce string) error { return db.PutNonce(t.Context(), nonce, nil, clock().Add(time.Minute)) }
-	for range 2 {
-		if err := put("one more"); !errors.Is(err, agent.ErrFull) {
-			t.Errorf("with %d nonces: got %v", maxNonces, err)
+	for i := range 5 {
+		if err := put(fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, err := db.TakeNonce(t.Context(), "flood 7", clock()); err != nil {
+	for range 2 {
+		if err := put("one more"); !errors.Is(err, agent.ErrFull) {
+			t.Errorf("with 5 nonces: got %v", err)
+		}
+	}
+	if _, err := db.TakeNonce(t.Context(), "3", clock()); err != nil {
 		t.Errorf("take one of them: %v", err)
 	}
 	if err := put("one more"); err != nil {

@@ -49,9 +49,9 @@ func (w *writer) putNonce(ctx context.Context, nonce string, data []byte, expire
 	if err != nil {
 		return err
 	}
-	if w.nonces -= gone; w.nonces >= maxNonces {
+	if w.nonces -= gone; w.nonces >= w.most {
 		w.nonces = -1 // this refusal takes the deletion back
-		return fmt.Errorf("%w: %d sign-ins are waiting; try again later", agent.ErrFull, maxNonces)
+		return fmt.Errorf("%w: %d sign-ins are waiting; try again later", agent.ErrFull, w.most)
 	}
 	added, err := w.changed(ctx, "INSERT INTO nonces VALUES (?, ?, ?) ON CONFLICT DO NOTHING", nonce, notNil(data), expires)
 	if err == nil && added == 0 {

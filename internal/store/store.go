@@ -56,8 +56,8 @@ type Config struct {
 	Queue int              // writes that may wait before agent.ErrFull is the answer; 4,096 if 0
 	Group int              // writes that may share one fsync; 256 if 0
 
-	faults  func() error // lets tests fail a group after its writes, before COMMIT
-	pragmas []string     // lets tests make the disk small
+	faults func() error // lets tests fail a group after its writes, before COMMIT
+	nonces int64        // lets tests have few; maxNonces if 0
 }
 
 // A DB is a store in one SQLite file. It implements agent.Store and the nonce store of package auth. All methods may
@@ -89,6 +89,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Group <= 0 {
 		c.Group = 256
 	}
+	if c.nonces <= 0 {
+		c.nonces = maxNonces
+	}
 	db, err := open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", c.Path, openError(err))
@@ -104,8 +107,8 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	if err := touch(path); err != nil {
 		return nil, err
 	}
-	pool, err := sql.Open("sqlite", dsn(path, append([]string{"journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
-		"secure_delete(1)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"}, c.pragmas...)...))
+	pool, err := sql.Open("sqlite", dsn(path, "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
+		"secure_delete(1)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"))
 	if err != nil {
 		return nil, err
 	}

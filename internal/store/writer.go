@@ -67,6 +67,7 @@ type writer struct {
 	now    func() int64         // ms UTC
 	faults func() error
 	limit  int   // jobs in one group
+	most   int64 // sign-in nonces that may be outstanding
 	nonces int64 // outstanding sign-in nonces; -1 if they must be counted
 	broken error // why nothing is acknowledged any more; nil while all is well
 }
@@ -82,6 +83,7 @@ func newWriter(ctx context.Context, pool *sql.DB, c Config) (w *writer, epoch st
 		now:    func() int64 { return c.Now().UnixMilli() },
 		faults: c.faults,
 		limit:  c.Group,
+		most:   c.nonces,
 		nonces: -1,
 	}
 	epoch, err = migrate(ctx, conn, w.now())
