@@ -186,7 +186,7 @@ func (c *conn) frame(ctx context.Context, frame []byte) {
 		return
 	}
 	if req.Method == wire.SessionOpen { // all that follows it in the socket may count on it
-		result, err := h.run(ctx, c, call{req: req})
+		result, err := c.run(ctx, h, call{req: req})
 		c.answer(ctx, req, result, err)
 		return
 	}
@@ -215,24 +215,27 @@ type call struct {
 	frame auth.Frame // what was signed; only if the request was
 }
 
+// run runs a handler. A panic in it must not end everybody's runs.
+func (c *conn) run(ctx context.Context, h handler, call call) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.srv.log.ErrorContext(ctx, "panic", "method", call.req.Method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			result, err = nil, wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
+		}
+	}()
+	if h.access == wire.Signed || h.access == wire.Either {
+		// What was signed is carried through, whatever becomes of the socket.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), c.srv.cfg.Limits.Act)
+		defer cancel()
+	}
+	return h.run(ctx, c, call)
+}
+
 // perform runs a handler and answers.
 func (c *conn) perform(ctx context.Context, h handler, call call) {
 	began := time.Now()
-	result, err := func() (result any, err error) {
-		defer func() { // one request must not end everybody's runs
-			if p := recover(); p != nil {
-				c.srv.log.ErrorContext(ctx, "panic", "method", call.req.Method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-				err = errors.New("panic")
-			}
-		}()
-		if h.access != wire.Signed && h.access != wire.Either {
-			return h.run(ctx, c, call)
-		}
-		// What was signed is carried through, whatever becomes of the socket.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.srv.cfg.Limits.Act)
-		defer cancel()
-		return h.run(ctx, c, call)
-	}()
+	result, err := c.run(ctx, h, call)
 	c.mu.Lock()
 	c.calls--
 	c.mu.Unlock()

@@ -41,6 +41,7 @@ type fakeRunner struct {
 	fail     error // of Steps
 	block    chan struct{}
 	reads    int // of Steps
+	boom     bool
 }
 
 type fakeRun struct {
@@ -67,6 +68,9 @@ func (f *fakeRunner) Agents() []agent.AgentInfo {
 }
 
 func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (agent.Session, error) {
+	if f.boom {
+		panic("boom")
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := agent.Session{
@@ -244,6 +248,9 @@ func (f *fakeRunner) watching() (n int) {
 }
 
 func (f *fakeRunner) Approvals(context.Context, common.Address) ([]agent.PendingApproval, error) {
+	if f.boom {
+		panic("boom")
+	}
 	return f.pending, nil
 }
 

@@ -686,3 +686,19 @@ func TestConnectingAnewBuysNoTokens(t *testing.T) {
 		t.Error("another address was refused")
 	}
 }
+
+func TestAPanicIsOneCallsOwn(t *testing.T) {
+	f := serve(t, Limits{}, nil)
+	r := f.connect().signIn(wallet(1))
+	f.boom = true
+	if a := r.call(wire.ApprovalList, wire.None{}); a.code() != wire.CodeInternal {
+		t.Errorf("got %+v, want %s", a.Error, wire.CodeInternal)
+	}
+	if a := r.call(wire.Ping, wire.None{}); a.Error != nil {
+		t.Errorf("afterwards: %+v", a.Error)
+	}
+	other := f.connect()
+	if a := other.act(wire.SessionOpen, signed(t, wallet(2), other.challenge(wallet(2)))); a.code() != wire.CodeInternal {
+		t.Errorf("in the reader: got %+v, want %s", a.Error, wire.CodeInternal)
+	}
+}
