@@ -90,7 +90,7 @@ func definition(name string) (agent.Definition, error) {
 	}
 	d, err := agent.ParseDefinition(src)
 	if err != nil {
-		return d, usage("%s: %s", name, err)
+		return d, usage("%s: %s", name, oneLine(err))
 	}
 	return d, nil
 }

@@ -113,8 +113,10 @@ func (a *app) card(s saved, w wire.Approval) error {
 	}
 	var more struct {
 		Args    json.RawMessage
-		Changes json.RawMessage
-		Why     []string
+		Changes struct {
+			Changes []struct{ Name, Account, Display string }
+		}
+		Why []string
 	}
 	if json.Unmarshal(w.Summary, &more) != nil || sha256.Sum256(more.Args) != p.Args {
 		return failf(exitSignature, "approval", "the server shows other arguments than it wants signed; do not sign it")
@@ -133,7 +135,9 @@ func (a *app) card(s saved, w wire.Approval) error {
 		row("amount", p.Amount.String())
 		row("to", p.Recipient.Hex())
 	}
-	row("simulated", string(more.Changes)) // said by the server, not signed
+	for _, c := range more.Changes.Changes { // said by the server, and not signed
+		row("simulated", or(c.Name, c.Account)+" "+c.Display)
+	}
 	for _, why := range more.Why {
 		row("because", why)
 	}

@@ -60,11 +60,12 @@ type node struct {
 	key    ed25519.PrivateKey
 	lock   *flock.Flock
 	epoch  string
+	log    *slog.Logger
 }
 
 // compose builds a node from the leaves up. Nothing runs yet; the caller closes it.
 func compose(ctx context.Context, p plan) (_ *node, err error) {
-	n := new(node)
+	n := &node{log: p.Log}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -132,7 +133,7 @@ func (n *node) serve(ctx context.Context, ln net.Listener, ready func() error) e
 		return err
 	}
 	if resumed > 0 {
-		slog.Debug("runs resumed", "runs", resumed)
+		n.log.Info("runs resumed", "runs", resumed)
 	}
 	if err := ready(); err != nil {
 		ln.Close()
@@ -225,13 +226,4 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, failf(exitNetwork, "listen", "cannot listen on %s: %s", addr, err)
 	}
 	return ln, nil
-}
-
-// logger returns a logger for people or, in json, for machines.
-func (a *app) logger(level slog.Level, json bool) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if json {
-		return slog.New(slog.NewJSONHandler(a.err, o))
-	}
-	return slog.New(slog.NewTextHandler(a.err, o))
 }

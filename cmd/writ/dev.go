@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/internal/telemetry"
 )
 
 func (a *app) devCommand() *cobra.Command {
@@ -66,7 +66,11 @@ With --model and --model-name an OpenAI-compatible server answers instead, Ollam
 }
 
 func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, m config.Model) error {
-	p := plan{Data: data, Scheme: "http", Log: a.logger(slog.LevelWarn, false)}
+	log, err := telemetry.Log(a.err, "warn", "text")
+	if err != nil {
+		return err
+	}
+	p := plan{Data: data, Scheme: "http", Log: log, Meters: telemetry.Metrics(version, build())}
 	for _, name := range shippedAgents {
 		d, err := definition(name)
 		if err != nil {
@@ -74,7 +78,6 @@ func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, m c
 		}
 		p.Agents = append(p.Agents, d)
 	}
-	var err error
 	if p.Policy, err = policyOf(policy); err != nil {
 		return err
 	}
@@ -121,7 +124,12 @@ func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, m c
 	if m.URL == "" {
 		found = localModel(ctx)
 	}
-	defer a.forget("dev.json")
+	defer func() {
+		var n devNote
+		if a.load("dev.json", &n) == nil && n.PID == os.Getpid() {
+			a.forget("dev.json")
+		}
+	}()
 	r := serverReady{Chain: dev.URL, Wallet: address}
 	return a.serve(ctx, p, ln, readyFile, r, func(r serverReady) {
 		note := devNote{Server: r.URL, Wallet: "file:" + wallet, Data: data, PID: os.Getpid()}

@@ -7,17 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
 	"time"
 
-	"maps"
-
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/telemetry"
 )
 
 // A devchainReady is what a dev chain says when it can be used.
@@ -29,7 +28,7 @@ type devchainReady struct {
 }
 
 func (a *app) devchainCommand() *cobra.Command {
-	var addr string
+	var addr, readyFile string
 	var withParent bool
 	c := &cobra.Command{
 		Use: "devchain", Short: "Run a throw-away Ethereum chain on this machine",
@@ -44,9 +43,15 @@ Their keys are public: never send anything of value to them. The chain is gone w
 				go func() { io.Copy(io.Discard, a.in); stop() }()
 			}
 			a.untilSignal = true
-			dev, err := chain.StartDev(ctx, chain.DevConfig{Addr: addr, Log: a.logger(slog.LevelWarn, a.json)})
+			log, err := telemetry.Log(a.err, "warn", "text")
+			if err != nil {
+				return err
+			}
+			dev, err := chain.StartDev(ctx, chain.DevConfig{Addr: addr, Log: log})
 			if errors.Is(err, chain.ErrInUse) {
 				return failf(exitNetwork, "port_in_use", "another program listens on %s; stop it, or give another --addr", addr)
+			} else if ctx.Err() != nil {
+				return nil // told to stop before it had begun
 			} else if err != nil {
 				return failf(exitUsage, "devchain", "%s", err)
 			}
@@ -58,6 +63,9 @@ Their keys are public: never send anything of value to them. The chain is gone w
 			}
 			for symbol, t := range book.Tokens {
 				r.Tokens[symbol] = t.Address.Hex()
+			}
+			if err := writeReady(readyFile, r); err != nil {
+				return err
 			}
 			err = a.done(r, func(w io.Writer) {
 				fmt.Fprintf(w, "dev chain %d at %s\n", r.Chain, r.URL)
@@ -74,6 +82,7 @@ Their keys are public: never send anything of value to them. The chain is gone w
 		},
 	}
 	c.Flags().StringVar(&addr, "addr", "127.0.0.1:8545", "loopback `host:port` to listen on; port 0 takes a free one")
+	c.Flags().StringVar(&readyFile, "ready-file", "", "`file` to write when the chain can be used")
 	c.Flags().BoolVar(&withParent, "with-parent", false, "end when standard input ends")
 	return c
 }

@@ -207,12 +207,14 @@ func (a *app) server(flag string) (string, error) {
 		return serverURL(s)
 	}
 	var s saved
-	if err := a.load("session.json", &s); err == nil {
-		return s.Server, nil
-	}
+	signedIn := a.load("session.json", &s) == nil
 	var n devNote
-	if err := a.load("dev.json", &n); err == nil {
+	// A `writ dev` that runs now is meant, unless there is a session at a server elsewhere.
+	if (!signedIn || isLoopback(s.Server)) && a.load("dev.json", &n) == nil {
 		return n.Server, nil
+	}
+	if signedIn {
+		return s.Server, nil
 	}
 	return "http://" + defaultListen, nil
 }

@@ -88,7 +88,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object, on failure too")
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print no progress")
 	root.AddCommand(
-		a.devCommand(), a.serveCommand(), a.devchainCommand(), a.initCommand(),
+		a.demoCommand(), a.devCommand(), a.serveCommand(), a.devchainCommand(), a.initCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.sessionsCommand(),
 		a.runCommand(), a.runsCommand(), a.approveCommand(),
 		a.exportCommand(), a.importCommand(), a.catCommand(), a.verifyCommand(),

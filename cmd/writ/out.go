@@ -23,9 +23,12 @@ func (a *app) done(v any, text func(w io.Writer)) error {
 // object prints {"ok":true, members of v} or {"ok":false,"error":fault, members of v}. v is nil or marshals to an
 // object.
 func (a *app) object(fault map[string]any, v any) {
-	head := map[string]any{"ok": fault == nil}
+	head := struct {
+		OK    bool `json:"ok"`
+		Error any  `json:"error,omitempty"`
+	}{OK: fault == nil}
 	if fault != nil {
-		head["error"] = fault
+		head.Error = fault
 	}
 	b, err := json.Marshal(head)
 	var rest []byte
@@ -33,7 +36,7 @@ func (a *app) object(fault map[string]any, v any) {
 		rest, err = json.Marshal(v)
 	}
 	if err != nil { // our own types marshal
-		b, rest = []byte(`{"error":{"code":"internal","message":"the result could not be written"},"ok":false}`), nil
+		b, rest = []byte(`{"ok":false,"error":{"code":"internal","message":"the result could not be written"}}`), nil
 	}
 	if rest = bytes.TrimSpace(rest); len(rest) > 2 && rest[0] == '{' {
 		b = append(append(b[:len(b)-1], ','), rest[1:]...)
@@ -86,6 +89,9 @@ func plain(s string) string {
 		return r
 	}, s)
 }
+
+// oneLine puts the lines of an error into one.
+func oneLine(err error) string { return strings.Join(strings.Fields(plain(err.Error())), " ") }
 
 // short shortens a CID for a line that has the whole one nearby.
 func short(c string) string {

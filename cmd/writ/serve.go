@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/server"
+	"github.com/writ-run/writ/internal/telemetry"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/tools"
 )
@@ -93,17 +93,23 @@ func (a *app) serve(ctx context.Context, p plan, ln net.Listener, readyFile stri
 	return n.serve(ctx, ln, func() error {
 		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+ln.Addr().String(), n.publicKey(), n.epoch, p.Data
 		ready(r)
-		if readyFile != "" {
-			b, err := json.Marshal(r)
-			if err != nil {
-				return err
-			}
-			if err := writeSecret(readyFile, append(b, '\n')); err != nil {
-				return err
-			}
+		if err := writeReady(readyFile, r); err != nil {
+			return err
 		}
 		return a.done(r, func(io.Writer) {})
 	})
+}
+
+// writeReady writes what is ready as JSON to a file, whole or not at all, if one is wanted.
+func writeReady(path string, v any) error {
+	if path == "" {
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeSecret(path, append(b, '\n'))
 }
 
 func loadConfig(file string, flags map[string]string) (*config.Config, error) {
@@ -130,11 +136,11 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 		Rate: float64(c.Limits.Rate), Burst: float64(c.Limits.Burst), PerAddress: int(c.Limits.PerAddress),
 		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return p, usage("log.level: %s", err)
+	var err error
+	if p.Log, err = telemetry.Log(a.err, c.Log.Level, c.Log.Format); err != nil {
+		return p, usage("%s", err)
 	}
-	p.Log = a.logger(level, c.Log.Format == "json" || c.Log.Format == "auto" && !isTerminal(a.err))
+	p.Meters = telemetry.Metrics(version, build())
 	if len(c.Chain.RPC) == 0 {
 		return p, failf(exitUsage, "config", "no chain is set: give --chain URL, or chain.rpc in the configuration; writ dev has a chain of its own")
 	}
@@ -167,7 +173,6 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 		}
 		p.Agents = append(p.Agents, d)
 	}
-	var err error
 	if p.Policy, err = policyOf(c.Policies); err != nil {
 		return p, err
 	}

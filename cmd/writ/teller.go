@@ -31,25 +31,28 @@ func (t *teller) event(e wire.Event) []string {
 		}
 	case "reply":
 		if e.Failed != "" {
-			return []string{t.paint.red("model") + "     failed: " + e.Failed}
+			return []string{t.paint.red("answer   ") + " failed: " + e.Failed}
 		}
 		if e.Model == nil {
 			return nil
 		}
-		line := fmt.Sprintf("model     %s answered: %d tokens in, %d out, %s", e.Model.Answered, e.Model.In, e.Model.Out, dollars(e.Model.Cost))
+		line := "answer    " + e.Model.Answered
 		for _, c := range e.Calls {
-			line += "; wants " + c.Tool
+			line += " wants " + c.Tool
+		}
+		if e.Model.In+e.Model.Out > 0 {
+			line += fmt.Sprintf(" (%d tokens in, %d out, %s)", e.Model.In, e.Model.Out, dollars(e.Model.Cost))
 		}
 		return []string{line}
 	case "result":
-		return []string{fmt.Sprintf("result    %s %s", t.status(e.Status), clip(string(e.Output), 160))}
+		return []string{t.result(e)}
 	case "verdict":
 		if e.Approved {
-			return []string{t.paint.green("approved") + "  by the wallet"}
+			return []string{t.paint.green("approved ") + " by the wallet"}
 		}
-		return []string{t.paint.red("refused") + "   by the wallet: " + e.Why}
+		return []string{t.paint.red("refused  ") + " by the wallet: " + e.Why}
 	case "lapse":
-		return []string{t.paint.yellow("lapsed") + "    " + e.Why}
+		return []string{t.paint.yellow("lapsed   ") + " " + e.Why}
 	}
 	return nil
 }
@@ -64,16 +67,15 @@ func (t *teller) effects(does []wire.Effect) []string {
 				add("route     %s (%s) by rule %s", e.Route.Model, kindText(e.Route.Kind), e.Route.Rule)
 			}
 		case "call":
-			if e.Phase == "act" || e.Phase == "simulate" {
-				add("call      %s %s", e.Tool, clip(string(e.Args), 160))
-			}
+			phase := ""
 			if e.Phase != "act" {
-				add("          %s", e.Phase)
+				phase = e.Phase + " "
 			}
+			add("call      %s%s %s", phase, e.Tool, clip(string(e.Args), 160))
 		case "seek":
-			add("%s    waits for the wallet", t.paint.yellow("approve"))
+			add("%s waits for the wallet", t.paint.yellow("approve  "))
 		case "deny":
-			add("%s    %s", t.paint.red("denied"), e.Tool)
+			add("%s %s", t.paint.red("denied   "), e.Tool)
 		case "say":
 			if t.all {
 				add("said      %s", e.Text)
@@ -82,8 +84,11 @@ func (t *teller) effects(does []wire.Effect) []string {
 			add("closed    %s", e.Reason)
 		}
 		for _, d := range e.Decisions {
-			if d.Outcome == "permit" && (d.Point == "model.route" || d.Point == "output") {
-				continue // nothing to see; runs show --json has all
+			if d.Outcome == "permit" && (d.Point == "model.route" || d.Point == "output" || e.Kind == "seek") {
+				continue // nothing to see
+			}
+			if d.Outcome == "approve" && e.Kind != "seek" {
+				continue // it was simulated first; the seek says it again
 			}
 			lines = append(lines, t.decision(d)...)
 		}
@@ -91,33 +96,52 @@ func (t *teller) effects(does []wire.Effect) []string {
 	return lines
 }
 
-// decision tells the rule and the values that decided.
+// decision tells the rule and the values that decided. runs show --json has all of it.
 func (t *teller) decision(d wire.Decision) []string {
-	outcome := t.paint.green(d.Outcome)
+	outcome := t.paint.green("permit")
 	switch d.Outcome {
 	case "deny":
-		outcome = t.paint.red(d.Outcome)
+		outcome = t.paint.red("deny")
 	case "approve":
 		outcome = t.paint.yellow("ask")
 	}
-	lines := []string{fmt.Sprintf("policy    %s %s by %s", d.Point, outcome, strings.Join(d.Rules, ", "))}
-	var why struct {
-		Message, Change string
-		Atoms           []struct{ Expr, Left, Right string }
+	var why struct{ Message, Change string }
+	if d.Outcome == "permit" || json.Unmarshal(d.Why, &why) != nil || why.Message == "" {
+		why.Message = "by " + strings.Join(d.Rules, ", ")
 	}
-	if json.Unmarshal(d.Why, &why) != nil {
-		return lines
-	}
-	for _, a := range why.Atoms {
-		lines = append(lines, fmt.Sprintf("          %s, with %s against %s", a.Expr, a.Left, a.Right))
-	}
-	if why.Message != "" {
-		lines = append(lines, "          "+why.Message)
-	}
-	if why.Change != "" {
+	lines := []string{fmt.Sprintf("policy    %s: %s %s", d.Point, outcome, why.Message)}
+	if d.Outcome == "deny" && why.Change != "" {
 		lines = append(lines, "          it would take "+why.Change)
 	}
 	return lines
+}
+
+// result shows what a tool returned; of a simulation and of a receipt only what matters.
+func (t *teller) result(e wire.Event) string {
+	var out struct {
+		Error   string
+		Changes []struct{ Name, Account, Display string }
+		Hash    string
+		Raw     string
+		Block   string
+		Status  string
+	}
+	line := "result    " + t.status(e.Status) + " "
+	switch err := json.Unmarshal(e.Output, &out); {
+	case err == nil && out.Error != "":
+		return line + out.Error
+	case err == nil && len(out.Changes) > 0:
+		var changes []string
+		for _, c := range out.Changes {
+			changes = append(changes, or(c.Name, c.Account)+" "+c.Display)
+		}
+		return line + "simulated: " + strings.Join(changes, ", ")
+	case err == nil && out.Raw != "":
+		return line + "signed as " + out.Hash
+	case err == nil && out.Hash != "" && out.Status != "":
+		return line + "mined in block " + out.Block + ", " + out.Status
+	}
+	return line + clip(string(e.Output), 160)
 }
 
 func (t *teller) status(s string) string {
