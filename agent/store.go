@@ -65,7 +65,7 @@ type Store interface {
 
 	// Ledgers returns the state of the named ledgers; one that was never drawn on is zero. The order is that of keys.
 	Ledgers(ctx context.Context, keys []string) ([]Ledger, error)
-	// NextNonce returns the lowest transaction nonce that no commit has used for the account (CAIP-10).
+	// NextNonce returns one above the highest transaction nonce that a commit has used for the account (CAIP-10), or 0.
 	NextNonce(ctx context.Context, account string) (uint64, error)
 }
 

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -8,11 +9,32 @@ import (
 	"github.com/writ-run/writ/policies/money"
 )
 
+// ErrCaveat says that a grant promises the wallet a limit that this program does not enforce. Such a grant is
+// refused whole: what was signed is what is enforced.
+var ErrCaveat = errors.New("the grant has a limit that this program does not enforce yet")
+
+// enforced says whether every caveat of c has its rule.
+func enforced(c auth.Caveats) error {
+	switch {
+	case len(c.Hosts) > 0:
+		return fmt.Errorf("web hosts: %w", ErrCaveat)
+	case c.ApproveIfTainted:
+		return fmt.Errorf("asking about untrusted content: %w", ErrCaveat)
+	case c.MaxDepth > 0:
+		return fmt.Errorf("sub-agents: %w", ErrCaveat)
+	}
+	return nil
+}
+
 // GrantRules writes the wallet's layer of policy: the rules that a grant's abilities and caveats are. They are
 // judged by the same engine as the operator's set, so a refusal explains itself in the same way, and an auditor
 // makes the same rules from the same signed text. Whatever the grant does not name is denied by having no permit.
-func GrantRules(g *auth.Grant) []byte {
+// ErrCaveat if a caveat has no rule.
+func GrantRules(g *auth.Grant) ([]byte, error) {
 	c := g.Caveats
+	if err := enforced(c); err != nil {
+		return nil, err
+	}
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	put("schema: writ/policies/1")
@@ -29,30 +51,42 @@ func GrantRules(g *auth.Grant) []byte {
 	put("  - {id: tokens, cap: 'tokens(%d)', scope: session}", c.MaxTokens)
 	put("  - {id: cost, cap: 'usd(%q)', scope: session}", nanoUSD(c.MaxCostNanoUSD))
 	for _, a := range c.MaxTotal {
-		put("  - {id: %s, cap: '%s', scope: session}", totalID(a.Asset()), literal(a))
+		put("  - {id: max_total_%s, cap: '%s', scope: session}", word(a.Asset()), literal(a))
 	}
-	if len(c.Recipients) > 0 {
-		put("sets:")
-		put("  recipients:")
-		for _, r := range c.Recipients {
-			put("    - %q", r.Hex())
+	put("sets:")
+	set := func(name string, entries []string) {
+		if len(entries) == 0 {
+			return
+		}
+		put("  %s:", name)
+		for _, e := range entries {
+			put("    - %q", e)
 		}
 	}
+	set("tools", g.Tools)
+	set("models", c.Models)
+	recipients := make([]string, len(c.Recipients))
+	for i, r := range c.Recipients {
+		recipients[i] = r.Hex()
+	}
+	set("recipients", recipients)
 
 	put("rules:")
 	put("  - id: tools")
 	put("    at: tool.call")
 	put("    effect: permit")
-	put("    when: 'tool in [%s]'", quoted(g.Tools))
+	put("    when: 'in_set(tool, \"tools\")'")
 	put("    reserve: {budget: calls}")
-	if len(c.Chains) > 0 {
-		put("  - id: chains")
-		put("    at: tool.call")
-		put("    effect: forbid")
-		put("    unless: 'chain in [%s]'", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(c.Chains), "[]")), ", "))
+	chains := make([]string, len(c.Chains))
+	for i, n := range c.Chains {
+		chains[i] = fmt.Sprint(n)
 	}
+	put("  - id: chains")
+	put("    at: tool.call")
+	put("    effect: forbid")
+	put("    unless: 'chain in [%s]'", strings.Join(chains, ", "))
 	for _, a := range c.MaxPerCall {
-		put("  - id: max_per_call_%s", strings.ToLower(a.Asset().Symbol))
+		put("  - id: max_per_call_%s", word(a.Asset()))
 		put("    at: spend")
 		put("    effect: forbid")
 		put("    when: 'asset == %q && amount > %s'", a.Asset().Symbol, literal(a))
@@ -64,23 +98,23 @@ func GrantRules(g *auth.Grant) []byte {
 		put("    unless: 'in_set(to, \"recipients\")'")
 	}
 	for _, a := range c.ApproveAbove {
-		put("  - id: approve_above_%s", strings.ToLower(a.Asset().Symbol))
+		put("  - id: approve_above_%s", word(a.Asset()))
 		put("    at: spend")
 		put("    effect: approve")
 		put("    when: 'asset == %q && amount > %s'", a.Asset().Symbol, literal(a))
 	}
 	for _, a := range c.MaxTotal {
-		put("  - id: %s", totalID(a.Asset()))
+		put("  - id: max_total_%s", word(a.Asset()))
 		put("    at: spend")
 		put("    effect: permit")
 		put("    when: 'asset == %q'", a.Asset().Symbol)
-		put("    reserve: {budget: %s}", totalID(a.Asset()))
+		put("    reserve: {budget: max_total_%s}", word(a.Asset()))
 	}
 	if len(c.Models) > 0 {
 		put("  - id: models")
 		put("    at: model.route")
 		put("    effect: forbid")
-		put("    unless: 'model in [%s]'", quoted(c.Models))
+		put("    unless: 'in_set(model, \"models\")'")
 	}
 	put("  - id: models_cost")
 	put("    at: model.route")
@@ -89,24 +123,15 @@ func GrantRules(g *auth.Grant) []byte {
 	put("  - id: answers")
 	put("    at: output")
 	put("    effect: permit")
-	return []byte(b.String())
+	return []byte(b.String()), nil
 }
 
-func totalID(a money.Asset) string { return "max_total_" + strings.ToLower(a.Symbol) }
-
-func literal(a money.Amount) string {
-	return fmt.Sprintf("%s(%q)", strings.ToLower(a.Asset().Symbol), a.Decimal())
+// word is an asset's symbol as policies write it in names.
+func word(a money.Asset) string {
+	return strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToLower(a.Symbol))
 }
 
-func quoted(list []string) string {
-	q := make([]string, len(list))
-	for i, s := range list {
-		q[i] = fmt.Sprintf("%q", s)
-	}
-	return strings.Join(q, ", ")
-}
+func literal(a money.Amount) string { return fmt.Sprintf("%s(%q)", word(a.Asset()), a.Decimal()) }
 
 // nanoUSD writes nano-dollars as decimal dollars.
-func nanoUSD(n int64) string {
-	return money.Of(money.USD, uint64(max(n, 0))).Decimal()
-}
+func nanoUSD(n int64) string { return money.Of(money.USD, uint64(max(n, 0))).Decimal() }

@@ -111,7 +111,11 @@ func New(c Config) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a loop: policy set %q: %w", c.Rules.Name, err)
 	}
-	grant, err := policies.Load(GrantRules(c.Grant), policies.Options{Layer: LayerGrant, Untrusted: true, Tools: types})
+	own, err := GrantRules(c.Grant)
+	if err != nil {
+		return nil, fmt.Errorf("make a loop: %w", err)
+	}
+	grant, err := policies.Load(own, policies.Options{Layer: LayerGrant, Untrusted: true, Tools: types})
 	if err != nil {
 		return nil, fmt.Errorf("make a loop: the grant's rules: %w", err)
 	}

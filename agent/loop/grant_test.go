@@ -1,0 +1,58 @@
+package loop_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/money"
+)
+
+func full() auth.Caveats {
+	usdc := money.Asset{Symbol: "USDC.e", Decimals: 6}
+	return auth.Caveats{
+		MaxTotal: []money.Amount{money.Of(usdc, 25_000_000)}, MaxPerCall: []money.Amount{money.Of(usdc, 10_000_000)},
+		ApproveAbove: []money.Amount{money.Of(usdc, 1_000_000)},
+		MaxCalls:     40, MaxTokens: 1000, MaxCostNanoUSD: 5, Chains: []uint64{1, 1337},
+		Recipients: []common.Address{common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")},
+		Models:     []string{"rules"},
+	}
+}
+
+func TestEveryCaveatIsEnforcedOrRefused(t *testing.T) {
+	g := &auth.Grant{Agent: "a", Tools: []string{"erc20.balance", "erc20.transfer"}, Caveats: full(), Expires: time.Now()}
+	src, err := loop.GrantRules(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := policies.Load(src, policies.Options{Layer: "grant", Untrusted: true, Partial: true}); err != nil {
+		t.Fatalf("the grant's rules do not load: %v\n%s", err, src)
+	}
+	// P6: a caveat that is set changes the rules, or the grant is refused. A new caveat without either fails here.
+	base := reflect.ValueOf(auth.Caveats{MaxCalls: 1, MaxTokens: 1, MaxCostNanoUSD: 1, Chains: []uint64{1}})
+	whole := full()
+	whole.Hosts, whole.ApproveIfTainted, whole.MaxDepth = []string{"example.org"}, true, 1
+	plain, err := loop.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: base.Interface().(auth.Caveats)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range base.NumField() {
+		c := base.Interface().(auth.Caveats)
+		name := base.Type().Field(i).Name
+		reflect.ValueOf(&c).Elem().Field(i).Set(reflect.ValueOf(whole).Field(i))
+		if strings.HasPrefix(name, "MaxPerCall") || name == "ApproveAbove" {
+			c.MaxTotal = whole.MaxTotal
+		}
+		got, err := loop.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: c})
+		if !errors.Is(err, loop.ErrCaveat) && string(got) == string(plain) {
+			t.Errorf("the caveat %s changes no rule and is not refused", name)
+		}
+	}
+}
