@@ -70,9 +70,14 @@ its end.`,
 					err = cl.Refuse(c.Context(), p, clip(reject, 190))
 				case s.Wallet == "":
 					return failf(exitSignature, "wallet", "the wallet of this session signs elsewhere; sign in with --key or --keystore to approve here")
-				case !yes && isTerminal(a.in) && !a.json && !a.ask("Approve with the wallet "+s.Account+"?"):
-					return &failure{exit: exitDenied, code: "user_rejected", message: "not approved; the run still waits"}
 				default:
+					if !yes && isTerminal(a.in) && !a.json {
+						if ok, err := a.ask(c.Context(), "Approve with the wallet "+s.Account+"?"); err != nil {
+							return err
+						} else if !ok {
+							return failf(exitDenied, "user_rejected", "not approved; the run still waits")
+						}
+					}
 					err = a.sign(c.Context(), cl, s, p)
 				}
 				if err != nil {
@@ -151,7 +156,7 @@ func (a *app) sign(ctx context.Context, cl *client.Client, s saved, w wire.Appro
 	if err != nil {
 		return err
 	}
-	wallet, err := a.wallet(s.Wallet)
+	wallet, err := a.wallet(ctx, s.Wallet)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type plan struct {
 	Scheme  string   // with Domain, the origin for which wallets sign
 	Domain  string   //
 	Origins []string // of web pages that may connect; optional
+	Hosts   []string // by which clients call the server; optional
 
 	Chain struct {
 		URLs []string
@@ -106,7 +107,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, err
 	}
 	n.server, err = server.New(server.Config{
-		Runner: n.runner, Desk: desk, Gateway: gateway, Origins: p.Origins, Version: version, Log: p.Log,
+		Runner: n.runner, Desk: desk, Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
 		Metrics: p.Meters, Ready: n.ready, Limits: p.Limits,
 	})
 	if err != nil {

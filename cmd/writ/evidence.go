@@ -206,7 +206,7 @@ func (a *app) importCommand() *cobra.Command {
 	var data, keys string
 	c := &cobra.Command{
 		Use: "import FILE.car", Short: "Store a CAR file's blocks in a data folder",
-		Long: "Checks every block of a CAR file against its CID and stores all of them, so that cat and the server's gateway have\nthem. Importing proves nothing about what the records say: verify does.",
+		Long: "Checks every block of a CAR file against its CID and stores what its root leads to, so that cat and the server's\ngateway have it. Importing proves nothing about what the records say: verify does.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if data == "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,9 +135,9 @@ func (a *app) secret(ref string) (string, error) {
 }
 
 // wallet opens the wallet that a reference names.
-func (a *app) wallet(ref string) (*auth.Wallet, error) {
+func (a *app) wallet(ctx context.Context, ref string) (*auth.Wallet, error) {
 	if path, ok := strings.CutPrefix(ref, "keystore:"); ok {
-		return a.keystore(path)
+		return a.keystore(ctx, path)
 	}
 	s, err := a.secret(ref)
 	if err != nil {

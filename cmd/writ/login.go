@@ -93,7 +93,7 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 	var account common.Address
 	var sign func([]byte) ([]byte, error)
 	if p.wallet != "" {
-		w, err := a.wallet(p.wallet)
+		w, err := a.wallet(ctx, p.wallet)
 		if err != nil {
 			return saved{}, err
 		}
@@ -102,7 +102,8 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 		if !common.IsHexAddress(p.account) {
 			return saved{}, usage("--account %q is not an address", p.account)
 		}
-		account, sign = common.HexToAddress(p.account), a.signature
+		account = common.HexToAddress(p.account)
+		sign = func([]byte) ([]byte, error) { return a.signature(ctx) }
 	}
 	key, err := auth.Generate(auth.Ed25519, rand.Reader)
 	if err != nil {
@@ -129,8 +130,12 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 		} else {
 			a.note("----\n%s\n----", text)
 		}
-		if p.wallet != "" && !p.yes && isTerminal(a.in) && a.devWallet(server) != p.wallet && !a.ask("Sign this text?") {
-			return nil, &failure{exit: exitDenied, code: "user_rejected", message: "the text was not signed; nothing has changed"}
+		if p.wallet != "" && !p.yes && isTerminal(a.in) && a.devWallet(server) != p.wallet {
+			if ok, err := a.ask(ctx, "Sign this text?"); err != nil {
+				return nil, err
+			} else if !ok {
+				return nil, failf(exitDenied, "user_rejected", "the text was not signed; nothing has changed")
+			}
 		}
 		return sign(message)
 	})
@@ -145,8 +150,8 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 }
 
 // signature reads a signature that was made elsewhere.
-func (a *app) signature([]byte) ([]byte, error) {
-	line, err := bufio.NewReader(io.LimitReader(a.in, 4096)).ReadString('\n')
+func (a *app) signature(ctx context.Context) ([]byte, error) {
+	line, err := a.line(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the signature: %w", err)
 	}
@@ -158,7 +163,7 @@ func (a *app) signature([]byte) ([]byte, error) {
 
 // keystore opens an encrypted key file. The password is asked for on the terminal, or taken from the file that
 // WRIT_PASSWORD_FILE names.
-func (a *app) keystore(path string) (*auth.Wallet, error) {
+func (a *app) keystore(ctx context.Context, path string) (*auth.Wallet, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, usage("the key file cannot be read: %s", err)
@@ -173,7 +178,15 @@ func (a *app) keystore(path string) (*auth.Wallet, error) {
 		password = []byte(strings.TrimRight(string(password), "\r\n"))
 	case isFile && isTerminal(f):
 		fmt.Fprintf(a.err, "Password of %s: ", path)
+		before, _ := term.GetState(f.Fd())
+		stop := context.AfterFunc(ctx, func() { // a password that nobody gives must not leave the terminal without echo
+			if before != nil {
+				term.SetState(f.Fd(), before)
+			}
+			os.Exit(exitInterrupt)
+		})
 		password, err = term.ReadPassword(f.Fd())
+		stop()
 		fmt.Fprintln(a.err)
 		if err != nil {
 			return nil, fmt.Errorf("read the password: %w", err)
@@ -191,11 +204,38 @@ func (a *app) keystore(path string) (*auth.Wallet, error) {
 }
 
 // ask asks a person. Anything but a yes is a no.
-func (a *app) ask(question string) bool {
+func (a *app) ask(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	line, err := bufio.NewReader(io.LimitReader(a.in, 256)).ReadString('\n')
+	line, err := a.line(ctx)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
 	answer := strings.ToLower(strings.TrimSpace(line))
-	return err == nil && (answer == "y" || answer == "yes")
+	return answer == "y" || answer == "yes", nil
+}
+
+// line reads a line from standard input, or ends with ctx. Nothing can take back a read that has begun: its
+// goroutine ends with the next line or with the program.
+func (a *app) line(ctx context.Context) (string, error) {
+	if a.lines == nil {
+		a.lines = make(chan string)
+		go func() {
+			defer close(a.lines)
+			for s := bufio.NewScanner(a.in); s.Scan(); { // lines of 64 KiB at most
+				a.lines <- s.Text()
+			}
+		}()
+	}
+	select {
+	case line, ok := <-a.lines:
+		if !ok {
+			return "", io.EOF
+		}
+		return line, nil
+	case <-ctx.Done():
+		fmt.Fprintln(a.err)
+		return "", ctx.Err()
+	}
 }
 
 // server returns the address of the server that is meant.

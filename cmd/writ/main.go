@@ -27,6 +27,7 @@ func main() { os.Exit(Main()) }
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	return a.main(ctx, os.Args[1:])
 }
@@ -37,11 +38,11 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 
-	json   bool // one object on out and nothing else
-	quiet  bool // no progress on err
-	called bool // the arguments were in order, and a command has begun
-	// signalled is set by commands that run until a signal: for them it is no error.
-	untilSignal bool
+	json        bool        // one object on out and nothing else
+	quiet       bool        // no progress on err
+	called      bool        // the arguments were in order, and a command has begun
+	untilSignal bool        // the command runs until a signal, which then is no error
+	lines       chan string // of in, once somebody was asked for one; see line
 }
 
 func (a *app) main(ctx context.Context, args []string) int {

@@ -160,8 +160,12 @@ func (a *app) seek(ctx context.Context, cl *client.Client, s saved, run string, 
 		case approve:
 		case a.json || !isTerminal(a.in):
 			return true, nil
-		case !a.ask("Approve with the wallet " + s.Account + "?"):
-			return false, cl.Refuse(ctx, w, "refused by the user")
+		default:
+			if ok, err := a.ask(ctx, "Approve with the wallet "+s.Account+"?"); err != nil {
+				return false, err
+			} else if !ok {
+				return false, cl.Refuse(ctx, w, "refused by the user")
+			}
 		}
 		return false, a.sign(ctx, cl, s, w)
 	}

@@ -25,6 +25,7 @@ import (
 // A serverReady is what a server says when clients can come.
 type serverReady struct {
 	URL         string `json:"url"`
+	Listen      string `json:"listen"`
 	OperatorKey string `json:"operator_key"` // pin it, to verify what this server records
 	Epoch       string `json:"epoch"`
 	Chain       string `json:"chain,omitempty"` // of `writ dev`
@@ -91,7 +92,8 @@ func (a *app) serve(ctx context.Context, p plan, ln net.Listener, readyFile stri
 	defer n.close()
 	a.untilSignal = true
 	return n.serve(ctx, ln, func() error {
-		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+ln.Addr().String(), n.publicKey(), n.epoch, p.Data
+		r.Listen = ln.Addr().String()
+		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+r.Listen, n.publicKey(), n.epoch, p.Data
 		ready(r)
 		if err := writeReady(readyFile, r); err != nil {
 			return err
@@ -131,7 +133,7 @@ func isDefault(c *config.Config, path string) bool {
 
 // planOf turns settings into the parts that they name.
 func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
-	p := plan{Data: c.Data, Scheme: c.Scheme, Domain: c.Domain, Origins: c.Origins}
+	p := plan{Data: c.Data, Scheme: c.Scheme, Domain: c.Domain, Origins: c.Origins, Hosts: c.Hosts}
 	p.Limits = server.Limits{
 		Rate: float64(c.Limits.Rate), Burst: float64(c.Limits.Burst), PerAddress: int(c.Limits.PerAddress),
 		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,
