@@ -184,6 +184,7 @@ func TestACutReplyHasNoCalls(t *testing.T) {
 // hang keeps the response open until the client goes.
 func hang(parts ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // a server notices that its client went only behind the body
 		stream(parts...)(w, r)
 		<-r.Context().Done()
 	}
@@ -225,7 +226,7 @@ func TestEveryFaultIsAnErrorAndNeverAReply(t *testing.T) {
 		{"a redirect is not followed", status(307, ``), nil, "http 307"},
 		{"an empty success", status(204, ``), nil, "http 204"},
 		{"status 200, then an error event", stream(chunk(role, "null"), text("Ali"), `data: {"error":{"message":"overloaded `+secret+`","code":529}}`+"\n\n", end), nil, "bad_stream"},
-		{"an error in the first event", stream(`data: {"error":{"message":"overloaded"}}`+"\n\n"), nil, "bad_stream"},
+		{"an error in the first event", stream(`data: {"error":{"message":"overloaded"}}` + "\n\n"), nil, "bad_stream"},
 		{"a stream that ends before it is done", stream(text("Ali")), nil, "bad_stream"},
 		{"a stream without [DONE]", stream(text("Ali"), chunk(`{}`, "stop"), usage), nil, "bad_stream"},
 		{"[DONE] without a finish reason", stream(text("Ali"), end), nil, "bad_stream"},
