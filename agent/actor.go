@@ -94,6 +94,10 @@ func (a *actor) run(ctx context.Context) {
 		case ans := <-a.answers:
 			if _, open := a.effects[ans.of]; open { // or the run has been abandoned meanwhile
 				err = a.step(ctx, ans.ev)
+				if unusable(err) { // a reply that cannot be recorded is no reply; the run goes on without it
+					a.r.log.WarnContext(ctx, "answer not usable", "run", a.info.ID, "err", err)
+					err = a.step(ctx, &provenance.Lapse{Of: &ans.of, Why: provenance.LapseInDoubt})
+				}
 			}
 			if ans.after != nil {
 				ans.after()
@@ -182,6 +186,15 @@ var errEvent = errors.New("the run does not wait for this")
 
 // maxTries bounds how often one event is decided again because the facts had changed at the commit.
 const maxTries = 16
+
+// unusable says that a step failed because of the event itself, and would fail again.
+func unusable(err error) bool {
+	if errors.Is(err, errEvent) {
+		return true
+	}
+	_, malformed := errors.AsType[*provenance.Fault](err)
+	return malformed
+}
 
 // step takes in one event: decide, make durable, tell those who watch.
 func (a *actor) step(ctx context.Context, ev provenance.Event) error {

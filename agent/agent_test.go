@@ -504,3 +504,28 @@ func TestLimitsEndARunWithAWrapUp(t *testing.T) {
 	}
 	b.verified(run)
 }
+
+func TestAModelThatMisbehavesDoesNotHangTheRun(t *testing.T) {
+	many := make([]model.Call, 65)
+	for i := range many {
+		many[i] = call(fmt.Sprint(i), "echo.say", `{"text":"hi"}`)
+	}
+	for _, tt := range []struct {
+		name   string
+		reply  model.Reply
+		status string
+	}{
+		{"names that are no UTF-8 are recorded with marks", model.Reply{Stop: model.StopEnd, Text: "ok", ID: "\xff", Model: "\xfe"}, provenance.CloseAnswered},
+		{"a tool name that is no UTF-8 is no tool", calls(call("\xff", "\xfe", `{}`)), provenance.CloseFailed},
+		{"more calls than a reply may have", calls(many...), provenance.CloseFailed},
+		{"a text that no leaf can hold", text(strings.Repeat("x", 300<<10)), provenance.CloseFailed},
+		{"arguments that are no JSON", calls(call("1", "echo.say", "\xff{")), provenance.CloseFailed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := open(t, replies{tt.reply}) // where another turn follows, no reply is left
+			run := b.start("hi")
+			b.until(run, tt.status)
+			b.verified(run)
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,6 +84,9 @@ func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.
 		a.r.log.WarnContext(ctx, "model failed", "run", a.info.ID, "model", e.Route.Model, "code", failure(err))
 		return answer{ev: &provenance.Reply{Of: ref, Failed: failure(err)}}
 	}
+	if len(reply.Text) > provenance.MaxPayload || len(reply.Calls) > maxCalls {
+		return answer{ev: &provenance.Reply{Of: ref, Failed: "too large"}}
+	}
 	return answer{ev: &provenance.Reply{Of: ref, Model: a.modelCall(named.Info, reply, a.r.cfg.Now().Sub(begun))}}
 }
 
@@ -130,7 +134,7 @@ func failure(err error) string {
 	var coded interface{ Code() string }
 	switch {
 	case errors.As(err, &coded):
-		return clip(coded.Code(), 64)
+		return name(coded.Code())
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
@@ -139,11 +143,17 @@ func failure(err error) string {
 	return "error"
 }
 
+// maxCalls bounds the tool calls of one reply.
+const maxCalls = 64
+
+// name makes a provider's word fit for a record: valid UTF-8, at most 200 bytes.
+func name(s string) string { return clip(strings.ToValidUTF8(s, "?"), 200) }
+
 // modelCall is the record of a reply.
 func (a *actor) modelCall(info model.Info, reply model.Reply, took time.Duration) *provenance.ModelCall {
 	mc := &provenance.ModelCall{
-		Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: or(reply.Model, info.Model),
-		ID: reply.ID, Stop: or(reply.Stop, model.StopEnd), TTFT: reply.TTFT, Took: took.Milliseconds(),
+		Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: name(or(reply.Model, info.Model)),
+		ID: name(reply.ID), Stop: name(or(reply.Stop, model.StopEnd)), TTFT: reply.TTFT, Took: took.Milliseconds(),
 		Usage: provenance.Usage{
 			In: uint64(max(reply.Usage.In, 0)), Out: uint64(max(reply.Usage.Out, 0)), Cached: uint64(max(reply.Usage.CachedIn, 0)),
 		},
@@ -157,7 +167,7 @@ func (a *actor) modelCall(info model.Info, reply model.Reply, took time.Duration
 		if err != nil { // recorded as it came; the gate refuses it
 			args = c.Args
 		}
-		mc.Calls = append(mc.Calls, provenance.ToolAsk{ID: c.ID, Tool: c.Tool, Args: provenance.NewPayload(args)})
+		mc.Calls = append(mc.Calls, provenance.ToolAsk{ID: name(c.ID), Tool: name(c.Tool), Args: provenance.NewPayload(args)})
 	}
 	if len(reply.Request) > 0 {
 		mc.Request = sha256.Sum256(reply.Request)
