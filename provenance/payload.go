@@ -3,7 +3,6 @@ package provenance
 import (
 	"bytes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
@@ -81,7 +80,7 @@ func (p *Payload) Publish() (Block, error) {
 // so that a replay that knows the key arrives at the same CID. k must be fresh chance otherwise.
 //
 // The leaf is XChaCha20-Poly1305 over the padded plaintext with a zero nonce (the key is used once); both keys come
-// from k by HKDF-SHA256. Poly1305 does not bind the key, so a commitment to the plaintext stands beside the leaf:
+// from k by one SHA-256 each, behind a label. Poly1305 does not bind the key, so a commitment to the plaintext stands beside the leaf:
 // nobody can open one leaf to two texts.
 func (p *Payload) Seal(k LeafKey) (Block, error) {
 	if !p.known || len(p.plain) > MaxPayload {
@@ -136,19 +135,21 @@ func (p *Payload) Open(data []byte, k LeafKey) error {
 	return nil
 }
 
-// leafKeys derives the two keys of a leaf: one to seal with, one to commit with.
+// Labels of a leaf's two keys. They have one length, so no label and key is another label and key.
+const (
+	labelSeal   = "writ/leaf/1 seal  \n"
+	labelCommit = "writ/leaf/1 commit\n"
+)
+
+// leafKeys derives the two keys of a leaf: one to seal with, one to commit with. The leaf's key is uniform and used
+// once, so a hash behind a label does what HKDF would.
 func leafKeys(k LeafKey) (aead cipher.AEAD, mac []byte, err error) {
-	enc, err := hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 seal", chacha20poly1305.KeySize)
-	if err == nil {
-		mac, err = hkdf.Key(sha256.New, k[:], nil, "writ/leaf/1 commit", 32)
-	}
-	if err == nil {
-		aead, err = chacha20poly1305.NewX(enc)
-	}
-	if err != nil {
+	enc := sha256.Sum256(append([]byte(labelSeal), k[:]...))
+	sum := sha256.Sum256(append([]byte(labelCommit), k[:]...))
+	if aead, err = chacha20poly1305.NewX(enc[:]); err != nil {
 		return nil, nil, fmt.Errorf("derive the keys of a leaf: %w", err)
 	}
-	return aead, mac, nil
+	return aead, sum[:], nil
 }
 
 func commitment(mac, plain []byte) (c [32]byte) {

@@ -177,7 +177,7 @@ func TestTheSealIsTheDocumentedOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const wantLeaf, wantCommit = "bafkreibnlhz4ec7nvtasaeqetckc2hulijq4acbpqivvseekqtrrtb5lk4", "7bb4960d3cfd7afc3cb8329b2ecfbfd980399d881ea496a02574a4024ba3c6fb"
+	const wantLeaf, wantCommit = "bafkreicn6smdollbi33xxrpwhse3c2byanmsr3tnuvm3r5kuri4fbz2tui", "c9544f89653b9dde6ebd87daddca984f658d42c29ff41ccbecb79cf1562e1412"
 	if got := b.CID.String(); got != wantLeaf {
 		t.Errorf("leaf = %s, want %s", got, wantLeaf)
 	}
