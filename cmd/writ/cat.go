@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,10 +12,89 @@ import (
 	"unicode/utf8"
 
 	"github.com/ipfs/go-cid"
+	"github.com/spf13/cobra"
 
+	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
+
+func (a *app) catCommand() *cobra.Command {
+	var data, file, keys string
+	c := &cobra.Command{
+		Use: "cat CID", Short: "Show one record",
+		Long: `Shows a record as JSON with the names of its schema, links as {"/": cid}, bytes as hex, and each payload whose key is
+known opened. The record comes from a CAR file, a data folder, or both in this order.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			link, err := cid.Decode(args[0])
+			if err != nil {
+				return usage("%q is not a CID", args[0])
+			}
+			if file == "" && data == "" {
+				return usage("say where the record is: --file run.car, --data DIR, or both")
+			}
+			var sources []func(provenance.Link) ([]byte, error)
+			known, err := openKeys(keys)
+			if err != nil {
+				return err
+			}
+			key := func(l provenance.Link) (provenance.LeafKey, bool) { k, ok := known[l]; return k, ok }
+			if file != "" {
+				src, f, err := openCAR(file)
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				sources = append(sources, src.Get)
+			}
+			if data != "" {
+				db, err := openData(c.Context(), data)
+				if err != nil {
+					return err
+				}
+				defer db.Close()
+				sources = append(sources, func(l provenance.Link) ([]byte, error) { return db.Block(c.Context(), l) })
+				given := key
+				key = func(l provenance.Link) (provenance.LeafKey, bool) {
+					if k, ok := given(l); ok {
+						return k, true
+					}
+					k, err := db.LeafKey(c.Context(), l)
+					return k, err == nil
+				}
+			}
+			get := func(l provenance.Link) (b []byte, err error) {
+				for _, s := range sources {
+					if b, err = s(l); err == nil {
+						return b, nil
+					}
+					if !errors.Is(err, provenance.ErrAbsent) && !errors.Is(err, agent.ErrNotFound) {
+						return nil, err
+					}
+				}
+				return nil, failf(exitIncomplete, "not_found", "there is no block %s there; it may be in another file or folder", l)
+			}
+			v, err := recordView(link, get, key)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.done(map[string]any{"cid": link.String(), "record": v}, nil)
+			}
+			b, err := json.MarshalIndent(v, "", "  ")
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.out, "%s\n", b)
+			return err
+		},
+	}
+	c.Flags().StringVar(&data, "data", "", "data `folder` to look in")
+	c.Flags().StringVar(&file, "file", "", "CAR `file` to look in")
+	c.Flags().StringVar(&keys, "keys", "", "key `file` of the sealed payloads")
+	return c
+}
 
 // recordView returns a block as JSON for people: the names of its schema in their order, and its payloads opened
 // where their leaf and, if it is sealed, its key are there. A raw block is shown as what it holds.
@@ -157,3 +238,6 @@ func snake(name string) string {
 	}
 	return b.String()
 }
+
+// hexOf shows bytes.
+func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/spf13/cobra"
 
-	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/config"
 )
 
@@ -150,16 +150,26 @@ func chainFinding(ctx context.Context, cfg *config.Config) finding {
 	if len(cfg.Chain.RPC) == 0 {
 		return finding{"chain", false, "none is set", "set chain.rpc; writ devchain runs one, writ dev has one of its own"}
 	}
-	pool, err := chain.NewPool(chain.PoolConfig{URLs: cfg.Chain.RPC, Chain: chain.DevChainID, Timeout: 3 * time.Second})
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	bad := finding{"chain", false, "chain.rpc does not answer", "start the chain (writ devchain), or correct chain.rpc"} // URLs may hold keys
+	node, err := ethclient.DialContext(ctx, cfg.Chain.RPC[0])
 	if err != nil {
-		return finding{"chain", false, err.Error(), "correct chain.rpc"}
+		return bad
 	}
-	defer pool.Close()
-	h, err := pool.HeaderByNumber(ctx, nil)
+	defer node.Close()
+	id, err := node.ChainID(ctx)
 	if err != nil {
-		return finding{"chain", false, err.Error(), "start the chain (writ devchain), or correct chain.rpc"}
+		return bad
 	}
-	return finding{"chain", true, fmt.Sprintf("answers, block %s", h.Number), ""}
+	h, err := node.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return bad
+	}
+	if late := time.Since(time.Unix(int64(h.Time), 0)); late < -time.Minute {
+		return finding{"chain", false, "its newest block is from the future, by " + (-late).Round(time.Second).String(), "set this machine's clock"}
+	}
+	return finding{"chain", true, fmt.Sprintf("chain %s answers, block %s", id, h.Number), ""}
 }
 
 func modelFinding(ctx context.Context, m config.Model) finding {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/client"
 )
 
@@ -72,7 +73,7 @@ At a ` + "`writ dev`" + ` server the throw-away wallet that came with it is take
 	f.StringVar(&key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
 	f.StringVar(&keystore, "keystore", "", "encrypted key `file` of the wallet")
 	f.StringVar(&p.account, "account", "", "`address` of a wallet that signs elsewhere")
-	f.Uint64Var(&p.chain, "chain", 1337, "EIP-155 `id` of the chain")
+	f.Uint64Var(&p.chain, "chain", chain.DevChainID, "EIP-155 `id` of the chain")
 	f.DurationVar(&p.life, "life", time.Hour, "how long the session shall last, at most 24h")
 	f.BoolVarP(&p.yes, "yes", "y", false, "sign without asking")
 	return c
@@ -266,16 +267,27 @@ func (a *app) connect(ctx context.Context, server string) (*client.Client, saved
 	if err != nil {
 		return nil, saved{}, err
 	}
-	var s saved
-	err = a.load("session.json", &s)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	c, s, err := a.resume(ctx, server)
+	if err == nil || failureOf(err).exit != exitSignIn || a.devWallet(server) == "" {
+		return c, s, err
+	}
+	if _, err := a.login(ctx, loginPlan{server: server, agent: "treasurer", chain: chain.DevChainID, life: time.Hour}); err != nil {
 		return nil, saved{}, err
 	}
-	if err != nil || s.Server != server {
-		return a.newcomer(ctx, server, failf(exitSignIn, "session_required", "you are not signed in at %s; run: writ login", server))
+	return a.resume(ctx, server)
+}
+
+// resume connects with the saved session, which must be one at this server.
+func (a *app) resume(ctx context.Context, server string) (*client.Client, saved, error) {
+	var s saved
+	if err := a.load("session.json", &s); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, saved{}, err
+	}
+	if s.Server != server {
+		return nil, saved{}, failf(exitSignIn, "session_required", "you are not signed in at %s; run: writ login", server)
 	}
 	if time.Now().UnixMilli() >= s.Expires {
-		return a.newcomer(ctx, server, failf(exitSignIn, "session_expired", "your session has ended; run: writ login"))
+		return nil, saved{}, failf(exitSignIn, "session_expired", "your session has ended; run: writ login")
 	}
 	key, err := auth.ParsePrivateKey(s.Key)
 	if err != nil {
@@ -290,33 +302,6 @@ func (a *app) connect(ctx context.Context, server string) (*client.Client, saved
 		if e, ok := errors.AsType[*wire.Error](err); ok && e.Data.Code == wire.CodeNotFound {
 			err = failf(exitSignIn, "session_required", "the server does not know your session; run: writ login")
 		}
-		if failureOf(err).exit == exitSignIn {
-			return a.newcomer(ctx, server, err)
-		}
-		return nil, saved{}, err
-	}
-	return c, s, nil
-}
-
-// newcomer signs in with the throw-away wallet where there is one, else it returns why.
-func (a *app) newcomer(ctx context.Context, server string, why error) (*client.Client, saved, error) {
-	if a.devWallet(server) == "" {
-		return nil, saved{}, why
-	}
-	s, err := a.login(ctx, loginPlan{server: server, agent: "treasurer", chain: 1337, life: time.Hour})
-	if err != nil {
-		return nil, saved{}, err
-	}
-	key, err := auth.ParsePrivateKey(s.Key)
-	if err != nil {
-		return nil, saved{}, err
-	}
-	c, err := client.Dial(ctx, server)
-	if err != nil {
-		return nil, saved{}, err
-	}
-	if _, err := c.Resume(ctx, s.Session, key); err != nil {
-		c.Close()
 		return nil, saved{}, err
 	}
 	return c, s, nil

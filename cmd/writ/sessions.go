@@ -58,13 +58,11 @@ func (a *app) logoutCommand() *cobra.Command {
 			}
 			told := false
 			if !keep && time.Now().UnixMilli() < s.Expires {
-				cl, now, err := a.connect(c.Context(), s.Server)
+				cl, _, err := a.resume(c.Context(), s.Server)
 				if err == nil {
 					defer cl.Close()
-					if now.Session == s.Session { // not one that was opened just now
-						err = cl.Revoke(c.Context(), s.Session, "logout")
-						told = err == nil
-					}
+					err = cl.Revoke(c.Context(), s.Session, "logout")
+					told = err == nil
 				}
 				if err != nil && failureOf(err).exit != exitSignIn { // which is over anyway
 					return failf(failureOf(err).exit, failureOf(err).code,
