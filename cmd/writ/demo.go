@@ -553,13 +553,5 @@ func (d *demo) part(n int, name, what string) {
 }
 
 func (d *demo) fact(name, format string, args ...any) {
-	fmt.Fprintf(d.w, "  %s %s\n", d.paint.as("36", fmt.Sprintf("%-15s", name)), plain2(d.paint, fmt.Sprintf(format, args...)))
-}
-
-// plain2 keeps our own colours where there are any.
-func plain2(p paint, s string) string {
-	if p {
-		return s
-	}
-	return plain(s)
+	fmt.Fprintf(d.w, "  %s %s\n", d.paint.as("36", fmt.Sprintf("%-15s", name)), fmt.Sprintf(format, args...))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/writ-run/writ/agent/wire"
@@ -17,8 +18,33 @@ type teller struct {
 
 // tell tells one step: what came in, then what is done about it.
 func (t *teller) tell(ev *wire.RunEvent) {
+	scrub(reflect.ValueOf(ev))
 	for _, line := range append(t.event(ev.Event), t.effects(ev.Does)...) {
-		t.say(t.paint.dim(fmt.Sprintf("%3d %s ", ev.Seq, short(ev.CID))) + plain(line))
+		t.say(t.paint.dim(fmt.Sprintf("%3d %s ", ev.Seq, short(ev.CID))) + line)
+	}
+}
+
+// scrub makes every text in v plain, so that the only colours in a line are our own.
+func scrub(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			scrub(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			scrub(v.Field(i))
+		}
+	case reflect.Slice:
+		if raw, ok := v.Interface().(json.RawMessage); ok {
+			v.SetBytes([]byte(plain(string(raw))))
+			return
+		}
+		for i := range v.Len() {
+			scrub(v.Index(i))
+		}
+	case reflect.String:
+		v.SetString(plain(v.String()))
 	}
 }
 
