@@ -56,11 +56,27 @@ const (
 // Verify judges the history that src's root points to. The report has every check: passed, failed, or not checked
 // and why.
 func Verify(src provenance.Source, o provenance.Options) *provenance.Report {
+	return Replay(src, o, nil)
+}
+
+// A Replayed is one step, decided again.
+type Replayed struct {
+	Seq                  int
+	Recorded, Recomputed provenance.Link // Recomputed is undefined if the step led to no record, or to another text
+}
+
+// Replay judges as [Verify] does, and calls each with what came of every step when its decisions were made again. It
+// ends at the first step that differs. Texts for which there is no key are taken as recorded; without the keys of
+// what the decisions rest on there is no replay at all, and the report says so. each may be nil.
+func Replay(src provenance.Source, o provenance.Options, each func(Replayed)) *provenance.Report {
 	rep, ev := provenance.Verify(src, o)
 	if ev == nil {
 		return rep
 	}
-	a := &auditor{rep: rep, ev: ev, keys: o.Keys}
+	if each == nil {
+		each = func(Replayed) {}
+	}
+	a := &auditor{rep: rep, ev: ev, keys: o.Keys, each: each}
 	a.levels()
 	if a.readGrant() {
 		a.cover()
@@ -76,6 +92,7 @@ type auditor struct {
 	ev    *provenance.Evidence
 	keys  map[provenance.Link]provenance.LeafKey
 	grant *auth.Grant
+	each  func(Replayed)
 }
 
 // levels says for each model how well it is shown that it really answered.

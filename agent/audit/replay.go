@@ -38,6 +38,7 @@ func (a *auditor) replay() {
 			return err
 		}
 		if err != nil {
+			a.each(Replayed{Seq: int(s.Seq), Recorded: c})
 			a.fail(provenance.CheckDecisions, CodeDecisionEvent, c, "step %d cannot be replayed: %v", s.Seq, err)
 			return errStop
 		}
@@ -45,11 +46,12 @@ func (a *auditor) replay() {
 		again := &provenance.Step{Run: s.Run, Seq: s.Seq, Prev: s.Prev, At: s.At, Event: s.Event, Facts: s.Facts, Does: todo.Does}
 		n, match := a.adopt(again, s)
 		unsure += n
-		if match {
-			block, err := provenance.Encode(again)
-			match = err == nil && block.CID == c
+		block, err := provenance.Encode(again)
+		if err != nil || !match {
+			block.CID = provenance.Link{}
 		}
-		if !match {
+		a.each(Replayed{Seq: int(s.Seq), Recorded: c, Recomputed: block.CID})
+		if block.CID != c {
 			a.differs(c, again, s)
 			return errStop
 		}

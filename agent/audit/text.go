@@ -47,17 +47,17 @@ func Text(w io.Writer, rep *provenance.Report, color bool) error {
 		}
 		what := questions[c.Name]
 		if c.Note != "" {
-			what = printable(c.Note)
+			what = Printable(c.Note)
 		}
 		fmt.Fprintf(&b, "  %-10s %s %6s  %s\n", c.Name, mark, count, what)
 	}
 	for _, m := range rep.Models {
-		fmt.Fprintf(&b, "answered: %s\n", printable(m))
+		fmt.Fprintf(&b, "answered: %s\n", Printable(m))
 	}
 	if len(rep.Unproven) > 0 {
 		b.WriteString("not proven:\n")
 		for _, u := range rep.Unproven {
-			fmt.Fprintf(&b, "  - %s\n", printable(u))
+			fmt.Fprintf(&b, "  - %s\n", Printable(u))
 		}
 	}
 	fmt.Fprintf(&b, "completeness %s\n", rep.Completeness)
@@ -72,7 +72,7 @@ func Text(w io.Writer, rep *provenance.Report, color bool) error {
 		if rep.At != "" {
 			at = " at " + rep.At
 		}
-		fmt.Fprintf(&b, "%s %s%s: %s\n", paint("1;31", "FAILED"), rep.Code, at, printable(rep.Detail))
+		fmt.Fprintf(&b, "%s %s%s: %s\n", paint("1;31", "FAILED"), rep.Code, at, Printable(rep.Detail))
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -88,8 +88,8 @@ func size(rep *provenance.Report) string {
 	return s
 }
 
-// printable keeps text that comes out of evidence from commanding the reader's terminal.
-func printable(s string) string {
+// Printable keeps text that comes out of evidence from commanding the reader's terminal.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return ' '

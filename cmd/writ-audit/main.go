@@ -1,0 +1,224 @@
+// Command writ-audit checks, as a stranger, what an agent did for a wallet.
+//
+// It needs a run's CAR file and nothing else: no server, no network, no database. The keys of sealed payloads and the
+// operator's public key come by other ways than that file, as flags. It is made of the record, the rules and the loop
+// alone (testdata/deps.golden lists everything that it is built from), so that it can be read in full.
+//
+//	writ-audit verify FILE.car   is every hash, link, signature and decision right?
+//	writ-audit replay FILE.car   decide every step again from its events: the same CIDs?
+//	writ-audit show FILE.car     what happened, and why it was allowed
+//	writ-audit diff A.car B.car  the first step in which two runs differ
+//
+// Results go to standard output; with --json that is one object. Exit codes are those of agent/audit: 0 verified, 2
+// integrity, 3 signature, permission or decision, 4 incomplete; 64 for a call that is wrong; diff ends with 1 if the
+// runs differ.
+package main
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/provenance"
+)
+
+func main() { os.Exit(Main()) }
+
+// Main runs writ-audit with the process's arguments and returns its exit code.
+func Main() int { return run(os.Args[1:], os.Stdout, os.Stderr) }
+
+const (
+	exitInternal = 1
+	exitDiffers  = 1 // of diff alone, as of diff(1)
+	exitUsage    = 64
+)
+
+const manual = `writ-audit checks what an agent did for a wallet, from the run's file alone.
+
+  writ-audit verify FILE.car [--keys FILE] [--operator-key KEY] [--json]   judge all of it
+  writ-audit replay FILE.car --keys FILE [--json]                          decide every step again
+  writ-audit show FILE.car [--keys FILE] [--step N] [--json]               what happened, and why it was allowed
+  writ-audit diff A.car B.car [--keys-a FILE] [--keys-b FILE] [--json]     the first step that differs
+
+--keys opens sealed payloads: requests, arguments, results, the permission itself.
+--operator-key is 64 hex digits, or a file that holds them, got by another way than the CAR file.
+Exit codes: 0 verified, 2 integrity, 3 signature or decision, 4 incomplete, 64 usage; diff: 1 if the runs differ.
+`
+
+// A command is one run of the program.
+type command struct {
+	out  io.Writer
+	json bool
+
+	keys, keysA, keysB, operator string
+	step                         int
+}
+
+// A usageError says that the program was called wrongly.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func run(args []string, out, errs io.Writer) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		fmt.Fprint(out, manual)
+		return 0
+	}
+	c := &command{out: out}
+	exit, err := c.call(args[0], args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(out, manual)
+		return 0
+	}
+	if err == nil {
+		return exit
+	}
+	exit, code := exitInternal, "internal"
+	if _, ok := errors.AsType[usageError](err); ok {
+		exit, code = exitUsage, "usage"
+	} else if f, ok := errors.AsType[*provenance.Fault](err); ok {
+		exit, code = audit.Exit(provenance.FailedReport(f)), string(f.Code)
+	}
+	if c.json {
+		_ = c.object(false, map[string]any{"error": map[string]string{"code": code, "message": err.Error()}})
+	} else {
+		fmt.Fprintln(errs, "writ-audit:", err)
+	}
+	return exit
+}
+
+// call reads a command's flags, which may stand before and after its files, and runs it.
+func (c *command) call(name string, args []string) (int, error) {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.BoolVar(&c.json, "json", false, "")
+	var do func(files []string) (int, error)
+	files := 1
+	switch name {
+	case "verify":
+		do = c.verify
+		f.StringVar(&c.operator, "operator-key", "", "")
+	case "replay":
+		do = c.replay
+	case "show":
+		do = c.show
+		f.IntVar(&c.step, "step", -1, "")
+	case "diff":
+		do, files = c.diff, 2
+		f.StringVar(&c.keysA, "keys-a", "", "")
+		f.StringVar(&c.keysB, "keys-b", "", "")
+	default:
+		return 0, usage("there is no command %q; there are verify, replay, show and diff", name)
+	}
+	if name != "diff" {
+		f.StringVar(&c.keys, "keys", "", "")
+	}
+	var rest []string
+	for {
+		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return 0, err
+		} else if err != nil {
+			return 0, usage("%s: %w; see: writ-audit help", name, err)
+		}
+		if f.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
+	}
+	if len(rest) != files {
+		return 0, usage("%s wants %d CAR file(s) and was given %d; see: writ-audit help", name, files, len(rest))
+	}
+	return do(rest)
+}
+
+// open opens a CAR file. Faults of what it holds are a [*provenance.Fault]; the caller closes the file.
+func open(path string) (*provenance.CAR, *os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, usage("%w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, usage("%w", err)
+	}
+	car, err := provenance.OpenCAR(f, info.Size())
+	if err != nil {
+		f.Close()
+		return nil, nil, fmt.Errorf("%s: %w; fetch or export the file again", path, err)
+	}
+	return car, f, nil
+}
+
+// readKeys reads a key file; without one there are no keys.
+func readKeys(path string) (map[provenance.Link]provenance.LeafKey, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	defer f.Close()
+	keys, err := provenance.ReadKeys(f)
+	if err != nil {
+		return nil, fmt.Errorf("--keys %s: %w", path, err)
+	}
+	return keys, nil
+}
+
+// operatorKey reads a key from its digits, or from a file that holds them.
+func operatorKey(text string) (ed25519.PublicKey, error) {
+	if text == "" {
+		return nil, nil
+	}
+	key, err := audit.OperatorKey(text)
+	if err == nil {
+		return key, nil
+	}
+	f, openErr := os.Open(text)
+	if openErr != nil {
+		return nil, usage("--operator-key: %w", err)
+	}
+	defer f.Close()
+	b, readErr := io.ReadAll(io.LimitReader(f, 200))
+	if readErr != nil {
+		return nil, usage("--operator-key: %w", readErr)
+	}
+	if key, err = audit.OperatorKey(strings.TrimSpace(string(b))); err != nil {
+		return nil, usage("--operator-key %s: %w", text, err)
+	}
+	return key, nil
+}
+
+// object prints one JSON object: "ok", and the members of v, which marshals to an object.
+func (c *command) object(ok bool, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	_, err = fmt.Fprintf(c.out, "{\"ok\":%t,%s\n", ok, b[1:])
+	return err
+}
+
+// color says whether the output shows colours: a terminal does, unless NO_COLOR is set; CLICOLOR_FORCE forces it.
+func (c *command) color() bool {
+	if force := os.Getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
+		return true
+	}
+	f, ok := c.out.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
