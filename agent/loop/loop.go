@@ -31,6 +31,9 @@ import (
 // ErrSealed says that a text which the loop needs is sealed and no key for it is known.
 var ErrSealed = errors.New("a payload is sealed")
 
+// ErrVersion says that an agent or a policy set is not the version that the wallet signed.
+var ErrVersion = errors.New("it is not the version that the wallet signed; sign in again")
+
 // A Config is what a [Machine] is made of. Everything is required, and everything but Session is a record.
 type Config struct {
 	Session provenance.Link // the grant's CID
@@ -85,6 +88,20 @@ func New(c Config) (*Machine, error) {
 	if c.Grant.Agent != c.Agent.Name {
 		return nil, fmt.Errorf("make a loop: the grant is for agent %q, not %q", c.Grant.Agent, c.Agent.Name)
 	}
+	// The wallet signed one version of the agent under one version of the rules; a change of the config is not its.
+	for _, signed := range []struct {
+		what string
+		rec  provenance.Record
+		want provenance.Link
+	}{{"agent", c.Agent, c.Grant.AgentCID}, {"policy set", c.Rules, c.Grant.RulesCID}} {
+		b, err := provenance.Encode(signed.rec)
+		if err != nil {
+			return nil, fmt.Errorf("make a loop: %s: %w", signed.what, err)
+		}
+		if b.CID != signed.want {
+			return nil, fmt.Errorf("make a loop: %s %s: %w", signed.what, b.CID, ErrVersion)
+		}
+	}
 	for _, link := range c.Agent.Tools {
 		rec := c.Tools[link]
 		if rec == nil {
@@ -130,6 +147,9 @@ func New(c Config) (*Machine, error) {
 		return nil, err
 	}
 	m.base, m.size = basePrompt(c.Agent.Instructions, c.Agent.Tools)
+	for _, t := range m.offered { // its definition is input too
+		m.size += int64(len(t.Name)+len(t.About)+len(t.Schema)) + frameTokens
+	}
 	return m, nil
 }
 
@@ -213,6 +233,16 @@ func (m *Machine) toolTypes() []policies.ToolType {
 		}
 	}
 	return types
+}
+
+// Model returns what the run's own runtime record says of a model. The model of that name may be another one by now.
+func (m *Machine) Model(name string) (model.Info, bool) {
+	for _, r := range m.routes {
+		if r.Model.Name == name {
+			return r.Model, true
+		}
+	}
+	return model.Info{}, false
 }
 
 // Budgets returns the caps that the machine's rules draw on, sorted by ID. The facts of each step carry their

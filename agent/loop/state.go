@@ -30,6 +30,8 @@ type State struct {
 	calls  []call // of this turn
 	wrap   bool   // the next turn, or this one, is the last and has no tools
 
+	own []use // of the machine's budgets, in their order
+
 	acted, denied bool
 	ending        string // why the run ends once its broadcasts have their outcome
 	totals        provenance.Totals
@@ -41,6 +43,9 @@ type asking struct {
 	model   model.Info
 	reserve []provenance.Reserve
 }
+
+// A use is what this run alone has drawn from a budget. Whatever others draw, a ledger shows at least this much.
+type use struct{ held, spent money.Amount }
 
 // A call is one tool call of the turn, from the gates to its one outcome.
 type call struct {
@@ -67,8 +72,12 @@ func (s State) clone() State {
 	s.calls = slices.Clone(s.calls)
 	s.tried = slices.Clip(s.tried)
 	s.totals.Spent = slices.Clone(s.totals.Spent)
+	s.own = slices.Clone(s.own)
 	return s
 }
+
+// Ending says whether the run has been told to end and only waits for what cannot be taken back.
+func (s State) Ending() bool { return s.ending != "" }
 
 // Parked says whether the run waits for nothing but the wallet.
 func (s State) Parked() bool {
@@ -105,6 +114,9 @@ func (s State) Open() []provenance.Ref {
 	return refs
 }
 
+// frameTokens is more than what providers add to a message, a call or a tool for their own framing.
+const frameTokens = 32
+
 // say appends a message and carries the digest on. Digest n is the SHA-256 of digest n-1 and the message's parts,
 // each with its length before it, so a turn costs its own messages and not the whole conversation.
 func (s *State) say(msg model.Message) {
@@ -120,6 +132,7 @@ func (s *State) say(msg model.Message) {
 	part(msg.Text)
 	part(msg.CallID)
 	part(msg.Tool)
+	s.bytes += frameTokens * int64(1+len(msg.Calls))
 	for _, c := range msg.Calls {
 		part(c.ID)
 		part(c.Tool)

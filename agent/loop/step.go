@@ -2,6 +2,7 @@ package loop
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -50,6 +51,9 @@ func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Fact
 	if at < s.At {
 		return s, Next{}, fmt.Errorf("step %d: the clock went back from %d to %d", s.Seq, s.At, at)
 	}
+	if err := w.checkLedgers(); err != nil {
+		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
+	}
 	if err := w.take(ev); err != nil {
 		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
 	}
@@ -86,6 +90,33 @@ func (m *Machine) budgetsOf(f provenance.Facts) []policies.Budget {
 	return bs
 }
 
+// ErrLedger says that facts show less of a budget used than the run itself has used: a cap counted so is no cap.
+var ErrLedger = errors.New("the facts show less of a budget used than this run has used of it")
+
+// checkLedgers compares the ledgers that the facts show with what this run alone has drawn.
+func (w *work) checkLedgers() error {
+	if w.s.own == nil {
+		w.s.own = make([]use, len(w.m.budgets))
+		for i, b := range w.m.budgets {
+			nothing := money.Of(b.Cap.Asset(), 0)
+			w.s.own[i] = use{nothing, nothing}
+		}
+	}
+	for i, b := range w.m.budgets {
+		for _, f := range w.facts.Budgets {
+			if f.ID != b.ID {
+				continue
+			}
+			spent, err := f.Spent.Cmp(w.s.own[i].spent)
+			held, err2 := f.Reserved.Cmp(w.s.own[i].held)
+			if err != nil || err2 != nil || spent < 0 || held < 0 {
+				return fmt.Errorf("budget %s: %w", b.ID, ErrLedger)
+			}
+		}
+	}
+	return nil
+}
+
 // do appends an effect and returns its place.
 func (w *work) do(e provenance.Effect) provenance.Ref {
 	w.next.Does = append(w.next.Does, e)
@@ -113,6 +144,9 @@ func (w *work) take(ev provenance.Event) error {
 }
 
 func (w *work) takeAsk(ev *provenance.Ask) error {
+	if ev.Method != wire.RunStart {
+		return fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, wire.RunStart)
+	}
 	params, ok := ev.Request.Bytes()
 	if !ok {
 		return fmt.Errorf("the request: %w", ErrSealed)
@@ -141,6 +175,15 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 		return nil
 	}
 	mc := ev.Model
+	if mc.Name != a.model.Name || mc.Provider != a.model.Provider || mc.Asked != a.model.Model {
+		return fmt.Errorf("the reply says that %q was asked, and it was %q", mc.Name, a.model.Name)
+	}
+	if shown := evidenceOf(mc); mc.Evidence != shown {
+		return fmt.Errorf("the reply claims evidence of level %d, and shows level %d", mc.Evidence, shown)
+	}
+	if max(mc.Usage.In, mc.Usage.Out, mc.Usage.Cached) > MaxUsage {
+		return fmt.Errorf("the reply counts more than %d tokens", int64(MaxUsage))
+	}
 	usage := model.Usage{In: int64(mc.Usage.In), Out: int64(mc.Usage.Out), CachedIn: int64(mc.Usage.Cached)}
 	cost := a.model.Cost(usage)
 	if mc.Cost != cost {
@@ -151,7 +194,9 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 	w.s.totals.Turns++
 	w.s.totals.In += mc.Usage.In
 	w.s.totals.Out += mc.Usage.Out
-	w.s.totals.Cost += cost
+	if w.s.totals.Cost += cost; w.s.totals.Cost < 0 {
+		return errors.New("the run's cost is out of range")
+	}
 
 	said := model.Message{Role: model.RoleAssistant}
 	if mc.Text != nil {
@@ -179,6 +224,17 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 		}
 	}
 	return nil
+}
+
+// MaxUsage bounds the tokens that one reply may count of each sort, so that no sum of them wraps around.
+const MaxUsage = 1 << 40
+
+// evidenceOf returns the level of evidence that a model call shows by itself: 1 for the provider's id and bytes.
+func evidenceOf(mc *provenance.ModelCall) uint64 {
+	if mc.ID != "" && mc.Response != nil {
+		return 1
+	}
+	return 0
 }
 
 // gate is where every tool call passes first: known, readable, within the run's limit, allowed.
@@ -227,8 +283,9 @@ func (w *work) decide(c *call, approved bool) error {
 		w.perform(c, phase, records)
 		c.reserveAt = c.wait
 		for _, r := range records {
-			c.reserve = append(c.reserve, r.Reserve...)
-			w.hold(r.Reserve)
+			if err := w.hold(&c.reserve, r.Reserve); err != nil {
+				return err
+			}
 		}
 		return nil
 	default:
@@ -257,6 +314,11 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 	}
 	ds := []policies.Decision{w.m.layers.Decide(&req)}
 	if c.tool.spec.Spend != nil && ds[0].Outcome != policies.Deny {
+		// Both points may draw on one budget: the second must see what the first takes.
+		req.Budgets = slices.Clone(w.budgets)
+		for _, r := range ds[0].Reserve {
+			reserveIn(req.Budgets, r.Budget, r.Amount)
+		}
 		req.Point, req.Args = policies.Spend, nil
 		req.Amount, req.To = c.args.Amount, c.args.To
 		ds = append(ds, w.m.layers.Decide(&req))
@@ -291,15 +353,54 @@ func (w *work) perform(c *call, phase string, ds []provenance.Decision) {
 	})
 }
 
-// hold counts a reservation of this step, so that the next call of the same step sees it.
-func (w *work) hold(rs []provenance.Reserve) {
+// hold counts reservations of this step, so that the next call of the same step sees them, and notes them in list,
+// one a budget.
+func (w *work) hold(list *[]provenance.Reserve, rs []provenance.Reserve) error {
 	for _, r := range rs {
-		for i := range w.budgets {
-			if w.budgets[i].ID == r.Budget {
-				// An overflow cannot be: the engine has just found room below the cap.
-				if sum, err := w.budgets[i].Reserved.Add(r.Amount); err == nil {
-					w.budgets[i].Reserved = sum
-				}
+		reserveIn(w.budgets, r.Budget, r.Amount)
+		own := w.ownOf(r.Budget)
+		if own == nil {
+			return fmt.Errorf("a decision draws on the budget %s, which no set declares", r.Budget)
+		}
+		sum, err := own.held.Add(r.Amount)
+		if err != nil {
+			return fmt.Errorf("budget %s: %w", r.Budget, err)
+		}
+		own.held = sum
+		i := slices.IndexFunc(*list, func(x provenance.Reserve) bool { return x.Budget == r.Budget })
+		if i < 0 {
+			*list = append(*list, r)
+		} else if (*list)[i].Amount, err = (*list)[i].Amount.Add(r.Amount); err != nil {
+			return fmt.Errorf("budget %s: %w", r.Budget, err)
+		}
+	}
+	return nil
+}
+
+// unhold ends a reservation: used of it becomes spent.
+func (w *work) unhold(r provenance.Reserve, ref provenance.Ref, used money.Amount) {
+	w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Ref: ref, Used: used})
+	if own := w.ownOf(r.Budget); own != nil { // hold has put in what is taken out, so neither can fail
+		own.held, _ = own.held.Sub(r.Amount)
+		own.spent, _ = own.spent.Add(used)
+	}
+}
+
+func (w *work) ownOf(budget string) *use {
+	for i, b := range w.m.budgets {
+		if b.ID == budget {
+			return &w.s.own[i]
+		}
+	}
+	return nil
+}
+
+func reserveIn(budgets []policies.Budget, id string, a money.Amount) {
+	for i := range budgets {
+		if budgets[i].ID == id {
+			// An overflow cannot be: the engine has just found room below the cap.
+			if sum, err := budgets[i].Reserved.Add(a); err == nil {
+				budgets[i].Reserved = sum
 			}
 		}
 	}
@@ -548,8 +649,8 @@ func (w *work) askModel() error {
 			},
 			Prompt: w.m.promptDigest(&w.s), MaxTokens: limit, Decisions: records,
 		})
-		w.s.asking = &asking{ref: ref, model: c.Model, reserve: records[0].Reserve}
-		return nil
+		w.s.asking = &asking{ref: ref, model: c.Model}
+		return w.hold(&w.s.asking.reserve, records[0].Reserve)
 	}
 	switch {
 	case len(refused) > 0:
@@ -592,7 +693,7 @@ func (w *work) end(text, reason string) {
 }
 
 // ended says whether the session is over, by its own time or by revocation.
-func (w *work) ended() bool { return w.facts.Revoked || w.at > w.m.grant.Expires.UnixMilli() }
+func (w *work) ended() bool { return w.facts.Revoked || w.at >= w.m.grant.Expires.UnixMilli() }
 
 func (w *work) waiting(ref provenance.Ref) *call {
 	for i := range w.s.calls {
@@ -612,7 +713,7 @@ func (w *work) release(c *call, used bool) {
 		if !used && n.Asset() != money.Calls {
 			n = money.Of(n.Asset(), 0)
 		}
-		w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Ref: c.reserveAt, Used: n})
+		w.unhold(r, c.reserveAt, n)
 	}
 	c.reserve = nil
 }
@@ -633,7 +734,7 @@ func (w *work) settle(ref provenance.Ref, rs []provenance.Reserve, u model.Usage
 		if over, err := n.Cmp(r.Amount); err != nil || over > 0 {
 			n = r.Amount
 		}
-		w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Ref: ref, Used: n})
+		w.unhold(r, ref, n)
 	}
 }
 

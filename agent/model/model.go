@@ -6,7 +6,11 @@
 // rules are [KindRules], a recording is [KindScripted], and only a real model is [KindModel].
 package model
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"math"
+	"math/bits"
+)
 
 // A Role says who a message is from.
 type Role string
@@ -105,13 +109,24 @@ type Info struct {
 
 // Cost returns the price of u in nano-USD, rounded up, so that a sum of calls is never too low. Cached input is
 // priced as input.
+// A cost out of range is the largest there is, which no budget has room for.
 func (i Info) Cost(u Usage) int64 {
-	return ceilMillion(u.In, i.PriceIn) + ceilMillion(u.Out, i.PriceOut)
+	in, out := ceilMillion(u.In, i.PriceIn), ceilMillion(u.Out, i.PriceOut)
+	if in > math.MaxInt64-out {
+		return math.MaxInt64
+	}
+	return in + out
 }
 
 func ceilMillion(tokens, price int64) int64 {
 	if tokens <= 0 || price <= 0 {
 		return 0
 	}
-	return (tokens*price + 999_999) / 1_000_000
+	hi, lo := bits.Mul64(uint64(tokens), uint64(price))
+	lo, carry := bits.Add64(lo, 999_999, 0)
+	if hi += carry; hi >= 1_000_000 {
+		return math.MaxInt64
+	}
+	n, _ := bits.Div64(hi, lo, 1_000_000)
+	return int64(min(n, math.MaxInt64))
 }

@@ -1,0 +1,485 @@
+package loop_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+var (
+	usdc  = money.Asset{Symbol: "USDC", Decimals: 6}
+	noon  = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	names = map[string]common.Address{
+		"bob":     common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+		"mallory": common.HexToAddress("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+	}
+)
+
+const rules = `schema: writ/policies/1
+name: spec
+assets: {USDC: 6}
+budgets:
+  - {id: allowance, cap: 'usdc("1000")', scope: agent}
+sets:
+  enemies: ["0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"]
+rules:
+  - {id: tools, at: tool.call, effect: permit}
+  - {id: secrets, at: tool.call, tool: echo.say, effect: forbid, when: 'args.text == "secret"'}
+  - {id: ask_first, at: tool.call, tool: echo.say, effect: approve, when: 'args.text == "ask first"'}
+  - {id: posts, at: tool.call, tool: post.send, effect: approve, when: 'args.text startsWith "public"', ttl: 60s}
+  - {id: spends, at: spend, effect: permit, when: 'asset == "USDC"', reserve: {budget: allowance}}
+  - {id: enemies, at: spend, effect: forbid, when: 'in_set(to, "enemies")'}
+  - {id: models, at: model.route, effect: permit}
+  - {id: dear, at: model.route, effect: forbid, when: 'model == "dear"'}
+  - {id: answers, at: output, effect: permit}
+  - {id: long_answers, at: output, effect: forbid, when: 'size > 100'}
+`
+
+const (
+	textSchema = `{"type":"object","additionalProperties":false,"required":["text"],"properties":{"text":{"type":"string"}}}`
+	paySchema  = `{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{` +
+		`"amount":{"type":"string","format":"amount","x-asset":"token"},"to":{"type":"string","format":"address"},` +
+		`"token":{"type":"string","format":"token"}}}`
+)
+
+// offered are one tool of each effect class.
+func offered() []tools.Spec {
+	book := &tools.Book{Chain: 1337, Names: names, Tokens: map[string]tools.Token{"USDC": {Decimals: 6}}}
+	spend := &tools.Spend{Amount: "amount", Asset: "token", To: "to"}
+	return []tools.Spec{
+		{Name: "echo.say", About: "Says it again.", Class: tools.Read, Schema: json.RawMessage(textSchema)},
+		{Name: "post.send", About: "Posts a text.", Class: tools.Once, Schema: json.RawMessage(textSchema)},
+		{Name: "bank.pay", About: "Pays.", Class: tools.Keyed, Schema: json.RawMessage(paySchema), Spend: spend, Book: book},
+		{Name: "coin.send", About: "Sends.", Class: tools.ChainTx, Schema: json.RawMessage(paySchema), Spend: spend, Book: book},
+	}
+}
+
+func info(name string, kind model.Kind, in, out int64) provenance.ModelInfo {
+	return provenance.ModelInfo{
+		Name: name, Kind: string(kind), Provider: "test", Model: name + "/1", PriceIn: in, PriceOut: out, MaxTokens: 100,
+	}
+}
+
+// setting is the config that every case begins with: two models (one counts tokens at 1 nano-USD in and 2 out, one
+// is free), four tools, and a grant of 20 USDC, 10 at once, above 1 with an approval.
+func setting(t testing.TB) loop.Config {
+	t.Helper()
+	agent := &provenance.Agent{
+		Name: "payer", Instructions: "Pay what is asked.",
+		Routes: []provenance.AgentRoute{{ID: "first", When: "true", Use: "paid"}, {ID: "then", When: "true", Use: "free"}},
+		Limits: provenance.Limits{Turns: 6, Calls: 5, Tokens: 10_000, Cost: 20_000, Wall: 600_000},
+	}
+	c := loop.Config{
+		Session: provenance.Sum(0x71, []byte("grant")), Agent: agent,
+		Tools: map[provenance.Link]*provenance.ToolDef{}, Books: map[provenance.Link][]byte{},
+		Rules: &provenance.PolicySet{Name: "spec", Source: rules},
+		Runtime: &provenance.Runtime{Version: "test", Build: "test", Models: []provenance.ModelInfo{
+			info("paid", model.KindModel, 1_000_000, 2_000_000), info("free", model.KindScripted, 0, 0),
+			info("dear", model.KindModel, 9_000_000, 9_000_000),
+		}},
+		Grant: &auth.Grant{
+			Account: common.HexToAddress("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), Chain: 1337, Scheme: "http",
+			Domain: "127.0.0.1", Agent: "payer", Expires: noon.Add(time.Hour), Caveats: auth.Caveats{
+				MaxTotal: []money.Amount{money.Of(usdc, 20_000_000)}, MaxPerCall: []money.Amount{money.Of(usdc, 10_000_000)},
+				ApproveAbove: []money.Amount{money.Of(usdc, 1_000_000)},
+				MaxCalls:     40, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337},
+			},
+		},
+	}
+	for _, s := range offered() {
+		rec, book, err := loop.RecordOf(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := provenance.Encode(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if book != nil {
+			c.Books[book.CID] = book.Data
+		}
+		c.Tools[b.CID] = rec
+		agent.Tools = append(agent.Tools, b.CID)
+		c.Grant.Tools = append(c.Grant.Tools, s.Name)
+	}
+	return c
+}
+
+// A rig is a run without a runtime: a state, a clock, the facts, and the ledgers that a store would keep. It checks
+// at every step what must hold at all of them.
+type rig struct {
+	t       fataler
+	m       *loop.Machine
+	tool    map[provenance.Link]string
+	s, twin loop.State // twin comes from the same events and is never the one that the tested call gets
+	at      int64
+	facts   provenance.Facts
+	ledger  map[string]*account
+	held    map[hold]money.Amount
+	effects map[provenance.Ref]provenance.Effect
+	does    []provenance.Effect // of the last step
+	settles []loop.Settle
+	refused error // by the last move
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(string, ...any)
+}
+
+type account struct{ limit, spent, reserved money.Amount }
+
+type hold struct {
+	budget string
+	ref    provenance.Ref
+}
+
+func newRig(t fataler, c loop.Config) *rig {
+	t.Helper()
+	m, err := loop.New(c)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	r := &rig{
+		t: t, m: m, at: noon.UnixMilli(), ledger: map[string]*account{}, held: map[hold]money.Amount{},
+		effects: map[provenance.Ref]provenance.Effect{}, tool: map[provenance.Link]string{},
+	}
+	for link, def := range c.Tools {
+		r.tool[link] = def.Name
+	}
+	for _, b := range m.Budgets() {
+		r.ledger[b.ID] = &account{limit: b.Cap, spent: money.Of(b.Cap.Asset(), 0), reserved: money.Of(b.Cap.Asset(), 0)}
+	}
+	return r
+}
+
+// give lets the machine take an event. It returns false if the machine refused it.
+func (r *rig) give(ev provenance.Event) bool {
+	r.t.Helper()
+	f := r.facts
+	for _, b := range r.m.Budgets() {
+		a := r.ledger[b.ID]
+		f.Budgets = append(f.Budgets, provenance.Budget{ID: b.ID, Cap: a.limit, Spent: a.spent, Reserved: a.reserved})
+	}
+	closed := r.s.Closed
+	next, todo, err := r.m.Step(r.s, r.at, ev, f)
+	if !reflect.DeepEqual(r.s, r.twin) {
+		r.t.Fatalf("Step changed the state that it was given, at %T", ev)
+	}
+	again, same, err2 := r.m.Step(r.twin, r.at, ev, f)
+	if !reflect.DeepEqual(next, again) || !reflect.DeepEqual(todo, same) || fmt.Sprint(err) != fmt.Sprint(err2) {
+		r.t.Fatalf("the same event led to two things:\n%+v, %v\n%+v, %v", todo, err, same, err2)
+	}
+	r.refused = err
+	if err != nil {
+		if !reflect.DeepEqual(next, r.s) || len(todo.Does)+len(todo.Settle) != 0 {
+			r.t.Fatalf("a refused event did something: %+v", todo)
+		}
+		return false
+	}
+	if closed {
+		r.t.Fatalf("a closed run took in %T", ev)
+	}
+	seq := r.s.Seq
+	r.s, r.twin, r.does, r.settles = next, again, todo.Does, todo.Settle
+	r.book(seq, todo)
+	return true
+}
+
+// book keeps the ledgers as a store does, and fails where a store would.
+func (r *rig) book(seq uint64, todo loop.Next) {
+	r.t.Helper()
+	for _, s := range todo.Settle {
+		k, a := hold{s.Budget, s.Ref}, r.ledger[s.Budget]
+		was, there := r.held[k]
+		if !there {
+			r.t.Fatalf("step %d settles %v of %s, which is not held (again?)", seq, s.Ref, s.Budget)
+		}
+		if c, err := s.Used.Cmp(was); err != nil || c > 0 {
+			r.t.Fatalf("step %d settles %s of the %s held in %s: %v", seq, s.Used, was, s.Budget, err)
+		}
+		delete(r.held, k)
+		a.reserved, a.spent = sub(r.t, a.reserved, was), add(r.t, a.spent, s.Used)
+	}
+	closes := 0
+	for i, e := range todo.Does {
+		ref := provenance.Ref{Seq: seq, Index: uint64(i)}
+		r.effects[ref] = e
+		var ds []provenance.Decision
+		switch e := e.(type) {
+		case *provenance.AskModel:
+			ds = e.Decisions
+			permitted(r.t, e, ds)
+			r.outcomes()
+		case *provenance.Call:
+			ds = e.Decisions
+			switch e.Phase {
+			case provenance.PhaseAct, provenance.PhaseSign:
+				permitted(r.t, e, ds)
+			case provenance.PhaseSimulate:
+				if len(ds) == 0 || slices.ContainsFunc(ds, func(d provenance.Decision) bool { return d.Outcome == "deny" }) {
+					r.t.Fatalf("a simulation without a decision, or a denied one")
+				}
+			}
+		case *provenance.Deny:
+			if !slices.ContainsFunc(e.Decisions, func(d provenance.Decision) bool { return d.Outcome == "deny" && d.Why != nil }) {
+				r.t.Fatalf("a denial without a denying decision and its reason")
+			}
+		case *provenance.Close:
+			if closes++; i != len(todo.Does)-1 {
+				r.t.Fatalf("a close is not the last effect")
+			}
+		}
+		for _, d := range ds {
+			for _, x := range d.Reserve {
+				k, a := hold{x.Budget, ref}, r.ledger[x.Budget]
+				if _, there := r.held[k]; there {
+					r.t.Fatalf("%v holds twice in %s", ref, x.Budget)
+				}
+				r.held[k] = x.Amount
+				a.reserved = add(r.t, a.reserved, x.Amount)
+				if c, err := add(r.t, a.spent, a.reserved).Cmp(a.limit); err != nil || c > 0 {
+					r.t.Fatalf("%s: %s spent, %s reserved of %s: %v", x.Budget, a.spent, a.reserved, a.limit, err)
+				}
+			}
+		}
+	}
+	if r.s.Closed != (closes == 1) {
+		r.t.Fatalf("closed is %v after %d closes", r.s.Closed, closes)
+	}
+	if r.s.Closed && len(r.held) > 0 {
+		r.t.Fatalf("the run is closed and still holds %v", r.held)
+	}
+	if r.s.Closed && len(r.s.Open()) > 0 {
+		r.t.Fatalf("the run is closed and still waits for %v", r.s.Open())
+	}
+	if !r.s.Closed && len(r.s.Open()) == 0 {
+		r.t.Fatalf("the run waits for nothing and is not closed")
+	}
+}
+
+// outcomes checks that each tool call that a model made has exactly one result when a model is asked again.
+func (r *rig) outcomes() {
+	r.t.Helper()
+	messages := r.m.Prompt(r.s, 100).Messages
+	for len(messages) > 0 {
+		m := messages[0]
+		messages = messages[1:]
+		if m.Role == model.RoleTool {
+			r.t.Fatalf("call %s has one outcome more: %s", m.CallID, m.Text)
+		}
+		for _, c := range m.Calls {
+			if len(messages) == 0 || messages[0].Role != model.RoleTool || messages[0].CallID != c.ID || messages[0].Text == "" {
+				r.t.Fatalf("call %s has no outcome in its place", c.ID)
+			}
+			messages = messages[1:]
+		}
+	}
+}
+
+func permitted(t fataler, e provenance.Effect, ds []provenance.Decision) {
+	t.Helper()
+	if len(ds) == 0 {
+		t.Fatalf("%T without a decision", e)
+	}
+	for _, d := range ds {
+		if d.Outcome != "permit" {
+			t.Fatalf("%T with the decision %q", e, d.Outcome)
+		}
+	}
+}
+
+func add(t fataler, a, b money.Amount) money.Amount {
+	sum, err := a.Add(b)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return sum
+}
+
+func sub(t fataler, a, b money.Amount) money.Amount {
+	d, err := a.Sub(b)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return d
+}
+
+// lines writes what the last step led to, an effect a line.
+func (r *rig) lines() string {
+	if r.refused != nil {
+		return "refused"
+	}
+	var out []string
+	holds := func(line string, ds []provenance.Decision) string {
+		var hs []string
+		for _, d := range ds {
+			for _, x := range d.Reserve {
+				hs = append(hs, x.Budget[strings.Index(x.Budget, "/")+1:]+" "+x.Amount.Decimal())
+			}
+		}
+		if len(hs) > 0 {
+			line += " holding " + strings.Join(hs, ", ")
+		}
+		return line
+	}
+	for _, e := range r.does {
+		switch e := e.(type) {
+		case *provenance.AskModel:
+			line := "ask " + e.Route.Model
+			if len(r.m.Prompt(r.s, 1).Tools) == 0 {
+				line += " for the last time"
+			}
+			out = append(out, holds(line, e.Decisions))
+		case *provenance.Call:
+			out = append(out, holds(e.Phase+" "+r.tool[e.Tool], e.Decisions))
+		case *provenance.Seek:
+			var s loop.Summary
+			if b, ok := e.Summary.Bytes(); !ok || json.Unmarshal(b, &s) != nil {
+				r.t.Fatalf("the summary is %q", b)
+			}
+			out = append(out, fmt.Sprintf("seek %s for %d s, by %s", s.Tool, (e.Until-r.at)/1000, strings.Join(s.Rules, " ")))
+		case *provenance.Deny:
+			var by []string
+			for _, d := range e.Decisions {
+				if d.Outcome == "deny" {
+					by = append(by, strings.Join(d.Rules, " "))
+				}
+			}
+			out = append(out, "deny "+e.Tool+" by "+strings.Join(by, ", "))
+		case *provenance.Say:
+			b, _ := e.Text.Bytes()
+			out = append(out, "say "+string(b))
+		case *provenance.Close:
+			line := "close " + e.Reason
+			for _, a := range e.Totals.Spent {
+				line += ", spent " + a.String()
+			}
+			out = append(out, line)
+		}
+	}
+	for _, s := range r.settles {
+		out = append(out, fmt.Sprintf("settle %s %s", s.Budget[strings.Index(s.Budget, "/")+1:], s.Used.Decimal()))
+	}
+	return strings.Join(out, "\n")
+}
+
+// open returns the n-th open effect.
+func (r *rig) open(n int) provenance.Ref {
+	r.t.Helper()
+	refs := r.s.Open()
+	if n >= len(refs) {
+		r.t.Fatalf("there are %d open effects, not %d", len(refs), n+1)
+	}
+	return refs[n]
+}
+
+// A move is one thing that happens to a run.
+type move func(r *rig)
+
+func payload(s string) *provenance.Payload { return provenance.NewPayload([]byte(s)) }
+
+func asks(input string) move {
+	return func(r *rig) {
+		params, err := json.Marshal(wire.StartParams{Agent: "payer", Input: input, Key: "key-00001"})
+		if err != nil {
+			r.t.Fatalf("%v", err)
+		}
+		r.give(&provenance.Ask{Request: provenance.NewPayload(params)})
+	}
+}
+
+func use(tool, args string) provenance.ToolAsk {
+	return provenance.ToolAsk{Tool: tool, Args: payload(args)}
+}
+
+func echo(text string) provenance.ToolAsk { return use("echo.say", `{"text":"`+text+`"}`) }
+func post(text string) provenance.ToolAsk { return use("post.send", `{"text":"`+text+`"}`) }
+func pay(to, amount string) provenance.ToolAsk {
+	return use("bank.pay", `{"amount":"`+amount+`","to":"`+to+`","token":"USDC"}`)
+}
+func send(to, amount string) provenance.ToolAsk {
+	return use("coin.send", `{"amount":"`+amount+`","to":"`+to+`","token":"USDC"}`)
+}
+
+// replies is a reply of 10 tokens in and 5 out, which the paid model charges 20 nano-USD for.
+func replies(stop, text string, calls ...provenance.ToolAsk) move {
+	return func(r *rig) {
+		ask, ok := r.effects[r.open(0)].(*provenance.AskModel)
+		if !ok {
+			r.t.Fatalf("no model is asked")
+		}
+		mc := &provenance.ModelCall{Name: ask.Route.Model, Stop: stop, Calls: slices.Clone(calls)}
+		for i := range mc.Calls {
+			mc.Calls[i].ID = fmt.Sprint("call", i+1)
+		}
+		if text != "" {
+			mc.Text = payload(text)
+		}
+		if ask.Route.Model == "paid" {
+			mc.Usage, mc.Cost = provenance.Usage{In: 10, Out: 5}, 20
+		}
+		r.give(&provenance.Reply{Of: r.open(0), Model: mc})
+	}
+}
+
+func answers(text string) move               { return replies(model.StopEnd, text) }
+func wants(calls ...provenance.ToolAsk) move { return replies(model.StopTools, "", calls...) }
+func fails(r *rig)                           { r.give(&provenance.Reply{Of: r.open(0), Failed: "timeout"}) }
+func returns(n int, out string) move         { return result(n, provenance.StatusOK, out) }
+func approves(n int) move                    { return verdict(n, "") }
+func refuses(n int) move                     { return verdict(n, "no thanks") }
+func later(d time.Duration) move             { return func(r *rig) { r.at += d.Milliseconds() } }
+func isRevoked(r *rig)                       { r.facts.Revoked = true }
+func areDown(models ...string) move          { return func(r *rig) { r.facts.Down = models } }
+func run(why string) move                    { return func(r *rig) { r.give(&provenance.Lapse{Why: why}) } }
+func lapses(n int, why string) move {
+	return func(r *rig) { ref := r.open(n); r.give(&provenance.Lapse{Of: &ref, Why: why}) }
+}
+
+func result(n int, status, out string) move {
+	return func(r *rig) {
+		ev := &provenance.Result{Of: r.open(n), Status: status}
+		if out != "" {
+			ev.Output = payload(out)
+		}
+		r.give(ev)
+	}
+}
+
+func verdict(n int, refused string) move {
+	return func(r *rig) {
+		ev := &provenance.Verdict{Of: r.open(n), Refused: refused}
+		if refused == "" {
+			ev.Approval = &provenance.Approval{Message: payload("{}"), Sig: payload("sig"), Method: auth.MethodEOA}
+		}
+		r.give(ev)
+	}
+}
+
+// spent is what another run of the same session has used of a budget.
+func spent(budget string, n uint64) move {
+	return func(r *rig) { a := r.ledger[budget]; a.spent = money.Of(a.limit.Asset(), n) }
+}
+
+func sequence(moves ...move) move {
+	return func(r *rig) {
+		for _, m := range moves {
+			m(r)
+		}
+	}
+}
