@@ -95,11 +95,11 @@ func deniedJSON(d policies.Decision) []byte {
 }
 
 func sentence(d policies.Decision) string {
-	s := "Denied"
-	if len(d.Rules) > 0 {
-		s += " by " + strings.Join(d.Rules, ", ")
+	s, rules := "Denied", strings.Join(d.Rules, ", ")
+	if rules != "" && !strings.HasPrefix(d.Message, rules) { // which most messages begin with
+		s += " by " + rules
 	}
-	s += ": " + d.Message
+	s += ": " + strings.TrimSuffix(d.Message, ".") + "."
 	if d.Change != "" {
 		s += " It would take " + d.Change + "."
 	}

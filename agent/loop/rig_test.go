@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -150,6 +151,14 @@ type hold struct {
 
 func newRig(t fataler, c loop.Config) *rig {
 	t.Helper()
+	cidOf := func(rec provenance.Record) provenance.Link {
+		b, err := provenance.Encode(rec)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return b.CID
+	}
+	c.Grant.AgentCID, c.Grant.RulesCID = cidOf(c.Agent), cidOf(c.Rules) // the wallet signed this very config
 	m, err := loop.New(c)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -319,7 +328,7 @@ func sub(t fataler, a, b money.Amount) money.Amount {
 	return d
 }
 
-// lines writes what the last step led to, an effect a line.
+// lines writes what the last step led to.
 func (r *rig) lines() string {
 	if r.refused != nil {
 		return "refused"
@@ -329,7 +338,11 @@ func (r *rig) lines() string {
 		var hs []string
 		for _, d := range ds {
 			for _, x := range d.Reserve {
-				hs = append(hs, x.Budget[strings.Index(x.Budget, "/")+1:]+" "+x.Amount.Decimal())
+				h := x.Budget[strings.Index(x.Budget, "/")+1:]
+				if d.Point != "model.route" { // the upper bound of a model call is a matter of bytes
+					h += " " + x.Amount.Decimal()
+				}
+				hs = append(hs, h)
 			}
 		}
 		if len(hs) > 0 {
@@ -360,7 +373,7 @@ func (r *rig) lines() string {
 					by = append(by, strings.Join(d.Rules, " "))
 				}
 			}
-			out = append(out, "deny "+e.Tool+" by "+strings.Join(by, ", "))
+			out = append(out, "deny "+e.Tool+" by "+cmp.Or(strings.Join(by, ", "), "no permit"))
 		case *provenance.Say:
 			b, _ := e.Text.Bytes()
 			out = append(out, "say "+string(b))
@@ -375,7 +388,7 @@ func (r *rig) lines() string {
 	for _, s := range r.settles {
 		out = append(out, fmt.Sprintf("settle %s %s", s.Budget[strings.Index(s.Budget, "/")+1:], s.Used.Decimal()))
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(out, "; ")
 }
 
 // open returns the n-th open effect.
@@ -399,7 +412,7 @@ func asks(input string) move {
 		if err != nil {
 			r.t.Fatalf("%v", err)
 		}
-		r.give(&provenance.Ask{Request: provenance.NewPayload(params)})
+		r.give(&provenance.Ask{Method: wire.RunStart, Request: provenance.NewPayload(params)})
 	}
 }
 
@@ -423,7 +436,9 @@ func replies(stop, text string, calls ...provenance.ToolAsk) move {
 		if !ok {
 			r.t.Fatalf("no model is asked")
 		}
-		mc := &provenance.ModelCall{Name: ask.Route.Model, Stop: stop, Calls: slices.Clone(calls)}
+		mc := &provenance.ModelCall{
+			Name: ask.Route.Model, Provider: "test", Asked: ask.Route.Model + "/1", Stop: stop, Calls: slices.Clone(calls),
+		}
 		for i := range mc.Calls {
 			mc.Calls[i].ID = fmt.Sprint("call", i+1)
 		}

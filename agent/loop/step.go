@@ -681,6 +681,12 @@ func (w *work) answer(text string) error {
 	case w.s.denied && !w.s.acted:
 		reason = provenance.CloseDenied
 	}
+	if text == "" { // withheld by the provider, or nothing but calls that do not run
+		text = "The model gave no answer."
+		if reason == provenance.CloseAnswered {
+			reason = provenance.CloseFailed
+		}
+	}
 	w.end(text, reason)
 	return nil
 }
