@@ -27,7 +27,7 @@ check: test
 
 # Each as a ratio to a floor that is measured in the same run.
 bench:
-	./internal/bench/bench.sh
+	@$(GO) run ./internal/bench $(BENCHFLAGS)
 
 FUZZTIME ?= 60s
 fuzz:

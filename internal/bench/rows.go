@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const module = "github.com/writ-run/writ/"
+
+// A row is a figure that the design has a goal for.
+type row struct {
+	what  string
+	bench string // "package Benchmark"
+	unit  string // of bench, to show
+	floor string // "package Benchmark", or a unit in which bench itself reports its ratio, or none
+	than  string // what the floor is, in a few words
+	over  string // the unit in which the ratio is taken; unit if ""
+	goals string // "unit <= bound", "ratio >= bound"; several with ";"
+}
+
+const own = "x-floor" // the unit of a benchmark that measures its floor between its own rounds
+
+// rows follow the design's list of numbers.
+var rows = []row{
+	{"pure loop: 1 tool, 2 model calls, policies", "internal/bench BenchmarkMachine", "ns/op",
+		"agent BenchmarkFloorLoop", "a loop by hand", "", "ns/op <= 8000; allocs/op <= 60"},
+	{"the same, recorded, sealed, signed, in memory", "agent BenchmarkRun", "ns/op",
+		"agent BenchmarkFloorLoop", "a loop by hand", "", "ns/op <= 30000; allocs/op <= 150"},
+	{"encode + CID of a 2 KB step", "provenance BenchmarkEncodeCID", "ns/op",
+		"provenance BenchmarkSHA256Floor", "its SHA-256", "", "ratio <= 1.5"},
+	{"durable steps, 1 writer", "internal/store BenchmarkCommit1Writer", "steps/s",
+		own, "appends with fsync", "", ""},
+	{"durable steps, 64 writers", "internal/store BenchmarkCommit64Writers", "steps/s",
+		own, "appends with fsync", "", "ratio >= 5"},
+	{"sign-in of an account", "auth BenchmarkSignIn", "ns/op",
+		"auth BenchmarkEcrecoverFloor", "bare Ecrecover", "", "ratio <= 1.15"},
+	{"a signed request's check, Ed25519", "auth BenchmarkFrame/ed25519", "ns/op",
+		"auth BenchmarkFrameFloor/ed25519", "bare verify", "", ""},
+	{"a signed request's check, P-256", "auth BenchmarkFrame/p256", "ns/op",
+		"auth BenchmarkFrameFloor/p256", "bare verify", "", ""},
+	{"a signed request's check, secp256k1", "auth BenchmarkFrame/secp256k1", "ns/op",
+		"auth BenchmarkFrameFloor/secp256k1", "bare verify", "", ""},
+	{"decision: 20 rules, a set of 1,000", "policies BenchmarkDecide20Rules1000Set", "ns/op",
+		"internal/bench BenchmarkRulesInGo", "the rules as Go", "", "ns/op <= 2000; allocs/op <= 2"},
+	{"verify a file, one core", "provenance BenchmarkVerifySteps", "steps/s",
+		"provenance BenchmarkSHA256Floor", "SHA-256, bytes/s", "MB/s", "steps/s >= 250000"},
+	{"idle connection", "internal/server BenchmarkIdleSocket", "B/socket", "", "", "", "B/socket <= 8000"},
+}
+
+// results are the figures of a run of go test.
+type results struct {
+	cpu    string
+	values map[string]map[string][]float64 // "package Benchmark" to unit to a value for each count
+}
+
+// parse reads what go test -bench prints: "pkg:" and "cpu:" lines, and lines of a name, a count, and values with units.
+func parse(r io.Reader) (*results, error) {
+	found := &results{values: make(map[string]map[string][]float64)}
+	pkg := ""
+	sc := bufio.NewScanner(r)
+	for sc.Scan() {
+		line := sc.Text()
+		if rest, ok := strings.CutPrefix(line, "pkg: "); ok {
+			pkg = strings.TrimPrefix(rest, module)
+			continue
+		}
+		if rest, ok := strings.CutPrefix(line, "cpu: "); ok {
+			found.cpu = rest
+			continue
+		}
+		f := strings.Fields(line)
+		if len(f) < 4 || len(f)%2 != 0 || !strings.HasPrefix(f[0], "Benchmark") {
+			continue
+		}
+		// The number of CPUs is glued to the name, but only if it is not 1.
+		name := f[0]
+		if i := strings.LastIndexByte(name, '-'); i > 0 && strings.Trim(name[i+1:], "0123456789") == "" {
+			name = name[:i]
+		}
+		units := found.values[pkg+" "+name]
+		if units == nil {
+			units = make(map[string][]float64)
+			found.values[pkg+" "+name] = units
+		}
+		for i := 2; i < len(f); i += 2 {
+			v, err := strconv.ParseFloat(f[i], 64)
+			if err != nil {
+				return nil, fmt.Errorf("the line %q of go test: %w", line, err)
+			}
+			units[f[i+1]] = append(units[f[i+1]], v)
+		}
+	}
+	return found, sc.Err()
+}
+
+// best returns the figure that counts: the least of a cost and the most of a rate, since whatever else the machine
+// did can only make them worse; the middle of a ratio, which can err both ways.
+func (r *results) best(bench, unit string) (float64, error) {
+	v := slices.Sorted(slices.Values(r.values[bench][unit]))
+	switch {
+	case len(v) == 0:
+		return 0, fmt.Errorf("%s reported no %s", bench, unit)
+	case unit == own:
+		return v[len(v)/2], nil
+	case strings.HasSuffix(unit, "/s"):
+		return v[len(v)-1], nil
+	}
+	return v[0], nil
+}
+
+func (r row) judge(found *results) (Line, error) {
+	l := Line{What: r.what, Unit: r.unit, Floor: r.than}
+	var err error
+	if l.Value, err = found.best(r.bench, r.unit); err != nil {
+		return l, err
+	}
+	switch r.floor {
+	case "":
+	case own:
+		if l.Ratio, err = found.best(r.bench, own); err != nil {
+			return l, err
+		}
+	default:
+		unit := r.over
+		if unit == "" {
+			unit = r.unit
+		}
+		value, err := found.best(r.bench, unit)
+		if err != nil {
+			return l, err
+		}
+		floor, err := found.best(r.floor, unit)
+		if err != nil {
+			return l, err
+		}
+		if floor == 0 {
+			return l, fmt.Errorf("%s reported a floor of 0 %s", r.floor, unit)
+		}
+		l.Ratio = value / floor
+	}
+	l.Goals = []Goal{}
+	for text := range strings.SplitSeq(r.goals, ";") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		unit, rest, _ := strings.Cut(text, " ")
+		op, bound, _ := strings.Cut(rest, " ")
+		g := Goal{Goal: text, Got: l.Ratio}
+		if unit != "ratio" {
+			if g.Got, err = found.best(r.bench, unit); err != nil {
+				return l, err
+			}
+		}
+		want, err := strconv.ParseFloat(bound, 64)
+		if err != nil || op != "<=" && op != ">=" {
+			return l, fmt.Errorf("the goal %q of %s is not `unit <= bound`", text, r.what)
+		}
+		g.Met = op == "<=" && g.Got <= want || op == ">=" && g.Got >= want
+		l.Goals = append(l.Goals, g)
+	}
+	return l, nil
+}
