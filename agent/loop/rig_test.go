@@ -151,6 +151,12 @@ type hold struct {
 
 func newRig(t fataler, c loop.Config) *rig {
 	t.Helper()
+	return rigOf(t, machine(t, c), c)
+}
+
+// machine compiles c, of which the wallet has signed just this version.
+func machine(t fataler, c loop.Config) *loop.Machine {
+	t.Helper()
 	cidOf := func(rec provenance.Record) provenance.Link {
 		b, err := provenance.Encode(rec)
 		if err != nil {
@@ -158,11 +164,15 @@ func newRig(t fataler, c loop.Config) *rig {
 		}
 		return b.CID
 	}
-	c.Grant.AgentCID, c.Grant.RulesCID = cidOf(c.Agent), cidOf(c.Rules) // the wallet signed this very config
+	c.Grant.AgentCID, c.Grant.RulesCID = cidOf(c.Agent), cidOf(c.Rules)
 	m, err := loop.New(c)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	return m
+}
+
+func rigOf(t fataler, m *loop.Machine, c loop.Config) *rig {
 	r := &rig{
 		t: t, m: m, at: noon.UnixMilli(), ledger: map[string]*account{}, held: map[hold]money.Amount{},
 		effects: map[provenance.Ref]provenance.Effect{}, tool: map[provenance.Link]string{},

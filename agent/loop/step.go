@@ -479,6 +479,9 @@ func (w *work) takeResult(ev *provenance.Result) error {
 		})
 		return nil
 	}
+	if len(out) == 0 { // done, and nothing to say about it
+		out = []byte("null")
+	}
 	reverted := false
 	if c.phase == provenance.PhaseSend {
 		var receipt struct {
