@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -71,10 +72,11 @@ func (r *Runner) launch(a *actor) error {
 func (a *actor) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	defer func() {
+	still := func() {
 		cancel()
 		wg.Wait()
-	}()
+	}
+	defer still()
 	for {
 		a.perform(ctx, &wg)
 		if a.leave() {
@@ -110,6 +112,7 @@ func (a *actor) run(ctx context.Context) {
 			err = a.step(ctx, lapse)
 		case <-ctx.Done():
 			deadline.Stop()
+			still()
 			a.drop(ErrClosed)
 			return
 		}
@@ -117,6 +120,7 @@ func (a *actor) run(ctx context.Context) {
 		if err != nil {
 			// The journal is as it was before the step, so the run goes on with the next start.
 			a.r.log.ErrorContext(ctx, "run stopped", "run", a.info.ID, "seq", a.state.Seq, "err", err)
+			still() // before another actor may take the run up: what is under way must not be under way twice
 			a.drop(err)
 			return
 		}
@@ -169,8 +173,12 @@ func (a *actor) refuse(err error) {
 	}
 }
 
-// nextLapse returns the run's next deadline, an approval's or its own, and the event that it is.
+// nextLapse returns the run's next deadline, an approval's or its own, and the event that it is. A run that is ending
+// has none: it only waits for what cannot be taken back.
 func (a *actor) nextLapse() (time.Duration, *provenance.Lapse) {
+	if a.state.Ending() {
+		return math.MaxInt64, nil
+	}
 	first, lapse := a.state.Opened+a.machine.Limits().Wall, &provenance.Lapse{Why: provenance.LapseTimeout}
 	for ref, e := range a.effects {
 		if s, ok := e.(*provenance.Seek); ok && s.Until <= first {
@@ -184,12 +192,15 @@ func (a *actor) nextLapse() (time.Duration, *provenance.Lapse) {
 // errEvent marks an event that cannot follow the run's state.
 var errEvent = errors.New("the run does not wait for this")
 
+// errRecord marks an event that cannot be recorded.
+var errRecord = errors.New("the event cannot be recorded")
+
 // maxTries bounds how often one event is decided again because the facts had changed at the commit.
 const maxTries = 16
 
 // unusable says that a step failed because of the event itself, and would fail again.
 func unusable(err error) bool {
-	if errors.Is(err, errEvent) {
+	if errors.Is(err, errEvent) || errors.Is(err, errRecord) {
 		return true
 	}
 	_, malformed := errors.AsType[*provenance.Fault](err)
@@ -203,7 +214,7 @@ func (a *actor) step(ctx context.Context, ev provenance.Event) error {
 	came := &provenance.Step{Event: ev}
 	blocks, leaves, err := a.r.seal(came, run, seq, 0)
 	if err != nil {
-		return fmt.Errorf("step %d: %w", seq, err)
+		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
 	}
 	for range maxTries {
 		err = a.try(ctx, ev, blocks, leaves)
@@ -229,11 +240,11 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 	// The leaves that the effects bring come after the event's, so their keys are numbered on.
 	more, keys, err := r.seal(step, a.info.ID, seq, len(leaves))
 	if err != nil {
-		return fmt.Errorf("step %d: %w", seq, err)
+		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
 	}
 	block, err := provenance.Encode(step)
 	if err != nil {
-		return fmt.Errorf("step %d: %w", seq, err)
+		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
 	}
 	c := Commit{
 		Run: a.info.ID, Fence: a.fence, Seq: seq, At: at, Step: block, Status: next.Status, Open: a.opening,

@@ -95,6 +95,7 @@ type Runner struct {
 	mu       sync.Mutex // guards the rest
 	closed   bool
 	live     map[provenance.Link]*actor
+	locks    map[provenance.Link]*runLock    // of runs that are being taken up
 	timers   map[provenance.Link]*time.Timer // of parked runs
 	machines map[provenance.Link]*loop.Machine
 	watchers map[provenance.Link]map[*watcher]struct{}
@@ -125,7 +126,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 		cfg: c, log: c.Log,
 		agents: map[string]AgentInfo{}, tools: map[string]provenance.Link{}, impls: map[string]tools.Tool{},
 		models: map[string]NamedModel{}, live: map[provenance.Link]*actor{}, timers: map[provenance.Link]*time.Timer{},
-		machines: map[provenance.Link]*loop.Machine{}, watchers: map[provenance.Link]map[*watcher]struct{}{},
+		locks: map[provenance.Link]*runLock{}, machines: map[provenance.Link]*loop.Machine{}, watchers: map[provenance.Link]map[*watcher]struct{}{},
 		accounts: map[string]*sync.Mutex{}, pulses: map[string]pulse{},
 	}
 	blocks, err := r.records()

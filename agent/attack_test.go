@@ -1,8 +1,13 @@
 package agent_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,8 +15,10 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 // machine makes the loop of a run again, from its records alone, as an auditor does.
@@ -199,3 +206,301 @@ func TestASessionIsOverAtItsInstant(t *testing.T) {
 	b.until(b.start("hi"), provenance.CloseRevoked)
 }
 
+// P4: a tool that acts and then fails to say so has acted, as far as the cap is concerned.
+func TestAnEffectWhoseAnswerIsLostStaysCounted(t *testing.T) {
+	long := `"` + strings.Repeat("x", provenance.MaxPayload) + `"`
+	for name, c := range map[string]struct {
+		out   string
+		err   error
+		spent uint64
+	}{
+		"the connection broke":           {"", errors.New("connection reset by peer"), 1_000_000},
+		"the answer is too long":         {long, nil, 1_000_000},
+		"the tool says nothing was done": {"", &tools.Error{Code: "closed", Message: "The bank is closed."}, 0},
+	} {
+		b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+			func(cfg *agent.Config) {
+				cfg.Tools[0] = &lossyTool{payTool: cfg.Tools[0].(*payTool), out: c.out, err: c.err}
+			})
+		run := b.start("pay")
+		b.ended(run)
+		ls, err := b.store.Ledgers(t.Context(), []string{"session/" + b.session.ID.String() + "/grant/max_total_usdc"})
+		if err != nil || ls[0].Spent != money.Of(usdc, c.spent) {
+			t.Errorf("%s: %v spent, %v; want %d units", name, ls, err, c.spent)
+		}
+		b.verified(run)
+	}
+}
+
+// A lossyTool pays and then answers as it likes.
+type lossyTool struct {
+	*payTool
+	out string
+	err error
+}
+
+func (l *lossyTool) Call(context.Context, tools.Input) ([]byte, error) { return []byte(l.out), l.err }
+
+// P3: a stop is not a failure: what is under way when the Runner stops is open afterwards, not failed.
+func TestStoppingTheRunnerFailsNothing(t *testing.T) {
+	var begun chan struct{}
+	var hold bool
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+		func(cfg *agent.Config) {
+			cfg.Tools[0] = &heldTool{payTool: cfg.Tools[0].(*payTool), begun: &begun, hold: &hold}
+		})
+	for range 20 { // which of two ready channels is taken is chance
+		begun, hold = make(chan struct{}), true
+		req, err := b.request("pay", fmt.Sprintf("stop-%03d", b.seq))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := b.r.Start(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+		b.r.Close()
+		blocks, err := b.store.Steps(t.Context(), info.ID, 0, 10)
+		if err != nil || len(blocks) != 2 {
+			t.Fatalf("%d steps, %v; want 2, the call open", len(blocks), err)
+		}
+		hold = false
+		b.restart()
+		b.until(info.ID, provenance.CloseAnswered)
+	}
+}
+
+// A heldTool waits for the end of its context while hold is set.
+type heldTool struct {
+	*payTool
+	begun *chan struct{}
+	hold  *bool
+}
+
+func (h *heldTool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
+	if *h.hold {
+		close(*h.begun)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.payTool.Call(ctx, in)
+}
+
+// A chainPay is bank.pay as a chain transaction that waits to be included.
+type chainPay struct {
+	*payTool
+	signing  func() // called within Sign
+	included chan struct{}
+}
+
+func (c *chainPay) Account() string { return "eip155:1337:0x0000000000000000000000000000000000001000" }
+
+func (c *chainPay) Simulate(context.Context, tools.Input) ([]byte, error) {
+	return []byte(`{"ok":true,"changes":[]}`), nil
+}
+
+func (c *chainPay) Sign(_ context.Context, _ tools.Input, floor uint64) (tools.Signed, error) {
+	if c.signing != nil {
+		c.signing()
+	}
+	return tools.Signed{Account: c.Account(), Nonce: floor, Hash: "0x01", Raw: "0x02"}, nil
+}
+
+func (c *chainPay) Send(ctx context.Context, _ tools.Signed) ([]byte, error) {
+	select {
+	case <-c.included:
+		c.n.Add(1)
+		return []byte(`{"status":"ok","hash":"0x01","block":"1"}`), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// An ending run that waits for its broadcast writes nothing while it waits, however long its time has been over.
+func TestARunPastItsTimeWaitsQuietlyForItsBroadcast(t *testing.T) {
+	pay := &chainPay{included: make(chan struct{})}
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+		func(cfg *agent.Config) {
+			pay.payTool = &payTool{class: tools.ChainTx, n: cfg.Tools[0].(*payTool).n}
+			cfg.Tools[0], cfg.Agents[0].Limits.Wall = pay, 10*time.Minute
+		})
+	run := b.start("pay")
+	b.steps(run, 5) // ask, reply, simulated, signed; the broadcast is open
+	b.now.Add((11 * time.Minute).Milliseconds())
+	if err := b.r.Cancel(t.Context(), run); err != nil { // wakes the actor, which now sees the time
+		t.Fatal(err)
+	}
+	for range 100 {
+		runtime.Gosched()
+	}
+	info, err := b.r.Run(t.Context(), run)
+	if err != nil || info.Steps > 6 {
+		t.Errorf("%d steps, %v; want at most 6: the run writes while it only waits", info.Steps, err)
+	}
+	close(pay.included)
+	b.ended(run)
+	b.verified(run)
+}
+
+// steps waits until a run has n steps, or as many as it will have.
+func (b *bench) steps(run provenance.Link, n uint64) {
+	b.Helper()
+	hints, _, stop := b.r.Watch(run)
+	defer stop()
+	timeout := time.After(20 * time.Second)
+	for {
+		info, err := b.r.Run(b.Context(), run)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if info.Steps >= n-1 {
+			return
+		}
+		select {
+		case <-hints:
+		case <-timeout:
+			b.Fatalf("the run has %d steps after 20 s, want %d", info.Steps, n)
+		}
+	}
+}
+
+// A signature that is made while the wallet revokes is not broadcast.
+func TestARevocationDuringTheSigningStopsTheBroadcast(t *testing.T) {
+	pay := &chainPay{included: make(chan struct{})}
+	close(pay.included)
+	late := &lateRevoker{}
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+		func(cfg *agent.Config) {
+			pay.payTool = &payTool{class: tools.ChainTx, n: cfg.Tools[0].(*payTool).n}
+			cfg.Tools[0] = pay
+			late.Store = cfg.Store
+			cfg.Store = late
+		})
+	late.session, late.at = b.session.ID, start.UnixMilli()
+	run := b.start("pay")
+	b.until(run, provenance.CloseRevoked)
+	if n := b.paid.Load(); n != 0 {
+		t.Errorf("%d transactions were broadcast after the revocation", n)
+	}
+	b.verified(run)
+}
+
+// A lateRevoker revokes the session after the facts of a step that takes a transaction nonce were read.
+type lateRevoker struct {
+	agent.Store
+	session provenance.Link
+	at      int64
+}
+
+func (l *lateRevoker) Commit(ctx context.Context, c agent.Commit) error {
+	if c.Nonce != nil {
+		if err := l.Store.Revoke(ctx, l.session, l.at); err != nil {
+			return err
+		}
+	}
+	return l.Store.Commit(ctx, c)
+}
+
+// P10: many who wake one parked run at once all get an answer that is about the run, and the run goes on.
+func TestManyWakeOneParkedRun(t *testing.T) {
+	for i := range 30 {
+		b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
+		claims := &claimCounter{Store: b.store}
+		b.r.Close()
+		b.config.Store = claims
+		b.restart()
+		run := b.start("pay 5")
+		b.until(run, "parked")
+		pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+		if err != nil || len(pending) != 1 {
+			t.Fatalf("approvals: %v, %v", pending, err)
+		}
+		claims.n.Store(0)
+		var wg sync.WaitGroup
+		errs := make([]error, 6)
+		for k := range errs {
+			wg.Go(func() { errs[k] = b.approve(t.Context(), b.r, pending[0]) })
+		}
+		wg.Wait()
+		taken := 0
+		for _, err := range errs {
+			if err == nil {
+				taken++
+			} else if errors.Is(err, agent.ErrFenced) || errors.Is(err, agent.ErrSeq) {
+				t.Errorf("round %d: %v", i, err)
+			}
+		}
+		b.until(run, provenance.CloseAnswered)
+		if taken != 1 || b.paid.Load() != 1 {
+			t.Errorf("round %d: %d approvals were taken, paid %d times; want 1, 1", i, taken, b.paid.Load())
+		}
+		if n := claims.n.Load(); n > int64(len(errs)) {
+			t.Errorf("round %d: the run was claimed %d times for %d calls", i, n, len(errs))
+		}
+	}
+}
+
+// A claimCounter counts how often runs are taken up.
+type claimCounter struct {
+	agent.Store
+	n atomic.Int64
+}
+
+func (c *claimCounter) Claim(ctx context.Context, run provenance.Link, owner string, until int64) (uint64, error) {
+	c.n.Add(1)
+	return c.Store.Claim(ctx, run, owner, until)
+}
+
+// P9, P10: a run that cannot be read any more, a leaf of it being erased, keeps nobody else from going on.
+func TestARunThatCannotBeReadStopsNoOther(t *testing.T) {
+	b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
+	lost, whole := b.start("pay 5"), b.start("pay 5 again")
+	b.until(lost, "parked")
+	b.until(whole, "parked")
+	b.r.Close()
+	keys, err := agent.Keys(t.Context(), b.store, lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	views, err := b.r.Steps(t.Context(), lost, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := views[0].Step.Event.(*provenance.Ask).Request.Leaf()
+	if _, there := keys[leaf]; !there {
+		t.Fatal("the request has no key to erase")
+	}
+	if err := b.store.(*store.Memory).EraseLeaf(t.Context(), leaf); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	if err != nil || len(pending) != 1 || pending[0].Run != whole {
+		t.Fatalf("approvals: %v, %v; want the one of the whole run", pending, err)
+	}
+	if err := b.approve(t.Context(), b.r, pending[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.until(whole, provenance.CloseAnswered)
+}
+
+// P10: a parked run goes on at the price and under the label that it began with.
+func TestAParkedRunSurvivesANewPriceTable(t *testing.T) {
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), {Text: "paid", Stop: model.StopEnd, Usage: model.Usage{In: 10, Out: 10}}},
+		func(c *agent.Config) { c.Models[0].Info.PriceIn = 1_000_000 })
+	run := b.start("pay 5")
+	b.until(run, "parked")
+	b.r.Close()
+	b.config.Models[0].Info.PriceIn = 7_000_000
+	b.restart()
+	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	if err != nil || len(pending) != 1 {
+		t.Fatalf("approvals: %v, %v", pending, err)
+	}
+	if err := b.approve(t.Context(), b.r, pending[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run, provenance.CloseAnswered)
+	b.verified(run)
+}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -46,12 +47,16 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 		wg.Go(func() {
 			ans := do(ctx)
 			ans.of = ref
-			select {
-			case a.answers <- ans:
-			case <-ctx.Done():
-				if ans.after != nil {
-					ans.after()
+			// What ended because the Runner stops did not fail: it is open, and is taken up by the next start.
+			if ctx.Err() == nil {
+				select {
+				case a.answers <- ans:
+					return
+				case <-ctx.Done():
 				}
+			}
+			if ans.after != nil {
+				ans.after()
 			}
 		})
 	}
@@ -68,6 +73,11 @@ func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.
 	named, ok := a.r.models[e.Route.Model]
 	if !ok {
 		return answer{ev: &provenance.Reply{Of: ref, Failed: "not here any more"}}
+	}
+	// The run keeps the price and the label that it began with; a model that is another one by now does not answer.
+	info, ok := a.machine.Model(e.Route.Model)
+	if !ok || info.Provider != named.Info.Provider || info.Model != named.Info.Model || info.Kind != named.Info.Kind {
+		return answer{ev: &provenance.Reply{Of: ref, Failed: "another model by now"}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.r.cfg.ModelTimeout)
 	defer cancel()
@@ -87,7 +97,7 @@ func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.
 	if len(reply.Text) > provenance.MaxPayload || len(reply.Calls) > maxCalls {
 		return answer{ev: &provenance.Reply{Of: ref, Failed: "too large"}}
 	}
-	return answer{ev: &provenance.Reply{Of: ref, Model: a.modelCall(named.Info, reply, a.r.cfg.Now().Sub(begun))}}
+	return answer{ev: &provenance.Reply{Of: ref, Model: a.modelCall(info, reply, a.r.cfg.Now().Sub(begun))}}
 }
 
 // A model that failed this often in a row is passed over for so long, by every run.
@@ -151,11 +161,14 @@ func name(s string) string { return clip(strings.ToValidUTF8(s, "?"), 200) }
 
 // modelCall is the record of a reply.
 func (a *actor) modelCall(info model.Info, reply model.Reply, took time.Duration) *provenance.ModelCall {
+	for _, n := range []*int64{&reply.Usage.In, &reply.Usage.Out, &reply.Usage.CachedIn} {
+		*n = min(max(*n, 0), loop.MaxUsage)
+	}
 	mc := &provenance.ModelCall{
 		Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: name(or(reply.Model, info.Model)),
 		ID: name(reply.ID), Stop: name(or(reply.Stop, model.StopEnd)), TTFT: reply.TTFT, Took: took.Milliseconds(),
 		Usage: provenance.Usage{
-			In: uint64(max(reply.Usage.In, 0)), Out: uint64(max(reply.Usage.Out, 0)), Cached: uint64(max(reply.Usage.CachedIn, 0)),
+			In: uint64(reply.Usage.In), Out: uint64(reply.Usage.Out), Cached: uint64(reply.Usage.CachedIn),
 		},
 		Cost: info.Cost(reply.Usage),
 	}
@@ -247,8 +260,11 @@ func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Li
 		out, err = tool.Call(ctx, in)
 	}
 	ans := result(provenance.StatusOK, out)
+	acts := e.Phase == provenance.PhaseAct && tools.Class(e.Class) != tools.Read
 	var failed *tools.Error
 	switch {
+	case err == nil && len(out) > provenance.MaxPayload && acts: // it happened, whatever it has to say
+		ans = result(provenance.StatusOK, failureJSON("too_large", "It was done; the tool returned more about it than can be recorded."))
 	case err == nil && len(out) > provenance.MaxPayload:
 		ans = result(provenance.StatusError, failureJSON("too_large", "The tool returned more than can be recorded; ask for less."))
 	case err == nil:
@@ -258,6 +274,10 @@ func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Li
 		ans = result(provenance.StatusTimeout, nil)
 	default:
 		a.r.log.WarnContext(ctx, "tool failed", "run", a.info.ID, "tool", name, "phase", e.Phase, "err", err)
+		if acts { // an answer that got lost, perhaps: what it may have moved stays counted
+			ans = result(provenance.StatusInDoubt, failureJSON("in_doubt", "It is not known whether "+name+" was done; do not repeat it."))
+			break
+		}
 		ans = result(provenance.StatusError, failureJSON("failed", "The tool "+name+" failed; try again later."))
 	}
 	ans.after = after

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/writ-run/writ/agent/loop"
@@ -49,7 +50,7 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 	}
 	hash := sha256.Sum256(q.Frame.Params)
 	if id, err := r.cfg.Store.ByKey(ctx, q.Session.ID, q.Key, hash); err == nil {
-		return r.cfg.Store.Run(ctx, id)
+		return r.started(ctx, id)
 	} else if !errors.Is(err, ErrNotFound) {
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}
@@ -86,10 +87,11 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 		Owner: r.cfg.Owner, Until: r.leaseUntil(),
 	}
 	a.blocks = []provenance.Block{block}
+	defer r.lock(block.CID)()
 	if err := a.step(ctx, ask); err != nil {
 		if errors.Is(err, ErrConflict) { // somebody was faster with the same key
 			if id, err := r.cfg.Store.ByKey(ctx, q.Session.ID, q.Key, hash); err == nil {
-				return r.cfg.Store.Run(ctx, id)
+				return r.started(ctx, id)
 			}
 		}
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
@@ -100,13 +102,52 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 	return r.cfg.Store.Run(ctx, block.CID)
 }
 
+// started returns a run that an earlier call has opened, and makes sure that it goes on: that call may have ended
+// before it could.
+func (r *Runner) started(ctx context.Context, id provenance.Link) (RunInfo, error) {
+	info, err := r.cfg.Store.Run(ctx, id)
+	if err != nil || info.Status != "running" {
+		return info, err
+	}
+	return info, r.wake(ctx, id)
+}
+
+// lock keeps others from taking up a run; the function that it returns lets them again.
+func (r *Runner) lock(run provenance.Link) (unlock func()) {
+	r.mu.Lock()
+	l := r.locks[run]
+	if l == nil {
+		l = new(runLock)
+		r.locks[run] = l
+	}
+	l.users++
+	r.mu.Unlock()
+	l.mu.Lock()
+	return func() {
+		l.mu.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(r.locks, run)
+		}
+	}
+}
+
+// A runLock is there while somebody holds it or waits for it.
+type runLock struct {
+	mu    sync.Mutex
+	users int // guarded by Runner.mu
+}
+
 // leaseFor is how long one claim of a run lasts. One process owns one store today, so it only has to outlast the
 // process; a takeover by another node needs shorter ones.
 const leaseFor = 30 * 24 * time.Hour
 
 func (r *Runner) leaseUntil() int64 { return r.cfg.Now().Add(leaseFor).UnixMilli() }
 
-// Resume takes up every run that has no close, and returns how many there were. Parked runs get their timers back.
+// Resume takes up every run that has no close, and returns how many there were. Parked runs get their timers back. A
+// run that cannot be taken up, because a leaf of it was erased for instance, is left as it is: the log names it, and
+// the others go on.
 func (r *Runner) Resume(ctx context.Context) (int, error) {
 	open, err := r.cfg.Store.Unfinished(ctx)
 	if err != nil {
@@ -114,7 +155,10 @@ func (r *Runner) Resume(ctx context.Context) (int, error) {
 	}
 	for _, run := range open {
 		if err := r.wake(ctx, run); err != nil {
-			return 0, fmt.Errorf("resume run %s: %w", run, err)
+			if ctx.Err() != nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrFull) {
+				return 0, fmt.Errorf("resume run %s: %w", run, err)
+			}
+			r.log.ErrorContext(ctx, "run not taken up", "run", run, "err", err)
 		}
 	}
 	return len(open), nil
@@ -127,6 +171,7 @@ func (r *Runner) Cancel(ctx context.Context, run provenance.Link) error {
 
 // wake makes a run's actor if it has none.
 func (r *Runner) wake(ctx context.Context, run provenance.Link) error {
+	defer r.lock(run)()
 	r.mu.Lock()
 	_, there := r.live[run]
 	r.mu.Unlock()
@@ -156,36 +201,54 @@ func (r *Runner) claimed(ctx context.Context, run provenance.Link) (*actor, erro
 
 // deliver brings an event into a run from outside and returns when its step is durable.
 func (r *Runner) deliver(ctx context.Context, run provenance.Link, ev provenance.Event) error {
-	for {
-		r.mu.Lock()
-		a := r.live[run]
-		if a != nil {
-			done := make(chan error, 1)
-			select {
-			case a.inbox <- delivery{ev, done}:
-				r.mu.Unlock()
-				select {
-				case err := <-done:
-					return err
-				case <-ctx.Done():
-					return ctx.Err()
-				case <-r.ctx.Done():
-					return ErrClosed
-				}
-			default:
-				r.mu.Unlock()
-				return fmt.Errorf("run %s has too many requests at once; try again: %w", run, ErrFull)
-			}
-		}
-		r.mu.Unlock()
-		if err := r.wake(ctx, run); err != nil {
-			return err
-		}
-		if info, err := r.cfg.Store.Run(ctx, run); err != nil {
-			return err
-		} else if info.Status != "running" && info.Status != "parked" {
-			return fmt.Errorf("run %s has ended (%s): %w", run, info.Status, ErrNotFound)
-		}
+	d := delivery{ev, make(chan error, 1)}
+	if err := r.hand(ctx, run, d); err != nil {
+		return err
+	}
+	select {
+	case err := <-d.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// hand gives a delivery to the run's actor. A parked run has none: it gets one, with the delivery in its inbox
+// before it looks, or it would only find that there is nothing to do and leave again.
+func (r *Runner) hand(ctx context.Context, run provenance.Link, d delivery) error {
+	if given, err := r.put(run, d); given || err != nil {
+		return err
+	}
+	defer r.lock(run)()
+	if given, err := r.put(run, d); given || err != nil { // somebody was faster
+		return err
+	}
+	a, err := r.claimed(ctx, run)
+	if err != nil {
+		return err
+	}
+	if a.state.Closed {
+		return fmt.Errorf("run %s has ended (%s): %w", run, a.state.Status, ErrNotFound)
+	}
+	a.inbox <- d // has room: nobody else knows it yet
+	return r.launch(a)
+}
+
+// put gives a delivery to the run's actor, if it has one.
+func (r *Runner) put(run provenance.Link, d delivery) (given bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.live[run]
+	if a == nil {
+		return false, nil
+	}
+	select {
+	case a.inbox <- d:
+		return true, nil
+	default:
+		return false, fmt.Errorf("run %s has too many requests at once; try again: %w", run, ErrFull)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -128,8 +129,9 @@ func (r *Runner) Approvals(ctx context.Context, account common.Address) ([]Pendi
 			continue
 		}
 		j, err := r.load(ctx, run)
-		if err != nil {
-			return nil, fmt.Errorf("list approvals: %w", err)
+		if err != nil { // one run that cannot be read must not hide what the others wait for
+			r.log.ErrorContext(ctx, "run not read", "run", run, "err", err)
+			continue
 		}
 		for _, ref := range j.state.Open() {
 			seek, ok := j.effects[ref].(*provenance.Seek)
@@ -139,7 +141,8 @@ func (r *Runner) Approvals(ctx context.Context, account common.Address) ([]Pendi
 			step := j.steps[ref.Seq]
 			a, err := loop.ApprovalOf(j.machine.Grant(), info.Session, run, step, ref, seek)
 			if err != nil {
-				return nil, fmt.Errorf("list approvals: %w", err)
+				r.log.ErrorContext(ctx, "approval not read", "run", run, "err", err)
+				continue
 			}
 			summary, _ := seek.Summary.Bytes()
 			out = append(out, PendingApproval{run, ref, step, a, summary, seek.Until})
@@ -189,8 +192,5 @@ func (r *Runner) Decide(ctx context.Context, d ApprovalDecision) error {
 }
 
 func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
+	return strings.ToValidUTF8(s[:min(n, len(s))], "")
 }

@@ -102,7 +102,7 @@ type RunInfo struct {
 //	the run exists iff Open is nil                    ErrNotFound, ErrConflict
 //	Fence is the run's newest and its owner's         ErrFenced    (not for Open)
 //	Seq is the number of steps so far                 ErrSeq
-//	the session is neither revoked nor expired at At  ErrStale     (only if Reserve is not empty)
+//	the session is neither revoked nor expired at At  ErrStale     (only if Reserve is not empty, or with a Nonce)
 //	each reservation fits its cap                     ErrBudget
 //	Nonce was never used                              ErrNonceUsed
 type Commit struct {

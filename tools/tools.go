@@ -112,8 +112,9 @@ type Args struct {
 // A Tool does what its Spec says. The runtime calls it only for a call whose intent is in the journal.
 type Tool interface {
 	Spec() Spec
-	// Call does the call and returns a JSON value. An [*Error] is told to the model; any other error is too, but as
-	// a plain "failed", with its text in the operator's log only.
+	// Call does the call and returns a JSON value. An [*Error] is told to the model, and says for certain that nothing
+	// was done. Any other error is told as a plain "failed", with its text in the operator's log only; unless the
+	// class is Read it leaves open whether the call happened, and what it would have moved stays counted.
 	Call(ctx context.Context, in Input) ([]byte, error)
 }
 

@@ -92,7 +92,7 @@ func (w *writer) commit(ctx context.Context, c *agent.Commit) error {
 	if err != nil {
 		return err
 	}
-	if len(c.Reserve) > 0 {
+	if len(c.Reserve) > 0 || c.Nonce != nil {
 		var revoked, expires int64
 		err := w.row(ctx, "SELECT revoked, expires FROM sessions WHERE id = ?", []any{session}, &revoked, &expires)
 		if err != nil {

@@ -236,7 +236,7 @@ func (m *Memory) commit(c *agent.Commit) error {
 		return err
 	}
 	session := m.sessions[run.Session]
-	if len(c.Reserve) > 0 {
+	if len(c.Reserve) > 0 || c.Nonce != nil {
 		if err := stale(session.Revoked, session.Expires, c.At); err != nil {
 			return err
 		}
