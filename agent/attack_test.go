@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -290,20 +291,26 @@ func (h *heldTool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 // A chainPay is bank.pay as a chain transaction that waits to be included.
 type chainPay struct {
 	*payTool
-	signing  func() // called within Sign
 	included chan struct{}
+	about    string // another version of the tool has another
+	chain    string // "eip155:1337" if empty
 }
 
-func (c *chainPay) Account() string { return "eip155:1337:0x0000000000000000000000000000000000001000" }
+func (c *chainPay) Spec() tools.Spec {
+	s := c.payTool.Spec()
+	s.About += c.about
+	return s
+}
+
+func (c *chainPay) Account() string {
+	return cmp.Or(c.chain, "eip155:1337") + ":0x0000000000000000000000000000000000001000"
+}
 
 func (c *chainPay) Simulate(context.Context, tools.Input) ([]byte, error) {
 	return []byte(`{"ok":true,"changes":[]}`), nil
 }
 
 func (c *chainPay) Sign(_ context.Context, _ tools.Input, floor uint64) (tools.Signed, error) {
-	if c.signing != nil {
-		c.signing()
-	}
 	return tools.Signed{Account: c.Account(), Nonce: floor, Hash: "0x01", Raw: "0x02"}, nil
 }
 
@@ -503,4 +510,40 @@ func TestAParkedRunSurvivesANewPriceTable(t *testing.T) {
 	}
 	b.until(run, provenance.CloseAnswered)
 	b.verified(run)
+}
+
+// P3: a transaction that may be out is seen through after a restart, though the address book has changed meanwhile.
+func TestASignedTransactionOutlivesAChangeOfItsTool(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*agent.Config)
+		sent   int64
+		spent  uint64
+	}{
+		"a new version of the tool sends it":    {func(cfg *agent.Config) { cfg.Tools[0].(*chainPay).about = "Pays." }, 1, 1_000_000},
+		"without a tool for it, it is in doubt": {func(cfg *agent.Config) { cfg.Tools[0].(*chainPay).chain = "eip155:1" }, 0, 1_000_000},
+	} {
+		pay := &chainPay{included: make(chan struct{})}
+		b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+			func(cfg *agent.Config) {
+				pay.payTool = &payTool{class: tools.ChainTx, n: cfg.Tools[0].(*payTool).n}
+				cfg.Tools[0] = pay
+			})
+		run := b.start("pay")
+		b.steps(run, 5)
+		b.r.Close()
+		again := *pay
+		b.config.Tools[0] = &again
+		c.change(&b.config)
+		close(pay.included)
+		b.restart()
+		b.ended(run)
+		if n := b.paid.Load(); n != c.sent {
+			t.Errorf("%s: sent %d times, want %d", name, n, c.sent)
+		}
+		ls, err := b.store.Ledgers(t.Context(), []string{"session/" + b.session.ID.String() + "/grant/max_total_usdc"})
+		if err != nil || ls[0].Spent != money.Of(usdc, c.spent) {
+			t.Errorf("%s: %v spent, %v; want %d units", name, ls, err, c.spent)
+		}
+		b.verified(run)
+	}
 }

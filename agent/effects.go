@@ -211,16 +211,29 @@ func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Li
 		}
 		return answer{ev: ev}
 	}
+	acts := e.Phase == provenance.PhaseAct && tools.Class(e.Class) != tools.Read
+	// What was to be done cannot be done here any more. An earlier process may have done it all the same.
+	gone := func(code, message string) answer {
+		if e.Phase == provenance.PhaseSend || acts && again {
+			return answer{ev: &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}}
+		}
+		return result(provenance.StatusError, failureJSON(code, message))
+	}
 	name, args, err := a.machine.Arguments(e)
 	if err != nil {
-		return result(provenance.StatusError, failureJSON("arguments", "The arguments could not be read again."))
+		return gone("arguments", "The arguments could not be read again.")
 	}
 	tool := a.r.impls[name]
-	if tool == nil || a.r.tools[name] != e.Tool {
-		return result(provenance.StatusError, failureJSON("tool_changed", "The tool "+name+" has changed since this run began; start a new run."))
+	chain, _ := tool.(tools.Chain)
+	// A transaction that is signed is seen through by any tool of that name on its chain: the bytes say all.
+	same := a.r.tools[name] == e.Tool
+	if e.Phase == provenance.PhaseSend {
+		same = sameChain(chain, e.Signed)
+	}
+	if tool == nil || !same {
+		return gone("tool_changed", "The tool "+name+" has changed since this run began; start a new run.")
 	}
 	in := tools.Input{Args: args, Key: EffectKey(step, ref.Index)}
-	chain, _ := tool.(tools.Chain)
 	timeout := a.r.cfg.ToolTimeout
 	if e.Phase == provenance.PhaseSend {
 		timeout = a.r.cfg.SendTimeout
@@ -260,7 +273,6 @@ func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Li
 		out, err = tool.Call(ctx, in)
 	}
 	ans := result(provenance.StatusOK, out)
-	acts := e.Phase == provenance.PhaseAct && tools.Class(e.Class) != tools.Read
 	var failed *tools.Error
 	switch {
 	case err == nil && len(out) > provenance.MaxPayload && acts: // it happened, whatever it has to say
@@ -282,6 +294,17 @@ func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Li
 	}
 	ans.after = after
 	return ans
+}
+
+// sameChain says whether a tool sends on the chain for which a transaction was signed.
+func sameChain(tool tools.Chain, signed *provenance.Payload) bool {
+	raw, _ := signed.Bytes()
+	var s tools.Signed
+	if tool == nil || json.Unmarshal(raw, &s) != nil {
+		return false
+	}
+	chainOf := func(account string) string { return account[:strings.LastIndexByte(account, ':')+1] }
+	return chainOf(s.Account) == chainOf(tool.Account())
 }
 
 func told(err error) bool {
