@@ -143,11 +143,10 @@ func (a *actor) leave() bool {
 		a.refuse(fmt.Errorf("run %s has ended (%s): %w", a.info.ID, a.state.Status, ErrNotFound))
 		return true
 	}
-	if !a.r.closed {
-		run := a.info.ID
-		a.r.timers[run] = time.AfterFunc(due, func() {
-			if err := a.r.wake(a.r.ctx, run); err != nil && a.r.ctx.Err() == nil {
-				a.r.log.Error("parked run did not wake", "run", run, "err", err)
+	if r, run := a.r, a.info.ID; !r.closed { // the timer holds on to these two, and not to the run's state
+		r.timers[run] = time.AfterFunc(due, func() {
+			if err := r.wake(r.ctx, run); err != nil && r.ctx.Err() == nil {
+				r.log.Error("parked run did not wake", "run", run, "err", err)
 			}
 		})
 	}
