@@ -59,6 +59,9 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 		return RunInfo{}, fmt.Errorf("start a run of agent %q: %w", q.Agent, ErrNotFound)
 	}
 	machine, err := r.machine(ctx, q.Session, info.CID, info.Rules, r.runtime)
+	if errors.Is(err, loop.ErrVersion) || errors.Is(err, loop.ErrCaveat) { // this server has changed since the sign-in
+		return RunInfo{}, fmt.Errorf("start a run: %w: %w", ErrStale, err)
+	}
 	if err != nil {
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}

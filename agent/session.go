@@ -14,7 +14,8 @@ import (
 )
 
 // OpenSession stores a grant that the auth package has verified and returns the session that it is. Opening the same
-// grant again returns the same session. ErrNotFound if the grant is for an agent, or a version of one, that is not
+// grant again makes another session with ledgers of its own, so the caller must see to it that a grant comes once (a
+// Desk does). ErrNotFound if the grant is for an agent, or a version of one, that is not
 // here.
 func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error) {
 	info, ok := r.agents[g.Agent]

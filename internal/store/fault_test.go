@@ -21,6 +21,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -525,5 +526,23 @@ func TestOpen(t *testing.T) {
 	}
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the file has mode %v, although it holds keys", info.Mode())
+	}
+}
+
+// Who asks for sign-ins at the full rate and answers none must not keep others out for longer than a nonce lives.
+func TestExpiredNoncesMakeRoom(t *testing.T) {
+	var now atomic.Int64
+	now.Store(1_800_000_000_000)
+	clock := func() time.Time { return time.UnixMilli(now.Load()) }
+	db := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db"), Now: clock, nonces: 5})
+	put := func(nonce string) error { return db.PutNonce(t.Context(), nonce, nil, clock().Add(auth.NonceLife)) }
+	for i := range 5 {
+		if err := put(fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now.Add((auth.NonceLife + auth.Skew + time.Second).Milliseconds())
+	if err := put("mine"); err != nil {
+		t.Errorf("after their time: %v", err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	maxNonces = 100_000       // that may be outstanding
-	nonceKept = int64(3600e3) // ms for which an expired nonce is kept, so that clocks may differ
+	maxNonces = 100_000                             // that may be outstanding
+	nonceKept = int64(auth.Skew / time.Millisecond) // for which an expired nonce is kept, so that clocks may differ
 )
 
 // PutNonce stores data under a nonce until it is taken or expires. A nonce that is there already is an error; with
