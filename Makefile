@@ -41,7 +41,7 @@ generate:
 	$(GO) generate ./...
 
 claims:
-	./internal/house/claims.sh CLAIMS.md
+	@$(GO) run ./internal/house/claims $(WORDS)
 
 model:
 	./internal/llama/model.sh
