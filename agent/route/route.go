@@ -39,7 +39,7 @@ type Candidate struct {
 // Candidates returns the models whose rules hold, in the order of the rules, each once. A condition that cannot be
 // evaluated is an error, not a false.
 func Candidates(rules []Rule, n Need) ([]Candidate, error) {
-	var out []Candidate
+	out := make([]Candidate, 0, len(rules))
 	for _, r := range rules {
 		name := r.Model.Name
 		seen := slices.ContainsFunc(out, func(c Candidate) bool { return c.Model.Name == name })
