@@ -77,13 +77,19 @@ func (a *actor) run(ctx context.Context) {
 		wg.Wait()
 	}
 	defer still()
+	var deadline *time.Timer // one for the actor's life
 	for {
 		a.perform(ctx, &wg)
 		if a.leave() {
 			return
 		}
-		due, lapse := a.nextLapse()
-		deadline := time.NewTimer(due)
+		due, _ := a.nextLapse()
+		if deadline == nil {
+			deadline = time.NewTimer(due)
+			defer deadline.Stop()
+		} else {
+			deadline.Reset(due)
+		}
 		var err error
 		select {
 		case d := <-a.inbox:
@@ -109,14 +115,13 @@ func (a *actor) run(ctx context.Context) {
 				err = nil
 			}
 		case <-deadline.C:
-			err = a.step(ctx, lapse)
+			_, seek := a.nextLapse()
+			err = a.step(ctx, &provenance.Lapse{Of: seek, Why: provenance.LapseTimeout})
 		case <-ctx.Done():
-			deadline.Stop()
 			still()
 			a.drop(ErrClosed)
 			return
 		}
-		deadline.Stop()
 		if err != nil {
 			// The journal is as it was before the step, so the run goes on with the next start.
 			a.r.log.ErrorContext(ctx, "run stopped", "run", a.info.ID, "seq", a.state.Seq, "err", err)
@@ -140,7 +145,9 @@ func (a *actor) leave() bool {
 	}
 	delete(a.r.live, a.info.ID)
 	if a.state.Closed {
-		a.refuse(fmt.Errorf("run %s has ended (%s): %w", a.info.ID, a.state.Status, ErrNotFound))
+		if len(a.inbox) > 0 {
+			a.refuse(fmt.Errorf("run %s has ended (%s): %w", a.info.ID, a.state.Status, ErrNotFound))
+		}
 		return true
 	}
 	if r, run := a.r, a.info.ID; !r.closed { // the timer holds on to these two, and not to the run's state
@@ -172,20 +179,20 @@ func (a *actor) refuse(err error) {
 	}
 }
 
-// nextLapse returns the run's next deadline, an approval's or its own, and the event that it is. A run that is ending
-// has none: it only waits for what cannot be taken back.
-func (a *actor) nextLapse() (time.Duration, *provenance.Lapse) {
+// nextLapse returns how long it is to the run's next deadline, and which approval's it is, or nil for the run's own. A
+// run that is ending has none: it only waits for what cannot be taken back.
+func (a *actor) nextLapse() (due time.Duration, seek *provenance.Ref) {
 	if a.state.Ending() {
 		return math.MaxInt64, nil
 	}
-	first, lapse := a.state.Opened+a.machine.Limits().Wall, &provenance.Lapse{Why: provenance.LapseTimeout}
+	first := a.state.Opened + a.machine.Limits().Wall
 	for ref, e := range a.effects {
 		if s, ok := e.(*provenance.Seek); ok && s.Until <= first {
-			first, lapse = s.Until, &provenance.Lapse{Of: &ref, Why: provenance.LapseTimeout}
+			first, seek = s.Until, &provenance.Ref{Seq: ref.Seq, Index: ref.Index}
 		}
 	}
 	// One millisecond more, so that the clock is past the deadline and not at it.
-	return time.Duration(max(first+1-a.r.cfg.Now().UnixMilli(), 0)) * time.Millisecond, lapse
+	return time.Duration(max(first+1-a.r.cfg.Now().UnixMilli(), 0)) * time.Millisecond, seek
 }
 
 // errEvent marks an event that cannot follow the run's state.

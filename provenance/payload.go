@@ -93,7 +93,7 @@ func (p *Payload) Seal(k LeafKey) (Block, error) {
 	padded := make([]byte, padLen(len(p.plain)+1), padLen(len(p.plain)+1)+aead.Overhead())
 	copy(padded, p.plain)
 	padded[len(p.plain)] = 0x80
-	b := NewRaw(aead.Seal(padded[:0], make([]byte, aead.NonceSize()), padded, nil))
+	b := NewRaw(aead.Seal(padded[:0], zeroNonce[:], padded, nil))
 	p.leaf, p.commit, p.public = b.CID, commitment(mac, p.plain), false
 	return b, nil
 }
@@ -119,7 +119,7 @@ func (p *Payload) Open(data []byte, k LeafKey) error {
 	if err != nil {
 		return err
 	}
-	padded, err := aead.Open(nil, make([]byte, aead.NonceSize()), data, nil)
+	padded, err := aead.Open(nil, zeroNonce[:], data, nil)
 	if err != nil {
 		return &Fault{CodeLeafOpen, p.leaf, "the key does not open this leaf"}
 	}
@@ -141,11 +141,17 @@ const (
 	labelCommit = "writ/leaf/1 commit\n"
 )
 
+// zeroNonce is the nonce of every leaf: each has a key of its own.
+var zeroNonce [chacha20poly1305.NonceSizeX]byte
+
 // leafKeys derives the two keys of a leaf: one to seal with, one to commit with. The leaf's key is uniform and used
 // once, so a hash behind a label does what HKDF would.
 func leafKeys(k LeafKey) (aead cipher.AEAD, mac []byte, err error) {
-	enc := sha256.Sum256(append([]byte(labelSeal), k[:]...))
-	sum := sha256.Sum256(append([]byte(labelCommit), k[:]...))
+	var in [len(labelSeal) + len(k)]byte
+	copy(in[copy(in[:], labelSeal):], k[:])
+	enc := sha256.Sum256(in[:])
+	copy(in[:], labelCommit)
+	sum := sha256.Sum256(in[:])
 	if aead, err = chacha20poly1305.NewX(enc[:]); err != nil {
 		return nil, nil, fmt.Errorf("derive the keys of a leaf: %w", err)
 	}

@@ -43,7 +43,8 @@ func record(ds []policies.Decision, outcome policies.Outcome) ([]provenance.Deci
 			}
 			rec.Why = provenance.NewPayload(b)
 		}
-		if outcome == policies.Permit {
+		if outcome == policies.Permit && len(d.Reserve) > 0 {
+			rec.Reserve = make([]provenance.Reserve, 0, len(d.Reserve))
 			for _, r := range d.Reserve {
 				rec.Reserve = append(rec.Reserve, provenance.Reserve{Budget: r.Budget, Amount: r.Amount})
 			}

@@ -135,11 +135,19 @@ type rig struct {
 	does    []provenance.Effect // of the last step
 	settles []loop.Settle
 	refused error // by the last move
+	log     []taken
 }
 
 type fataler interface {
 	Helper()
 	Fatalf(string, ...any)
+}
+
+// A taken is an event that the machine took.
+type taken struct {
+	at    int64
+	ev    provenance.Event
+	facts provenance.Facts
 }
 
 type account struct{ limit, spent, reserved money.Amount }
@@ -213,6 +221,7 @@ func (r *rig) give(ev provenance.Event) bool {
 	if closed {
 		r.t.Fatalf("a closed run took in %T", ev)
 	}
+	r.log = append(r.log, taken{r.at, ev, f})
 	seq := r.s.Seq
 	r.s, r.twin, r.does, r.settles = next, again, todo.Does, todo.Settle
 	r.book(seq, todo)

@@ -629,7 +629,7 @@ func (w *work) askModel() error {
 	if err != nil {
 		return err
 	}
-	var considered []string
+	considered := make([]string, 0, len(cands))
 	var refused []policies.Decision
 	for _, c := range cands {
 		considered = append(considered, c.Model.Name)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -99,7 +100,7 @@ func (s *scanner) value(t reflect.Type, depth int) error {
 }
 
 func (s *scanner) object(t reflect.Type, depth int) error {
-	fields := fieldsOf(t)
+	shape := shapeOf(t)
 	seen := map[string]bool{}
 	s.i++
 	for first := true; ; first = false {
@@ -125,10 +126,10 @@ func (s *scanner) object(t reflect.Type, depth int) error {
 		}
 		seen[key] = true
 		var ft reflect.Type
-		if fields != nil {
-			f, ok := fields[key]
+		if shape.fields != nil {
+			f, ok := shape.fields[key]
 			if !ok {
-				return Errorf(CodeParams, "The key %q is unknown here; known are %s.", clip(key), strings.Join(names(t), ", "))
+				return Errorf(CodeParams, "The key %q is unknown here; known are %s.", clip(key), strings.Join(shape.names, ", "))
 			}
 			ft = f.Type
 		}
@@ -151,8 +152,8 @@ func (s *scanner) object(t reflect.Type, depth int) error {
 			return s.bad("a comma or the object's end belongs here")
 		}
 	}
-	for _, name := range names(t) {
-		if f := fields[name]; !seen[name] && !f.optional {
+	for _, name := range shape.names {
+		if !seen[name] && !shape.fields[name].optional {
 			return Errorf(CodeParams, "The key %q is missing.", name)
 		}
 	}
@@ -283,38 +284,37 @@ func (s *scanner) number() error {
 	return nil
 }
 
+// A shape is what a struct's tags say of its keys.
+type shape struct {
+	fields map[string]field
+	names  []string // in the order of the fields
+}
+
 type field struct {
 	reflect.StructField
 	optional bool
 }
 
-// fieldsOf returns the fields of a struct by their keys, or nil for anything else. Types of ours are small and
-// frames few, so nothing is cached.
-func fieldsOf(t reflect.Type) map[string]field {
+// shapes keeps the shape of each type that was met: each frame needs some, and a type does not change.
+var shapes sync.Map // reflect.Type to *shape
+
+// shapeOf returns the shape of a struct, or an empty one for anything else.
+func shapeOf(t reflect.Type) *shape {
 	if t == nil || t.Kind() != reflect.Struct {
-		return nil
+		return &shape{}
 	}
-	fields := map[string]field{}
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape)
+	}
+	s := &shape{fields: map[string]field{}}
 	for _, f := range reflect.VisibleFields(t) {
 		if key, opts, _ := strings.Cut(f.Tag.Get("json"), ","); key != "" && key != "-" {
-			fields[key] = field{f, opts == "omitempty"}
+			s.fields[key] = field{f, opts == "omitempty"}
+			s.names = append(s.names, key)
 		}
 	}
-	return fields
-}
-
-// names returns the keys of a struct in the order of its fields.
-func names(t reflect.Type) []string {
-	if t == nil || t.Kind() != reflect.Struct {
-		return nil
-	}
-	var keys []string
-	for _, f := range reflect.VisibleFields(t) {
-		if key, _, _ := strings.Cut(f.Tag.Get("json"), ","); key != "" && key != "-" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+	shapes.Store(t, s)
+	return s
 }
 
 func clip(s string) string {

@@ -64,8 +64,8 @@ type generator struct{ schemas map[string]any }
 
 func (g *generator) params(t reflect.Type) []any {
 	params := []any{}
-	fields := fieldsOf(t)
-	for _, name := range names(t) {
+	fields := shapeOf(t).fields
+	for _, name := range shapeOf(t).names {
 		f := fields[name]
 		params = append(params, map[string]any{
 			"name": name, "required": !f.optional, "schema": g.schema(f.Type, f.Tag),
@@ -127,7 +127,7 @@ func (g *generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any
 
 func (g *generator) object(t reflect.Type) map[string]any {
 	properties, required := map[string]any{}, []string{}
-	for name, f := range fieldsOf(t) {
+	for name, f := range shapeOf(t).fields {
 		properties[name] = g.schema(f.Type, f.Tag)
 		if !f.optional {
 			required = append(required, name)
