@@ -47,6 +47,8 @@ const (
 	CodeDecisionEvent  provenance.Code = "decisions.event"   // an event that cannot follow
 	CodeDecisionRules  provenance.Code = "decisions.rules"   // rules, agent or tools that do not compile
 	CodeDecisionRoute  provenance.Code = "decisions.route"   // another model than the rules choose
+	CodeDecisionFacts  provenance.Code = "decisions.facts"   // ledgers of other caps, or without what the run has used
+	CodeDecisionTx     provenance.Code = "decisions.tx"      // a receipt of another transaction than the one signed
 
 	CodeContextPrompt provenance.Code = "context.prompt" // a prompt with another digest
 	CodeTotals        provenance.Code = "totals.close"   // sums that are not those of the steps

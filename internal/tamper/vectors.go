@@ -1,0 +1,628 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A vector is one file with what a verifier must say of it.
+type vector struct {
+	Name    string          `json:"name"`
+	File    string          `json:"file"`
+	Keys    string          `json:"keys,omitempty"`
+	Verdict string          `json:"verdict"`         // "verified", "gaps" or "failed"
+	Code    provenance.Code `json:"code,omitempty"`  // of a failure
+	Class   int             `json:"class,omitempty"` // of the 72 tamperings
+	Peer    string          `json:"peer,omitempty"`  // the manipulation that other systems did not notice
+	What    string          `json:"what"`
+
+	make func(*bench) ([]byte, error)
+	keys func(*bench) []byte // nil for the common key file
+}
+
+// A bench has the two honest files to work on.
+type bench struct {
+	small, whole         *history
+	smallFile, wholeFile []byte
+	keys                 map[provenance.Link]provenance.LeafKey // of every vector
+}
+
+func newBench() (*bench, error) {
+	b := &bench{keys: map[provenance.Link]provenance.LeafKey{}}
+	var err error
+	if b.small, err = play(small()); err != nil {
+		return nil, err
+	}
+	if b.whole, err = play(whole()); err != nil {
+		return nil, err
+	}
+	if b.smallFile, err = b.small.exported(); err != nil {
+		return nil, err
+	}
+	b.wholeFile, err = b.whole.exported()
+	return b, err
+}
+
+// lie plays the run of a world, changes it, and makes all anew that hangs on the change.
+func lie(w func() *world, change func(h *history) error) func(*bench) ([]byte, error) {
+	return func(b *bench) ([]byte, error) {
+		h, err := play(w())
+		if err != nil {
+			return nil, err
+		}
+		if err := change(h); err != nil {
+			return nil, err
+		}
+		if err := h.link(); err != nil {
+			return nil, err
+		}
+		for c, k := range h.keys {
+			b.keys[c] = k
+		}
+		return h.car(), nil
+	}
+}
+
+// told is lie for a change that cannot fail.
+func told(w func() *world, change func(h *history)) func(*bench) ([]byte, error) {
+	return lie(w, func(h *history) error { change(h); return nil })
+}
+
+// played is the run of a changed world, which tells its own lie.
+func played(w func() *world, change func(*world)) func(*bench) ([]byte, error) {
+	return told(func() *world { x := w(); change(x); return x }, func(*history) {})
+}
+
+// bytesOf changes the file of the small run.
+func bytesOf(change func(file []byte, b *bench) []byte) func(*bench) ([]byte, error) {
+	return func(b *bench) ([]byte, error) { return change(bytes.Clone(b.smallFile), b), nil }
+}
+
+// spelt changes the bytes of the newest step of the small run, and all links to it.
+func spelt(change func([]byte) []byte) func(*bench) ([]byte, error) {
+	return told(small, func(h *history) {
+		h.patch = func(seq int, data []byte) []byte {
+			if seq != 3 {
+				return data
+			}
+			out := change(bytes.Clone(data))
+			if bytes.Equal(out, data) {
+				panic("a change that changes nothing")
+			}
+			return out
+		}
+	})
+}
+
+// put replaces the first old by new.
+func put(old, new string) func([]byte) []byte {
+	return func(b []byte) []byte { return bytes.Replace(b, []byte(old), []byte(new), 1) }
+}
+
+// at replaces the value of the step's "at", which takes nine bytes.
+func at(value string) func([]byte) []byte {
+	return func(b []byte) []byte {
+		i := bytes.Index(b, []byte("\x62at\x1b")) + 3
+		return slices.Concat(b[:i], []byte(value), b[i+9:])
+	}
+}
+
+// prev replaces the step's link to the one before it, from the tag on. digest stands for the digest's 32 bytes.
+func prev(link string) func([]byte) []byte {
+	return func(b []byte) []byte {
+		i := bytes.Index(b, []byte("\x64prev\xd8\x2a\x58\x25\x00")) + 5
+		digest := string(b[i+9 : i+41])
+		return slices.Concat(b[:i], []byte(strings.ReplaceAll(link, "DIGEST", digest)), b[i+41:])
+	}
+}
+
+// find returns where the section of a block begins and ends.
+func find(file []byte, c provenance.Link) (from, to int) {
+	for n := 0; ; n++ {
+		from, to = sectionAt(file, n)
+		if _, k := binary.Uvarint(file[from:]); bytes.HasPrefix(file[from+k:], c.Bytes()) {
+			return from, to
+		}
+	}
+}
+
+// flip changes the last bit of a block.
+func flip(file []byte, c provenance.Link) []byte {
+	_, to := find(file, c)
+	file[to-1] ^= 1
+	return file
+}
+
+// sectionAt returns where the section of the n-th block begins and ends.
+func sectionAt(file []byte, n int) (from, to int) {
+	at := len(carHeader(provenance.NewRaw(nil).CID))
+	for ; ; n-- {
+		size, k := binary.Uvarint(file[at:])
+		if n == 0 {
+			return at, at + k + int(size)
+		}
+		at += k + int(size)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// shift adds to the times of all steps from one on.
+func shift(h *history, from int, by time.Duration) {
+	for _, s := range h.steps[from:] {
+		s.At += by.Milliseconds()
+	}
+}
+
+// insert puts a step at a place, and renumbers those after it and the references to them.
+func insert(h *history, place int, s *provenance.Step) {
+	h.steps = slices.Insert(h.steps, place, s)
+	renumber(h, uint64(place), 1)
+}
+
+// remove takes a step out, and renumbers likewise.
+func remove(h *history, place int) {
+	h.steps = slices.Delete(h.steps, place, place+1)
+	renumber(h, uint64(place), -1)
+}
+
+func renumber(h *history, from uint64, by int) {
+	move := func(r *provenance.Ref) {
+		if r != nil && r.Seq >= from && r.Seq > 0 {
+			r.Seq += uint64(by)
+		}
+	}
+	for i, s := range h.steps {
+		if s.Seq = uint64(i); s.Seq < from {
+			continue
+		}
+		switch e := s.Event.(type) {
+		case *provenance.Reply:
+			move(&e.Of)
+		case *provenance.Result:
+			move(&e.Of)
+		case *provenance.Verdict:
+			move(&e.Of)
+		}
+		for _, e := range s.Does {
+			switch e := e.(type) {
+			case *provenance.Call:
+				move(&e.Of)
+			case *provenance.Seek:
+				move(&e.Of)
+			case *provenance.Deny:
+				move(&e.Of)
+			}
+		}
+	}
+}
+
+func reply(h *history, n int) *provenance.Reply     { return h.steps[n].Event.(*provenance.Reply) }
+func result(h *history, n int) *provenance.Result   { return h.steps[n].Event.(*provenance.Result) }
+func verdict(h *history, n int) *provenance.Verdict { return h.steps[n].Event.(*provenance.Verdict) }
+
+// approved changes the approval of the whole run.
+func approved(by func(*history) *auth.Wallet, change func(*auth.Approval)) func(*bench) ([]byte, error) {
+	return lie(whole, func(h *history) error {
+		h.keepVerdict = true
+		v := verdict(h, 5)
+		return h.approve(v, must(cidOf(h.steps[v.Of.Seq])), by(h), change)
+	})
+}
+
+func own(h *history) *auth.Wallet { return h.wallet }
+
+func usd(n uint64) []money.Amount { return []money.Amount{money.Of(usdc, n*1_000_000)} }
+
+// vectors lists all files. The order is that of the 72 classes.
+func vectors() []vector {
+	const failed, verified, gaps = provenance.Failed, provenance.Verified, provenance.Gaps
+	digest := "DIGEST"
+	return []vector{
+		// What must not be refused.
+		{Name: "base", Verdict: verified, What: "an honest run: a call that reads, a transfer that the wallet approved, one that was denied",
+			make: func(b *bench) ([]byte, error) { return b.wholeFile, nil }},
+		{Name: "small", Verdict: verified, What: "an honest run of four steps",
+			make: func(b *bench) ([]byte, error) { return b.smallFile, nil }},
+		{Name: "honest-sealed", Keys: "-", Verdict: gaps, What: "the honest run for a reader without keys: nothing is wrong, not all can be checked",
+			make: func(b *bench) ([]byte, error) { return b.smallFile, nil }},
+		{Name: "honest-some-keys", Verdict: gaps, What: "the honest run for a reader who has the keys of the permission alone",
+			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
+			keys: func(b *bench) []byte {
+				some := map[provenance.Link]provenance.LeafKey{}
+				for _, p := range provenance.Payloads(&b.small.grant) {
+					some[p.Leaf()] = b.small.keys[p.Leaf()]
+				}
+				return keyFile(some)
+			}},
+		{Name: "honest-erased", Verdict: gaps, What: "the honest run after the leaf of a tool's result was erased",
+			make: bytesOf(func(file []byte, b *bench) []byte {
+				from, to := find(file, result(b.small, 2).Output.Leaf())
+				return slices.Delete(file, from, to)
+			})},
+		{Name: "honest-public", Verdict: verified, What: "a run whose payloads are not sealed", make: played(small, func(w *world) { w.public = true })},
+		{Name: "honest-fallback", Verdict: verified, What: "the first model failed, and the second answered", make: played(small, func(w *world) { w.fail = 1 })},
+		{Name: "honest-in-doubt", Verdict: verified, What: "a broadcast that a crash left in doubt; it is not repeated",
+			make: played(whole, func(w *world) { w.lapse = true })},
+		{Name: "honest-open", Verdict: verified, What: "a run that still waits for the wallet, signed as far as it is",
+			make: played(whole, func(w *world) { w.stop = 5 })},
+		{Name: "honest-other-order", Verdict: verified, What: "the blocks in another order, which a CAR file leaves open",
+			make: func(b *bench) ([]byte, error) {
+				blocks := slices.Clone(b.small.blocks)
+				slices.Reverse(blocks[1:])
+				return carOf(blocks), nil
+			}},
+		{Name: "honest-paths", Verdict: verified, Class: 39, What: "another run's history of 40 blocks with 2^40 paths, each block to be visited once",
+			make: func(b *bench) ([]byte, error) {
+				return told(paths, func(*history) {})(b)
+			}},
+
+		// Bytes.
+		{Name: "record-bit", Verdict: failed, Code: provenance.CodeBlockHash, Class: 1, Peer: "edited body", What: "one bit of a record",
+			make: bytesOf(func(f []byte, b *bench) []byte { return flip(f, b.small.runCID) })},
+		{Name: "leaf-bit", Verdict: failed, Code: provenance.CodeBlockHash, Class: 2, What: "one bit of a payload",
+			make: bytesOf(func(f []byte, b *bench) []byte { return flip(f, result(b.small, 2).Output.Leaf()) })},
+		{Name: "header-bit", Verdict: failed, Code: provenance.CodeCARHeader, Class: 3, What: "one bit of the file's header",
+			make: bytesOf(func(f []byte, _ *bench) []byte { f[3] ^= 1; return f })},
+		{Name: "length-long", Verdict: failed, Code: provenance.CodeCARVarint, Class: 4, What: "a section's length spelt with a byte more than it needs",
+			make: bytesOf(func(f []byte, _ *bench) []byte {
+				from, _ := sectionAt(f, 1)
+				_, k := binary.Uvarint(f[from:])
+				f[from+k-1] |= 0x80
+				return slices.Insert(f, from+k, 0)
+			})},
+		{Name: "section-short", Verdict: failed, Code: provenance.CodeCARSection, What: "a section too short for a CID",
+			make: bytesOf(func(f []byte, _ *bench) []byte {
+				from, _ := sectionAt(f, 1)
+				return slices.Insert(f, from, 4, 1, 0x71, 0x12, 0x20)
+			})},
+		{Name: "truncated", Verdict: failed, Code: provenance.CodeCARTruncated, Class: 5, Peer: "truncate", What: "the file ends inside a section",
+			make: bytesOf(func(f []byte, _ *bench) []byte { return f[:len(f)-10] })},
+		{Name: "truncated-at-block", Verdict: failed, Code: provenance.CodeLinksMissing, Class: 6, What: "the file ends after a section, and a record is missing",
+			make: func(b *bench) ([]byte, error) { return carOf(b.small.blocks[:len(b.small.blocks)-1]), nil }},
+		{Name: "dropped-all", Verdict: failed, Code: provenance.CodeLinksMissing, Peer: "drop all", What: "every step is gone from the file",
+			make: func(b *bench) ([]byte, error) {
+				var left []provenance.Block
+				for _, x := range b.small.blocks {
+					if !bytes.Contains(x.Data[:min(len(x.Data), 20)], []byte("step/1")) {
+						left = append(left, x)
+					}
+				}
+				return carOf(left), nil
+			}},
+		{Name: "erased", Verdict: failed, Code: provenance.CodeCARHeader, Peer: "erase", What: "the file is empty",
+			make: func(*bench) ([]byte, error) { return []byte{}, nil }},
+		{Name: "junk", Verdict: failed, Code: provenance.CodeCARJunk, Class: 7, What: "bytes after the last section",
+			make: bytesOf(func(f []byte, _ *bench) []byte { return append(f, "\x00junk"...) })},
+		{Name: "root-missing", Verdict: failed, Code: provenance.CodeCARRootMissing, Class: 8, What: "the block that the root names is not there",
+			make: bytesOf(func(f []byte, _ *bench) []byte { from, to := sectionAt(f, 0); return slices.Delete(f, from, to) })},
+		{Name: "two-roots", Verdict: failed, Code: provenance.CodeCARRoots, Class: 9, What: "a file with two roots",
+			make: bytesOf(func(f []byte, b *bench) []byte {
+				link := "\xd8\x2a\x58\x25\x00" + b.small.blocks[0].CID.KeyString()
+				return slices.Concat([]byte("\x63\xa2\x65roots\x82"+link+link+"\x67version\x01"), f[59:])
+			})},
+		{Name: "block-twice", Verdict: failed, Code: provenance.CodeCARDuplicate, What: "a block that is there twice",
+			make: bytesOf(func(f []byte, _ *bench) []byte { from, to := sectionAt(f, 2); return append(f, f[from:to]...) })},
+		{Name: "block-twice-other", Verdict: failed, Code: provenance.CodeBlockHash, Class: 10, What: "a block that is there again with other bytes",
+			make: bytesOf(func(f []byte, _ *bench) []byte {
+				from, to := sectionAt(f, 2)
+				f = append(f, f[from:to]...)
+				f[len(f)-1] ^= 1
+				return f
+			})},
+		{Name: "unreachable", Verdict: failed, Code: provenance.CodeLinksUnreachable, Class: 11, What: "a block to which nothing links",
+			make: bytesOf(func(f []byte, _ *bench) []byte { return append(f, section(provenance.NewRaw([]byte("stowaway")))...) })},
+		{Name: "car-v2", Verdict: failed, Code: provenance.CodeCARVersion, Class: 12, What: "a CAR of version 2, whose index may point elsewhere",
+			make: bytesOf(func(f []byte, _ *bench) []byte {
+				return slices.Concat([]byte("\x0a\xa1\x67version\x02"), make([]byte, 40), f)
+			})},
+		{Name: "blocks-exchanged", Verdict: failed, Code: provenance.CodeBlockHash, Class: 13, What: "two blocks under each other's CID, for a reader that trusts the file",
+			make: func(b *bench) ([]byte, error) {
+				blocks := slices.Clone(b.small.blocks)
+				blocks[3].Data, blocks[4].Data = blocks[4].Data, blocks[3].Data
+				return carOf(blocks), nil
+			}},
+
+		// CIDs, in a step whose own CID, and all that hangs on it, is right.
+		{Name: "cid-v0", Verdict: failed, Code: provenance.CodeLinkV0, Class: 14, What: "a link is a CIDv0", make: spelt(prev("\xd8\x2a\x58\x23\x00\x12\x20" + digest))},
+		{Name: "cid-identity", Verdict: failed, Code: provenance.CodeLinkIdentity, Class: 15, What: "a link that holds its data", make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x71\x00\x20" + digest))},
+		{Name: "cid-codec", Verdict: failed, Code: provenance.CodeLinksKind, Class: 16, What: "a link to the same digest as raw bytes",
+			make: told(small, func(h *history) {
+				h.patch = func(seq int, b []byte) []byte {
+					if seq == 3 {
+						return prev("\xd8\x2a\x58\x25\x00\x01\x55\x12\x20" + digest)(b)
+					}
+					return b
+				}
+			})},
+		{Name: "cid-digest", Verdict: failed, Code: provenance.CodeLinkDigest, Class: 17, What: "a link with half a digest", make: spelt(prev("\xd8\x2a\x55\x00\x01\x71\x12\x10" + strings.Repeat("\x01", 16)))},
+		{Name: "cid-sha1", Verdict: failed, Code: provenance.CodeLinkHash, Class: 18, What: "a link by SHA-1", make: spelt(prev("\xd8\x2a\x58\x19\x00\x01\x71\x11\x14" + strings.Repeat("\x01", 20)))},
+		{Name: "cid-varint", Verdict: failed, Code: provenance.CodeLinkVarint, Class: 19, What: "a link with a number in a longer form than needed", make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\xf1\x00\x12\x20" + digest))},
+		{Name: "cid-case", Verdict: failed, Code: provenance.CodeKeysForm, Class: 20, What: "a key file that spells a CID in another base",
+			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
+			keys: func(b *bench) []byte {
+				f := keyFile(b.small.keys)
+				leaf := result(b.small, 2).Output.Leaf()
+				return bytes.Replace(f, []byte(leaf.String()), []byte(strings.ToUpper(leaf.String())), 1)
+			}},
+		{Name: "cid-trailing", Verdict: failed, Code: provenance.CodeLinkTrailing, Class: 21, What: "a byte after a link's digest", make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\x71\x12\x20" + digest + "\x00"))},
+		{Name: "link-tag", Verdict: failed, Code: provenance.CodeCodecTag, Class: 22, What: "a link under tag 43", make: spelt(prev("\xd8\x2b\x58\x25\x00\x01\x71\x12\x20" + digest))},
+		{Name: "link-prefix", Verdict: failed, Code: provenance.CodeLinkPrefix, What: "a link without its zero byte", make: spelt(prev("\xd8\x2a\x58\x24\x01\x71\x12\x20" + digest))},
+		{Name: "link-garbage", Verdict: failed, Code: provenance.CodeLinkForm, Peer: "garbage link", What: "a link that is no CID", make: spelt(prev("\xd8\x2a\x58\x25\x00" + strings.Repeat("\xff", 36)))},
+		{Name: "link-codec", Verdict: failed, Code: provenance.CodeLinkCodec, What: "a link to a dag-pb node", make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x70\x12\x20" + digest))},
+		{Name: "link-version", Verdict: failed, Code: provenance.CodeLinkVersion, What: "a link of an unknown version", make: spelt(prev("\xd8\x2a\x58\x25\x00\x02\x71\x12\x20" + digest))},
+		{Name: "link-kind", Verdict: failed, Code: provenance.CodeLinksKind, What: "the head links to the run where its step should be",
+			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Step = d.Run } })},
+
+		// Codec and schema, likewise.
+		{Name: "key-twice", Verdict: failed, Code: provenance.CodeCodecDuplicate, Class: 23, What: "a map has one key twice",
+			make: spelt(func(b []byte) []byte { b[0]++; return put("\x62at\x1b", "\x62at\x00\x62at\x1b")(b) })},
+		{Name: "key-order", Verdict: failed, Code: provenance.CodeCodecUnsorted, Class: 24, What: "keys of a map out of order",
+			make: spelt(func(b []byte) []byte { return slices.Concat(b[:1], b[10:22], b[1:10], b[22:]) })},
+		{Name: "int-long", Verdict: failed, Code: provenance.CodeCodecMinimal, Class: 25, What: "a number in a longer form than needed", make: spelt(put("\x63seq\x03", "\x63seq\x18\x03"))},
+		{Name: "indefinite", Verdict: failed, Code: provenance.CodeCodecIndefinite, Class: 26, What: "a map of indefinite length",
+			make: spelt(func(b []byte) []byte { b[0] = 0xbf; return append(b, 0xff) })},
+		{Name: "float", Verdict: failed, Code: provenance.CodeCodecFloat, Class: 27, What: "a floating point number", make: spelt(at("\xfb\x42\x78\x00\x00\x00\x00\x00\x00"))},
+		{Name: "undefined", Verdict: failed, Code: provenance.CodeCodecSimple, Class: 28, What: "the value undefined", make: spelt(at("\xf7"))},
+		{Name: "tag", Verdict: failed, Code: provenance.CodeCodecTag, Class: 29, What: "a time under tag 1", make: spelt(at("\xc1\x00"))},
+		{Name: "utf8", Verdict: failed, Code: provenance.CodeCodecUTF8, Class: 30, What: "a text that is not UTF-8", make: spelt(put("step/1", "\xff\xfep/1"))},
+		{Name: "look-alike", Verdict: failed, Code: provenance.CodeSchemaKey, Class: 31, What: "a key with a Cyrillic letter", make: spelt(put("\x65facts", "\x66f\u0430cts"))},
+		{Name: "unknown-key", Verdict: failed, Code: provenance.CodeSchemaKey, Class: 32, What: "a key that the record does not have", make: spelt(put("\x65facts", "\x65factz"))},
+		{Name: "unknown-version", Verdict: failed, Code: provenance.CodeSchemaVersion, Class: 32, What: "a version that is not known", make: spelt(put("step/1", "step/2"))},
+		{Name: "type", Verdict: failed, Code: provenance.CodeSchemaType, What: "a text where a number should be", make: spelt(at("\x61x"))},
+		{Name: "int-range", Verdict: failed, Code: provenance.CodeCodecInt, Class: 33, What: "a number that does not fit 63 bits", make: spelt(at("\x1b" + strings.Repeat("\xff", 8)))},
+		{Name: "trailing", Verdict: failed, Code: provenance.CodeCodecTrailing, Class: 34, What: "a byte after the record", make: spelt(func(b []byte) []byte { return append(b, 0) })},
+		{Name: "null", Verdict: failed, Code: provenance.CodeCodecNull, Class: 35, What: "null in place of what is absent", make: spelt(at("\xf6"))},
+		{Name: "key-bytes", Verdict: failed, Code: provenance.CodeCodecKey, What: "a map key that is not text", make: spelt(put("\x62at\x1b", "\x42at\x1b"))},
+		{Name: "reserved", Verdict: failed, Code: provenance.CodeCodecReserved, What: "a head that CBOR leaves undefined", make: spelt(at("\x1c"))},
+
+		// Bombs.
+		{Name: "block-large", Verdict: failed, Code: provenance.CodeBlockSize, Class: 36, What: "a section that claims a block above the limit",
+			make: func(b *bench) ([]byte, error) {
+				return slices.Concat(b.smallFile, varint(36+provenance.MaxBlock+1), provenance.NewRaw(nil).CID.Bytes(), []byte("...")), nil
+			}},
+		{Name: "deep", Verdict: failed, Code: provenance.CodeCodecDepth, Class: 37, What: "forty lists inside each other", make: spelt(at(strings.Repeat("\x81", 40) + "\x00"))},
+		{Name: "lists", Verdict: failed, Code: provenance.CodeSchemaType, Class: 38, What: "a list of 30,000 empty lists", make: spelt(at("\x99\x75\x30" + strings.Repeat("\x80", 30_000)))},
+		{Name: "length-huge", Verdict: failed, Code: provenance.CodeCodecTruncated, Class: 41, What: "a length of 2^40 bytes", make: spelt(at("\x5b\x00\x00\x01\x00\x00\x00\x00\x00"))},
+		{Name: "leaf-padding", Verdict: failed, Code: provenance.CodeLeafOpen, Class: 42, What: "a leaf with more padding than its text asks for", make: padded},
+
+		// History: re-linked and signed again by the operator.
+		{Name: "dropped", Verdict: failed, Code: provenance.CodeHistorySeq, Class: 45, Peer: "drop some", What: "a step is left out, and the next one linked to the one before",
+			make: told(whole, func(h *history) { h.steps = slices.Delete(h.steps, 7, 8) })},
+		{Name: "dropped-renumbered", Verdict: failed, Code: provenance.CodeHistoryKind, Class: 45, What: "a model's reply is left out, and all later steps are renumbered",
+			make: told(small, func(h *history) { remove(h, 1) })},
+		{Name: "first-evicted", Verdict: failed, Code: provenance.CodeHistoryAsk, Peer: "evict the head", What: "the request itself is left out",
+			make: told(small, func(h *history) {
+				h.steps = h.steps[1:]
+				renumber(h, 0, -1)
+				h.steps[0].Event = &provenance.Lapse{Why: provenance.LapseTimeout} // its question is gone
+			})},
+		{Name: "swapped", Verdict: failed, Code: provenance.CodeHistorySeq, Class: 46, Peer: "reorder", What: "two steps in each other's place",
+			make: told(small, func(h *history) { h.steps[1], h.steps[2] = h.steps[2], h.steps[1] })},
+		{Name: "inserted", Verdict: failed, Code: provenance.CodeHistoryTwice, Class: 47, Peer: "replay", What: "a tool's result once more",
+			make: told(small, func(h *history) {
+				s := *h.steps[2]
+				e := *result(h, 2)
+				s.Event, s.Does = &e, []provenance.Effect{}
+				insert(h, 3, &s)
+				reply(h, 4).Of = provenance.Ref{Seq: 2}
+			})},
+		{Name: "seq-twice", Verdict: failed, Code: provenance.CodeHistorySeq, Class: 48, What: "two steps of one number", make: told(small, func(h *history) { h.steps[2].Seq = 1 })},
+		{Name: "tail-cut", Verdict: verified, Class: 49, Peer: "cut tail", What: "the last steps are left out and an older head is given: only an outside head shows it; completeness is unestablished",
+			make: told(whole, func(h *history) { h.steps = h.steps[:8] })},
+		{Name: "other-session", Verdict: failed, Code: auditGrantRequest, Class: 50, What: "the run under another session of the same wallet and key",
+			make: lie(small, func(h *history) error {
+				h.keepAsk = true
+				return h.regrant(func(o *auth.Offer) { o.Nonce = "another000000000" })
+			})},
+		{Name: "spliced", Verdict: failed, Code: provenance.CodeHistoryRun, Class: 51, What: "a step of another run",
+			make: told(small, func(h *history) {
+				other := small()
+				other.nonce = 2
+				h.foreign = map[int]provenance.Link{2: must(play(other)).runCID}
+			})},
+		{Name: "fork", Verdict: failed, Code: provenance.CodeLinksUnreachable, Class: 52, What: "two steps after one step",
+			make: lie(small, func(h *history) error {
+				s := *h.steps[3]
+				s.At++
+				b, err := provenance.Encode(&s)
+				h.extra[b.CID] = b.Data
+				return err
+			})},
+		{Name: "clock-back", Verdict: failed, Code: provenance.CodeHistoryClock, Class: 53, What: "a step that is older than the one before it",
+			make: told(small, func(h *history) { h.steps[2].At -= 1500 })},
+		{Name: "outcome-first", Verdict: failed, Code: provenance.CodeHistoryOf, Class: 53, What: "a result of a call that is made later",
+			make: told(small, func(h *history) { result(h, 2).Of.Seq = 3 })},
+		{Name: "outcome-missing", Verdict: failed, Code: provenance.CodeHistoryUnanswered, Class: 54, What: "closed as answered, with a call of which nothing is said",
+			make: told(small, func(h *history) { h.steps[2].Does = append(h.steps[2].Does, h.steps[1].Does[0]) })},
+		{Name: "totals", Verdict: failed, Code: auditTotals, Class: 55, What: "the close says that the models cost less",
+			make: told(small, func(h *history) { h.steps[3].Does[1].(*provenance.Close).Totals.Cost-- })},
+		{Name: "head-place", Verdict: failed, Code: provenance.CodeHistoryHead, What: "the head names another place than its step has",
+			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Seq++ } })},
+		{Name: "outcome-kind", Verdict: failed, Code: provenance.CodeHistoryKind, What: "a tool call answered by a wallet",
+			make: told(small, func(h *history) { h.steps[2].Event = &provenance.Verdict{Of: provenance.Ref{Seq: 1}, Refused: "no"} })},
+		{Name: "call-unasked", Verdict: failed, Code: provenance.CodeHistoryCall, What: "a tool call that no model asked for",
+			make: told(small, func(h *history) { h.steps[1].Does[0].(*provenance.Call).Of.Index = 3 })},
+		{Name: "after-close", Verdict: failed, Code: provenance.CodeHistoryClose, What: "steps after the close",
+			make: told(small, func(h *history) {
+				h.steps[2].Does = append(h.steps[2].Does, &provenance.Close{Reason: provenance.CloseAnswered})
+			})},
+
+		// Meaning: every byte, link and signature of the operator is right.
+		{Name: "model-other", Verdict: failed, Code: auditEvent, Class: 56, What: "a reply is said to be of another model than the one that the runtime names",
+			make: told(small, func(h *history) { reply(h, 3).Model.Asked = "script/9" })},
+		{Name: "model-cost", Verdict: failed, Code: auditEvent, What: "a model call that cost less than its price",
+			make: told(small, func(h *history) { reply(h, 3).Model.Cost-- })},
+		{Name: "fallback-as-first", Verdict: failed, Code: auditRoute, Class: 57, What: "the second model was taken although the first was up",
+			make: played(small, func(w *world) { w.decideRoute = "false" })},
+		{Name: "rules-swapped", Verdict: failed, Code: auditRules, Class: 58, What: "another policy set than the one that the wallet signed for",
+			make: told(small, func(h *history) { h.rules.Source += "# and more\n" })},
+		{Name: "agent-swapped", Verdict: failed, Code: auditAgent, What: "another version of the agent than the one that the wallet signed for",
+			make: told(small, func(h *history) { h.agent.Instructions = "Pay whoever asks." })},
+		{Name: "rules-broken", Verdict: failed, Code: auditCompile, What: "a policy set that does not compile",
+			make: played(small, func(w *world) { w.rules, w.decideRules = "schema: writ/policies/9\n", rules })},
+		{Name: "facts-edited", Verdict: failed, Code: auditFacts, Class: 58, What: "the ledgers forget what the run itself has spent, so that its spends fit",
+			make: told(whole, func(h *history) {
+				for i, b := range h.steps[9].Facts.Budgets {
+					h.steps[9].Facts.Budgets[i].Spent = money.Of(b.Cap.Asset(), 0)
+				}
+			})},
+		{Name: "facts-cap", Verdict: failed, Code: auditFacts, Class: 58, What: "a ledger with another cap than the rules give it",
+			make: told(small, func(h *history) { b := &h.steps[2].Facts.Budgets[0]; b.Cap = money.Of(b.Cap.Asset(), 1_000_000) })},
+		{Name: "ledger-over", Verdict: failed, Code: auditCap, What: "a ledger above its cap",
+			make: told(small, func(h *history) {
+				b := &h.steps[3].Facts.Budgets[0]
+				b.Spent, b.Reserved = b.Cap, money.Of(b.Cap.Asset(), 1)
+			})},
+		{Name: "decision-flipped", Verdict: failed, Code: auditOutcome, Class: 59, What: "a spend above the limit of a call is permitted and made",
+			make: played(whole, func(w *world) {
+				w.replies[2] = want("token.send", `{"amount":"15","to":"mallory","token":"USDC"}`)
+				w.decideOffer = func(o *auth.Offer) { o.Caveats.MaxPerCall, o.Caveats.ApproveAbove = usd(20), usd(20) }
+			})},
+		{Name: "approval-skipped", Verdict: failed, Code: auditOutcome, Class: 59, What: "a spend that needs the wallet's approval is made without",
+			make: played(whole, func(w *world) {
+				w.decideOffer = func(o *auth.Offer) { o.Caveats.ApproveAbove = usd(10) }
+			})},
+		{Name: "why-edited", Verdict: failed, Code: auditWhy, What: "a denial with another reason than the rules give",
+			make: told(whole, func(h *history) {
+				d := &h.steps[8].Does[0].(*provenance.Deny).Decisions[1]
+				d.Why = provenance.NewPayload([]byte(`{"message":"the bank was closed"}`))
+			})},
+		{Name: "reserve-edited", Verdict: failed, Code: auditBudget, What: "a permitted spend reserves less than it moves",
+			make: told(whole, func(h *history) {
+				for i, d := range h.steps[5].Does[0].(*provenance.Call).Decisions {
+					if len(d.Reserve) > 0 && d.Point == "spend" {
+						h.steps[5].Does[0].(*provenance.Call).Decisions[i].Reserve[0].Amount = money.Of(usdc, 1)
+					}
+				}
+			})},
+		{Name: "answer-rewritten", Verdict: failed, Code: auditEffect, Peer: "rewrite", What: "what the user was told is rewritten, and everything linked and signed again",
+			make: told(small, func(h *history) {
+				h.steps[3].Does[0].(*provenance.Say).Text = provenance.NewPayload([]byte("all is well"))
+			})},
+		{Name: "prompt", Verdict: failed, Code: auditPrompt, What: "a prompt with another digest than the steps lead to",
+			make: told(small, func(h *history) { h.steps[2].Does[0].(*provenance.AskModel).Prompt[0] ^= 1 })},
+		{Name: "tool-outside", Verdict: failed, Code: auditTool, Class: 60, What: "a call of a tool that the wallet did not allow",
+			make: played(whole, func(w *world) {
+				w.offer.Tools = []string{"echo.say"}
+				w.decideOffer = func(o *auth.Offer) { o.Tools = []string{"echo.say", "token.send"} }
+			})},
+		{Name: "after-expiry", Verdict: failed, Code: auditTime, Class: 60, What: "a call after the permission's end",
+			make: played(whole, func(w *world) {
+				w.offer.Expires = start.Add(2 * time.Second)
+				w.decideOffer = func(o *auth.Offer) { o.Expires = start.Add(time.Hour) }
+			})},
+		{Name: "chain-outside", Verdict: failed, Code: auditChain, Class: 60, What: "a transaction on a chain that the wallet did not allow",
+			make: played(whole, func(w *world) {
+				w.tools[1].Book = book(5)
+				w.decideOffer = func(o *auth.Offer) { o.Caveats.Chains = []uint64{5, 1337} }
+			})},
+		{Name: "approval-other", Verdict: failed, Code: auditApprovalOther, Class: 61, What: "the wallet approved other arguments",
+			make: approved(own, func(a *auth.Approval) { a.Args[0] ^= 1 })},
+		{Name: "approval-stranger", Verdict: failed, Code: auditApprovalSig, Class: 61, What: "another wallet approved",
+			make: approved(func(h *history) *auth.Wallet { return h.stranger }, func(*auth.Approval) {})},
+		{Name: "approval-late", Verdict: failed, Code: auditApprovalLate, Class: 61, What: "the approval came after its time",
+			make: told(whole, func(h *history) { shift(h, 5, 20*time.Minute) })},
+		{Name: "receipt-other", Verdict: failed, Code: auditTx, Class: 62, What: "the receipt of another transaction than the one that was signed",
+			make: told(whole, func(h *history) {
+				result(h, 7).Output = provenance.NewPayload([]byte(`{"block":1,"hash":"0x00000000000000000000000000000000000000000000000000000000000000bb","status":"ok"}`))
+			})},
+		{Name: "second-text", Verdict: failed, Code: provenance.CodeLeafCommit, Class: 63, What: "a leaf that opens to another text than the record commits to",
+			make: spelt(func(b []byte) []byte { b[bytes.Index(b, []byte("\x62pc\x58\x20"))+7] ^= 1; return b })},
+		{Name: "key-wrong", Verdict: failed, Code: provenance.CodeLeafOpen, Class: 63, What: "a key that does not open its leaf",
+			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
+			keys: func(b *bench) []byte {
+				wrong := map[provenance.Link]provenance.LeafKey{}
+				for c, k := range b.small.keys {
+					if c == result(b.small, 2).Output.Leaf() {
+						k[0] ^= 1
+					}
+					wrong[c] = k
+				}
+				return keyFile(wrong)
+			}},
+
+		// Keys.
+		{Name: "forged", Verdict: failed, Code: provenance.CodeHeadKey, Class: 64, Peer: "stranger's forgery", What: "signed by a stranger, who put his own key into the head",
+			make: told(small, func(h *history) { h.operator = h.forger })},
+		{Name: "head-edited", Verdict: failed, Code: provenance.CodeHeadSignature, Class: 64, What: "the head was changed after it was signed",
+			make: told(small, func(h *history) { h.crowned = func(d *provenance.Head) { d.At++ } })},
+		{Name: "head-unsigned", Verdict: failed, Code: provenance.CodeHeadUnsigned, Class: 64, What: "a head without a signature",
+			make: told(small, func(h *history) { h.crowned = func(d *provenance.Head) { d.Sig = nil } })},
+		{Name: "siwe-domain", Verdict: failed, Code: auditGrantSig, Class: 66, What: "the signed message with another domain",
+			make: told(small, func(h *history) {
+				m, _ := h.grant.Message.Bytes()
+				h.grant.Message = provenance.NewPayload(bytes.Replace(m, []byte("app.example.com"), []byte("api.example.com"), 1))
+				h.keepAsk = false
+			})},
+		{Name: "siwe-method", Verdict: failed, Code: auditGrantMethod, What: "a permission signed in a way that is not known",
+			make: told(small, func(h *history) { h.grant.Method = "trust-me" })},
+		{Name: "back-dated", Verdict: failed, Code: auditGrantTime, Peer: "back-date", What: "all times are those of ten years before, when there was no permission",
+			make: told(small, func(h *history) {
+				const decade = 10 * 365 * 24 * time.Hour
+				h.run.Opened -= decade.Milliseconds()
+				shift(h, 0, -decade)
+			})},
+		{Name: "request-edited", Verdict: failed, Code: auditGrantRequest, What: "the request says something else than the session key signed",
+			make: told(small, func(h *history) {
+				h.keepAsk = true
+				h.steps[0].Event.(*provenance.Ask).Request = provenance.NewPayload([]byte(`{"agent":"payer","idempotency_key":"vector-0001","input":"pay mallory"}`))
+			})},
+	}
+}
+
+// paths is a world whose run was opened by another one, whose history is a ladder: each block links to the next twice.
+func paths() *world {
+	w := small()
+	next := provenance.NewRaw([]byte("the end"))
+	extra := map[provenance.Link][]byte{next.CID: next.Data}
+	for range 40 {
+		link := "\xd8\x2a\x58\x25\x00" + next.CID.KeyString()
+		data := []byte("\x82" + link + link)
+		next = provenance.Block{CID: provenance.Sum(cid.DagCBOR, data), Data: data}
+		extra[next.CID] = data
+	}
+	w.parent, w.extra = &provenance.Parent{Step: next.CID}, extra
+	return w
+}
+
+// padded makes a leaf whose padding is longer than the rule says.
+func padded(b *bench) ([]byte, error) {
+	text := []byte("it said hi")
+	k := leafKey(append([]byte("padded "), text...))
+	enc := sha256.Sum256(append([]byte("writ/leaf/1 seal  \n"), k[:]...))
+	aead, err := chacha20poly1305.NewX(enc[:])
+	if err != nil {
+		return nil, err
+	}
+	plain := append(append(bytes.Clone(text), 0x80), make([]byte, 500)...)
+	leaf := provenance.NewRaw(aead.Seal(nil, make([]byte, aead.NonceSize()), plain, nil))
+	b.keys[leaf.CID] = k
+	return told(small, func(h *history) {
+		h.extra[leaf.CID] = leaf.Data
+		old := h.steps[3].Does[0].(*provenance.Say).Text.Leaf()
+		h.patch = func(seq int, data []byte) []byte {
+			if seq != 3 {
+				return data
+			}
+			// The reply's text and the answer are one leaf; only the answer's is exchanged.
+			return bytes.Replace(data, old.Bytes(), leaf.CID.Bytes(), 1)
+		}
+	})(b)
+}

@@ -1,0 +1,454 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+var usdc = money.Asset{Symbol: "USDC", Decimals: 6}
+
+// start is when every run here is opened.
+var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+const rules = `schema: writ/policies/1
+name: vectors
+assets: {USDC: 6}
+budgets:
+  - {id: allowance, cap: 'usdc("1000")', scope: agent}
+rules:
+  - {id: tools, at: tool.call, effect: permit}
+  - {id: spends, at: spend, effect: permit, when: 'asset == "USDC"', reserve: {budget: allowance}}
+  - {id: models, at: model.route, effect: permit}
+  - {id: answers, at: output, effect: permit}
+`
+
+// A world is everything that a run depends on. The zero changes give the honest run.
+type world struct {
+	input   string
+	replies []model.Reply // of the model, in order
+	fail    int           // so many calls of a model fail first
+	lapse   bool          // the broadcast is never heard of again
+	stop    int           // steps after which nothing more happens; 0 for never
+	public  bool          // payloads of steps are not sealed
+
+	tools  []tools.Spec
+	rules  string
+	route  string // the condition of the first route
+	offer  auth.Offer
+	opened time.Time
+	nonce  byte
+	parent *provenance.Parent
+	extra  map[provenance.Link][]byte // blocks of other runs
+
+	// What a lying operator decides by, in place of what is recorded.
+	decideRules string
+	decideOffer func(*auth.Offer)
+	decideRoute string
+}
+
+func say(text string) model.Reply { return model.Reply{Stop: model.StopEnd, Text: text} }
+
+func want(tool, args string) model.Reply {
+	return model.Reply{Stop: model.StopTools, Calls: []model.Call{{ID: "c1", Tool: tool, Args: []byte(args)}}}
+}
+
+// small is a run of four steps: one tool that reads, and an answer.
+func small() *world {
+	return &world{
+		input:   "say hi",
+		replies: []model.Reply{want("echo.say", `{"text":"hi"}`), say("it said hi")},
+		tools:   []tools.Spec{echo()}, rules: rules, route: "true", opened: start, nonce: 1,
+		offer: auth.Offer{
+			Scheme: "https", Domain: "app.example.com", Chain: 1337, Nonce: "abcdefgh12345678", RequestID: "r1", Agent: "payer",
+			Issued: start, Expires: start.Add(time.Hour),
+			Caveats: auth.Caveats{MaxCalls: 10, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337}},
+		},
+	}
+}
+
+// whole is the run with everything in it: a call that reads, a transfer that the wallet approves, one that is denied.
+func whole() *world {
+	w := small()
+	w.input = "greet bob, send him 5 USDC, and 500 to mallory"
+	w.replies = []model.Reply{
+		want("echo.say", `{"text":"hello bob"}`),
+		want("token.send", `{"amount":"5","to":"bob","token":"USDC"}`),
+		want("token.send", `{"amount":"500","to":"mallory","token":"USDC"}`),
+		say("bob has his 5 USDC; 500 USDC are more than I may send"),
+	}
+	w.tools = append(w.tools, send())
+	w.offer.Caveats.MaxTotal = []money.Amount{money.Of(usdc, 20_000_000)}
+	w.offer.Caveats.MaxPerCall = []money.Amount{money.Of(usdc, 10_000_000)}
+	w.offer.Caveats.ApproveAbove = []money.Amount{money.Of(usdc, 1_000_000)}
+	return w
+}
+
+func echo() tools.Spec {
+	return tools.Spec{
+		Name: "echo.say", About: "Says it again.", Class: tools.Read,
+		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],"properties":{"text":{"type":"string"}}}`),
+	}
+}
+
+func send() tools.Spec {
+	return tools.Spec{
+		Name: "token.send", About: "Sends a token.", Class: tools.ChainTx,
+		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{
+			"amount":{"type":"string","format":"amount","x-asset":"token"},
+			"to":{"type":"string","format":"address"},
+			"token":{"type":"string","format":"token"}}}`),
+		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"}, Book: book(1337),
+	}
+}
+
+func book(chain uint64) *tools.Book {
+	return &tools.Book{
+		Chain: chain,
+		Names: map[string]common.Address{
+			"bob":     common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+			"mallory": common.HexToAddress("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+		},
+		Tokens: map[string]tools.Token{
+			"USDC": {Address: common.HexToAddress("0x5FbDB2315678afecb367f032d93F642f64180aa3"), Decimals: 6},
+		},
+	}
+}
+
+// The keys of everybody in these runs. They are in the open and worth nothing.
+type people struct {
+	wallet, stranger *auth.Wallet
+	session, other   auth.PrivateKey
+	operator, forger ed25519.PrivateKey
+}
+
+func everybody() (p people, err error) {
+	if p.wallet, err = auth.ParseWallet("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"); err != nil {
+		return p, err
+	}
+	if p.stranger, err = auth.ParseWallet("0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"); err != nil {
+		return p, err
+	}
+	if p.session, err = auth.Generate(auth.Ed25519, seed("session")); err != nil {
+		return p, err
+	}
+	if p.other, err = auth.Generate(auth.Ed25519, seed("other session")); err != nil {
+		return p, err
+	}
+	p.operator, p.forger = key("operator"), key("forger")
+	return p, nil
+}
+
+func key(name string) ed25519.PrivateKey {
+	sum := sha256.Sum256([]byte("writ tampering vectors: " + name))
+	return ed25519.NewKeyFromSeed(sum[:])
+}
+
+// A seed is chance that has none.
+type seed string
+
+func (s seed) Read(b []byte) (int, error) {
+	for i := 0; i < len(b); {
+		sum := sha256.Sum256(fmt.Appendf(nil, "writ tampering vectors: %s %d", string(s), i))
+		i += copy(b[i:], sum[:])
+	}
+	return len(b), nil
+}
+
+// leafKey is the key of a text: the same text has the same leaf in every vector, so one key file is enough for all.
+func leafKey(plain []byte) provenance.LeafKey {
+	return sha256.Sum256(append([]byte("writ tampering vectors: leaf\n"), plain...))
+}
+
+// play makes the run of a world.
+func play(w *world) (*history, error) {
+	who, err := everybody()
+	if err != nil {
+		return nil, err
+	}
+	h := &history{people: who, keys: map[provenance.Link]provenance.LeafKey{}, extra: map[provenance.Link][]byte{}, public: w.public}
+	maps.Copy(h.extra, w.extra)
+	var names []string
+	toolDefs, books := map[provenance.Link]*provenance.ToolDef{}, map[provenance.Link][]byte{}
+	for _, spec := range w.tools {
+		rec, b, err := loop.RecordOf(spec)
+		if err != nil {
+			return nil, err
+		}
+		block, err := provenance.Encode(rec)
+		if err != nil {
+			return nil, err
+		}
+		h.tools = append(h.tools, rec)
+		h.agent.Tools = append(h.agent.Tools, block.CID)
+		toolDefs[block.CID] = rec
+		if b != nil {
+			books[b.CID] = b.Data
+			h.books = append(h.books, *b)
+		}
+		names = append(names, spec.Name)
+	}
+	h.agent.Name, h.agent.Instructions = "payer", "Pay what is asked."
+	h.agent.Routes = []provenance.AgentRoute{{ID: "first", When: w.route, Use: "main"}, {ID: "then", When: "true", Use: "spare"}}
+	h.agent.Limits = provenance.Limits{Turns: 8, Calls: 8, Tokens: 50_000, Cost: 500_000_000, Wall: (24 * time.Hour).Milliseconds()}
+	h.rules = provenance.PolicySet{Name: "vectors", Source: w.rules}
+	h.runtime = provenance.Runtime{Version: "vectors", Build: "unknown", Key: h.operator.Public().(ed25519.PublicKey)}
+	for i, name := range []string{"main", "spare"} {
+		h.runtime.Models = append(h.runtime.Models, provenance.ModelInfo{
+			Name: name, Kind: string(model.KindScripted), Provider: "test", Model: fmt.Sprintf("script/%d", i+1),
+			PriceIn: 1_000_000, PriceOut: 2_000_000, MaxTokens: 1000,
+		})
+	}
+	agentCID, err := cidOf(&h.agent)
+	if err != nil {
+		return nil, err
+	}
+	rulesCID, err := cidOf(&h.rules)
+	if err != nil {
+		return nil, err
+	}
+	offer := w.offer
+	offer.Account, offer.Key = h.wallet.Address(), h.session.Public()
+	offer.AgentCID, offer.RulesCID = agentCID, rulesCID
+	if offer.Tools == nil {
+		offer.Tools = names
+	}
+	h.offer = offer
+	grant, err := h.sign(offer)
+	if err != nil {
+		return nil, err
+	}
+	h.grant = recordOf(grant)
+	h.run = provenance.Run{Opened: w.opened.UnixMilli(), Nonce: [32]byte{w.nonce}, Parent: w.parent}
+
+	// The machine that decides is the recorded one, unless the operator lies.
+	byRules, byAgent, byOffer := h.rules, h.agent, offer
+	if w.decideRules != "" {
+		byRules.Source = w.decideRules
+	}
+	if w.decideRoute != "" {
+		byAgent.Routes = []provenance.AgentRoute{{ID: "first", When: w.decideRoute, Use: "main"}, h.agent.Routes[1]}
+	}
+	if w.decideOffer != nil {
+		w.decideOffer(&byOffer)
+	}
+	byOffer.AgentCID, byOffer.RulesCID = must(cidOf(&byAgent)), must(cidOf(&byRules))
+	byGrant, err := h.sign(byOffer)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.link(); err != nil { // so far there are no steps, but the run has its CID
+		return nil, err
+	}
+	m, err := loop.New(loop.Config{
+		Session: h.run.Grant, Agent: &byAgent, Tools: toolDefs, Books: books, Rules: &byRules, Grant: byGrant, Runtime: &h.runtime,
+	})
+	if err != nil {
+		return nil, err
+	}
+	g := &game{world: w, history: h, machine: m, ledger: newLedger(m.Budgets()), grant: grant}
+	return h, g.play()
+}
+
+// sign has the wallet sign an offer.
+func (h *history) sign(o auth.Offer) (*auth.Grant, error) {
+	raw, err := auth.Build(o)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := h.wallet.SignText(raw)
+	if err != nil {
+		return nil, err
+	}
+	return auth.Reread(raw, sig)
+}
+
+func recordOf(g *auth.Grant) provenance.Grant {
+	return provenance.Grant{Message: provenance.NewPayload(g.Message), Sig: provenance.NewPayload(g.Sig), Method: g.Method}
+}
+
+// regrant has the wallet sign another permission for the run.
+func (h *history) regrant(change func(*auth.Offer)) error {
+	change(&h.offer)
+	g, err := h.sign(h.offer)
+	if err == nil {
+		h.grant = recordOf(g)
+	}
+	return err
+}
+
+// A game is a run under way.
+type game struct {
+	*world
+	*history
+	machine *loop.Machine
+	ledger  *ledger
+	grant   *auth.Grant
+	state   loop.State
+	asked   int // models
+}
+
+func (g *game) play() error {
+	g.state.Run = g.runCID
+	params, err := json.Marshal(map[string]string{"agent": "payer", "input": g.world.input, "idempotency_key": "vector-0001"})
+	if err != nil {
+		return err
+	}
+	var next provenance.Event = &provenance.Ask{
+		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start", Key: g.session.Public().String(),
+	}
+	for next != nil && (g.stop == 0 || len(g.steps) < g.stop) {
+		if next, err = g.step(next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step takes in one event and returns the next one: the answer to the first effect that wants one.
+func (g *game) step(ev provenance.Event) (provenance.Event, error) {
+	at := start.UnixMilli() + int64(len(g.steps))*1000
+	facts := g.ledger.facts()
+	next, todo, err := g.machine.Step(g.state, at, ev, facts)
+	if err != nil {
+		return nil, err
+	}
+	s := &provenance.Step{Seq: g.state.Seq, At: at, Event: ev, Facts: facts, Does: todo.Does}
+	g.steps = append(g.steps, s)
+	g.state = next
+	if err := g.link(); err != nil {
+		return nil, err
+	}
+	if err := g.ledger.take(s, todo.Settle); err != nil {
+		return nil, err
+	}
+	for i, e := range s.Does {
+		if answer, err := g.answer(provenance.Ref{Seq: s.Seq, Index: uint64(i)}, e); answer != nil || err != nil {
+			return answer, err
+		}
+	}
+	return nil, nil
+}
+
+// answer is what the world says to an effect.
+func (g *game) answer(ref provenance.Ref, e provenance.Effect) (provenance.Event, error) {
+	switch e := e.(type) {
+	case *provenance.AskModel:
+		if g.fail > 0 {
+			g.fail--
+			return &provenance.Reply{Of: ref, Failed: "timeout"}, nil
+		}
+		reply := g.replies[g.asked]
+		g.asked++
+		info := g.runtime.Models[0]
+		if e.Route.Model != info.Name {
+			info = g.runtime.Models[1]
+		}
+		mc := &provenance.ModelCall{
+			Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: info.Model, Stop: reply.Stop, Took: 5,
+			Usage: provenance.Usage{In: 100, Out: 10}, Cost: 120,
+		}
+		if reply.Text != "" {
+			mc.Text = provenance.NewPayload([]byte(reply.Text))
+		}
+		for _, c := range reply.Calls {
+			mc.Calls = append(mc.Calls, provenance.ToolAsk{ID: c.ID, Tool: c.Tool, Args: provenance.NewPayload(c.Args)})
+		}
+		return &provenance.Reply{Of: ref, Model: mc}, nil
+	case *provenance.Seek:
+		return &provenance.Verdict{Of: ref, Approval: &provenance.Approval{Method: auth.MethodEOA}}, nil // link has it signed
+	case *provenance.Call:
+		if e.Phase == provenance.PhaseSend && g.lapse {
+			return &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}, nil
+		}
+		const hash = "0x00000000000000000000000000000000000000000000000000000000000000aa"
+		out := map[string]string{
+			provenance.PhaseAct:      `{"said":"hello"}`,
+			provenance.PhaseSimulate: `{"changes":[],"ok":true}`,
+			provenance.PhaseSign:     `{"account":"eip155:1337:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","nonce":0,"hash":"` + hash + `","raw":"0xaa"}`,
+			provenance.PhaseSend:     `{"block":1,"hash":"` + hash + `","status":"ok"}`,
+		}[e.Phase]
+		return &provenance.Result{Of: ref, Status: provenance.StatusOK, Output: provenance.NewPayload([]byte(out)), Took: 3}, nil
+	}
+	return nil, nil
+}
+
+// A ledger is what the store keeps of a run's budgets.
+type ledger struct {
+	budgets []loop.Budget
+	state   map[string]*provenance.Budget
+	holds   map[hold]money.Amount
+}
+
+type hold struct {
+	budget string
+	ref    provenance.Ref
+}
+
+func newLedger(budgets []loop.Budget) *ledger {
+	l := &ledger{budgets: budgets, state: map[string]*provenance.Budget{}, holds: map[hold]money.Amount{}}
+	for _, b := range budgets {
+		zero := money.Of(b.Cap.Asset(), 0)
+		l.state[b.ID] = &provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: zero, Reserved: zero}
+	}
+	return l
+}
+
+func (l *ledger) facts() (f provenance.Facts) {
+	for _, b := range l.budgets {
+		f.Budgets = append(f.Budgets, *l.state[b.ID])
+	}
+	return f
+}
+
+func (l *ledger) take(s *provenance.Step, settles []loop.Settle) (err error) {
+	for i, e := range s.Does {
+		var ds []provenance.Decision
+		switch e := e.(type) {
+		case *provenance.AskModel:
+			ds = e.Decisions
+		case *provenance.Call:
+			ds = e.Decisions
+		}
+		for _, d := range ds {
+			for _, r := range d.Reserve {
+				b := l.state[r.Budget]
+				l.holds[hold{r.Budget, provenance.Ref{Seq: s.Seq, Index: uint64(i)}}] = r.Amount
+				if b.Reserved, err = b.Reserved.Add(r.Amount); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, x := range settles {
+		b, at := l.state[x.Budget], hold{x.Budget, x.Ref}
+		if b.Reserved, err = b.Reserved.Sub(l.holds[at]); err != nil {
+			return err
+		}
+		delete(l.holds, at)
+		if b.Spent, err = b.Spent.Add(x.Used); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cidOf(r provenance.Record) (provenance.Link, error) {
+	b, err := provenance.Encode(r)
+	return b.CID, err
+}
+
+func varint(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
