@@ -76,7 +76,8 @@ func ParsePublicKey(did string) (PublicKey, error) {
 		if err != nil {
 			return bad("it is not a point of secp256k1")
 		}
-		k.setPoint(Secp256k1, pub.X, pub.Y)
+		k.kind = Secp256k1
+		copy(k.raw[:], ethcrypto.FromECDSAPub(pub))
 	default:
 		return bad("only Ed25519, P-256 and secp256k1 keys are known")
 	}

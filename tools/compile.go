@@ -255,12 +255,12 @@ func (d *Def) readSpend(s *Spend) error {
 	} {
 		at := d.find(want.name)
 		if at < 0 || d.props[at].format != want.format || !d.props[at].required {
-			return fmt.Errorf("Spend's %s must name a required property of format %s, not %q", want.role, want.format, want.name)
+			return fmt.Errorf("Spend: the %s must name a required property of format %s, not %q", want.role, want.format, want.name)
 		}
 		d.spend[i] = at
 	}
 	if d.props[d.spend[0]].asset != d.spend[1] {
-		return fmt.Errorf("Spend's amount counts another token than %q", s.Asset)
+		return fmt.Errorf("Spend: the amount counts another token than %q", s.Asset)
 	}
 	spend := *s
 	d.spec.Spend = &spend
