@@ -547,3 +547,35 @@ func TestASignedTransactionOutlivesAChangeOfItsTool(t *testing.T) {
 		b.verified(run)
 	}
 }
+
+// P9: who has the blocks and no key cannot check a guess of what the user asked against the digests in the open.
+func TestAPromptDigestConfirmsNoGuess(t *testing.T) {
+	b := open(t, replies{text("done")})
+	run := b.start("send 5 USDC to bob")
+	b.until(run, provenance.CloseAnswered)
+	views, err := b.r.Steps(t.Context(), run, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := views[0].Step.Does[0].(*provenance.AskModel).Prompt
+	m, s := b.machine(run), *views[0].Step
+	for name, c := range map[string]struct {
+		params string
+		same   bool
+	}{
+		"the text and a guess of the key": {`{"agent":"payer","input":"send 5 USDC to bob","idempotency_key":"guess-0001"}`, false},
+		"the exact params":                {"", true},
+	} {
+		ask := *s.Event.(*provenance.Ask)
+		if c.params != "" {
+			ask.Request = provenance.NewPayload([]byte(c.params))
+		}
+		_, next, err := m.Step(loop.State{Run: run}, s.At, &ask, s.Facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := next.Does[0].(*provenance.AskModel).Prompt; (got == want) != c.same {
+			t.Errorf("%s: the digest is the same: %v, want %v", name, got == want, c.same)
+		}
+	}
+}

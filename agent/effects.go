@@ -34,7 +34,8 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 		switch e := e.(type) {
 		case *provenance.AskModel:
 			prompt := a.machine.Prompt(a.state, e.MaxTokens)
-			do = func(ctx context.Context) answer { return a.askModel(ctx, ref, e, prompt) }
+			salt := a.state.Salt()
+			do = func(ctx context.Context) answer { return a.askModel(ctx, ref, e, prompt, salt) }
 		case *provenance.Call:
 			// Whether an earlier process began it is not known; what must not be repeated is treated as begun.
 			again := a.loaded && ref.Seq < a.info.Steps
@@ -69,7 +70,9 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 }
 
 // askModel asks the chosen model. A failure is an event like any other; the loop takes the next candidate.
-func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.AskModel, prompt model.Prompt) answer {
+func (a *actor) askModel(
+	ctx context.Context, ref provenance.Ref, e *provenance.AskModel, prompt model.Prompt, salt [32]byte,
+) answer {
 	named, ok := a.r.models[e.Route.Model]
 	if !ok {
 		return answer{ev: &provenance.Reply{Of: ref, Failed: "not here any more"}}
@@ -97,7 +100,11 @@ func (a *actor) askModel(ctx context.Context, ref provenance.Ref, e *provenance.
 	if len(reply.Text) > provenance.MaxPayload || len(reply.Calls) > maxCalls {
 		return answer{ev: &provenance.Reply{Of: ref, Failed: "too large"}}
 	}
-	return answer{ev: &provenance.Reply{Of: ref, Model: a.modelCall(info, reply, a.r.cfg.Now().Sub(begun))}}
+	mc := a.modelCall(info, reply, a.r.cfg.Now().Sub(begun))
+	if len(reply.Request) > 0 { // salted, since all of a prompt but the user's words may be public
+		mc.Request = sha256.Sum256(append(salt[:], reply.Request...))
+	}
+	return answer{ev: &provenance.Reply{Of: ref, Model: mc}}
 }
 
 // A model that failed this often in a row is passed over for so long, by every run.
@@ -181,9 +188,6 @@ func (a *actor) modelCall(info model.Info, reply model.Reply, took time.Duration
 			args = c.Args
 		}
 		mc.Calls = append(mc.Calls, provenance.ToolAsk{ID: name(c.ID), Tool: name(c.Tool), Args: provenance.NewPayload(args)})
-	}
-	if len(reply.Request) > 0 {
-		mc.Request = sha256.Sum256(reply.Request)
 	}
 	if len(reply.Response) > 0 && len(reply.Response) <= provenance.MaxPayload {
 		mc.Response = provenance.NewPayload(reply.Response)

@@ -82,7 +82,7 @@ type ModelCall struct {
 	Cost     int64    // nano-USD, by the price in the Runtime record
 	TTFT     int64    // ms to the first content; 0 if not known
 	Took     int64    // ms
-	Request  [32]byte // SHA-256 of the exact request bytes; zero if there was no wire
+	Request  [32]byte // SHA-256 of the run's salt and the exact request bytes; zero if there was no wire
 	Response *Payload // the exact response bytes; optional
 	Evidence uint64   // level 0 to 4: claimed, provider's id and bytes, signed, TEE, re-run
 }
@@ -169,7 +169,7 @@ type Effect interface{ effect() }
 // AskModel asks a model. Answered by a [Reply].
 type AskModel struct {
 	Route     Route
-	Prompt    [32]byte // digest of the prompt, which is a function of the steps and not stored
+	Prompt    [32]byte // salted digest of the prompt, which is a function of the steps and not stored
 	MaxTokens int64
 	Decisions []Decision
 }

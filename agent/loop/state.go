@@ -22,6 +22,7 @@ type State struct {
 	Status string // "running", "parked", or why it closed
 
 	messages []model.Message
+	salt     [32]byte // of digests that stand in the open; only who can read the request knows it
 	chain    [32]byte // digest of messages
 	bytes    int64    // of messages, an upper bound of their tokens
 
@@ -113,6 +114,19 @@ func (s State) Open() []provenance.Ref {
 	})
 	return refs
 }
+
+// begin makes the run's salt of the signed request, whose idempotency key is the client's chance. Digests of sealed
+// texts are public; without a salt, whoever can guess a text could make sure of it.
+func (s *State) begin(params []byte) {
+	h := sha256.New()
+	h.Write([]byte("writ/salt/1\n"))
+	h.Write(params)
+	h.Sum(s.salt[:0])
+	s.chain = s.salt
+}
+
+// Salt returns what the digests of the run's texts begin with.
+func (s State) Salt() [32]byte { return s.salt }
 
 // frameTokens is more than what providers add to a message, a call or a tool for their own framing.
 const frameTokens = 32

@@ -159,6 +159,7 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 		return fmt.Errorf("the request is for agent %q, not %q", start.Agent, w.m.agent.Name)
 	}
 	w.s.Opened = w.at
+	w.s.begin(params)
 	w.s.say(model.Message{Role: model.RoleUser, Text: start.Input})
 	return nil
 }
@@ -356,6 +357,7 @@ func (w *work) perform(c *call, phase string, ds []provenance.Decision) {
 // hold counts reservations of this step, so that the next call of the same step sees them, and notes them in list,
 // one a budget.
 func (w *work) hold(list *[]provenance.Reserve, rs []provenance.Reserve) error {
+	*list = slices.Grow(*list, len(rs))
 	for _, r := range rs {
 		reserveIn(w.budgets, r.Budget, r.Amount)
 		own := w.ownOf(r.Budget)
@@ -631,7 +633,8 @@ func (w *work) askModel() error {
 	}
 	considered := make([]string, 0, len(cands))
 	var refused []policies.Decision
-	for _, c := range cands {
+	for i := range cands {
+		c := &cands[i]
 		considered = append(considered, c.Model.Name)
 		if c.Request.Cost > l.Cost-w.s.totals.Cost || c.Request.Tokens > l.Tokens-spentTokens {
 			continue
@@ -717,6 +720,7 @@ func (w *work) finish(c *call, outcome []byte) { c.phase, c.outcome = "", string
 
 // release ends a call's reservations: all of it used, or only the call itself.
 func (w *work) release(c *call, used bool) {
+	w.next.Settle = slices.Grow(w.next.Settle, len(c.reserve))
 	for _, r := range c.reserve {
 		n := r.Amount
 		if !used && n.Asset() != money.Calls {
@@ -729,6 +733,7 @@ func (w *work) release(c *call, used bool) {
 
 // settle ends a model call's reservations with what it really used, which is never counted above what was held.
 func (w *work) settle(ref provenance.Ref, rs []provenance.Reserve, u model.Usage, cost int64, failed bool) {
+	w.next.Settle = slices.Grow(w.next.Settle, len(rs))
 	for _, r := range rs {
 		n := money.Of(r.Amount.Asset(), 0)
 		switch {
