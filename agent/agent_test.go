@@ -189,6 +189,7 @@ func openWith(t testing.TB, m agent.Model, change func(*agent.Config)) *bench {
 	b.now.Store(start.UnixMilli())
 	b.config = config(t, b.store, m, b.now, b.paid)
 	change(&b.config)
+	b.store = b.config.Store
 	b.restart()
 	t.Cleanup(func() { b.r.Close() })
 	if err := b.signIn(t.Context(), b.r); err != nil {

@@ -40,14 +40,14 @@ type Candidate struct {
 // evaluated is an error, not a false.
 func Candidates(rules []Rule, n Need) ([]Candidate, error) {
 	out := make([]Candidate, 0, len(rules))
+	req := n.Request
+	req.Point = policies.ModelRoute
 	for _, r := range rules {
 		name := r.Model.Name
 		seen := slices.ContainsFunc(out, func(c Candidate) bool { return c.Model.Name == name })
 		if seen || slices.Contains(n.Down, name) || slices.Contains(n.Tried, name) {
 			continue
 		}
-		req := n.Request
-		req.Point = policies.ModelRoute
 		req.Model, req.Kind, req.Provider = name, string(r.Model.Kind), r.Model.Provider
 		req.Tokens, req.Cost = 0, 0
 		if r.Model.Kind == model.KindModel { // rules and recordings count no tokens
