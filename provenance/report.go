@@ -82,6 +82,8 @@ func NewReport() *Report {
 		"that the provider really ran the model that it names",
 		"that no other run or step was hidden: completeness needs a log of heads, and none was given",
 		"that the operator's clock was right",
+		"that tools and chains answered what is recorded, or that a signed transaction does what its call says",
+		"that what other runs had used of a budget, the health of models, and that the session was not revoked, were as recorded",
 	}}
 	for _, name := range CheckNames() {
 		r.Checks = append(r.Checks, CheckResult{Name: name, Status: NotChecked})
