@@ -1,4 +1,253 @@
 package main
 
-func (c *command) show([]string) (int, error) { return 0, usage("show is not there yet") }
-func (c *command) diff([]string) (int, error) { return 0, usage("diff is not there yet") }
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A runView is a run as people read it. Payloads without a key read "(sealed)".
+type runView struct {
+	Run     string     `json:"run"`
+	Head    string     `json:"head"`
+	Opened  string     `json:"opened"`
+	Agent   string     `json:"agent"`
+	Wallet  string     `json:"wallet,omitempty"`  // these two if the permission is open
+	Allowed string     `json:"allowed,omitempty"` // the sentence that the wallet signed
+	Steps   []stepView `json:"steps"`
+}
+
+// A stepView is one step: what came in, what was known, what was done about it and why.
+type stepView struct {
+	Seq   uint64     `json:"seq"`
+	CID   string     `json:"cid"`
+	At    string     `json:"at"`
+	Event itemView   `json:"event"`
+	Does  []itemView `json:"does"`
+	Facts []string   `json:"facts"`
+}
+
+// An itemView is an event or an effect.
+type itemView struct {
+	Kind      string         `json:"kind"`
+	Text      string         `json:"text"`
+	Decisions []decisionView `json:"decisions,omitempty"`
+}
+
+type decisionView struct {
+	Point   string   `json:"point"`
+	Outcome string   `json:"outcome"`
+	Rules   []string `json:"rules"`
+	Why     string   `json:"why,omitempty"` // as recorded: JSON with message, change and atoms
+	Reserve []string `json:"reserve,omitempty"`
+}
+
+// show tells what happened in a run, or in one step of it.
+func (c *command) show(files []string) (int, error) {
+	v, err := view(files[0], c.keys)
+	if err != nil {
+		return 0, err
+	}
+	full := c.step >= 0
+	if full {
+		if c.step >= len(v.Steps) {
+			return 0, usage("there is no step %d; the run has %d, from 0 on", c.step, len(v.Steps))
+		}
+		v.Steps = v.Steps[c.step : c.step+1]
+	}
+	if c.json {
+		return 0, c.object(true, v)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\n", v.Run, v.Opened, v.Agent)
+	if v.Wallet != "" {
+		fmt.Fprintf(&b, "wallet  %s\nallowed %s\n", v.Wallet, v.Allowed)
+	} else {
+		b.WriteString("allowed (sealed; give --keys)\n")
+	}
+	b.WriteString("\n")
+	for _, s := range v.Steps {
+		s.text(&b, full)
+	}
+	b.WriteString("\nThis shows what the record says. Whether it is right: writ-audit verify\n")
+	_, err = io.WriteString(c.out, audit.PrintableLines(b.String()))
+	return 0, err
+}
+
+func (s *stepView) text(b *strings.Builder, full bool) {
+	cut := func(t string) string {
+		if runes := []rune(t); !full && len(runes) > 100 {
+			return string(runes[:100]) + "..."
+		}
+		return t
+	}
+	fmt.Fprintf(b, "%3d %s  %-9s %s\n", s.Seq, s.At, s.Event.Kind, cut(s.Event.Text))
+	if full {
+		fmt.Fprintf(b, "    cid %s\n", s.CID)
+		for _, f := range s.Facts {
+			fmt.Fprintf(b, "    knew %s\n", f)
+		}
+	}
+	for _, e := range s.Does {
+		fmt.Fprintf(b, "    -> %-9s %s\n", e.Kind, cut(e.Text))
+		for _, d := range e.Decisions {
+			fmt.Fprintf(b, "       %s: %s by %s\n", d.Point, d.Outcome, strings.Join(d.Rules, ", "))
+			var why struct{ Message, Change string }
+			switch {
+			case d.Why == "":
+			case full:
+				fmt.Fprintf(b, "         why %s\n", d.Why)
+			case json.Unmarshal([]byte(d.Why), &why) == nil && why.Message != "":
+				fmt.Fprintf(b, "         why %s\n", cut(why.Message))
+			}
+			for _, r := range d.Reserve {
+				fmt.Fprintf(b, "         holds %s\n", r)
+			}
+		}
+	}
+}
+
+// view reads a file into a runView. A file that is not in order is an error with its code.
+func view(file, keyFile string) (*runView, error) {
+	keys, err := readKeys(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	car, f, err := open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rep, ev := provenance.Verify(car, provenance.Options{Keys: keys})
+	if ev == nil {
+		return nil, fmt.Errorf("%s: %w", file, &provenance.Fault{Code: rep.Code, Detail: rep.Detail})
+	}
+	v := &runView{
+		Run: ev.RunCID.String(), Head: ev.HeadCID.String(), Opened: stamp(ev.Run.Opened, time.RFC3339),
+		Agent: ev.Agent.Name + " " + ev.Run.Agent.String(),
+	}
+	message, ok := ev.Grant.Message.Bytes()
+	sig, ok2 := ev.Grant.Sig.Bytes()
+	if ok && ok2 {
+		if g, err := auth.Reread(message, sig); err == nil {
+			v.Wallet, v.Allowed = g.Account.Hex(), g.Caveats.Sentence(g.Agent, g.Expires)
+		} else {
+			v.Wallet, v.Allowed = "unknown", "nothing: "+err.Error()
+		}
+	}
+	err = ev.Each(func(c provenance.Link, s *provenance.Step) error {
+		v.Steps = append(v.Steps, viewOf(ev, c, s))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return v, nil
+}
+
+func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) stepView {
+	v := stepView{Seq: s.Seq, CID: c.String(), At: stamp(s.At, "15:04:05.000"), Event: event(s.Event), Facts: []string{}, Does: []itemView{}}
+	for _, b := range s.Facts.Budgets {
+		v.Facts = append(v.Facts, fmt.Sprintf("%s: %s spent and %s held of %s", b.ID, b.Spent.Decimal(), b.Reserved.Decimal(), b.Cap))
+	}
+	if len(s.Facts.Down) > 0 {
+		v.Facts = append(v.Facts, "models down: "+strings.Join(s.Facts.Down, ", "))
+	}
+	if s.Facts.Revoked {
+		v.Facts = append(v.Facts, "the session was over")
+	}
+	for _, e := range s.Does {
+		v.Does = append(v.Does, effect(ev, e))
+	}
+	return v
+}
+
+func event(e provenance.Event) itemView {
+	switch e := e.(type) {
+	case *provenance.Ask:
+		return itemView{Kind: "asked", Text: content(e.Request) + " (signed by " + e.Key + ")"}
+	case *provenance.Reply:
+		if e.Model == nil {
+			return itemView{Kind: "failed", Text: "the model: " + e.Failed}
+		}
+		m := e.Model
+		text := []string{fmt.Sprintf("%s (%s):", m.Name, m.Answered)}
+		if m.Text != nil {
+			text = append(text, content(m.Text))
+		}
+		for _, c := range m.Calls {
+			text = append(text, "wants "+c.Tool+" "+content(c.Args))
+		}
+		return itemView{Kind: "answered", Text: strings.Join(text, " ")}
+	case *provenance.Result:
+		return itemView{Kind: "result", Text: e.Status + " " + content(e.Output)}
+	case *provenance.Verdict:
+		if e.Approval == nil {
+			return itemView{Kind: "refused", Text: "by the wallet: " + e.Refused}
+		}
+		return itemView{Kind: "approved", Text: "by the wallet, method " + e.Approval.Method}
+	case *provenance.Lapse:
+		return itemView{Kind: "lapsed", Text: e.Why}
+	}
+	return itemView{Kind: "unknown"}
+}
+
+func effect(ev *provenance.Evidence, e provenance.Effect) itemView {
+	switch e := e.(type) {
+	case *provenance.AskModel:
+		return itemView{"model", fmt.Sprintf("%s (%s) by route %s, at most %d tokens", e.Route.Model, e.Route.Kind, e.Route.Rule, e.MaxTokens), decisions(e.Decisions)}
+	case *provenance.Call:
+		name := e.Tool.String()
+		if def := ev.Tools[e.Tool]; def != nil {
+			name = def.Name
+		}
+		return itemView{"call", e.Phase + " " + name + " " + content(e.Args), decisions(e.Decisions)}
+	case *provenance.Seek:
+		return itemView{"approval", "sought until " + stamp(e.Until, "15:04:05") + " for " + content(e.Summary), decisions(e.Decisions)}
+	case *provenance.Deny:
+		return itemView{"denied", e.Tool, decisions(e.Decisions)}
+	case *provenance.Say:
+		return itemView{Kind: "said", Text: content(e.Text)}
+	case *provenance.Close:
+		spent := ""
+		for _, a := range e.Totals.Spent {
+			spent += ", " + a.String()
+		}
+		return itemView{Kind: "closed", Text: fmt.Sprintf("%s after %d turns and %d calls%s", e.Reason, e.Totals.Turns, e.Totals.Calls, spent)}
+	}
+	return itemView{Kind: "unknown"}
+}
+
+func decisions(ds []provenance.Decision) []decisionView {
+	var out []decisionView
+	for _, d := range ds {
+		v := decisionView{Point: d.Point, Outcome: d.Outcome, Rules: d.Rules}
+		if d.Why != nil {
+			v.Why = content(d.Why)
+		}
+		for _, r := range d.Reserve {
+			v.Reserve = append(v.Reserve, r.Amount.String()+" in "+r.Budget)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func content(p *provenance.Payload) string {
+	if p == nil {
+		return ""
+	}
+	b, ok := p.Bytes()
+	if !ok {
+		return "(sealed)"
+	}
+	return strings.ToValidUTF8(string(b), "?")
+}
+
+func stamp(ms int64, layout string) string { return time.UnixMilli(ms).UTC().Format(layout) }

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write the golden files, and what commands print into the scripts' expectations")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"writ-audit": func() { os.Exit(Main()) }})
+}
+
+// TestScripts runs every script of testdata/script. Each is the manual of what its name says. $V is the folder of the
+// tampering vectors, and "exits CODE writ-audit ARGS..." runs and expects this exit code.
+func TestScripts(t *testing.T) {
+	vectors, err := filepath.Abs("../../provenance/testdata/tamper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Setup:         func(e *testscript.Env) error { e.Setenv("V", vectors); return nil },
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = e.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("got exit code %d, want %d", got, want)
+	}
+}
+
+// TestDependencies: what the auditor is made of is listed, so that its growth is seen in review.
+func TestDependencies(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
+	got, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/deps.golden"
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the packages that writ-audit is built from have changed; if that is meant: go test ./cmd/writ-audit -update\ngot:\n%s", got)
+	}
+}
