@@ -192,6 +192,8 @@ func (d Definition) check() error {
 		return fmt.Errorf("agent %q has no routes: name at least one model that may answer", d.Name)
 	case d.Limits.Tokens < 0 || d.Limits.Cost < 0 || d.Limits.Wall < 0:
 		return fmt.Errorf("agent %q has a limit below zero", d.Name)
+	case d.Limits.Wall > 0 && d.Limits.Wall < time.Millisecond:
+		return fmt.Errorf("agent %q: limits.wall is %s; give it at least 1ms", d.Name, d.Limits.Wall)
 	}
 	return nil
 }

@@ -67,6 +67,7 @@ func TestAgentFilesThatAreRefused(t *testing.T) {
 		{"more decimals than the asset has", `"2.5"`, `"2.5000001"`, "max_total"},
 		{"an asset without decimals", "assets: {USDC: 6}", "assets: {DAI: 18}", "grant.assets"},
 		{"a duration that is none", "30m", "soon", "limits.wall"},
+		{"a duration that rounds to none", "30m", "30us", "limits.wall"},
 		{"two documents", "chains: [1337]\n", "chains: [1337]\n---\na: 1\n", "more than one document"},
 		{"no YAML", "schema:", "\t", "read the agent file"},
 	} {

@@ -523,7 +523,7 @@ func (w *work) takeLapse(ev *provenance.Lapse) error {
 	}
 	if a := w.s.asking; a != nil && a.ref == *ev.Of {
 		w.s.asking = nil
-		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		w.count(a)
 		w.s.tried = append(w.s.tried, a.model.Name)
 		return nil
 	}
@@ -552,7 +552,7 @@ func (w *work) abandon(why string) error {
 	}
 	w.s.ending = why
 	if a := w.s.asking; a != nil {
-		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		w.count(a)
 		w.s.asking = nil
 	}
 	for i := range w.s.calls {
@@ -749,6 +749,13 @@ func (w *work) settle(ref provenance.Ref, rs []provenance.Reserve, u model.Usage
 			n = r.Amount
 		}
 		w.unhold(r, ref, n)
+	}
+}
+
+// count ends the reservations of a model call whose end is not known: the provider may charge for all of it.
+func (w *work) count(a *asking) {
+	for _, r := range a.reserve {
+		w.unhold(r, a.ref, r.Amount)
 	}
 }
 
