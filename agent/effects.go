@@ -75,12 +75,12 @@ func (a *actor) askModel(
 ) answer {
 	named, ok := a.r.models[e.Route.Model]
 	if !ok {
-		return answer{ev: &provenance.Reply{Of: ref, Failed: "not here any more"}}
+		return answer{ev: &provenance.Reply{Of: ref, Failed: loop.FailedGone}}
 	}
 	// The run keeps the price and the label that it began with; a model that is another one by now does not answer.
 	info, ok := a.machine.Model(e.Route.Model)
 	if !ok || info.Provider != named.Info.Provider || info.Model != named.Info.Model || info.Kind != named.Info.Kind {
-		return answer{ev: &provenance.Reply{Of: ref, Failed: "another model by now"}}
+		return answer{ev: &provenance.Reply{Of: ref, Failed: loop.FailedGone}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.r.cfg.ModelTimeout)
 	defer cancel()

@@ -473,7 +473,8 @@ func replies(stop, text string, calls ...provenance.ToolAsk) move {
 
 func answers(text string) move               { return replies(model.StopEnd, text) }
 func wants(calls ...provenance.ToolAsk) move { return replies(model.StopTools, "", calls...) }
-func fails(r *rig)                           { r.give(&provenance.Reply{Of: r.open(0), Failed: "timeout"}) }
+func fails(r *rig)                           { r.give(&provenance.Reply{Of: r.open(0), Failed: "http 429"}) }
+func timesOut(r *rig)                        { r.give(&provenance.Reply{Of: r.open(0), Failed: "timeout"}) }
 func returns(n int, out string) move         { return result(n, provenance.StatusOK, out) }
 func approves(n int) move                    { return verdict(n, "") }
 func refuses(n int) move                     { return verdict(n, "no thanks") }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
@@ -171,7 +172,11 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 	}
 	w.s.asking = nil
 	if ev.Model == nil {
-		w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		if uncharged(ev.Failed) {
+			w.settle(a.ref, a.reserve, model.Usage{}, 0, true)
+		} else {
+			w.count(a)
+		}
 		w.s.tried = append(w.s.tried, a.model.Name)
 		return nil
 	}
@@ -757,6 +762,15 @@ func (w *work) count(a *asking) {
 	for _, r := range a.reserve {
 		w.unhold(r, a.ref, r.Amount)
 	}
+}
+
+// FailedGone is why a reply failed whose model is not there, or is another one, by the time that it is to be asked.
+const FailedGone = "not here any more"
+
+// uncharged says whether a model that failed so did no work, since it was not reached or refused. One that was cut off
+// may have cost all that it might.
+func uncharged(failed string) bool {
+	return failed == FailedGone || failed == "unreachable" || failed == "bad_prompt" || strings.HasPrefix(failed, "http ")
 }
 
 // Arguments returns the name of the tool that a call names, and the call's arguments read again.
