@@ -46,5 +46,9 @@ claims:
 model:
 	./internal/llama/model.sh
 
-svg:
-	$(GO) run ./internal/house/termsvg
+# The README's picture: lines of a real run.
+svg: build
+	$(GO) run ./internal/house/termsvg -o docs/demo.svg \
+	  -show '^4  ..wallet  +signed' -show '^ *writ: ..on chain' -show '^5  ..you:' -show 'denied..it would take' \
+	  -show '^ *writ: ' -show '^6 ' -show '^  killed..restarted' -show 'once' \
+	  -show '^7  ..writ-audit verify' -show '  VERIFIED..one bit' -show 'replayed +run4' bin/writ demo
