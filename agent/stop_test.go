@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -326,7 +328,7 @@ func TestHintsAreNotLost(t *testing.T) {
 // A parked run costs a timer and an entry in the store: no goroutine.
 func TestManyParkedRuns(t *testing.T) {
 	n := 10_000
-	if testing.Short() {
+	if testing.Short() || raced() {
 		n = 500
 	}
 	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")},
@@ -345,6 +347,12 @@ func TestManyParkedRuns(t *testing.T) {
 	stored := live() - heap
 	t.Logf("%d parked runs: %d bytes each, %d of them outside the store", n, all/int64(n), (all-stored)/int64(n))
 	b.restart() // for those who clean up
+}
+
+// raced says whether the race detector is on, which makes signatures slow.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // live returns the bytes of the heap that are in use.
