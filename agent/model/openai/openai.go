@@ -42,6 +42,10 @@ type Config struct {
 	MaxTokens         int64 // upper bound of a reply; 1024 if 0
 	// Temperature is sent if it is set. Some models accept none; small ones call tools best at 0.
 	Temperature *float64
+	// Constrained asks for tool calls as JSON under a schema made for the request, instead of the API's own tool
+	// calls: for small models on servers that enforce response_format. A request then comes to one call at most,
+	// and text is not streamed.
+	Constrained bool
 
 	FirstToken time.Duration // to the first content or tool-call chunk; 60 s if 0
 	Stall      time.Duration // between two chunks; 30 s if 0
@@ -84,6 +88,8 @@ func New(c Config) (*Model, error) {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.DisableCompression = true // the bytes that are kept are those on the wire
 		t.MaxResponseHeaderBytes = 64 << 10
+		// A local server may close an idle connection just when it is used again, and a POST is not repeated.
+		t.DisableKeepAlives = u.Scheme == "http"
 		c.Transport = t
 	}
 	opts := []option.RequestOption{
@@ -170,7 +176,7 @@ func (m *Model) Stream(ctx context.Context, p model.Prompt, delta func(text stri
 		if progress == content && ttft == 0 {
 			ttft = max(m.cfg.Now().Sub(begun).Milliseconds(), 1)
 		}
-		if text != "" && delta != nil {
+		if text != "" && delta != nil && !m.cfg.Constrained {
 			delta(text)
 		}
 	}
@@ -186,6 +192,14 @@ func (m *Model) Stream(ctx context.Context, p model.Prompt, delta func(text stri
 	reply, err := acc.reply()
 	if err != nil {
 		return model.Reply{}, &Error{"bad_stream", fmt.Sprintf("The model at %s gave no whole answer: %v.", m.host, err), nil}
+	}
+	if m.cfg.Constrained {
+		if reply, err = unfold(reply); err != nil {
+			return model.Reply{}, &Error{"bad_reply", fmt.Sprintf("The model at %s gave an answer that cannot be read: %v.", m.host, err), nil}
+		}
+		if reply.Text != "" && delta != nil {
+			delta(reply.Text)
+		}
 	}
 	if !acc.counted && (m.cfg.PriceIn > 0 || m.cfg.PriceOut > 0) {
 		return model.Reply{}, &Error{"no_usage", "The model at " + m.host + " did not say how many tokens it used, so its price is not known.", nil}
@@ -272,7 +286,8 @@ type Error struct {
 }
 
 // Code is short and stable: "http 429" and its like, "timeout", "stall", "cancelled", "unreachable", "bad_stream"
-// (broken off, malformed, or an error within it), "too_large", "no_usage", "bad_prompt".
+// (broken off, malformed, or an error within it), "too_large", "no_usage", "bad_prompt",
+// "bad_reply" (a constrained answer that is none).
 func (e *Error) Code() string { return e.code }
 
 // Error is one sentence, with the next step where there is one.
@@ -341,6 +356,10 @@ func (m *Model) request(p model.Prompt) (names map[string]string, params sdk.Cha
 		params.Temperature = sdk.Float(*m.cfg.Temperature)
 	}
 	params.StreamOptions.IncludeUsage = sdk.Bool(true)
+	if m.cfg.Constrained {
+		err = m.constrain(p, &params)
+		return names, params, err
+	}
 	for _, t := range p.Tools {
 		wire := wireName(t.Name)
 		if other, taken := names[wire]; taken {

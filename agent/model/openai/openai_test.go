@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
 
 const secret = "sk-secret-of-the-test"
 
@@ -122,7 +125,7 @@ func TestAWholeTextIsAReplyWithItsEvidence(t *testing.T) {
 
 func golden(t *testing.T, file string, got []byte) {
 	t.Helper()
-	if os.Getenv("UPDATE") != "" {
+	if *update {
 		if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
