@@ -31,14 +31,17 @@ bench:
 
 FUZZTIME ?= 60s
 fuzz:
-	@for p in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
-	  done; \
+	@grep -rEo --include='*_test.go' '^func Fuzz\w+' . | sort | sed -E 's,/[^/]+:func , ,' | while read -r p f; do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$p" || exit 1; \
 	done
 
+# Everything in the repository that is made from something else: tampered files, the protocol's description, the config's
+# schema, the token's bytecode. What it changes is to be read before it is committed.
 generate:
 	$(GO) generate ./...
+	$(GO) test ./agent/wire -run TestOpenRPC -update
+	$(GO) test ./internal/config -run TestSchema -update
+	cd internal/chain/contracts && { test -d node_modules/solc || npm ci; } && npm run build
 
 claims:
 	@$(GO) run ./internal/house/claims $(WORDS)
