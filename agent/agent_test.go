@@ -58,7 +58,6 @@ func call(id, tool, args string) model.Call {
 // A payTool moves value without a chain: class keyed, its effects counted by idempotency key.
 type payTool struct {
 	class tools.Class
-	paid  map[[32]byte]int
 	n     *atomic.Int64
 }
 
