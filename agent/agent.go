@@ -22,6 +22,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/policies"
@@ -54,6 +56,9 @@ type Config struct {
 	Tools  []tools.Tool // those that the agents name, at least
 	Models []NamedModel // required, at least one
 	Policy Policy       // required: the operator's policy set
+	// Wallets may open sessions and start runs; anybody may if there are none. Agents spend their own account's money,
+	// so with a key of worth either this or the policy set must say whose word counts.
+	Wallets []common.Address
 
 	Key     ed25519.PrivateKey // required: signs heads
 	Version string             // of the program; "dev" if empty

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
@@ -578,4 +580,33 @@ func TestAPromptDigestConfirmsNoGuess(t *testing.T) {
 			t.Errorf("%s: the digest is the same: %v, want %v", name, got == want, c.same)
 		}
 	}
+}
+
+// P1: agents spend their own money, so the operator says on whose word.
+func TestOnlyTheOperatorsWalletsAreServed(t *testing.T) {
+	b := open(t, replies{text("hello")})
+	b.r.Close()
+	b.config.Wallets = []common.Address{{1}}
+	b.restart()
+	req, err := b.request("hi", "key-00001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.r.Start(t.Context(), req); !isFault(err, auth.CodeAccount) {
+		t.Errorf("a run of a wallet that was taken off the list: %v", err)
+	}
+	if err := b.signIn(t.Context(), b.r); !isFault(err, auth.CodeAccount) {
+		t.Errorf("a session of a wallet that is not on the list: %v", err)
+	}
+	b.r.Close()
+	b.config.Wallets = append(b.config.Wallets, b.wallet.Address())
+	b.restart()
+	if err := b.signIn(t.Context(), b.r); err != nil {
+		t.Errorf("a wallet on the list: %v", err)
+	}
+}
+
+func isFault(err error, code auth.Code) bool {
+	f, ok := errors.AsType[*auth.Fault](err)
+	return ok && f.Code == code
 }

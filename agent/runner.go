@@ -54,6 +54,9 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 	} else if !errors.Is(err, ErrNotFound) {
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}
+	if err := r.serves(q.Session.Account); err != nil { // the list may be another one since the sign-in
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
 	info, ok := r.agents[q.Agent]
 	if !ok {
 		return RunInfo{}, fmt.Errorf("start a run of agent %q: %w", q.Agent, ErrNotFound)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -15,9 +16,12 @@ import (
 
 // OpenSession stores a grant that the auth package has verified and returns the session that it is. Opening the same
 // grant again makes another session with ledgers of its own, so the caller must see to it that a grant comes once (a
-// Desk does). ErrNotFound if the grant is for an agent, or a version of one, that is not
+// Desk does). The error is an [auth.Fault] if the operator does not serve the wallet; ErrNotFound if the grant is for an agent, or a version of one, that is not
 // here.
 func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error) {
+	if err := r.serves(g.Account); err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
 	info, ok := r.agents[g.Agent]
 	if !ok || info.CID != g.AgentCID || info.Rules != g.RulesCID {
 		return Session{}, fmt.Errorf("open a session for agent %q in the version signed: %w", g.Agent, ErrNotFound)
@@ -47,6 +51,14 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
 	return s, nil
+}
+
+// serves says whether the operator lets a wallet in.
+func (r *Runner) serves(account common.Address) error {
+	if len(r.cfg.Wallets) == 0 || slices.Contains(r.cfg.Wallets, account) {
+		return nil
+	}
+	return &auth.Fault{Code: auth.CodeAccount, Field: "address", Detail: "this wallet is not one that the operator serves"}
 }
 
 // Session returns a session by its id, the grant's CID.

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/gofrs/flock"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,11 +34,12 @@ import (
 
 // A plan says what a node is made of. Every field is required unless it says otherwise.
 type plan struct {
-	Data    string   // folder of the journal and the operator's key
-	Scheme  string   // with Domain, the origin for which wallets sign
-	Domain  string   //
-	Origins []string // of web pages that may connect; optional
-	Hosts   []string // by which clients call the server; optional
+	Data    string           // folder of the journal and the operator's key
+	Scheme  string           // with Domain, the origin for which wallets sign
+	Domain  string           //
+	Origins []string         // of web pages that may connect; optional
+	Hosts   []string         // by which clients call the server; optional
+	Wallets []common.Address // that may sign in; anybody if there are none
 
 	Chain struct {
 		URLs []string
@@ -93,7 +95,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	}
 	n.runner, err = agent.New(ctx, agent.Config{
 		Store: n.db, Agents: p.Agents, Tools: all, Models: p.Models, Policy: p.Policy,
-		Key: n.key, Version: version, Build: build(), Log: p.Log,
+		Wallets: p.Wallets, Key: n.key, Version: version, Build: build(), Log: p.Log,
 	})
 	if err != nil {
 		return nil, usage("%s", err)

@@ -30,7 +30,10 @@ policies: spend-with-approval
 
 chain:
   rpc: [http://127.0.0.1:8545] # writ devchain
-  # key: file:agent.key        # of the agents' own account; on the dev chain one is there
+  # key: file:agent.key        # of the agents' own account; on the dev chain one is there. Needs wallets, below
+
+# Whose wallets may sign in: agents spend their own account's money on these wallets' word. On the dev chain, anybody's.
+# wallets: ["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"]
 
 # An OpenAI-compatible server. Without one, rules answer, and say that they are no model.
 # models:

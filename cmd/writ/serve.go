@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/spf13/cobra"
 
@@ -137,6 +138,11 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	p.Limits = server.Limits{
 		Rate: float64(c.Limits.Rate), Burst: float64(c.Limits.Burst), PerAddress: int(c.Limits.PerAddress),
 		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,
+	}
+	for _, w := range c.Wallets {
+		if w != "any" {
+			p.Wallets = append(p.Wallets, common.HexToAddress(w))
+		}
 	}
 	var err error
 	if p.Log, err = telemetry.Log(a.err, c.Log.Level, c.Log.Format); err != nil {

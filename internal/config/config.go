@@ -23,6 +23,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // A Config is everything that can be set. The about tags are the manual; they go into the schema.
@@ -33,6 +35,7 @@ type Config struct {
 	Domain   string   `yaml:"domain" about:"domain that wallets see in the message they sign, with its port if it has one"`
 	Origins  []string `yaml:"origins" about:"web origins whose pages may connect, e.g. https://app.example.com"`
 	Hosts    []string `yaml:"hosts" about:"names by which clients call this server; those of origins and localhost if empty"`
+	Wallets  []string `yaml:"wallets" about:"addresses of the wallets that may sign in, or any; needed with chain.key"`
 	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
 	Policies string   `yaml:"policies" path:"named" about:"the operator's policy file, or the name of a built-in set"`
 	Chain    Chain    `yaml:"chain" about:"the Ethereum chain that tools use"`
@@ -249,6 +252,14 @@ func (c *Config) check() error {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" && u.Scheme != "http" {
 			return bad("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
 		}
+	}
+	for _, w := range c.Wallets {
+		if !common.IsHexAddress(w) && (w != "any" || len(c.Wallets) > 1) {
+			return bad("wallets", "%q is not an address; write 0x and 40 hex digits, or any alone", w)
+		}
+	}
+	if c.Chain.Key != "" && len(c.Wallets) == 0 {
+		return bad("wallets", "must say who may sign in, since agents spend the money of chain.key: list addresses, or write any")
 	}
 	for _, r := range c.Chain.RPC {
 		if err := isEndpoint(r); err != nil {

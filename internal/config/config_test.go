@@ -63,6 +63,9 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"a nested one", "chain:\n  rcp: x\n", nil, nil, `writ.yaml:2: unknown key "chain.rcp"; did you mean "rpc"?`},
 		{"one inside a list", "models:\n- name: a\n  modle: b\n", nil, nil, `writ.yaml:3: unknown key "models.0.modle"; did you mean "model"?`},
 		{"a key twice", "data: x\ndata: y\n", nil, nil, `writ.yaml:2: the key "data" stands twice`},
+		{"a key of worth and nobody named", "chain: {key: 'file:agent.key'}\n", nil, nil, `must say who may sign in`},
+		{"a wallet that is none", "wallets: [0x12]\n", nil, nil, `"0x12" is not an address`},
+		{"any and others", "wallets: [any, 0x70997970C51812dc3A010C7d01b50e0d17dc79C8]\n", nil, nil, `any alone`},
 		{"bad YAML", "data: [\n", nil, nil, `writ.yaml: line`},
 		{"a list for a text", "data: [a]\n", nil, nil, `writ.yaml:1: data must be one value`},
 		{"a text for an object", "chain: x\n", nil, nil, `writ.yaml:1: chain must be keys with values`},
@@ -108,7 +111,7 @@ func TestSecretsAreReferences(t *testing.T) {
 			t.Errorf("%s: got %v, want an error that does not show it", text, err)
 		}
 	}
-	name := write(t, "chain: {key: 'file:agent.key'}\n")
+	name := write(t, "chain: {key: 'file:agent.key'}\nwallets: any\n")
 	if err := os.WriteFile(filepath.Join(filepath.Dir(name), "agent.key"), []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
