@@ -296,6 +296,7 @@ type chainPay struct {
 	included chan struct{}
 	about    string // another version of the tool has another
 	chain    string // "eip155:1337" if empty
+	broken   bool   // Sign panics
 }
 
 func (c *chainPay) Spec() tools.Spec {
@@ -313,6 +314,9 @@ func (c *chainPay) Simulate(context.Context, tools.Input) ([]byte, error) {
 }
 
 func (c *chainPay) Sign(_ context.Context, _ tools.Input, floor uint64) (tools.Signed, error) {
+	if c.broken {
+		panic("no key")
+	}
 	return tools.Signed{Account: c.Account(), Nonce: floor, Hash: "0x01", Raw: "0x02"}, nil
 }
 
@@ -609,4 +613,38 @@ func TestOnlyTheOperatorsWalletsAreServed(t *testing.T) {
 func isFault(err error, code auth.Code) bool {
 	f, ok := errors.AsType[*auth.Fault](err)
 	return ok && f.Code == code
+}
+
+// P3: a tool that panics ends neither the process nor another's run, and what it may have moved stays counted.
+func TestAToolThatPanicsIsInDoubt(t *testing.T) {
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+		func(cfg *agent.Config) { cfg.Tools[0] = &panicky{cfg.Tools[0].(*payTool)} })
+	run := b.start("pay")
+	b.until(run, provenance.CloseAnswered)
+	ls, err := b.store.Ledgers(t.Context(), []string{"session/" + b.session.ID.String() + "/grant/max_total_usdc"})
+	if err != nil || ls[0].Spent != money.Of(usdc, 1_000_000) || !ls[0].Reserved.IsZero() {
+		t.Errorf("%v, %v; want 1 USDC spent", ls, err)
+	}
+	b.verified(run)
+}
+
+type panicky struct{ *payTool }
+
+func (panicky) Call(context.Context, tools.Input) ([]byte, error) { panic("a secret of the payload") }
+
+// A signer that panics lets go of its account.
+func TestASignerThatPanicsLetsGo(t *testing.T) {
+	pay := &chainPay{included: make(chan struct{}), broken: true}
+	close(pay.included)
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("done")},
+		func(cfg *agent.Config) {
+			pay.payTool = &payTool{class: tools.ChainTx, n: cfg.Tools[0].(*payTool).n}
+			cfg.Tools[0] = pay
+		})
+	b.ended(b.start("pay"))
+	pay.broken = false
+	b.until(b.start("pay again"), provenance.CloseAnswered)
+	if n := b.paid.Load(); n != 1 {
+		t.Errorf("paid %d times, want 1", n)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +47,7 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 		}
 		a.flying[ref] = true
 		wg.Go(func() {
-			ans := do(ctx)
+			ans := a.guarded(ctx, ref, do)
 			ans.of = ref
 			// What ended because the Runner stops did not fail: it is open, and is taken up by the next start.
 			if ctx.Err() == nil {
@@ -67,6 +68,19 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 			delete(a.flying, ref)
 		}
 	}
+}
+
+// guarded performs an effect. A model or a tool that panics must not end everybody's runs, nor this one's at each start
+// anew: what it did is not known.
+func (a *actor) guarded(ctx context.Context, ref provenance.Ref, do func(context.Context) answer) (ans answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			// Not what it says, which may quote a payload.
+			a.r.log.ErrorContext(ctx, "panic in an effect", "run", a.info.ID, "seq", ref.Seq, "stack", string(debug.Stack()))
+			ans = answer{ev: &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}}
+		}
+	}()
+	return do(ctx)
 }
 
 // askModel asks the chosen model. A failure is an event like any other; the loop takes the next candidate.
@@ -335,15 +349,20 @@ func (a *actor) sign(ctx context.Context, chain tools.Chain, in tools.Input) (ou
 	}
 	a.r.mu.Unlock()
 	mu.Lock()
-	floor, err := a.r.cfg.Store.NextNonce(ctx, account)
-	if err == nil {
-		var s tools.Signed
-		if s, err = chain.Sign(ctx, in, floor); err == nil {
-			out, err = json.Marshal(s)
+	defer func() {
+		if after == nil { // an error, or a panic
+			mu.Unlock()
 		}
-	}
+	}()
+	floor, err := a.r.cfg.Store.NextNonce(ctx, account)
 	if err != nil {
-		mu.Unlock()
+		return nil, nil, err
+	}
+	s, err := chain.Sign(ctx, in, floor)
+	if err != nil {
+		return nil, nil, err
+	}
+	if out, err = json.Marshal(s); err != nil {
 		return nil, nil, err
 	}
 	return out, mu.Unlock, nil
