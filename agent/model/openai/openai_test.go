@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,8 +258,8 @@ func TestEveryFaultIsAnErrorAndNeverAReply(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
-			asked := 0
-			h := func(w http.ResponseWriter, r *http.Request) { asked++; c.h(w, r) }
+			var asked atomic.Int32
+			h := func(w http.ResponseWriter, r *http.Request) { asked.Add(1); c.h(w, r) }
 			if c.change == nil {
 				c.change = func(*Config) {}
 			}
@@ -273,8 +274,8 @@ func TestEveryFaultIsAnErrorAndNeverAReply(t *testing.T) {
 			if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "alice") || !strings.HasSuffix(err.Error(), ".") {
 				t.Errorf("message %q", err)
 			}
-			if c.h != nil && asked != 1 {
-				t.Errorf("asked %d times, want once: retrying is not its business", asked)
+			if c.h != nil && asked.Load() != 1 {
+				t.Errorf("asked %d times, want once: retrying is not its business", asked.Load())
 			}
 		})
 	}
