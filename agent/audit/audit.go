@@ -174,7 +174,7 @@ func (a *auditor) readGrant() bool {
 	case grant.RulesCID != a.ev.Run.Rules:
 		a.fail(provenance.CheckGrant, CodeGrantRules, at, "the wallet allowed it under policy set %s, not %s", grant.RulesCID, a.ev.Run.Rules)
 		return false
-	case opened.After(grant.Expires) || opened.Before(grant.Issued.Add(-auth.Skew)):
+	case !opened.Before(grant.Expires) || opened.Before(grant.Issued.Add(-auth.Skew)) || opened.Before(grant.NotBefore.Add(-auth.Skew)):
 		a.fail(provenance.CheckGrant, CodeGrantTime, a.ev.RunCID, "the run was opened at %s, outside the grant's time", opened.UTC().Format(time.RFC3339))
 		return false
 	}
@@ -229,7 +229,7 @@ func (a *auditor) cover() {
 			switch {
 			case def == nil || !slices.Contains(a.grant.Tools, def.Name):
 				a.fail(provenance.CheckCover, CodeCoverTool, c, "step %d calls a tool that the grant does not name", s.Seq)
-			case time.UnixMilli(s.At).After(a.grant.Expires):
+			case !time.UnixMilli(s.At).Before(a.grant.Expires):
 				a.fail(provenance.CheckCover, CodeCoverTime, c, "step %d acts after the grant's end", s.Seq)
 			case def.Book.Defined() && len(a.grant.Caveats.Chains) > 0:
 				spec, err := loop.SpecOf(def, a.ev.Books[def.Book])

@@ -88,16 +88,11 @@ func size(rep *provenance.Report) string {
 	return s
 }
 
-// Printable keeps text that comes out of evidence from commanding the reader's terminal: a line without control
-// characters, and without those that turn the direction of text.
-func Printable(s string) string { return strings.ReplaceAll(PrintableLines(s), "\n", " ") }
-
-// PrintableLines is Printable for a text of several lines.
-func PrintableLines(s string) string {
+// Printable keeps text that comes out of evidence from commanding the reader's terminal: it is one line, without
+// control characters and without those that turn the direction of text.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
 			return ' '
 		}
 		return r

@@ -41,9 +41,9 @@ func (c *command) diff(files []string) (int, error) {
 	if d.Same {
 		fmt.Fprintf(&out, "SAME %d steps say the same, but for times, CIDs and sessions\n", d.Alike)
 	} else {
-		fmt.Fprintf(&out, "DIFFERENT after %d steps that say the same: %s\n  A %s\n  B %s\n", d.Alike, d.What, d.A, d.B)
+		fmt.Fprintf(&out, "DIFFERENT after %d steps that say the same: %s\n  A %s\n  B %s\n", d.Alike, d.What, audit.Printable(d.A), audit.Printable(d.B))
 	}
-	_, err = io.WriteString(c.out, audit.PrintableLines(out.String()))
+	_, err = io.WriteString(c.out, out.String())
 	return exit, err
 }
 

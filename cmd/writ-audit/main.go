@@ -88,7 +88,7 @@ func run(args []string, out, errs io.Writer) int {
 	if c.json {
 		_ = c.object(false, map[string]any{"error": map[string]string{"code": code, "message": err.Error()}})
 	} else {
-		fmt.Fprintln(errs, "writ-audit:", err)
+		fmt.Fprintln(errs, "writ-audit:", audit.Printable(err.Error()))
 	}
 	return exit
 }

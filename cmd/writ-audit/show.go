@@ -65,9 +65,9 @@ func (c *command) show(files []string) (int, error) {
 		return 0, c.object(true, v)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\n", v.Run, v.Opened, v.Agent)
+	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\n", v.Run, v.Opened, audit.Printable(v.Agent))
 	if v.Wallet != "" {
-		fmt.Fprintf(&b, "wallet  %s\nallowed %s\n", v.Wallet, v.Allowed)
+		fmt.Fprintf(&b, "wallet  %s\nallowed %s\n", v.Wallet, audit.Printable(v.Allowed))
 	} else {
 		b.WriteString("allowed (sealed; give --keys)\n")
 	}
@@ -76,12 +76,13 @@ func (c *command) show(files []string) (int, error) {
 		s.text(&b, full)
 	}
 	b.WriteString("\nThis shows what the record says. Whether it is right: writ-audit verify\n")
-	_, err = io.WriteString(c.out, audit.PrintableLines(b.String()))
+	_, err = io.WriteString(c.out, b.String())
 	return 0, err
 }
 
 func (s *stepView) text(b *strings.Builder, full bool) {
 	cut := func(t string) string {
+		t = audit.Printable(t) // one line, which nothing in the evidence can break
 		if runes := []rune(t); !full && len(runes) > 100 {
 			return string(runes[:100]) + "..."
 		}
@@ -91,23 +92,23 @@ func (s *stepView) text(b *strings.Builder, full bool) {
 	if full {
 		fmt.Fprintf(b, "    cid %s\n", s.CID)
 		for _, f := range s.Facts {
-			fmt.Fprintf(b, "    knew %s\n", f)
+			fmt.Fprintf(b, "    knew %s\n", cut(f))
 		}
 	}
 	for _, e := range s.Does {
 		fmt.Fprintf(b, "    -> %-9s %s\n", e.Kind, cut(e.Text))
 		for _, d := range e.Decisions {
-			fmt.Fprintf(b, "       %s: %s by %s\n", d.Point, d.Outcome, strings.Join(d.Rules, ", "))
+			fmt.Fprintf(b, "       %s: %s by %s\n", d.Point, d.Outcome, cut(strings.Join(d.Rules, ", ")))
 			var why struct{ Message, Change string }
 			switch {
 			case d.Why == "":
 			case full:
-				fmt.Fprintf(b, "         why %s\n", d.Why)
+				fmt.Fprintf(b, "         why %s\n", cut(d.Why))
 			case json.Unmarshal([]byte(d.Why), &why) == nil && why.Message != "":
 				fmt.Fprintf(b, "         why %s\n", cut(why.Message))
 			}
 			for _, r := range d.Reserve {
-				fmt.Fprintf(b, "         holds %s\n", r)
+				fmt.Fprintf(b, "         holds %s\n", cut(r))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,15 +41,20 @@ type history struct {
 	runCID provenance.Link
 	blocks []provenance.Block // in the order of the file, the head first
 	keys   map[provenance.Link]provenance.LeafKey
+	leaves map[provenance.Link]provenance.Block
 	extra  map[provenance.Link][]byte // more blocks for the file
 }
 
 // seal gives the payloads of a record their leaves.
 func (h *history) seal(r provenance.Record, public bool) error {
 	for _, p := range provenance.Payloads(r) {
+		if b, sealed := h.leaves[p.Leaf()]; sealed {
+			h.put(b)
+			continue
+		}
 		plain, ok := p.Bytes()
 		if !ok {
-			return fmt.Errorf("a payload has no text")
+			return errors.New("a payload has no text")
 		}
 		var b provenance.Block
 		var err error
@@ -63,6 +69,7 @@ func (h *history) seal(r provenance.Record, public bool) error {
 		if err != nil {
 			return err
 		}
+		h.leaves[b.CID] = b
 		h.put(b)
 	}
 	return nil
@@ -191,9 +198,12 @@ func (h *history) approve(v *provenance.Verdict, at provenance.Link, by *auth.Wa
 	if err != nil {
 		return err
 	}
+	if v.Of.Seq >= uint64(len(h.steps)) || v.Of.Index >= uint64(len(h.steps[v.Of.Seq].Does)) {
+		return errors.New("an approval of nothing")
+	}
 	seek, ok := h.steps[v.Of.Seq].Does[v.Of.Index].(*provenance.Seek)
 	if !ok {
-		return fmt.Errorf("an approval of what was not sought")
+		return errors.New("an approval of what was not sought")
 	}
 	a, err := loop.ApprovalOf(grant, h.run.Grant, h.runCID, at, v.Of, seek)
 	if err != nil {

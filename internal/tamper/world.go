@@ -179,7 +179,10 @@ func play(w *world) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &history{people: who, keys: map[provenance.Link]provenance.LeafKey{}, extra: map[provenance.Link][]byte{}, public: w.public}
+	h := &history{
+		people: who, keys: map[provenance.Link]provenance.LeafKey{}, extra: map[provenance.Link][]byte{},
+		leaves: map[provenance.Link]provenance.Block{}, public: w.public,
+	}
 	maps.Copy(h.extra, w.extra)
 	var names []string
 	toolDefs, books := map[provenance.Link]*provenance.ToolDef{}, map[provenance.Link][]byte{}
@@ -260,7 +263,10 @@ func play(w *world) (*history, error) {
 		return nil, err
 	}
 	g := &game{world: w, history: h, machine: m, ledger: newLedger(m.Budgets()), grant: grant}
-	return h, g.play()
+	h.keepVerdict = true // while it is played, what is signed once stays right
+	err = g.play()
+	h.keepVerdict = false
+	return h, err
 }
 
 // sign has the wallet sign an offer.
