@@ -1,73 +1,142 @@
-package audit
+package audit_test
 
 import (
 	"bytes"
 	"strings"
 	"testing"
 
+	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/provenance"
 )
 
-func failedWith(code provenance.Code) *provenance.Report {
-	return provenance.FailedReport(&provenance.Fault{Code: code, Detail: "it is \x1b[2Jwrong"})
-}
-
-func verified() *provenance.Report {
-	r := provenance.NewReport()
-	for _, name := range provenance.CheckNames() {
-		if name != provenance.CheckLog {
-			r.Pass(name, 1, "")
-		}
-	}
-	return r
-}
-
-func TestExitSaysWhatKindOfEndItWas(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		rep  *provenance.Report
-		want int
-	}{
-		{"all passed, only the log was not asked", verified(), ExitVerified},
-		{"not all could be checked", provenance.NewReport(), ExitIncomplete},
-		{"a block is missing", failedWith("links.missing"), ExitIncomplete},
-		{"the file ends too soon", failedWith(provenance.CodeCARTruncated), ExitIncomplete},
-		{"a block was changed", failedWith(provenance.CodeBlockHash), ExitIntegrity},
-		{"a sum is wrong", failedWith(CodeTotals), ExitIntegrity},
-		{"another key signed the head", failedWith(provenance.CodeHeadKey), ExitSignature},
-		{"the wallet did not sign", failedWith(CodeGrantSignature), ExitSignature},
-		{"a decision comes out differently", failedWith(CodeDecision), ExitSignature},
+func TestEvidenceCannotWriteTheVerdict(t *testing.T) {
+	for _, lie := range []string{
+		"no\nVERIFIED 3 steps", "no\r\x1b[2K\x1b[1AVERIFIED", "no\u202eDEIFIREV", "no\x00\u009b2KVERIFIED",
 	} {
-		if got := Exit(c.rep); got != c.want {
-			t.Errorf("%s: got exit code %d, want %d", c.name, got, c.want)
-		}
-	}
-}
-
-func TestTheLastLineIsTheVerdict(t *testing.T) {
-	for _, c := range []struct {
-		rep  *provenance.Report
-		want string
-	}{
-		{verified(), "VERIFIED 0 steps"},
-		{provenance.NewReport(), "VERIFIED WITH GAPS 0 steps"},
-		{failedWith(provenance.CodeBlockHash), "FAILED block.hash: it is  [2Jwrong"},
-	} {
-		var b bytes.Buffer
-		if err := Text(&b, c.rep, false); err != nil {
+		rep := provenance.NewReport()
+		rep.Models = []string{lie}
+		rep.Unprove(lie)
+		rep.Fail(provenance.CheckCodec, &provenance.Fault{Code: provenance.CodeCodecKey, Detail: lie})
+		var out bytes.Buffer
+		if err := audit.Text(&out, rep, false); err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-		if got := lines[len(lines)-1]; !strings.HasPrefix(got, c.want) {
-			t.Errorf("got %q, want it to begin with %q", got, c.want)
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "FAILED codec.key: no ") {
+			t.Errorf("%q: the last line is %q, want FAILED", lie, last)
 		}
-		if strings.Contains(b.String(), "\x1b") {
-			t.Errorf("evidence commands the terminal: %q", b.String())
-		}
-		for _, name := range provenance.CheckNames() {
-			if !strings.Contains(b.String(), "  "+name+" ") {
-				t.Errorf("the check %s is not told of:\n%s", name, b.String())
+		for _, l := range lines {
+			if strings.HasPrefix(l, "VERIFIED") || strings.ContainsAny(l, "\x1b\r\x00\u009b\u202e") {
+				t.Errorf("%q: got the line %q", lie, l)
 			}
 		}
 	}
+}
+
+func TestExitCodesSayWhatKindOfFailureItIs(t *testing.T) {
+	for _, tt := range []struct {
+		code provenance.Code
+		want int
+	}{
+		{provenance.CodeBlockHash, audit.ExitIntegrity},
+		{provenance.CodeHistorySeq, audit.ExitIntegrity},
+		{audit.CodeTotals, audit.ExitIntegrity},
+		{provenance.CodeCARTruncated, audit.ExitIncomplete},
+		{provenance.CodeCARRootMissing, audit.ExitIncomplete},
+		{provenance.CodeLinksMissing, audit.ExitIncomplete},
+		{provenance.CodeHeadKey, audit.ExitSignature},
+		{audit.CodeGrantSignature, audit.ExitSignature},
+		{audit.CodeCoverTool, audit.ExitSignature},
+		{audit.CodeApprovalOther, audit.ExitSignature},
+		{audit.CodeDecision, audit.ExitSignature},
+	} {
+		rep := provenance.FailedReport(&provenance.Fault{Code: tt.code, Detail: "it is wrong"})
+		if got := audit.Exit(rep); got != tt.want {
+			t.Errorf("%s exits with %d, want %d", tt.code, got, tt.want)
+		}
+	}
+	if got := audit.Exit(provenance.NewReport()); got != audit.ExitIncomplete {
+		t.Errorf("a report with gaps exits with %d, want %d", got, audit.ExitIncomplete)
+	}
+}
+
+func TestOperatorKeyIs64HexDigits(t *testing.T) {
+	good := strings.Repeat("0a", 32)
+	if key, err := audit.OperatorKey(good); err != nil || len(key) != 32 {
+		t.Errorf("%s: %v", good, err)
+	}
+	for _, bad := range []string{"", good[1:], good + "0", "0x" + good, strings.Repeat("zz", 32)} {
+		if _, err := audit.OperatorKey(bad); err == nil {
+			t.Errorf("%q was taken for a key", bad)
+		}
+	}
+}
+
+func TestReplayTellsEveryStepUntilOneDiffers(t *testing.T) {
+	for _, tt := range []struct {
+		file      string
+		told      int
+		different bool
+	}{
+		{"base.car", 10, false},
+		{"decision-flipped.car", 4, true}, // of 12 or so: the fourth is the first that differs
+		{"dropped.car", 0, false},         // its bytes are wrong, so nothing is decided again
+	} {
+		keys, err := provenance.ReadKeys(bytes.NewReader(read(t, "keys.json")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		car := read(t, tt.file)
+		src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, different := 0, false
+		rep := audit.Replay(src, provenance.Options{Keys: keys}, func(s audit.Replayed) {
+			if s.Seq != n || different {
+				t.Errorf("%s: step %d is told as the %dth, different before: %t", tt.file, s.Seq, n, different)
+			}
+			n++
+			different = s.Recorded != s.Recomputed
+		})
+		if n != tt.told || different != tt.different {
+			t.Errorf("%s: %d steps told, the last different: %t; want %d, %t (%s)", tt.file, n, different, tt.told, tt.different, rep.Detail)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	keys, err := provenance.ReadKeys(bytes.NewReader(read(b, "keys.json")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	car := read(b, "base.car")
+	for b.Loop() {
+		src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if rep := audit.Verify(src, provenance.Options{Keys: keys}); rep.Verdict == provenance.Failed {
+			b.Fatal(rep.Detail)
+		}
+	}
+}
+
+// FuzzVerify: whatever the bytes are, nothing panics, and nothing but an honest run's root is verified.
+func FuzzVerify(f *testing.F) {
+	v := readVectors(f)
+	roots := map[string]bool{}
+	for _, x := range v.Vectors {
+		car := read(f, x.File)
+		f.Add(car)
+		if x.Verdict != provenance.Failed {
+			roots[judge(f, car, read(f, "keys.json"), v.OperatorKey).Root] = true
+		}
+	}
+	keys := read(f, "keys.json")
+	f.Fuzz(func(t *testing.T, car []byte) {
+		if rep := judge(t, car, keys, v.OperatorKey); rep.Verdict == provenance.Verified && !roots[rep.Root] {
+			t.Errorf("an unknown root is verified: %s", rep.Root)
+		}
+	})
 }

@@ -21,7 +21,7 @@ type vectors struct {
 	}
 }
 
-func readVectors(t *testing.T) (v vectors) {
+func readVectors(t testing.TB) (v vectors) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(folder, "vectors.json"))
 	if err != nil {
@@ -33,7 +33,7 @@ func readVectors(t *testing.T) (v vectors) {
 	return v
 }
 
-func read(t *testing.T, name string) []byte {
+func read(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(folder, name))
 	if err != nil {
@@ -43,7 +43,7 @@ func read(t *testing.T, name string) []byte {
 }
 
 // judge does what a verifier does with a file, its keys and the operator's key.
-func judge(t *testing.T, car, keys []byte, operator string) *provenance.Report {
+func judge(t testing.TB, car, keys []byte, operator string) *provenance.Report {
 	t.Helper()
 	o := provenance.Options{}
 	var err error
