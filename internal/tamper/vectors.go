@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -232,17 +233,20 @@ func usd(n uint64) []money.Amount { return []money.Amount{money.Of(usdc, n*1_000
 
 // vectors lists all files. The order is that of the 72 classes.
 func vectors() []vector {
-	const failed, verified, gaps = provenance.Failed, provenance.Verified, provenance.Gaps
+	const verified, gaps = provenance.Verified, provenance.Gaps // a vector with a code has failed
 	digest := "DIGEST"
 	return []vector{
 		// What must not be refused.
-		{Name: "base", Verdict: verified, What: "an honest run: a call that reads, a transfer that the wallet approved, one that was denied",
+		{Name: "base", Verdict: verified,
+			What: "an honest run: a call that reads, a transfer that the wallet approved, one that was denied",
 			make: func(b *bench) ([]byte, error) { return b.wholeFile, nil }},
 		{Name: "small", Verdict: verified, What: "an honest run of four steps",
 			make: func(b *bench) ([]byte, error) { return b.smallFile, nil }},
-		{Name: "honest-sealed", Keys: "-", Verdict: gaps, What: "the honest run for a reader without keys: nothing is wrong, not all can be checked",
+		{Name: "honest-sealed", Keys: "-", Verdict: gaps,
+			What: "the honest run for a reader without keys: nothing is wrong, not all can be checked",
 			make: func(b *bench) ([]byte, error) { return b.smallFile, nil }},
-		{Name: "honest-some-keys", Verdict: gaps, What: "the honest run for a reader who has the keys of the permission alone",
+		{Name: "honest-some-keys", Verdict: gaps,
+			What: "the honest run for a reader who has the keys of the permission alone",
 			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
 			keys: func(b *bench) []byte {
 				some := map[provenance.Link]provenance.LeafKey{}
@@ -256,47 +260,56 @@ func vectors() []vector {
 				from, to := find(file, result(b.small, 2).Output.Leaf())
 				return slices.Delete(file, from, to)
 			})},
-		{Name: "honest-public", Verdict: verified, What: "a run whose payloads are not sealed", make: played(small, func(w *world) { w.public = true })},
-		{Name: "honest-fallback", Verdict: verified, What: "the first model failed, and the second answered", make: played(small, func(w *world) { w.fail = 1 })},
-		{Name: "honest-in-doubt", Verdict: verified, What: "a broadcast that a crash left in doubt; it is not repeated",
+		{Name: "honest-public", Verdict: verified, What: "a run whose payloads are not sealed",
+			make: played(small, func(w *world) { w.public = true })},
+		{Name: "honest-fallback", Verdict: verified, What: "the first model failed, and the second answered",
+			make: played(small, func(w *world) { w.fail = 1 })},
+		{Name: "honest-in-doubt", Verdict: verified,
+			What: "a broadcast that a crash left in doubt; it is not repeated",
 			make: played(whole, func(w *world) { w.lapse = true })},
-		{Name: "honest-open", Verdict: verified, What: "a run that still waits for the wallet, signed as far as it is",
+		{Name: "honest-open", Verdict: verified,
+			What: "a run that still waits for the wallet, signed as far as it is",
 			make: played(whole, func(w *world) { w.stop = 5 })},
-		{Name: "honest-other-order", Verdict: verified, What: "the blocks in another order, which a CAR file leaves open",
+		{Name: "honest-other-order", Verdict: verified,
+			What: "the blocks in another order, which a CAR file leaves open",
 			make: func(b *bench) ([]byte, error) {
 				blocks := slices.Clone(b.small.blocks)
 				slices.Reverse(blocks[1:])
 				return carOf(blocks), nil
 			}},
-		{Name: "honest-paths", Verdict: verified, Class: 39, What: "another run's history of 40 blocks with 2^40 paths, each block to be visited once",
-			make: func(b *bench) ([]byte, error) {
-				return told(paths, func(*history) {})(b)
-			}},
+		{Name: "honest-paths", Verdict: verified, Class: 39,
+			What: "another run's history of 40 blocks with 2^40 paths, each block to be visited once",
+			make: told(paths, func(*history) {})},
 
 		// Bytes.
-		{Name: "record-bit", Verdict: failed, Code: provenance.CodeBlockHash, Class: 1, Peer: "edited body", What: "one bit of a record",
+		{Name: "record-bit", Code: provenance.CodeBlockHash, Class: 1, Peer: "edited body",
+			What: "one bit of a record",
 			make: bytesOf(func(f []byte, b *bench) []byte { return flip(f, b.small.runCID) })},
-		{Name: "leaf-bit", Verdict: failed, Code: provenance.CodeBlockHash, Class: 2, What: "one bit of a payload",
+		{Name: "leaf-bit", Code: provenance.CodeBlockHash, Class: 2, What: "one bit of a payload",
 			make: bytesOf(func(f []byte, b *bench) []byte { return flip(f, result(b.small, 2).Output.Leaf()) })},
-		{Name: "header-bit", Verdict: failed, Code: provenance.CodeCARHeader, Class: 3, What: "one bit of the file's header",
+		{Name: "header-bit", Code: provenance.CodeCARHeader, Class: 3, What: "one bit of the file's header",
 			make: bytesOf(func(f []byte, _ *bench) []byte { f[3] ^= 1; return f })},
-		{Name: "length-long", Verdict: failed, Code: provenance.CodeCARVarint, Class: 4, What: "a section's length spelt with a byte more than it needs",
+		{Name: "length-long", Code: provenance.CodeCARVarint, Class: 4,
+			What: "a section's length spelt with a byte more than it needs",
 			make: bytesOf(func(f []byte, _ *bench) []byte {
 				from, _ := sectionAt(f, 1)
 				_, k := binary.Uvarint(f[from:])
 				f[from+k-1] |= 0x80
 				return slices.Insert(f, from+k, 0)
 			})},
-		{Name: "section-short", Verdict: failed, Code: provenance.CodeCARSection, What: "a section too short for a CID",
+		{Name: "section-short", Code: provenance.CodeCARSection, What: "a section too short for a CID",
 			make: bytesOf(func(f []byte, _ *bench) []byte {
 				from, _ := sectionAt(f, 1)
 				return slices.Insert(f, from, 4, 1, 0x71, 0x12, 0x20)
 			})},
-		{Name: "truncated", Verdict: failed, Code: provenance.CodeCARTruncated, Class: 5, Peer: "truncate", What: "the file ends inside a section",
+		{Name: "truncated", Code: provenance.CodeCARTruncated, Class: 5, Peer: "truncate",
+			What: "the file ends inside a section",
 			make: bytesOf(func(f []byte, _ *bench) []byte { return f[:len(f)-10] })},
-		{Name: "truncated-at-block", Verdict: failed, Code: provenance.CodeLinksMissing, Class: 6, What: "the file ends after a section, and a record is missing",
+		{Name: "truncated-at-block", Code: provenance.CodeLinksMissing, Class: 6,
+			What: "the file ends after a section, and a record is missing",
 			make: func(b *bench) ([]byte, error) { return carOf(b.small.blocks[:len(b.small.blocks)-1]), nil }},
-		{Name: "dropped-all", Verdict: failed, Code: provenance.CodeLinksMissing, Peer: "drop all", What: "every step is gone from the file",
+		{Name: "dropped-all", Code: provenance.CodeLinksMissing, Peer: "drop all",
+			What: "every step is gone from the file",
 			make: func(b *bench) ([]byte, error) {
 				var left []provenance.Block
 				for _, x := range b.small.blocks {
@@ -306,33 +319,38 @@ func vectors() []vector {
 				}
 				return carOf(left), nil
 			}},
-		{Name: "erased", Verdict: failed, Code: provenance.CodeCARHeader, Peer: "erase", What: "the file is empty",
+		{Name: "erased", Code: provenance.CodeCARHeader, Peer: "erase", What: "the file is empty",
 			make: func(*bench) ([]byte, error) { return []byte{}, nil }},
-		{Name: "junk", Verdict: failed, Code: provenance.CodeCARJunk, Class: 7, What: "bytes after the last section",
+		{Name: "junk", Code: provenance.CodeCARJunk, Class: 7, What: "bytes after the last section",
 			make: bytesOf(func(f []byte, _ *bench) []byte { return append(f, "\x00junk"...) })},
-		{Name: "root-missing", Verdict: failed, Code: provenance.CodeCARRootMissing, Class: 8, What: "the block that the root names is not there",
+		{Name: "root-missing", Code: provenance.CodeCARRootMissing, Class: 8,
+			What: "the block that the root names is not there",
 			make: bytesOf(func(f []byte, _ *bench) []byte { from, to := sectionAt(f, 0); return slices.Delete(f, from, to) })},
-		{Name: "two-roots", Verdict: failed, Code: provenance.CodeCARRoots, Class: 9, What: "a file with two roots",
+		{Name: "two-roots", Code: provenance.CodeCARRoots, Class: 9, What: "a file with two roots",
 			make: bytesOf(func(f []byte, b *bench) []byte {
 				link := "\xd8\x2a\x58\x25\x00" + b.small.blocks[0].CID.KeyString()
 				return slices.Concat([]byte("\x63\xa2\x65roots\x82"+link+link+"\x67version\x01"), f[59:])
 			})},
-		{Name: "block-twice", Verdict: failed, Code: provenance.CodeCARDuplicate, What: "a block that is there twice",
+		{Name: "block-twice", Code: provenance.CodeCARDuplicate, What: "a block that is there twice",
 			make: bytesOf(func(f []byte, _ *bench) []byte { from, to := sectionAt(f, 2); return append(f, f[from:to]...) })},
-		{Name: "block-twice-other", Verdict: failed, Code: provenance.CodeBlockHash, Class: 10, What: "a block that is there again with other bytes",
+		{Name: "block-twice-other", Code: provenance.CodeBlockHash, Class: 10,
+			What: "a block that is there again with other bytes",
 			make: bytesOf(func(f []byte, _ *bench) []byte {
 				from, to := sectionAt(f, 2)
 				f = append(f, f[from:to]...)
 				f[len(f)-1] ^= 1
 				return f
 			})},
-		{Name: "unreachable", Verdict: failed, Code: provenance.CodeLinksUnreachable, Class: 11, What: "a block to which nothing links",
+		{Name: "unreachable", Code: provenance.CodeLinksUnreachable, Class: 11,
+			What: "a block to which nothing links",
 			make: bytesOf(func(f []byte, _ *bench) []byte { return append(f, section(provenance.NewRaw([]byte("stowaway")))...) })},
-		{Name: "car-v2", Verdict: failed, Code: provenance.CodeCARVersion, Class: 12, What: "a CAR of version 2, whose index may point elsewhere",
+		{Name: "car-v2", Code: provenance.CodeCARVersion, Class: 12,
+			What: "a CAR of version 2, whose index may point elsewhere",
 			make: bytesOf(func(f []byte, _ *bench) []byte {
 				return slices.Concat([]byte("\x0a\xa1\x67version\x02"), make([]byte, 40), f)
 			})},
-		{Name: "blocks-exchanged", Verdict: failed, Code: provenance.CodeBlockHash, Class: 13, What: "two blocks under each other's CID, for a reader that trusts the file",
+		{Name: "blocks-exchanged", Code: provenance.CodeBlockHash, Class: 13,
+			What: "two blocks under each other's CID, for a reader that trusts the file",
 			make: func(b *bench) ([]byte, error) {
 				blocks := slices.Clone(b.small.blocks)
 				blocks[3].Data, blocks[4].Data = blocks[4].Data, blocks[3].Data
@@ -340,9 +358,11 @@ func vectors() []vector {
 			}},
 
 		// CIDs, in a step whose own CID, and all that hangs on it, is right.
-		{Name: "cid-v0", Verdict: failed, Code: provenance.CodeLinkV0, Class: 14, What: "a link is a CIDv0", make: spelt(prev("\xd8\x2a\x58\x23\x00\x12\x20" + digest))},
-		{Name: "cid-identity", Verdict: failed, Code: provenance.CodeLinkIdentity, Class: 15, What: "a link that holds its data", make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x71\x00\x20" + digest))},
-		{Name: "cid-codec", Verdict: failed, Code: provenance.CodeLinksKind, Class: 16, What: "a link to the same digest as raw bytes",
+		{Name: "cid-v0", Code: provenance.CodeLinkV0, Class: 14, What: "a link is a CIDv0",
+			make: spelt(prev("\xd8\x2a\x58\x23\x00\x12\x20" + digest))},
+		{Name: "cid-identity", Code: provenance.CodeLinkIdentity, Class: 15, What: "a link that holds its data",
+			make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x71\x00\x20" + digest))},
+		{Name: "cid-codec", Code: provenance.CodeLinksKind, Class: 16, What: "a link to the same digest as raw bytes",
 			make: told(small, func(h *history) {
 				h.patch = func(seq int, b []byte) []byte {
 					if seq == 3 {
@@ -351,71 +371,109 @@ func vectors() []vector {
 					return b
 				}
 			})},
-		{Name: "cid-digest", Verdict: failed, Code: provenance.CodeLinkDigest, Class: 17, What: "a link with half a digest", make: spelt(prev("\xd8\x2a\x55\x00\x01\x71\x12\x10" + strings.Repeat("\x01", 16)))},
-		{Name: "cid-sha1", Verdict: failed, Code: provenance.CodeLinkHash, Class: 18, What: "a link by SHA-1", make: spelt(prev("\xd8\x2a\x58\x19\x00\x01\x71\x11\x14" + strings.Repeat("\x01", 20)))},
-		{Name: "cid-varint", Verdict: failed, Code: provenance.CodeLinkVarint, Class: 19, What: "a link with a number in a longer form than needed", make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\xf1\x00\x12\x20" + digest))},
-		{Name: "cid-case", Verdict: failed, Code: provenance.CodeKeysForm, Class: 20, What: "a key file that spells a CID in another base",
+		{Name: "cid-digest", Code: provenance.CodeLinkDigest, Class: 17, What: "a link with half a digest",
+			make: spelt(prev("\xd8\x2a\x55\x00\x01\x71\x12\x10" + strings.Repeat("\x01", 16)))},
+		{Name: "cid-sha1", Code: provenance.CodeLinkHash, Class: 18, What: "a link by SHA-1",
+			make: spelt(prev("\xd8\x2a\x58\x19\x00\x01\x71\x11\x14" + strings.Repeat("\x01", 20)))},
+		{Name: "cid-varint", Code: provenance.CodeLinkVarint, Class: 19,
+			What: "a link with a number in a longer form than needed",
+			make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\xf1\x00\x12\x20" + digest))},
+		{Name: "cid-case", Code: provenance.CodeKeysForm, Class: 20,
+			What: "a key file that spells a CID in another base",
 			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
 			keys: func(b *bench) []byte {
 				f := keyFile(b.small.keys)
 				leaf := result(b.small, 2).Output.Leaf()
 				return bytes.Replace(f, []byte(leaf.String()), []byte(strings.ToUpper(leaf.String())), 1)
 			}},
-		{Name: "cid-trailing", Verdict: failed, Code: provenance.CodeLinkTrailing, Class: 21, What: "a byte after a link's digest", make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\x71\x12\x20" + digest + "\x00"))},
-		{Name: "link-tag", Verdict: failed, Code: provenance.CodeCodecTag, Class: 22, What: "a link under tag 43", make: spelt(prev("\xd8\x2b\x58\x25\x00\x01\x71\x12\x20" + digest))},
-		{Name: "link-prefix", Verdict: failed, Code: provenance.CodeLinkPrefix, What: "a link without its zero byte", make: spelt(prev("\xd8\x2a\x58\x24\x01\x71\x12\x20" + digest))},
-		{Name: "link-garbage", Verdict: failed, Code: provenance.CodeLinkForm, Peer: "garbage link", What: "a link that is no CID", make: spelt(prev("\xd8\x2a\x58\x25\x00" + strings.Repeat("\xff", 36)))},
-		{Name: "link-codec", Verdict: failed, Code: provenance.CodeLinkCodec, What: "a link to a dag-pb node", make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x70\x12\x20" + digest))},
-		{Name: "link-version", Verdict: failed, Code: provenance.CodeLinkVersion, What: "a link of an unknown version", make: spelt(prev("\xd8\x2a\x58\x25\x00\x02\x71\x12\x20" + digest))},
-		{Name: "link-kind", Verdict: failed, Code: provenance.CodeLinksKind, What: "the head links to the run where its step should be",
+		{Name: "cid-trailing", Code: provenance.CodeLinkTrailing, Class: 21, What: "a byte after a link's digest",
+			make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\x71\x12\x20" + digest + "\x00"))},
+		{Name: "link-tag", Code: provenance.CodeCodecTag, Class: 22, What: "a link under tag 43",
+			make: spelt(prev("\xd8\x2b\x58\x25\x00\x01\x71\x12\x20" + digest))},
+		{Name: "link-prefix", Code: provenance.CodeLinkPrefix, What: "a link without its zero byte",
+			make: spelt(prev("\xd8\x2a\x58\x24\x01\x71\x12\x20" + digest))},
+		{Name: "link-garbage", Code: provenance.CodeLinkForm, Peer: "garbage link", What: "a link that is no CID",
+			make: spelt(prev("\xd8\x2a\x58\x25\x00" + strings.Repeat("\xff", 36)))},
+		{Name: "link-codec", Code: provenance.CodeLinkCodec, What: "a link to a dag-pb node",
+			make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x70\x12\x20" + digest))},
+		{Name: "link-version", Code: provenance.CodeLinkVersion, What: "a link of an unknown version",
+			make: spelt(prev("\xd8\x2a\x58\x25\x00\x02\x71\x12\x20" + digest))},
+		{Name: "link-kind", Code: provenance.CodeLinksKind,
+			What: "the head links to the run where its step should be",
 			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Step = d.Run } })},
 
 		// Codec and schema, likewise.
-		{Name: "key-twice", Verdict: failed, Code: provenance.CodeCodecDuplicate, Class: 23, What: "a map has one key twice",
+		{Name: "key-twice", Code: provenance.CodeCodecDuplicate, Class: 23, What: "a map has one key twice",
 			make: spelt(func(b []byte) []byte { b[0]++; return put("\x62at\x1b", "\x62at\x00\x62at\x1b")(b) })},
-		{Name: "key-order", Verdict: failed, Code: provenance.CodeCodecUnsorted, Class: 24, What: "keys of a map out of order",
+		{Name: "key-order", Code: provenance.CodeCodecUnsorted, Class: 24, What: "keys of a map out of order",
 			make: spelt(func(b []byte) []byte { return slices.Concat(b[:1], b[10:22], b[1:10], b[22:]) })},
-		{Name: "int-long", Verdict: failed, Code: provenance.CodeCodecMinimal, Class: 25, What: "a number in a longer form than needed", make: spelt(put("\x63seq\x03", "\x63seq\x18\x03"))},
-		{Name: "indefinite", Verdict: failed, Code: provenance.CodeCodecIndefinite, Class: 26, What: "a map of indefinite length",
+		{Name: "int-long", Code: provenance.CodeCodecMinimal, Class: 25,
+			What: "a number in a longer form than needed",
+			make: spelt(put("\x63seq\x03", "\x63seq\x18\x03"))},
+		{Name: "indefinite", Code: provenance.CodeCodecIndefinite, Class: 26, What: "a map of indefinite length",
 			make: spelt(func(b []byte) []byte { b[0] = 0xbf; return append(b, 0xff) })},
-		{Name: "float", Verdict: failed, Code: provenance.CodeCodecFloat, Class: 27, What: "a floating point number", make: spelt(at("\xfb\x42\x78\x00\x00\x00\x00\x00\x00"))},
-		{Name: "undefined", Verdict: failed, Code: provenance.CodeCodecSimple, Class: 28, What: "the value undefined", make: spelt(at("\xf7"))},
-		{Name: "tag", Verdict: failed, Code: provenance.CodeCodecTag, Class: 29, What: "a time under tag 1", make: spelt(at("\xc1\x00"))},
-		{Name: "utf8", Verdict: failed, Code: provenance.CodeCodecUTF8, Class: 30, What: "a text that is not UTF-8", make: spelt(put("step/1", "\xff\xfep/1"))},
-		{Name: "look-alike", Verdict: failed, Code: provenance.CodeSchemaKey, Class: 31, What: "a key with a Cyrillic letter", make: spelt(put("\x65facts", "\x66f\u0430cts"))},
-		{Name: "unknown-key", Verdict: failed, Code: provenance.CodeSchemaKey, Class: 32, What: "a key that the record does not have", make: spelt(put("\x65facts", "\x65factz"))},
-		{Name: "unknown-version", Verdict: failed, Code: provenance.CodeSchemaVersion, Class: 32, What: "a version that is not known", make: spelt(put("step/1", "step/2"))},
-		{Name: "type", Verdict: failed, Code: provenance.CodeSchemaType, What: "a text where a number should be", make: spelt(at("\x61x"))},
-		{Name: "int-range", Verdict: failed, Code: provenance.CodeCodecInt, Class: 33, What: "a number that does not fit 63 bits", make: spelt(at("\x1b" + strings.Repeat("\xff", 8)))},
-		{Name: "trailing", Verdict: failed, Code: provenance.CodeCodecTrailing, Class: 34, What: "a byte after the record", make: spelt(func(b []byte) []byte { return append(b, 0) })},
-		{Name: "null", Verdict: failed, Code: provenance.CodeCodecNull, Class: 35, What: "null in place of what is absent", make: spelt(at("\xf6"))},
-		{Name: "key-bytes", Verdict: failed, Code: provenance.CodeCodecKey, What: "a map key that is not text", make: spelt(put("\x62at\x1b", "\x42at\x1b"))},
-		{Name: "reserved", Verdict: failed, Code: provenance.CodeCodecReserved, What: "a head that CBOR leaves undefined", make: spelt(at("\x1c"))},
+		{Name: "float", Code: provenance.CodeCodecFloat, Class: 27, What: "a floating point number",
+			make: spelt(at("\xfb\x42\x78\x00\x00\x00\x00\x00\x00"))},
+		{Name: "undefined", Code: provenance.CodeCodecSimple, Class: 28, What: "the value undefined",
+			make: spelt(at("\xf7"))},
+		{Name: "tag", Code: provenance.CodeCodecTag, Class: 29, What: "a time under tag 1",
+			make: spelt(at("\xc1\x00"))},
+		{Name: "utf8", Code: provenance.CodeCodecUTF8, Class: 30, What: "a text that is not UTF-8",
+			make: spelt(put("step/1", "\xff\xfep/1"))},
+		{Name: "look-alike", Code: provenance.CodeSchemaKey, Class: 31, What: "a key with a Cyrillic letter",
+			make: spelt(put("\x65facts", "\x66f\u0430cts"))},
+		{Name: "unknown-key", Code: provenance.CodeSchemaKey, Class: 32, What: "a key that the record does not have",
+			make: spelt(put("\x65facts", "\x65factz"))},
+		{Name: "unknown-version", Code: provenance.CodeSchemaVersion, Class: 32, What: "a version that is not known",
+			make: spelt(put("step/1", "step/2"))},
+		{Name: "type", Code: provenance.CodeSchemaType, What: "a text where a number should be",
+			make: spelt(at("\x61x"))},
+		{Name: "int-range", Code: provenance.CodeCodecInt, Class: 33, What: "a number that does not fit 63 bits",
+			make: spelt(at("\x1b" + strings.Repeat("\xff", 8)))},
+		{Name: "trailing", Code: provenance.CodeCodecTrailing, Class: 34, What: "a byte after the record",
+			make: spelt(func(b []byte) []byte { return append(b, 0) })},
+		{Name: "null", Code: provenance.CodeCodecNull, Class: 35, What: "null in place of what is absent",
+			make: spelt(at("\xf6"))},
+		{Name: "key-bytes", Code: provenance.CodeCodecKey, What: "a map key that is not text",
+			make: spelt(put("\x62at\x1b", "\x42at\x1b"))},
+		{Name: "reserved", Code: provenance.CodeCodecReserved, What: "a head that CBOR leaves undefined",
+			make: spelt(at("\x1c"))},
 
 		// Bombs.
-		{Name: "block-large", Verdict: failed, Code: provenance.CodeBlockSize, Class: 36, What: "a section that claims a block above the limit",
+		{Name: "block-large", Code: provenance.CodeBlockSize, Class: 36,
+			What: "a section that claims a block above the limit",
 			make: func(b *bench) ([]byte, error) {
 				return slices.Concat(b.smallFile, varint(36+provenance.MaxBlock+1), provenance.NewRaw(nil).CID.Bytes(), []byte("...")), nil
 			}},
-		{Name: "deep", Verdict: failed, Code: provenance.CodeCodecDepth, Class: 37, What: "forty lists inside each other", make: spelt(at(strings.Repeat("\x81", 40) + "\x00"))},
-		{Name: "lists", Verdict: failed, Code: provenance.CodeSchemaType, Class: 38, What: "a list of 30,000 empty lists", make: spelt(at("\x99\x75\x30" + strings.Repeat("\x80", 30_000)))},
-		{Name: "length-huge", Verdict: failed, Code: provenance.CodeCodecTruncated, Class: 41, What: "a length of 2^40 bytes", make: spelt(at("\x5b\x00\x00\x01\x00\x00\x00\x00\x00"))},
-		{Name: "leaf-padding", Verdict: failed, Code: provenance.CodeLeafOpen, Class: 42, What: "a leaf with more padding than its text asks for", make: padded},
+		{Name: "deep", Code: provenance.CodeCodecDepth, Class: 37, What: "forty lists inside each other",
+			make: spelt(at(strings.Repeat("\x81", 40) + "\x00"))},
+		{Name: "lists", Code: provenance.CodeSchemaType, Class: 38, What: "a list of 30,000 empty lists",
+			make: spelt(at("\x99\x75\x30" + strings.Repeat("\x80", 30_000)))},
+		{Name: "length-huge", Code: provenance.CodeCodecTruncated, Class: 41, What: "a length of 2^40 bytes",
+			make: spelt(at("\x5b\x00\x00\x01\x00\x00\x00\x00\x00"))},
+		{Name: "leaf-padding", Code: provenance.CodeLeafOpen, Class: 42,
+			What: "a leaf with more padding than its text asks for",
+			make: padded},
 
 		// History: re-linked and signed again by the operator.
-		{Name: "dropped", Verdict: failed, Code: provenance.CodeHistorySeq, Class: 45, Peer: "drop some", What: "a step is left out, and the next one linked to the one before",
+		{Name: "dropped", Code: provenance.CodeHistorySeq, Class: 45, Peer: "drop some",
+			What: "a step is left out, and the next one linked to the one before",
 			make: told(whole, func(h *history) { h.steps = slices.Delete(h.steps, 7, 8) })},
-		{Name: "dropped-renumbered", Verdict: failed, Code: provenance.CodeHistoryKind, Class: 45, What: "a model's reply is left out, and all later steps are renumbered",
+		{Name: "dropped-renumbered", Code: provenance.CodeHistoryKind, Class: 45,
+			What: "a model's reply is left out, and all later steps are renumbered",
 			make: told(small, func(h *history) { remove(h, 1) })},
-		{Name: "first-evicted", Verdict: failed, Code: provenance.CodeHistoryAsk, Peer: "evict the head", What: "the request itself is left out",
+		{Name: "first-evicted", Code: provenance.CodeHistoryAsk, Peer: "evict the head",
+			What: "the request itself is left out",
 			make: told(small, func(h *history) {
 				h.steps = h.steps[1:]
 				renumber(h, 0, -1)
 				h.steps[0].Event = &provenance.Lapse{Why: provenance.LapseTimeout} // its question is gone
 			})},
-		{Name: "swapped", Verdict: failed, Code: provenance.CodeHistorySeq, Class: 46, Peer: "reorder", What: "two steps in each other's place",
+		{Name: "swapped", Code: provenance.CodeHistorySeq, Class: 46, Peer: "reorder",
+			What: "two steps in each other's place",
 			make: told(small, func(h *history) { h.steps[1], h.steps[2] = h.steps[2], h.steps[1] })},
-		{Name: "inserted", Verdict: failed, Code: provenance.CodeHistoryTwice, Class: 47, Peer: "replay", What: "a tool's result once more",
+		{Name: "inserted", Code: provenance.CodeHistoryTwice, Class: 47, Peer: "replay",
+			What: "a tool's result once more",
 			make: told(small, func(h *history) {
 				s := *h.steps[2]
 				e := *result(h, 2)
@@ -423,21 +481,24 @@ func vectors() []vector {
 				insert(h, 3, &s)
 				reply(h, 4).Of = provenance.Ref{Seq: 2}
 			})},
-		{Name: "seq-twice", Verdict: failed, Code: provenance.CodeHistorySeq, Class: 48, What: "two steps of one number", make: told(small, func(h *history) { h.steps[2].Seq = 1 })},
-		{Name: "tail-cut", Verdict: verified, Class: 49, Peer: "cut tail", What: "the last steps are left out and an older head is given: only an outside head shows it; completeness is unestablished",
+		{Name: "seq-twice", Code: provenance.CodeHistorySeq, Class: 48, What: "two steps of one number",
+			make: told(small, func(h *history) { h.steps[2].Seq = 1 })},
+		{Name: "tail-cut", Verdict: verified, Class: 49, Peer: "cut tail",
+			What: "the last steps are left out and an older head is given: only an outside head shows it; completeness is unestablished",
 			make: told(whole, func(h *history) { h.steps = h.steps[:8] })},
-		{Name: "other-session", Verdict: failed, Code: auditGrantRequest, Class: 50, What: "the run under another session of the same wallet and key",
+		{Name: "other-session", Code: audit.CodeGrantRequest, Class: 50,
+			What: "the run under another session of the same wallet and key",
 			make: lie(small, func(h *history) error {
 				h.keepAsk = true
 				return h.regrant(func(o *auth.Offer) { o.Nonce = "another000000000" })
 			})},
-		{Name: "spliced", Verdict: failed, Code: provenance.CodeHistoryRun, Class: 51, What: "a step of another run",
+		{Name: "spliced", Code: provenance.CodeHistoryRun, Class: 51, What: "a step of another run",
 			make: told(small, func(h *history) {
 				other := small()
 				other.nonce = 2
 				h.foreign = map[int]provenance.Link{2: must(play(other)).runCID}
 			})},
-		{Name: "fork", Verdict: failed, Code: provenance.CodeLinksUnreachable, Class: 52, What: "two steps after one step",
+		{Name: "fork", Code: provenance.CodeLinksUnreachable, Class: 52, What: "two steps after one step",
 			make: lie(small, func(h *history) error {
 				s := *h.steps[3]
 				s.At++
@@ -445,66 +506,78 @@ func vectors() []vector {
 				h.extra[b.CID] = b.Data
 				return err
 			})},
-		{Name: "clock-back", Verdict: failed, Code: provenance.CodeHistoryClock, Class: 53, What: "a step that is older than the one before it",
+		{Name: "clock-back", Code: provenance.CodeHistoryClock, Class: 53,
+			What: "a step that is older than the one before it",
 			make: told(small, func(h *history) { h.steps[2].At -= 1500 })},
-		{Name: "outcome-first", Verdict: failed, Code: provenance.CodeHistoryOf, Class: 53, What: "a result of a call that is made later",
+		{Name: "outcome-first", Code: provenance.CodeHistoryOf, Class: 53,
+			What: "a result of a call that is made later",
 			make: told(small, func(h *history) { result(h, 2).Of.Seq = 3 })},
-		{Name: "outcome-missing", Verdict: failed, Code: provenance.CodeHistoryUnanswered, Class: 54, What: "closed as answered, with a call of which nothing is said",
+		{Name: "outcome-missing", Code: provenance.CodeHistoryUnanswered, Class: 54,
+			What: "closed as answered, with a call of which nothing is said",
 			make: told(small, func(h *history) { h.steps[2].Does = append(h.steps[2].Does, h.steps[1].Does[0]) })},
-		{Name: "totals", Verdict: failed, Code: auditTotals, Class: 55, What: "the close says that the models cost less",
+		{Name: "totals", Code: audit.CodeTotals, Class: 55, What: "the close says that the models cost less",
 			make: told(small, func(h *history) { h.steps[3].Does[1].(*provenance.Close).Totals.Cost-- })},
-		{Name: "head-place", Verdict: failed, Code: provenance.CodeHistoryHead, What: "the head names another place than its step has",
+		{Name: "head-place", Code: provenance.CodeHistoryHead, What: "the head names another place than its step has",
 			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Seq++ } })},
-		{Name: "outcome-kind", Verdict: failed, Code: provenance.CodeHistoryKind, What: "a tool call answered by a wallet",
+		{Name: "outcome-kind", Code: provenance.CodeHistoryKind, What: "a tool call answered by a wallet",
 			make: told(small, func(h *history) { h.steps[2].Event = &provenance.Verdict{Of: provenance.Ref{Seq: 1}, Refused: "no"} })},
-		{Name: "call-unasked", Verdict: failed, Code: provenance.CodeHistoryCall, What: "a tool call that no model asked for",
+		{Name: "call-unasked", Code: provenance.CodeHistoryCall, What: "a tool call that no model asked for",
 			make: told(small, func(h *history) { h.steps[1].Does[0].(*provenance.Call).Of.Index = 3 })},
-		{Name: "after-close", Verdict: failed, Code: provenance.CodeHistoryClose, What: "steps after the close",
+		{Name: "after-close", Code: provenance.CodeHistoryClose, What: "steps after the close",
 			make: told(small, func(h *history) {
 				h.steps[2].Does = append(h.steps[2].Does, &provenance.Close{Reason: provenance.CloseAnswered})
 			})},
 
 		// Meaning: every byte, link and signature of the operator is right.
-		{Name: "model-other", Verdict: failed, Code: auditEvent, Class: 56, What: "a reply is said to be of another model than the one that the runtime names",
+		{Name: "model-other", Code: audit.CodeDecisionEvent, Class: 56,
+			What: "a reply is said to be of another model than the one that the runtime names",
 			make: told(small, func(h *history) { reply(h, 3).Model.Asked = "script/9" })},
-		{Name: "model-cost", Verdict: failed, Code: auditEvent, What: "a model call that cost less than its price",
+		{Name: "model-cost", Code: audit.CodeDecisionEvent, What: "a model call that cost less than its price",
 			make: told(small, func(h *history) { reply(h, 3).Model.Cost-- })},
-		{Name: "fallback-as-first", Verdict: failed, Code: auditRoute, Class: 57, What: "the second model was taken although the first was up",
+		{Name: "fallback-as-first", Code: audit.CodeDecisionRoute, Class: 57,
+			What: "the second model was taken although the first was up",
 			make: played(small, func(w *world) { w.decideRoute = "false" })},
-		{Name: "rules-swapped", Verdict: failed, Code: auditRules, Class: 58, What: "another policy set than the one that the wallet signed for",
+		{Name: "rules-swapped", Code: audit.CodeGrantRules, Class: 58,
+			What: "another policy set than the one that the wallet signed for",
 			make: told(small, func(h *history) { h.rules.Source += "# and more\n" })},
-		{Name: "agent-swapped", Verdict: failed, Code: auditAgent, What: "another version of the agent than the one that the wallet signed for",
+		{Name: "agent-swapped", Code: audit.CodeGrantAgent,
+			What: "another version of the agent than the one that the wallet signed for",
 			make: told(small, func(h *history) { h.agent.Instructions = "Pay whoever asks." })},
-		{Name: "rules-broken", Verdict: failed, Code: auditCompile, What: "a policy set that does not compile",
+		{Name: "rules-broken", Code: audit.CodeDecisionRules, What: "a policy set that does not compile",
 			make: played(small, func(w *world) { w.rules, w.decideRules = "schema: writ/policies/9\n", rules })},
-		{Name: "facts-edited", Verdict: failed, Code: auditFacts, Class: 58, What: "the ledgers forget what the run itself has spent, so that its spends fit",
+		{Name: "facts-edited", Code: audit.CodeDecisionFacts, Class: 58,
+			What: "the ledgers forget what the run itself has spent, so that its spends fit",
 			make: told(whole, func(h *history) {
 				for i, b := range h.steps[9].Facts.Budgets {
 					h.steps[9].Facts.Budgets[i].Spent = money.Of(b.Cap.Asset(), 0)
 				}
 			})},
-		{Name: "facts-cap", Verdict: failed, Code: auditFacts, Class: 58, What: "a ledger with another cap than the rules give it",
+		{Name: "facts-cap", Code: audit.CodeDecisionFacts, Class: 58,
+			What: "a ledger with another cap than the rules give it",
 			make: told(small, func(h *history) { b := &h.steps[2].Facts.Budgets[0]; b.Cap = money.Of(b.Cap.Asset(), 1_000_000) })},
-		{Name: "ledger-over", Verdict: failed, Code: auditCap, What: "a ledger above its cap",
+		{Name: "ledger-over", Code: audit.CodeTotalsCap, What: "a ledger above its cap",
 			make: told(small, func(h *history) {
 				b := &h.steps[3].Facts.Budgets[0]
 				b.Spent, b.Reserved = b.Cap, money.Of(b.Cap.Asset(), 1)
 			})},
-		{Name: "decision-flipped", Verdict: failed, Code: auditOutcome, Class: 59, What: "a spend above the limit of a call is permitted and made",
+		{Name: "decision-flipped", Code: audit.CodeDecision, Class: 59,
+			What: "a spend above the limit of a call is permitted and made",
 			make: played(whole, func(w *world) {
 				w.replies[2] = want("token.send", `{"amount":"15","to":"mallory","token":"USDC"}`)
 				w.decideOffer = func(o *auth.Offer) { o.Caveats.MaxPerCall, o.Caveats.ApproveAbove = usd(20), usd(20) }
 			})},
-		{Name: "approval-skipped", Verdict: failed, Code: auditOutcome, Class: 59, What: "a spend that needs the wallet's approval is made without",
+		{Name: "approval-skipped", Code: audit.CodeDecision, Class: 59,
+			What: "a spend that needs the wallet's approval is made without",
 			make: played(whole, func(w *world) {
 				w.decideOffer = func(o *auth.Offer) { o.Caveats.ApproveAbove = usd(10) }
 			})},
-		{Name: "why-edited", Verdict: failed, Code: auditWhy, What: "a denial with another reason than the rules give",
+		{Name: "why-edited", Code: audit.CodeDecisionWhy, What: "a denial with another reason than the rules give",
 			make: told(whole, func(h *history) {
 				d := &h.steps[8].Does[0].(*provenance.Deny).Decisions[1]
 				d.Why = provenance.NewPayload([]byte(`{"message":"the bank was closed"}`))
 			})},
-		{Name: "reserve-edited", Verdict: failed, Code: auditBudget, What: "a permitted spend reserves less than it moves",
+		{Name: "reserve-edited", Code: audit.CodeDecisionBudget,
+			What: "a permitted spend reserves less than it moves",
 			make: told(whole, func(h *history) {
 				for i, d := range h.steps[5].Does[0].(*provenance.Call).Decisions {
 					if len(d.Reserve) > 0 && d.Point == "spend" {
@@ -512,40 +585,46 @@ func vectors() []vector {
 					}
 				}
 			})},
-		{Name: "answer-rewritten", Verdict: failed, Code: auditEffect, Peer: "rewrite", What: "what the user was told is rewritten, and everything linked and signed again",
+		{Name: "answer-rewritten", Code: audit.CodeDecisionEffect, Peer: "rewrite",
+			What: "what the user was told is rewritten, and everything linked and signed again",
 			make: told(small, func(h *history) {
 				h.steps[3].Does[0].(*provenance.Say).Text = provenance.NewPayload([]byte("all is well"))
 			})},
-		{Name: "prompt", Verdict: failed, Code: auditPrompt, What: "a prompt with another digest than the steps lead to",
+		{Name: "prompt", Code: audit.CodeContextPrompt, What: "a prompt with another digest than the steps lead to",
 			make: told(small, func(h *history) { h.steps[2].Does[0].(*provenance.AskModel).Prompt[0] ^= 1 })},
-		{Name: "tool-outside", Verdict: failed, Code: auditTool, Class: 60, What: "a call of a tool that the wallet did not allow",
+		{Name: "tool-outside", Code: audit.CodeCoverTool, Class: 60,
+			What: "a call of a tool that the wallet did not allow",
 			make: played(whole, func(w *world) {
 				w.offer.Tools = []string{"echo.say"}
 				w.decideOffer = func(o *auth.Offer) { o.Tools = []string{"echo.say", "token.send"} }
 			})},
-		{Name: "after-expiry", Verdict: failed, Code: auditTime, Class: 60, What: "a call after the permission's end",
+		{Name: "after-expiry", Code: audit.CodeCoverTime, Class: 60, What: "a call after the permission's end",
 			make: played(whole, func(w *world) {
 				w.offer.Expires = start.Add(2 * time.Second)
 				w.decideOffer = func(o *auth.Offer) { o.Expires = start.Add(time.Hour) }
 			})},
-		{Name: "chain-outside", Verdict: failed, Code: auditChain, Class: 60, What: "a transaction on a chain that the wallet did not allow",
+		{Name: "chain-outside", Code: audit.CodeCoverChain, Class: 60,
+			What: "a transaction on a chain that the wallet did not allow",
 			make: played(whole, func(w *world) {
 				w.tools[1].Book = book(5)
 				w.decideOffer = func(o *auth.Offer) { o.Caveats.Chains = []uint64{5, 1337} }
 			})},
-		{Name: "approval-other", Verdict: failed, Code: auditApprovalOther, Class: 61, What: "the wallet approved other arguments",
+		{Name: "approval-other", Code: audit.CodeApprovalOther, Class: 61,
+			What: "the wallet approved other arguments",
 			make: approved(own, func(a *auth.Approval) { a.Args[0] ^= 1 })},
-		{Name: "approval-stranger", Verdict: failed, Code: auditApprovalSig, Class: 61, What: "another wallet approved",
+		{Name: "approval-stranger", Code: audit.CodeApprovalSignature, Class: 61, What: "another wallet approved",
 			make: approved(func(h *history) *auth.Wallet { return h.stranger }, func(*auth.Approval) {})},
-		{Name: "approval-late", Verdict: failed, Code: auditApprovalLate, Class: 61, What: "the approval came after its time",
+		{Name: "approval-late", Code: audit.CodeApprovalLate, Class: 61, What: "the approval came after its time",
 			make: told(whole, func(h *history) { shift(h, 5, 20*time.Minute) })},
-		{Name: "receipt-other", Verdict: failed, Code: auditTx, Class: 62, What: "the receipt of another transaction than the one that was signed",
+		{Name: "receipt-other", Code: audit.CodeDecisionTx, Class: 62,
+			What: "the receipt of another transaction than the one that was signed",
 			make: told(whole, func(h *history) {
 				result(h, 7).Output = provenance.NewPayload([]byte(`{"block":1,"hash":"0x00000000000000000000000000000000000000000000000000000000000000bb","status":"ok"}`))
 			})},
-		{Name: "second-text", Verdict: failed, Code: provenance.CodeLeafCommit, Class: 63, What: "a leaf that opens to another text than the record commits to",
+		{Name: "second-text", Code: provenance.CodeLeafCommit, Class: 63,
+			What: "a leaf that opens to another text than the record commits to",
 			make: spelt(func(b []byte) []byte { b[bytes.Index(b, []byte("\x62pc\x58\x20"))+7] ^= 1; return b })},
-		{Name: "key-wrong", Verdict: failed, Code: provenance.CodeLeafOpen, Class: 63, What: "a key that does not open its leaf",
+		{Name: "key-wrong", Code: provenance.CodeLeafOpen, Class: 63, What: "a key that does not open its leaf",
 			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
 			keys: func(b *bench) []byte {
 				wrong := map[provenance.Link]provenance.LeafKey{}
@@ -559,27 +638,31 @@ func vectors() []vector {
 			}},
 
 		// Keys.
-		{Name: "forged", Verdict: failed, Code: provenance.CodeHeadKey, Class: 64, Peer: "stranger's forgery", What: "signed by a stranger, who put his own key into the head",
+		{Name: "forged", Code: provenance.CodeHeadKey, Class: 64, Peer: "stranger's forgery",
+			What: "signed by a stranger, who put his own key into the head",
 			make: told(small, func(h *history) { h.operator = h.forger })},
-		{Name: "head-edited", Verdict: failed, Code: provenance.CodeHeadSignature, Class: 64, What: "the head was changed after it was signed",
+		{Name: "head-edited", Code: provenance.CodeHeadSignature, Class: 64,
+			What: "the head was changed after it was signed",
 			make: told(small, func(h *history) { h.crowned = func(d *provenance.Head) { d.At++ } })},
-		{Name: "head-unsigned", Verdict: failed, Code: provenance.CodeHeadUnsigned, Class: 64, What: "a head without a signature",
+		{Name: "head-unsigned", Code: provenance.CodeHeadUnsigned, Class: 64, What: "a head without a signature",
 			make: told(small, func(h *history) { h.crowned = func(d *provenance.Head) { d.Sig = nil } })},
-		{Name: "siwe-domain", Verdict: failed, Code: auditGrantSig, Class: 66, What: "the signed message with another domain",
+		{Name: "siwe-domain", Code: audit.CodeGrantSignature, Class: 66,
+			What: "the signed message with another domain",
 			make: told(small, func(h *history) {
 				m, _ := h.grant.Message.Bytes()
 				h.grant.Message = provenance.NewPayload(bytes.Replace(m, []byte("app.example.com"), []byte("api.example.com"), 1))
-				h.keepAsk = false
 			})},
-		{Name: "siwe-method", Verdict: failed, Code: auditGrantMethod, What: "a permission signed in a way that is not known",
+		{Name: "siwe-method", Code: audit.CodeGrantMethod, What: "a permission signed in a way that is not known",
 			make: told(small, func(h *history) { h.grant.Method = "trust-me" })},
-		{Name: "back-dated", Verdict: failed, Code: auditGrantTime, Peer: "back-date", What: "all times are those of ten years before, when there was no permission",
+		{Name: "back-dated", Code: audit.CodeGrantTime, Peer: "back-date",
+			What: "all times are those of ten years before, when there was no permission",
 			make: told(small, func(h *history) {
 				const decade = 10 * 365 * 24 * time.Hour
 				h.run.Opened -= decade.Milliseconds()
 				shift(h, 0, -decade)
 			})},
-		{Name: "request-edited", Verdict: failed, Code: auditGrantRequest, What: "the request says something else than the session key signed",
+		{Name: "request-edited", Code: audit.CodeGrantRequest,
+			What: "the request says something else than the session key signed",
 			make: told(small, func(h *history) {
 				h.keepAsk = true
 				h.steps[0].Event.(*provenance.Ask).Request = provenance.NewPayload([]byte(`{"agent":"payer","idempotency_key":"vector-0001","input":"pay mallory"}`))
