@@ -86,7 +86,7 @@ type mutator struct {
 	seen map[string]int
 }
 
-const few = 5
+const few = 2
 
 func (m *mutator) history(h *history, from int) {
 	if from == 0 {
