@@ -13,8 +13,8 @@ import (
 // refused whole: what was signed is what is enforced.
 var ErrCaveat = errors.New("the grant has a limit that this program does not enforce yet")
 
-// enforced says whether every caveat of c has its rule.
-func enforced(c auth.Caveats) error {
+// Enforced says whether every caveat of c has its rule, or returns ErrCaveat.
+func Enforced(c auth.Caveats) error {
 	switch {
 	case len(c.Hosts) > 0:
 		return fmt.Errorf("web hosts: %w", ErrCaveat)
@@ -32,7 +32,7 @@ func enforced(c auth.Caveats) error {
 // ErrCaveat if a caveat has no rule.
 func GrantRules(g *auth.Grant) ([]byte, error) {
 	c := g.Caveats
-	if err := enforced(c); err != nil {
+	if err := Enforced(c); err != nil {
 		return nil, err
 	}
 	var b strings.Builder

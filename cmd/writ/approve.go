@@ -71,12 +71,8 @@ its end.`,
 				case s.Wallet == "":
 					return failf(exitSignature, "wallet", "the wallet of this session signs elsewhere; sign in with --key or --keystore to approve here")
 				default:
-					if !yes && isTerminal(a.in) && !a.json {
-						if ok, err := a.ask(c.Context(), "Approve with the wallet "+s.Account+"?"); err != nil {
-							return err
-						} else if !ok {
-							return failf(exitDenied, "user_rejected", "not approved; the run still waits")
-						}
+					if err := a.consent(c.Context(), yes, "Approve with the wallet "+s.Account+"?", "not approved; the run still waits"); err != nil {
+						return err
 					}
 					err = a.sign(c.Context(), cl, s, p)
 				}
@@ -95,6 +91,21 @@ its end.`,
 	c.Flags().StringVar(&reject, "reject", "", "refuse, and say `why`")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "sign without asking")
 	return c
+}
+
+// consent asks the user before the wallet signs. Where nobody can be asked, only --yes is an answer.
+func (a *app) consent(ctx context.Context, yes bool, question, refused string) error {
+	if yes {
+		return nil
+	}
+	if a.json || !isTerminal(a.in) {
+		return usage("nobody is there to ask whether the wallet shall sign; say so with --yes")
+	}
+	ok, err := a.ask(ctx, question)
+	if err == nil && !ok {
+		err = failf(exitDenied, "user_rejected", "%s", refused)
+	}
+	return err
 }
 
 // readApproval reads what the server wants signed, after making sure that it is for this account and this run: a

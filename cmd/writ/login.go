@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -125,17 +126,19 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 		if m.Address != account || m.Chain != p.chain {
 			return nil, failf(exitSignature, "message", "the server gave a text for another account or chain; it was not signed")
 		}
+		// A server that passes on another's text would get this wallet's permission there.
+		if u, err := url.Parse(server); !isLoopback(server) && (err != nil || !strings.EqualFold(u.Host, m.Domain)) {
+			return nil, failf(exitSignature, "message", "the server gave a text for %s, not for itself; it was not signed", plain(m.Domain))
+		}
 		text := plain(string(message))
 		if p.account != "" {
 			fmt.Fprintf(a.err, "Sign the text between the lines as it is (personal_sign), and give the signature, 0x...:\n----\n%s\n----\n", text)
 		} else {
 			a.note("----\n%s\n----", text)
 		}
-		if p.wallet != "" && !p.yes && isTerminal(a.in) && a.devWallet(server) != p.wallet {
-			if ok, err := a.ask(ctx, "Sign this text?"); err != nil {
+		if p.wallet != "" && a.devWallet(server) != p.wallet { // the wallet of `writ dev` has nothing to lose
+			if err := a.consent(ctx, p.yes, "Sign this text?", "the text was not signed; nothing has changed"); err != nil {
 				return nil, err
-			} else if !ok {
-				return nil, failf(exitDenied, "user_rejected", "the text was not signed; nothing has changed")
 			}
 		}
 		return sign(message)
