@@ -127,6 +127,9 @@ func (a *actor) run(ctx context.Context) {
 			a.r.log.ErrorContext(ctx, "run stopped", "run", a.info.ID, "seq", a.state.Seq, "err", err)
 			still() // before another actor may take the run up: what is under way must not be under way twice
 			a.drop(err)
+			if errors.Is(err, ErrFull) {
+				a.r.wakeAfter(a.info.ID, fullPause)
+			}
 			return
 		}
 	}
@@ -150,14 +153,37 @@ func (a *actor) leave() bool {
 		}
 		return true
 	}
-	if r, run := a.r, a.info.ID; !r.closed { // the timer holds on to these two, and not to the run's state
-		r.timers[run] = time.AfterFunc(due, func() {
-			if err := r.wake(r.ctx, run); err != nil && r.ctx.Err() == nil {
-				r.log.Error("parked run did not wake", "run", run, "err", err)
-			}
-		})
-	}
+	a.r.timer(a.info.ID, due)
 	return true
+}
+
+// fullPause is how long a run rests that a full store has stopped.
+const fullPause = 5 * time.Second
+
+func (r *Runner) wakeAfter(run provenance.Link, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timer(run, d)
+}
+
+// timer wakes a run after d. It holds on to the run's name, and not to its state. Runner.mu is held.
+func (r *Runner) timer(run provenance.Link, d time.Duration) {
+	if r.closed {
+		return
+	}
+	if t := r.timers[run]; t != nil {
+		t.Stop()
+	}
+	r.timers[run] = time.AfterFunc(d, func() {
+		err := r.wake(r.ctx, run)
+		if err == nil || r.ctx.Err() != nil {
+			return
+		}
+		r.log.Error("run did not wake", "run", run, "err", err)
+		if errors.Is(err, ErrFull) {
+			r.wakeAfter(run, fullPause)
+		}
+	})
 }
 
 // drop takes the actor off with an error for those who wait.

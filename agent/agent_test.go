@@ -529,3 +529,33 @@ func TestAModelThatMisbehavesDoesNotHangTheRun(t *testing.T) {
 		})
 	}
 }
+
+// A fullStore refuses one commit, as a store does whose disk is full for a while.
+type fullStore struct {
+	agent.Store
+	at uint64 // the step that is refused
+	n  atomic.Int64
+}
+
+func (s *fullStore) Commit(ctx context.Context, c agent.Commit) error {
+	if c.Seq == s.at && s.n.Add(1) <= 3 {
+		return fmt.Errorf("no room: %w", agent.ErrFull)
+	}
+	return s.Store.Commit(ctx, c)
+}
+
+func TestARunThatAFullStoreStoppedGoesOnByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := &fullStore{at: 2}
+		b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("paid")},
+			func(c *agent.Config) { full.Store = c.Store; c.Store = full })
+		run := b.start("pay")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.until(run, provenance.CloseAnswered)
+		if full.n.Load() != 4 {
+			t.Errorf("the step was tried %d times, want 4", full.n.Load())
+		}
+		b.verified(run)
+	})
+}
