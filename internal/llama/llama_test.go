@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ func TestModel(t *testing.T) {
 				measure(t, m, tools, n)
 			})
 		}
+		t.Run(fmt.Sprintf("answers, constrained %v", constrained), func(t *testing.T) { answers(t, m, some) })
 	}
 }
 
@@ -119,6 +121,33 @@ func measure(t *testing.T, m *openai.Model, tools []model.Tool, n int) {
 	}
 	slices.Sort(took)
 	t.Logf("median %v", took[len(took)/2].Round(10*time.Millisecond))
+}
+
+// answers counts the answers that hold what the result says.
+func answers(t *testing.T, m *openai.Model, tools []model.Tool) {
+	right := 0
+	cases := []struct{ text, tool, args, result, want string }{
+		{"how much USDC does bob have?", "erc20.balance", `{"account":"bob","token":"USDC"}`, `{"display":"937 USDC","block":"7"}`, "937 USDC"},
+		{"what is alice's USDC balance?", "erc20.balance", `{"account":"alice","token":"USDC"}`,
+			`{"account":"0x01","name":"alice","token":"USDC","units":"412000000","decimals":6,"display":"412 USDC","block":"12"}`, "412 USDC"},
+		{"send 5 USDC to bob", "erc20.transfer", `{"amount":"5","to":"bob","token":"USDC"}`, `{"hash":"0xab12","block":"9","status":"ok"}`, "block 9"},
+		{"send 500 USDC to mallory", "erc20.transfer", `{"amount":"500","to":"mallory","token":"USDC"}`,
+			`{"denied":{"rule":"max_per_call","message":"500 USDC is more than 50 USDC.","change":"an amount of at most 50 USDC"}}`, "Not done"},
+	}
+	for _, c := range cases {
+		r, err := m.Reply(t.Context(), model.Prompt{
+			Messages: []model.Message{
+				{Role: model.RoleUser, Text: c.text},
+				{Role: model.RoleAssistant, Calls: []model.Call{{ID: "call-1", Tool: c.tool, Args: []byte(c.args)}}},
+				{Role: model.RoleTool, CallID: "call-1", Tool: c.tool, Text: c.result, Step: 2},
+			}, Tools: tools, MaxTokens: 80,
+		})
+		if err == nil && strings.Contains(r.Text, c.want) {
+			right++
+		}
+		t.Logf("  %s: %.120q %v", c.text, r.Text, err)
+	}
+	t.Logf("answers that hold the result: %d of %d", right, len(cases))
 }
 
 // same says whether two calls are of one tool with equal arguments.

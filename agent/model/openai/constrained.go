@@ -110,6 +110,11 @@ func (m *Model) constrain(p model.Prompt, params *sdk.ChatCompletionNewParams) e
 		}
 	}
 	slices.SortStableFunc(examples, func(a, b example) int { return a.near - b.near }) // the nearest is read last
+	if answered {
+		for _, e := range answers {
+			examples = append(examples, example{text: "\nRequest: Result: " + e[0] + "\nReply: " + line(map[string]string{"say": e[1]})})
+		}
+	}
 	system := p.System + "\n"
 	for _, e := range examples {
 		system += "\n" + e.text
@@ -125,6 +130,15 @@ func (m *Model) constrain(p model.Prompt, params *sdk.ChatCompletionNewParams) e
 		JSONSchema: shared.ResponseFormatJSONSchemaJSONSchemaParam{Name: "reply", Schema: map[string]any{"anyOf": alternatives}},
 	}
 	return nil
+}
+
+// answers show how a result is put into words. Without them a small model chats.
+var answers = [][2]string{
+	{`{"display":"8 DAI","block":"30"}`, "8 DAI at block 30."},
+	{`{"denied":{"rule":"cap","message":"70 GLD is over the cap."}}`, "Not done: 70 GLD is over the cap."},
+	{`{"hash":"0x34","block":"41","status":"ok"}`, "Done in block 41, transaction 0x34."},
+	{`{"error":"the node is down"}`, "That failed: the node is down."},
+	{`{"display":"120.5 WETH","block":"44"}`, "120.5 WETH at block 44."},
 }
 
 // An example shows a tool. near is how near it is to the request.
