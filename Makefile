@@ -47,7 +47,7 @@ claims:
 	@$(GO) run ./internal/house/claims $(WORDS)
 
 model:
-	./internal/llama/model.sh
+	./internal/llama/model.sh ./internal/llama/story.sh
 
 # The README's picture: lines of a real run.
 svg: build

@@ -61,6 +61,7 @@ With --model and --model-name an OpenAI-compatible server answers instead, Ollam
 	f.StringVar(&m.URL, "model", "", "base `URL` of an OpenAI-compatible server")
 	f.StringVar(&m.Model, "model-name", "", "the model's `name` there")
 	f.StringVar((*string)(&m.Key), "model-key", "", "its API key, as file:PATH or env:NAME")
+	f.BoolVar(&m.Constrained, "model-constrained", false, "ask for tool calls under a JSON schema made for each request: for small models")
 	f.StringVar(&readyFile, "ready-file", "", "`file` to write when clients can come")
 	return c
 }

@@ -12,6 +12,7 @@ import (
 func remoteModel(m config.Model, key string) (agent.NamedModel, error) {
 	c := openai.Config{
 		BaseURL: m.URL, Model: m.Model, Name: m.Name, Key: key, PriceIn: m.PriceIn, PriceOut: m.PriceOut, MaxTokens: m.MaxTokens,
+		Constrained: m.Constrained,
 	}
 	if isLoopback(m.URL) { // small models, which call tools best at 0; every local server takes it
 		c.Temperature = new(float64)

@@ -62,6 +62,8 @@ type Model struct {
 	PriceIn   int64  `yaml:"price_in" about:"nano-USD for a million input tokens; 0 is free"`
 	PriceOut  int64  `yaml:"price_out" about:"nano-USD for a million output tokens; 0 is free"`
 	MaxTokens int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
+	// Constrained is for small models, whose own tool calls cannot be relied on.
+	Constrained bool `yaml:"constrained" about:"tool calls under a JSON schema made for each request, for small models"`
 }
 
 // Log says what is logged.
