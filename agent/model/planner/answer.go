@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -80,11 +81,15 @@ func (o *outcome) doing(args *outcome) string {
 func (o *outcome) denied(args *outcome) string {
 	d := o.sub("denied")
 	s := fmt.Sprintf("Not done: %s was denied", o.doing(args))
-	if rule := d.str("rule"); rule != "" {
+	rule, message := d.str("rule"), d.str("message")
+	if first, rest, ok := strings.Cut(message, ": "); ok && slices.Contains(strings.Split(rule, ", "), first) {
+		rule, message = first, rest // the message names the rule that it is about; once is enough
+	}
+	if rule != "" {
 		s += " by the rule " + rule
 	}
-	if m := d.str("message"); m != "" {
-		s += ": " + m
+	if message != "" {
+		s += ": " + message
 	}
 	s = stop(s)
 	if c := d.str("change"); c != "" {

@@ -41,6 +41,9 @@ func TestAnswersNameTheirSourceAndNeverClaimMoreThanTheResult(t *testing.T) {
 			`{"denied":{"rule":"max_per_call","message":"500 USDC is more than the 50 USDC that one call may spend","change":"an amount of at most 50 USDC"}}`,
 			"Not done: erc20.transfer of 500 USDC to mallory was denied by the rule max_per_call: 500 USDC is more than the 50 USDC " +
 				"that one call may spend. It would take an amount of at most 50 USDC. [step 2]"},
+		{"a rule that the message names is not named twice", "erc20.transfer", `{"amount":"500","to":"mallory","token":"USDC"}`,
+			`{"denied":{"rule":"grant/max_per_call_usdc, grant/max_total_usdc","message":"grant/max_per_call_usdc: amount is 500 USDC, more than 10 USDC"}}`,
+			"Not done: erc20.transfer of 500 USDC to mallory was denied by the rule grant/max_per_call_usdc: amount is 500 USDC, more than 10 USDC. [step 2]"},
 		{"an empty denial is still a denial", "erc20.transfer", transfer, `{"denied":{}}`,
 			"Not done: erc20.transfer of 5 USDC to bob was denied. [step 2]"},
 		{"an error is no success", "erc20.transfer", transfer, `{"code":"insufficient_funds","error":"The agent's account holds 1 USDC."}`,
