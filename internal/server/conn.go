@@ -167,7 +167,7 @@ func (c *conn) greet(ctx context.Context) error {
 // frame deals with one request. What must happen in the order of the frames happens here, the rest in a goroutine.
 func (c *conn) frame(ctx context.Context, frame []byte) {
 	req, err := wire.ParseRequest(frame)
-	if wait := c.srv.spend(c.payer()); wait > 0 {
+	if wait := c.srv.spend(c.payer(), req.Method); wait > 0 {
 		if c.refused++; c.refused > 100 {
 			c.out.close(wire.CloseRate, "too many requests")
 			return

@@ -125,7 +125,7 @@ func (s *Server) admit(name string, limit int) (*peer, time.Duration) {
 	if p.sockets >= limit {
 		return nil, time.Second
 	}
-	if wait := s.take(p); wait > 0 {
+	if wait := s.take(p, 1); wait > 0 {
 		return nil, wait
 	}
 	p.sockets++
@@ -140,19 +140,26 @@ func (s *Server) release(p *peer) {
 	s.mu.Unlock()
 }
 
-// spend takes one token from a peer and returns 0, or returns how long it takes until there is one.
-func (s *Server) spend(p *peer) time.Duration {
+// challengeCost is what asking for a message to sign costs, in requests: each is remembered for minutes.
+const challengeCost = 10
+
+// spend takes the price of a request from a peer and returns 0, or returns how long it takes until there is enough.
+func (s *Server) spend(p *peer, method string) time.Duration {
+	cost := 1.0
+	if method == wire.SessionAsk || method == wire.SessionRenew {
+		cost = min(challengeCost, s.cfg.Limits.Burst)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.take(p)
+	return s.take(p, cost)
 }
 
-func (s *Server) take(p *peer) time.Duration {
+func (s *Server) take(p *peer, cost float64) time.Duration {
 	s.fill(p)
-	if p.tokens < 1 {
-		return time.Duration((1-p.tokens)/s.cfg.Limits.Rate*float64(time.Second)) + time.Millisecond
+	if p.tokens < cost {
+		return time.Duration((cost-p.tokens)/s.cfg.Limits.Rate*float64(time.Second)) + time.Millisecond
 	}
-	p.tokens--
+	p.tokens -= cost
 	return 0
 }
 

@@ -174,7 +174,7 @@ func TestFramesThatEndTheSocket(t *testing.T) {
 }
 
 func TestSignedRequests(t *testing.T) {
-	f := serve(t, Limits{}, nil)
+	f := serve(t, Limits{Burst: 1000}, nil)
 	p := wire.StartParams{Agent: "reader", Input: "hi", Key: "key-00001"}
 	other := f.connect().signIn(wallet(2))
 	tests := []struct {
@@ -566,6 +566,19 @@ func TestBounds(t *testing.T) {
 		}
 		if got := r.closed(); got != wire.CloseRate {
 			t.Errorf("who goes on is closed: got %d, want %d", got, wire.CloseRate)
+		}
+	})
+	t.Run("asking for a message to sign costs ten requests", func(t *testing.T) {
+		f := serve(t, Limits{Rate: 0.001, Burst: 25}, nil)
+		r := f.connect() // one token
+		w := wallet(1)
+		r.challenge(w)
+		r.challenge(w)
+		if a := r.call(wire.SessionAsk, wire.ChallengeParams{}); a.code() != wire.CodeRate {
+			t.Errorf("got %+v, want %s", a.Error, wire.CodeRate)
+		}
+		if a := r.call(wire.Ping, wire.None{}); a.Error != nil {
+			t.Errorf("a ping costs one: %+v", a.Error)
 		}
 	})
 	t.Run("sockets of an address", func(t *testing.T) {

@@ -547,7 +547,7 @@ func BenchmarkSignedCall(b *testing.B) {
 }
 
 func TestAClientThatIsTooFastSlowsDown(t *testing.T) {
-	f := serve(t, Limits{Rate: 300, Burst: 5}, nil)
+	f := serve(t, Limits{Rate: 300, Burst: 20}, nil)
 	c := signedIn(t, f.url())
 	var wg sync.WaitGroup
 	for i := range 25 { // signed requests of which most are refused unread: the channel's count must recover
