@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"sync"
 	"time"
@@ -18,8 +17,6 @@ import (
 )
 
 const rawCodec = cid.Raw
-
-func readFull(r io.Reader, b []byte) (int, error) { return io.ReadFull(r, b) }
 
 // An actor is a run under way: the one goroutine that takes its events, and those that perform its effects.
 type actor struct {

@@ -230,6 +230,9 @@ func (r *Runner) records() ([]provenance.Block, error) {
 		if i.Name == "" || m.Model == nil || i.MaxTokens <= 0 || i.PriceIn < 0 || i.PriceOut < 0 {
 			return nil, fmt.Errorf("model %q needs a name, an implementation, MaxTokens above zero and prices", i.Name)
 		}
+		if _, there := r.models[i.Name]; there {
+			return nil, fmt.Errorf("model %q is there twice", i.Name)
+		}
 		r.models[i.Name] = m
 		runtime.Models = append(runtime.Models, provenance.ModelInfo{
 			Name: i.Name, Kind: string(i.Kind), Provider: i.Provider, Model: i.Model,
@@ -243,7 +246,14 @@ func (r *Runner) records() ([]provenance.Block, error) {
 	if r.rules, err = put(&provenance.PolicySet{Name: r.cfg.Policy.Name, Source: string(r.cfg.Policy.Source)}); err != nil {
 		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
 	}
+	// All tools' types are known here, so a rule on a tool that nobody has is found at the start.
+	if _, err := policies.Load(r.cfg.Policy.Source, policies.Options{Layer: loop.LayerOperator, Tools: types}); err != nil {
+		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
+	}
 	for _, d := range r.cfg.Agents {
+		if _, there := r.agents[d.Name]; there {
+			return nil, fmt.Errorf("agent %q is there twice", d.Name)
+		}
 		rec, err := d.record(r.tools)
 		if err != nil {
 			return nil, err
@@ -252,10 +262,10 @@ func (r *Runner) records() ([]provenance.Block, error) {
 		if err != nil {
 			return nil, fmt.Errorf("agent %q: %w", d.Name, err)
 		}
-		// Compiled with the tools of this agent only: a rule on a tool that the agent has not is no error of the set,
-		// so all tools' types are known to it.
-		if _, err := policies.Load(r.cfg.Policy.Source, policies.Options{Layer: loop.LayerOperator, Tools: types}); err != nil {
-			return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
+		for _, route := range rec.Routes {
+			if _, err := policies.CompileRoute(route.When); err != nil {
+				return nil, fmt.Errorf("agent %q: route %q: %w", d.Name, route.ID, err)
+			}
 		}
 		r.agents[d.Name] = AgentInfo{
 			Name: d.Name, About: d.About, CID: link, Rules: r.rules, Tools: d.Tools, Defaults: d.Grant,

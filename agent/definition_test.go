@@ -5,11 +5,13 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -131,4 +133,33 @@ func FuzzParseDefinition(f *testing.F) {
 			t.Errorf("an agent without a name, instructions or routes: %+v", d)
 		}
 	})
+}
+
+func TestWhatARunnerRefusesAtTheStart(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*agent.Config)
+		want   string
+	}{
+		{"two agents of one name", func(c *agent.Config) { c.Agents = append(c.Agents, c.Agents[0]) }, `agent "payer" is there twice`},
+		{"two models of one name", func(c *agent.Config) { c.Models = append(c.Models, c.Models[0]) }, `model "scripted" is there twice`},
+		{"two tools of one name", func(c *agent.Config) { c.Tools = append(c.Tools, c.Tools[0]) }, "bank.pay is there twice"},
+		{"a route that does not compile", func(c *agent.Config) { c.Agents[0].Routes[0].When = "nosuch > 1" }, `route "only"`},
+		{"a tool that is not there", func(c *agent.Config) { c.Agents[0].Tools = []string{"no.tool"} }, `"no.tool"`},
+		{"a policy set that does not load", func(c *agent.Config) { c.Policy.Source = []byte("schema: x") }, `policy set "test"`},
+		{"no key to sign heads with", func(c *agent.Config) { c.Key = nil }, "Key"},
+		{"no store", func(c *agent.Config) { c.Store = nil }, "Store"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config(t, store.NewMemory(), replies{}, new(atomic.Int64), new(atomic.Int64))
+			tt.change(&c)
+			r, err := agent.New(t.Context(), c)
+			if err == nil {
+				r.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want it to say %q", err, tt.want)
+			}
+		})
+	}
 }

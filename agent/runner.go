@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 		Agent: info.CID, Grant: q.Session.ID, Rules: info.Rules, Runtime: r.runtime,
 		Opened: r.cfg.Now().UnixMilli(), Thread: q.Thread,
 	}
-	if _, err := readFull(r.cfg.Rand, run.Nonce[:]); err != nil {
+	if _, err := io.ReadFull(r.cfg.Rand, run.Nonce[:]); err != nil {
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}
 	block, err := provenance.Encode(run)

@@ -7,6 +7,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -15,8 +16,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-
-	"bytes"
 
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/audit"

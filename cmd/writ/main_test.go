@@ -72,7 +72,7 @@ func waitfile(ts *testscript.TestScript, _ bool, args []string) {
 		if time.Now().After(end) {
 			ts.Fatalf("%s was not written in a minute", args[0])
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // another process writes it; there is nothing to wait on
 	}
 }
 

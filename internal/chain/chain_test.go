@@ -92,7 +92,7 @@ func receipt(t *testing.T, p *chain.Pool, hash common.Hash) *types.Receipt {
 		if ctx.Err() != nil {
 			t.Fatalf("%s is not mined: %v", hash, err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // the node mines by itself and is asked over HTTP
 	}
 }
 
