@@ -80,6 +80,7 @@ func versionOf(data []byte) (string, error) {
 func newRecord(version string) Record {
 	for _, r := range []Record{
 		new(Run), new(Step), new(Head), new(Grant), new(PolicySet), new(Agent), new(ToolDef), new(Runtime),
+		new(Delegation), new(Revocation),
 	} {
 		if r.kind() == version {
 			return r

@@ -34,9 +34,38 @@ func records(t testing.TB) map[string]Record {
 		&Step{Seq: 10, At: 7_000, Event: &Verdict{Of: Ref{1, 1}, Refused: "too much"}},
 	)
 	h.link(t)
+	run, prev := h.steps[0].Run, Sum(0x71, []byte("prev"))
+	caller := &Delegate{Agent: Sum(0x71, []byte("agent")), Tools: []string{"chain.balance"}, Caveats: "{}", Life: 60_000}
+	d := &Delegation{
+		From: Sum(0x71, []byte("grant")), Call: *h.run.Parent, Agent: caller.Agent, Tools: caller.Tools, Caveats: "{}", At: 5, Expires: 9,
+		Nonce: [32]byte{7}, Issuer: "did:key:z6Mk", Sig: make([]byte, 64),
+	}
+	sub := *h.run
+	sub.Delegation = Sum(0x71, []byte("delegation"))
+	callTool := *h.tool
+	callTool.Delegate = caller
+	sealed := func(text string) *Payload {
+		p := NewPayload([]byte(text))
+		if _, err := p.Seal(LeafKey{1}); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
 	all := map[string]Record{
 		"run": h.run, "head": h.head, "grant": h.grant, "policies": h.rules, "agent": h.agent, "tool": h.tool,
-		"runtime": h.runtime,
+		"runtime": h.runtime, "run-delegated": &sub, "tool-agent": &callTool, "delegation": d,
+		"revocation": &Revocation{
+			Grant: d.From, At: 5, Method: RevokedSession, Message: sealed("{}"), Sig: sealed("sig"),
+			Frame: &RevokedFrame{From: d.From, Seq: 3, Channel: [32]byte{1}},
+		},
+		"step-revoked-by": &Step{
+			Run: run, Seq: 11, Prev: prev, At: 7_000, Event: &Lapse{Why: LapseRevoked, By: Sum(0x71, []byte("revocation"))},
+		},
+		"step-child": &Step{
+			Run: run, Seq: 12, Prev: prev, At: 7_000,
+			Event: &Result{Of: Ref{1, 1}, Status: StatusOK, Child: Sum(0x71, []byte("head"))},
+		},
+		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig")},
 	}
 	for i, name := range []string{
 		"step-ask", "step-reply", "step-result", "step-approved", "step-signed", "step-sent", "step-close",

@@ -20,7 +20,11 @@ func (r *Run) fields(c *coder) {
 	optional(c, &f, "parent", &r.Parent, (*Parent).fields)
 	c.optText(&f, "thread", &r.Thread)
 	c.linkTo(&f, "runtime", &r.Runtime)
+	c.optLink(&f, "delegation", &r.Delegation)
 	c.close(&f)
+	if c.err == nil && r.Delegation.Defined() && r.Parent == nil {
+		c.fail(CodeSchemaMissing, "a run with a delegation has a parent")
+	}
 }
 
 func (p *Parent) fields(c *coder) {
@@ -181,6 +185,7 @@ func (r *Result) fields(c *coder) {
 	f := c.open()
 	r.Of.in(c, &f, "of")
 	c.int(&f, "took", &r.Took)
+	c.optLink(&f, "child", &r.Child)
 	r.Output = r.Output.in(c, &f, "output", false)
 	c.oneOf(&f, "status", &r.Status,
 		StatusOK, StatusError, StatusDenied, StatusTimeout, StatusCancelled, StatusInDoubt)
@@ -208,9 +213,13 @@ func (a *Approval) fields(c *coder) {
 
 func (l *Lapse) fields(c *coder) {
 	f := c.open()
+	c.optLink(&f, "by", &l.By)
 	optional(c, &f, "of", &l.Of, (*Ref).fields)
 	c.oneOf(&f, "why", &l.Why, LapseTimeout, LapseCancelled, LapseInDoubt, LapseBudget, LapseRevoked)
 	c.close(&f)
+	if c.err == nil && c.mode != walking && l.By.Defined() && l.Why != LapseRevoked {
+		c.fail(CodeSchemaMissing, "why %s: a revocation goes with revoked only", l.Why)
+	}
 }
 
 func (x *Facts) fields(c *coder) {
@@ -498,6 +507,7 @@ func (t *ToolDef) fields(c *coder) {
 	c.oneOf(&f, "class", &t.Class, "read", "keyed", "chain", "once")
 	optional(c, &f, "spend", &t.Spend, (*Spend).fields)
 	c.longText(&f, "schema", &t.Schema)
+	optional(c, &f, "delegate", &t.Delegate, (*Delegate).fields)
 	optList(c, &f, "utterances", &t.Utterances, func(c *coder, s *string) { c.str(s, maxText) })
 	c.close(&f)
 }
@@ -507,6 +517,16 @@ func (s *Spend) fields(c *coder) {
 	c.text(&f, "to", &s.To)
 	c.text(&f, "asset", &s.Asset)
 	c.text(&f, "amount", &s.Amount)
+	c.close(&f)
+}
+
+func (d *Delegate) fields(c *coder) {
+	f := c.open()
+	c.int(&f, "life", &d.Life)
+	c.linkTo(&f, "agent", &d.Agent)
+	list(c, &f, "tools", &d.Tools, func(c *coder, s *string) { c.str(s, maxText) })
+	sorted(c, "tools", d.Tools, func(s *string) string { return *s })
+	c.text(&f, "caveats", &d.Caveats)
 	c.close(&f)
 }
 

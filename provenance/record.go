@@ -5,7 +5,7 @@ import (
 )
 
 // A Record is one of the types of this package that are blocks of their own: [*Run], [*Step], [*Head], [*Grant],
-// [*PolicySet], [*Agent], [*ToolDef] and [*Runtime]. The first key of each block, "v", names the record and its
+// [*PolicySet], [*Agent], [*ToolDef], [*Runtime], [*Delegation] and [*Revocation]. The first key of each block, "v", names the record and its
 // version, so that a block says what it is.
 type Record interface {
 	kind() string
@@ -22,6 +22,10 @@ type Run struct {
 	Nonce   [32]byte // chance, so that two runs never share a CID
 	Thread  string   // optional
 	Parent  *Parent  // the effect of another run that opened this one; optional
+
+	// Delegation is what a sub-agent's run acts under, besides the grant: a *Delegation whose chain ends at Grant. It
+	// is there if Parent is, and undefined in a run that a wallet's user asked for.
+	Delegation Link
 }
 
 // A Parent names an effect of another run.
@@ -113,6 +117,7 @@ type Result struct {
 	Status string   // one of the Status constants
 	Output *Payload // canonical JSON; for an error, {"error": sentence}; for phase sign, the signed transaction
 	Took   int64    // ms
+	Child  Link     // *Head of the run that the call opened, as it closed; only for the call of a sub-agent
 }
 
 // A Verdict answers a [Seek]: the wallet's approval, or its refusal.
@@ -142,6 +147,7 @@ const (
 type Lapse struct {
 	Of  *Ref
 	Why string // one of the Lapse constants
+	By  Link   // *Revocation, with LapseRevoked only; undefined if none was recorded
 }
 
 func (*Ask) event()     {}
@@ -326,6 +332,16 @@ type ToolDef struct {
 	Spend      *Spend // which arguments move value; nil if none
 	Book       Link   // raw block: the address book that names resolve from; optional
 	Utterances []string
+	Delegate   *Delegate // the sub-agent that a call of this tool opens a run of; nil for every other tool
+}
+
+// A Delegate says which agent a tool calls, and what that agent may at most. It is part of the tool and so of the
+// calling agent's version, which the wallet signs.
+type Delegate struct {
+	Agent   Link     // *Agent
+	Tools   []string // that the sub-agent may call; sorted
+	Caveats string   // canonical JSON of its limits, as auth.Caveats has it
+	Life    int64    // ms from the call on; the sub-agent's time ends with its caller's at the latest
 }
 
 // Spend names the arguments of a tool that say how much of what goes to whom.
@@ -346,11 +362,13 @@ type ModelInfo struct {
 	MaxTokens                   int64
 }
 
-func (*Run) kind() string       { return "run/1" }
-func (*Step) kind() string      { return "step/1" }
-func (*Head) kind() string      { return "head/1" }
-func (*Grant) kind() string     { return "grant/1" }
-func (*PolicySet) kind() string { return "policies/1" }
-func (*Agent) kind() string     { return "agent/1" }
-func (*ToolDef) kind() string   { return "tool/1" }
-func (*Runtime) kind() string   { return "runtime/1" }
+func (*Run) kind() string        { return "run/1" }
+func (*Step) kind() string       { return "step/1" }
+func (*Head) kind() string       { return "head/1" }
+func (*Grant) kind() string      { return "grant/1" }
+func (*PolicySet) kind() string  { return "policies/1" }
+func (*Agent) kind() string      { return "agent/1" }
+func (*ToolDef) kind() string    { return "tool/1" }
+func (*Runtime) kind() string    { return "runtime/1" }
+func (*Delegation) kind() string { return "delegation/1" }
+func (*Revocation) kind() string { return "revocation/1" }

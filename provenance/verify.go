@@ -74,7 +74,10 @@ func Verify(src Source, o Options) (*Report, *Evidence) {
 		v.seen = map[Link]struct{}{}
 		v.report.Pass(CheckFrame, 0, "no file: the blocks were fetched one by one")
 	}
-	v.ev = &Evidence{HeadCID: src.Root(), Tools: map[Link]*ToolDef{}, Books: map[Link][]byte{}, src: src, keys: o.Keys}
+	v.ev = &Evidence{
+		HeadCID: src.Root(), Tools: map[Link]*ToolDef{}, Books: map[Link][]byte{}, Agents: map[Link]*Agent{},
+		Revocations: map[Link]*Revocation{}, Grants: map[Link]*Grant{}, src: src, keys: o.Keys,
+	}
 	err := v.all()
 	r := v.report
 	r.Root, r.Steps, r.Blocks, r.Bytes = src.Root().String(), v.ev.Len(), v.blocks, v.bytes
@@ -161,7 +164,11 @@ func (v *verifier) all() error {
 			return err
 		}
 	}
+	if err := v.delegations(); err != nil {
+		return err
+	}
 	if p := e.Run.Parent; p != nil {
+		v.report.Unprove("what the run that opened this one did: its history is another one")
 		if err := v.other(p.Step); err != nil {
 			return err
 		}
@@ -252,6 +259,9 @@ func (v *verifier) step(place int32, s *Step) error {
 		for i := range r.Model.Calls {
 			delete(v.asks, Ref{s.Seq, uint64(i)})
 		}
+	}
+	if err := v.beside(s.Event); err != nil {
+		return err
 	}
 	kind, of := answering(s.Event)
 	switch _, twice := v.answers[of]; {
@@ -463,6 +473,11 @@ func (v *verifier) tool(l Link) error {
 	}
 	v.ev.Tools[l] = def
 	v.tools += v.last
+	if def.Delegate != nil {
+		if err := v.subAgent(def.Delegate.Agent); err != nil {
+			return err
+		}
+	}
 	if _, ok := v.ev.Books[def.Book]; !ok && def.Book.Defined() {
 		if codecOf(def.Book) != cid.Raw {
 			return &Fault{CodeLinksKind, def.Book, "a record stands where an address book should"}
@@ -483,7 +498,6 @@ func (v *verifier) tool(l Link) error {
 // other walks over what belongs to another run's history, from its step on. It is not judged here; what is there is
 // not unreachable.
 func (v *verifier) other(step Link) error {
-	v.report.Unprove("what the run that opened this one did: its history is another one")
 	stack := []Link{step}
 	for len(stack) > 0 {
 		l := stack[len(stack)-1]
@@ -583,6 +597,13 @@ type Evidence struct {
 	Runtime         Runtime
 	Tools           map[Link]*ToolDef // those of the agent, and those that were called
 	Books           map[Link][]byte   // the address books of the tools
+	Agents          map[Link]*Agent   // the sub-agents that the tools call, and theirs
+
+	DelegationCIDs []Link        // of a sub-agent's run, from the grant's own delegation down to the run's
+	Delegations    []*Delegation // the same
+
+	Revocations map[Link]*Revocation // that ended the run
+	Grants      map[Link]*Grant      // of other sessions whose keys signed a revocation
 
 	src   Source
 	keys  map[Link]LeafKey
