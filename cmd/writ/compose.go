@@ -46,6 +46,7 @@ type plan struct {
 		Book *tools.Book
 		Key  *ecdsa.PrivateKey // of the agents' account; without it they only read
 	}
+	IPFS   ipfsPlan // optional
 	Agents []agent.Definition
 	Models []agent.NamedModel
 	Policy agent.Policy
@@ -60,6 +61,7 @@ type node struct {
 	server *server.Server
 	db     *store.DB
 	pool   *chain.Pool
+	ipfs   *mirror
 	key    ed25519.PrivateKey
 	lock   *flock.Flock
 	epoch  string
@@ -108,6 +110,9 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.ipfs, err = startMirror(ctx, p.IPFS, p.Data, n.db, p.Log); err != nil {
+		return nil, err
+	}
 	n.server, err = server.New(server.Config{
 		Runner: n.runner, Desk: desk, Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
 		Metrics: p.Meters, Ready: n.ready, Limits: p.Limits,
@@ -150,6 +155,7 @@ func (n *node) close() {
 	if n.runner != nil {
 		n.runner.Close()
 	}
+	n.ipfs.close()
 	if n.pool != nil {
 		n.pool.Close()
 	}
@@ -196,25 +202,28 @@ func lockData(dir string) (*flock.Flock, error) {
 
 // operatorKey reads the key that signs heads, or makes it at the first start. operator.pub beside it holds the public
 // half, for auditors.
-func operatorKey(dir string) (ed25519.PrivateKey, error) {
-	path := filepath.Join(dir, "operator.key")
+func operatorKey(dir string) (ed25519.PrivateKey, error) { return keyFile(dir, "operator") }
+
+// keyFile reads an Ed25519 key from NAME.key, or makes it, with its public half in NAME.pub.
+func keyFile(dir, name string) (ed25519.PrivateKey, error) {
+	path := filepath.Join(dir, name+".key")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		public, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
-			return nil, fmt.Errorf("make the operator's key: %w", err)
+			return nil, fmt.Errorf("make the %s key: %w", name, err)
 		}
 		if err := writeSecret(path, []byte(hex.EncodeToString(key.Seed())+"\n")); err != nil {
 			return nil, err
 		}
-		return key, writeSecret(filepath.Join(dir, "operator.pub"), []byte(hex.EncodeToString(public)+"\n"))
+		return key, writeSecret(filepath.Join(dir, name+".pub"), []byte(hex.EncodeToString(public)+"\n"))
 	}
 	if err != nil {
-		return nil, usage("the operator's key cannot be read: %s", err)
+		return nil, usage("the %s key cannot be read: %s", name, err)
 	}
 	seed, err := hex.DecodeString(strings.TrimSpace(string(b)))
 	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, usage("%s does not hold the operator's key (64 hex digits); restore it from a backup", path)
+		return nil, usage("%s does not hold the %s key (64 hex digits); restore it from a backup", path, name)
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
 }

@@ -174,6 +174,12 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	case p.Chain.Book.Chain == chain.DevChainID:
 		p.Chain.Key = chain.Accounts()["agent"].Key
 	}
+	p.IPFS = ipfsPlan{API: c.IPFS.API, Listen: c.IPFS.Listen, Peers: c.IPFS.Peers}
+	if c.IPFS.Auth != "" {
+		if p.IPFS.Auth, err = c.IPFS.Auth.Reveal(); err != nil {
+			return p, failf(exitUsage, "config", "ipfs.auth: %s", err)
+		}
+	}
 	for _, name := range c.Agents {
 		d, err := definition(name)
 		if err != nil {

@@ -39,6 +39,7 @@ type Config struct {
 	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
 	Policies string   `yaml:"policies" path:"named" about:"the operator's policy file, or the name of a built-in set"`
 	Chain    Chain    `yaml:"chain" about:"the Ethereum chain that tools use"`
+	IPFS     IPFS     `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
 	Models   []Model  `yaml:"models" about:"models that routes may name, besides the built-in rules"`
 	Log      Log      `yaml:"log" about:"what is logged, and how"`
 	Limits   Limits   `yaml:"limits" about:"what clients may cost; 0 takes the default"`
@@ -50,6 +51,14 @@ type Config struct {
 type Chain struct {
 	RPC []string `yaml:"rpc" about:"JSON-RPC endpoints, http or https; several of one chain are a pool"`
 	Key Secret   `yaml:"key" path:"secret" about:"private key of the agent's own account"`
+}
+
+// IPFS says who else gets the records, which are sealed by default.
+type IPFS struct {
+	API    string   `yaml:"api" about:"RPC of a Kubo node that every run's record is pushed to and pinned at, e.g. http://127.0.0.1:5001"`
+	Auth   Secret   `yaml:"auth" path:"secret" about:"Authorization header for that RPC, if it needs one"`
+	Listen []string `yaml:"listen" about:"libp2p addresses to serve blocks at by bitswap, e.g. /ip4/0.0.0.0/tcp/4001; none if empty"`
+	Peers  []string `yaml:"peers" about:"libp2p peers to stay connected to, /ip4/.../tcp/.../p2p/ID; nobody else is looked for"`
 }
 
 // A Model is an OpenAI-compatible endpoint with its price.
@@ -266,6 +275,19 @@ func (c *Config) check() error {
 	for _, r := range c.Chain.RPC {
 		if err := isEndpoint(r); err != nil {
 			return bad("chain.rpc", "%v", err)
+		}
+	}
+	if c.IPFS.API != "" {
+		if err := isEndpoint(c.IPFS.API); err != nil {
+			return bad("ipfs.api", "%v", err)
+		}
+	}
+	for name, list := range map[string][]string{"ipfs.listen": c.IPFS.Listen, "ipfs.peers": c.IPFS.Peers} {
+		for _, a := range list {
+			if !strings.HasPrefix(a, "/") || name == "ipfs.peers" && !strings.Contains(a, "/p2p/") {
+				return bad(name, "%q is not such an address; write for instance /ip4/127.0.0.1/tcp/4001%s", a,
+					map[string]string{"ipfs.peers": "/p2p/12D3Koo..."}[name])
+			}
 		}
 	}
 	if len(c.Agents) == 0 {

@@ -58,6 +58,9 @@ CREATE TABLE tx_nonces (
 
 CREATE TABLE nonces (nonce TEXT PRIMARY KEY, data BLOB NOT NULL, expires INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX nonces_expires ON nonces (expires);
+`, `
+-- Which head of a run is at the Kubo node that records are pushed to.
+CREATE TABLE pushed (run INTEGER PRIMARY KEY REFERENCES runs (id), head BLOB NOT NULL);
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

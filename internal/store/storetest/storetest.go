@@ -10,6 +10,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -57,6 +59,7 @@ func Run(t *testing.T, c Config) {
 		{"a refused commit leaves nothing", testAtomic},
 		{"a commit that is not well-formed is refused", testMalformed},
 		{"one idempotency key opens one run", testByKey},
+		{"a newest head is to be pushed until that is noted", testPushed},
 		{"a lease has one owner, and an old fence is shut out", testClaim},
 		{"ledgers add up to the last unit of 256 bits", testLedger},
 		{"what one step frees it may reserve", testSettleFirst},
@@ -399,6 +402,43 @@ func testRun(t *testing.T, b *bench) {
 	b.wants("unknown run", err, agent.ErrNotFound)
 	_, err = b.Steps(b.ctx, b.block().CID, 0, 1)
 	b.wants("steps of an unknown run", err, agent.ErrNotFound)
+}
+
+func testPushed(t *testing.T, b *bench) {
+	q, ok := b.Store.(interface {
+		Unpushed(ctx context.Context, limit int) ([]store.Push, error)
+		Pushed(ctx context.Context, run, head provenance.Link) error
+	})
+	if !ok {
+		t.Skip("this store is not pushed from")
+	}
+	wants := func(what string, limit int, want ...store.Push) {
+		t.Helper()
+		if got, err := q.Unpushed(b.ctx, limit); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, %v, want %v", what, got, err, want)
+		}
+	}
+	s := b.session(alice)
+	c, other := b.run(s), b.run(s)
+	wants("runs without a head", 9)
+	first, second, third := b.block(), b.block(), b.block()
+	c.Head = &first
+	b.must(b.Commit(b.ctx, c))
+	other.Head = &second
+	b.must(b.Commit(b.ctx, other))
+	wants("two heads", 9, store.Push{Run: c.Run, Head: first.CID}, store.Push{Run: other.Run, Head: second.CID})
+	wants("no more than asked for", 1, store.Push{Run: c.Run, Head: first.CID})
+	b.must(q.Pushed(b.ctx, c.Run, first.CID))
+	b.must(q.Pushed(b.ctx, c.Run, first.CID))
+	wants("one is pushed", 9, store.Push{Run: other.Run, Head: second.CID})
+	c = b.next(c)
+	c.Head = &third
+	b.must(b.Commit(b.ctx, c))
+	b.must(q.Pushed(b.ctx, other.Run, second.CID))
+	wants("a newer head", 9, store.Push{Run: c.Run, Head: third.CID, Old: first.CID})
+	b.must(q.Pushed(b.ctx, b.block().CID, first.CID)) // a run that is not there
+	b.must(q.Pushed(b.ctx, c.Run, third.CID))
+	wants("all is pushed", 9)
 }
 
 // testOrder breaks a commit in every way at once and mends it check by check.
