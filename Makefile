@@ -4,7 +4,7 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: demo test check bench fuzz generate claims model svg vectors build
+.PHONY: demo test check bench fuzz generate claims model svg vectors build interop
 
 demo:
 	$(GO) run ./cmd/writ demo
@@ -45,6 +45,14 @@ generate:
 
 claims:
 	@$(GO) run ./internal/house/claims $(WORDS)
+
+# Kubo itself, built from its module and kept outside the repository. make test uses it when it is there.
+KUBO := $(CACHE)/kubo-v0.43.0/ipfs
+interop: $(KUBO)
+	WRIT_KUBO=$(KUBO) $(GO) test ./provenance/ipfs -count=1 -v -run 'TestKubo$$'
+
+$(KUBO):
+	./provenance/ipfs/kubo.sh $(KUBO)
 
 model:
 	./internal/llama/model.sh ./internal/llama/story.sh

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/provenance/ipfs"
 )
 
 // A finding is one thing that was looked at. Fix is set if it is not well.
@@ -80,6 +81,9 @@ func (a *app) examine(ctx context.Context, file string) []finding {
 	all = append(all, portFinding(ctx, cfg), chainFinding(ctx, cfg))
 	for _, m := range cfg.Models {
 		all = append(all, modelFinding(ctx, m))
+	}
+	if cfg.IPFS.API != "" {
+		all = append(all, kuboFinding(ctx, cfg))
 	}
 	return append(all, clockFinding(time.Now()), a.sessionFinding())
 }
@@ -187,6 +191,27 @@ func modelFinding(ctx context.Context, m config.Model) finding {
 }
 
 // clockFinding knows only that the clock cannot be before this program was written.
+func kuboFinding(ctx context.Context, cfg *config.Config) finding {
+	auth, err := "", error(nil)
+	if cfg.IPFS.Auth != "" {
+		auth, err = cfg.IPFS.Auth.Reveal()
+	}
+	if err != nil {
+		return finding{"ipfs", false, err.Error(), "correct ipfs.auth"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	kubo, err := ipfs.NewKubo(cfg.IPFS.API, auth)
+	var version string
+	if err == nil {
+		version, err = kubo.Version(ctx)
+	}
+	if err != nil {
+		return finding{"ipfs", false, err.Error(), "start Kubo, or correct ipfs.api; until then records wait and nothing is lost"}
+	}
+	return finding{"ipfs", true, "Kubo " + version + " answers", ""}
+}
+
 func clockFinding(now time.Time) finding {
 	if now.Year() < 2026 {
 		return finding{"clock", false, "the clock says " + now.UTC().Format(time.RFC3339), "set the clock; sessions and approvals have times"}

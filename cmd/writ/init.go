@@ -39,6 +39,9 @@ chain:
 # models:
 #   - {name: model, kind: openai, url: http://127.0.0.1:11434/v1, model: qwen3, price_in: 0, price_out: 0}
 
+# Records are served at /ipfs/ here. They can go to a Kubo node too, and be served by bitswap.
+# ipfs: {api: http://127.0.0.1:5001, listen: [/ip4/0.0.0.0/tcp/4001]}
+
 log: {level: info, format: auto}
 `
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +29,7 @@ func TestMain(m *testing.M) {
 //	exits CODE writ ARGS...      run, and expect this exit code
 //	waitfile FILE                wait until a program in the background has written it
 //	get VAR FILE KEY [KEY...]    set a variable to a value of a JSON file; FILE may be stdout
+//	fetch URL FILE               write what a URL answers with 200 to a file
 //	flip FILE OFFSET             change one bit, counted from the end
 //	cut FILE BYTES               cut bytes off the end
 func TestScripts(t *testing.T) {
@@ -38,9 +41,24 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut,
+			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch,
 		},
 	})
+}
+
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: fetch URL FILE")
+	}
+	r, err := http.Get(args[0])
+	ts.Check(err)
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	ts.Check(err)
+	if (r.StatusCode == http.StatusOK) == neg {
+		ts.Fatalf("status %d: %s", r.StatusCode, body)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
