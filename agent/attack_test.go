@@ -306,25 +306,25 @@ func (c *chainPay) Spec() tools.Spec {
 }
 
 func (c *chainPay) Account() string {
-	return cmp.Or(c.chain, "eip155:1337") + ":0x0000000000000000000000000000000000001000"
+	return cmp.Or(c.chain, "eip155:1337") + ":" + sender
 }
 
 func (c *chainPay) Simulate(context.Context, tools.Input) ([]byte, error) {
 	return []byte(`{"ok":true,"changes":[]}`), nil
 }
 
-func (c *chainPay) Sign(_ context.Context, _ tools.Input, floor uint64) (tools.Signed, error) {
+func (c *chainPay) Sign(_ context.Context, in tools.Input, floor uint64) (tools.Signed, error) {
 	if c.broken {
 		panic("no key")
 	}
-	return tools.Signed{Account: c.Account(), Nonce: floor, Hash: "0x01", Raw: "0x02"}, nil
+	return signTransfer(in, floor), nil
 }
 
-func (c *chainPay) Send(ctx context.Context, _ tools.Signed) ([]byte, error) {
+func (c *chainPay) Send(ctx context.Context, s tools.Signed) ([]byte, error) {
 	select {
 	case <-c.included:
 		c.n.Add(1)
-		return []byte(`{"status":"ok","hash":"0x01","block":"1"}`), nil
+		return []byte(`{"status":"ok","hash":"` + s.Hash + `","block":"1"}`), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -3,7 +3,6 @@ package agent_test
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -262,11 +261,10 @@ func (o chainOutside) Simulate(context.Context, tools.Input) ([]byte, error) {
 	return []byte(`{"ok":true,"changes":[]}`), nil
 }
 func (o chainOutside) Account() string {
-	return "eip155:1337:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+	return "eip155:1337:" + sender
 }
 func (o chainOutside) Sign(_ context.Context, in tools.Input, floor uint64) (tools.Signed, error) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", in.Args.JSON, floor))
-	return tools.Signed{Account: o.Account(), Nonce: floor, Hash: fmt.Sprintf("0x%x", sum), Raw: fmt.Sprintf("0x%x", sum)}, nil
+	return signTransfer(in, floor), nil
 }
 func (o chainOutside) Send(_ context.Context, s tools.Signed) ([]byte, error) {
 	if err := o.do(s.Hash); err != nil && !errors.Is(err, os.ErrExist) {

@@ -93,8 +93,8 @@ func (t gatedChain) Simulate(ctx context.Context, _ tools.Input) ([]byte, error)
 	return []byte(`{"ok":true,"changes":[]}`), t.g.pass(ctx, "simulate")
 }
 
-func (t gatedChain) Sign(ctx context.Context, _ tools.Input, floor uint64) (tools.Signed, error) {
-	return tools.Signed{Account: t.Account(), Nonce: floor, Hash: fmt.Sprint(floor), Raw: "0x"}, t.g.pass(ctx, "sign")
+func (t gatedChain) Sign(ctx context.Context, in tools.Input, floor uint64) (tools.Signed, error) {
+	return signTransfer(in, floor), t.g.pass(ctx, "sign")
 }
 
 func (t gatedChain) Send(ctx context.Context, s tools.Signed) ([]byte, error) {

@@ -23,6 +23,7 @@ const (
 	CheckDecisions = "decisions" // each decision recomputed gives the same
 	CheckContext   = "context"   // each prompt recomputed has the recorded digest
 	CheckTotals    = "totals"    // the sums of the close are the sums of the steps
+	CheckTransfers = "transfers" // each signed transaction does what its call says
 	CheckLog       = "log"       // the head is in a transparency log
 )
 
@@ -30,7 +31,7 @@ const (
 func CheckNames() []string {
 	return []string{
 		CheckFrame, CheckHash, CheckCodec, CheckSchema, CheckLinks, CheckHistory, CheckHead, CheckLeaves, CheckGrant,
-		CheckCover, CheckApprovals, CheckDecisions, CheckContext, CheckTotals, CheckLog,
+		CheckCover, CheckApprovals, CheckDecisions, CheckContext, CheckTotals, CheckTransfers, CheckLog,
 	}
 }
 
@@ -82,7 +83,7 @@ func NewReport() *Report {
 		"that the provider really ran the model that it names",
 		"that no other run or step was hidden: completeness needs a log of heads, and none was given",
 		"that the operator's clock was right",
-		"that tools and chains answered what is recorded, or that a signed transaction does what its call says",
+		"that tools and chains answered what is recorded, or that a signed transaction is on its chain",
 		"that what other runs had used of a budget, the health of models, and that the session was not revoked, were as recorded",
 	}}
 	for _, name := range CheckNames() {

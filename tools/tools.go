@@ -132,7 +132,8 @@ type Chain interface {
 	Simulate(ctx context.Context, in Input) ([]byte, error)
 	// Account names the account that signs, CAIP-10 ("eip155:1337:0x..."); one at a time signs for it.
 	Account() string
-	// Sign makes the transaction with a nonce of at least floor, and does nothing else.
+	// Sign makes the transaction with a nonce of at least floor, and does nothing else. It is of type 2 (EIP-1559) and
+	// moves what the arguments say: auditors decode it.
 	Sign(ctx context.Context, in Input, floor uint64) (Signed, error)
 	// Send broadcasts s and waits for its inclusion. Called again with the same s it has no further effect and
 	// returns the same receipt: a JSON object with at least "hash", "block" and "status" ("ok" or "reverted").

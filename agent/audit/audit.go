@@ -48,7 +48,6 @@ const (
 	CodeDecisionRules  provenance.Code = "decisions.rules"   // rules, agent or tools that do not compile
 	CodeDecisionRoute  provenance.Code = "decisions.route"   // another model than the rules choose
 	CodeDecisionFacts  provenance.Code = "decisions.facts"   // ledgers of other caps, or without what the run has used
-	CodeDecisionTx     provenance.Code = "decisions.tx"      // a receipt of another transaction than the one signed
 
 	CodeContextPrompt provenance.Code = "context.prompt" // a prompt with another digest
 	CodeTotals        provenance.Code = "totals.close"   // sums that are not those of the steps
@@ -85,6 +84,7 @@ func Replay(src provenance.Source, o provenance.Options, each func(Replayed)) *p
 		a.approvals()
 		a.replay()
 	}
+	a.transfers()
 	rep.Skip(provenance.CheckLog, 0, "no log was given")
 	return rep
 }

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -26,7 +25,6 @@ func (a *auditor) replay() {
 		return
 	}
 	state := loop.State{Run: ev.RunCID}
-	sent := map[provenance.Ref]string{} // hashes of the transactions that wait for their receipt
 	decisions, prompts, closes, unsure := 0, 0, 0, 0
 	err = ev.Each(func(c provenance.Link, s *provenance.Step) error {
 		for _, b := range s.Facts.Budgets {
@@ -38,13 +36,6 @@ func (a *auditor) replay() {
 		if !slices.EqualFunc(s.Facts.Budgets, m.Budgets(), sameBudget) {
 			a.fail(provenance.CheckDecisions, CodeDecisionFacts, c, "step %d: the ledgers are not those of the rules, with their caps", s.Seq)
 			return errStop
-		}
-		if r, ok := s.Event.(*provenance.Result); ok {
-			want, got := sent[r.Of], hashOf(r.Output)
-			if delete(sent, r.Of); want != "" && got != "" && got != want {
-				a.fail(provenance.CheckDecisions, CodeDecisionTx, c, "step %d: the receipt is of another transaction than the one signed", s.Seq)
-				return errStop
-			}
 		}
 		next, todo, err := m.Step(state, s.At, s.Event, s.Facts)
 		if errors.Is(err, loop.ErrSealed) {
@@ -72,16 +63,13 @@ func (a *auditor) replay() {
 			a.differs(c, again, s)
 			return errStop
 		}
-		for i, e := range s.Does {
+		for _, e := range s.Does {
 			switch e := e.(type) {
 			case *provenance.AskModel:
 				prompts++
 				decisions += len(e.Decisions)
 			case *provenance.Call:
 				decisions += len(e.Decisions)
-				if hash := hashOf(e.Signed); hash != "" {
-					sent[provenance.Ref{Seq: s.Seq, Index: uint64(i)}] = hash
-				}
 			case *provenance.Seek:
 				decisions += len(e.Decisions)
 			case *provenance.Deny:
@@ -117,18 +105,6 @@ func (a *auditor) replay() {
 func sameBudget(got provenance.Budget, want loop.Budget) bool {
 	n, err := got.Cap.Cmp(want.Cap)
 	return got.ID == want.ID && err == nil && n == 0
-}
-
-// hashOf returns the transaction hash in what a tool signed or returned, or nothing.
-func hashOf(p *provenance.Payload) string {
-	b, ok := p.Bytes()
-	var tx struct {
-		Hash string `json:"hash"`
-	}
-	if !ok || json.Unmarshal(b, &tx) != nil {
-		return ""
-	}
-	return tx.Hash
 }
 
 func over(cmp int, err error) bool { return err != nil || cmp > 0 }

@@ -24,6 +24,7 @@ var questions = map[string]string{
 	provenance.CheckDecisions: "every decision, recomputed, comes out the same",
 	provenance.CheckContext:   "every prompt, recomputed, has the recorded digest",
 	provenance.CheckTotals:    "the sums are the sums of the steps, within their caps",
+	provenance.CheckTransfers: "every signed transaction is the transfer that its call says",
 	provenance.CheckLog:       "the newest step stands in a transparency log",
 }
 
@@ -119,7 +120,8 @@ func Exit(rep *provenance.Report) int {
 		return ExitIncomplete
 	}
 	switch family {
-	case provenance.CheckHead, provenance.CheckGrant, provenance.CheckCover, provenance.CheckApprovals, provenance.CheckDecisions:
+	case provenance.CheckHead, provenance.CheckGrant, provenance.CheckCover, provenance.CheckApprovals, provenance.CheckDecisions,
+		provenance.CheckTransfers:
 		return ExitSignature
 	}
 	return ExitIntegrity

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ipfs/go-cid"
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -15,6 +19,7 @@ import (
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 // A vector is one file with what a verifier must say of it.
@@ -83,6 +88,11 @@ func told(w func() *world, change func(h *history)) func(*bench) ([]byte, error)
 // played is the run of a changed world, which tells its own lie.
 func played(w func() *world, change func(*world)) func(*bench) ([]byte, error) {
 	return told(func() *world { x := w(); change(x); return x }, func(*history) {})
+}
+
+// signs is the whole run, in which the agent's account signs something else than the call says.
+func signs(change func(*signing)) func(*bench) ([]byte, error) {
+	return played(whole, func(w *world) { w.signs = change })
 }
 
 // bytesOf changes the file of the small run.
@@ -616,10 +626,54 @@ func vectors() []vector {
 			make: approved(func(h *history) *auth.Wallet { return h.stranger }, func(*auth.Approval) {})},
 		{Name: "approval-late", Code: audit.CodeApprovalLate, Class: 61, What: "the approval came after its time",
 			make: told(whole, func(h *history) { shift(h, 5, 20*time.Minute) })},
-		{Name: "receipt-other", Code: audit.CodeDecisionTx, Class: 62,
+		{Name: "receipt-other", Code: audit.CodeTxReceipt, Class: 62,
 			What: "the receipt of another transaction than the one that was signed",
-			make: told(whole, func(h *history) {
-				result(h, 7).Output = provenance.NewPayload([]byte(`{"block":1,"hash":"0x00000000000000000000000000000000000000000000000000000000000000bb","status":"ok"}`))
+			make: played(whole, func(w *world) { w.receipt = common.Hash{0xbb}.Hex() })},
+		{Name: "tx-form", Code: audit.CodeTxForm, Class: 62, What: "bytes that are no signed transaction, with their hash",
+			make: signs(func(s *signing) {
+				s.record = func(r *tools.Signed) {
+					raw := must(hexutil.Decode(r.Raw))[1:]
+					r.Raw, r.Hash = hexutil.Encode(raw), crypto.Keccak256Hash(raw).Hex()
+				}
+			})},
+		{Name: "tx-hash", Code: audit.CodeTxHash, Class: 62,
+			What: "the recorded hash, which the receipt has too, is that of another transaction",
+			make: signs(func(s *signing) {
+				s.record = func(r *tools.Signed) { r.Hash = common.Hash{0xbb}.Hex() }
+			})},
+		{Name: "tx-sender", Code: audit.CodeTxSender, Class: 62, What: "another account signed than the one that is recorded",
+			make: signs(func(s *signing) {
+				account := "eip155:1337:" + crypto.PubkeyToAddress(s.by.PublicKey).Hex()
+				s.by = must(everybody()).thief
+				s.record = func(r *tools.Signed) { r.Account = account }
+			})},
+		{Name: "tx-chain", Code: audit.CodeTxChain, Class: 62, What: "signed for another chain than the call's",
+			make: signs(func(s *signing) { s.tx.ChainID = big.NewInt(1) })},
+		{Name: "tx-nonce", Code: audit.CodeTxNonce, Class: 62, What: "signed with another nonce than the recorded one",
+			make: signs(func(s *signing) { s.record = func(r *tools.Signed) { r.Nonce = 7 } })},
+		{Name: "tx-nonce-twice", Code: audit.CodeTxNonce, Class: 62,
+			What: "two transactions with one nonce, of which the chain can take one",
+			make: played(whole, func(w *world) {
+				w.replies[2] = want("token.send", `{"amount":"1","to":"bob","token":"USDC"}`)
+				w.signs = func(s *signing) { s.tx.Nonce = 0 }
+			})},
+		{Name: "tx-contract", Code: audit.CodeTxContract, Class: 62,
+			What: "the signed transaction moves another token than the call",
+			make: signs(func(s *signing) { s.tx.To = &common.Address{19: 1} })},
+		{Name: "tx-calldata", Code: audit.CodeTxCalldata, Class: 62,
+			What: "the signed transaction approves a spender in place of paying",
+			make: signs(func(s *signing) { copy(s.tx.Data, []byte{0x09, 0x5e, 0xa7, 0xb3}) })},
+		{Name: "tx-recipient", Code: audit.CodeTxRecipient, Class: 62, What: "the signed transaction pays somebody else",
+			make: signs(func(s *signing) { copy(s.tx.Data, transferOf(book(1337).Names["mallory"], usd(5)[0])) })},
+		{Name: "tx-amount", Code: audit.CodeTxAmount, Class: 62, What: "the signed transaction pays more than the call",
+			make: signs(func(s *signing) { copy(s.tx.Data, transferOf(book(1337).Names["bob"], usd(6)[0])) })},
+		{Name: "tx-value", Code: audit.CodeTxValue, Class: 62, What: "the signed transaction sends ether besides",
+			make: signs(func(s *signing) { s.tx.Value = big.NewInt(1e18) })},
+		{Name: "tx-unsent", Code: audit.CodeTxRecipient, Class: 62,
+			What: "a transaction that pays somebody else was signed and not broadcast; whoever has it can do that",
+			make: played(whole, func(w *world) {
+				w.stop, w.revoke = 7, 6
+				w.signs = func(s *signing) { copy(s.tx.Data, transferOf(book(1337).Names["mallory"], usd(5)[0])) }
 			})},
 		{Name: "second-text", Code: provenance.CodeLeafCommit, Class: 63,
 			What: "a leaf that opens to another text than the record commits to",

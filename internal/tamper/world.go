@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
@@ -39,11 +42,14 @@ rules:
 // A world is everything that a run depends on. The zero changes give the honest run.
 type world struct {
 	input   string
-	replies []model.Reply // of the model, in order
-	fail    int           // so many calls of a model fail first
-	lapse   bool          // the broadcast is never heard of again
-	stop    int           // steps after which nothing more happens; 0 for never
-	public  bool          // payloads of steps are not sealed
+	replies []model.Reply  // of the model, in order
+	fail    int            // so many calls of a model fail first
+	lapse   bool           // the broadcast is never heard of again
+	signs   func(*signing) // changes what the agent's account signs; nil leaves it as the call says
+	receipt string         // the hash in the receipt, if it is not the transaction's
+	revoke  int            // the step at which the session turns out to be revoked; 0 for never
+	stop    int            // steps after which nothing more happens; 0 for never
+	public  bool           // payloads of steps are not sealed
 
 	tools  []tools.Spec
 	rules  string
@@ -132,6 +138,7 @@ func book(chain uint64) *tools.Book {
 type people struct {
 	wallet, stranger *auth.Wallet
 	session, other   auth.PrivateKey
+	account, thief   *ecdsa.PrivateKey // of the agent on its chain, and of somebody else
 	operator, forger ed25519.PrivateKey
 }
 
@@ -146,6 +153,12 @@ func everybody() (p people, err error) {
 		return p, err
 	}
 	if p.other, err = auth.Generate(auth.Ed25519, seed("other session")); err != nil {
+		return p, err
+	}
+	if p.account, err = crypto.HexToECDSA("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"); err != nil {
+		return p, err
+	}
+	if p.thief, err = crypto.HexToECDSA("47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"); err != nil {
 		return p, err
 	}
 	p.operator, p.forger = key("operator"), key("forger")
@@ -304,7 +317,8 @@ type game struct {
 	ledger  *ledger
 	grant   *auth.Grant
 	state   loop.State
-	asked   int // models
+	asked   int    // models
+	nonce   uint64 // of the agent's account
 }
 
 func (g *game) play() error {
@@ -328,6 +342,7 @@ func (g *game) play() error {
 func (g *game) step(ev provenance.Event) (provenance.Event, error) {
 	at := start.UnixMilli() + int64(len(g.steps))*1000
 	facts := g.ledger.facts()
+	facts.Revoked = g.revoke > 0 && len(g.steps) >= g.revoke
 	next, todo, err := g.machine.Step(g.state, at, ev, facts)
 	if err != nil {
 		return nil, err
@@ -350,7 +365,7 @@ func (g *game) step(ev provenance.Event) (provenance.Event, error) {
 }
 
 // answer is what the world says to an effect.
-func (g *game) answer(ref provenance.Ref, e provenance.Effect) (provenance.Event, error) {
+func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Event, err error) {
 	switch e := e.(type) {
 	case *provenance.AskModel:
 		if g.fail > 0 {
@@ -380,13 +395,23 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (provenance.Event
 		if e.Phase == provenance.PhaseSend && g.lapse {
 			return &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}, nil
 		}
-		const hash = "0x00000000000000000000000000000000000000000000000000000000000000aa"
 		out := map[string]string{
 			provenance.PhaseAct:      `{"said":"hello"}`,
 			provenance.PhaseSimulate: `{"changes":[],"ok":true}`,
-			provenance.PhaseSign:     `{"account":"eip155:1337:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266","nonce":0,"hash":"` + hash + `","raw":"0xaa"}`,
-			provenance.PhaseSend:     `{"block":1,"hash":"` + hash + `","status":"ok"}`,
 		}[e.Phase]
+		switch e.Phase {
+		case provenance.PhaseSign:
+			if out, err = g.signed(e); err != nil {
+				return nil, err
+			}
+		case provenance.PhaseSend:
+			raw, _ := e.Signed.Bytes()
+			var tx tools.Signed
+			if err := json.Unmarshal(raw, &tx); err != nil {
+				return nil, err
+			}
+			out = `{"block":"1","hash":"` + cmp.Or(g.receipt, tx.Hash) + `","status":"ok"}`
+		}
 		return &provenance.Result{Of: ref, Status: provenance.StatusOK, Output: provenance.NewPayload([]byte(out)), Took: 3}, nil
 	}
 	return nil, nil
