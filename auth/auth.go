@@ -10,6 +10,9 @@
 // [Verify] checks a signed message against what the verifier expects of it; all of [Expect] is mandatory, so nothing
 // can be forgotten. [Reread] is the auditor's half: all that can be checked years later with nothing but the bytes.
 //
+// A wallet may be a contract. Then its chain is asked, through [Contracts], which the caller brings: [Check] says whether
+// an account signed, by its key or by its contract. An account's own key never needs a chain.
+//
 // Texts are read by this package's own byte-exact parser, [Parse]; the signature is checked over the bytes received,
 // never over a text written anew. The siwe-go library gives a second opinion, and a message on which the two readers
 // differ is refused. Every refusal is a [*Fault] with a stable [Code].
@@ -25,10 +28,6 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 )
-
-// MethodEOA says that a signature was checked by recovering the account's address from it, which needs no chain.
-// It is the only method so far; contract wallets (EIP-1271, EIP-6492) will have their own names.
-const MethodEOA = "eoa"
 
 // A Grant is a wallet's permission for one agent, proven by the wallet's signature. Only [Verify], [Reread] and
 // [Desk.Open] make one. Its slices must not be changed.
@@ -50,8 +49,22 @@ type Grant struct {
 	NotBefore time.Time // UTC; Issued if the message names none
 	Expires   time.Time // UTC; the grant is over at this instant
 	Message   []byte    // the exact bytes that were signed
-	Sig       []byte    // 65 bytes: r, s, and v as 27 or 28
-	Method    string    // MethodEOA
+	Sig       []byte    // MethodEOA: 65 bytes, r, s, and v as 27 or 28; else as the wallet made it
+	Method    string    // how Sig was checked
+	// Verified is what the chain said, for a method other than MethodEOA and only from [Desk.Open].
+	Verified *Verification
+}
+
+// Identity returns whose grant it is; see [Identity].
+func (g *Grant) Identity() string { return Identity(g.Method, g.Chain, g.Account) }
+
+// Spends says whether the grant lets anything be spent.
+func (g *Grant) Spends() bool { return len(g.Caveats.MaxTotal) > 0 }
+
+// Question returns what the account's contract is asked about the grant, at the sign-in and later again. For MethodEOA
+// there is nothing to ask.
+func (g *Grant) Question() Question {
+	return Question{Chain: g.Chain, Account: g.Account, Hash: textDigest(g.Message), Sig: g.Sig, Spends: g.Spends()}
 }
 
 // Has says whether the grant lets its agent call the tool.
@@ -79,7 +92,7 @@ func (f *Fault) Error() string {
 	return s + " (" + string(f.Code) + ")"
 }
 
-// Unwrap returns what lies behind the fault: [ErrNonce] or nothing.
+// Unwrap returns what lies behind the fault: [ErrNonce], [ErrUnavailable] or nothing.
 func (f *Fault) Unwrap() error { return f.cause }
 
 func fault(code Code, field, format string, args ...any) *Fault {
@@ -163,6 +176,14 @@ const (
 	CodeSigHighS   Code = "sig.high_s"  // s is in the upper half: a second form of a signature
 	CodeSigRecover Code = "sig.recover" // no key could have made it
 	CodeSigSigner  Code = "sig.signer"  // made by another key, or over other bytes
+	CodeSigMethod  Code = "sig.method"  // a way of signing that this program does not know, or not that of this signature
+)
+
+// The signature of a contract wallet.
+const (
+	CodeSigWrapper  Code = "sig.wrapper"       // the magic value of EIP-6492 over something else than its encoding
+	CodeSigContract Code = "sig.contract"      // the account's contract does not accept it
+	CodeUnavailable Code = "chain.unavailable" // the account's chain could not be asked; no answer
 )
 
 // The desk, frames and approvals.

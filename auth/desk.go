@@ -39,6 +39,8 @@ type Config struct {
 	Nonces Nonces           // required
 	Now    func() time.Time // the clock; required
 	Rand   io.Reader        // chance fit for keys, safe for many goroutines: crypto/rand.Reader; required
+	// Contracts asks the chains of contract wallets. Without it only accounts with a key sign in.
+	Contracts Contracts
 }
 
 // A Desk gives out messages to sign and takes them back, each once. It may be used by many goroutines at once.
@@ -146,17 +148,31 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 		if err := g.checkTimes(now); err != nil {
 			return nil, err
 		}
-		return seal(g, raw, sig)
+		return d.seal(ctx, g, raw, sig)
 	}
 	// Something was changed: the first check that fails says what.
 	want, err := expected(issued, now)
 	if err != nil {
 		return nil, fmt.Errorf("read a stored challenge: %w", err)
 	}
-	if _, err := Verify(raw, sig, want); err != nil {
+	if _, err := Verify(raw, sig, want); err != nil { // by its key alone: no chain is asked about a text that is not ours
 		return nil, err
 	}
 	return nil, fault(CodeAltered, "message", "it is not the one that was issued: sign that one as it is")
+}
+
+// seal checks the signature, by the account's key or its contract, and completes the grant.
+func (d *Desk) seal(ctx context.Context, g *Grant, raw, sig []byte) (*Grant, error) {
+	g.Message, g.Sig = bytes.Clone(raw), bytes.Clone(sig)
+	canonical, v, err := Check(ctx, d.c.Contracts, g.Question())
+	if err != nil {
+		return nil, err
+	}
+	g.Sig, g.Method, g.Verified = canonical, MethodEOA, v
+	if v != nil {
+		g.Method = g.Question().Method()
+	}
+	return g, nil
 }
 
 // expected returns what an issued message promises.

@@ -54,7 +54,8 @@ func (e *Expect) validate() error {
 // valid and the statement is the one generated from them; the signature is the account's, over the bytes of raw.
 // The error is a [*Fault] with the first thing that is wrong.
 //
-// Verify does not know whether the nonce was used before; [Desk.Open] does.
+// Verify does not know whether the nonce was used before; [Desk.Open] does. It asks no chain, so only an account with a
+// key passes it.
 func Verify(raw, sig []byte, want Expect) (*Grant, error) {
 	m, err := Parse(raw)
 	if err != nil {
@@ -146,6 +147,39 @@ func Reread(raw, sig []byte) (*Grant, error) {
 		return nil, fault(CodeSigV, "signature", "v is %d; in a record it is 27 or 28", sig[64])
 	}
 	return seal(g, raw, sig)
+}
+
+// RereadAs is [Reread] of a message that was signed by the method given. For a contract wallet's method only the
+// signature's form is checked: what the contract says is for its chain to tell, and the grant's [Grant.Question] is
+// what to ask.
+func RereadAs(method string, raw, sig []byte) (*Grant, error) {
+	switch method {
+	case MethodEOA:
+		return Reread(raw, sig)
+	case MethodEIP1271, MethodEIP6492:
+	default:
+		return nil, fault(CodeSigMethod, "method", "it is none that is known here")
+	}
+	m, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := second(m, raw); err != nil {
+		return nil, err
+	}
+	g, err := read(m)
+	if err != nil {
+		return nil, err
+	}
+	g.Message, g.Sig, g.Method = slices.Clone(raw), slices.Clone(sig), method
+	q := g.Question()
+	if _, err := q.Call(); err != nil {
+		return nil, err
+	}
+	if q.Method() != method {
+		return nil, fault(CodeSigMethod, "method", "the signature is not of the method %s", method)
+	}
+	return g, nil
 }
 
 // seal checks the signature and completes the grant.

@@ -256,7 +256,7 @@ func redirect(t *testing.T) *httptest.Server {
 	return s
 }
 
-// TestContractIsReproducible compiles the token again, if its compiler is installed.
+// TestContractIsReproducible compiles all contracts again, if the compiler is installed.
 func TestContractIsReproducible(t *testing.T) {
 	if _, err := os.Stat("contracts/node_modules/solc"); err != nil {
 		t.Skip("the compiler is not installed: run npm ci in internal/chain/contracts")

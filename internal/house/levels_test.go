@@ -36,6 +36,7 @@ var within = []string{
 	"agent/loop -> agent/route",
 	"agent/audit -> agent/loop",                  // the auditor replays with the code that ran
 	"internal/store/storetest -> internal/store", // a suite and what it is for
+	"internal/chain/walletstest -> internal/chain",
 }
 
 // pure lists what levels below 2 must not import: no clock is read, no file, no network, no chance. time itself is

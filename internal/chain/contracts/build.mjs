@@ -1,5 +1,9 @@
-// Compiles USDC.sol to USDC.json, byte for byte the same each time: npm ci && node build.mjs
-// With --check it writes nothing and fails if USDC.json is not what the source gives.
+// Compiles what is here, byte for byte the same each time: npm ci && node build.mjs
+// With --check it writes nothing and fails if a file is not what its source gives.
+//
+//   USDC.sol       -> USDC.json                 the dev chain's token
+//   Wallets.sol    -> wallets.json              contract wallets, good ones and hostile ones, for tests
+//   Validator.yul  -> ../../../auth/validator.hex
 import { readFileSync, writeFileSync } from "node:fs";
 import solc from "solc";
 
@@ -8,27 +12,43 @@ const settings = {
   evmVersion: "paris",
   optimizer: { enabled: true, runs: 200 },
   metadata: { bytecodeHash: "none", appendCBOR: false }, // no hash of paths or comments in the code
-  outputSelection: { "*": { USDC: ["abi", "evm.bytecode.object"] } },
 };
-const input = {
-  language: "Solidity",
-  sources: { "USDC.sol": { content: readFileSync(here("USDC.sol"), "utf8") } },
-  settings,
-};
-const out = JSON.parse(solc.compile(JSON.stringify(input)));
-if (out.errors?.length) {
-  console.error(out.errors.map((e) => e.formattedMessage).join("\n"));
-  process.exit(1);
-}
-const { abi, evm } = out.contracts["USDC.sol"].USDC;
-const { outputSelection, ...shown } = settings;
-const json = JSON.stringify({ solc: solc.version(), settings: shown, abi, bytecode: "0x" + evm.bytecode.object }, null, 1) + "\n";
-
-if (process.argv.includes("--check")) {
-  if (readFileSync(here("USDC.json"), "utf8") !== json) {
-    console.error("USDC.json is not what USDC.sol compiles to; run: node build.mjs");
+const compile = (language, file, settings) => {
+  const input = {
+    language,
+    sources: { [file]: { content: readFileSync(here(file), "utf8") } },
+    settings: { ...settings, outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } } },
+  };
+  const out = JSON.parse(solc.compile(JSON.stringify(input)));
+  const errors = (out.errors ?? []).filter((e) => e.severity === "error");
+  if (errors.length) {
+    console.error(errors.map((e) => e.formattedMessage).join("\n"));
     process.exit(1);
   }
-} else {
-  writeFileSync(here("USDC.json"), json);
+  return out.contracts[file];
+};
+const json = (v) => JSON.stringify(v, null, 1) + "\n";
+const head = { solc: solc.version(), settings };
+const bytecode = (c) => "0x" + c.evm.bytecode.object;
+
+const { USDC } = compile("Solidity", "USDC.sol", settings);
+const wallets = compile("Solidity", "Wallets.sol", settings);
+const { Validator } = compile("Yul", "Validator.yul", { ...settings, optimizer: { enabled: true } });
+const files = {
+  "USDC.json": json({ ...head, abi: USDC.abi, bytecode: bytecode(USDC) }),
+  "wallets.json": json({
+    ...head,
+    contracts: Object.fromEntries(Object.entries(wallets).filter(([, c]) => c.evm.bytecode.object)
+      .map(([name, c]) => [name, { abi: c.abi, bytecode: bytecode(c) }])),
+  }),
+  "../../../auth/validator.hex": Validator.evm.bytecode.object + "\n",
+};
+
+for (const [name, text] of Object.entries(files)) {
+  if (!process.argv.includes("--check")) {
+    writeFileSync(here(name), text);
+  } else if (readFileSync(here(name), "utf8") !== text) {
+    console.error(name + " is not what its source compiles to; run: node build.mjs");
+    process.exit(1);
+  }
 }

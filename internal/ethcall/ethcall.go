@@ -1,0 +1,217 @@
+// Package ethcall asks Ethereum chains whether contract wallets accept signatures.
+//
+// A [Client] is one JSON-RPC endpoint, and no more of one than this needs: the newest block, a block by its number, and
+// one eth_call, each with bounds on time and bytes. [Client.AskAt] puts an auth.Question at one block; an auditor uses
+// it to ask again what a record says was answered.
+//
+// [Chains] is an auth.Contracts for a server: for each chain it has some endpoints and a quorum. They are asked at once
+// about the same block, by its hash, and what counts is what enough of them agree on. Everything else (no answer, too
+// few endpoints, different blocks, different answers, an old block) is auth.ErrUnavailable, and never a yes or a no.
+//
+// The standard library and package auth are all that it is made of, so that an auditor's program stays small.
+package ethcall
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ/auth"
+)
+
+const (
+	maxAnswer = 64 << 10 // bytes of an eth_call's response
+	maxBlock  = 4 << 20  // bytes of a block's response: it lists the hashes of its transactions
+)
+
+// A Client is one endpoint. It may be used by many goroutines at once. Errors name it by its host only, since URLs
+// often carry a key.
+type Client struct {
+	url   string
+	host  string
+	local bool // on loopback: one's own
+	http  *http.Client
+}
+
+// Dial returns a client of the endpoint at an http or https URL. It connects to nothing yet.
+func Dial(raw string) (*Client, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("not an http or https URL") // which may hold a key
+	}
+	ip := net.ParseIP(u.Hostname())
+	return &Client{
+		url: raw, host: u.Host, local: u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(),
+		http: &http.Client{
+			Transport: &http.Transport{
+				Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16,
+				IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Host returns the endpoint's host and port.
+func (c *Client) Host() string { return c.host }
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// A Block is a block of a chain.
+type Block struct {
+	Number uint64
+	Hash   [32]byte
+	Time   time.Time
+}
+
+// ChainID returns the EIP-155 id of the chain that the endpoint serves.
+func (c *Client) ChainID(ctx context.Context) (uint64, error) {
+	var id quantity
+	err := c.call(ctx, maxAnswer, &id, "eth_chainId")
+	return uint64(id), err
+}
+
+// Newest returns the newest block.
+func (c *Client) Newest(ctx context.Context) (Block, error) { return c.block(ctx, "latest") }
+
+// At returns the block of a number.
+func (c *Client) At(ctx context.Context, number uint64) (Block, error) {
+	b, err := c.block(ctx, "0x"+strconv.FormatUint(number, 16))
+	if err == nil && b.Number != number {
+		err = fmt.Errorf("%s: it was asked for block %d and gave %d", c.host, number, b.Number)
+	}
+	return b, err
+}
+
+func (c *Client) block(ctx context.Context, which string) (Block, error) {
+	var b *struct {
+		Number    quantity `json:"number"`
+		Hash      data     `json:"hash"`
+		Timestamp quantity `json:"timestamp"`
+	}
+	if err := c.call(ctx, maxBlock, &b, "eth_getBlockByNumber", which, false); err != nil {
+		return Block{}, err
+	}
+	if b == nil || len(b.Hash) != 32 {
+		return Block{}, fmt.Errorf("%s: it does not have the block %s", c.host, which)
+	}
+	return Block{uint64(b.Number), [32]byte(b.Hash), time.Unix(int64(b.Timestamp), 0)}, nil
+}
+
+// AskAt puts a question at the block with this hash, which must be on the chain that the endpoint holds for the right
+// one. An error is about the endpoint, and no answer.
+func (c *Client) AskAt(ctx context.Context, q auth.Question, block [32]byte) (auth.Answer, error) {
+	call, err := q.Call()
+	if err != nil {
+		return auth.Answer{}, err
+	}
+	var out data
+	err = c.call(ctx, maxAnswer, &out, "eth_call",
+		map[string]any{"data": data(call), "gas": "0x" + strconv.FormatUint(auth.ContractGas, 16)},
+		map[string]any{"blockHash": data(block[:]), "requireCanonical": true})
+	if err != nil {
+		return auth.Answer{}, err
+	}
+	a, err := q.Read(out)
+	if err != nil {
+		return auth.Answer{}, fmt.Errorf("%s: %w", c.host, err)
+	}
+	return a, nil
+}
+
+// call makes one request and reads one result of at most limit bytes.
+func (c *Client) call(ctx context.Context, limit int64, result any, method string, params ...any) error {
+	if params == nil {
+		params = []any{}
+	}
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s: %s: cannot be asked", c.host, method)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%s: %s: %s", c.host, method, plain(err))
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s: HTTP %d", c.host, method, resp.StatusCode)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return fmt.Errorf("%s: %s: %s", c.host, method, plain(err))
+	}
+	if int64(len(b)) > limit {
+		return fmt.Errorf("%s: %s: the response is longer than %d bytes", c.host, method, limit)
+	}
+	var r struct {
+		Result json.RawMessage `json:"result"`
+		Error  *struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return fmt.Errorf("%s: %s: the response is not JSON-RPC", c.host, method)
+	}
+	if r.Error != nil {
+		return fmt.Errorf("%s: %s: error %d: %s", c.host, method, r.Error.Code, r.Error.Message[:min(len(r.Error.Message), 200)])
+	}
+	if err := json.Unmarshal(r.Result, result); err != nil {
+		return fmt.Errorf("%s: %s: the result is not of its form", c.host, method)
+	}
+	return nil
+}
+
+// plain returns an error's text without the URL that net/http puts into it.
+func plain(err error) string {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "too slow"
+	}
+	s := err.Error()
+	return s[:min(len(s), 200)]
+}
+
+// data is bytes as JSON-RPC writes them.
+type data []byte
+
+func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
+
+func (d *data) UnmarshalText(b []byte) (err error) {
+	digits, ok := strings.CutPrefix(string(b), "0x")
+	if *d, err = hex.DecodeString(digits); err != nil || !ok {
+		return errors.New("not 0x and hex digits")
+	}
+	return nil
+}
+
+// quantity is a number as JSON-RPC writes it.
+type quantity uint64
+
+func (q *quantity) UnmarshalText(b []byte) error {
+	digits, ok := strings.CutPrefix(string(b), "0x")
+	n, err := strconv.ParseUint(digits, 16, 63)
+	if err != nil || !ok {
+		return errors.New("not a quantity")
+	}
+	*q = quantity(n)
+	return nil
+}
