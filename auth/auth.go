@@ -76,6 +76,7 @@ type Fault struct {
 	Code   Code
 	Field  string // which field, e.g. "statement"; empty if it is none in particular
 	Line   int    // of the message, from 1; 0 if it is none in particular
+	Column int    // where in the line the value begins that is wrong, or its byte if one is; from 1, 0 without a line
 	Detail string // what is wrong
 
 	cause error

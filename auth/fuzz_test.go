@@ -55,8 +55,9 @@ func checkParse(t *testing.T, raw []byte) {
 	if !abnf.Match(raw) {
 		t.Errorf("the grammar does not allow what Parse accepts:\n%q", raw)
 	}
-	if err := second(m, raw); code(err) == CodeSecondPanics {
-		t.Errorf("siwe-go panics on\n%q", raw)
+	// Outside of what siwe-go is known not to cope with, two readers that were written apart must agree.
+	if err := second(m, raw); err != nil && beyondSecond(m) == "" || code(err) == CodeSecondPanics {
+		t.Errorf("siwe-go disagrees: %v\n%q", err, raw)
 	}
 }
 

@@ -1,7 +1,10 @@
 package auth
 
 import (
+	"net/url"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spruceid/siwe-go"
 )
@@ -10,7 +13,7 @@ import (
 // ways, so it never decides alone; but two parsers that were written apart seldom share a bug.
 //
 // siwe-go does not know a scheme before the domain: it is taken off for siwe-go, and only for it. A few texts that
-// the grammar allows are beyond siwe-go (an empty statement or request id, a leap second); they are refused too.
+// the grammar allows are beyond siwe-go, see beyondSecond; no grant needs them, so they are refused too.
 func second(m *Message, raw []byte) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -61,6 +64,46 @@ func second(m *Message, raw []byte) (err error) {
 		}
 	}
 	return nil
+}
+
+// beyondSecond names what a message holds that the grammar allows and siwe-go cannot read, or cannot write again as it
+// was; it is empty for a message on which siwe-go must agree.
+func beyondSecond(m *Message) string {
+	domain, err := url.Parse("https://" + m.Domain)
+	authority := ""
+	if err == nil {
+		if authority = domain.Host; domain.User != nil {
+			authority = domain.User.String() + "@" + authority
+		}
+	}
+	switch {
+	case authority != m.Domain:
+		return "a domain that net/url spells otherwise"
+	case m.Statement != nil && strings.TrimSpace(*m.Statement) == "":
+		return "a statement of no characters or of spaces"
+	case !plainURL(m.URI):
+		return "a URI that net/url spells otherwise"
+	case m.RequestID != nil && *m.RequestID == "":
+		return "an empty request id"
+	case m.Resources != nil && len(m.Resources) == 0:
+		return "a Resources line with none below"
+	case slices.ContainsFunc(m.Resources, func(r string) bool { return !plainURL(r) }):
+		return "a resource that net/url spells otherwise"
+	}
+	for _, s := range []*Stamp{&m.IssuedAt, m.Expiration, m.NotBefore} {
+		if s == nil {
+			continue
+		}
+		if _, err := time.Parse(time.RFC3339Nano, s.Text); err != nil || strings.HasSuffix(s.Text, "-00:00") {
+			return "a time in small letters, with a leap second, or at the unknown offset -00:00"
+		}
+	}
+	return ""
+}
+
+func plainURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.String() == s
 }
 
 func same(a, b *string) bool {

@@ -50,13 +50,13 @@ func Parse(raw []byte) (*Message, error) {
 	if len(raw) > MaxMessage {
 		return nil, fault(CodeSize, "", "the message has %d bytes; at most %d are read", len(raw), MaxMessage)
 	}
-	line := 1
-	for _, c := range raw {
+	line, start := 1, 0
+	for i, c := range raw {
 		if c == '\n' {
-			line++
+			line, start = line+1, i+1
 		} else if c < ' ' || c > '~' {
 			f := fault(CodeASCII, "message", "the byte 0x%02x is not printable ASCII", c)
-			f.Line = line
+			f.Line, f.Column = line, i-start+1
 			return nil, f
 		}
 	}
@@ -72,6 +72,7 @@ func Parse(raw []byte) (*Message, error) {
 type parser struct {
 	rest string
 	line int  // of the line read last, from 1
+	col  int  // where in it the value begins that is read now, from 1
 	done bool // the last line has been read
 	err  *Fault
 
@@ -88,15 +89,12 @@ func (p *parser) message() *Message {
 	second := p.next()
 	uri, ok := strings.CutPrefix(second, "URI: ")
 	if first != "" || !ok { // else the message has no statement
-		p.line--
 		p.statement = first
 		m.Statement = &p.statement
-		for i := range len(first) {
-			if !isStatement(first[i]) {
-				p.fail(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
-			}
+		if i := strings.IndexFunc(first, func(r rune) bool { return !isStatement(byte(r)) }); i >= 0 {
+			p.line, p.col = p.line-1, i+1
+			p.fail(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
 		}
-		p.line++
 		if second != "" {
 			p.fail(CodeLine, "statement", "an empty line must follow it")
 		}
@@ -135,7 +133,7 @@ func (p *parser) message() *Message {
 		p.resources(m)
 	}
 	if !p.done {
-		p.next()
+		p.atEnd(p.next())
 		p.fail(CodeLine, "message", "no line is expected here")
 	}
 	return m
@@ -149,8 +147,9 @@ func (p *parser) greeting(m *Message) {
 	}
 	m.Domain = head
 	if scheme, domain, ok := strings.Cut(head, "://"); ok {
-		m.Scheme, m.Domain = scheme, domain
+		m.Scheme, m.Domain, p.col = scheme, domain, len(scheme)+len("://")+1
 		if !isScheme(scheme) {
+			p.col = 1
 			p.fail(CodeSchemeForm, "scheme", "not a scheme of RFC 3986")
 		}
 	}
@@ -196,7 +195,12 @@ func (p *parser) chain(m *Message) {
 func (p *parser) resources(m *Message) {
 	m.Resources = make([]string, 0, 3)
 	for !p.done && p.err == nil {
-		uri, ok := strings.CutPrefix(p.next(), "- ")
+		line := p.next()
+		p.atEnd(line)
+		uri, ok := strings.CutPrefix(line, "- ")
+		if ok {
+			p.col = len("- ") + 1
+		}
 		switch {
 		case !ok || !validURI(uri):
 			p.fail(CodeResourceForm, "Resources", "not %q and an absolute URI of RFC 3986", "- ")
@@ -209,16 +213,25 @@ func (p *parser) resources(m *Message) {
 
 // next returns the next line. There is always a first one, which may be empty.
 func (p *parser) next() string {
-	if p.done {
-		p.fail(CodeLine, "message", "it ends too early")
-	}
 	if p.err != nil {
 		return ""
 	}
 	p.line++
+	p.col = 1
+	if p.done {
+		p.fail(CodeLine, "message", "it ends before this line")
+		return ""
+	}
 	line, rest, more := strings.Cut(p.rest, "\n")
 	p.rest, p.done = rest, !more
 	return line
+}
+
+// atEnd refuses an empty line if it is the last: editors add a line break at the end of a file.
+func (p *parser) atEnd(line string) {
+	if p.done && line == "" {
+		p.fail(CodeLine, "message", "the line break before it is not part of a message: take it off the end")
+	}
 }
 
 func (p *parser) empty(why string) {
@@ -234,6 +247,7 @@ func (p *parser) field(name string) string {
 		p.fail(CodeLine, name, "%q was expected on this line", name+": ")
 		return ""
 	}
+	p.col = len(name) + len(": ") + 1
 	return s[len(name)+2:]
 }
 
@@ -242,7 +256,9 @@ func (p *parser) option(prefix string) (string, bool) {
 	if p.done || p.err != nil || !strings.HasPrefix(p.rest, prefix) {
 		return "", false
 	}
-	return p.next()[len(prefix):], true
+	s := p.next()
+	p.col = len(prefix) + 1
+	return s[len(prefix):], true
 }
 
 func (p *parser) stamp(name, s string) Stamp {
@@ -256,7 +272,7 @@ func (p *parser) stamp(name, s string) Stamp {
 func (p *parser) fail(code Code, field, format string, args ...any) {
 	if p.err == nil {
 		p.err = fault(code, field, format, args...)
-		p.err.Line = max(p.line, 1)
+		p.err.Line, p.err.Column = max(p.line, 1), max(p.col, 1)
 	}
 }
 

@@ -236,7 +236,7 @@ func parseVectors() []vector {
 	add(CodeLine, "nothing", func(string) string { return "" })
 	add(CodeLine, "one line break", func(string) string { return "\n" })
 	add(CodeASCII, "CRLF line ends", func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }).Class = 75
-	add(CodeResourceForm, "a line break at the end", func(s string) string { return s + "\n" }).Class = 76
+	add(CodeLine, "a line break at the end", func(s string) string { return s + "\n" }).Class = 76
 	add(CodeLine, "a line break at the end, no resources", func(s string) string { return s[:strings.Index(s, "\nResources")] + "\n" })
 	add(CodeLine, "a line break at the start", func(s string) string { return "\n" + s })
 	add(CodeLine, "an unknown field", sub("Nonce:", "Colour: red\nNonce:")).Class = 77
@@ -355,7 +355,7 @@ func parseVectors() []vector {
 	}
 	for _, r := range []struct{ name, r string }{
 		{"a relative one", "\n- /claim"}, {"no hyphen", "\nhttps://a.example"}, {"no space", "\n-https://a.example"}, {"two in one line", "\n- https://a.example - https://b.example"},
-		{"a word", "\n- claim"}, {"an empty line", "\n"},
+		{"a word", "\n- claim"}, {"no URI but a space", "\n "},
 	} {
 		add(CodeResourceForm, "resources: "+r.name, sub("\n- https://app.example.com/claim.json", r.r))
 		add(CodeResourceForm, "resources: first "+r.name, sub("\n- ipfs", r.r+"\n- ipfs"))

@@ -61,14 +61,14 @@ func Verify(raw, sig []byte, want Expect) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
+	g, err := verify(m, raw, sig, want)
+	return g, m.place(err)
+}
+
+func verify(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
 	if err := second(m, raw); err != nil {
 		return nil, err
 	}
-	return verify(m, raw, sig, want)
-}
-
-// verify is Verify without the reading.
-func verify(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
 	if err := want.validate(); err != nil {
 		return nil, err
 	}
@@ -136,6 +136,11 @@ func Reread(raw, sig []byte) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
+	g, err := reread(m, raw, sig)
+	return g, m.place(err)
+}
+
+func reread(m *Message, raw, sig []byte) (*Grant, error) {
 	if err := second(m, raw); err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print no progress")
 	root.AddCommand(
 		a.demoCommand(), a.devCommand(), a.serveCommand(), a.devchainCommand(), a.initCommand(),
-		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.sessionsCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.sessionsCommand(), a.authCommand(),
 		a.runCommand(), a.runsCommand(), a.approveCommand(),
 		a.exportCommand(), a.importCommand(), a.gatewayCommand(), a.catCommand(), a.verifyCommand(),
 		a.policyCommand(), a.agentsCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/auth"
+)
+
+func (a *app) authCommand() *cobra.Command {
+	return group("auth", "Look into wallet sign-ins", a.authCheckCommand())
+}
+
+// An authCheck says what a signed message is compared with.
+type authCheck struct {
+	signature, domain            string // required
+	scheme, address, uri         string
+	nonce, requestID, at, chains string
+	grant                        bool
+}
+
+// A checked message, as --json shows it. A refusal has code, field, rule and place; what passed has the fields read.
+type checked struct {
+	Code    auth.Code `json:"code"`
+	Field   string    `json:"field"`
+	Message string    `json:"message"`
+	Rule    string    `json:"rule,omitempty"`
+	Line    int       `json:"line,omitempty"`   // from 1
+	Column  int       `json:"column,omitempty"` // from 1, in bytes
+	Byte    int       `json:"byte,omitempty"`   // of the file, from 1
+	Text    string    `json:"text,omitempty"`   // the line
+
+	Account     string   `json:"account,omitempty"`
+	Domain      string   `json:"domain,omitempty"`
+	Chain       uint64   `json:"chain,omitempty"`
+	Agent       string   `json:"agent,omitempty"`
+	Tools       []string `json:"tools,omitempty"`
+	NotCompared []string `json:"not_compared,omitempty"`
+}
+
+func (a *app) authCheckCommand() *cobra.Command {
+	var p authCheck
+	c := &cobra.Command{
+		Use: "check FILE", Short: "Check a signed Sign-In with Ethereum message, rule by rule",
+		Long: `Reads a message of EIP-4361 from FILE, byte for byte (- is standard input), and says whether its account signed it for
+the domain, and if not which rule is broken, and where: line, column and byte count from 1.
+
+Checked are the grammar, the domain, the times as far as the message names them (60 seconds of skew), and the
+signature of an ordinary account. What else you expect is compared if you name it; the answer lists what was not. With
+--grant the message must also be a permission of writ: its ReCap canonical, every limit in its statement.
+
+It only looks: nothing is used up, and a signed message that passes here can have been used already.`,
+		Example: `  writ auth check message.txt --signature 0x... --domain app.example.com
+  writ auth check - --signature 0x... --domain app.example.com --nonce 4kPq81vX --chain 1 --json < message.txt`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.authCheck(args[0], p) },
+	}
+	f := c.Flags()
+	f.StringVar(&p.signature, "signature", "", "the signature: 0x and `hex` digits (required)")
+	f.StringVar(&p.domain, "domain", "", "the `domain` that asked, with its port if it has one (required)")
+	f.StringVar(&p.scheme, "scheme", "", "the scheme of the page that asked")
+	f.StringVar(&p.address, "address", "", "the account that should have signed")
+	f.StringVar(&p.uri, "uri", "", "the URI expected")
+	f.StringVar(&p.chains, "chain", "", "the chain `id` expected")
+	f.StringVar(&p.nonce, "nonce", "", "the nonce that was given out")
+	f.StringVar(&p.requestID, "request-id", "", "the request `id` that was given out")
+	f.StringVar(&p.at, "at", "", "check the times as of this `time` (RFC 3339; default now)")
+	f.BoolVar(&p.grant, "grant", false, "it must be a permission of writ, too")
+	return c
+}
+
+func (a *app) authCheck(file string, p authCheck) error {
+	if p.signature == "" || p.domain == "" {
+		return usage("say what the message must be: --signature 0x... and --domain NAME are needed")
+	}
+	now := time.Now()
+	if p.at != "" {
+		var err error
+		if now, err = time.Parse(time.RFC3339Nano, p.at); err != nil {
+			return usage("--at %q is not a time like 2026-11-25T12:00:00Z", p.at)
+		}
+	}
+	raw, err := a.text(file)
+	if err != nil {
+		return err
+	}
+	out := checked{Message: "signed by its account for this domain, and in time"}
+	m, err := p.check(raw, now, &out)
+	if err != nil {
+		f, ok := errors.AsType[*auth.Fault](err)
+		if !ok {
+			return err
+		}
+		out = refused(raw, f)
+		if out.Line > 0 {
+			a.note("%s", out.excerpt())
+		}
+		a.note("rule: %s", out.Rule)
+		return &failure{exit: exitSignature, code: string(f.Code), message: plain(err.Error()), result: out}
+	}
+	out.Account, out.Domain, out.Chain = m.Address.Hex(), m.Domain, m.Chain
+	return a.done(out, func(w io.Writer) {
+		fmt.Fprintf(w, "ok: %s signed this for %s, chain %d\n", out.Account, out.Domain, out.Chain)
+		if p.grant {
+			fmt.Fprintf(w, "a permission for the agent %s to use: %s\n", out.Agent, strings.Join(out.Tools, ", "))
+		}
+		if len(out.NotCompared) > 0 {
+			fmt.Fprintf(w, "not compared: %s\n", strings.Join(out.NotCompared, ", "))
+		}
+	})
+}
+
+// check returns the message if all of it is as expected.
+func (p *authCheck) check(raw []byte, now time.Time, out *checked) (*auth.Message, error) {
+	m, err := auth.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := auth.ParseSig(p.signature)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = auth.Examine(raw, sig, p.domain, now); err != nil {
+		return nil, err
+	}
+	requestID := ""
+	if m.RequestID != nil {
+		requestID = *m.RequestID
+	}
+	for _, e := range []struct {
+		code        auth.Code
+		field, flag string
+		want, got   string
+	}{
+		{auth.CodeScheme, "scheme", "--scheme", p.scheme, m.Scheme},
+		{auth.CodeAccount, "address", "--address", p.address, m.Address.Hex()},
+		{auth.CodeURI, "URI", "--uri", p.uri, m.URI},
+		{auth.CodeChain, "Chain ID", "--chain", p.chains, fmt.Sprint(m.Chain)},
+		{auth.CodeNonce, "Nonce", "--nonce", p.nonce, m.Nonce},
+		{auth.CodeRequestID, "Request ID", "--request-id", p.requestID, requestID},
+	} {
+		same := e.want == e.got || e.flag == "--address" && common.IsHexAddress(e.want) && common.HexToAddress(e.want) == m.Address
+		switch {
+		case e.want == "":
+			out.NotCompared = append(out.NotCompared, e.field+" ("+e.flag+")")
+		case !same:
+			f := &auth.Fault{Code: e.code, Field: e.field, Line: m.Line(e.field), Detail: "it is not the one expected, " + plain(e.want)}
+			if f.Line > 0 {
+				f.Column = 1
+			}
+			return nil, f
+		}
+	}
+	if p.grant {
+		canonical := append([]byte(nil), sig...)
+		if canonical[64] < 27 {
+			canonical[64] += 27
+		}
+		g, err := auth.Reread(raw, canonical)
+		if err != nil {
+			return nil, err
+		}
+		out.Agent, out.Tools = g.Agent, g.Tools
+	}
+	return m, nil
+}
+
+// refused says what is known of a refusal.
+func refused(raw []byte, f *auth.Fault) checked {
+	out := checked{Code: f.Code, Field: f.Field, Message: plain(f.Error()), Rule: f.Code.Rule(), Line: f.Line, Column: f.Column}
+	if f.Line == 0 {
+		return out
+	}
+	rest, at := string(raw), 0
+	for range f.Line - 1 {
+		_, after, ok := strings.Cut(rest, "\n")
+		if !ok { // the message ends before this line
+			return out
+		}
+		at += len(rest) - len(after)
+		rest = after
+	}
+	out.Byte = at + f.Column
+	out.Text, _, _ = strings.Cut(rest, "\n")
+	return out
+}
+
+// excerpt shows the line and points to the place, if it is not too far out.
+func (c *checked) excerpt() string {
+	head := fmt.Sprintf("line %d | ", c.Line)
+	text := []rune(plain(strings.ToValidUTF8(c.Text, "\ufffd")))
+	if len(text) > 160 {
+		text = append(text[:160], []rune("...")...)
+	}
+	s := head + string(text)
+	if c.Column > 1 && c.Column <= 160 {
+		s += "\n" + strings.Repeat(" ", len(head)+c.Column-1) + "^"
+	}
+	return s
+}
+
+// text reads a file, or standard input for "-". Of what is far too long for a message only the start is read.
+func (a *app) text(file string) ([]byte, error) {
+	in := a.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, usage("the message cannot be read: %s", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, 1<<20))
+	if err != nil {
+		return nil, usage("the message cannot be read: %s", err)
+	}
+	return b, nil
+}
