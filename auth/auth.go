@@ -63,8 +63,10 @@ func (g *Grant) Spends() bool { return len(g.Caveats.MaxTotal) > 0 }
 
 // Question returns what the account's contract is asked about the grant, at the sign-in and later again. For MethodEOA
 // there is nothing to ask.
-func (g *Grant) Question() Question {
-	return Question{Chain: g.Chain, Account: g.Account, Hash: textDigest(g.Message), Sig: g.Sig, Spends: g.Spends()}
+func (g *Grant) Question() Question { return g.question(textDigest(g.Message)) }
+
+func (g *Grant) question(hash [32]byte) Question {
+	return Question{Chain: g.Chain, Account: g.Account, Hash: hash, Sig: g.Sig, Spends: g.Spends()}
 }
 
 // Has says whether the grant lets its agent call the tool.

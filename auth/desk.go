@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -44,7 +45,59 @@ type Config struct {
 }
 
 // A Desk gives out messages to sign and takes them back, each once. It may be used by many goroutines at once.
-type Desk struct{ c Config }
+type Desk struct {
+	c Config
+
+	mu    sync.Mutex          // guards what follows
+	wrote map[string]*written // by the exact text
+	ring  [maxWritten]string  // its keys, the oldest at next
+	next  int
+}
+
+// A written message waits for its signature. What the desk has read in it and hashed when it wrote it, it need not read
+// and hash again. It keeps the newest maxWritten; any other message is read anew when it comes back.
+type written struct {
+	grant *Grant // unsigned
+	hash  [32]byte
+}
+
+const maxWritten = 1024 // some 3 MB
+
+func (d *Desk) keep(raw []byte, w *written) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.wrote, d.ring[d.next])
+	d.ring[d.next] = string(raw)
+	d.wrote[d.ring[d.next]] = w
+	d.next = (d.next + 1) % maxWritten
+}
+
+// take returns what was kept of a message, once, or nil.
+func (d *Desk) take(raw []byte) *written {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.wrote[string(raw)]
+	if w != nil {
+		delete(d.wrote, string(raw))
+	}
+	return w
+}
+
+// read returns what keep would have kept of a message.
+func (d *Desk) read(raw []byte) (*written, error) {
+	if w := d.take(raw); w != nil {
+		return w, nil
+	}
+	m, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	g, err := read(m)
+	if g == nil {
+		g = &Grant{Nonce: m.Nonce} // its nonce is used up all the same
+	}
+	return &written{g, textDigest(raw)}, m.place(err)
+}
 
 // NewDesk returns a Desk, or an error that names the first field that is wrong.
 func NewDesk(c Config) (*Desk, error) {
@@ -59,7 +112,7 @@ func NewDesk(c Config) (*Desk, error) {
 		return nil, fmt.Errorf("auth: %q is not the plain origin of a web page; give for instance https and app.example.com",
 			c.Scheme+"://"+c.Domain)
 	}
-	return &Desk{c}, nil
+	return &Desk{c: c, wrote: make(map[string]*written)}, nil
 }
 
 // A Request says what a client wants a grant for.
@@ -102,7 +155,7 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 		return Challenge{}, err
 	}
 	now := d.c.Now().UTC().Truncate(time.Second)
-	raw, err := Build(Offer{
+	raw, g, err := build(Offer{
 		Scheme: d.c.Scheme, Domain: d.c.Domain, Account: r.Account, Chain: r.Chain, Key: r.Key, Nonce: nonce,
 		RequestID: id, Agent: r.Agent, AgentCID: r.AgentCID, RulesCID: r.RulesCID, Tools: r.Tools, Caveats: r.Caveats,
 		Issued: now, Expires: now.Add(r.Life),
@@ -114,6 +167,7 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 	if err := d.c.Nonces.PutNonce(ctx, nonce, append(r.Channel[:], raw...), c.Expires); err != nil {
 		return Challenge{}, fmt.Errorf("remember a challenge: %w", err)
 	}
+	d.keep(raw, &written{g, textDigest(raw)})
 	return c, nil
 }
 
@@ -121,12 +175,12 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 // up by this, whatever comes of the rest. The error is a [*Fault], and [ErrNonce] if the nonce is not good (any more); any other error is the
 // store's.
 func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Grant, error) {
-	m, err := Parse(raw)
-	if err != nil {
-		return nil, err
+	w, unread := d.read(raw)
+	if w == nil {
+		return nil, unread
 	}
 	now := d.c.Now()
-	data, err := d.c.Nonces.TakeNonce(ctx, m.Nonce, now)
+	data, err := d.c.Nonces.TakeNonce(ctx, w.grant.Nonce, now)
 	if errors.Is(err, ErrNonce) {
 		f := fault(CodeNonceUsed, "Nonce", "it is unknown, used or expired: ask for a new message and sign that one")
 		f.cause = ErrNonce
@@ -141,14 +195,13 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 	issued := data[len(channel):]
 	if bytes.Equal(raw, issued) {
 		// What was issued was read by both readers then, and is what it promises: siwe-go is not asked again.
-		g, err := read(m)
-		if err != nil {
+		if unread != nil {
+			return nil, unread
+		}
+		if err := w.grant.checkTimes(now); err != nil {
 			return nil, err
 		}
-		if err := g.checkTimes(now); err != nil {
-			return nil, err
-		}
-		return d.seal(ctx, g, raw, sig)
+		return d.seal(ctx, w, raw, sig)
 	}
 	// Something was changed: the first check that fails says what.
 	want, err := expected(issued, now)
@@ -162,9 +215,10 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 }
 
 // seal checks the signature, by the account's key or its contract, and completes the grant.
-func (d *Desk) seal(ctx context.Context, g *Grant, raw, sig []byte) (*Grant, error) {
+func (d *Desk) seal(ctx context.Context, w *written, raw, sig []byte) (*Grant, error) {
+	g := w.grant
 	g.Message, g.Sig = bytes.Clone(raw), bytes.Clone(sig)
-	canonical, v, err := Check(ctx, d.c.Contracts, g.Question())
+	canonical, v, err := Check(ctx, d.c.Contracts, g.question(w.hash))
 	if err != nil {
 		return nil, err
 	}

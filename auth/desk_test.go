@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -142,6 +143,38 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: errors.Is(err, ErrNonce) is not %t", tt.name, want)
 		}
 	}
+}
+
+// What a desk read when it wrote a message is what it reads in it when it is gone, and it keeps only so much.
+func TestAKeptMessageIsReadAlike(t *testing.T) {
+	d := newDesk(t)
+	c, sig := d.challenge(t)
+	fast, err := d.Open(context.Background(), c.Message, sig, channel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.take(c.Message) != nil {
+		t.Error("a message is kept after it was opened")
+	}
+	d.nonces.data[c.Nonce], d.nonces.ends[c.Nonce] = append(bytes.Clone(channel[:]), c.Message...), c.Expires
+	slow, err := d.Open(context.Background(), c.Message, sig, channel)
+	if err != nil || !reflect.DeepEqual(fast, slow) {
+		t.Errorf("got %+v, %v\nwant %+v", slow, err, fast)
+	}
+	for range 2*maxWritten + 3 {
+		d.keep([]byte(d.mustText()), new(written))
+	}
+	if len(d.wrote) != maxWritten {
+		t.Errorf("%d messages are kept, want %d", len(d.wrote), maxWritten)
+	}
+}
+
+func (d *testDesk) mustText() string {
+	s, err := d.text()
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func TestABadSignatureUsesUpTheNonce(t *testing.T) {

@@ -30,15 +30,21 @@ type Offer struct {
 // and what [Reread] says of it, once it is signed, is what the offer says. An error is a [*Fault] that names the
 // first field that is wrong.
 func Build(o Offer) ([]byte, error) {
+	raw, _, err := build(o)
+	return raw, err
+}
+
+// build is Build, and the grant that was read in the message; it is not signed yet.
+func build(o Offer) ([]byte, *Grant, error) {
 	r := recap{agent: o.Agent, tools: slices.Sorted(slices.Values(o.Tools)), caveats: o.Caveats.sorted()}
 	if err := r.validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.caveats.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !o.AgentCID.Defined() || !o.RulesCID.Defined() {
-		return nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
+		return nil, nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
 	}
 	expires := o.Expires.UTC().Truncate(time.Second)
 	statement := r.statement(r.caveats.Sentence(r.agent, expires))
@@ -52,15 +58,16 @@ func Build(o Offer) ([]byte, error) {
 	// Read it back: no field may say more than it should, such as a nonce with a line break in it.
 	back, err := Parse(raw)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := second(back, raw); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if _, err := read(back); err != nil {
-		return nil, err
+	g, err := read(back)
+	if err != nil {
+		return nil, nil, err
 	}
-	return raw, nil
+	return raw, g, nil
 }
 
 func stamp(t time.Time) Stamp {

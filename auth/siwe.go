@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strconv"
 	"strings"
 	"time"
@@ -50,15 +52,10 @@ func Parse(raw []byte) (*Message, error) {
 	if len(raw) > MaxMessage {
 		return nil, fault(CodeSize, "", "the message has %d bytes; at most %d are read", len(raw), MaxMessage)
 	}
-	line, start := 1, 0
-	for i, c := range raw {
-		if c == '\n' {
-			line, start = line+1, i+1
-		} else if c < ' ' || c > '~' {
-			f := fault(CodeASCII, "message", "the byte 0x%02x is not printable ASCII", c)
-			f.Line, f.Column = line, i-start+1
-			return nil, f
-		}
+	if i := notPrintable(raw); i >= 0 {
+		f := fault(CodeASCII, "message", "the byte 0x%02x is not printable ASCII", raw[i])
+		f.Line, f.Column = 1+bytes.Count(raw[:i], []byte("\n")), i-bytes.LastIndexByte(raw[:i], '\n')
+		return nil, f
 	}
 	p := parser{rest: string(raw)}
 	m := p.message()
@@ -66,6 +63,26 @@ func Parse(raw []byte) (*Message, error) {
 		return nil, p.err
 	}
 	return m, nil
+}
+
+// notPrintable returns where the first byte stands that is neither printable ASCII nor LF, or -1.
+func notPrintable(raw []byte) int {
+	for i := 0; i < len(raw); i++ {
+		for ; i+8 <= len(raw); i += 8 { // eight bytes at once, as long as all of them are above ' ' - 1 and below '~' + 1
+			const ones, high = 0x0101010101010101, 0x8080808080808080
+			w := binary.LittleEndian.Uint64(raw[i:])
+			if (w|(w+ones)|(w-' '*ones))&high != 0 {
+				break
+			}
+		}
+		for end := min(i+8, len(raw)); i < end; i++ {
+			if c := raw[i]; c != '\n' && (c < ' ' || c > '~') {
+				return i
+			}
+		}
+		i--
+	}
+	return -1
 }
 
 // A parser reads a message line by line. The first error sticks; after it, every line is empty.
@@ -91,9 +108,12 @@ func (p *parser) message() *Message {
 	if first != "" || !ok { // else the message has no statement
 		p.statement = first
 		m.Statement = &p.statement
-		if i := strings.IndexFunc(first, func(r rune) bool { return !isStatement(byte(r)) }); i >= 0 {
-			p.line, p.col = p.line-1, i+1
-			p.fail(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
+		for i := range len(first) {
+			if !isStatement(first[i]) {
+				p.line, p.col = p.line-1, i+1
+				p.fail(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
+				break
+			}
 		}
 		if second != "" {
 			p.fail(CodeLine, "statement", "an empty line must follow it")
