@@ -4,55 +4,132 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/writ-run/writ/policies/money"
 )
 
-// A test is a request and the answer that the set's author expects of it.
-type test struct {
+// A Case is a request and the answer that is expected of a set: one of its own tests, or one of another file, read
+// with [Set.Cases].
+type Case struct {
 	name    string
+	file    string // "" for the set's own
 	line    int
 	request Request
 	outcome Outcome
-	rule    string // "layer/id", or ""
-	skip    bool   // needs the type of a tool that is not there: see Options.Partial
+	rule    string    // "layer/id", or ""
+	reserve []Reserve // exactly this; nil does not look
+	ttl     int64     // ms; 0 does not look
+	skip    bool      // needs the type of a tool that is not there: see Options.Partial
+}
+
+// TestsSchema is what the schema key of a file of tests says.
+const TestsSchema = "writ/policy-tests/1"
+
+var keysTests = []string{"schema", "tests"}
+
+// Cases reads tests for the set from another file: its schema and tests, in the form that a set's own have. Every
+// error is a [*LoadError]. file is what a result calls it.
+func (s *Set) Cases(file string, source []byte) ([]Case, error) {
+	l := &loader{o: s.options, lim: operatorLimits, set: &Set{rules: s.rules, budgets: s.budgets},
+		assets: s.literals, budgets: map[string]BudgetDef{}}
+	for _, def := range s.budgets {
+		_, id, _ := strings.Cut(def.ID, "/")
+		l.budgets[id] = def
+	}
+	if root := l.document(source); root != nil {
+		m := l.mapping(root, "a file of tests", keysTests)
+		if v := m["schema"]; v == nil || v.Value != TestsSchema {
+			l.problem(or(v, root), "schema must be %s", TestsSchema)
+		}
+		if m["tests"] == nil {
+			l.problem(root, "tests is missing")
+		}
+		l.readTests(m["tests"])
+	}
+	if len(l.problems) > 0 {
+		return nil, &LoadError{Layer: s.layer, Problems: l.problems}
+	}
+	for i := range l.set.tests {
+		l.set.tests[i].file = file
+	}
+	return l.set.tests, nil
 }
 
 // A TestResult is the outcome of one of a set's own tests.
 type TestResult struct {
 	Name    string
-	Line    int // in the source
+	File    string // "" for the set's own tests
+	Line    int    // in the source
 	OK      bool
 	Skipped bool     // it is about a tool that was not given
 	Got     Decision // of this set alone
 	Detail  string   // what differs; empty if OK
 }
 
-// Test runs the set's own tests, in order.
-func (s *Set) Test() []TestResult {
+// Test runs the set's own tests, in order, and then more.
+func (s *Set) Test(more ...Case) []TestResult {
 	var out []TestResult
-	for i := range s.tests {
-		t := &s.tests[i]
-		skip := t.skip || slices.ContainsFunc(s.points[t.request.Point], func(r *rule) bool {
-			return r.unknown && r.about(&t.request)
-		})
-		res := TestResult{Name: t.name, Line: t.line, OK: true, Skipped: skip}
-		if !skip {
-			res.Got = Layers{s}.Decide(&t.request)
-			switch {
-			case res.Got.Outcome != t.outcome:
-				res.OK = false
-				res.Detail = fmt.Sprintf("got %s (%s), want %s", res.Got.Outcome, res.Got.Message, t.outcome)
-			case t.rule != "" && !slices.Contains(res.Got.Rules, t.rule):
-				res.OK = false
-				res.Detail = fmt.Sprintf("decided by [%s], want %s", strings.Join(res.Got.Rules, " "), t.rule)
-			}
-		}
-		out = append(out, res)
+	for _, t := range s.cases(more) {
+		out = append(out, s.run(t))
 	}
 	return out
+}
+
+// cases are the set's own tests, and more.
+func (s *Set) cases(more []Case) []*Case {
+	var out []*Case
+	for _, list := range [][]Case{s.tests, more} {
+		for i := range list {
+			out = append(out, &list[i])
+		}
+	}
+	return out
+}
+
+func (s *Set) run(t *Case) TestResult {
+	res := TestResult{Name: t.name, File: t.file, Line: t.line, OK: true, Skipped: s.skips(t)}
+	if res.Skipped {
+		return res
+	}
+	res.Got = Layers{s}.Decide(&t.request)
+	switch {
+	case res.Got.Outcome != t.outcome:
+		res.Detail = fmt.Sprintf("got %s (%s), want %s", res.Got.Outcome, res.Got.Message, t.outcome)
+	case t.rule != "" && !slices.Contains(res.Got.Rules, t.rule):
+		res.Detail = fmt.Sprintf("decided by [%s], want %s", strings.Join(res.Got.Rules, " "), t.rule)
+	case t.reserve != nil && !sameReserve(res.Got.Reserve, t.reserve):
+		res.Detail = fmt.Sprintf("reserves %s, want %s", reserveText(res.Got.Reserve), reserveText(t.reserve))
+	case t.ttl != 0 && res.Got.TTL != t.ttl:
+		res.Detail = fmt.Sprintf("the wallet has %d ms, want %d", res.Got.TTL, t.ttl)
+	}
+	res.OK = res.Detail == ""
+	return res
+}
+
+// skips says whether a test is about a tool that was not given.
+func (s *Set) skips(t *Case) bool {
+	return t.skip || slices.ContainsFunc(s.points[t.request.Point], func(r *rule) bool {
+		return r.unknown && r.about(&t.request)
+	})
+}
+
+func sameReserve(a, b []Reserve) bool {
+	order := func(x, y Reserve) int { return strings.Compare(x.Budget, y.Budget) }
+	return slices.Equal(slices.SortedFunc(slices.Values(a), order), slices.SortedFunc(slices.Values(b), order))
+}
+
+func reserveText(list []Reserve) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	var parts []string
+	for _, r := range list {
+		parts = append(parts, fmt.Sprintf("%s in %s", r.Amount, r.Budget))
+	}
+	return strings.Join(parts, " and ")
 }
 
 const maxTests = 512
@@ -65,7 +142,7 @@ func (l *loader) readTests(n *yaml.Node) {
 			return
 		}
 		m := l.mapping(item, "a test", keysTest)
-		t := test{line: item.Line, name: l.text(m["name"], 200)}
+		t := Case{line: item.Line, name: l.text(m["name"], 200)}
 		if t.name == "" {
 			l.problem(item, "the test has no name")
 		}
@@ -100,12 +177,41 @@ func (l *loader) readTests(n *yaml.Node) {
 			}
 			t.rule = l.o.Layer + "/" + id
 		}
+		l.readWanted(want, &t)
 		l.set.tests = append(l.set.tests, t)
 	})
 }
 
+// readWanted reads what a test wants besides the outcome and the rule.
+func (l *loader) readWanted(want map[string]*yaml.Node, t *Case) {
+	if n := want["reserve"]; n != nil {
+		t.reserve = []Reserve{}
+		l.pairs(n, "reserve", func(k, v *yaml.Node) {
+			def, ok := l.budgets[k.Value]
+			if !ok {
+				l.hinted(k, nearest(k.Value, sortedKeys(l.budgets)), "there is no budget %q", clip(k.Value))
+				return
+			}
+			if x, ok := l.constant(v, kindAmount, "an amount"); ok {
+				t.reserve = append(t.reserve, Reserve{def.ID, x.m})
+			}
+		})
+		if t.outcome != Permit {
+			l.problem(n, "only a permit reserves something")
+		}
+	}
+	if n := want["ttl"]; n != nil {
+		s, _ := l.scalar(n, "ttl")
+		d, err := time.ParseDuration(s)
+		if err != nil || d <= 0 || t.outcome != Approve {
+			l.problem(n, "ttl is how long the wallet has, such as 120s, where the outcome is approve")
+		}
+		t.ttl = d.Milliseconds()
+	}
+}
+
 // readGiven reads a test's request. What is not given is zero; budgets are unused.
-func (l *loader) readGiven(n *yaml.Node, fields []field, t *test) {
+func (l *loader) readGiven(n *yaml.Node, fields []field, t *Case) {
 	keys := []string{"budgets"}
 	for _, f := range fields {
 		if f.set != nil {
@@ -118,7 +224,9 @@ func (l *loader) readGiven(n *yaml.Node, fields []field, t *test) {
 	m := l.mapping(n, "given", keys)
 	for _, f := range fields {
 		if v := m[f.name]; v != nil && f.set != nil {
-			if x, ok := l.given(v, f.kind, f.name); ok {
+			if at, err := time.Parse(time.RFC3339, v.Value); err == nil && (f.name == "now" || f.name == "expires") {
+				f.set(&t.request, value{kind: kindInt, i: at.UnixMilli()})
+			} else if x, ok := l.given(v, f.kind, f.name); ok {
 				f.set(&t.request, x)
 			}
 		}
@@ -146,7 +254,7 @@ func (l *loader) readGiven(n *yaml.Node, fields []field, t *test) {
 	}
 }
 
-func (l *loader) readArgs(n *yaml.Node, t *test) {
+func (l *loader) readArgs(n *yaml.Node, t *Case) {
 	if n == nil {
 		return
 	}

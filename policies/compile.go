@@ -28,6 +28,7 @@ type expression struct {
 	field *field // op "field"
 	arg   ArgKind
 	list  []value // op "list", or the set's members in order
+	parts int     // op "variable": of its definition, written out
 
 	bool func(*frame) (bool, error)
 	int  func(*frame) (int64, error)
@@ -82,6 +83,18 @@ func (e *expression) value(f *frame) (v value, err error) {
 
 // source returns e in normal form.
 func (e *expression) source() string { return e.node.String() }
+
+// written counts the parts of e with its variables written out. What looks at a condition looks at so many.
+func (e *expression) written() int {
+	if e.op == "variable" {
+		return e.parts
+	}
+	n := 1
+	for _, k := range e.kids {
+		n += k.written()
+	}
+	return n
+}
 
 // constant says whether e plainly reads nothing of the request. A variable is taken to read something.
 func (e *expression) constant() bool {

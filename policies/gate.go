@@ -19,11 +19,12 @@ type limits struct {
 	condition int // bytes of one condition
 	nesting   int // brackets in it, and depth of its tree
 	nodes     int // of its tree
+	written   int // of its tree with the variables written out: two that use the one above twice double it each time
 }
 
 var (
-	operatorLimits  = limits{source: 64 << 10, rules: 256, condition: 4 << 10, nesting: 32, nodes: 400}
-	untrustedLimits = limits{source: 16 << 10, rules: 64, condition: 2 << 10, nesting: 16, nodes: 128}
+	operatorLimits  = limits{source: 64 << 10, rules: 256, condition: 4 << 10, nesting: 32, nodes: 400, written: 2000}
+	untrustedLimits = limits{source: 16 << 10, rules: 64, condition: 2 << 10, nesting: 16, nodes: 128, written: 500}
 )
 
 // A conditionError says what is wrong at an offset of a condition's source.

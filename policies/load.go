@@ -40,15 +40,21 @@ type Set struct {
 	budgets     []BudgetDef
 	points      map[Point][]*rule
 	rules       []*rule // all, in the order of the source
-	tests       []test
+	tests       []Case
 	sets        map[string]*namedSet
 	slots       int // variables that a frame needs
 	frames      sync.Pool
 	usedBudgets map[string]bool
+	waivers     []waiver
+	options     Options                // that it was loaded with
+	literals    map[string]money.Asset // by the name of their literal
 }
 
 // Name returns the set's name.
 func (s *Set) Name() string { return s.name }
+
+// Size returns how many rules the set has.
+func (s *Set) Size() int { return len(s.rules) }
 
 // Layer returns the layer that it was loaded for.
 func (s *Set) Layer() string { return s.layer }
@@ -80,6 +86,7 @@ type rule struct {
 	reserves []reservation
 	unknown  bool // names no tool that was given: see Options.Partial
 	line     int
+	column   int
 }
 
 type reservation struct {
@@ -89,10 +96,11 @@ type reservation struct {
 
 // A Problem is one thing that is wrong with a source.
 type Problem struct {
-	Line, Column int    // from 1; 0 if it is about the whole source
-	Rule         string // the rule's id, if it is in one
-	Text         string // one sentence
-	Hint         string // the name that was probably meant, or ""
+	Line   int    `json:"line"` // from 1; 0 if it is about the whole source
+	Column int    `json:"column"`
+	Rule   string `json:"rule,omitempty"` // the rule's id, if it is in one
+	Text   string `json:"text"`           // one sentence
+	Hint   string `json:"hint,omitempty"` // the name that was probably meant, or ""
 }
 
 func (p Problem) String() string {
@@ -166,12 +174,12 @@ type variableDef struct {
 
 // Keys of the format; schema.json lists the same.
 var (
-	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "tests"}
+	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "waive", "tests"}
 	keysBudget  = []string{"id", "cap", "scope"}
 	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve"}
 	keysReserve = []string{"budget", "amount"}
 	keysTest    = []string{"name", "at", "given", "want"}
-	keysWant    = []string{"outcome", "rule"}
+	keysWant    = []string{"outcome", "rule", "reserve", "ttl"}
 	keysLedger  = []string{"spent", "reserved"}
 )
 
@@ -186,7 +194,7 @@ func (l *loader) load(source []byte) {
 	}
 	l.set = &Set{
 		layer: l.o.Layer, source: bytes.Clone(source), points: map[Point][]*rule{}, sets: map[string]*namedSet{},
-		usedBudgets: map[string]bool{},
+		usedBudgets: map[string]bool{}, options: l.o,
 	}
 	l.assets = map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}
 	l.budgets = map[string]BudgetDef{}
@@ -204,13 +212,14 @@ func (l *loader) load(source []byte) {
 	l.readBudgets(m["budgets"])
 	l.readVariables(m["variables"])
 	l.readRules(m["rules"], root)
+	l.readWaivers(m["waive"])
 	l.readTests(m["tests"])
 	for _, v := range l.vars {
 		if !v.used && !l.o.Partial { // with Partial, rules that use it may not have been read
 			l.problem(v.node, "the variable %s is used by no rule; remove it", v.name)
 		}
 	}
-	l.set.slots = len(l.vars)
+	l.set.slots, l.set.literals = len(l.vars), l.assets
 	l.set.frames.New = func() any { return &frame{vars: make([]slot, l.set.slots)} }
 }
 
@@ -367,6 +376,7 @@ func (l *loader) variablesAbove(p Point, above int) func(string) (*expression, *
 			vars[name] = nil // so that what is wrong with it is told once
 			if e, ok := l.condition(l.vars[i].node, sc, 0, "a variable"); ok {
 				vars[name] = variable(name, e, i)
+				vars[name].parts = e.written()
 				return vars[name], nil
 			}
 		}
@@ -381,6 +391,9 @@ func (l *loader) condition(n *yaml.Node, sc *scope, want kind, what string) (*ex
 		return nil, false
 	}
 	e, err := sc.condition(src, l.lim, want, what)
+	if err == nil && e.written() > l.lim.written {
+		err = &conditionError{text: fmt.Sprintf("with its variables written out the condition has more than %d parts", l.lim.written)}
+	}
 	if err != nil {
 		p := Problem{Rule: l.rule, Text: err.text, Hint: err.hint}
 		p.Line, p.Column = place(n, src, err.at)
@@ -425,7 +438,7 @@ func (l *loader) readRules(n, root *yaml.Node) {
 			return
 		}
 		m := l.mapping(item, "a rule", keysRule)
-		r := &rule{id: l.name(m["id"], item, "id"), line: item.Line}
+		r := &rule{id: l.name(m["id"], item, "id"), line: item.Line, column: item.Column}
 		l.rule = r.id
 		r.full = l.o.Layer + "/" + r.id
 		if seen[r.id] {
@@ -477,7 +490,7 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		}
 	}
 	if r.unless != nil && len(l.problems) == before {
-		if yes, _ := answers(r.matches()); !yes {
+		if can := answers(r.matches()); !can[yes] {
 			l.problem(m["unless"], "the rule can never match: unless covers all of when")
 		}
 	}

@@ -47,6 +47,7 @@ func TestSchemaListsTheKeysThatLoadReads(t *testing.T) {
 	}{
 		{"a set", s, keysSet}, {"a budget", s.Properties["budgets"].Items, keysBudget}, {"a rule", rule, keysRule},
 		{"a reserve", s.Defs["reserve"], keysReserve}, {"a test", test, keysTest}, {"want", test.Properties["want"], keysWant},
+		{"a waiver", s.Properties["waive"].Items, keysWaiver},
 	} {
 		got, want := slices.Sorted(maps.Keys(c.node.Properties)), slices.Sorted(slices.Values(c.keys))
 		if !slices.Equal(got, want) || string(c.node.AdditionalProperties) != "false" {
@@ -58,6 +59,9 @@ func TestSchemaListsTheKeysThatLoadReads(t *testing.T) {
 	}
 	if got := rule.Properties["effect"].Enum; !slices.Equal(got, effects) {
 		t.Errorf("effects: %v", got)
+	}
+	if got := append(s.Properties["waive"].Items.Properties["check"].Enum, CheckWaiver); !slices.Equal(got, Checks) {
+		t.Errorf("checks: %v", got)
 	}
 	if s.Properties["schema"].Const != Schema {
 		t.Errorf("schema: %q", s.Properties["schema"].Const)

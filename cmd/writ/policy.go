@@ -88,12 +88,25 @@ func loadPolicy(name string) (*policies.Set, []*tools.Def, error) {
 		types = append(types, t)
 	}
 	set, err := policies.Load(src, policies.Options{Layer: loop.LayerOperator, Tools: types})
-	if bad, ok := errors.AsType[*policies.LoadError](err); ok {
-		f := failf(exitUsage, "policy", "%s: %s", name, plain(bad.Error()))
-		f.result = map[string]any{"problems": bad.Problems}
-		return nil, nil, f
+	if err != nil {
+		return nil, nil, badPolicy(name, err)
 	}
-	return set, defs, err
+	return set, defs, nil
+}
+
+// badPolicy is the failure of a source that does not load: one line a problem, each with its place.
+func badPolicy(name string, err error) error {
+	bad, ok := errors.AsType[*policies.LoadError](err)
+	if !ok {
+		return err
+	}
+	lines := make([]string, len(bad.Problems))
+	for i, p := range bad.Problems {
+		lines[i] = name + ":" + plain(p.String())
+	}
+	f := failf(exitUsage, "policy", "%s", strings.Join(lines, "\n"))
+	f.result = map[string]any{"problems": bad.Problems}
+	return f
 }
 
 func (a *app) policyCommand() *cobra.Command {
@@ -112,23 +125,6 @@ func (a *app) policyCommand() *cobra.Command {
 			return a.done(v, func(w io.Writer) {
 				a.note("# %s", b.CID)
 				w.Write(set.Source())
-			})
-		},
-	}
-	check := &cobra.Command{
-		Use: "check FILE|NAME", Short: "Load a policy set as a server would, and look for what is suspicious", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			set, _, err := loadPolicy(args[0])
-			if err != nil {
-				return err
-			}
-			warnings := set.Check()
-			v := map[string]any{"name": set.Name(), "warnings": append([]policies.Warning{}, warnings...)}
-			return a.done(v, func(w io.Writer) {
-				for _, x := range warnings {
-					fmt.Fprintf(w, "%s:%d: warning: %s\n", args[0], x.Line, x.Text)
-				}
-				fmt.Fprintf(w, "%s loads; %d warnings\n", args[0], len(warnings))
 			})
 		},
 	}
@@ -178,7 +174,7 @@ func (a *app) policyCommand() *cobra.Command {
 			return f
 		},
 	}
-	return group("policy", "Check, test, explain and show policy sets", check, test, a.policyExplain(), show)
+	return group("policy", "Check, test, explain and show policy sets", a.policyCheck(), test, a.policyExplain(), show)
 }
 
 func (a *app) policyExplain() *cobra.Command {
