@@ -6,6 +6,12 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
 .PHONY: demo test check bench fuzz generate claims model svg vectors build interop
 
+# The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
+NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
+web/%/node_modules/.package-lock.json: web/%/package-lock.json
+	@if command -v npm >/dev/null; then cd web/$* && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json; \
+	else echo "there is no npm: tests that need web/$* are skipped"; fi
+
 demo:
 	$(GO) run ./cmd/writ demo
 
@@ -13,7 +19,7 @@ build:
 	$(GO) build -trimpath -o bin/ ./cmd/writ ./cmd/writ-audit
 
 # The whole proof. -shuffle finds tests that lean on each other; the race detector runs in check.
-test:
+test: $(NODE)
 	$(GO) vet ./...
 	$(GO) test -shuffle=on -timeout 15m ./...
 
