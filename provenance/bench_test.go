@@ -99,7 +99,8 @@ func longHistory(t testing.TB, turns int) *history {
 	return h
 }
 
-// BenchmarkVerifySteps opens and verifies a file of 4,002 steps without keys: every block is hashed twice.
+// BenchmarkVerifySteps opens and verifies a file of 4,002 steps without keys: every block is hashed twice, once when the file
+// is opened and once when it is read, since the file may change in between.
 func BenchmarkVerifySteps(b *testing.B) {
 	h := longHistory(b, 2000)
 	file := h.car(b)

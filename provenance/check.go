@@ -226,7 +226,7 @@ func truncated() *Fault { return fault(CodeCodecTruncated, "the bytes end inside
 
 // longHead reads the head of an item at data[at:], which is not empty: its major type, its argument, and where it
 // ends. The longer spellings of an argument are refused.
-func longHead(data []byte, at int) (major byte, n uint64, end int, err error) {
+func longHead[B []byte | string](data B, at int) (major byte, n uint64, end int, err error) {
 	b := data[at:]
 	major, info := b[0]>>5, b[0]&31
 	if info < 24 {
@@ -242,16 +242,12 @@ func longHead(data []byte, at int) (major byte, n uint64, end int, err error) {
 	if len(b) < 1+size {
 		return 0, 0, 0, truncated()
 	}
-	var least uint64 // that needs this many bytes
-	switch size {
-	case 1:
-		n, least = uint64(b[1]), 24
-	case 2:
-		n, least = uint64(binary.BigEndian.Uint16(b[1:])), 1<<8
-	case 4:
-		n, least = uint64(binary.BigEndian.Uint32(b[1:])), 1<<16
-	default:
-		n, least = binary.BigEndian.Uint64(b[1:]), 1<<32
+	for i := 1; i <= size; i++ {
+		n = n<<8 | uint64(b[i])
+	}
+	least := uint64(24) // that needs so many bytes
+	if size > 1 {
+		least = 1 << (4 * size) // 2, 4 and 8 bytes are for what does not fit half of them
 	}
 	if n < least {
 		return 0, 0, 0, fault(CodeCodecMinimal, "a number in a longer form than needed")
@@ -263,7 +259,7 @@ func longHead(data []byte, at int) (major byte, n uint64, end int, err error) {
 func isLink(b []byte) bool { return len(b) == 37 && b[0] == 0 && isCID(b[1:]) }
 
 // isCID says whether b is the binary form of a CIDv1 of dag-cbor or raw with sha2-256. There are two prefixes.
-func isCID(b []byte) bool {
+func isCID[B []byte | string](b B) bool {
 	return len(b) == 36 && b[0] == 1 && (b[1] == cid.DagCBOR || b[1] == cid.Raw) && b[2] == mh.SHA2_256 && b[3] == 32
 }
 
@@ -308,16 +304,8 @@ func cidFault(b []byte) *Fault {
 	return fault(CodeLinkForm, "a link ends inside its digest")
 }
 
-// linkFrom reads the content of a link's byte string.
-func linkFrom(b []byte) (Link, error) {
-	if !isLink(b) {
-		return cid.Undef, linkFault(b)
-	}
-	return cidFrom(b[1:]), nil
-}
-
 // cidFrom returns the Link of 36 bytes that isCID holds for.
-func cidFrom(b []byte) Link { return cid.NewCidV1(uint64(b[1]), mh.Multihash(b[2:])) }
+func cidFrom(b []byte) Link { return linkOf(string(b)) }
 
 // codecOf returns the codec of a Link, without the cost of Prefix; 0 if it is not one of ours.
 func codecOf(l Link) uint64 {

@@ -1,12 +1,12 @@
 package provenance
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Codes of the schema: the block is canonical, but it is not the record that it should be.
@@ -29,13 +29,17 @@ const (
 // fields method, which keys it has and in which order, and all three are done by it. Keys are named in canonical
 // order (shorter first, then bytewise), so writing cannot produce another order and reading cannot accept one.
 //
+// Reading accepts one spelling of everything, so what could be read needs no [Check]; if it cannot be read, Check has the
+// first word about why.
+//
 // The first error sticks; after it every call does nothing.
 type coder struct {
 	mode  mode
-	b     []byte // written so far; or what is left to read
-	all   string // reading: the whole block; texts are parts of it
-	err   error
 	depth int
+	at    int    // bytes written, or read
+	out   []byte // writing: the block so far is out[:at]
+	in    string // reading: the whole block; texts and links are parts of it
+	err   error
 
 	link    func(Link)     // walking: called for each link, in order
 	payload func(*Payload) // walking, reading: called for each payload, in order
@@ -49,10 +53,31 @@ const (
 	walking
 )
 
+//go:noinline
 func (c *coder) fail(code Code, format string, args ...any) {
 	if c.err == nil {
 		c.err = &Fault{Code: code, Detail: fmt.Sprintf(format, args...)}
 	}
+}
+
+// room returns at least n bytes to write to, from c.at on.
+func (c *coder) room(n int) []byte {
+	if len(c.out)-c.at < n {
+		c.grow(n)
+	}
+	return c.out[c.at:]
+}
+
+//go:noinline
+func (c *coder) grow(n int) {
+	out := make([]byte, max(2*len(c.out), c.at+n, 4<<10))
+	copy(out, c.out[:c.at])
+	c.out = out
+}
+
+func (c *coder) putByte(b byte) {
+	c.room(1)[0] = b
+	c.at++
 }
 
 // A frame is an open map.
@@ -69,8 +94,8 @@ func (c *coder) open() frame {
 	c.depth++
 	switch c.mode {
 	case writing:
-		c.b = append(c.b, 0xa0)
-		return frame{at: len(c.b) - 1}
+		c.putByte(0xa0)
+		return frame{at: c.at - 1}
 	case reading:
 		major, n := c.head()
 		if c.err == nil && (major != 5 || n > 23) {
@@ -92,7 +117,7 @@ func (c *coder) close(f *frame) {
 	c.depth--
 	switch c.mode {
 	case writing:
-		c.b[f.at] = 0xa0 | byte(f.n)
+		c.out[f.at] = 0xa0 | byte(f.n)
 	case reading:
 		if f.n != 0 {
 			c.fail(CodeSchemaKey, "key %q is unknown or out of place", c.peekText())
@@ -106,28 +131,35 @@ func (c *coder) key(f *frame, name string, present, required bool) bool {
 	if c.err != nil {
 		return false
 	}
-	switch {
-	case c.mode == reading:
-	case c.mode == walking || !present:
+	switch c.mode {
+	case writing:
+		if present {
+			f.n++
+			b := c.room(1 + len(name))
+			b[0] = 0x60 | byte(len(name)) // no key of ours is longer than 23
+			copy(b[1:], name)
+			c.at += 1 + len(name)
+		}
 		return present
-	default:
-		f.n++
-		c.b = append(c.b, 0x60|byte(len(name))) // no key of ours is longer than 23
-		c.b = append(c.b, name...)
-		return true
+	case walking:
+		return present
 	}
 	if f.n > 0 && c.skipText(name) {
 		f.n--
 		return true
 	}
 	if required {
-		if f.n > 0 {
-			c.fail(CodeSchemaKey, "key %q stands where %q should", c.peekText(), name)
-		} else {
-			c.fail(CodeSchemaMissing, "key %q is missing", name)
-		}
+		c.noKey(f, name)
 	}
 	return false
+}
+
+func (c *coder) noKey(f *frame, name string) {
+	if f.n > 0 {
+		c.fail(CodeSchemaKey, "key %q stands where %q should", c.peekText(), name)
+	} else {
+		c.fail(CodeSchemaMissing, "key %q is missing", name)
+	}
 }
 
 // The following write or read one value of a map. The opt forms leave the key out when the value is zero; a zero
@@ -178,13 +210,14 @@ func (c *coder) optBool(f *frame, name string, v *bool) {
 	}
 	switch c.mode {
 	case writing:
-		c.b = append(c.b, 0xf5)
+		c.putByte(0xf5)
 	case reading:
-		if len(c.b) == 0 || c.b[0] != 0xf5 { // false is spelt by leaving the key out
+		if c.at == len(c.in) || c.in[c.at] != 0xf5 { // false is spelt by leaving the key out
 			c.fail(CodeSchemaType, "%q is not true", name)
 			return
 		}
-		c.b, *v = c.b[1:], true
+		c.at++
+		*v = true
 	}
 }
 
@@ -313,7 +346,7 @@ func items[T any](c *coder, name string, v *[]T, item func(*coder, *T)) {
 			return
 		}
 		// An entry takes at least one byte, so the claim is checked before anything is allocated for it.
-		if n > maxList || n > uint64(len(c.b)) {
+		if n > maxList || n > uint64(len(c.in)-c.at) {
 			c.fail(CodeSchemaRange, "%q claims %d entries", name, n)
 			return
 		}
@@ -359,42 +392,48 @@ func (c *coder) zero(name string) {
 
 func (c *coder) putHead(major byte, n uint64) {
 	major <<= 5
+	b := c.room(9)
 	switch {
 	case n < 24:
-		c.b = append(c.b, major|byte(n))
+		b[0] = major | byte(n)
+		c.at++
 	case n <= math.MaxUint8:
-		c.b = append(c.b, major|24, byte(n))
+		b[0], b[1] = major|24, byte(n)
+		c.at += 2
 	case n <= math.MaxUint16:
-		c.b = append(c.b, major|25, byte(n>>8), byte(n))
+		b[0] = major | 25
+		binary.BigEndian.PutUint16(b[1:], uint16(n))
+		c.at += 3
 	case n <= math.MaxUint32:
-		c.b = append(c.b, major|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+		b[0] = major | 26
+		binary.BigEndian.PutUint32(b[1:], uint32(n))
+		c.at += 5
 	default:
-		c.b = append(c.b, major|27)
-		c.b = binary.BigEndian.AppendUint64(c.b, n)
+		b[0] = major | 27
+		binary.BigEndian.PutUint64(b[1:], n)
+		c.at += 9
 	}
 }
 
-// head reads the head of an item: major type and argument. [Check] has been there before, so the block is well-formed
-// and each head in its shortest spelling; only what a record makes of it is left to judge.
+// head reads the head of an item: major type and argument, in its shortest spelling.
 func (c *coder) head() (major byte, n uint64) {
 	if c.err != nil {
 		return 0, 0
 	}
-	if len(c.b) == 0 {
+	if c.at == len(c.in) {
 		c.err = truncated()
 		return 0, 0
 	}
-	if info := c.b[0] & 31; info < 24 {
-		major, n = c.b[0]>>5, uint64(info)
-		c.b = c.b[1:]
-		return major, n
+	if b := c.in[c.at]; b&31 < 24 {
+		c.at++
+		return b >> 5, uint64(b & 31)
 	}
-	major, n, end, err := longHead(c.b, 0)
+	major, n, end, err := longHead(c.in, c.at)
 	if err != nil {
 		c.err = err
 		return 0, 0
 	}
-	c.b = c.b[end:]
+	c.at = end
 	return major, n
 }
 
@@ -442,8 +481,16 @@ func (c *coder) signed(v *int64) {
 }
 
 func (c *coder) putText(s string) {
-	c.putHead(3, uint64(len(s)))
-	c.b = append(c.b, s...)
+	if len(s) >= 24 {
+		c.putHead(3, uint64(len(s)))
+		copy(c.room(len(s)), s)
+		c.at += len(s)
+		return
+	}
+	b := c.room(1 + len(s))
+	b[0] = 0x60 | byte(len(s))
+	copy(b[1:], s)
+	c.at += 1 + len(s)
 }
 
 func (c *coder) str(v *string, limit int) {
@@ -454,16 +501,20 @@ func (c *coder) str(v *string, limit int) {
 			return
 		}
 		c.putText(*v)
-		if !isUTF8(c.b[len(c.b)-len(*v):]) {
+		if !validText(*v) {
 			c.fail(CodeSchemaRange, "a text is not UTF-8")
 		}
 	case reading:
-		b := c.take(3, limit, "a text")
-		if c.err == nil {
-			end := len(c.all) - len(c.b)
-			*v = c.all[end-len(b) : end]
+		if *v = c.take(3, limit, "a text"); !validText(*v) {
+			c.fail(CodeCodecUTF8, "a text is not UTF-8")
 		}
 	}
+}
+
+func (c *coder) putBlob(b []byte) {
+	c.putHead(2, uint64(len(b)))
+	copy(c.room(len(b)), b)
+	c.at += len(b)
 }
 
 func (c *coder) blob(v *[]byte) {
@@ -473,18 +524,19 @@ func (c *coder) blob(v *[]byte) {
 			c.fail(CodeSchemaRange, "%d bytes are too long", len(*v))
 			return
 		}
-		c.putHead(2, uint64(len(*v)))
-		c.b = append(c.b, *v...)
+		c.putBlob(*v)
 	case reading:
-		*v = bytes.Clone(c.take(2, maxText, "bytes"))
+		*v = []byte(c.take(2, maxText, "bytes"))
 	}
 }
 
 func (c *coder) blob32(v *[32]byte) {
 	switch c.mode {
 	case writing:
-		c.putHead(2, 32)
-		c.b = append(c.b, v[:]...)
+		b := c.room(34)
+		b[0], b[1] = 0x58, 32
+		copy(b[2:34], v[:])
+		c.at += 34
 	case reading:
 		b := c.take(2, 32, "32 bytes")
 		if c.err == nil && len(b) != 32 {
@@ -494,54 +546,52 @@ func (c *coder) blob32(v *[32]byte) {
 	}
 }
 
-// take reads the head of a text or byte string and returns its content, still inside the block.
-func (c *coder) take(want byte, limit int, what string) []byte {
+// take reads a text or byte string and returns its content, which stays part of the block.
+func (c *coder) take(want byte, limit int, what string) string {
 	major, n := c.head()
 	switch {
 	case c.err != nil:
-		return nil
+		return ""
 	case major != want:
 		c.fail(CodeSchemaType, "%s was expected", what)
-		return nil
-	case n > uint64(limit) || n > uint64(len(c.b)):
+		return ""
+	case n > uint64(limit) || n > uint64(len(c.in)-c.at):
 		c.fail(CodeSchemaRange, "%s of %d bytes is too long", what, n)
-		return nil
+		return ""
 	}
-	b := c.b[:n]
-	c.b = c.b[n:]
-	return b
+	from := c.at
+	c.at += int(n)
+	return c.in[from:c.at]
 }
 
-// A link is tag 42 over a byte string: a zero byte, then the 36 bytes of the CID.
+// linkHead is how every link begins: tag 42 over a byte string of 37 bytes, of which the first is zero. The 36 bytes of
+// the CID follow.
+const linkHead = "\xd8\x2a\x58\x25\x00"
+
 func (c *coder) cid(v *Link) {
 	switch c.mode {
 	case writing:
-		if !v.Defined() {
-			c.fail(CodeSchemaMissing, "a link is undefined")
-			return
-		}
 		s := v.KeyString()
 		if len(s) != cidLen {
-			c.fail(CodeSchemaRange, "a link is not a CIDv1 with sha2-256")
+			c.noCID(v)
 			return
 		}
-		c.b = append(c.b, "\xd8\x2a\x58\x25\x00"...)
-		c.b = append(c.b, s...)
+		b := c.room(len(linkHead) + cidLen)
+		copy(b, linkHead)
+		copy(b[len(linkHead):], s)
+		c.at += len(linkHead) + cidLen
 	case reading:
-		major, n := c.head()
-		if c.err == nil && (major != 6 || n != 42) {
-			c.fail(CodeSchemaType, "a link was expected")
-		}
-		b := c.take(2, 37, "a link")
 		if c.err != nil {
 			return
 		}
-		l, err := linkFrom(b)
-		if err != nil {
-			c.err = err
-			return
+		if s := c.in[c.at:]; len(s) >= len(linkHead)+cidLen && s[:len(linkHead)] == linkHead {
+			if s = s[len(linkHead) : len(linkHead)+cidLen]; isCID(s) {
+				*v = linkOf(s)
+				c.at += len(linkHead) + cidLen
+				return
+			}
 		}
-		*v = l
+		c.fail(CodeSchemaType, "a link was expected") // Check says what is wrong with one that is none
 	case walking:
 		if c.link != nil && v.Defined() {
 			c.link(*v)
@@ -549,23 +599,44 @@ func (c *coder) cid(v *Link) {
 	}
 }
 
+func (c *coder) noCID(v *Link) {
+	if !v.Defined() {
+		c.fail(CodeSchemaMissing, "a link is undefined")
+	} else {
+		c.fail(CodeSchemaRange, "a link is not a CIDv1 with sha2-256")
+	}
+}
+
 // skipText reads the text s if it is next.
 func (c *coder) skipText(s string) bool {
-	if len(s) > 23 || len(c.b) < 1+len(s) || c.b[0] != 0x60|byte(len(s)) || string(c.b[1:1+len(s)]) != s {
+	in := c.in[c.at:]
+	if len(s) > 23 || len(in) < 1+len(s) || in[0] != 0x60|byte(len(s)) || in[1:1+len(s)] != s {
 		return false
 	}
-	c.b = c.b[1+len(s):]
+	c.at += 1 + len(s)
 	return true
 }
 
 // peekText returns the text that is next, for an error message.
 func (c *coder) peekText() string {
-	if len(c.b) == 0 || c.b[0]>>5 != 3 {
+	if c.at == len(c.in) || c.in[c.at]>>5 != 3 {
 		return "?"
 	}
-	_, n, end, err := longHead(c.b, 0)
-	if err != nil || n > uint64(len(c.b)-end) || n > 40 {
+	_, n, end, err := longHead(c.in, c.at)
+	if err != nil || n > uint64(len(c.in)-end) || n > 40 {
 		return "?"
 	}
-	return string(c.b[end : end+int(n)])
+	return c.in[end : end+int(n)]
+}
+
+// validText says whether s is UTF-8. It is utf8.ValidString, made quick for the short ASCII that most texts here are.
+func validText(s string) bool {
+	if len(s) > 16 {
+		return utf8.ValidString(s)
+	}
+	var all byte
+	for i := range len(s) {
+		all |= s[i]
+	}
+	return all < utf8.RuneSelf || utf8.ValidString(s)
 }

@@ -1,73 +1,85 @@
 package provenance
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
 	"github.com/ipfs/go-cid"
 )
 
-// coders keeps the coders of Encode with their buffers; one that has grown large is not kept.
-var coders = sync.Pool{New: func() any { return &coder{b: make([]byte, 0, 4<<10)} }}
+// coders keeps coders with their buffers; one that has grown large is not kept.
+var coders = sync.Pool{New: func() any { return new(coder) }}
 
-// Encode returns the one block of r. It fails if a payload has no leaf yet, or a value is out of its bounds; the
-// error is then a [*Fault].
+func (c *coder) free() {
+	out := c.out
+	if len(out) > MaxBlock/4 {
+		out = nil
+	}
+	*c = coder{out: out}
+	coders.Put(c)
+}
+
+// Encode returns the one block of r, with one allocation for its bytes and its CID. It fails if a payload has no leaf
+// yet, or a value is out of its bounds; the error is then a [*Fault].
 func Encode(r Record) (Block, error) {
 	c := coders.Get().(*coder)
-	*c = coder{mode: writing, b: c.b[:0]}
+	defer c.free()
+	c.mode = writing
 	r.fields(c)
-	if c.err == nil && len(c.b) > MaxBlock {
-		c.fail(CodeSchemaRange, "a %s of %d bytes is larger than a block may be", r.kind(), len(c.b))
+	if c.err == nil && c.at > MaxBlock {
+		c.fail(CodeSchemaRange, "a %s of %d bytes is larger than a block may be", r.kind(), c.at)
 	}
 	if c.err != nil {
 		return Block{}, c.err
 	}
-	data := slices.Clone(c.b)
-	if cap(c.b) <= MaxBlock/4 {
-		coders.Put(c)
-	}
-	return Block{Sum(cid.DagCBOR, data), data}, nil
+	b := make([]byte, c.at+cidLen)
+	data, link := b[:c.at:c.at], b[c.at:]
+	copy(data, c.out)
+	putCID(link, cid.DagCBOR, data)
+	return Block{linkIn(link), data}, nil
 }
 
 // Decode reads the record in data into r, whose type says which record it must be. Any spelling but the canonical
 // one is refused: if Decode succeeds, [Encode] gives data again. The error is a [*Fault] without a CID.
 func Decode(data []byte, r Record) error {
-	if err := Check(data); err != nil {
-		return err
-	}
 	return read(data, r, nil)
 }
 
 // DecodeAny reads whichever record data is, by its version.
 func DecodeAny(data []byte) (Record, error) {
-	if err := Check(data); err != nil {
-		return nil, err
-	}
 	version, err := versionOf(data)
-	if err != nil {
-		return nil, err
-	}
 	r := newRecord(version)
-	if r == nil {
-		return nil, fault(CodeSchemaVersion, "no record is called %q", version)
+	switch {
+	case err == nil && r != nil:
+		return r, read(data, r, nil)
+	case err == nil:
+		err = fault(CodeSchemaVersion, "no record is called %q", version)
 	}
-	return r, read(data, r, nil)
+	return nil, cmp.Or(Check(data), err)
 }
 
-// read reads data, which Check has passed, into r. payload, if there is one, is called with each payload.
+// read is Decode. payload, if there is one, is called with each payload.
 func read(data []byte, r Record, payload func(*Payload)) error {
-	c := coder{mode: reading, b: data, all: string(data), payload: payload}
-	r.fields(&c)
-	if c.err == nil && len(c.b) != 0 {
-		c.fail(CodeSchemaKey, "%d bytes follow the record", len(c.b))
+	if len(data) > MaxBlock {
+		return Check(data)
 	}
-	return c.err
+	c := coders.Get().(*coder)
+	defer c.free()
+	c.mode, c.in, c.payload = reading, string(data), payload
+	r.fields(c)
+	if c.err == nil && c.at != len(c.in) {
+		c.fail(CodeSchemaKey, "%d bytes follow the record", len(c.in)-c.at)
+	}
+	if c.err == nil {
+		return nil
+	}
+	return cmp.Or(Check(data), c.err)
 }
 
 // versionOf returns what a record says it is: the value of its first key, "v".
 func versionOf(data []byte) (string, error) {
-	c := coder{mode: reading, b: data, all: string(data[:min(len(data), 80)])}
-	c.b = c.b[:len(c.all)] // where the first key and its value end at the latest
+	c := coder{mode: reading, in: string(data[:min(len(data), 80)])} // where the first key and its value end at the latest
 	f := c.open()
 	var version string
 	if c.key(&f, "v", true, true) {

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ipfs/go-cid"
 	"github.com/ipld/go-ipld-prime/codec/dagcbor"
 	"github.com/ipld/go-ipld-prime/node/basicnode"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/writ-run/writ/policies/money"
 )
@@ -261,9 +263,36 @@ func TestDecodeNamesEachFaultOfTheSchema(t *testing.T) {
 
 func TestAnEmptyValueIsNotSpeltOut(t *testing.T) {
 	// {"in": 0, "out": 0, "cached": 0}: cached is left out when it is zero.
-	c := coder{mode: reading, b: unhex(t, "a3 62 696e 00 63 6f7574 00 66 636163686564 00")}
+	c := coder{mode: reading, in: string(unhex(t, "a3 62 696e 00 63 6f7574 00 66 636163686564 00"))}
 	if new(Usage).fields(&c); codeOf(c.err) != CodeSchemaRange {
 		t.Errorf("got %v, want %s", c.err, CodeSchemaRange)
+	}
+}
+
+// TestALinkIsOneString holds linkOf to what it assumes of go-cid.
+func TestALinkIsOneString(t *testing.T) {
+	for _, codec := range []uint64{cid.DagCBOR, cid.Raw} {
+		digest, err := multihash.Sum([]byte("block"), multihash.SHA2_256, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := cid.NewCidV1(codec, digest)
+		for _, got := range []Link{Sum(codec, []byte("block")), linkOf(want.KeyString()), linkIn(want.Bytes()), cidFrom(want.Bytes())} {
+			if got != want || got.String() != want.String() || got.Prefix() != want.Prefix() || got.Hash().HexString() != digest.HexString() {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	}
+	b, err := Encode(twoKB(t))
+	if err != nil || b.CID != Sum(cid.DagCBOR, b.Data) || cap(b.Data) != len(b.Data) {
+		t.Errorf("%v: a block's bytes and its CID share their memory, so the bytes must not have room to grow", err)
+	}
+}
+
+func TestEncodeAllocatesOnce(t *testing.T) {
+	s := twoKB(t)
+	if n := testing.AllocsPerRun(100, func() { Encode(s) }); n > 1 {
+		t.Errorf("a block takes %.0f allocations, want 1", n)
 	}
 }
 
@@ -277,11 +306,18 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := DecodeAny(data)
+		wrong := Check(data)
 		if err != nil {
 			if codeOf(err) == "?" {
 				t.Errorf("an error without a code: %v", err)
 			}
+			if wrong != nil && codeOf(err) != codeOf(wrong) {
+				t.Errorf("%x: read: %v; check: %v", data, err, wrong)
+			}
 			return
+		}
+		if wrong != nil {
+			t.Errorf("%x was read although it is not canonical: %v", data, wrong)
 		}
 		b, err := Encode(r)
 		if err != nil || !bytes.Equal(b.Data, data) {

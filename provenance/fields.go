@@ -283,8 +283,7 @@ func (c *coder) units(f *frame, name string, v *money.Amount) {
 		if n := v.Uint256(); n.IsUint64() { // without a string of its own
 			var digits [20]byte
 			d := strconv.AppendUint(digits[:0], n.Uint64(), 10)
-			c.putHead(3, uint64(len(d)))
-			c.b = append(c.b, d...)
+			c.putText(string(d))
 		} else {
 			c.putText(v.Units())
 		}
@@ -297,7 +296,7 @@ func (c *coder) units(f *frame, name string, v *money.Amount) {
 			*v = money.Of(money.Asset{}, n)
 			return
 		}
-		n, err := money.FromUnits(money.Asset{}, string(b))
+		n, err := money.FromUnits(money.Asset{}, b)
 		if err != nil {
 			c.fail(CodeSchemaRange, "%q is not a count of units", name)
 		}
@@ -306,15 +305,15 @@ func (c *coder) units(f *frame, name string, v *money.Amount) {
 }
 
 // shortUnits reads a count that surely fits 64 bits; it leaves the others, and malformed ones, to money.FromUnits.
-func shortUnits(b []byte) (n uint64, ok bool) {
+func shortUnits(b string) (n uint64, ok bool) {
 	if len(b) == 0 || len(b) > 19 || b[0] == '0' && len(b) > 1 {
 		return 0, false
 	}
-	for _, c := range b {
-		if c < '0' || c > '9' {
+	for i := range len(b) {
+		if b[i] < '0' || b[i] > '9' {
 			return 0, false
 		}
-		n = n*10 + uint64(c-'0')
+		n = n*10 + uint64(b[i]-'0')
 	}
 	return n, true
 }

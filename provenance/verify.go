@@ -66,6 +66,7 @@ func Verify(src Source, o Options) (*Report, *Evidence) {
 		src: src, keys: o.Keys, report: NewReport(), away: map[Link]struct{}{}, commits: map[Link][32]byte{},
 		answers: map[Ref]answer{}, asks: map[Ref]int32{},
 	}
+	v.find = func(p *Payload) { v.found = append(v.found, p) }
 	if v.car, _ = src.(*CAR); v.car != nil {
 		v.reached = make([]uint64, v.car.Len()/64+1)
 		v.report.Pass(CheckFrame, v.car.Len(), "")
@@ -111,8 +112,10 @@ type verifier struct {
 	blocks  int
 	bytes   int64
 	records int
-	last    int // bytes of the record read last
-	tools   int // bytes of tools and address books
+	last    int            // bytes of the record read last
+	found   []*Payload     // of that record
+	find    func(*Payload) // adds to found
+	tools   int            // bytes of tools and address books
 
 	away    map[Link]struct{} // leaves that src does not have; at most maxWaiting are told apart
 	commits map[Link][32]byte // of the leaves that were opened with their key
@@ -346,9 +349,12 @@ func (v *verifier) record(l Link, r Record) error {
 	}
 	v.records++
 	v.last = len(data)
-	err = Check(data)
+	v.found = v.found[:0]
+	err = read(data, r, v.find)
 	if err == nil {
-		err = read(data, r, func(p *Payload) { v.leaf(p) })
+		for _, p := range v.found {
+			v.leaf(p)
+		}
 	}
 	if f, ok := errors.AsType[*Fault](err); ok {
 		f.At = l
