@@ -46,8 +46,8 @@ const (
 )
 
 // MaxBlocks is how many blocks a CAR file may have to be opened. What its index and [Verify] keep in memory is then
-// less than 64 MB.
-const MaxBlocks = 400_000
+// less than 64 MB. The size of the file does not matter.
+const MaxBlocks = 1_500_000
 
 // ExportStats counts what [Export] wrote.
 type ExportStats struct {
@@ -123,7 +123,8 @@ func checkHash(c Link, data []byte) error {
 	if len(data) > MaxBlock {
 		return &Fault{CodeBlockSize, c, fmt.Sprintf("a block of %d bytes, at most %d are allowed", len(data), MaxBlock)}
 	}
-	if Sum(codecOf(c), data) != c {
+	var sum [cidLen]byte
+	if putCID(sum[:], codecOf(c), data); string(sum[:]) != c.KeyString() {
 		return &Fault{CodeBlockHash, c, "the bytes do not hash to the CID"}
 	}
 	return nil
@@ -135,25 +136,13 @@ type CAR struct {
 	r     io.ReaderAt
 	root  Link
 	bytes int64
-	index map[carKey]uint32 // place in spans
-	spans []carSpan
+	index *blockIndex
 }
-
-type carKey [cidLen - 3]byte // a CID without what all have in common: codec and digest
-
-func keyOf(c []byte) (k carKey) {
-	k[0] = c[1]
-	copy(k[1:], c[4:])
-	return k
-}
-
-// A carSpan is where a block's data stands: the offset in the upper 44 bits, the length in the lower 20.
-type carSpan uint64
 
 // OpenCAR reads a CAR v1 file of size bytes from beginning to end. Nothing in it is trusted: exactly one root that
 // is there, strict framing, CIDs of our two kinds, every block's hash checked, no block twice, nothing else in the
-// file. The blocks may come in any order. What they say is not looked at. Memory is bounded by [MaxBlocks]. The
-// error is a [*Fault], or that of r.
+// file. The blocks may come in any order. What they say is not looked at. The file is streamed: memory is some 18 bytes
+// a block, bounded by [MaxBlocks], whatever the file's size. The error is a [*Fault], or that of r.
 func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
 	if size < 0 || size >= 1<<44 {
 		return nil, fault(CodeCARSize, "a file of %d bytes", size)
@@ -164,28 +153,42 @@ func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &CAR{r: r, root: root, index: map[carKey]uint32{}}
+	c := &CAR{r: r, root: root, index: newBlockIndex()}
+	var sum [cidLen]byte
 	for in.left > 0 {
 		section, err := in.section()
 		if err != nil {
 			return nil, err
 		}
 		link, data := section[:cidLen], section[cidLen:]
-		if l := cidFrom(link); Sum(codecOf(l), data) != l {
-			return nil, &Fault{CodeBlockHash, l, "the bytes do not hash to the CID"}
+		if putCID(sum[:], uint64(link[1]), data); !bytes.Equal(sum[:], link) {
+			return nil, &Fault{CodeBlockHash, cidFrom(link), "the bytes do not hash to the CID"}
 		}
-		key := keyOf(link)
-		if _, again := c.index[key]; again {
-			return nil, &Fault{CodeCARDuplicate, cidFrom(link), "the file has this block twice"}
-		}
-		if len(c.spans) == MaxBlocks {
+		if c.index.n == MaxBlocks {
 			return nil, fault(CodeCARSize, "more than %d blocks", MaxBlocks)
 		}
-		c.index[key] = uint32(len(c.spans))
-		c.spans = append(c.spans, carSpan(size-in.left-int64(len(data)))<<20|carSpan(len(data)))
+		c.index.add(string(link), carSpan(size-in.left-int64(len(data)))<<20|carSpan(len(data)))
 		c.bytes += int64(len(data))
 	}
-	if _, ok := c.ordinal(root); !ok {
+	twice, err := c.index.seal(func(i, k int) (bool, error) {
+		a, err := c.cidAt(i)
+		if err != nil {
+			return false, err
+		}
+		b, err := c.cidAt(k)
+		return a == b, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if twice >= 0 {
+		l, err := c.cidAt(twice)
+		if err != nil {
+			return nil, err
+		}
+		return nil, &Fault{CodeCARDuplicate, l, "the file has this block twice"}
+	}
+	if !c.Has(root) {
 		return nil, &Fault{CodeCARRootMissing, root, "the root is not among the blocks"}
 	}
 	return c, nil
@@ -195,7 +198,7 @@ func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
 func (c *CAR) Root() Link { return c.root }
 
 // Len returns the number of blocks.
-func (c *CAR) Len() int { return len(c.spans) }
+func (c *CAR) Len() int { return c.index.n }
 
 // Size returns the bytes of all blocks together, without framing.
 func (c *CAR) Size() int64 { return c.bytes }
@@ -206,39 +209,64 @@ func (c *CAR) Has(l Link) bool { _, ok := c.ordinal(l); return ok }
 // Get returns a block, or [ErrAbsent]. Its hash is checked on every read, since the file may change after it was
 // opened.
 func (c *CAR) Get(l Link) ([]byte, error) {
-	i, ok := c.ordinal(l)
-	if !ok {
-		return nil, fmt.Errorf("block %s: %w", l, ErrAbsent)
+	data, _, err := c.get(l)
+	return data, err
+}
+
+// get is Get; it also returns the block's place in the file.
+func (c *CAR) get(l Link) (data []byte, place int, err error) {
+	changed := false
+	if s := l.KeyString(); isCID(s) {
+		place = c.index.find(s, func(i int) bool {
+			at := c.index.span(i)
+			b := make([]byte, cidLen+at.length())
+			if err = c.read(b, at.offset()-cidLen); err != nil {
+				return true
+			}
+			data = b[cidLen:]
+			found := string(b[:cidLen])
+			changed = changed || !c.index.alike(found, s)
+			return found == s
+		})
+	} else {
+		place = -1
 	}
-	data := make([]byte, c.spans[i]&(1<<20-1))
-	if _, err := c.r.ReadAt(data, int64(c.spans[i]>>20)); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read block %s: %w", l, err)
+	switch {
+	case err != nil:
+		return nil, 0, fmt.Errorf("read block %s: %w", l, err)
+	case place < 0 && changed:
+		return nil, 0, &Fault{CodeBlockHash, l, "the file changed after it was opened"}
+	case place < 0:
+		return nil, 0, fmt.Errorf("block %s: %w", l, ErrAbsent)
 	}
-	if err := checkHash(l, data); err != nil {
-		return nil, err
+	return data, place, checkHash(l, data)
+}
+
+// read fills b from the file.
+func (c *CAR) read(b []byte, at int64) error {
+	if _, err := c.r.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
-	return data, nil
+	return nil
 }
 
 // ordinal returns the place of a block in the file.
 func (c *CAR) ordinal(l Link) (int, bool) {
 	s := l.KeyString()
-	if len(s) != cidLen {
+	if !isCID(s) {
 		return 0, false
 	}
-	var b [cidLen]byte
-	copy(b[:], s)
-	if !isCID(b[:]) {
-		return 0, false
-	}
-	i, ok := c.index[keyOf(b[:])]
-	return int(i), ok
+	i := c.index.find(s, func(i int) bool {
+		var b [cidLen]byte
+		return c.read(b[:], c.index.span(i).offset()-cidLen) == nil && string(b[:]) == s
+	})
+	return max(i, 0), i >= 0
 }
 
 // cidAt returns the CID of the block at a place in the file.
 func (c *CAR) cidAt(i int) (Link, error) {
 	var b [cidLen]byte
-	if _, err := c.r.ReadAt(b[:], int64(c.spans[i]>>20)-cidLen); err != nil {
+	if err := c.read(b[:], c.index.span(i).offset()-cidLen); err != nil {
 		return cid.Undef, fmt.Errorf("read the CAR file: %w", err)
 	}
 	if !isCID(b[:]) {

@@ -36,7 +36,7 @@ const (
 
 // Bounds on what [Verify] keeps in memory, so that a hostile history costs no more than an honest one.
 const (
-	maxWaiting = 1 << 17  // answers, and calls, whose counterpart has not been reached
+	maxWaiting = 1 << 16  // answers, and calls, whose counterpart has not been reached
 	maxTools   = 16 << 20 // bytes of tools and address books
 )
 
@@ -59,14 +59,14 @@ type Options struct {
 // checked, for agent/audit to make on the evidence. The evidence is nil if anything failed.
 //
 // It trusts nothing that src says: hashes are computed here (a [*CAR] computes its own), and the operator's key
-// comes from o. Steps are read from the newest back to the first, each once, and are not kept: memory is 36 bytes a
-// step, the tools, and what is waiting for its counterpart, all with bounds.
+// comes from o. Steps are read from the newest back to the first, each once, and are not kept: memory is 4 bytes a step
+// (36 without a file), the tools, and what is waiting for its counterpart, all with bounds.
 func Verify(src Source, o Options) (*Report, *Evidence) {
 	v := &verifier{
 		src: src, keys: o.Keys, report: NewReport(), away: map[Link]struct{}{}, commits: map[Link][32]byte{},
 		answers: map[Ref]answer{}, asks: map[Ref]int32{},
 	}
-	v.find = func(p *Payload) { v.found = append(v.found, p) }
+	v.gather = func(p *Payload) { v.found = append(v.found, p) }
 	if v.car, _ = src.(*CAR); v.car != nil {
 		v.reached = make([]uint64, v.car.Len()/64+1)
 		v.report.Pass(CheckFrame, v.car.Len(), "")
@@ -113,8 +113,9 @@ type verifier struct {
 	bytes   int64
 	records int
 	last    int            // bytes of the record read last
+	place   int            // with a CAR: of that record in the file
 	found   []*Payload     // of that record
-	find    func(*Payload) // adds to found
+	gather  func(*Payload) // adds to found
 	tools   int            // bytes of tools and address books
 
 	away    map[Link]struct{} // leaves that src does not have; at most maxWaiting are told apart
@@ -196,7 +197,11 @@ func (v *verifier) steps() error {
 			return err
 		}
 		place := int32(v.ev.Len())
-		v.ev.steps = append(v.ev.steps, at.KeyString()...)
+		if v.car != nil {
+			v.ev.places = append(v.ev.places, uint32(v.place))
+		} else {
+			v.ev.steps = append(v.ev.steps, at.KeyString()...)
+		}
 		switch {
 		case after == nil && (s.Seq != h.Seq || s.Run != h.Run):
 			v.fault(CodeHistoryHead, v.ev.HeadCID, "the head says step %d, its step says %d, or another run", h.Seq, s.Seq)
@@ -211,7 +216,7 @@ func (v *verifier) steps() error {
 		case s.Seq == 0 && s.At < v.ev.Run.Opened:
 			v.fault(CodeHistoryClock, at, "the first step is older than the run")
 		}
-		if err := v.step(place, s); err != nil {
+		if err := v.step(place, at, s); err != nil {
 			return err
 		}
 		if len(v.answers) > maxWaiting || len(v.asks) > maxWaiting {
@@ -225,8 +230,7 @@ func (v *verifier) steps() error {
 
 // step judges what one step asks for and answers. It is called for later steps first, so a step's answers are known
 // when it comes, and the questions that it answers are not. place is that in Evidence.steps, 0 for the last step.
-func (v *verifier) step(place int32, s *Step) error {
-	at := v.ev.cidAt(place)
+func (v *verifier) step(place int32, at Link, s *Step) error {
 	for i, effect := range s.Does {
 		ref := Ref{s.Seq, uint64(i)}
 		a, answered := v.answers[ref]
@@ -350,7 +354,7 @@ func (v *verifier) record(l Link, r Record) error {
 	v.records++
 	v.last = len(data)
 	v.found = v.found[:0]
-	err = read(data, r, v.find)
+	err = read(data, r, v.gather)
 	if err == nil {
 		for _, p := range v.found {
 			v.leaf(p)
@@ -376,44 +380,62 @@ func otherKind(data []byte, r Record) bool {
 
 // block fetches a block that must be there.
 func (v *verifier) block(l Link) ([]byte, error) {
-	data, err := v.src.Get(l)
+	data, place, err := v.get(l)
 	switch {
 	case errors.Is(err, ErrAbsent):
 		return nil, &Fault{CodeLinksMissing, l, "a record that is linked to is not there"}
 	case err != nil:
-		return nil, fmt.Errorf("block %s: %w", l, err)
+		return nil, err
 	}
-	if v.car == nil { // a CAR has just done so
-		if err := checkHash(l, data); err != nil {
-			return nil, err
-		}
-	}
-	v.reach(l, len(data))
+	v.place = place
+	v.reach(l, place, len(data))
 	return data, nil
 }
 
-// has says whether a block was linked to before.
-func (v *verifier) has(l Link) bool {
-	if v.car == nil {
-		_, ok := v.seen[l]
-		return ok
+// get returns a block whose hash is checked, and with a CAR its place in the file.
+func (v *verifier) get(l Link) (data []byte, place int, err error) {
+	if v.car != nil {
+		data, place, err = v.car.get(l)
+	} else if data, err = v.src.Get(l); err == nil {
+		err = checkHash(l, data)
 	}
-	i, ok := v.car.ordinal(l)
-	return ok && v.reached[i/64]&(1<<(i%64)) != 0
+	if err != nil {
+		return nil, 0, fmt.Errorf("block %s: %w", l, err)
+	}
+	return data, place, nil
 }
 
-// reach marks a block of size bytes as linked to, and says whether it was not yet.
-func (v *verifier) reach(l Link, size int) (fresh bool) {
-	if v.has(l) {
-		return false
+// find returns a block's place in the file, -1 if it is not there or there is no file, and whether it was linked to
+// before.
+func (v *verifier) find(l Link) (place int, reached bool) {
+	if v.car == nil {
+		_, reached = v.seen[l]
+		return -1, reached
+	}
+	i, ok := v.car.ordinal(l)
+	if !ok {
+		return -1, false
+	}
+	return i, v.reached[i/64]&(1<<(i%64)) != 0
+}
+
+// reach marks a block of size bytes as linked to, and says whether it was not yet. place is that in the file, if there is
+// one.
+func (v *verifier) reach(l Link, place, size int) (fresh bool) {
+	if v.car == nil {
+		if _, again := v.seen[l]; again {
+			return false
+		}
+		v.seen[l] = struct{}{}
+	} else {
+		word, bit := &v.reached[place/64], uint64(1)<<(place%64)
+		if *word&bit != 0 {
+			return false
+		}
+		*word |= bit
 	}
 	v.blocks++
 	v.bytes += int64(size)
-	if v.car == nil {
-		v.seen[l] = struct{}{}
-	} else if i, ok := v.car.ordinal(l); ok {
-		v.reached[i/64] |= 1 << (i % 64)
-	}
 	return true
 }
 
@@ -428,15 +450,16 @@ func (v *verifier) leaf(p *Payload) {
 		}
 		return
 	}
-	if v.has(p.leaf) && !known {
+	place, reached := v.find(p.leaf)
+	if reached && !known {
 		return
 	}
 	var data []byte
 	err := ErrAbsent
-	if v.car == nil || v.car.Has(p.leaf) {
-		if err = nil; v.car == nil || p.public || known {
-			data, err = v.src.Get(p.leaf)
-		}
+	if v.car == nil || place >= 0 && (p.public || known) {
+		data, place, err = v.get(p.leaf)
+	} else if place >= 0 { // the hash was checked when the file was opened
+		err = nil
 	}
 	switch {
 	case errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld):
@@ -444,14 +467,11 @@ func (v *verifier) leaf(p *Payload) {
 			v.away[p.leaf] = struct{}{}
 		}
 		return
-	case err == nil && v.car == nil:
-		err = checkHash(p.leaf, data)
-	}
-	if err != nil {
+	case err != nil:
 		v.report.Fault(err)
 		return
 	}
-	fresh := v.reach(p.leaf, len(data))
+	fresh := v.reach(p.leaf, place, len(data))
 	switch {
 	case p.public || known:
 		if err := p.Open(data, key); err != nil {
@@ -508,21 +528,19 @@ func (v *verifier) other(step Link) error {
 	for len(stack) > 0 {
 		l := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if v.has(l) {
+		if _, reached := v.find(l); reached {
 			continue
 		}
-		data, err := v.src.Get(l)
+		data, place, err := v.get(l)
 		if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
 			continue
 		}
-		if err == nil && v.car == nil {
-			err = checkHash(l, data)
-		}
 		if err == nil {
-			v.reach(l, len(data))
+			v.reach(l, place, len(data))
 			if codecOf(l) == cid.DagCBOR {
 				err = check(data, func(b []byte) {
-					if c := cidFrom(b); !v.has(c) {
+					c := cidFrom(b)
+					if _, reached := v.find(c); !reached {
 						stack = append(stack, c)
 					}
 				})
@@ -611,18 +629,26 @@ type Evidence struct {
 	Revocations map[Link]*Revocation // that ended the run
 	Grants      map[Link]*Grant      // of other sessions whose keys signed a revocation
 
-	src   Source
-	keys  map[Link]LeafKey
-	steps []byte // their CIDs, newest first
+	src    Source
+	keys   map[Link]LeafKey
+	steps  []byte   // their CIDs, newest first
+	places []uint32 // with a CAR, in place of them: where they stand in the file
 }
 
 // Len returns the number of steps.
-func (e *Evidence) Len() int { return len(e.steps) / cidLen }
+func (e *Evidence) Len() int { return len(e.steps)/cidLen + len(e.places) }
 
 // StepCID returns the CID of step seq, which must be below Len.
 func (e *Evidence) StepCID(seq int) Link { return e.cidAt(int32(e.Len() - 1 - seq)) }
 
 func (e *Evidence) cidAt(place int32) Link {
+	if car, ok := e.src.(*CAR); ok {
+		l, err := car.cidAt(int(e.places[place]))
+		if err != nil {
+			return cid.Undef // the file changed, or cannot be read any more; whoever looks for the step will see that
+		}
+		return l
+	}
 	return cidFrom(e.steps[int(place)*cidLen : (int(place)+1)*cidLen])
 }
 
