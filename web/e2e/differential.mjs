@@ -50,6 +50,10 @@ for (const file of ['parse.json', 'signature.json', 'signin.json']) {
     const raw = text(v)
     const of = {}
     for (const name of ['siwe', 'viem']) {
+      if (name === 'siwe' && raw.length > 500_000) {
+        of[name] = 'not asked: it reads for seconds'
+        continue
+      }
       of[name] = await said(() =>
         file === 'parse.json' ? parsers[name](raw) : verifiers[name](raw, fill(v.signature, v), v.expect))
     }

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ready is what a server writes when clients can come.
+type ready struct{ URL string }
+
+// dev runs `writ dev`, the real binary, until the test ends.
+func dev(t *testing.T) (r ready, bin, home string) {
+	t.Helper()
+	dir := t.TempDir()
+	bin, home = filepath.Join(dir, "writ"), filepath.Join(dir, "home")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/writ").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	file := filepath.Join(dir, "ready.json")
+	cmd := exec.Command(bin, "dev", "--listen", "127.0.0.1:0", "--ready-file", file)
+	cmd.Env = append(os.Environ(), "WRIT_HOME="+home)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil || t.Failed() {
+			t.Errorf("writ dev ended with %v and said: %s", err, &log)
+		}
+	})
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // another process writes the file
+		if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &r) == nil {
+			return r, bin, home
+		}
+		if time.Now().After(end) {
+			t.Fatal("the server is not ready after two minutes")
+		}
+	}
+}
+
+// viem, ethers and npm's siwe sign in at the real server over a real WebSocket, with a session key of WebCrypto; each
+// asks something, and approves a payment by EIP-712 after an approval of one unit more was refused.
+func TestNodeLibrariesSignInRunAndApprove(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a server and starts it")
+	}
+	cmd := node(t, "signin.mjs")
+	r, _, _ := dev(t)
+	cmd.Args = append(cmd.Args, r.URL, "1337")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type run struct {
+		Run, Reason string
+		Says        []string
+	}
+	var seen []string
+	for line := range strings.Lines(string(out)) {
+		var got struct {
+			Library, Account, Amount string
+			Asked, Paid              run
+		}
+		if err := json.Unmarshal([]byte(line), &got); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		seen = append(seen, got.Library)
+		if got.Asked.Reason != "answered" || !strings.Contains(strings.Join(got.Asked.Says, " "), "USDC") {
+			t.Errorf("%s: asked for a balance, got %+v", got.Library, got.Asked)
+		}
+		if got.Paid.Reason != "answered" || !strings.Contains(strings.Join(got.Paid.Says, " "), "Sent 5 USDC to bob in block ") || got.Amount != "5000000" {
+			t.Errorf("%s: paid, got %+v, amount %s", got.Library, got.Paid, got.Amount)
+		}
+	}
+	if strings.Join(seen, " ") != "viem ethers siwe" {
+		t.Errorf("got answers of %v, want viem, ethers and siwe", seen)
+	}
+}
