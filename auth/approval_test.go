@@ -10,6 +10,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/signer/core/apitypes"
+	"github.com/holiman/uint256"
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/policies/money"
@@ -109,6 +110,58 @@ func mutations[T any](t *testing.T, v T) map[string]T {
 	return out
 }
 
+// A bit more or less in what is called, with what, how much, for whom, in which run or until when is another call: the
+// wallet's signature does not cover it.
+func TestAnyFlippedBitVoidsAnApproval(t *testing.T) {
+	a := testApproval(t)
+	sig, err := testWallet(t, 1).SignTyped(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := 0
+	each := func(name string, bits int, flip func(a *Approval, i int) bool) {
+		for i := range bits {
+			b := a
+			if !flip(&b, i) {
+				continue // no such value exists
+			}
+			flipped++
+			if err := b.Verify(sig, noon); err == nil {
+				t.Errorf("%s with bit %d flipped is accepted", name, i)
+			}
+		}
+	}
+	each("tool", 8*len(a.Tool), func(a *Approval, i int) bool {
+		s := []byte(a.Tool)
+		s[i/8] ^= 1 << (i % 8)
+		a.Tool = string(s)
+		return true
+	})
+	each("args", 256, func(a *Approval, i int) bool { a.Args[i/8] ^= 1 << (i % 8); return true })
+	each("amount", 256, func(a *Approval, i int) bool {
+		n := a.Amount.Uint256().Bytes32()
+		n[i/8] ^= 1 << (i % 8)
+		changed, err := money.FromUnits(a.Amount.Asset(), new(uint256.Int).SetBytes32(n[:]).Dec())
+		a.Amount = changed
+		return err == nil
+	})
+	each("recipient", 160, func(a *Approval, i int) bool { a.Recipient[i/8] ^= 1 << (i % 8); return true })
+	each("run", 256, func(a *Approval, i int) bool {
+		b := a.Run.Bytes()
+		b[len(b)-32+i/8] ^= 1 << (i % 8)
+		_, c, err := cid.CidFromBytes(b)
+		a.Run = c
+		return err == nil
+	})
+	each("expiry", 53, func(a *Approval, i int) bool {
+		a.NotAfter = time.Unix(a.NotAfter.Unix()^(1<<i), 0).UTC()
+		return true
+	})
+	if want := 8*len(a.Tool) + 256 + 256 + 160 + 256 + 53; flipped != want {
+		t.Errorf("%d bits were flipped, want %d", flipped, want)
+	}
+}
+
 func TestAnyChangedFieldVoidsAnApproval(t *testing.T) {
 	w, a := testWallet(t, 1), testApproval(t)
 	sig, err := w.SignTyped(a)
@@ -126,15 +179,6 @@ func TestAnyChangedFieldVoidsAnApproval(t *testing.T) {
 	for name, b := range changed {
 		if err := b.Verify(sig, noon); code(err) != CodeSigSigner {
 			t.Errorf("%s: got %v, want %s", name, err, CodeSigSigner)
-		}
-	}
-	for i := range a.Args { // each bit of what is called
-		for bit := range 8 {
-			b := a
-			b.Args[i] ^= 1 << bit
-			if b.Verify(sig, noon) == nil {
-				t.Errorf("args byte %d bit %d: accepted", i, bit)
-			}
 		}
 	}
 	if err := a.Verify(sig, a.NotAfter); err != nil {

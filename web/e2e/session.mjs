@@ -107,6 +107,13 @@ export class Session {
     return { ...opened, message: c.message }
   }
 
+  // resume takes up a session of another socket with its key.
+  async resume(session, key) {
+    this.#key = key
+    this.#session = session
+    return this.signed('session.open', { session })
+  }
+
   // run starts a run and follows it to its end. approve is asked for each approval.
   async run(agent, input, approve) {
     const { run } = await this.signed('run.start', { agent, input, idempotency_key: crypto.randomUUID() })
