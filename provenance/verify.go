@@ -42,7 +42,7 @@ const (
 
 // A Source has the blocks of a history: [*CAR], a store, a gateway. It is not trusted.
 type Source interface {
-	// Root returns the CID of the [Head].
+	// Root returns the CID of the [Head], or of a [Receipt] of it.
 	Root() Link
 	// Get returns a block's bytes, or an error for which errors.Is(err, ErrAbsent) or, for a leaf,
 	// errors.Is(err, ErrWithheld) holds if it does not have it.
@@ -53,6 +53,7 @@ type Source interface {
 type Options struct {
 	OperatorKey ed25519.PublicKey // that heads must be signed by; without it the head is not checked
 	Keys        map[Link]LeafKey  // of the leaves that were disclosed to the verifier; may be nil
+	Log         LogOptions        // for agent/audit: what is known of logs, and who the operator's wallet is
 }
 
 // Verify judges the history that src's root points to, up to [CheckLeaves]; the later checks are left as not
@@ -63,7 +64,7 @@ type Options struct {
 // (36 without a file), the tools, and what is waiting for its counterpart, all with bounds.
 func Verify(src Source, o Options) (*Report, *Evidence) {
 	v := &verifier{
-		src: src, keys: o.Keys, report: NewReport(), away: map[Link]struct{}{}, commits: map[Link][32]byte{},
+		src: src, keys: o.Keys, wallet: o.Log.Wallet != [20]byte{}, report: NewReport(), away: map[Link]struct{}{}, commits: map[Link][32]byte{},
 		answers: map[Ref]answer{}, asks: map[Ref]int32{},
 	}
 	v.gather = func(p *Payload) { v.found = append(v.found, p) }
@@ -102,6 +103,7 @@ func Verify(src Source, o Options) (*Report, *Evidence) {
 
 type verifier struct {
 	src    Source
+	wallet bool // the operator is known by a wallet
 	car    *CAR // src, if it is one
 	keys   map[Link]LeafKey
 	report *Report
@@ -148,6 +150,9 @@ const (
 // and do not stop it; the error is what made it stop.
 func (v *verifier) all() error {
 	e := v.ev
+	if err := v.receipt(); err != nil {
+		return err
+	}
 	if err := v.record(e.HeadCID, &e.Head); err != nil {
 		return err
 	}
@@ -592,7 +597,9 @@ func (v *verifier) conclude(operator ed25519.PublicKey) {
 		note += fmt.Sprintf("; %d effects without an answer", v.open)
 	}
 	r.Pass(CheckHistory, v.ev.Len(), note)
-	if len(operator) == 0 {
+	if len(operator) == 0 && v.wallet { // agent/audit finds the key by the wallet's binding
+		r.Skip(CheckHead, 0, "the operator's wallet has bound no key")
+	} else if len(operator) == 0 {
 		r.Skip(CheckHead, 0, "no operator key given; the key in the evidence proves nothing")
 		r.Unprove("that the operator made this history: no operator key was given")
 	} else if err := v.ev.Head.Verify(operator); err != nil {
@@ -619,6 +626,7 @@ type Evidence struct {
 	Grant           Grant
 	Rules           PolicySet
 	Runtime         Runtime
+	Logged          *Logged           // the receipt that the file begins with; nil without one
 	Tools           map[Link]*ToolDef // those of the agent, and those that were called
 	Books           map[Link][]byte   // the address books of the tools
 	Agents          map[Link]*Agent   // the sub-agents that the tools call, and theirs
