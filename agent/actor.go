@@ -297,6 +297,11 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 		return fmt.Errorf("step %d: %w", seq, err)
 	}
 	a.opening, a.blocks = nil, nil
+	if c.Head != nil {
+		if a.info.Head = c.Head.CID; r.cfg.HeadLog != nil {
+			r.cfg.HeadLog.Added()
+		}
+	}
 	a.take(next, block.CID, todo.Does)
 	r.notify(a.info.ID)
 	return nil

@@ -61,6 +61,7 @@ type Config struct {
 	Wallets []common.Address
 
 	Key     ed25519.PrivateKey // required: signs heads
+	HeadLog Log                // takes the heads in; they stay in the store alone if nil
 	Version string             // of the program; "dev" if empty
 	Build   string             // digest or revision of it; "unknown" if empty
 

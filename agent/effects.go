@@ -46,7 +46,11 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 			continue
 		}
 		a.flying[ref] = true
+		head, wait := a.info.Head, a.needsLog(e)
 		wg.Go(func() {
+			if wait && !a.logged(ctx, head) {
+				return // the Runner stops
+			}
 			ans := a.guarded(ctx, ref, do)
 			ans.of = ref
 			// What ended because the Runner stops did not fail: it is open, and is taken up by the next start.

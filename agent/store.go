@@ -67,6 +67,8 @@ type Store interface {
 	Ledgers(ctx context.Context, keys []string) ([]Ledger, error)
 	// NextNonce returns one above the highest transaction nonce that a commit has used for the account (CAIP-10), or 0.
 	NextNonce(ctx context.Context, account string) (uint64, error)
+
+	Entries
 }
 
 // A Session is a grant in use.
@@ -114,7 +116,7 @@ type Commit struct {
 	// Blocks are the other blocks that the step brings: leaves, and at Seq 0 the run's. Leaves are their keys.
 	Blocks []provenance.Block
 	Leaves []provenance.Leaf
-	Head   *provenance.Block // a new head; optional
+	Head   *provenance.Block // a new head, which gets the next place in the log; optional
 	Status string            // as RunInfo.Status
 
 	Reserve []Reservation

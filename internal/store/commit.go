@@ -222,6 +222,9 @@ func (w *writer) write(ctx context.Context, c *agent.Commit, run int64, d draft)
 		if err := w.putBlocks(ctx, []provenance.Block{*c.Head}, nil); err != nil {
 			return err
 		}
+		if err := w.addEntry(ctx, c.Head.CID); err != nil {
+			return err
+		}
 	}
 	err := w.exec(ctx, "INSERT INTO steps VALUES (?, ?, ?)", run, int64(c.Seq), key(c.Step.CID))
 	if err != nil {

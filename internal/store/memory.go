@@ -33,6 +33,7 @@ type Memory struct {
 	ledgers  map[string]agent.Ledger
 	nonces   map[string]memoryNonce
 	used     map[agent.TxNonce]bool
+	log      memoryLog
 	next     map[string]uint64
 }
 
@@ -267,6 +268,7 @@ func (m *Memory) commit(c *agent.Commit) error {
 	if c.Head != nil {
 		m.put([]provenance.Block{*c.Head}, nil)
 		run.Head = c.Head.CID
+		m.addEntry(run.Head)
 	}
 	maps.Copy(m.ledgers, d.ledgers)
 	for k, held := range d.holds {

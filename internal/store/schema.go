@@ -61,6 +61,12 @@ CREATE INDEX nonces_expires ON nonces (expires);
 `, `
 -- Which head of a run is at the Kubo node that records are pushed to.
 CREATE TABLE pushed (run INTEGER PRIMARY KEY REFERENCES runs (id), head BLOB NOT NULL);
+`, `
+-- The transparency log's entries in their order: idx is the place. receipt is NULL until the log has published it, and
+-- empty if it is not a head.
+CREATE TABLE log (idx INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, receipt BLOB);
+CREATE INDEX log_unreceipted ON log (idx) WHERE receipt IS NULL;
+INSERT INTO log (idx, cid) SELECT row_number() OVER (ORDER BY id) - 1, head FROM runs WHERE length(head) > 0;
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

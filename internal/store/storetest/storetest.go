@@ -64,6 +64,8 @@ func Run(t *testing.T, c Config) {
 		{"ledgers add up to the last unit of 256 bits", testLedger},
 		{"what one step frees it may reserve", testSettleFirst},
 		{"a transaction nonce is used once", testTxNonce},
+		{"heads have their places in the log in the order of commits", testLog},
+		{"of 64 commits at once each head has a place of its own", testLogRace},
 		{"a sign-in nonce is taken once", testNonce},
 		{"of 1,000 callers one gets the nonce", testNonceRace},
 		{"of 1,000 reservations 10 fit a cap worth 10", testCapRace},
@@ -950,6 +952,9 @@ func testReopen(t *testing.T, c Config) {
 		t.Errorf("run: got %+v, %v, want %+v", r, err, run)
 	}
 	b.wantSteps(first.Run, 0, 9, first.Step, next.Step)
+	if e, err := b.Entries(b.ctx, 0, 9); err != nil || len(e) != 1 || e[0].CID != head.CID {
+		t.Errorf("log: got %+v, %v", e, err)
+	}
 	if got, err := b.Session(b.ctx, s.ID); err != nil || got.Revoked != start+3 {
 		t.Errorf("session: got %+v, %v", got, err)
 	}
