@@ -77,6 +77,7 @@ func book() *tools.Book {
 func (p *payTool) Spec() tools.Spec {
 	return tools.Spec{
 		Name: "bank.pay", About: "Pays a token to somebody.", Class: p.class,
+		Output: &tools.Output{Integrity: label.Tool},
 		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{
 			"amount":{"type":"string","format":"amount","x-asset":"token"},
 			"to":{"type":"string","format":"address"},

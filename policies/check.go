@@ -191,7 +191,7 @@ func (c *checker) point(p Point) {
 		closed = closed || r.effect == "forbid" && cond[r].op == "constant"
 	}
 	known := len(rules) == len(c.set.points[p])
-	if (len(rules) > 0 || slices.Contains(judged, p)) && len(of["permit"]) == 0 && !closed && known {
+	if (len(rules) > 0 || slices.Contains(judged, p)) && !p.Open() && len(of["permit"]) == 0 && !closed && known {
 		c.find(CheckNoPermit, nil, string(p), "no rule permits anything at %s, so all of it is denied; a forbid rule without when says that it is meant", p)
 	}
 	for i, r := range rules {

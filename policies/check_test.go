@@ -54,9 +54,9 @@ func TestCheckFinds(t *testing.T) {
   - {id: all, at: spend, effect: permit, when: 'asset == "USDC" && amount < usdc("5")', reserve: {budget: day}}
   - {id: one, at: spend, effect: permit, when: 'asset == "USDC" && amount < usdc("4")', reserve: {budget: day, amount: 'usdc("4")'}}`, ""},
 		{"an approve that asks sooner is not needless", CheckShadowed, `
-  - {id: ok, at: output, effect: permit}
-  - {id: slow, at: output, effect: approve, when: 'size > 5', ttl: 120s}
-  - {id: soon, at: output, effect: approve, when: 'size > 9', ttl: 60s}`, ""},
+  - {id: ok, at: tool.call, effect: permit}
+  - {id: slow, at: tool.call, effect: approve, when: 'calls > 5', ttl: 120s}
+  - {id: soon, at: tool.call, effect: approve, when: 'calls > 9', ttl: 60s}`, ""},
 		{"an approve beside the permits", CheckUnreachable, `
   - {id: small, at: spend, effect: permit, when: 'asset == "USDC" && amount <= usdc("10")', reserve: {budget: day}}
   - {id: big, at: spend, effect: approve, when: 'asset == "USDC" && amount > usdc("10")'}`, "big: it never asks the wallet"},

@@ -99,7 +99,7 @@ func (e *expression) written() int {
 // constant says whether e plainly reads nothing of the request. A variable is taken to read something.
 func (e *expression) constant() bool {
 	switch e.op {
-	case "field", "arg", "given", "left", "spent", "variable":
+	case "field", "arg", "given", "left", "spent", "from", "variable":
 		return false
 	}
 	return !slices.ContainsFunc(e.kids, func(k *expression) bool { return !k.constant() })

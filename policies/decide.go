@@ -39,13 +39,13 @@ func (l Layers) Decide(r *Request) Decision {
 func (s *Set) decide(r *Request, d *Decision) bool {
 	f := s.frame(r)
 	defer s.release(f)
-	permitted := false
+	permitted := s.open(r.Point)
 	for _, x := range s.points[r.Point] {
 		if !x.about(r) {
 			continue
 		}
 		holds, err := x.holds(f)
-		if err != nil || holds && x.effect == "forbid" {
+		if err != nil || holds && (x.effect == "forbid" || x.effect == "route" && !s.routes(x, r, f)) {
 			return false
 		}
 		if !holds {
@@ -58,6 +58,9 @@ func (s *Set) decide(r *Request, d *Decision) bool {
 			if !r.Approved {
 				d.Outcome = Approve
 			}
+		}
+		if x.more != nil {
+			x.more.add(d)
 		}
 		if d.Rules == nil {
 			d.Rules = make([]string, 0, 4)

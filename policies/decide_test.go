@@ -14,19 +14,19 @@ import (
 	"github.com/writ-run/writ/policies/money"
 )
 
-// rulesOf writes a set of output rules: "permit: when", "forbid: when", "approve: when".
+// rulesOf writes a set of rules at tool.call: "permit: when", "forbid: when", "approve: when".
 func rulesOf(lines ...string) string {
 	var b strings.Builder
 	b.WriteString(head + "rules:\n")
 	for i, l := range lines {
 		effect, when, _ := strings.Cut(l, ": ")
-		fmt.Fprintf(&b, "  - {id: %s%d, at: output, effect: %s, when: '%s'}\n", effect[:1], i, effect, when)
+		fmt.Fprintf(&b, "  - {id: %s%d, at: tool.call, effect: %s, when: '%s'}\n", effect[:1], i, effect, when)
 	}
 	return b.String()
 }
 
 func TestPrecedenceWithinALayer(t *testing.T) {
-	const overflow = "size + 9223372036854775807 > 0" // errs for a size above 0
+	const overflow = "calls + 9223372036854775807 > 0" // errs for a calls above 0
 	for _, c := range []struct {
 		name     string
 		rules    []string
@@ -34,29 +34,29 @@ func TestPrecedenceWithinALayer(t *testing.T) {
 		want     Outcome
 		by       string
 	}{
-		{"what no rule permits is denied", []string{"permit: size > 99"}, false, Deny, ""},
+		{"what no rule permits is denied", []string{"permit: calls > 99"}, false, Deny, ""},
 		{"a set without rules for the point denies", nil, false, Deny, ""},
-		{"a permit that matches permits", []string{"permit: size > 1"}, false, Permit, "p0"},
-		{"a forbid beats a permit", []string{"permit: size > 1", "forbid: size > 2"}, false, Deny, "f1"},
-		{"the order of the rules does not matter", []string{"forbid: size > 2", "permit: size > 1"}, false, Deny, "f0"},
-		{"a forbid that does not match does nothing", []string{"permit: size > 1", "forbid: size > 99"}, false, Permit, "p0"},
-		{"an approve asks for the wallet", []string{"permit: size > 1", "approve: size > 2"}, false, Approve, "a1"},
-		{"an approve alone permits nothing", []string{"approve: size > 2"}, false, Deny, ""},
-		{"an approval satisfies an approve", []string{"permit: size > 1", "approve: size > 2"}, true, Permit, "p0 a1"},
-		{"an approval is no permit", []string{"approve: size > 2"}, true, Deny, ""},
-		{"an approval does not lift a forbid", []string{"permit: size > 1", "forbid: size > 2"}, true, Deny, "f1"},
-		{"a forbid beats an approve", []string{"permit: size > 1", "approve: size > 2", "forbid: size > 2"}, false, Deny, "f2"},
-		{"a permit that errs denies", []string{"permit: " + overflow, "permit: size > 1"}, false, Deny, "p0"},
-		{"a forbid that errs denies", []string{"forbid: " + overflow, "permit: size > 1"}, false, Deny, "f0"},
-		{"an approve that errs denies, approved or not", []string{"approve: " + overflow, "permit: size > 1"}, true, Deny, "a0"},
-		{"a decided condition is not evaluated further", []string{"permit: size > 1 || " + overflow}, false, Permit, "p0"},
+		{"a permit that matches permits", []string{"permit: calls > 1"}, false, Permit, "p0"},
+		{"a forbid beats a permit", []string{"permit: calls > 1", "forbid: calls > 2"}, false, Deny, "f1"},
+		{"the order of the rules does not matter", []string{"forbid: calls > 2", "permit: calls > 1"}, false, Deny, "f0"},
+		{"a forbid that does not match does nothing", []string{"permit: calls > 1", "forbid: calls > 99"}, false, Permit, "p0"},
+		{"an approve asks for the wallet", []string{"permit: calls > 1", "approve: calls > 2"}, false, Approve, "a1"},
+		{"an approve alone permits nothing", []string{"approve: calls > 2"}, false, Deny, ""},
+		{"an approval satisfies an approve", []string{"permit: calls > 1", "approve: calls > 2"}, true, Permit, "p0 a1"},
+		{"an approval is no permit", []string{"approve: calls > 2"}, true, Deny, ""},
+		{"an approval does not lift a forbid", []string{"permit: calls > 1", "forbid: calls > 2"}, true, Deny, "f1"},
+		{"a forbid beats an approve", []string{"permit: calls > 1", "approve: calls > 2", "forbid: calls > 2"}, false, Deny, "f2"},
+		{"a permit that errs denies", []string{"permit: " + overflow, "permit: calls > 1"}, false, Deny, "p0"},
+		{"a forbid that errs denies", []string{"forbid: " + overflow, "permit: calls > 1"}, false, Deny, "f0"},
+		{"an approve that errs denies, approved or not", []string{"approve: " + overflow, "permit: calls > 1"}, true, Deny, "a0"},
+		{"a decided condition is not evaluated further", []string{"permit: calls > 1 || " + overflow}, false, Permit, "p0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			src := rulesOf(c.rules...)
 			if len(c.rules) == 0 {
 				src = head + "rules: []\n"
 			}
-			d := Layers{mustLoad(t, "l", src)}.Decide(&Request{Point: Output, Size: 5, Approved: c.approved})
+			d := Layers{mustLoad(t, "l", src)}.Decide(&Request{Point: ToolCall, Calls: 5, Approved: c.approved})
 			got := strings.ReplaceAll(strings.Join(d.Rules, " "), "l/", "")
 			if d.Outcome != c.want || got != c.by {
 				t.Errorf("got %s by %q (%s), want %s by %q", d.Outcome, got, d.Message, c.want, c.by)
@@ -70,37 +70,37 @@ func TestPrecedenceWithinALayer(t *testing.T) {
 
 func TestTheStrictestLayerWins(t *testing.T) {
 	sets := map[Outcome]string{
-		Permit: rulesOf("permit: size > 1"), Approve: rulesOf("permit: size > 1", "approve: size > 2"), Deny: rulesOf("permit: size > 99"),
+		Permit: rulesOf("permit: calls > 1"), Approve: rulesOf("permit: calls > 1", "approve: calls > 2"), Deny: rulesOf("permit: calls > 99"),
 	}
 	rank := []Outcome{Permit, Approve, Deny}
 	for i, a := range rank {
 		for j, b := range rank {
 			l := Layers{mustLoad(t, "operator", sets[a]), mustLoad(t, "grant", sets[b])}
-			d := l.Decide(&Request{Point: Output, Size: 5})
+			d := l.Decide(&Request{Point: ToolCall, Calls: 5})
 			if want := rank[max(i, j)]; d.Outcome != want {
 				t.Errorf("%s under %s: got %s, want %s", b, a, d.Outcome, want)
 			}
 		}
 	}
-	if d := (Layers{}).Decide(&Request{Point: Output}); d.Outcome != Deny || d.Message == "" {
+	if d := (Layers{}).Decide(&Request{Point: ToolCall}); d.Outcome != Deny || d.Message == "" {
 		t.Errorf("no layers: %+v", d)
 	}
 	l := Layers{mustLoad(t, "operator", sets[Permit])}
-	if d := l.Decide(&Request{Point: "no.such.point", Size: 5}); d.Outcome != Deny {
+	if d := l.Decide(&Request{Point: "no.such.point", Calls: 5}); d.Outcome != Deny {
 		t.Errorf("an unknown point: %+v", d)
 	}
 }
 
 func TestTheShortestTTLCounts(t *testing.T) {
 	approve := func(ttl string) string {
-		return head + "rules: [{id: p, at: output, effect: permit}, {id: a, at: output, effect: approve" + ttl + "}]\n"
+		return head + "rules: [{id: p, at: tool.call, effect: permit}, {id: a, at: tool.call, effect: approve" + ttl + "}]\n"
 	}
 	for _, c := range []struct {
 		a, b string
 		want int64
 	}{{"", "", 120_000}, {", ttl: 60s", "", 60_000}, {", ttl: 5m", ", ttl: 90s", 90_000}} {
 		l := Layers{mustLoad(t, "a", approve(c.a)), mustLoad(t, "b", approve(c.b))}
-		if d := l.Decide(&Request{Point: Output}); d.Outcome != Approve || d.TTL != c.want {
+		if d := l.Decide(&Request{Point: ToolCall}); d.Outcome != Approve || d.TTL != c.want {
 			t.Errorf("%q and %q: %s with %d ms, want %d", c.a, c.b, d.Outcome, d.TTL, c.want)
 		}
 	}

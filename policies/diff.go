@@ -140,6 +140,9 @@ func (x *rule) does() string {
 	for _, r := range x.reserves {
 		s += fmt.Sprintf(" %s %s", r.budget.ID, signature(r.amount))
 	}
+	if x.more != nil {
+		s += " " + x.more.String()
+	}
 	return s
 }
 

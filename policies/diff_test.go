@@ -31,7 +31,7 @@ rules:
 		{"a reservation", `, reserve: {budget: day}`, ``, "spend: "},
 		{"a time to approve", "ttl: 60s", "ttl: 61s", "spend: approve -> approve"},
 		{"a rule less", `  - {id: late, at: spend, effect: forbid, when: 'spent("day") > usdc("8")'}` + "\n", "", "spend: deny -> "},
-		{"an effect", "effect: permit, when: 'size", "effect: approve, when: 'size", "output: permit -> deny"},
+		{"an effect", "effect: permit, when: 'size", "effect: forbid, when: 'size", "output: permit -> deny"},
 		{"a rule more", "rules:\n", "rules:\n  - {id: no, at: output, effect: forbid, when: 'turn == 7'}\n", "output: permit -> deny"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -98,7 +98,7 @@ func outcome(found []finding) Outcome {
 func (l Layers) examine(r *Request) (found []finding, reserves []Reserve, rules []string, ttl int64) {
 	for _, s := range l {
 		f := &frame{r: r, vars: make([]slot, s.slots)}
-		permitted := false
+		permitted := s.open(r.Point)
 		var permits []*rule
 		for _, x := range s.points[r.Point] {
 			if x.effect == "permit" {
@@ -116,6 +116,11 @@ func (l Layers) examine(r *Request) (found []finding, reserves []Reserve, rules 
 				continue
 			}
 			switch x.effect {
+			case "route":
+				if !s.routes(x, r, f) {
+					found = append(found, finding{set: s, rule: x, why: forbidden, atoms: x.atoms(f)})
+					continue
+				}
 			case "forbid":
 				flips := x.flips(f, false)
 				found = append(found, finding{set: s, rule: x, why: forbidden, atoms: x.atoms(f), flips: flips, facts: flips})
@@ -352,6 +357,8 @@ func reach(e *expression) int {
 		return reachArg + 1
 	case "left", "spent":
 		return reachRun
+	case "from":
+		return reachFixed
 	case "constant":
 		return impossible
 	}
@@ -390,6 +397,8 @@ func (x *finding) sentence(r *Request) string {
 	}
 	s := facts(x.facts)
 	switch {
+	case x.rule.effect == "route":
+		return id + ": this turn goes to " + strings.Join(x.rule.more.use, " or ")
 	case x.why == forbidden && s == "":
 		return id + ": this is forbidden"
 	case s == "":
@@ -459,6 +468,11 @@ func (x flip) fact() string {
 			does = "does not"
 		}
 		return fmt.Sprintf("%s, which %s %s %s", is, does, verb, show(r, x.f))
+	case "from":
+		if holds {
+			return fmt.Sprintf("it comes from %q", x.e.name)
+		}
+		return fmt.Sprintf("it does not come from %q", x.e.name)
 	case "given":
 		if holds {
 			return fmt.Sprintf("the argument %q is given", x.e.name)
@@ -572,6 +586,13 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 	l, r, op := x.relate()
 	what := noun(l)
 	w.on = l.source()
+	if op == "from" {
+		w.text = fmt.Sprintf("something that comes from %q", x.e.name)
+		if !x.want {
+			w.text = fmt.Sprintf("something that does not come from %q", x.e.name)
+		}
+		return w, false
+	}
 	if op == "given" {
 		w.text = fmt.Sprintf("the argument %q", x.e.name)
 		if !x.want {
@@ -583,6 +604,10 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 		w.text = "an approval by the wallet"
 		try.Approved = true
 		return w, true
+	}
+	if l.op == "field" && (l.name == "untrusted" || l.name == "tainted") && !x.want {
+		w.text = "values that do not come from untrusted content"
+		return w, assign(try, l, value{kind: kindBool, b: x.want})
 	}
 	if r == nil { // a bool of its own
 		w.text = fmt.Sprintf("%s to be %v", what, x.want)

@@ -124,17 +124,7 @@ var (
 		stringField("kind", reachModel, func(r *Request) *string { return &r.Kind }),
 		stringField("provider", reachModel, func(r *Request) *string { return &r.Provider }),
 		intField("tokens", reachLimit, func(r *Request) *int64 { return &r.Tokens }),
-		{name: "cost", kind: kindAmount, reach: reachLimit,
-			// A negative cost is a bug of the caller's; as unsigned it is huge, so it passes under no cap.
-			amt: func(r *Request) *money.Amount { m := money.Of(money.USD, uint64(r.Cost)); return &m },
-			set: func(r *Request, v value) {
-				if n := v.m.Uint256(); v.m.Asset() == money.USD && n.IsUint64() {
-					r.Cost = int64(n.Uint64())
-				}
-			}},
-	}
-	outputFields = []field{
-		intField("size", reachLimit, func(r *Request) *int64 { return &r.Size }),
+		usdField("cost", func(r *Request) *int64 { return &r.Cost }),
 	}
 )
 
@@ -143,16 +133,16 @@ var points = []struct {
 	point  Point
 	fields []field
 }{
-	{SessionIssue, nil},
-	{Input, nil},
-	{ModelRoute, routeFields},
-	{ModelResponse, nil},
-	{ToolCall, toolFields},
-	{ToolResult, nil},
-	{Retrieval, nil},
-	{Spend, append(slices.Clone(toolFields), spendFields...)},
-	{Output, outputFields},
-	{ProvenancePublish, nil},
+	{SessionIssue, issueFields},
+	{Input, fieldsWith([]field{sizeField, textField}, labelFields)},
+	{ModelRoute, fieldsWith(routeFields, labelFields)},
+	{ModelResponse, fieldsWith(replyFields, []field{sizeField, textField}, labelFields)},
+	{ToolCall, fieldsWith(toolFields, []field{hostField}, labelFields)},
+	{ToolResult, fieldsWith(toolFields, []field{statusField, sizeField, textField}, labelFields)},
+	{Retrieval, fieldsWith(toolFields, sourceFields, []field{sizeField, textField}, labelFields)},
+	{Spend, fieldsWith(toolFields, spendFields, labelFields)},
+	{Output, fieldsWith([]field{sizeField, textField}, labelFields)},
+	{ProvenancePublish, fieldsWith([]field{partField}, toolFields, labelFields)},
 }
 
 // fieldsOf returns the flat environment of p, or false if there is no such point.

@@ -18,7 +18,7 @@ func (sc *scope) literal(name string) bool {
 	return ok || name == "addr" || name == "seconds" || name == "minutes" || name == "hours"
 }
 
-var functionNames = []string{"addr", "seconds", "minutes", "hours", "in_set", "given", "left", "spent"}
+var functionNames = []string{"addr", "seconds", "minutes", "hours", "in_set", "given", "left", "spent", "from"}
 
 func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
@@ -43,6 +43,8 @@ func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 		return sc.inSet(n)
 	case "given":
 		return sc.given(n)
+	case "from":
+		return sc.from(n)
 	case "left", "spent":
 		return sc.budget(n, name)
 	}
@@ -206,4 +208,17 @@ func (sc *scope) findBudget(n ast.Node, id string) (BudgetDef, *conditionError) 
 		return BudgetDef{}, e
 	}
 	return def, nil
+}
+
+// from compiles from("web:evil.example"): does what is decided about come from that origin?
+func (sc *scope) from(n *ast.CallNode) (*expression, *conditionError) {
+	origin, ok := n.Arguments[0].(*ast.StringNode)
+	if !ok || !strings.Contains(origin.Value, ":") {
+		return nil, wrong(n, `from needs an origin: from("web:example.com"), from("doc:SOURCE") or from("tool:NAME")`)
+	}
+	if sc.point == SessionIssue || sc.point == "" {
+		return nil, wrong(n, "nothing has come in yet where this stands")
+	}
+	return &expression{kind: kindBool, node: n, op: "from", name: origin.Value,
+		bool: func(f *frame) (bool, error) { return f.r.Label.From(origin.Value), nil }}, nil
 }

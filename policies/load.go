@@ -48,6 +48,7 @@ type Set struct {
 	waivers     []waiver
 	options     Options                // that it was loaded with
 	literals    map[string]money.Asset // by the name of their literal
+	allowList   map[Point]bool         // points with a permit rule
 }
 
 // Name returns the set's name.
@@ -78,13 +79,14 @@ type rule struct {
 	id, full string // "pay", "operator/pay"
 	at       Point
 	tools    []string // nil: any
-	effect   string   // forbid, permit or approve
+	effect   string   // one of effects
 	when     *expression
 	unless   *expression // nil if there is none
 	message  string
 	ttl      int64 // ms; approve only
 	reserves []reservation
-	unknown  bool // names no tool that was given: see Options.Partial
+	more     *obligation // what it asks for besides; nil for nothing
+	unknown  bool        // names no tool that was given: see Options.Partial
 	line     int
 	column   int
 }
@@ -176,7 +178,7 @@ type variableDef struct {
 var (
 	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "waive", "tests"}
 	keysBudget  = []string{"id", "cap", "scope"}
-	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve"}
+	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve", "redact", "route", "limit", "label", "mode"}
 	keysReserve = []string{"budget", "amount"}
 	keysTest    = []string{"name", "at", "given", "want"}
 	keysWant    = []string{"outcome", "rule", "reserve", "ttl"}
@@ -194,7 +196,7 @@ func (l *loader) load(source []byte) {
 	}
 	l.set = &Set{
 		layer: l.o.Layer, source: bytes.Clone(source), points: map[Point][]*rule{}, sets: map[string]*namedSet{},
-		usedBudgets: map[string]bool{}, options: l.o,
+		usedBudgets: map[string]bool{}, options: l.o, allowList: map[Point]bool{},
 	}
 	l.assets = map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}
 	l.budgets = map[string]BudgetDef{}
@@ -417,10 +419,7 @@ func (l *loader) constant(n *yaml.Node, want kind, what string) (value, bool) {
 	return v, true
 }
 
-var (
-	effects = []string{"forbid", "permit", "approve"}
-	planned = []string{"redact", "route", "limit", "label"}
-)
+var effects = []string{"forbid", "permit", "approve", "redact", "route", "limit", "label"}
 
 // DefaultTTL is how long, in ms, the wallet has for an approval if no rule says otherwise.
 const DefaultTTL = 120_000
@@ -446,7 +445,11 @@ func (l *loader) readRules(n, root *yaml.Node) {
 		}
 		seen[r.id] = true
 		if l.readRule(item, m, r) {
+			l.refuseTie(item, r)
 			l.set.rules = append(l.set.rules, r)
+			if r.effect == "permit" {
+				l.set.allowList[r.at] = true
+			}
 			l.set.points[r.at] = append(l.set.points[r.at], r)
 		}
 	})
@@ -462,12 +465,10 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 		return false
 	}
 	r.effect, _ = l.scalar(or(m["effect"], item), "effect")
-	switch {
-	case slices.Contains(planned, r.effect):
-		l.problem(m["effect"], "the effect %s is not available yet", r.effect)
-	case !slices.Contains(effects, r.effect):
-		l.hinted(or(m["effect"], item), nearest(r.effect, effects), "effect must be forbid, permit or approve")
+	if !slices.Contains(effects, r.effect) {
+		l.hinted(or(m["effect"], item), nearest(r.effect, effects), "effect must be one of %s", strings.Join(effects, ", "))
 	}
+	l.readObligation(item, m, r)
 
 	sc := l.scope(r.at)
 	l.readTools(m["tool"], r, sc)
@@ -510,6 +511,8 @@ func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) boo
 	if v := m["reserve"]; v != nil {
 		if r.effect == "forbid" {
 			l.problem(v, "a forbid rule reserves nothing")
+		} else if r.at != ToolCall && r.at != Spend && r.at != ModelRoute {
+			l.problem(v, "nothing is spent at %s; reserve at tool.call, spend or model.route", r.at)
 		}
 		if v.Kind == yaml.SequenceNode {
 			l.list(v, "reserve", func(x *yaml.Node) { l.readReserve(x, r, sc) })
@@ -533,8 +536,10 @@ func (l *loader) readTools(n *yaml.Node, r *rule, sc *scope) {
 	if n == nil {
 		return
 	}
-	if r.at != ToolCall && r.at != Spend {
-		l.problem(n, "tool: scopes a rule at tool.call or spend, not at %s", r.at)
+	switch r.at {
+	case ToolCall, Spend, ToolResult, Retrieval, ProvenancePublish:
+	default:
+		l.problem(n, "tool: scopes a rule where a tool is at work, not at %s", r.at)
 		return
 	}
 	var known []string
@@ -582,6 +587,8 @@ func (l *loader) readTools(n *yaml.Node, r *rule, sc *scope) {
 	}
 	if r.at == Spend {
 		sc.args, sc.noArgs = nil, "at spend there are amount, asset and to"
+	} else if r.at != ToolCall {
+		sc.args, sc.noArgs = nil, "they are judged at tool.call"
 	}
 	r.unknown = found == 0 && l.o.Partial
 }

@@ -23,14 +23,38 @@
 //	in_set(to, "friends")                                  is it in the named set?
 //	left("day")  spent("day")                              of a budget; what is reserved counts as spent
 //	given("memo")  args.memo                               of a call; reading an absent argument is an error
+//	from("web:evil.example")                               does what is decided about come from there?
 //
 // and these fields:
 //
-//	at every point   now, expires (ms UTC), agent, wallet, chain, turn, calls, approved
-//	tool.call        tool, class, and args.NAME in a rule with tool:
-//	spend            tool, class, amount, asset (its symbol), to
-//	model.route      model, kind, provider, tokens, cost (an amount in usd)
-//	output           size (bytes)
+//	at every point      now, expires (ms UTC), agent, wallet, chain, turn, calls, approved
+//	session.issue       life (ms), domain, max_calls, max_tokens, max_cost (in usd), asks_if_tainted
+//	input               size (bytes), text
+//	model.route         model, kind, provider, tokens, cost (an amount in usd)
+//	model.response      model, kind, provider, asks (tool calls), stop, evidence, size, text
+//	tool.call           tool, class, host (of a URL), and args.NAME in a rule with tool:
+//	tool.result         tool, class, status, size, text
+//	retrieval           tool, class, source, document (its CID), size, text
+//	spend               tool, class, amount, asset (its symbol), to
+//	output              size, text
+//	provenance.publish  part, tool, class
+//	all but the first   integrity, secrecy, untrusted, tainted: see package label
+//
+// integrity, secrecy and untrusted are of what is decided about: at tool.call and spend the call's arguments. tainted
+// says that anything at all in the run so far is untrusted.
+//
+// # Effects
+//
+// A rule that matches forbids, permits, or asks for the wallet (approve). Other rules add to what is permitted, and
+// none of them widens: all that match hold together, and of two limits or modes the stricter stands.
+//
+//	redact   fields and patterns that are cut out before a text goes on    input, tool.result, retrieval, output
+//	route    use: models that may answer; of the rules that match, those of the highest priority   model.route
+//	limit    tokens of a reply; calls of a reply; bytes of a text    model.route; model.response; the texts
+//	label    makes something less trusted or more secret             input, model.response, tool.result, retrieval
+//
+// A permit at provenance.publish may have a mode: how the payload is kept. [Point.Open] says what holds at a point
+// on which a set has no rules.
 //
 // Amounts of two assets do not compare: that is an error, and so a deny. Test the asset first, as in
 // asset == "USDC" && amount <= usdc("10"); the right side of a decided && or || is not looked at.
@@ -39,6 +63,7 @@ package policies
 import (
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -82,20 +107,38 @@ type Request struct {
 	Turn    int64 // model calls so far in the run
 	Calls   int64 // tool calls so far in the run
 
-	Tool  string // tool.call, spend
-	Class string // tool.call, spend: read, keyed, chain, once
+	Tool  string // tool.call, spend, tool.result, retrieval, provenance.publish
+	Class string // of the tool: read, keyed, chain, once
 	Args  []Arg  // tool.call: in the order of the tool's params as given to Load
+	Host  string // tool.call: of the URL that the call names; empty if it names none
 
 	Amount money.Amount   // spend
 	To     common.Address // spend
 
-	Model    string // model.route
-	Kind     string // model.route: rules, scripted, model
-	Provider string // model.route
-	Tokens   int64  // model.route: upper bound of the call
-	Cost     int64  // model.route: upper bound in nano-USD
+	Model    string // model.route, model.response
+	Kind     string // model.route, model.response: rules, scripted, model
+	Provider string // model.route, model.response
+	Tokens   int64  // model.route: upper bound of the call; session.issue: max_tokens of the grant
+	Cost     int64  // model.route: upper bound in nano-USD; session.issue: max_cost_usd of the grant in nano-USD
 
-	Size int64 // output: bytes of the text
+	Asks     int64  // model.response: tool calls that the model asks for
+	Stop     string // model.response
+	Evidence int64  // model.response: level 0 to 4
+	Status   string // tool.result: ok, error, timeout, ...
+	Source   string // retrieval: where the document is from, as the operator calls it
+	Document string // retrieval: the document's CID
+	Part     string // provenance.publish: which payload, e.g. "result"
+
+	Text string // input, model.response, tool.result, retrieval, output: what it is about
+	Size int64  // bytes of Text
+
+	Life          int64  // session.issue: ms from the grant's issue to its end
+	Domain        string // session.issue: that asked for the signature
+	MaxCalls      int64  // session.issue: of the grant
+	AsksIfTainted bool   // session.issue: the grant has approve_if_tainted
+
+	Label   label.Label // of what is decided about: a call's arguments, a result, an answer
+	Context label.Label // of everything that is in the run so far
 
 	Budgets  []Budget // all that the run draws on, sorted by ID
 	Approved bool     // the wallet approved exactly this request
@@ -153,6 +196,12 @@ type Decision struct {
 	Change  string    // the smallest change that would allow it; empty if none is known
 	Reserve []Reserve // to be reserved with the step; only if the outcome is permit
 	TTL     int64     // approve: ms that the wallet has
+
+	// What else the rules that matched ask for, all of them together. Only if the outcome is permit.
+	Redact []*Redaction // what is cut out of the text
+	Limit  Limit        // the tightest of each
+	Label  label.Label  // to be joined with the label of what is decided about
+	Mode   Mode         // provenance.publish: how the payload is kept
 }
 
 // An Atom is one comparison in a condition.

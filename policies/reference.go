@@ -108,6 +108,9 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		name := p[1].(string)
 		return findArg(p[0].(refRequest).r, name, sc.args[name]) != nil, nil
 	}, new(func(refRequest, string) bool))
+	fn("fn_from", func(p ...any) (any, error) {
+		return p[0].(refRequest).r.Label.From(p[1].(string)), nil
+	}, new(func(refRequest, string) bool))
 	for _, name := range []string{"left", "spent"} {
 		fn("fn_"+name, func(p ...any) (any, error) {
 			m, err := measure(name, p[0].(refRequest).r, sc.budgets[p[1].(string)])
@@ -177,7 +180,7 @@ func (p refRename) Visit(n *ast.Node) {
 		}
 		args := x.Arguments
 		switch c.Value {
-		case "given", "left", "spent":
+		case "given", "left", "spent", "from":
 			args = append([]ast.Node{request}, args...)
 		}
 		ast.Patch(n, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "fn_" + c.Value}, Arguments: args})
