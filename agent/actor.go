@@ -241,7 +241,7 @@ func (a *actor) step(ctx context.Context, ev provenance.Event) error {
 	seq, run := a.state.Seq, a.info.ID
 	// The event's leaves are the same however often it is decided.
 	came := &provenance.Step{Event: ev}
-	blocks, leaves, err := a.r.seal(came, run, seq, 0)
+	blocks, leaves, err := a.r.seal(came, run, seq, 0, a.machine.Modes(a.state, came))
 	if err != nil {
 		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
 	}
@@ -265,9 +265,12 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 	if err != nil {
 		return fmt.Errorf("%w: %w", errEvent, err)
 	}
-	step := &provenance.Step{Run: a.info.ID, Seq: seq, Prev: a.info.Last, At: at, Event: ev, Facts: facts, Does: todo.Does}
+	step := &provenance.Step{
+		Run: a.info.ID, Seq: seq, Prev: a.info.Last, At: at, Event: ev, Facts: facts, Does: todo.Does,
+		Decisions: todo.Decisions, Label: todo.Label,
+	}
 	// The leaves that the effects bring come after the event's, so their keys are numbered on.
-	more, keys, err := r.seal(step, a.info.ID, seq, len(leaves))
+	more, keys, err := r.seal(step, a.info.ID, seq, len(leaves), a.machine.Modes(a.state, step))
 	if err != nil {
 		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
 	}

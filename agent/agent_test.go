@@ -22,6 +22,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -95,7 +96,7 @@ type echoTool struct{}
 
 func (echoTool) Spec() tools.Spec {
 	return tools.Spec{
-		Name: "echo.say", About: "Says it again.", Class: tools.Read,
+		Name: "echo.say", About: "Says it again.", Class: tools.Read, Output: &tools.Output{Integrity: label.Tool},
 		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],"properties":{"text":{"type":"string"}}}`),
 	}
 }

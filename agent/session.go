@@ -11,6 +11,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -29,7 +30,7 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	rec := &provenance.Grant{
 		Message: provenance.NewPayload(g.Message), Sig: provenance.NewPayload(g.Sig), Method: g.Method,
 	}
-	blocks, leaves, err := r.seal(rec, provenance.Link{}, 0, 0)
+	blocks, leaves, err := r.seal(rec, provenance.Link{}, 0, 0, nil)
 	if err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
@@ -41,8 +42,12 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 		ID: b.CID, Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
 		Opened: r.cfg.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
 	}
-	if _, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime); err != nil { // its rules must compile
+	m, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime) // its rules must compile
+	if err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	if d := m.Issue(); d.Outcome != policies.Permit {
+		return Session{}, fmt.Errorf("open a session: %w", &auth.Fault{Code: CodeIssue, Detail: d.Message})
 	}
 	if err := r.cfg.Store.PutBlocks(ctx, append(blocks, b), leaves); err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
@@ -52,6 +57,9 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	}
 	return s, nil
 }
+
+// CodeIssue is the fault of a grant that no policy lets become a session: see policies.SessionIssue.
+const CodeIssue auth.Code = "policy.session"
 
 // serves says whether the operator lets a wallet in.
 func (r *Runner) serves(account common.Address) error {
@@ -97,12 +105,24 @@ func (r *Runner) Revoke(ctx context.Context, id provenance.Link) error {
 }
 
 // seal gives every payload of rec that has none a leaf, and returns the leaves' blocks and keys. first is the number
-// of the first new leaf within the step.
-func (r *Runner) seal(rec provenance.Record, run provenance.Link, seq uint64, first int) ([]provenance.Block, []provenance.Leaf, error) {
+// of the first new leaf within the step; modes says how those are kept that are not to be sealed, and may be nil.
+func (r *Runner) seal(
+	rec provenance.Record, run provenance.Link, seq uint64, first int, modes map[*provenance.Payload]policies.Mode,
+) ([]provenance.Block, []provenance.Leaf, error) {
 	var blocks []provenance.Block
 	var leaves []provenance.Leaf
 	for _, p := range provenance.Payloads(rec) {
 		if p.Leaf().Defined() {
+			continue
+		}
+		// This is the one place where a mode that provenance.publish chose becomes a way of keeping. A mode that
+		// is not known here is sealed: never more open than what was decided.
+		if modes[p] == policies.Public {
+			b, err := p.Publish()
+			if err != nil {
+				return nil, nil, err
+			}
+			blocks = append(blocks, b)
 			continue
 		}
 		k := r.cfg.LeafKey(run, seq, first+len(leaves))

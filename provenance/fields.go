@@ -48,6 +48,8 @@ func (s *Step) fields(c *coder) {
 	if c.key(&f, "facts", true, true) {
 		s.Facts.fields(c)
 	}
+	s.Label = s.Label.in(c, &f, "label", false)
+	optList(c, &f, "decisions", &s.Decisions, decisionFields)
 	c.close(&f)
 	if c.err == nil && s.Prev.Defined() == (s.Seq == 0) {
 		c.fail(CodeSchemaMissing, "step %d: only the first step has no prev", s.Seq)
@@ -417,6 +419,11 @@ func (t *Totals) fields(c *coder) {
 func decisionFields(c *coder, d *Decision) {
 	f := c.open()
 	d.Why = d.Why.in(c, &f, "why", false)
+	c.optText(&f, "mode", &d.Mode)
+	if d.Mode != "" && d.Mode != "public" && d.Mode != "commit-only" && d.Mode != "ephemeral" {
+		c.fail(CodeSchemaRange, "a payload is not kept in the mode %q", d.Mode)
+	}
+	c.optText(&f, "part", &d.Part)
 	c.text(&f, "point", &d.Point)
 	list(c, &f, "rules", &d.Rules, func(c *coder, s *string) { c.str(s, maxText) })
 	c.oneOf(&f, "outcome", &d.Outcome, "permit", "approve", "deny")
@@ -505,9 +512,23 @@ func (t *ToolDef) fields(c *coder) {
 	c.text(&f, "about", &t.About)
 	c.oneOf(&f, "class", &t.Class, "read", "keyed", "chain", "once")
 	optional(c, &f, "spend", &t.Spend, (*Spend).fields)
+	optional(c, &f, "output", &t.Output, (*ToolOutput).fields)
 	c.longText(&f, "schema", &t.Schema)
 	optional(c, &f, "delegate", &t.Delegate, (*Delegate).fields)
+	c.optText(&f, "clearance", &t.Clearance)
+	if t.Clearance != "" && t.Clearance != "wallet" && t.Clearance != "secret" {
+		c.fail(CodeSchemaRange, "a tool has no clearance %q", t.Clearance)
+	}
 	optList(c, &f, "utterances", &t.Utterances, func(c *coder, s *string) { c.str(s, maxText) })
+	c.close(&f)
+}
+
+func (o *ToolOutput) fields(c *coder) {
+	f := c.open()
+	c.optBool(&f, "origins", &o.Origins)
+	c.oneOf(&f, "secrecy", &o.Secrecy, "public", "session", "wallet", "secret")
+	c.optBool(&f, "documents", &o.Documents)
+	c.oneOf(&f, "integrity", &o.Integrity, "operator", "user", "tool", "untrusted")
 	c.close(&f)
 }
 

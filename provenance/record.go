@@ -43,6 +43,12 @@ type Step struct {
 	Event Event
 	Facts Facts
 	Does  []Effect
+	// Decisions are those that belong to no effect: on what came in, on what a document or a result may tell the
+	// model, on what is said. Absent where no policy set has a rule.
+	Decisions []Decision
+	// Label says what the run's context is worth from this step on: canonical JSON of a label, sealed since it names
+	// where things came from. Absent if it has not changed, or is nothing but the user's words and trusted tools.
+	Label *Payload
 }
 
 // A Ref names an effect of the same run: the step that holds it, and its place there. In [Call.Of] it names a tool
@@ -267,6 +273,8 @@ type Decision struct {
 	Rules   []string // the ids of the rules that decided, "layer/id"
 	Why     *Payload // canonical JSON: atoms with values and the sentence; on anything but permit
 	Reserve []Reserve
+	Part    string // at provenance.publish: the kind of payload, and its tool if it has one: "result chain.balance"
+	Mode    string // at provenance.publish: how such payloads are kept; absent if sealed
 }
 
 // A Reserve is an amount held back in a budget.
@@ -332,7 +340,9 @@ type ToolDef struct {
 	Spend      *Spend // which arguments move value; nil if none
 	Book       Link   // raw block: the address book that names resolve from; optional
 	Utterances []string
-	Delegate   *Delegate // the sub-agent that a call of this tool opens a run of; nil for every other tool
+	Delegate   *Delegate   // the sub-agent that a call of this tool opens a run of; nil for every other tool
+	Output     *ToolOutput // what results are worth; nil if anybody might have written them
+	Clearance  string      // the most secret that it may be given, if more than the user's words: wallet, secret
 }
 
 // A Delegate says which agent a tool calls, and what that agent may at most. It is part of the tool and so of the
@@ -342,6 +352,14 @@ type Delegate struct {
 	Tools   []string // that the sub-agent may call; sorted
 	Caveats string   // canonical JSON of its limits, as auth.Caveats has it
 	Life    int64    // ms from the call on; the sub-agent's time ends with its caller's at the latest
+}
+
+// A ToolOutput is the label of a tool's results, and how they say more about it.
+type ToolOutput struct {
+	Integrity string // operator, user, tool, untrusted
+	Secrecy   string // public, session, wallet, secret
+	Origins   bool   // a result lists its "origins"
+	Documents bool   // a result lists "documents", which are judged one by one
 }
 
 // Spend names the arguments of a tool that say how much of what goes to whom.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -26,13 +27,14 @@ type Def struct {
 	params []Param
 	props  []prop // by name, as params
 	spend  [3]int // indexes of the Spend's amount, asset and to; only if spec.Spend is set
+	url    int    // index of the property of format url, or -1
 }
 
 // A prop is one property of the schema.
 type prop struct {
 	name     string
 	typ      string // string, integer, boolean
-	format   string // "", address, token, amount, hash, block
+	format   string // "", address, token, amount, hash, block, url
 	asset    int    // format amount: index of the token property
 	required bool
 	enum     []string
@@ -41,7 +43,7 @@ type prop struct {
 
 // formats lists the formats of a string property with the kind that policies see.
 var formats = map[string]Kind{
-	"": KindString, "address": KindAddress, "token": KindString, "amount": KindAmount, "hash": KindString, "block": KindString,
+	"": KindString, "address": KindAddress, "token": KindString, "amount": KindAmount, "hash": KindString, "block": KindString, "url": KindString,
 }
 
 // Compile checks a Spec and makes it ready for [Def.Read]. Everything that the comment of [Spec] says is enforced: a
@@ -85,7 +87,14 @@ func compile(s Spec) (*Def, error) {
 		}
 		d.spec.Book = s.Book.clone()
 	}
-	for _, p := range d.props {
+	d.url = -1
+	for i, p := range d.props {
+		if p.format == "url" {
+			if d.url >= 0 {
+				return nil, errors.New("two properties have the format url; a call reaches one host")
+			}
+			d.url = i
+		}
 		if s.Book == nil && (p.format == "address" || p.format == "token") {
 			return nil, fmt.Errorf("property %q has format %s, so a Book is required", p.name, p.format)
 		}
@@ -98,6 +107,16 @@ func compile(s Spec) (*Def, error) {
 		return nil, err
 	}
 	d.spec.Utterances = slices.Clone(s.Utterances)
+	if s.Output != nil {
+		out := *s.Output
+		d.spec.Output = &out
+		if out.Integrity > label.Untrusted || out.Secrecy > label.Secret {
+			return nil, errors.New("the label of its output is unknown")
+		}
+	}
+	if s.Clearance > label.Secret {
+		return nil, errors.New("its clearance is unknown")
+	}
 	return d, nil
 }
 
@@ -208,7 +227,7 @@ func readProp(m *member) (p prop, err error) {
 		return p, err
 	}
 	if _, ok := formats[p.format]; !ok || v.get("format") != nil && p.format == "" {
-		return p, fmt.Errorf("format %q is unknown: say address, token, amount, hash or block", p.format)
+		return p, fmt.Errorf("format %q is unknown: say address, token, amount, hash, block or url", p.format)
 	}
 	if err := v.allow("type", "description", "format", "x-asset", "enum", "minLength", "maxLength"); err != nil {
 		return p, err

@@ -3,6 +3,7 @@ package tools
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,9 @@ func (d *Def) Read(args []byte) (Args, error) {
 			return Args{}, errorf("bad_address", "Argument %q is the zero address, where funds are lost.", d.spec.Spend.To)
 		}
 	}
+	if d.url >= 0 && out.Values[d.url].Set {
+		out.Host, _ = hostOf(out.Values[d.url].Text) // which readValue has checked
+	}
 	out.JSON = v.append(make([]byte, 0, len(args)))
 	return out, nil
 }
@@ -107,6 +111,8 @@ func (p *prop) wants() string {
 		return `a decimal number of whole tokens in a string, such as "12.5"`
 	case "hash":
 		return "0x and 64 lower-case hex digits, as a string"
+	case "url":
+		return "an http or https URL without user and fragment, as a string"
 	case "block":
 		return `"latest" or a block number, as a string`
 	}
@@ -155,6 +161,10 @@ func (d *Def) readValue(x *Value, p *prop, v *value) error {
 		if len(v.text) != 66 || v.text[:2] != "0x" || strings.Trim(v.text[2:], "0123456789abcdef") != "" {
 			return bad()
 		}
+	case "url":
+		if _, ok := hostOf(v.text); !ok {
+			return bad()
+		}
 	case "block":
 		if n, err := strconv.ParseInt(v.text, 10, 64); v.text != "latest" && (err != nil || strconv.FormatInt(n, 10) != v.text || n < 0) {
 			return bad()
@@ -181,4 +191,28 @@ func (d *Def) readAmount(x *Value, p *prop, token *Value) error {
 	}
 	x.Amount = n
 	return nil
+}
+
+// maxURL bounds a URL, in bytes.
+const maxURL = 2048
+
+// hostOf returns the host of a URL in lower case, without its port, or false if it is none that a tool may be given.
+// It is strict where readers of URLs differ: printable ASCII only, no backslash, no user, no fragment.
+func hostOf(raw string) (string, bool) {
+	if raw == "" || len(raw) > maxURL || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' }) {
+		return "", false
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Opaque != "" ||
+		strings.Contains(raw, "#") || u.Hostname() == "" || strings.Contains(u.Host, "%") {
+		return "", false
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return "", false
+		}
+	} else if strings.HasSuffix(u.Host, ":") {
+		return "", false
+	}
+	return strings.ToLower(u.Hostname()), true
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -42,13 +43,34 @@ type Spec struct {
 	//   "amount":  a decimal number of whole tokens; "x-asset" names the token property that it counts
 	//   "hash":    0x and 64 lower-case hex digits
 	//   "block":   "latest" or a decimal number
+	//   "url":     an http or https URL without user and fragment; at most one property. Its host is what policies
+	//              and the grant's hosts judge
 	// and, as usual, enum (of strings), minLength, maxLength, minimum, maximum and description. Any other keyword is
 	// an error. Names of properties are lower-case letters, digits and '_', so that policies can say args.name.
 	Schema json.RawMessage
 	Spend  *Spend // which arguments move value; required for ChainTx, nil if the tool moves none
 	Book   *Book  // what names and symbols stand for; required if the schema has an address or token
-	// Utterances are sentence patterns with {property} slots that mean this tool, for the planner.
+	// Utterances are sentence patterns with {property} slots that mean this tool, for the planner. The words that they
+	// begin with are also the orders by which a user asks for a call in so many words: see agent/loop.
 	Utterances []string
+	// Output says what the tool's results are worth. If nil anybody might have written them: they are untrusted.
+	Output *Output
+	// Clearance is the most secret that the tool may be given. What the user said goes to any tool, so that is the
+	// least: label.Public and label.Session mean the same.
+	Clearance label.Secrecy
+}
+
+// An Output is the label of a tool's results.
+type Output struct {
+	Integrity label.Integrity // label.Tool for what the tool itself vouches for
+	Secrecy   label.Secrecy
+	// Origins says that a result names where it is from: "origins", a list of texts such as "web:example.com", is a
+	// key of the JSON object. Otherwise the origin is the tool.
+	Origins bool
+	// Documents says that a result is a list of documents, each of which policies judge at the point retrieval before
+	// a model sees it: "documents", a list of objects with the texts "cid", "source" and "text", and optionally
+	// "integrity" and "secrecy", which make a document's label stricter than the tool's.
+	Documents bool
 }
 
 // Spend names the arguments that say how much of what goes to whom. All three name properties of the schema, of
@@ -107,6 +129,7 @@ type Args struct {
 	// The rest is what moves, if the Spec has a Spend.
 	Amount money.Amount
 	To     common.Address
+	Host   string // of the URL, lower case and without the port, if the schema has a url and it is set
 }
 
 // A Tool does what its Spec says. The runtime calls it only for a call whose intent is in the journal.
@@ -122,6 +145,9 @@ type Tool interface {
 type Input struct {
 	Args Args
 	Key  [32]byte // idempotency key, derived from the step's CID and the effect's place in it
+	// Hosts are those that the wallet's grant lets a call reach, redirects included. If empty the grant adds nothing
+	// to the operator's limits.
+	Hosts []string
 }
 
 // A Chain is a tool of class ChainTx. Its Call is never called.

@@ -40,14 +40,16 @@ const (
 	CodeApprovalOther     provenance.Code = "approvals.other"     // an approval for something else
 	CodeApprovalLate      provenance.Code = "approvals.late"      // an approval after its time
 
-	CodeDecision       provenance.Code = "decisions.outcome" // a decision that comes out differently
-	CodeDecisionWhy    provenance.Code = "decisions.why"     // a decision with another reason
-	CodeDecisionBudget provenance.Code = "decisions.budget"  // a decision that reserves something else
-	CodeDecisionEffect provenance.Code = "decisions.effect"  // an effect that the events do not lead to
-	CodeDecisionEvent  provenance.Code = "decisions.event"   // an event that cannot follow
-	CodeDecisionRules  provenance.Code = "decisions.rules"   // rules, agent or tools that do not compile
-	CodeDecisionRoute  provenance.Code = "decisions.route"   // another model than the rules choose
-	CodeDecisionFacts  provenance.Code = "decisions.facts"   // ledgers of other caps, or without what the run has used
+	CodeDecision        provenance.Code = "decisions.outcome" // a decision that comes out differently
+	CodeDecisionWhy     provenance.Code = "decisions.why"     // a decision with another reason
+	CodeDecisionBudget  provenance.Code = "decisions.budget"  // a decision that reserves something else
+	CodeDecisionEffect  provenance.Code = "decisions.effect"  // an effect that the events do not lead to
+	CodeDecisionEvent   provenance.Code = "decisions.event"   // an event that cannot follow
+	CodeDecisionRules   provenance.Code = "decisions.rules"   // rules, agent or tools that do not compile
+	CodeDecisionRoute   provenance.Code = "decisions.route"   // another model than the rules choose
+	CodeDecisionFacts   provenance.Code = "decisions.facts"   // ledgers of other caps, or without what the run has used
+	CodeDecisionLabel   provenance.Code = "decisions.label"   // a context with another label
+	CodeDecisionPublish provenance.Code = "decisions.publish" // a payload that is kept in another way than decided
 
 	CodeContextPrompt provenance.Code = "context.prompt" // a prompt with another digest
 	CodeTotals        provenance.Code = "totals.close"   // sums that are not those of the steps

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -50,8 +51,16 @@ func (a *auditor) replay() {
 			a.fail(provenance.CheckDecisions, code, c, "step %d cannot be replayed: %v", s.Seq, err)
 			return errStop
 		}
+		before := state
 		state = next
-		again := &provenance.Step{Run: s.Run, Seq: s.Seq, Prev: s.Prev, At: s.At, Event: s.Event, Facts: s.Facts, Does: todo.Does}
+		again := &provenance.Step{
+			Run: s.Run, Seq: s.Seq, Prev: s.Prev, At: s.At, Event: s.Event, Facts: s.Facts, Does: todo.Does,
+			Decisions: todo.Decisions, Label: todo.Label,
+		}
+		if part, ok := a.kept(m, before, s); !ok {
+			a.fail(provenance.CheckDecisions, CodeDecisionPublish, c, "step %d: %s", s.Seq, part)
+			return errStop
+		}
 		n, match := a.adopt(again, s)
 		unsure += n
 		block, err := provenance.Encode(again)
@@ -63,6 +72,7 @@ func (a *auditor) replay() {
 			a.differs(c, again, s)
 			return errStop
 		}
+		decisions += len(s.Decisions)
 		for _, e := range s.Does {
 			switch e := e.(type) {
 			case *provenance.AskModel:
@@ -143,6 +153,36 @@ func (a *auditor) differs(c provenance.Link, again, was *provenance.Step) {
 	note := func(check string, code provenance.Code, format string, args ...any) {
 		a.fail(check, code, c, "step %d: %s", was.Seq, fmt.Sprintf(format, args...))
 	}
+	// decided compares decisions, and says whether it has named a difference.
+	decided := func(ds, recorded []provenance.Decision) bool {
+		for k, d := range recorded {
+			switch {
+			case k >= len(ds) || ds[k].Point != d.Point || ds[k].Outcome != d.Outcome:
+				note(provenance.CheckDecisions, CodeDecision, "decision %d comes out differently", k)
+			case !slices.Equal(ds[k].Rules, d.Rules) || !samePayload(ds[k].Why, d.Why):
+				note(provenance.CheckDecisions, CodeDecisionWhy, "decision %d has another reason than the rules give", k)
+			case !slices.Equal(ds[k].Reserve, d.Reserve):
+				note(provenance.CheckDecisions, CodeDecisionBudget, "decision %d reserves something else than the rules say", k)
+			case ds[k].Part != d.Part || ds[k].Mode != d.Mode:
+				note(provenance.CheckDecisions, CodeDecisionPublish, "decision %d keeps a payload in another way than the rules say", k)
+			default:
+				continue
+			}
+			return true
+		}
+		return false
+	}
+	if decided(again.Decisions, was.Decisions) {
+		return
+	}
+	if len(again.Decisions) != len(was.Decisions) {
+		note(provenance.CheckDecisions, CodeDecision, "the record has %d decisions besides those of its effects, the rules make %d", len(was.Decisions), len(again.Decisions))
+		return
+	}
+	if !samePayload(again.Label, was.Label) {
+		note(provenance.CheckDecisions, CodeDecisionLabel, "the context has another label than the steps and tools give it")
+		return
+	}
 	for i, e := range was.Does {
 		if i >= len(again.Does) || reflect.TypeOf(e) != reflect.TypeOf(again.Does[i]) {
 			if d := outcomeOf(e); d != "" && i < len(again.Does) && outcomeOf(again.Does[i]) != d {
@@ -153,19 +193,8 @@ func (a *auditor) differs(c provenance.Link, again, was *provenance.Step) {
 			return
 		}
 		mine, theirs := again.Does[i], e
-		for k, d := range decisionsOf(theirs) {
-			ds := decisionsOf(mine)
-			switch {
-			case k >= len(ds) || ds[k].Point != d.Point || ds[k].Outcome != d.Outcome:
-				note(provenance.CheckDecisions, CodeDecision, "decision %d comes out differently", k)
-				return
-			case !slices.Equal(ds[k].Rules, d.Rules) || !samePayload(ds[k].Why, d.Why):
-				note(provenance.CheckDecisions, CodeDecisionWhy, "decision %d has another reason than the rules give", k)
-				return
-			case !slices.Equal(ds[k].Reserve, d.Reserve):
-				note(provenance.CheckDecisions, CodeDecisionBudget, "decision %d reserves something else than the rules say", k)
-				return
-			}
+		if decided(decisionsOf(mine), decisionsOf(theirs)) {
+			return
 		}
 		switch theirs := theirs.(type) {
 		case *provenance.AskModel:
@@ -187,6 +216,21 @@ func (a *auditor) differs(c provenance.Link, again, was *provenance.Step) {
 		}
 	}
 	note(provenance.CheckDecisions, CodeDecisionEffect, "the effects are not those that the events lead to")
+}
+
+// kept says whether every payload of a step is kept as the rules chose, or what is wrong. A record shows only whether
+// a payload is public.
+func (a *auditor) kept(m *loop.Machine, before loop.State, s *provenance.Step) (wrong string, ok bool) {
+	modes := m.Modes(before, s)
+	provenance.EachPayload(s, func(p *provenance.Payload) {
+		switch public := modes[p] == policies.Public; {
+		case p.Public() && !public:
+			wrong = "a payload is public that the rules keep back"
+		case !p.Public() && public:
+			wrong = "a payload is sealed that the rules make public"
+		}
+	})
+	return wrong, wrong == ""
 }
 
 func samePayload(a, b *provenance.Payload) bool {

@@ -20,6 +20,7 @@ type Summary struct {
 	Decimals uint8           `json:"decimals,omitempty"`
 	To       string          `json:"to,omitempty"`      // 0x address
 	Changes  json.RawMessage `json:"changes,omitempty"` // what the simulation showed
+	Origins  []string        `json:"origins,omitempty"` // where the arguments may come from, if that is why the wallet is asked
 	Rules    []string        `json:"rules"`             // that ask for the approval
 	Why      []string        `json:"why"`
 }

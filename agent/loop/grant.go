@@ -15,12 +15,7 @@ var ErrCaveat = errors.New("the grant has a limit that this program does not enf
 
 // Enforced says whether every caveat of c has its rule, or returns ErrCaveat.
 func Enforced(c auth.Caveats) error {
-	switch {
-	case len(c.Hosts) > 0:
-		return fmt.Errorf("web hosts: %w", ErrCaveat)
-	case c.ApproveIfTainted:
-		return fmt.Errorf("asking about untrusted content: %w", ErrCaveat)
-	case c.MaxDepth > 0:
+	if c.MaxDepth > 0 {
 		return fmt.Errorf("sub-agents: %w", ErrCaveat)
 	}
 	return nil
@@ -65,6 +60,7 @@ func GrantRules(g *auth.Grant) ([]byte, error) {
 	}
 	set("tools", g.Tools)
 	set("models", c.Models)
+	set("hosts", c.Hosts)
 	recipients := make([]string, len(c.Recipients))
 	for i, r := range c.Recipients {
 		recipients[i] = r.Hex()
@@ -85,6 +81,20 @@ func GrantRules(g *auth.Grant) ([]byte, error) {
 	put("    at: tool.call")
 	put("    effect: forbid")
 	put("    unless: 'chain in [%s]'", strings.Join(chains, ", "))
+	if len(c.Hosts) > 0 { // a call that names no host reaches none: redirects are the tool's to check
+		put("  - id: hosts")
+		put("    at: tool.call")
+		put("    effect: forbid")
+		put("    when: 'host != \"\"'")
+		put("    unless: 'in_set(host, \"hosts\")'")
+	}
+	if c.ApproveIfTainted {
+		put("  - id: approve_if_tainted")
+		put("    at: spend")
+		put("    effect: approve")
+		put("    when: 'tainted'")
+		put("    message: untrusted content has come into this run, so the wallet is asked before anything is spent")
+	}
 	for _, a := range c.MaxPerCall {
 		put("  - id: max_per_call_%s", word(a.Asset()))
 		put("    at: spend")
@@ -120,6 +130,9 @@ func GrantRules(g *auth.Grant) ([]byte, error) {
 	put("    at: model.route")
 	put("    effect: permit")
 	put("    reserve: [{budget: tokens}, {budget: cost}]")
+	put("  - id: documents")
+	put("    at: retrieval")
+	put("    effect: permit")
 	put("  - id: answers")
 	put("    at: output")
 	put("    effect: permit")

@@ -23,6 +23,7 @@ import (
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -47,16 +48,18 @@ type Config struct {
 
 // A Machine is everything of a run that does not change while it goes on. It is safe for use by many goroutines.
 type Machine struct {
-	session provenance.Link
-	agent   *provenance.Agent
-	grant   *auth.Grant
-	tools   map[string]*tool
-	offered []model.Tool
-	layers  policies.Layers
-	routes  []route.Rule
-	budgets []Budget
-	base    [32]byte // digest of what every prompt begins with
-	size    int64    // bytes of it
+	session   provenance.Link
+	agent     *provenance.Agent
+	grant     *auth.Grant
+	tools     map[string]*tool
+	offered   []model.Tool
+	layers    policies.Layers
+	routes    []route.Rule
+	budgets   []Budget
+	modes     map[string]policies.Mode // how parts are kept, if a set speaks of it
+	published []provenance.Decision    // that say so
+	base      [32]byte                 // digest of what every prompt begins with
+	size      int64                    // bytes of it
 }
 
 type tool struct {
@@ -146,6 +149,9 @@ func New(c Config) (*Machine, error) {
 	if m.routes, err = routesOf(c.Agent, c.Runtime); err != nil {
 		return nil, err
 	}
+	if err := m.publish(); err != nil {
+		return nil, fmt.Errorf("make a loop: %w", err)
+	}
 	m.base, m.size = basePrompt(c.Agent.Instructions, c.Agent.Tools)
 	for _, t := range m.offered { // its definition is input too
 		m.size += int64(len(t.Name)+len(t.About)+len(t.Schema)) + frameTokens
@@ -185,6 +191,20 @@ func SpecOf(rec *provenance.ToolDef, book []byte) (tools.Spec, error) {
 		Name: rec.Name, About: rec.About, Class: tools.Class(rec.Class),
 		Schema: json.RawMessage(rec.Schema), Utterances: rec.Utterances,
 	}
+	if o := rec.Output; o != nil {
+		s.Output = &tools.Output{Origins: o.Origins, Documents: o.Documents}
+		var err, err2 error
+		s.Output.Integrity, err = label.ParseIntegrity(o.Integrity)
+		if s.Output.Secrecy, err2 = label.ParseSecrecy(o.Secrecy); err != nil || err2 != nil {
+			return s, fmt.Errorf("tool %s: the label of its output is unknown", rec.Name)
+		}
+	}
+	if rec.Clearance != "" {
+		var err error
+		if s.Clearance, err = label.ParseSecrecy(rec.Clearance); err != nil {
+			return s, fmt.Errorf("tool %s: %w", rec.Name, err)
+		}
+	}
 	if rec.Spend != nil {
 		s.Spend = &tools.Spend{Amount: rec.Spend.Amount, Asset: rec.Spend.Asset, To: rec.Spend.To}
 	}
@@ -206,6 +226,15 @@ func RecordOf(s tools.Spec) (*provenance.ToolDef, *provenance.Block, error) {
 	}
 	rec := &provenance.ToolDef{
 		Name: s.Name, About: s.About, Class: string(s.Class), Schema: string(schema), Utterances: s.Utterances,
+	}
+	if s.Output != nil {
+		rec.Output = &provenance.ToolOutput{
+			Integrity: s.Output.Integrity.String(), Secrecy: s.Output.Secrecy.String(),
+			Origins: s.Output.Origins, Documents: s.Output.Documents,
+		}
+	}
+	if s.Clearance > label.Session {
+		rec.Clearance = s.Clearance.String()
 	}
 	if s.Spend != nil {
 		rec.Spend = &provenance.Spend{Amount: s.Spend.Amount, Asset: s.Spend.Asset, To: s.Spend.To}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -33,6 +34,10 @@ type State struct {
 
 	own []use // of the machine's budgets, in their order
 
+	input   string      // what the user asked for, as it was signed
+	context label.Label // of everything that a model has been given
+	done    []int       // clauses of input that a call was made for
+
 	acted, denied bool
 	ending        string // why the run ends once its broadcasts have their outcome
 	totals        provenance.Totals
@@ -59,6 +64,11 @@ type call struct {
 	until   int64          // of the approval
 	changes []byte         // what the simulation showed
 	outcome string         // JSON for the model, once it has one
+	says    label.Label    // of the outcome
+
+	label   label.Label // of the arguments
+	foreign []string    // arguments that the user did not write
+	order   int         // the clause that asks for just this call, or -1
 
 	reserve   []provenance.Reserve // what is held back for it
 	reserveAt provenance.Ref       // by which effect
@@ -74,6 +84,7 @@ func (s State) clone() State {
 	s.tried = slices.Clip(s.tried)
 	s.totals.Spent = slices.Clone(s.totals.Spent)
 	s.own = slices.Clone(s.own)
+	s.done = slices.Clip(s.done)
 	return s
 }
 

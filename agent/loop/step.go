@@ -18,8 +18,10 @@ import (
 
 // A Next is what a step leads to.
 type Next struct {
-	Does   []provenance.Effect
-	Settle []Settle
+	Does      []provenance.Effect
+	Settle    []Settle
+	Decisions []provenance.Decision // that belong to no effect
+	Label     *provenance.Payload   // of the context, if it has changed; see provenance.Step
 }
 
 // A Settle ends the reservations of one effect in one budget: Used becomes spent, the rest is free again. It follows
@@ -35,6 +37,7 @@ const (
 	ruleTool     = "loop/unknown_tool"
 	ruleArgs     = "loop/arguments"
 	ruleCalls    = "loop/max_calls"
+	ruleReply    = "loop/calls_of_a_reply"
 	ruleRefused  = "wallet/refused"
 	ruleLapsed   = "wallet/no_answer"
 	ruleRevoked  = "session/ended"
@@ -59,6 +62,9 @@ func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Fact
 		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
 	}
 	if err := w.goOn(); err != nil {
+		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
+	}
+	if err := w.relabel(s.context); err != nil {
 		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
 	}
 	w.s.At = at
@@ -161,8 +167,7 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 	}
 	w.s.Opened = w.at
 	w.s.begin(params)
-	w.s.say(model.Message{Role: model.RoleUser, Text: start.Input})
-	return nil
+	return w.open(start.Input)
 }
 
 func (w *work) takeReply(ev *provenance.Reply) error {
@@ -212,6 +217,10 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 		}
 		said.Text = string(b)
 	}
+	asked, use, err := w.heard(mc, a.model, said.Text)
+	if err != nil || !use {
+		return err
+	}
 	// A reply that was cut, and one of the last turn, gets no calls run: half a plan is not a plan.
 	if mc.Stop == model.StopTools && !w.s.wrap {
 		for i, ask := range mc.Calls {
@@ -220,11 +229,17 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 				return fmt.Errorf("the arguments of %s: %w", ask.Tool, ErrSealed)
 			}
 			said.Calls = append(said.Calls, model.Call{ID: ask.ID, Tool: ask.Tool, Args: args})
-			w.s.calls = append(w.s.calls, call{of: provenance.Ref{Seq: w.s.Seq, Index: uint64(i)}, ask: ask})
+			w.s.calls = append(w.s.calls, call{of: provenance.Ref{Seq: w.s.Seq, Index: uint64(i)}, ask: ask, order: -1})
 		}
 	}
 	w.s.say(said)
 	for i := range w.s.calls {
+		if i >= asked {
+			if err := w.deny(&w.s.calls[i], policies.ModelResponse, ruleReply, fmt.Sprintf("One reply may ask for %d tool calls.", asked), "the call in another turn"); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := w.gate(&w.s.calls[i]); err != nil {
 			return err
 		}
@@ -255,6 +270,7 @@ func (w *work) gate(c *call) error {
 		return w.deny(c, policies.ToolCall, ruleArgs, err.Error(), "call the tool again with other arguments")
 	}
 	c.args = args
+	w.weigh(c)
 	if w.s.totals.Calls > w.m.agent.Limits.Calls {
 		return w.deny(c, policies.ToolCall, ruleCalls, fmt.Sprintf("This run may make %d tool calls.", w.m.agent.Limits.Calls), "a new run")
 	}
@@ -272,6 +288,9 @@ func (w *work) decide(c *call, approved bool) error {
 		return err
 	}
 	chain := c.tool.spec.Class == tools.ChainTx
+	if outcome != policies.Deny && c.order >= 0 && !slices.Contains(w.s.done, c.order) {
+		w.s.done = append(w.s.done, c.order) // what was asked for once is done once
+	}
 	switch outcome {
 	case policies.Deny:
 		w.refuse(c, ds, records)
@@ -305,8 +324,8 @@ func (w *work) decide(c *call, approved bool) error {
 
 // ask returns the decisions on a call, one a point, their joint outcome, and the shortest time that an approval has.
 func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcome, int64) {
-	req := w.request()
-	req.Point = policies.ToolCall
+	req := w.about(policies.ToolCall, c.label)
+	req.Host = c.args.Host
 	req.Tool, req.Class, req.Approved = c.tool.spec.Name, string(c.tool.spec.Class), approved
 	if c.tool.spec.Book != nil {
 		req.Chain = int64(c.tool.spec.Book.Chain)
@@ -328,6 +347,9 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 		req.Point, req.Args = policies.Spend, nil
 		req.Amount, req.To = c.args.Amount, c.args.To
 		ds = append(ds, w.m.layers.Decide(&req))
+	}
+	if !slices.ContainsFunc(ds, func(d policies.Decision) bool { return d.Outcome == policies.Deny }) {
+		ds = append(ds, w.flow(c, approved)...)
 	}
 	outcome, ttl := policies.Permit, int64(0)
 	for _, d := range ds {
@@ -423,6 +445,10 @@ func (w *work) seek(c *call, ds []policies.Decision, records []provenance.Decisi
 	until := min(w.at+ttl, w.m.grant.Expires.UnixMilli(), w.s.Opened+w.m.agent.Limits.Wall)
 	until -= until % 1000 // a wallet signs whole seconds
 	sum := Summary{Text: describe(c), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes, Rules: rules, Why: why}
+	if slices.Contains(rules, ruleUntrusted) || slices.Contains(rules, ruleSecrecy) {
+		sum.Origins = c.label.Origins
+		sum.Text += " (" + w.blame(c) + ")"
+	}
 	if c.tool.spec.Spend != nil {
 		a := c.args.Amount
 		sum.Amount, sum.Asset, sum.Decimals = a.String(), a.Asset().Symbol, a.Asset().Decimals
@@ -453,8 +479,7 @@ func (w *work) takeResult(ev *provenance.Result) error {
 		if len(out) == 0 {
 			out, _ = json.Marshal(map[string]string{"error": "The call ended: " + ev.Status + "."})
 		}
-		w.finish(c, out)
-		return nil
+		return w.finishWith(c, ev.Status, out)
 	}
 	switch c.phase {
 	case provenance.PhaseSimulate:
@@ -464,7 +489,8 @@ func (w *work) takeResult(ev *provenance.Result) error {
 		}
 		if err := json.Unmarshal(out, &sim); err != nil || !sim.OK {
 			msg := "The simulation says that the transaction would fail."
-			if sim.Error != "" {
+			if sim.Error != "" { // which may be a contract's own words
+				c.says = contractWords
 				msg = "The simulation says that the transaction would fail: " + sim.Error
 			}
 			return w.deny(c, policies.ToolCall, ruleSimulate, msg, "another amount or recipient")
@@ -498,7 +524,9 @@ func (w *work) takeResult(ev *provenance.Result) error {
 	}
 	w.release(c, !reverted)
 	w.s.acted = w.s.acted || !reverted
-	w.finish(c, out)
+	if err := w.finishWith(c, ev.Status, out); err != nil {
+		return err
+	}
 	if c.tool.spec.Spend != nil && !reverted {
 		return w.s.addSpent(c.args.Amount)
 	}
@@ -602,6 +630,7 @@ func (w *work) goOn() error {
 			w.s.say(model.Message{
 				Role: model.RoleTool, CallID: c.ask.ID, Tool: c.ask.Tool, Text: c.outcome, Step: w.s.Seq,
 			})
+			w.s.context = w.s.context.Join(c.says)
 		}
 		w.s.calls = nil
 		return w.askModel()
@@ -630,7 +659,7 @@ func (w *work) askModel() error {
 		w.s.say(model.Message{Role: model.RoleSystem, Text: "The limit of this run is reached. Answer with what you have; no tool is left."})
 	}
 	cands, err := route.Candidates(w.m.routes, route.Need{
-		Request: w.request(), Input: w.m.size + w.s.bytes, MaxTokens: l.Tokens - spentTokens,
+		Request: w.about(policies.ModelRoute, w.s.context), Input: w.m.size + w.s.bytes, MaxTokens: l.Tokens - spentTokens,
 		Down: w.facts.Down, Tried: w.s.tried,
 	})
 	if err != nil {
@@ -645,6 +674,9 @@ func (w *work) askModel() error {
 			continue
 		}
 		d := w.m.layers.Decide(&c.Request)
+		if !mayRead(c.Model.Kind, w.s.context) {
+			d = leak(policies.ModelRoute, "the model "+c.Model.Name, w.s.context)
+		}
 		if d.Outcome != policies.Permit {
 			refused = append(refused, d)
 			continue
@@ -654,6 +686,9 @@ func (w *work) askModel() error {
 			return err
 		}
 		limit := min(c.Model.MaxTokens, l.Tokens-spentTokens)
+		if d.Limit.Tokens > 0 {
+			limit = min(limit, d.Limit.Tokens)
+		}
 		ref := w.do(&provenance.AskModel{
 			Route: provenance.Route{
 				Rule: c.Rule, Kind: string(c.Model.Kind), Model: c.Model.Name, Considered: considered, Cost: c.Request.Cost,
@@ -679,10 +714,12 @@ func (w *work) askModel() error {
 
 // answer says the model's last words, if the output policies let it, and ends the run.
 func (w *work) answer(text string) error {
-	req := w.request()
-	req.Point, req.Size = policies.Output, int64(len(text))
-	if d := w.m.layers.Decide(&req); d.Outcome != policies.Permit {
-		w.end(sentence(d), provenance.CloseDenied)
+	text, permitted, err := w.speak(text)
+	if err != nil {
+		return err
+	}
+	if !permitted {
+		w.end(text, provenance.CloseDenied)
 		return nil
 	}
 	reason := provenance.CloseAnswered
@@ -722,6 +759,16 @@ func (w *work) waiting(ref provenance.Ref) *call {
 }
 
 func (w *work) finish(c *call, outcome []byte) { c.phase, c.outcome = "", string(outcome) }
+
+// finishWith gives a call the outcome that its tool returned, as far as the policies let the model see it.
+func (w *work) finishWith(c *call, status string, out []byte) error {
+	out, says, err := w.receive(c, status, out)
+	if err == nil {
+		c.says = says
+		w.finish(c, out)
+	}
+	return err
+}
 
 // release ends a call's reservations: all of it used, or only the call itself.
 func (w *work) release(c *call, used bool) {

@@ -271,7 +271,9 @@ func vectors() []vector {
 				return slices.Delete(file, from, to)
 			})},
 		{Name: "honest-public", Verdict: verified, What: "a run whose payloads are not sealed",
-			make: played(small, func(w *world) { w.public = true })},
+			make: played(small, func(w *world) {
+				w.public, w.rules = true, rules+"  - {id: open, at: provenance.publish, effect: permit, mode: public}\n"
+			})},
 		{Name: "honest-fallback", Verdict: verified, What: "the first model failed, and the second answered",
 			make: played(small, func(w *world) { w.fail = 1 })},
 		{Name: "honest-in-doubt", Verdict: verified,
@@ -586,6 +588,21 @@ func vectors() []vector {
 				d := &h.steps[8].Does[0].(*provenance.Deny).Decisions[1]
 				d.Why = provenance.NewPayload([]byte(`{"message":"the bank was closed"}`))
 			})},
+		{Name: "label-edited", Code: audit.CodeDecisionLabel,
+			What: "a run that has read untrusted content says that it has not",
+			make: told(whole, func(h *history) {
+				for _, s := range h.steps {
+					if s.Label != nil {
+						s.Label = provenance.NewPayload([]byte(`{"integrity":"tool","secrecy":"session"}`))
+					}
+				}
+			})},
+		{Name: "point-dropped", Code: audit.CodeDecision,
+			What: "the decision on the answer is missing from its step",
+			make: told(small, func(h *history) { h.steps[3].Decisions = nil })},
+		{Name: "published", Code: audit.CodeDecisionPublish,
+			What: "payloads are public although no rule says so",
+			make: played(small, func(w *world) { w.public = true })},
 		{Name: "reserve-edited", Code: audit.CodeDecisionBudget,
 			What: "a permitted spend reserves less than it moves",
 			make: told(whole, func(h *history) {

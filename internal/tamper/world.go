@@ -347,7 +347,7 @@ func (g *game) step(ev provenance.Event) (provenance.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &provenance.Step{Seq: g.state.Seq, At: at, Event: ev, Facts: facts, Does: todo.Does}
+	s := &provenance.Step{Seq: g.state.Seq, At: at, Event: ev, Facts: facts, Does: todo.Does, Decisions: todo.Decisions, Label: todo.Label}
 	g.steps = append(g.steps, s)
 	g.state = next
 	if err := g.link(); err != nil {

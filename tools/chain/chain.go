@@ -28,6 +28,7 @@ import (
 	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/holiman/uint256"
 
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
 )
@@ -118,6 +119,13 @@ type reader struct {
 	spec tools.Spec
 	read func(ctx context.Context, args tools.Args) (any, error)
 }
+
+// Results are numbers, hashes and the book's own symbols, which a stranger on the chain cannot word. A simulation is
+// another matter: the reason of a revert is a text of the contract's.
+var (
+	chainFacts = &tools.Output{Integrity: label.Tool, Secrecy: label.Session}
+	chainWords = &tools.Output{Integrity: label.Untrusted, Secrecy: label.Session}
+)
 
 func (r *reader) Spec() tools.Spec { return r.spec }
 

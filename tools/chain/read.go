@@ -20,9 +20,10 @@ import (
 const blockArg = `"block":{"type":"string","format":"block","description":"block to read at; latest if absent"}`
 
 var balanceSpec = tools.Spec{
-	Name:  "chain.balance",
-	About: "Balance of an account in the chain's native coin (ETH), read at one block.",
-	Class: tools.Read,
+	Output: chainFacts,
+	Name:   "chain.balance",
+	About:  "Balance of an account in the chain's native coin (ETH), read at one block.",
+	Class:  tools.Read,
 	Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["account"],"properties":{` + blockArg + `,
 		"account":{"type":"string","format":"address","description":"a name in the address book or a 0x address"}}}`),
 	Utterances: []string{
@@ -43,9 +44,10 @@ func (c *chain) balance(ctx context.Context, args tools.Args) (any, error) {
 }
 
 var tokenBalanceSpec = tools.Spec{
-	Name:  "erc20.balance",
-	About: "Balance of an account in a token, or in the native coin by its symbol, read at one block.",
-	Class: tools.Read,
+	Output: chainFacts,
+	Name:   "erc20.balance",
+	About:  "Balance of an account in a token, or in the native coin by its symbol, read at one block.",
+	Class:  tools.Read,
 	Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["account","token"],"properties":{` + blockArg + `,
 		"account":{"type":"string","format":"address","description":"a name in the address book or a 0x address"},
 		"token":{"type":"string","format":"token","description":"the token's symbol"}}}`),
@@ -93,6 +95,7 @@ func (c *chain) units(ctx context.Context, account common.Address, asset money.A
 }
 
 var blockSpec = tools.Spec{
+	Output: chainFacts,
 	Name:   "chain.block",
 	About:  "Header of a block: number, hash, time, base fee and how many transactions it has.",
 	Class:  tools.Read,
@@ -132,9 +135,10 @@ func (c *chain) block(ctx context.Context, args tools.Args) (any, error) {
 }
 
 var txSpec = tools.Spec{
-	Name:  "chain.tx",
-	About: "A transaction by its hash: whether it was included and did not revert, who sent it, and which known token it moved.",
-	Class: tools.Read,
+	Output: chainFacts,
+	Name:   "chain.tx",
+	About:  "A transaction by its hash: whether it was included and did not revert, who sent it, and which known token it moved.",
+	Class:  tools.Read,
 	Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["hash"],"properties":{
 		"hash":{"type":"string","format":"hash","description":"the transaction's hash"}}}`),
 	Utterances: []string{"what happened to {hash}", "show transaction {hash}", "transaction {hash}", "tx {hash}", "status of {hash}"},
@@ -247,9 +251,10 @@ func (c *chain) settle(r *txResult, receipt *types.Receipt) error {
 }
 
 var infoSpec = tools.Spec{
-	Name:  "erc20.info",
-	About: "What a token is: its contract, decimals and total supply, read at one block.",
-	Class: tools.Read,
+	Output: chainFacts,
+	Name:   "erc20.info",
+	About:  "What a token is: its contract, decimals and total supply, read at one block.",
+	Class:  tools.Read,
 	Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["token"],"properties":{` + blockArg + `,
 		"token":{"type":"string","format":"token","description":"the token's symbol"}}}`),
 	Utterances: []string{"what is {token}", "tell me about {token}", "info about {token}", "{token} info", "what is the total supply of {token}"},

@@ -27,6 +27,7 @@ const moveArgs = `{"type":"object","additionalProperties":false,"required":["tok
 	"amount":{"type":"string","format":"amount","x-asset":"token","description":"how many whole tokens, e.g. 12.5"}}}`
 
 var simulateSpec = tools.Spec{
+	Output: chainWords,
 	Name:   "tx.simulate",
 	About:  "What sending tokens from the agent's account would do now, without doing it: whether it would succeed, and the balances before and after.",
 	Class:  tools.Read,
@@ -38,6 +39,7 @@ var simulateSpec = tools.Spec{
 }
 
 var transferSpec = tools.Spec{
+	Output: chainFacts,
 	Name:   "erc20.transfer",
 	About:  "Sends ERC-20 tokens from the agent's account. The effect is final.",
 	Class:  tools.ChainTx,
