@@ -92,7 +92,7 @@ func versionOf(data []byte) (string, error) {
 func newRecord(version string) Record {
 	for _, r := range []Record{
 		new(Run), new(Step), new(Head), new(Grant), new(PolicySet), new(Agent), new(ToolDef), new(Runtime),
-		new(Delegation), new(Revocation),
+		new(Delegation), new(Revocation), new(Erasure),
 		new(Receipt), new(KeyBinding),
 	} {
 		if r.kind() == version {

@@ -73,6 +73,7 @@ type Report struct {
 	Steps        int           `json:"steps"`
 	Blocks       int           `json:"blocks"`
 	Bytes        int64         `json:"bytes"` // of the blocks
+	Leaves       LeafCounts    `json:"leaves"`
 
 	faults []*Fault // of the checks, in the order of Checks; nil for one that did not fail
 }

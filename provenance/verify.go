@@ -122,8 +122,7 @@ type verifier struct {
 
 	away    map[Link]struct{} // leaves that src does not have; at most maxWaiting are told apart
 	commits map[Link][32]byte // of the leaves that were opened with their key
-	opened  int               // leaves: with their key, or public
-	sealed  int
+	leaves  LeafCounts
 
 	answers map[Ref]answer // seen in later steps, effect not reached yet
 	asks    map[Ref]int32  // tool calls that later effects name, reply not reached yet; the place of the latest effect
@@ -187,6 +186,9 @@ func (v *verifier) all() error {
 	}
 	if v.report.Status(CheckHistory).Status == Fail {
 		return nil // what nothing links to is then a second sign of the same
+	}
+	if err := v.erasures(); err != nil {
+		return err
 	}
 	return v.unreachable()
 }
@@ -485,11 +487,15 @@ func (v *verifier) leaf(p *Payload) {
 		if known {
 			v.commits[p.leaf] = p.commit
 		}
-		if fresh {
-			v.opened++
+		switch {
+		case !fresh:
+		case p.public:
+			v.leaves.Public++
+		default:
+			v.leaves.Disclosed++
 		}
 	case fresh:
-		v.sealed++
+		v.leaves.Sealed++
 	}
 }
 
@@ -609,10 +615,11 @@ func (v *verifier) conclude(operator ed25519.PublicKey) {
 	} else {
 		r.Pass(CheckHead, 1, "")
 	}
-	if note = fmt.Sprintf("%d opened, %d sealed, %d withheld", v.opened, v.sealed, len(v.away)); v.sealed+len(v.away) > 0 {
-		r.Skip(CheckLeaves, v.opened, note)
+	r.Leaves = v.leaves
+	if open := v.leaves.Public + v.leaves.Disclosed; v.leaves.Sealed+v.leaves.Erased+v.leaves.Missing > 0 {
+		r.Skip(CheckLeaves, open, v.leaves.String())
 	} else {
-		r.Pass(CheckLeaves, v.opened, note)
+		r.Pass(CheckLeaves, open, v.leaves.String())
 	}
 }
 

@@ -101,10 +101,10 @@ func TestSealedAndWithheldLeavesAreGapsAndNoFaults(t *testing.T) {
 		note     string
 		status   string
 	}{
-		{"all keys", h.keys(), 0, "14 opened, 0 sealed, 0 withheld", Pass},
-		{"no keys", nil, 0, "0 opened, 14 sealed, 0 withheld", NotChecked},
-		{"one key", map[Link]LeafKey{h.leaves[0].CID: h.leaves[0].Key}, 0, "1 opened, 13 sealed, 0 withheld", NotChecked},
-		{"two leaves away", h.keys(), 2, "12 opened, 0 sealed, 2 withheld", NotChecked},
+		{"all keys", h.keys(), 0, "0 public, 14 disclosed, 0 sealed, 0 erased, 0 missing", Pass},
+		{"no keys", nil, 0, "0 public, 0 disclosed, 14 sealed, 0 erased, 0 missing", NotChecked},
+		{"one key", map[Link]LeafKey{h.leaves[0].CID: h.leaves[0].Key}, 0, "0 public, 1 disclosed, 13 sealed, 0 erased, 0 missing", NotChecked},
+		{"two leaves away", h.keys(), 2, "0 public, 12 disclosed, 0 sealed, 0 erased, 2 missing", NotChecked},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			get := func(c Link) ([]byte, error) {

@@ -529,6 +529,15 @@ func vectors() []vector {
 			make: told(small, func(h *history) { h.steps[2].Does = append(h.steps[2].Does, h.steps[1].Does[0]) })},
 		{Name: "totals", Code: audit.CodeTotals, Class: 55, What: "the close says that the models cost less",
 			make: told(small, func(h *history) { h.steps[3].Does[1].(*provenance.Close).Totals.Cost-- })},
+		{Name: "erasure-foreign", Code: provenance.CodeLeafErasure, What: "the head names the erasure of a leaf that the history does not have",
+			make: told(small, func(h *history) {
+				e, err := provenance.Encode(&provenance.Erasure{At: h.head.At, Leaves: []provenance.Link{provenance.NewRaw([]byte("another's")).CID}})
+				if err != nil {
+					panic(err)
+				}
+				h.extra = map[provenance.Link][]byte{e.CID: e.Data}
+				h.behead = func(d *provenance.Head) { d.Erased = []provenance.Link{e.CID} }
+			})},
 		{Name: "head-place", Code: provenance.CodeHistoryHead, What: "the head names another place than its step has",
 			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Seq++ } })},
 		{Name: "outcome-kind", Code: provenance.CodeHistoryKind, What: "a tool call answered by a wallet",
