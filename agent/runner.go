@@ -379,6 +379,9 @@ func (r *Runner) open(ctx context.Context, rec provenance.Record) error {
 			}
 		}
 		data, err := r.cfg.Store.Block(ctx, p.Leaf())
+		if errors.Is(err, provenance.ErrWithheld) {
+			data, err = r.cfg.Store.Held(ctx, p.Leaf())
+		}
 		if err == nil {
 			err = p.Open(data, k)
 		}

@@ -32,8 +32,11 @@ type Store interface {
 	// PutBlocks stores blocks and leaf keys that belong to no step: agents, tools, policy sets, runtimes, grants.
 	// Blocks that are there already are left as they are.
 	PutBlocks(ctx context.Context, blocks []provenance.Block, leaves []provenance.Leaf) error
-	// Block returns the bytes of a block, or ErrNotFound. The hash has been checked on this read.
+	// Block returns the bytes of a block, or ErrNotFound. The hash has been checked on this read. A leaf that is held
+	// back is provenance.ErrWithheld: it is for nobody but its run.
 	Block(ctx context.Context, c provenance.Link) ([]byte, error)
+	// Held returns the bytes of a leaf that is held back, or ErrNotFound if there is none or its run has closed.
+	Held(ctx context.Context, c provenance.Link) ([]byte, error)
 	// LeafKey returns the key of a sealed leaf, or ErrNotFound if it was erased or never known here.
 	LeafKey(ctx context.Context, c provenance.Link) (provenance.LeafKey, error)
 
@@ -113,7 +116,8 @@ type Commit struct {
 	Seq   uint64
 	At    int64 // ms UTC
 	Step  provenance.Block
-	// Blocks are the other blocks that the step brings: leaves, and at Seq 0 the run's. Leaves are their keys.
+	// Blocks are the other blocks that the step brings: leaves, and at Seq 0 the run's. Leaves are their keys; those
+	// that end with the run are deleted by the commit that closes it.
 	Blocks []provenance.Block
 	Leaves []provenance.Leaf
 	Head   *provenance.Block // a new head, which gets the next place in the log; optional

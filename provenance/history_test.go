@@ -123,7 +123,7 @@ func (h *history) put(t testing.TB, r Record) Link {
 		}
 		h.sealed[p] = true
 		h.blocks[b.CID] = b.Data
-		h.leaves = append(h.leaves, Leaf{b.CID, key})
+		h.leaves = append(h.leaves, Leaf{CID: b.CID, Key: key})
 	}
 	b, err := Encode(r)
 	if err != nil {

@@ -22,7 +22,7 @@ func TestKeysSurviveTheirFile(t *testing.T) {
 	}
 	var back []Leaf
 	for c, k := range keys {
-		back = append(back, Leaf{c, k})
+		back = append(back, Leaf{CID: c, Key: k})
 	}
 	if err := WriteKeys(&again, back); err != nil || !bytes.Equal(file.Bytes(), again.Bytes()) {
 		t.Errorf("written again: %v\n%s\nwant\n%s", err, again.Bytes(), file.Bytes())
@@ -32,9 +32,9 @@ func TestKeysSurviveTheirFile(t *testing.T) {
 func TestWriteKeysRefuses(t *testing.T) {
 	leaf := NewRaw([]byte("leaf")).CID
 	for rule, leaves := range map[string][]Leaf{
-		"two keys for one leaf": {{leaf, LeafKey{1}}, {leaf, LeafKey{2}}},
-		"a record's CID":        {{Sum(0x71, nil), LeafKey{1}}},
-		"no CID":                {{Link{}, LeafKey{1}}},
+		"two keys for one leaf": {{CID: leaf, Key: LeafKey{1}}, {CID: leaf, Key: LeafKey{2}}},
+		"a record's CID":        {{CID: Sum(0x71, nil), Key: LeafKey{1}}},
+		"no CID":                {{CID: Link{}, Key: LeafKey{1}}},
 	} {
 		if err := WriteKeys(new(bytes.Buffer), leaves); err == nil {
 			t.Errorf("%s: written", rule)

@@ -25,8 +25,10 @@ func (LeafKey) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 
 // A Leaf is a sealed leaf's key under the CID of its ciphertext.
 type Leaf struct {
-	CID Link
-	Key LeafKey
+	CID  Link
+	Key  LeafKey
+	Ends bool   // the key is deleted when the run closes that the leaf belongs to
+	Held []byte // the ciphertext, if it is kept beside the key instead of among the blocks, and ends with it; needs Ends
 }
 
 // MaxPayload is the longest plaintext of one leaf, in bytes: what fits a block with padding and the AEAD's tag.

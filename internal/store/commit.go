@@ -17,8 +17,16 @@ import (
 // as one whose bytes do not match their CID or that settles more than was reserved, is an error of its own.
 func (db *DB) Commit(ctx context.Context, c agent.Commit) error {
 	err := checkCommit(&c)
+	ended := false
 	if err == nil {
-		err = db.do(ctx, commitSize(&c), func(ctx context.Context, w *writer) error { return w.commit(ctx, &c) })
+		err = db.do(ctx, commitSize(&c), func(ctx context.Context, w *writer) error {
+			err := w.commit(ctx, &c)
+			ended, w.ended = w.ended, false
+			return err
+		})
+	}
+	if err == nil && ended {
+		_ = db.truncate(ctx) // what is deleted is; if somebody is reading, a later one takes it out of the log too
 	}
 	if err != nil {
 		return fmt.Errorf("commit step %d of run %s: %w", c.Seq, c.Run, err)
@@ -216,6 +224,9 @@ func (w *writer) write(ctx context.Context, c *agent.Commit, run int64, d draft)
 		return err
 	}
 	if err := w.putBlocks(ctx, c.Blocks, c.Leaves); err != nil {
+		return err
+	}
+	if err := w.fleet(ctx, run, c); err != nil {
 		return err
 	}
 	if c.Head != nil {

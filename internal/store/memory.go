@@ -28,6 +28,7 @@ type Memory struct {
 	mu       sync.RWMutex // guards all below
 	blocks   map[provenance.Link][]byte
 	leaves   map[provenance.Link]provenance.LeafKey
+	fleeting map[provenance.Link]fleeting
 	sessions map[provenance.Link]*memorySession
 	runs     map[provenance.Link]*memoryRun
 	ledgers  map[string]agent.Ledger
@@ -67,6 +68,7 @@ func NewMemory() *Memory {
 		epoch:    newEpoch(),
 		blocks:   map[provenance.Link][]byte{},
 		leaves:   map[provenance.Link]provenance.LeafKey{},
+		fleeting: map[provenance.Link]fleeting{},
 		sessions: map[provenance.Link]*memorySession{},
 		runs:     map[provenance.Link]*memoryRun{},
 		ledgers:  map[string]agent.Ledger{},
@@ -84,7 +86,7 @@ func (m *Memory) Epoch(context.Context) (string, error) { return m.epoch, nil }
 
 // PutBlocks implements agent.Store. The bytes are kept, not copied.
 func (m *Memory) PutBlocks(ctx context.Context, blocks []provenance.Block, leaves []provenance.Leaf) error {
-	if err := cmp.Or(context.Cause(ctx), checkBlocks(blocks, leaves)); err != nil {
+	if err := cmp.Or(context.Cause(ctx), checkBlocks(blocks, leaves), checkLasting(leaves)); err != nil {
 		return fmt.Errorf("put blocks: %w", err)
 	}
 	m.mu.Lock()
@@ -110,7 +112,11 @@ func (m *Memory) put(blocks []provenance.Block, leaves []provenance.Leaf) {
 func (m *Memory) Block(_ context.Context, c provenance.Link) ([]byte, error) {
 	m.mu.RLock()
 	data, there := m.blocks[c]
+	held := m.fleeting[c].held
 	m.mu.RUnlock()
+	if !there && held {
+		return nil, fmt.Errorf("block %s: %w", c, provenance.ErrWithheld)
+	}
 	if !there {
 		return nil, fmt.Errorf("block %s: %w", c, errAbsent)
 	}
@@ -129,6 +135,47 @@ func (m *Memory) LeafKey(_ context.Context, c provenance.Link) (provenance.LeafK
 		return k, fmt.Errorf("key of leaf %s: %w", c, agent.ErrNotFound)
 	}
 	return k, nil
+}
+
+// A fleeting leaf ends with its run.
+type fleeting struct {
+	run  provenance.Link
+	held bool
+	data []byte // of a leaf that is held; nil once its run has closed
+}
+
+// fleet notes the leaves of a commit that end with their run, and ends them if it closes the run.
+func (m *Memory) fleet(c *agent.Commit) {
+	for _, l := range c.Leaves {
+		if _, there := m.fleeting[l.CID]; l.Ends && !there {
+			m.fleeting[l.CID] = fleeting{c.Run, l.Held != nil, l.Held}
+		}
+	}
+	if !closed(c.Status) {
+		return
+	}
+	for cid, f := range m.fleeting {
+		if f.run != c.Run {
+			continue
+		}
+		delete(m.leaves, cid)
+		if f.data = nil; f.held {
+			m.fleeting[cid] = f
+		} else {
+			delete(m.fleeting, cid)
+		}
+	}
+}
+
+// Held implements agent.Store.
+func (m *Memory) Held(_ context.Context, c provenance.Link) ([]byte, error) {
+	m.mu.RLock()
+	data := m.fleeting[c].data
+	m.mu.RUnlock()
+	if data == nil {
+		return nil, fmt.Errorf("leaf %s: %w", c, agent.ErrNotFound)
+	}
+	return data, checkRead(c, data)
 }
 
 // EraseLeaf deletes the key of a sealed leaf. Erasing one that is not there changes nothing.
@@ -265,6 +312,7 @@ func (m *Memory) commit(c *agent.Commit) error {
 	run.over = run.over || closed(c.Status)
 	m.put([]provenance.Block{c.Step}, nil)
 	m.put(c.Blocks, c.Leaves)
+	m.fleet(c)
 	if c.Head != nil {
 		m.put([]provenance.Block{*c.Head}, nil)
 		run.Head = c.Head.CID

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,7 +17,7 @@ import (
 
 // PutBlocks implements agent.Store.
 func (db *DB) PutBlocks(ctx context.Context, blocks []provenance.Block, leaves []provenance.Leaf) error {
-	err := checkBlocks(blocks, leaves)
+	err := cmp.Or(checkBlocks(blocks, leaves), checkLasting(leaves))
 	if err == nil {
 		size := 0
 		for _, b := range blocks {
@@ -39,7 +40,9 @@ func (db *DB) Block(ctx context.Context, c provenance.Link) ([]byte, error) {
 		err = db.get(ctx, "SELECT data FROM blocks WHERE cid = ?", []any{key(c)}, &data)
 	}
 	if errors.Is(err, agent.ErrNotFound) {
-		err = errAbsent
+		if err = db.withheld(ctx, c); err == nil {
+			err = errAbsent
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
@@ -58,23 +61,6 @@ func (db *DB) LeafKey(ctx context.Context, c provenance.Link) (k provenance.Leaf
 	}
 	copy(k[:], b)
 	return k, nil
-}
-
-// EraseLeaf deletes the key of a sealed leaf, so that nobody can open it any more here; its ciphertext and every CID
-// stay. The key's bytes are overwritten in the file, and the journal that still had them is emptied as soon as no
-// reader needs it. Backups are the operator's to erase. Erasing a key that is not there changes nothing.
-func (db *DB) EraseLeaf(ctx context.Context, c provenance.Link) error {
-	err := db.do(ctx, 0, func(ctx context.Context, w *writer) error {
-		return w.exec(ctx, "DELETE FROM leaves WHERE cid = ?", key(c))
-	})
-	if err == nil {
-		var busy, frames, moved int
-		err = db.get(ctx, "PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &frames, &moved)
-	}
-	if err != nil {
-		return fmt.Errorf("erase leaf %s: %w", c, err)
-	}
-	return nil
 }
 
 // PutSession implements agent.Store. Another session under the same id is an error.

@@ -67,6 +67,11 @@ CREATE TABLE pushed (run INTEGER PRIMARY KEY REFERENCES runs (id), head BLOB NOT
 CREATE TABLE log (idx INTEGER PRIMARY KEY, cid BLOB NOT NULL UNIQUE, receipt BLOB);
 CREATE INDEX log_unreceipted ON log (idx) WHERE receipt IS NULL;
 INSERT INTO log (idx, cid) SELECT row_number() OVER (ORDER BY id) - 1, head FROM runs WHERE length(head) > 0;
+`, `
+-- Leaves that end with their run. Of one that is held the ciphertext is here and not among the blocks; its row stays when
+-- the ciphertext is deleted, so that withheld can be told from lost.
+CREATE TABLE fleeting (cid BLOB PRIMARY KEY, run INTEGER NOT NULL, held INTEGER NOT NULL, data BLOB) WITHOUT ROWID;
+CREATE INDEX fleeting_run ON fleeting (run);
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

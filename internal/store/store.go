@@ -263,13 +263,23 @@ func checkBlocks(blocks []provenance.Block, leaves []provenance.Leaf) error {
 		}
 		size += len(b.Data)
 	}
-	if size > maxBytes {
-		return fmt.Errorf("%d bytes of blocks at once, more than %d", size, maxBytes)
-	}
 	for _, l := range leaves {
 		if !ours(l.CID) {
 			return fmt.Errorf("leaf %s is not a CIDv1 of dag-cbor or raw with sha2-256", l.CID)
 		}
+		if l.Held == nil {
+			continue
+		}
+		if err := checkBlock(provenance.Block{CID: l.CID, Data: l.Held}); err != nil {
+			return err
+		}
+		if !l.Ends {
+			return fmt.Errorf("leaf %s is held back and does not end with its run", l.CID)
+		}
+		size += len(l.Held)
+	}
+	if size > maxBytes {
+		return fmt.Errorf("%d bytes of blocks at once, more than %d", size, maxBytes)
 	}
 	return nil
 }

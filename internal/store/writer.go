@@ -69,6 +69,7 @@ type writer struct {
 	limit  int   // jobs in one group
 	most   int64 // sign-in nonces that may be outstanding
 	nonces int64 // outstanding sign-in nonces; -1 if they must be counted
+	ended  bool  // the commit at hand has deleted leaves that end with their run
 	broken error // why nothing is acknowledged any more; nil while all is well
 }
 

@@ -71,7 +71,7 @@ type quiet struct {
 // Block implements Source.
 func (q quiet) Block(ctx context.Context, c provenance.Link) ([]byte, error) {
 	data, err := q.src.Block(ctx, c)
-	if err == nil || errors.Is(err, provenance.ErrAbsent) || ctx.Err() != nil {
+	if err == nil || absent(err) || ctx.Err() != nil {
 		return data, err
 	}
 	q.log.ErrorContext(ctx, "block not read", "cid", c, "err", err)

@@ -19,7 +19,8 @@ import (
 )
 
 // A Source hands out blocks. Block returns the bytes under a full CID, codec included, whose hash it has checked on
-// this read, and an error that wraps provenance.ErrAbsent if it has none. It may be called by many goroutines at once.
+// this read, and an error that wraps provenance.ErrAbsent if it has none, or provenance.ErrWithheld if it gives it to
+// nobody. It may be called by many goroutines at once.
 type Source interface {
 	Block(ctx context.Context, c provenance.Link) ([]byte, error)
 }
@@ -38,7 +39,7 @@ func NewBlockstore(src Source) Blockstore { return Blockstore{src} }
 // Get returns a block, or an error for which format.IsNotFound holds.
 func (b Blockstore) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	data, err := b.src.Block(ctx, c)
-	if errors.Is(err, provenance.ErrAbsent) {
+	if absent(err) {
 		return nil, format.ErrNotFound{Cid: c}
 	}
 	if err != nil {
@@ -50,10 +51,15 @@ func (b Blockstore) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 // Has says whether there is such a block. It reads the block, so that a damaged one is an error and not there.
 func (b Blockstore) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	_, err := b.src.Block(ctx, c)
-	if errors.Is(err, provenance.ErrAbsent) {
+	if absent(err) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// absent says whether an error is that there is no such block for strangers.
+func absent(err error) bool {
+	return errors.Is(err, provenance.ErrAbsent) || errors.Is(err, provenance.ErrWithheld)
 }
 
 // GetSize returns the length of a block in bytes.

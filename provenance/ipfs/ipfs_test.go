@@ -23,12 +23,16 @@ import (
 	"github.com/writ-run/writ/provenance/ipfs"
 )
 
+var withheldLeaf = provenance.NewRaw([]byte("held back"))
+
 // A source is blocks in a map; a nil block cannot be read.
 type source map[provenance.Link][]byte
 
 func (s source) Block(_ context.Context, c provenance.Link) ([]byte, error) {
 	data, there := s[c]
 	switch {
+	case c == withheldLeaf.CID:
+		return nil, provenance.ErrWithheld
 	case !there:
 		return nil, fmt.Errorf("block %s: %w", c, provenance.ErrAbsent)
 	case data == nil:
@@ -248,6 +252,7 @@ func TestRefusals(t *testing.T) {
 	broken := provenance.NewRaw([]byte("broken")).CID
 	s[broken] = nil
 	server := serve(t, s)
+	withheld := withheldLeaf.CID
 	unknown := provenance.NewRaw([]byte("unknown")).CID
 	other := provenance.Sum(0x55, s[root])
 	for _, test := range []struct {
@@ -257,6 +262,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"an unknown block", "/ipfs/" + unknown.String() + "?format=raw", 404, "There is no block " + unknown.String() + " here."},
 		{"a CAR of an unknown block", "/ipfs/" + unknown.String() + "?format=car", 404, "There is no block"},
+		{"a leaf that is for nobody", "/ipfs/" + withheld.String() + "?format=raw", 404, "There is no block"},
 		{"a hash under another codec", "/ipfs/" + other.String() + "?format=raw", 404, "There is no block"},
 		{"a block that cannot be read", "/ipfs/" + broken.String() + "?format=raw", 500, "the block cannot be read"},
 		{"a web page", "/ipfs/" + root.String(), 406, "only trustless requests are accepted"},

@@ -51,6 +51,8 @@ func Run(t *testing.T, c Config) {
 	}{
 		{"a block comes back with its bytes", testBlocks},
 		{"an erased leaf has no key", testErase},
+		{"leaves that end with their run end with it", testFleeting},
+		{"an erasure is of a closed run, and whole", testErasure},
 		{"a session is stored once", testSessions},
 		{"sessions and runs are listed newest first", testLists},
 		{"a revocation keeps its first time", testRevoke},
@@ -252,6 +254,83 @@ func testErase(t *testing.T, b *bench) {
 	b.wants("erased leaf", err, agent.ErrNotFound)
 	_, err = b.Block(b.ctx, leaf.CID)
 	b.wants("its ciphertext", err, nil)
+}
+
+func testFleeting(t *testing.T, b *bench) {
+	c, other := b.run(b.session(alice)), b.run(b.session(bob))
+	lasting, ends, held, kept := provenance.NewRaw([]byte("lasts")), provenance.NewRaw([]byte("ends")),
+		provenance.NewRaw([]byte("held")), provenance.NewRaw([]byte("another run's"))
+	key := provenance.LeafKey{1}
+	c.Blocks = []provenance.Block{lasting, ends}
+	c.Leaves = []provenance.Leaf{{CID: lasting.CID, Key: key}, {CID: ends.CID, Key: key, Ends: true},
+		{CID: held.CID, Key: key, Ends: true, Held: held.Data}}
+	b.must(b.Commit(b.ctx, c))
+	other.Leaves = []provenance.Leaf{{CID: kept.CID, Key: key, Ends: true, Held: kept.Data}}
+	b.must(b.Commit(b.ctx, other))
+	look := func(l provenance.Block, block, heldBack, keyed error) {
+		t.Helper()
+		_, err := b.Block(b.ctx, l.CID)
+		b.wants("block of the leaf that is "+string(l.Data), err, block)
+		data, err := b.Held(b.ctx, l.CID)
+		b.wants("what is held of the leaf that is "+string(l.Data), err, heldBack)
+		if err == nil && string(data) != string(l.Data) {
+			t.Errorf("held bytes %q, want %q", data, l.Data)
+		}
+		_, err = b.LeafKey(b.ctx, l.CID)
+		b.wants("key of the leaf that is "+string(l.Data), err, keyed)
+	}
+	look(lasting, nil, agent.ErrNotFound, nil)
+	look(ends, nil, agent.ErrNotFound, nil)
+	look(held, provenance.ErrWithheld, nil, nil)
+	c = b.next(c)
+	c.Status = "answered"
+	b.must(b.Commit(b.ctx, c))
+	look(lasting, nil, agent.ErrNotFound, nil)
+	look(ends, nil, agent.ErrNotFound, agent.ErrNotFound)
+	look(held, provenance.ErrWithheld, agent.ErrNotFound, agent.ErrNotFound)
+	look(kept, provenance.ErrWithheld, nil, nil)
+	b.refused("a leaf that ends with a run that there is not", b.PutBlocks(b.ctx, nil, []provenance.Leaf{{CID: ends.CID, Key: key, Ends: true}}))
+	other = b.next(other)
+	other.Leaves = []provenance.Leaf{{CID: ends.CID, Key: key, Ends: true, Held: []byte("other bytes")}}
+	b.refused("held bytes of another leaf", b.Commit(b.ctx, other))
+	other.Leaves = []provenance.Leaf{{CID: held.CID, Key: key, Held: held.Data}}
+	b.refused("a held leaf that stays", b.Commit(b.ctx, other))
+}
+
+func testErasure(t *testing.T, b *bench) {
+	db, ok := b.Store.(interface {
+		Erase(ctx context.Context, e store.Erasure) error
+	})
+	if !ok {
+		t.Skip("this store has no erasures")
+	}
+	c := b.run(b.session(alice))
+	leaf, head := provenance.NewRaw([]byte("sealed")), b.block()
+	c.Blocks, c.Leaves, c.Head = []provenance.Block{leaf}, []provenance.Leaf{{CID: leaf.CID, Key: provenance.LeafKey{1}}}, &head
+	b.must(b.Commit(b.ctx, c))
+	e := store.Erasure{Run: c.Run, Old: head.CID, Head: b.block(), Record: b.block(), Leaves: []provenance.Link{leaf.CID}}
+	b.wants("a run that is not closed", db.Erase(b.ctx, e), agent.ErrConflict)
+	c = b.next(c)
+	c.Status = "answered"
+	b.must(b.Commit(b.ctx, c))
+	wrong := e
+	wrong.Old = e.Head.CID
+	b.wants("another head", db.Erase(b.ctx, wrong), agent.ErrConflict)
+	if _, err := b.LeafKey(b.ctx, leaf.CID); err != nil {
+		t.Errorf("a refused erasure took the key: %v", err)
+	}
+	b.must(db.Erase(b.ctx, e))
+	_, err := b.LeafKey(b.ctx, leaf.CID)
+	b.wants("the key", err, agent.ErrNotFound)
+	if info, err := b.Run(b.ctx, c.Run); err != nil || info.Head != e.Head.CID {
+		t.Errorf("head %v, %v, want %s", info.Head, err, e.Head.CID)
+	}
+	for _, l := range []provenance.Link{leaf.CID, head.CID, e.Head.CID, e.Record.CID} {
+		if _, err := b.Block(b.ctx, l); err != nil {
+			t.Errorf("block %s: %v", l, err)
+		}
+	}
+	b.wants("the same again", db.Erase(b.ctx, e), agent.ErrConflict)
 }
 
 func testSessions(t *testing.T, b *bench) {
