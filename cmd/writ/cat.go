@@ -20,7 +20,7 @@ import (
 )
 
 func (a *app) catCommand() *cobra.Command {
-	var data, file, keys string
+	var data, file, keys, identity string
 	c := &cobra.Command{
 		Use: "cat CID", Short: "Show one record",
 		Long: `Shows a record as JSON with the names of its schema, links as {"/": cid}, bytes as hex, and each payload whose key is
@@ -35,7 +35,7 @@ known opened. The record comes from a CAR file, a data folder, or both in this o
 				return usage("say where the record is: --file run.car, --data DIR, or both")
 			}
 			var sources []func(provenance.Link) ([]byte, error)
-			known, err := openKeys(keys)
+			known, err := openKeys(keys, identity)
 			if err != nil {
 				return err
 			}
@@ -93,6 +93,7 @@ known opened. The record comes from a CAR file, a data folder, or both in this o
 	c.Flags().StringVar(&data, "data", "", "data `folder` to look in")
 	c.Flags().StringVar(&file, "file", "", "CAR `file` to look in")
 	c.Flags().StringVar(&keys, "keys", "", "key `file` of the sealed payloads")
+	c.Flags().StringVar(&identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
 	return c
 }
 

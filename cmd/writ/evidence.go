@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"filippo.io/age"
 
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
@@ -51,7 +55,7 @@ func openCAR(path string) (*provenance.CAR, *os.File, error) {
 	return src, f, nil
 }
 
-func openKeys(path string) (map[provenance.Link]provenance.LeafKey, error) {
+func openKeys(path, identity string) (map[provenance.Link]provenance.LeafKey, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -60,9 +64,41 @@ func openKeys(path string) (map[provenance.Link]provenance.LeafKey, error) {
 		return nil, err
 	}
 	defer f.Close()
-	keys, err := provenance.ReadKeys(f)
+	in, err := unlocked(f, identity)
+	if err != nil {
+		return nil, failf(exitUsage, "keys.locked", "%s: %s", path, err)
+	}
+	keys, err := provenance.ReadKeys(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return keys, nil
 }
+
+// unlocked reads a key file that may be encrypted to a reader's age identity, by writ disclose.
+func unlocked(f io.Reader, identity string) (io.Reader, error) {
+	in := bufio.NewReader(f)
+	if begin, _ := in.Peek(len(ageMagic)); string(begin) != ageMagic {
+		return in, nil
+	}
+	if identity == "" {
+		return nil, errors.New("it is encrypted; give --identity with the file that age-keygen made")
+	}
+	k, err := os.Open(identity)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	ids, err := age.ParseIdentities(k)
+	if err != nil {
+		return nil, errors.New("the identity file is none of age's") // what is in it is not shown
+	}
+	out, err := age.Decrypt(in, ids...)
+	if _, other := errors.AsType[*age.NoIdentityMatchError](err); other {
+		return nil, errors.New("it is encrypted to somebody else")
+	}
+	return out, err
+}
+
+// ageMagic is how every age file begins.
+const ageMagic = "age-encryption.org/v1\n"

@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) importCommand() *cobra.Command {
-	var data, keys string
+	var data, keys, identity string
 	c := &cobra.Command{
 		Use: "import FILE.car", Short: "Store a CAR file's blocks in a data folder",
 		Long: "Checks every block of a CAR file against its CID and stores what its root leads to, so that cat and the server's\ngateway have it. Importing proves nothing about what the records say: verify does.",
@@ -30,7 +30,7 @@ func (a *app) importCommand() *cobra.Command {
 				return err
 			}
 			defer f.Close()
-			known, err := openKeys(keys)
+			known, err := openKeys(keys, identity)
 			if err != nil {
 				return err
 			}
@@ -56,6 +56,7 @@ func (a *app) importCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&data, "data", "", "data `folder` to store in; it is made if need be")
 	c.Flags().StringVar(&keys, "keys", "", "key `file` of the sealed payloads")
+	c.Flags().StringVar(&identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
 	return c
 }
 

@@ -6,10 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -30,6 +32,7 @@ func TestMain(m *testing.M) {
 //	waitfile FILE                wait until a program in the background has written it
 //	get VAR FILE KEY [KEY...]    set a variable to a value of a JSON file; FILE may be stdout
 //	fetch URL FILE               write what a URL answers with 200 to a file
+//	firstleaf VAR FILE OTHER     set a variable to the first leaf of a key file that is not in the other
 //	flip FILE OFFSET             change one bit, counted from the end
 //	cut FILE BYTES               cut bytes off the end
 func TestScripts(t *testing.T) {
@@ -41,9 +44,22 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch,
+			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
 		},
 	})
+}
+
+func firstLeaf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: firstleaf VAR FILE OTHER")
+	}
+	var f, other struct{ Keys map[string]string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &f))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2])), &other))
+	for leaf := range other.Keys {
+		delete(f.Keys, leaf)
+	}
+	ts.Setenv(args[0], slices.Min(slices.Collect(maps.Keys(f.Keys))))
 }
 
 func fetch(ts *testscript.TestScript, neg bool, args []string) {

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var keys, operator string
+	var keys, identity, operator string
 	c := &cobra.Command{
 		Use: "verify FILE.car", Short: "Check a run's record as a stranger, without any server",
 		Long: `Judges the record in a CAR file and trusts nothing in it: hashes, spelling and links of every block, the wallet's and
@@ -38,7 +38,7 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 					return usage("--operator-key: %s", err)
 				}
 			}
-			if o.Keys, err = openKeys(keys); err != nil {
+			if o.Keys, err = openKeys(keys, identity); err != nil {
 				return err
 			}
 			var rep *provenance.Report
@@ -70,6 +70,7 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 		},
 	}
 	c.Flags().StringVar(&keys, "keys", "", "key `file` of the sealed payloads")
+	c.Flags().StringVar(&identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
 	c.Flags().StringVar(&operator, "operator-key", "", "the operator's public `key`: 64 hex digits, or a file that holds them")
 	return c
 }

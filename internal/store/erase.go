@@ -71,20 +71,11 @@ func (db *DB) Held(ctx context.Context, c provenance.Link) ([]byte, error) {
 	return data, checkRead(c, data)
 }
 
-// An Erasure deletes leaf keys of one closed run and gives the run a new head, which says so.
-type Erasure struct {
-	Run    provenance.Link
-	Old    provenance.Link   // the run's head that Head was made from
-	Head   provenance.Block  // the new head, of the same step
-	Record provenance.Block  // the provenance.Erasure that Head names
-	Leaves []provenance.Link // whose keys are deleted
-}
-
-// Erase makes an erasure, all or nothing, so that nobody can open the leaves any more here; their ciphertext and every
+// Erase implements agent.Eraser, so that nobody can open the leaves any more here; their ciphertext and every
 // CID stay. The keys' bytes are overwritten in the file, and the journal that still had them is emptied as soon as no
 // reader needs it. Backups are the operator's to erase. agent.ErrConflict if the run is not closed, or has another head
 // by now.
-func (db *DB) Erase(ctx context.Context, e Erasure) error {
+func (db *DB) Erase(ctx context.Context, e agent.Erasure) error {
 	err := checkBlocks([]provenance.Block{e.Head, e.Record}, nil)
 	if err == nil {
 		err = db.do(ctx, len(e.Head.Data)+len(e.Record.Data), func(ctx context.Context, w *writer) error { return w.erase(ctx, &e) })
@@ -98,7 +89,7 @@ func (db *DB) Erase(ctx context.Context, e Erasure) error {
 	return nil
 }
 
-func (w *writer) erase(ctx context.Context, e *Erasure) error {
+func (w *writer) erase(ctx context.Context, e *agent.Erasure) error {
 	n, err := w.changed(ctx, "UPDATE runs SET head = ? WHERE cid = ? AND head = ? AND closed = 1", key(e.Head.CID), key(e.Run), key(e.Old))
 	if err != nil {
 		return err

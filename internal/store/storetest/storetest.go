@@ -299,7 +299,7 @@ func testFleeting(t *testing.T, b *bench) {
 
 func testErasure(t *testing.T, b *bench) {
 	db, ok := b.Store.(interface {
-		Erase(ctx context.Context, e store.Erasure) error
+		Erase(ctx context.Context, e agent.Erasure) error
 	})
 	if !ok {
 		t.Skip("this store has no erasures")
@@ -308,7 +308,7 @@ func testErasure(t *testing.T, b *bench) {
 	leaf, head := provenance.NewRaw([]byte("sealed")), b.block()
 	c.Blocks, c.Leaves, c.Head = []provenance.Block{leaf}, []provenance.Leaf{{CID: leaf.CID, Key: provenance.LeafKey{1}}}, &head
 	b.must(b.Commit(b.ctx, c))
-	e := store.Erasure{Run: c.Run, Old: head.CID, Head: b.block(), Record: b.block(), Leaves: []provenance.Link{leaf.CID}}
+	e := agent.Erasure{Run: c.Run, Old: head.CID, Head: b.block(), Record: b.block(), Leaves: []provenance.Link{leaf.CID}}
 	b.wants("a run that is not closed", db.Erase(b.ctx, e), agent.ErrConflict)
 	c = b.next(c)
 	c.Status = "answered"
