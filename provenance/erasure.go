@@ -74,7 +74,7 @@ func (v *verifier) erasures() error {
 		at = e.At
 		for _, leaf := range e.Leaves {
 			_, away := v.away[leaf]
-			here := v.has(leaf)
+			_, here := v.find(leaf)
 			if seen[leaf] || !here && !away && len(v.away) < maxWaiting {
 				return &Fault{CodeLeafErasure, l, fmt.Sprintf("leaf %s is erased twice, or is none of this history", leaf)}
 			}
