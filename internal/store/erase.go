@@ -100,6 +100,9 @@ func (w *writer) erase(ctx context.Context, e *agent.Erasure) error {
 	if err := w.putBlocks(ctx, []provenance.Block{e.Record, e.Head}, nil); err != nil {
 		return err
 	}
+	if err := w.addEntry(ctx, e.Head.CID); err != nil {
+		return err
+	}
 	for _, l := range e.Leaves {
 		if err := w.exec(ctx, "DELETE FROM leaves WHERE cid = ?", key(l)); err != nil {
 			return err
