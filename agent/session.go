@@ -115,8 +115,7 @@ func (r *Runner) seal(
 		if p.Leaf().Defined() {
 			continue
 		}
-		// This is the one place where a mode that provenance.publish chose becomes a way of keeping. A mode that
-		// is not known here is sealed: never more open than what was decided.
+		// This is the one place where a mode that provenance.publish chose becomes a way of keeping.
 		if modes[p] == policies.Public {
 			b, err := p.Publish()
 			if err != nil {
@@ -130,8 +129,17 @@ func (r *Runner) seal(
 		if err != nil {
 			return nil, nil, err
 		}
-		blocks = append(blocks, b)
-		leaves = append(leaves, provenance.Leaf{CID: b.CID, Key: k})
+		leaf := provenance.Leaf{CID: b.CID, Key: k}
+		switch modes[p] {
+		case policies.CommitOnly:
+			leaf.Ends, leaf.Held = true, b.Data
+		case policies.Ephemeral:
+			leaf.Ends = true
+			fallthrough
+		default:
+			blocks = append(blocks, b)
+		}
+		leaves = append(leaves, leaf)
 	}
 	return blocks, leaves, nil
 }
