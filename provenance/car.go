@@ -68,9 +68,7 @@ func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats
 		return stats, fmt.Errorf("export %s: %w", root, cidFault(root.Bytes()))
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
-	out.WriteString(carHeaderA)
-	out.WriteString(root.KeyString())
-	out.WriteString(carHeaderB)
+	out.WriteString(CARHeader(root))
 	stats.Bytes = int64(carHeader)
 
 	seen := map[string]struct{}{}
@@ -117,6 +115,10 @@ func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats
 	}
 	return stats, nil
 }
+
+// CARHeader returns how a CAR v1 file with this root begins. Each block follows as a section: the length of the rest as a
+// varint, the 36 bytes of its CID, its data.
+func CARHeader(root Link) string { return carHeaderA + root.KeyString() + carHeaderB }
 
 // checkHash says whether data is the block that c names.
 func checkHash(c Link, data []byte) error {

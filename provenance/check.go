@@ -54,6 +54,17 @@ const maxDepth = 32
 // codes; an error always names the first fault in the order of the bytes.
 func Check(data []byte) error { return check(data, nil) }
 
+// BlockLinks checks a block as [Check] does, whatever record it is, and returns what it links to, doubles too.
+func BlockLinks(data []byte) (links []Link, err error) {
+	if err := check(data, func(b []byte) { links = append(links, cidFrom(b)) }); err != nil {
+		return nil, err
+	}
+	return links, nil
+}
+
+// IsLink says whether a CID is one of ours: CIDv1, dag-cbor or raw, sha2-256.
+func IsLink(c cid.Cid) bool { return isCID(c.KeyString()) }
+
 // A level is an open map or list.
 type level struct {
 	left     uint64 // items to come; in a map, keys and values both count

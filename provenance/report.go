@@ -57,6 +57,15 @@ type CheckResult struct {
 	Note   string `json:"note,omitempty"`
 }
 
+// An Answered is one call of a model, and how well it is shown that the model named really answered.
+type Answered struct {
+	Step     uint64 `json:"step"`
+	At       string `json:"at"` // its CID
+	Model    string `json:"model"`
+	Kind     string `json:"kind"`     // "rules, no model", "scripted", "model" or "unknown"
+	Evidence uint64 `json:"evidence"` // 0 to 4, see [ModelCall]
+}
+
 // A Report is the outcome of verifying a history. Every check is in it: passed, failed, or not checked and why. CIDs
 // are in base32.
 type Report struct {
@@ -66,8 +75,9 @@ type Report struct {
 	At           string        `json:"at,omitempty"` // the block at which the first failed check failed
 	Detail       string        `json:"detail,omitempty"`
 	Checks       []CheckResult `json:"checks"`
-	Models       []string      `json:"models,omitempty"` // who answered, of what kind, at which evidence level
-	Unproven     []string      `json:"unproven"`         // what the evidence cannot show, in sentences
+	Models       []string      `json:"models,omitempty"`      // who answered, of what kind, at which evidence level
+	ModelCalls   []Answered    `json:"model_calls,omitempty"` // each of them, at most 4,096
+	Unproven     []string      `json:"unproven"`              // what the evidence cannot show, in sentences
 	Root         string        `json:"root,omitempty"`
 	Run          string        `json:"run,omitempty"`
 	Steps        int           `json:"steps"`
@@ -131,6 +141,18 @@ func (r *Report) Fault(err error) {
 
 // Status returns what came of a check.
 func (r *Report) Status(name string) CheckResult { return r.Checks[r.place(name)] }
+
+// Failure returns why a check failed, and the block at which, if one is named; nothing if it did not fail.
+func (r *Report) Failure(name string) (code Code, at string) {
+	f := r.faults[r.place(name)]
+	if f == nil {
+		return "", ""
+	}
+	if f.At.Defined() {
+		at = f.At.String()
+	}
+	return f.Code, at
+}
 
 // Unprove adds to what was not proven.
 func (r *Report) Unprove(what string) {

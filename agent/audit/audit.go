@@ -72,14 +72,18 @@ type Replayed struct {
 // ends at the first step that differs. Texts for which there is no key are taken as recorded; without the keys of
 // what the decisions rest on there is no replay at all, and the report says so. each may be nil.
 func Replay(src provenance.Source, o provenance.Options, each func(Replayed)) *provenance.Report {
+	return judge(src, o, &auditor{each: each})
+}
+
+func judge(src provenance.Source, o provenance.Options, a *auditor) *provenance.Report {
 	rep, ev := provenance.Verify(src, o)
 	if ev == nil {
 		return rep
 	}
-	if each == nil {
-		each = func(Replayed) {}
+	a.rep, a.ev, a.keys = rep, ev, o.Keys
+	if a.each == nil {
+		a.each = func(Replayed) {}
 	}
-	a := &auditor{rep: rep, ev: ev, keys: o.Keys, each: each}
 	a.levels()
 	if a.readGrant() {
 		a.cover()
@@ -97,18 +101,33 @@ type auditor struct {
 	keys  map[provenance.Link]provenance.LeafKey
 	grant *auth.Grant
 	each  func(Replayed)
+	sent  func(Sent) // may be nil
 }
+
+// Bounds on what a report lists, whatever a history claims.
+const (
+	maxModels     = 32
+	maxModelCalls = 4096
+)
 
 // levels says for each model how well it is shown that it really answered.
 func (a *auditor) levels() {
 	var names []string
 	calls := map[string]int{}
-	err := a.ev.Each(func(_ provenance.Link, s *provenance.Step) error {
+	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
 		if r, ok := s.Event.(*provenance.Reply); ok && r.Model != nil {
 			kind := kindOf(a.ev.Runtime, r.Model.Name)
 			name := fmt.Sprintf("%s (%s), evidence level %d", r.Model.Answered, kind, r.Model.Evidence)
+			if calls[name] == 0 && len(names) == maxModels {
+				name = "others"
+			}
 			if calls[name]++; calls[name] == 1 {
 				names = append(names, name)
+			}
+			if len(a.rep.ModelCalls) < maxModelCalls {
+				a.rep.ModelCalls = append(a.rep.ModelCalls, provenance.Answered{
+					Step: s.Seq, At: c.String(), Model: r.Model.Answered, Kind: kind, Evidence: r.Model.Evidence,
+				})
 			}
 		}
 		return nil

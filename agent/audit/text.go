@@ -28,6 +28,9 @@ var questions = map[string]string{
 	provenance.CheckLog:       "the newest step stands in a transparency log",
 }
 
+// Question returns what a check asks, in words that hold when it passes.
+func Question(check string) string { return questions[check] }
+
 // Text writes a report for people: a line a check, who answered, what was not proven, and the verdict as the last
 // line, which begins with VERIFIED, VERIFIED WITH GAPS or FAILED. With color it marks the words with ANSI colours.
 func Text(w io.Writer, rep *provenance.Report, color bool) error {

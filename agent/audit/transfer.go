@@ -101,6 +101,21 @@ func ReadTransaction(raw []byte) (*Transaction, error) {
 // selTransfer is the selector of ERC-20's transfer(address,uint256).
 var selTransfer = []byte{0xa9, 0x05, 0x9c, 0xbb}
 
+// A Sent is a transaction that a step had signed for its call.
+type Sent struct {
+	Run, Step provenance.Link // the step that broadcasts it, or, of one that was left alone, has it signed
+	Seq       uint64
+	Account   string // CAIP-10, as recorded and as the signature recovers
+	Tx        *Transaction
+	Broadcast bool
+}
+
+// Transfers judges as [Verify] does, and calls each with every signed transaction that could be read, in the order of
+// the steps. What it was called with means nothing if the report says that the run failed.
+func Transfers(src provenance.Source, o provenance.Options, each func(Sent)) *provenance.Report {
+	return judge(src, o, &auditor{sent: each})
+}
+
 // transfers decodes every signed transaction and compares it with the call that it is for. Neither the grant nor
 // the policies are needed for it: what was signed says by itself what it does.
 func (a *auditor) transfers() {
@@ -122,6 +137,9 @@ func (a *auditor) transfers() {
 			return nil, "", errStop
 		}
 		n++
+		if a.sent != nil {
+			a.sent(Sent{a.ev.RunCID, c, s.Seq, account, tx, signed == call.Signed})
+		}
 		return tx, account, nil
 	}
 	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {

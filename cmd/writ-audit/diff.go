@@ -21,11 +21,11 @@ type difference struct {
 
 // diff compares two runs step by step.
 func (c *command) diff(files []string) (int, error) {
-	a, err := view(files[0], c.keysA)
+	a, err := c.view(files[0], c.keysA)
 	if err != nil {
 		return 0, err
 	}
-	b, err := view(files[1], c.keysB)
+	b, err := c.view(files[1], c.keysB)
 	if err != nil {
 		return 0, err
 	}

@@ -1,20 +1,24 @@
 // Command writ-audit checks, as a stranger, what an agent did for a wallet.
 //
-// It needs a run's CAR file and nothing else: no server, no network, no database. The keys of sealed payloads and the
-// operator's public key come by other ways than that file, as flags. It is made of the record, the rules and the loop
+// It needs a run's CAR file and nothing else: no server, no network, no database; it asks a gateway or an Ethereum node only
+// when one is named. The keys of sealed payloads and the operator's public key come by other ways than that file, as flags.
+// It is made of the record, the rules and the loop
 // alone (testdata/deps.golden lists everything that it is built from), so that it can be read in full.
 //
 //	writ-audit verify FILE.car   is every hash, link, signature and decision right?
 //	writ-audit replay FILE.car   decide every step again from its events: the same CIDs?
 //	writ-audit show FILE.car     what happened, and why it was allowed
 //	writ-audit diff A.car B.car  the first step in which two runs differ
+//	writ-audit nonces ADDRESS    has every transaction of the agent's account its step?
 //
 // Results go to standard output; with --json that is one object. Exit codes are those of agent/audit: 0 verified, 2
-// integrity, 3 signature, permission or decision, 4 incomplete; 64 for a call that is wrong; diff ends with 1 if the
+// integrity, 3 signature, permission or decision, 4 incomplete; 6 if a gateway or node cannot be asked, 64 for a call that
+// is wrong, 130 for an interrupt; diff ends with 1 if the
 // runs differ.
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -22,7 +26,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/provenance"
@@ -31,46 +37,66 @@ import (
 func main() { os.Exit(Main()) }
 
 // Main runs writ-audit with the process's arguments and returns its exit code.
-func Main() int { return run(os.Args[1:], os.Stdout, os.Stderr) }
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+}
 
 const (
 	exitInternal = 1
 	exitDiffers  = 1 // of diff alone, as of diff(1)
+	exitNetwork  = 6
 	exitUsage    = 64
+	exitStopped  = 130
 )
 
 const manual = `writ-audit checks what an agent did for a wallet, from the run's file alone.
 
-  writ-audit verify FILE.car [--keys FILE] [--operator-key KEY] [--json]   judge all of it
-  writ-audit replay FILE.car --keys FILE [--json]                          decide every step again
-  writ-audit show FILE.car [--keys FILE] [--step N] [--json]               what happened, and why it was allowed
-  writ-audit diff A.car B.car [--keys-a FILE] [--keys-b FILE] [--json]     the first step that differs
+  writ-audit verify FILE.car|CID [--keys FILE] [--operator-key KEY] [--json|--sarif]   judge all of it
+  writ-audit replay FILE.car|CID --keys FILE [--json]                  decide every step again
+  writ-audit show FILE.car|CID [--keys FILE] [--step N] [--json]       what happened, and why it was allowed
+  writ-audit diff A B [--keys-a FILE] [--keys-b FILE] [--json]         the first step that differs
+  writ-audit nonces ADDRESS --rpc URL [FILE.car|FOLDER...] [--keys FILE] [--operator-key KEY] [--from N] [--json]
+                                                                       has every transaction of the account its step?
 
---keys opens sealed payloads: requests, arguments, results, the permission itself.
+--keys opens sealed payloads: requests, arguments, results, the permission itself. nonces also takes NAME.keys.json that
+lies beside NAME.car.
 --operator-key is 64 hex digits, or a file that holds them, got by another way than the CAR file.
-Exit codes: 0 verified, 2 integrity, 3 signature or decision, 4 incomplete, 64 usage; diff: 1 if the runs differ.
+--gateway URL, which may be given more than once, fetches what a CID leads to, or what FILE lacks, from trustless IPFS
+gateways. Nothing that they answer is trusted.
+Exit codes: 0 verified, 2 integrity, 3 signature or decision, 4 incomplete, 6 network, 64 usage; diff: 1 if the runs differ;
+nonces: 2 if a transaction has no step.
 `
 
 // A command is one run of the program.
 type command struct {
+	ctx  context.Context // of the process
 	out  io.Writer
 	json bool
 
 	keys, keysA, keysB, operator string
 	step                         int
+	asSARIF                      bool
+	gateways                     gateways
+	rpc                          string
+	from                         uint64
 }
+
+// maxFiles is how many files and folders one call takes.
+const maxFiles = 10_000
 
 // A usageError says that the program was called wrongly.
 type usageError struct{ error }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-func run(args []string, out, errs io.Writer) int {
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		fmt.Fprint(out, manual)
 		return 0
 	}
-	c := &command{out: out}
+	c := &command{ctx: ctx, out: out}
 	exit, err := c.call(args[0], args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(out, manual)
@@ -82,6 +108,10 @@ func run(args []string, out, errs io.Writer) int {
 	exit, code := exitInternal, "internal"
 	if _, ok := errors.AsType[usageError](err); ok {
 		exit, code = exitUsage, "usage"
+	} else if ctx.Err() != nil {
+		exit, code = exitStopped, "interrupted"
+	} else if _, ok := errors.AsType[networkError](err); ok {
+		exit, code = exitNetwork, "network"
 	} else if f, ok := errors.AsType[*provenance.Fault](err); ok {
 		exit, code = audit.Exit(provenance.FailedReport(f)), string(f.Code)
 	}
@@ -99,22 +129,31 @@ func (c *command) call(name string, args []string) (int, error) {
 	f.SetOutput(io.Discard)
 	f.BoolVar(&c.json, "json", false, "")
 	var do func(files []string) (int, error)
-	files := 1
+	files, most := 1, 1
 	switch name {
 	case "verify":
 		do = c.verify
 		f.StringVar(&c.operator, "operator-key", "", "")
+		f.BoolVar(&c.asSARIF, "sarif", false, "")
 	case "replay":
 		do = c.replay
 	case "show":
 		do = c.show
 		f.IntVar(&c.step, "step", -1, "")
 	case "diff":
-		do, files = c.diff, 2
+		do, files, most = c.diff, 2, 2
 		f.StringVar(&c.keysA, "keys-a", "", "")
 		f.StringVar(&c.keysB, "keys-b", "", "")
+	case "nonces":
+		do, most = c.nonces, maxFiles
+		f.StringVar(&c.operator, "operator-key", "", "")
+		f.StringVar(&c.rpc, "rpc", "", "")
+		f.Uint64Var(&c.from, "from", 0, "")
 	default:
-		return 0, usage("there is no command %q; there are verify, replay, show and diff", name)
+		return 0, usage("there is no command %q; there are verify, replay, show, diff and nonces", name)
+	}
+	if name != "nonces" {
+		f.Var(&c.gateways, "gateway", "")
 	}
 	if name != "diff" {
 		f.StringVar(&c.keys, "keys", "", "")
@@ -131,8 +170,13 @@ func (c *command) call(name string, args []string) (int, error) {
 		}
 		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
 	}
-	if len(rest) != files {
+	switch {
+	case len(rest) < files && name == "nonces":
+		return 0, usage("nonces wants the address of the agent's account; see: writ-audit help")
+	case len(rest) < files || len(rest) > most:
 		return 0, usage("%s wants %d CAR file(s) and was given %d; see: writ-audit help", name, files, len(rest))
+	case c.json && c.asSARIF:
+		return 0, usage("give --json or --sarif, not both")
 	}
 	return do(rest)
 }

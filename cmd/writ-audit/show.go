@@ -50,7 +50,7 @@ type decisionView struct {
 
 // show tells what happened in a run, or in one step of it.
 func (c *command) show(files []string) (int, error) {
-	v, err := view(files[0], c.keys)
+	v, err := c.view(files[0], c.keys)
 	if err != nil {
 		return 0, err
 	}
@@ -115,12 +115,12 @@ func (s *stepView) text(b *strings.Builder, full bool) {
 }
 
 // view reads a file into a runView. A file that is not in order is an error with its code.
-func view(file, keyFile string) (*runView, error) {
+func (c *command) view(file, keyFile string) (*runView, error) {
 	keys, err := readKeys(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	car, f, err := open(file)
+	car, f, err := c.openAny(file)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (c *command) verify(files []string) (int, error) {
 		return 0, err
 	}
 	var rep *provenance.Report
-	car, file, err := open(files[0])
+	car, file, err := c.openAny(files[0])
 	if f, bad := errors.AsType[*provenance.Fault](err); bad {
 		rep = provenance.FailedReport(f)
 	} else if err != nil {
@@ -28,6 +28,9 @@ func (c *command) verify(files []string) (int, error) {
 	} else {
 		defer file.Close()
 		rep = audit.Verify(car, provenance.Options{OperatorKey: operator, Keys: keys})
+	}
+	if c.asSARIF {
+		return audit.Exit(rep), c.sarif(rep, files[0])
 	}
 	if c.json {
 		return audit.Exit(rep), c.object(rep.Verdict == provenance.Verified, rep)
@@ -53,7 +56,7 @@ func (c *command) replay(files []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	car, file, err := open(files[0])
+	car, file, err := c.openAny(files[0])
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,441 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/provenance"
+)
+
+// Bounds on what a node is asked, and on what it answers.
+const (
+	maxNonces = 100_000 // of one account that are listed
+	maxAnswer = 16 << 20
+	nodeTime  = 30 * time.Second
+)
+
+// What a nonce of the account can be.
+const (
+	nonceExplained = "explained"   // a step had this transaction signed and broadcast
+	nonceSigned    = "signed"      // a step had it signed, and no step says that it was broadcast
+	nonceUnknown   = "unexplained" // it is on the chain, and in no run
+	nonceReplaced  = "replaced"    // a step broadcast another transaction with this nonce
+	nonceTwice     = "twice"       // two steps claim it
+	nonceWaiting   = "waiting"     // a step broadcast it, and the chain has not taken it
+)
+
+// A nonceView is one nonce of the account, and what explains it.
+type nonceView struct {
+	Nonce  uint64      `json:"nonce"`
+	Status string      `json:"status"`
+	Tx     string      `json:"tx,omitempty"`    // on the chain, if the node can still say so
+	Block  uint64      `json:"block,omitempty"` // of it
+	Steps  []stepClaim `json:"steps,omitempty"`
+}
+
+// A stepClaim is a step that claims a nonce.
+type stepClaim struct {
+	File string `json:"file"`
+	Run  string `json:"run"`
+	Step string `json:"step"`
+	Seq  uint64 `json:"seq"`
+	Tx   string `json:"tx"`
+}
+
+// A fileView is what came of verifying one run's file.
+type fileView struct {
+	File    string          `json:"file"`
+	Verdict string          `json:"verdict"`
+	Code    provenance.Code `json:"code,omitempty"`
+	Detail  string          `json:"detail,omitempty"`
+}
+
+type noncesView struct {
+	Account  string      `json:"account"` // CAIP-10
+	Block    uint64      `json:"block"`   // at which the account was looked at
+	Count    uint64      `json:"count"`   // transactions that it has sent by then
+	Findings int         `json:"findings"`
+	Nonces   []nonceView `json:"nonces"`
+	Files    []fileView  `json:"files"`
+}
+
+// nonces lists every transaction of the agent's account and the step that explains it.
+func (c *command) nonces(args []string) (int, error) {
+	account, err := parseAccount(args[0])
+	if err != nil {
+		return 0, err
+	}
+	if c.rpc == "" {
+		return 0, usage("nonces wants --rpc, the address of an Ethereum node of yours")
+	}
+	operator, err := operatorKey(c.operator)
+	if err != nil {
+		return 0, err
+	}
+	node, err := newNode(c.rpc)
+	if err != nil {
+		return 0, err
+	}
+	v := noncesView{Nonces: []nonceView{}, Files: []fileView{}}
+	chain, err := node.uint(c.ctx, "eth_chainId")
+	if err == nil {
+		v.Block, err = node.uint(c.ctx, "eth_blockNumber")
+	}
+	at := fmt.Sprintf("0x%x", v.Block)
+	if err == nil {
+		v.Count, err = node.uint(c.ctx, "eth_getTransactionCount", account, at)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if v.Count > c.from && v.Count-c.from > maxNonces {
+		return 0, usage("the account has sent %d transactions; list at most %d at once, with --from", v.Count, maxNonces)
+	}
+	v.Account = fmt.Sprintf("eip155:%d:%s", chain, account.Hex())
+	claims, err := c.claims(&v, args[1:], provenance.Options{OperatorKey: operator})
+	if err != nil {
+		return 0, err
+	}
+	if err := v.explain(c.ctx, node, account, c.from, claims); err != nil {
+		return 0, err
+	}
+	exit := audit.ExitVerified
+	if v.Findings > 0 {
+		exit = audit.ExitIntegrity
+	}
+	if c.json {
+		return exit, c.object(v.Findings == 0, v)
+	}
+	return exit, v.text(c.out)
+}
+
+// A claim is a step's claim of a nonce.
+type claim struct {
+	stepClaim
+	broadcast bool
+}
+
+// claims verifies every run in the files and folders, and returns which step claims which nonce of the account. A run that
+// fails explains nothing.
+func (c *command) claims(v *noncesView, paths []string, o provenance.Options) (map[uint64][]claim, error) {
+	files, err := carsIn(paths)
+	if err != nil {
+		return nil, err
+	}
+	common, err := readKeys(c.keys)
+	if err != nil {
+		return nil, err
+	}
+	claims := map[uint64][]claim{}
+	for _, file := range files {
+		o.Keys = maps.Clone(common)
+		if beside := strings.TrimSuffix(file, ".car") + ".keys.json"; beside != file {
+			more, err := readKeys(beside)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+			if o.Keys == nil {
+				o.Keys = more
+			} else {
+				maps.Copy(o.Keys, more)
+			}
+		}
+		var here []audit.Sent
+		var rep *provenance.Report
+		car, f, err := open(file)
+		if fault, bad := errors.AsType[*provenance.Fault](err); bad {
+			rep = provenance.FailedReport(fault)
+		} else if err != nil {
+			return nil, err
+		} else {
+			rep = audit.Transfers(car, o, func(s audit.Sent) {
+				if strings.EqualFold(s.Account, v.Account) {
+					here = append(here, s)
+				}
+			})
+			f.Close()
+		}
+		v.Files = append(v.Files, fileView{file, rep.Verdict, rep.Code, rep.Detail})
+		if rep.Verdict == provenance.Failed {
+			v.Findings++
+			continue
+		}
+		for _, s := range here {
+			claims[s.Tx.Nonce] = append(claims[s.Tx.Nonce], claim{
+				stepClaim{file, s.Run.String(), s.Step.String(), s.Seq, s.Tx.Hash.Hex()}, s.Broadcast,
+			})
+		}
+	}
+	return claims, nil
+}
+
+// carsIn returns the files, and the CAR files of the folders, in order.
+func carsIn(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, usage("%w", err)
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		inside, err := filepath.Glob(filepath.Join(path, "*.car"))
+		if err != nil {
+			return nil, usage("%w", err)
+		}
+		files = append(files, inside...)
+	}
+	return files, nil
+}
+
+// explain says of every nonce from one on what it is.
+func (v *noncesView) explain(ctx context.Context, node *node, account common.Address, from uint64, claims map[uint64][]claim) error {
+	all := slices.Collect(maps.Keys(claims))
+	for n := from; n < v.Count; n++ {
+		if _, claimed := claims[n]; !claimed {
+			all = append(all, n)
+		}
+	}
+	slices.Sort(all)
+	for _, n := range all {
+		if n < from {
+			continue
+		}
+		w := nonceView{Nonce: n}
+		onChain := -1 // the claim that the chain bears out
+		sent := 0
+		for i, cl := range claims[n] {
+			w.Steps = append(w.Steps, cl.stepClaim)
+			if cl.broadcast {
+				sent++
+			}
+			tx, err := node.transaction(ctx, cl.Tx)
+			if err != nil {
+				return err
+			}
+			if tx != nil && tx.Block != nil && uint64(*tx.Block) <= v.Block && tx.From == account && uint64(tx.Nonce) == n {
+				onChain, w.Tx, w.Block = i, cl.Tx, uint64(*tx.Block)
+			}
+		}
+		switch {
+		case sent > 1:
+			w.Status = nonceTwice
+		case onChain >= 0 && claims[n][onChain].broadcast:
+			w.Status = nonceExplained
+		case onChain >= 0:
+			w.Status = nonceSigned
+		case n < v.Count && sent > 0:
+			w.Status = nonceReplaced
+		case n < v.Count:
+			w.Status = nonceUnknown
+		case sent > 0:
+			w.Status = nonceWaiting
+		default: // signed, and left alone
+			continue
+		}
+		if w.Tx == "" && n < v.Count {
+			w.Tx, w.Block = node.look(ctx, account, n, v.Block)
+		}
+		if w.Status != nonceExplained && w.Status != nonceWaiting {
+			v.Findings++
+		}
+		v.Nonces = append(v.Nonces, w)
+	}
+	return nil
+}
+
+func (v *noncesView) text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "account %s, %d transactions by block %d\n", v.Account, v.Count, v.Block)
+	for _, f := range v.Files {
+		fmt.Fprintf(&b, "run     %s: %s", audit.Printable(f.File), f.Verdict)
+		if f.Code != "" {
+			fmt.Fprintf(&b, ", %s: %s; it explains nothing", f.Code, audit.Printable(f.Detail))
+		}
+		b.WriteString("\n")
+	}
+	for _, n := range v.Nonces {
+		tx := n.Tx
+		if tx == "" {
+			tx = "(the node cannot say which transaction)"
+		}
+		fmt.Fprintf(&b, "%7d  %-11s %s", n.Nonce, n.Status, tx)
+		if n.Block > 0 {
+			fmt.Fprintf(&b, " in block %d", n.Block)
+		}
+		b.WriteString("\n")
+		for _, s := range n.Steps {
+			fmt.Fprintf(&b, "         step %d of run %s", s.Seq, s.Run)
+			if s.Tx != n.Tx {
+				fmt.Fprintf(&b, " signed %s", s.Tx)
+			}
+			b.WriteString("\n")
+		}
+	}
+	if v.Findings == 0 {
+		fmt.Fprintf(&b, "EXPLAINED every transaction of the account has its step\n")
+	} else {
+		fmt.Fprintf(&b, "FOUND %d that are not as the runs say: an unexplained one is an act without a record\n", v.Findings)
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	return nil
+}
+
+// parseAccount reads a 0x address, or an account as CAIP-10 has it.
+func parseAccount(s string) (common.Address, error) {
+	if rest, ok := strings.CutPrefix(s, "eip155:"); ok {
+		_, s, _ = strings.Cut(rest, ":")
+	}
+	if !strings.HasPrefix(s, "0x") || !common.IsHexAddress(s) {
+		return common.Address{}, usage("%q is not an Ethereum address: 0x and 40 hex digits", s)
+	}
+	a := common.HexToAddress(s)
+	if s != strings.ToLower(s) && s != a.Hex() {
+		return common.Address{}, usage("address %s has a wrong checksum; copy it again from its source", s)
+	}
+	return a, nil
+}
+
+// A node is an Ethereum node, asked by JSON-RPC over HTTP.
+type node struct {
+	url    string
+	client *http.Client
+	id     int
+}
+
+func newNode(address string) (*node, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, usage("--rpc: not an address such as http://127.0.0.1:8545")
+	}
+	return &node{url: address, client: &http.Client{Timeout: nodeTime}}, nil
+}
+
+// call asks one thing. Errors do not repeat the address, which may have a key in it.
+func (n *node) call(ctx context.Context, out any, method string, params ...any) error {
+	n.id++
+	if params == nil {
+		params = []any{}
+	}
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": n.id, "method": method, "params": params})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url, bytes.NewReader(body))
+	if err != nil {
+		return networkError{fmt.Errorf("%s: the node cannot be asked", method)}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := n.client.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
+		return networkError{fmt.Errorf("%s: %w", method, err)}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil || len(b) > maxAnswer || resp.StatusCode != http.StatusOK {
+		return networkError{fmt.Errorf("%s: the node answers %s, or too much: %w", method, resp.Status, errors.Join(err, errors.New("try another node")))}
+	}
+	var a struct {
+		Result json.RawMessage `json:"result"`
+		Error  *struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(b, &a); err != nil {
+		return networkError{fmt.Errorf("%s: the node does not speak JSON-RPC", method)}
+	}
+	if a.Error != nil {
+		return networkError{fmt.Errorf("%s: the node answers %d %s", method, a.Error.Code, audit.Printable(a.Error.Message))}
+	}
+	if err := json.Unmarshal(a.Result, out); err != nil {
+		return networkError{fmt.Errorf("%s: the node answers something else", method)}
+	}
+	return nil
+}
+
+// A quantity is a number as JSON-RPC writes it: "0x2a".
+type quantity uint64
+
+func (q *quantity) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil || !strings.HasPrefix(s, "0x") {
+		return errors.New("not a quantity")
+	}
+	n, err := strconv.ParseUint(s[2:], 16, 64)
+	*q = quantity(n)
+	return err
+}
+
+func (n *node) uint(ctx context.Context, method string, params ...any) (uint64, error) {
+	var q quantity
+	err := n.call(ctx, &q, method, params...)
+	return uint64(q), err
+}
+
+// A transaction is what is wanted of one on the chain.
+type transaction struct {
+	Hash  string         `json:"hash"`
+	From  common.Address `json:"from"`
+	Nonce quantity       `json:"nonce"`
+	Block *quantity      `json:"blockNumber"` // nil while it waits
+}
+
+// transaction returns a transaction, or nil if the node does not know it.
+func (n *node) transaction(ctx context.Context, hash string) (tx *transaction, err error) {
+	err = n.call(ctx, &tx, "eth_getTransactionByHash", hash)
+	return tx, err
+}
+
+// look finds the transaction that used a nonce, by the account's count at earlier blocks. Nodes that have thrown those
+// away cannot tell; then it returns nothing.
+func (n *node) look(ctx context.Context, account common.Address, nonce, latest uint64) (hash string, number uint64) {
+	low, high := uint64(0), latest // the count is above nonce at high
+	for low < high {
+		mid := low + (high-low)/2
+		count, err := n.uint(ctx, "eth_getTransactionCount", account, fmt.Sprintf("0x%x", mid))
+		if err != nil {
+			return "", 0
+		}
+		if count > nonce {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	var block struct {
+		Transactions []transaction `json:"transactions"`
+	}
+	if n.call(ctx, &block, "eth_getBlockByNumber", fmt.Sprintf("0x%x", high), true) != nil {
+		return "", 0
+	}
+	for _, tx := range block.Transactions {
+		if tx.From == account && uint64(tx.Nonce) == nonce {
+			return tx.Hash, high
+		}
+	}
+	return "", 0
+}
