@@ -34,6 +34,9 @@ type loginPlan struct {
 	chain   uint64
 	life    time.Duration
 	yes     bool // do not ask before signing
+
+	browser, noOpen      bool   // the wallet of a browser signs; the page is not opened by itself
+	textFile, signedFile string // where the text for the account goes, and where its signature comes from; "" is the terminal
 }
 
 func (a *app) loginCommand() *cobra.Command {
@@ -41,19 +44,46 @@ func (a *app) loginCommand() *cobra.Command {
 	var key, keystore string
 	c := &cobra.Command{
 		Use: "login", Short: "Sign in with a wallet: sign what an agent may do",
-		Long: `Shows the exact text that the wallet signs, signs it, and opens a session. The text names every permission and every
-limit; a key of this session, made here, is bound into it and kept with the session in WRIT_HOME.
+		Long: `Shows the exact text that the wallet signs, has it signed, and opens a session. The text names every permission and
+every limit; a key of this session, made here, is bound into it and kept with the session in WRIT_HOME.
 
-The wallet is named by --key file:PATH, --key env:NAME or --keystore FILE (Ethereum's encrypted key file). A wallet
-that is none of these, a hardware wallet say, signs elsewhere: with --account 0x... the text is printed, and its
-signature is read from standard input (cast wallet sign --ledger makes one, for instance). The text is good for this
-one connection, so the program waits for the signature.
+The wallet is one of these:
 
-At a ` + "`writ dev`" + ` server the throw-away wallet that came with it is taken if no other is named.`,
+  --browser          the wallet of your browser (MetaMask, Rabby, ...). A page on this machine opens, good for one
+                     sign-in and for five minutes; --no-open only prints its address. If the server is another machine,
+                     the wallet may warn that the text names the server and not this page: compare the name.
+  --keystore FILE    Ethereum's encrypted key file. Its password is asked for without echo, or read from the file that
+                     --password-file names. It is never an argument.
+  --account 0x...    a wallet that signs elsewhere. The text is printed, and the signature is read from standard input.
+                     With --print-message FILE the exact text is written there (- is standard output), and with
+                     --signature FILE the signature is awaited there. The text is good for this one connection and for
+                     five minutes, so the program waits:
+
+                       writ login --account $A --print-message text --signature sig &
+                       until [ -e text ]; do sleep 1; done
+                       cast wallet sign --ledger "$(cat text)" > sig; wait
+
+  --key file:PATH, --key env:NAME
+                     a raw private key, for automation. It is never an argument.
+
+If none is named, the throw-away wallet of a ` + "`writ dev`" + ` server is taken there; elsewhere, on a terminal, the browser's.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if (key != "" && keystore != "") || (p.account != "" && key+keystore != "") {
-				return usage("give one of --key, --keystore and --account")
+			ways := 0
+			for _, named := range []bool{key != "", keystore != "", p.account != "", p.browser} {
+				if named {
+					ways++
+				}
+			}
+			switch {
+			case ways > 1:
+				return usage("give one of --browser, --keystore, --account and --key")
+			case p.account == "" && p.textFile+p.signedFile != "":
+				return usage("--print-message and --signature go with --account: whose signature is it?")
+			case p.textFile == "-" && a.json:
+				return usage("--print-message - and --json both want standard output; give --print-message a file")
+			case keystore == "" && a.passwordFile != "":
+				return usage("--password-file goes with --keystore")
 			}
 			p.wallet = key
 			if keystore != "" {
@@ -62,6 +92,10 @@ At a ` + "`writ dev`" + ` server the throw-away wallet that came with it is take
 			s, err := a.login(c.Context(), p)
 			if err != nil {
 				return err
+			}
+			if p.textFile == "-" { // standard output has the text, and nothing else
+				a.note("\nsigned in as %s at %s", s.Account, s.Server)
+				return nil
 			}
 			return a.done(sessionView(s), func(w io.Writer) {
 				fmt.Fprintf(w, "signed in as %s at %s: agent %s, until %s\n", s.Account, s.Server, s.Agent, clock(s.Expires))
@@ -74,6 +108,11 @@ At a ` + "`writ dev`" + ` server the throw-away wallet that came with it is take
 	f.StringVar(&key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
 	f.StringVar(&keystore, "keystore", "", "encrypted key `file` of the wallet")
 	f.StringVar(&p.account, "account", "", "`address` of a wallet that signs elsewhere")
+	f.BoolVar(&p.browser, "browser", false, "the wallet of your browser signs")
+	f.BoolVar(&p.noOpen, "no-open", false, "do not open the browser, only print the address")
+	f.StringVar(&a.passwordFile, "password-file", "", "`file` with the password of the key file")
+	f.StringVar(&p.textFile, "print-message", "", "write the text to sign to this `file`, - for standard output")
+	f.StringVar(&p.signedFile, "signature", "", "await the signature in this `file`, - for standard input")
 	f.Uint64Var(&p.chain, "chain", chain.DevChainID, "EIP-155 `id` of the chain")
 	f.DurationVar(&p.life, "life", time.Hour, "how long the session shall last, at most 24h")
 	f.BoolVarP(&p.yes, "yes", "y", false, "sign without asking")
@@ -86,27 +125,44 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 	if err != nil {
 		return saved{}, err
 	}
-	if p.wallet == "" && p.account == "" {
-		if p.wallet = a.devWallet(server); p.wallet == "" {
-			return saved{}, usage("say which wallet signs: --key file:PATH, --key env:NAME, --keystore FILE, or --account 0x... for one that signs elsewhere")
+	if p.wallet == "" && p.account == "" && !p.browser {
+		switch p.wallet = a.devWallet(server); {
+		case p.wallet != "":
+			a.note("no wallet was named: the throw-away wallet of `writ dev` signs")
+		case isTerminal(a.in) && !a.json:
+			p.browser = true
+		default:
+			return saved{}, usage("say which wallet signs: --browser, --keystore FILE, --key file:PATH, --key env:NAME, or --account 0x... for one that signs elsewhere")
 		}
-		a.note("no wallet was named: the throw-away wallet of `writ dev` signs")
 	}
-	var account common.Address
-	var sign func([]byte) ([]byte, error)
-	if p.wallet != "" {
-		w, err := a.wallet(ctx, p.wallet)
-		if err != nil {
-			return saved{}, err
-		}
-		account, sign = w.Address(), w.SignText
-	} else {
+	if p.browser {
+		return a.browserLogin(ctx, server, p)
+	}
+	if p.wallet == "" {
 		if !common.IsHexAddress(p.account) {
 			return saved{}, usage("--account %q is not an address", p.account)
 		}
-		account = common.HexToAddress(p.account)
-		sign = func([]byte) ([]byte, error) { return a.signature(ctx) }
+		return a.open(ctx, server, p, common.HexToAddress(p.account), "", func(message []byte) ([]byte, error) {
+			return a.signElsewhere(ctx, p, message)
+		})
 	}
+	w, err := a.wallet(ctx, p.wallet)
+	if err != nil {
+		return saved{}, err
+	}
+	return a.open(ctx, server, p, w.Address(), p.wallet, func(message []byte) ([]byte, error) {
+		a.note("----\n%s\n----", plain(string(message)))
+		if a.devWallet(server) != p.wallet { // the wallet of `writ dev` has nothing to lose
+			if err := a.consent(ctx, p.yes, "Sign this text?", "the text was not signed; nothing has changed"); err != nil {
+				return nil, err
+			}
+		}
+		return w.SignText(message)
+	})
+}
+
+// open opens a session for an account, whose signature comes from sign, and saves it.
+func (a *app) open(ctx context.Context, server string, p loginPlan, account common.Address, wallet string, sign func([]byte) ([]byte, error)) (saved, error) {
 	key, err := auth.Generate(auth.Ed25519, rand.Reader)
 	if err != nil {
 		return saved{}, err
@@ -130,17 +186,6 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 		if u, err := url.Parse(server); !isLoopback(server) && (err != nil || !strings.EqualFold(u.Host, m.Domain)) {
 			return nil, failf(exitSignature, "message", "the server gave a text for %s, not for itself; it was not signed", plain(m.Domain))
 		}
-		text := plain(string(message))
-		if p.account != "" {
-			fmt.Fprintf(a.err, "Sign the text between the lines as it is (personal_sign), and give the signature, 0x...:\n----\n%s\n----\n", text)
-		} else {
-			a.note("----\n%s\n----", text)
-		}
-		if p.wallet != "" && a.devWallet(server) != p.wallet { // the wallet of `writ dev` has nothing to lose
-			if err := a.consent(ctx, p.yes, "Sign this text?", "the text was not signed; nothing has changed"); err != nil {
-				return nil, err
-			}
-		}
 		return sign(message)
 	})
 	if err != nil {
@@ -148,9 +193,23 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 	}
 	s := saved{
 		Server: server, Session: opened.ID, Account: opened.Account, Agent: opened.Agent, Expires: opened.Expires,
-		Key: key.Secret(), Wallet: p.wallet,
+		Key: key.Secret(), Wallet: wallet,
 	}
 	return s, a.save("session.json", s)
+}
+
+// signElsewhere puts out the text and takes in the signature.
+func (a *app) signElsewhere(ctx context.Context, p loginPlan, message []byte) ([]byte, error) {
+	if p.textFile == "" {
+		fmt.Fprintf(a.err, "Sign the text between the lines as it is (personal_sign), and give the signature, 0x...:\n----\n%s\n----\n", plain(string(message)))
+	} else if err := a.textFile(p.textFile, message); err != nil {
+		return nil, err
+	}
+	if p.signedFile != "" && p.signedFile != "-" {
+		a.note("waiting for the signature in %s", p.signedFile)
+		return a.signatureFile(ctx, p.signedFile)
+	}
+	return a.signature(ctx)
 }
 
 // signature reads a signature that was made elsewhere.
@@ -162,11 +221,11 @@ func (a *app) signature(ctx context.Context) ([]byte, error) {
 	if line = strings.TrimSpace(line); line == "" {
 		return nil, failf(exitSignature, "sig.hex", "no signature came on standard input; sign the text and give 0x...")
 	}
-	return auth.ParseSig(line)
+	return auth.ParseContractSig(line)
 }
 
 // keystore opens an encrypted key file. The password is asked for on the terminal, or taken from the file that
-// WRIT_PASSWORD_FILE names.
+// --password-file or WRIT_PASSWORD_FILE names.
 func (a *app) keystore(ctx context.Context, path string) (*auth.Wallet, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -174,9 +233,9 @@ func (a *app) keystore(ctx context.Context, path string) (*auth.Wallet, error) {
 	}
 	var password []byte
 	f, isFile := a.in.(*os.File)
-	switch {
-	case a.env("WRIT_PASSWORD_FILE") != "":
-		if password, err = os.ReadFile(a.env("WRIT_PASSWORD_FILE")); err != nil {
+	switch file := or(a.passwordFile, a.env("WRIT_PASSWORD_FILE")); {
+	case file != "":
+		if password, err = os.ReadFile(file); err != nil {
 			return nil, usage("the password file cannot be read: %s", err)
 		}
 		password = []byte(strings.TrimRight(string(password), "\r\n"))
@@ -196,7 +255,7 @@ func (a *app) keystore(ctx context.Context, path string) (*auth.Wallet, error) {
 			return nil, fmt.Errorf("read the password: %w", err)
 		}
 	default:
-		return nil, usage("the key file needs a password: run this on a terminal, or set WRIT_PASSWORD_FILE")
+		return nil, usage("the key file needs a password: run this on a terminal, or name a file with --password-file or WRIT_PASSWORD_FILE")
 	}
 	k, err := keystore.DecryptKey(b, string(password))
 	if errors.Is(err, keystore.ErrDecrypt) {

@@ -116,6 +116,43 @@ func TestAWalletElsewhereSignsTheTextThatIsPrinted(t *testing.T) {
 	}
 }
 
+func TestATextAndItsSignatureTravelInFiles(t *testing.T) {
+	server := testServer(t)
+	wallet, err := auth.NewWallet(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	text, sig := filepath.Join(dir, "text"), filepath.Join(dir, "sig")
+	signed := make(chan error, 1)
+	go func() {
+		signed <- func() error {
+			var message []byte
+			for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // the command writes it
+				if message, err = os.ReadFile(text); err == nil || time.Now().After(end) {
+					break
+				}
+			}
+			if err != nil {
+				return err
+			}
+			s, err := wallet.SignText(message)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(sig, []byte("0x"+hex.EncodeToString(s)+"\n"), 0o600)
+		}()
+	}()
+	a, out, progress := testApp(t, nil)
+	exit := a.main(t.Context(), []string{"login", "--server", server, "--account", wallet.Address().Hex(), "--print-message", text, "--signature", sig})
+	if err := <-signed; err != nil {
+		t.Fatal(err)
+	}
+	if exit != exitOK || !strings.Contains(out.String(), "signed in as "+wallet.Address().Hex()) {
+		t.Errorf("got exit code %d, %q and %q", exit, out, progress)
+	}
+}
+
 func TestAnInterruptEndsAQuestion(t *testing.T) {
 	server := testServer(t)
 	a, _, _ := testApp(t, nil)

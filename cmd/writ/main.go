@@ -38,6 +38,8 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 
+	passwordFile string // of a key file; see keystore
+
 	json        bool        // one object on out and nothing else
 	quiet       bool        // no progress on err
 	called      bool        // the arguments were in order, and a command has begun
