@@ -69,6 +69,7 @@ type Config struct {
 	Now          func() time.Time // time.Now if nil
 	Rand         io.Reader        // crypto/rand if nil: nonces of runs; read by many goroutines at once
 	Owner        string           // names this process among those of one store; "local" if empty
+	Idle         time.Duration    // for which a session may go unused before its key signs nothing more; 15 min if 0
 	ModelTimeout time.Duration    // 2 min if 0
 	ToolTimeout  time.Duration    // 30 s if 0
 	SendTimeout  time.Duration    // 2 min if 0: for a transaction's inclusion; then it is in doubt
@@ -164,6 +165,9 @@ func setDefaults(c *Config) {
 	}
 	if c.Owner == "" {
 		c.Owner = "local"
+	}
+	if c.Idle == 0 {
+		c.Idle = 15 * time.Minute
 	}
 	if c.ModelTimeout == 0 {
 		c.ModelTimeout = 2 * time.Minute

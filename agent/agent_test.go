@@ -444,22 +444,6 @@ func TestARequestIsSignedBySessionAndOnlyOnce(t *testing.T) {
 	b.ended(first.ID)
 }
 
-func TestARevokedSessionStopsItsRuns(t *testing.T) {
-	b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
-	run := b.start("pay 5")
-	b.until(run, "parked")
-	if err := b.r.Revoke(t.Context(), b.session.ID); err != nil {
-		t.Fatal(err)
-	}
-	b.until(run, provenance.CloseRevoked)
-	if b.paid.Load() != 0 {
-		t.Error("a payment was made")
-	}
-	b.verified(run)
-	next := b.start("pay again")
-	b.until(next, provenance.CloseRevoked)
-}
-
 func TestAnApprovalThatDoesNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("no answer came")})

@@ -333,7 +333,7 @@ func TestApprovals(t *testing.T) {
 		}, 1, provenance.CloseAnswered},
 		{"the session is revoked while it waits", one, func(b *bench, run provenance.Link) {
 			p := b.pending(1)[0]
-			if err := b.r.Revoke(b.Context(), b.session.ID); err != nil {
+			if err := b.r.RevokeAsOperator(b.Context(), b.session.ID, ""); err != nil {
 				b.Fatal(err)
 			}
 			b.ended(run)

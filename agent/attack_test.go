@@ -408,7 +408,7 @@ type lateRevoker struct {
 
 func (l *lateRevoker) Commit(ctx context.Context, c agent.Commit) error {
 	if c.Nonce != nil {
-		if err := l.Store.Revoke(ctx, l.session, l.at); err != nil {
+		if err := l.Store.Revoke(ctx, l.session, l.at, provenance.Sum(0x71, nil)); err != nil {
 			return err
 		}
 	}

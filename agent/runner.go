@@ -203,7 +203,11 @@ func (r *Runner) claimed(ctx context.Context, run provenance.Link) (*actor, erro
 		return nil, err
 	}
 	j.fence = fence
-	return r.actor(j), nil
+	a := r.actor(j)
+	if j.revoked != nil && !j.state.Closed && !j.state.Ending() { // while nobody was here to take it in
+		a.inbox <- delivery{j.revoked, make(chan error, 1)}
+	}
+	return a, nil
 }
 
 // deliver brings an event into a run from outside and returns when its step is durable.
@@ -268,6 +272,7 @@ type journal struct {
 	effects map[provenance.Ref]provenance.Effect // those without an answer
 	steps   map[uint64]provenance.Link           // CIDs of the steps that hold them
 	loaded  bool                                 // from the store: its open effects may have been begun before
+	revoked *provenance.Lapse                    // to be taken in, if the session was revoked before it was loaded
 }
 
 // page is how many steps are read at once.
@@ -294,6 +299,9 @@ func (r *Runner) load(ctx context.Context, run provenance.Link) (*journal, error
 	j := &journal{
 		info: info, machine: machine, state: loop.State{Run: run}, loaded: true,
 		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
+	}
+	if session.Revoked != 0 {
+		j.revoked = revoked(session)
 	}
 	for from := uint64(0); ; from += page {
 		views, err := r.Steps(ctx, run, from, page)

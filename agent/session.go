@@ -55,7 +55,7 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	if err := r.cfg.Store.PutSession(ctx, s); err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
-	return s, nil
+	return r.cfg.Store.Session(ctx, s.ID)
 }
 
 // CodeIssue is the fault of a grant that no policy lets become a session: see policies.SessionIssue.
@@ -77,31 +77,6 @@ func (r *Runner) Session(ctx context.Context, id provenance.Link) (Session, erro
 // Sessions lists an account's sessions, newest first.
 func (r *Runner) Sessions(ctx context.Context, account common.Address) ([]Session, error) {
 	return r.cfg.Store.Sessions(ctx, account)
-}
-
-// Revoke ends a session. When it returns, no reservation of the session commits any more, and every run of the
-// session has been told to end.
-func (r *Runner) Revoke(ctx context.Context, id provenance.Link) error {
-	if err := r.cfg.Store.Revoke(ctx, id, r.cfg.Now().UnixMilli()); err != nil {
-		return fmt.Errorf("revoke %s: %w", id, err)
-	}
-	open, err := r.cfg.Store.Unfinished(ctx)
-	if err != nil {
-		return fmt.Errorf("revoke %s: %w", id, err)
-	}
-	for _, run := range open {
-		info, err := r.cfg.Store.Run(ctx, run)
-		if err != nil {
-			return fmt.Errorf("revoke %s: %w", id, err)
-		}
-		if info.Session != id {
-			continue
-		}
-		if err := r.deliver(ctx, run, &provenance.Lapse{Why: provenance.LapseRevoked}); err != nil {
-			r.log.WarnContext(ctx, "run of a revoked session did not end", "run", run, "err", err)
-		}
-	}
-	return nil
 }
 
 // seal gives every payload of rec that has none a leaf, and returns the leaves' blocks and keys. first is the number

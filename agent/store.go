@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -17,6 +18,7 @@ var (
 	ErrSeq       = errors.New("the journal is elsewhere") // the step's seq is not the next one
 	ErrBudget    = errors.New("the budget has no room")   // a reservation does not fit any more; decide again
 	ErrStale     = errors.New("the session has changed")  // revoked or expired since the facts were read; decide again
+	ErrIdle      = errors.New("the session was not used for too long")
 	ErrNonceUsed = errors.New("the transaction nonce is taken")
 	ErrConflict  = errors.New("the idempotency key was used for another request")
 	ErrFull      = errors.New("the store accepts no more writes") // disk full, or closed
@@ -45,9 +47,12 @@ type Store interface {
 	Session(ctx context.Context, id provenance.Link) (Session, error)
 	// Sessions lists an account's sessions, newest first; the zero account lists all. At most 1,000.
 	Sessions(ctx context.Context, account common.Address) ([]Session, error)
-	// Revoke ends a session at the time at (ms UTC) and is ordered with Commit: no reservation of the session
-	// commits after it. Revoking twice keeps the first time.
-	Revoke(ctx context.Context, id provenance.Link, at int64) error
+	// Revoke ends a session at the time at (ms UTC) by the record that by names, and is ordered with Commit: no
+	// reservation of the session commits after it. Revoking twice keeps the first time and record.
+	Revoke(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error
+	// Use notes that a session's key has signed a request, by the store's clock, and returns the session. ErrIdle if it
+	// was not used for idle before; ErrStale if it is revoked or over. What was noted may be a sixteenth of idle old.
+	Use(ctx context.Context, id provenance.Link, idle time.Duration) (Session, error)
 
 	// Commit appends one step with everything that belongs to it, all or nothing. See [Commit].
 	Commit(ctx context.Context, c Commit) error
@@ -84,8 +89,11 @@ type Session struct {
 	Opened  int64  // ms UTC
 	Expires int64  // ms UTC
 	Revoked int64  // ms UTC; 0 if it is not
+	Used    int64  // ms UTC by the store's clock: when its key last signed a request
 	Message []byte // the exact SIWE bytes
 	Sig     []byte
+
+	Revocation provenance.Link // *provenance.Revocation; undefined if it is not revoked
 }
 
 // A RunInfo is the index entry of a run.

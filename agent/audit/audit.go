@@ -80,12 +80,12 @@ func judge(src provenance.Source, o provenance.Options, a *auditor) *provenance.
 	if ev == nil {
 		return rep
 	}
-	a.rep, a.ev, a.keys = rep, ev, o.Keys
+	a.rep, a.ev, a.keys, a.operator = rep, ev, o.Keys, o.OperatorKey
 	if a.each == nil {
 		a.each = func(Replayed) {}
 	}
 	a.levels()
-	if a.readGrant() {
+	if a.readGrant() && a.revocations() {
 		a.cover()
 		a.approvals()
 		a.replay()
@@ -102,6 +102,8 @@ type auditor struct {
 	grant *auth.Grant
 	each  func(Replayed)
 	sent  func(Sent) // may be nil
+
+	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
 }
 
 // Bounds on what a report lists, whatever a history claims.

@@ -53,7 +53,7 @@ func Methods() []Method {
 		method[None, Agents](AgentList, Anyone, "Lists the agents that this server runs."),
 		method[ChallengeParams, Challenge](SessionAsk, Anyone, "Returns the message that a wallet signs to open a session."),
 		method[OpenParams, Session](SessionOpen, Signed, "Opens a session on this socket, a new one or one that is open elsewhere."),
-		method[RenewParams, Challenge](SessionRenew, Signed, "Returns a message that grants the same for a new time."),
+		method[None, Session](SessionRenew, Signed, "Keeps the session from ending for want of use; it still ends at its time."),
 		method[RevokeParams, None](SessionRevoke, Either, "Ends a session and cancels what it has under way."),
 		method[None, Sessions](SessionList, Opened, "Lists the wallet's sessions."),
 		method[StartParams, Started](RunStart, Signed, "Starts a run."),

@@ -58,23 +58,23 @@ type Session struct {
 	Agent   string `json:"agent" form:"name"`
 	Opened  int64  `json:"opened"`            // ms UTC
 	Expires int64  `json:"expires"`           // ms UTC
+	Idle    int64  `json:"idle"`              // ms UTC: when it ends unless its key signs a request before
 	Revoked int64  `json:"revoked,omitempty"` // ms UTC
-	Epoch   string `json:"epoch,omitempty" form:"text" max:"128"`
+	// Revocation is the record of who ended it.
+	Revocation string `json:"revocation,omitempty" form:"cid"`
+	Epoch      string `json:"epoch,omitempty" form:"text" max:"128"`
 }
 
-// RenewParams ask for a message that grants the same again for a new time; nothing in it can widen.
-type RenewParams struct {
-	Life uint64 `json:"life,omitempty" max:"86400"` // seconds; an hour if absent
-}
-
-// RevokeParams end a session. Either the request is signed by a session key of the same wallet; or Message is the
-// canonical JSON of an EIP-712 Revocation of this session and Signature the wallet's over it, and then no session
-// need be open here.
+// RevokeParams end a session. Either the request is signed by a session key of the same wallet; or Message and
+// Signature prove it, and then no session need be open here. Message is the canonical JSON of an EIP-712 Revocation of
+// this session, or the text "End session ..." that docs/record.md gives, and Signature the wallet's over it; with
+// Operator it is that text, and the signature is the operator's.
 type RevokeParams struct {
 	Session   string `json:"session" form:"cid"`
 	Reason    string `json:"reason,omitempty" form:"text" max:"200"`
 	Message   string `json:"message,omitempty" form:"text" max:"4096"`
 	Signature string `json:"signature,omitempty" form:"hex" max:"1026"`
+	Operator  bool   `json:"operator,omitempty"`
 }
 
 // Sessions lists the wallet's sessions, newest first.

@@ -51,6 +51,7 @@ type plan struct {
 	Models []agent.NamedModel
 	Policy agent.Policy
 	Limits server.Limits        // optional
+	Idle   time.Duration        // for which a session may go unused; optional
 	Log    *slog.Logger         //
 	Meters *prometheus.Registry // optional
 }
@@ -97,7 +98,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	}
 	n.runner, err = agent.New(ctx, agent.Config{
 		Store: n.db, Agents: p.Agents, Tools: all, Models: p.Models, Policy: p.Policy,
-		Wallets: p.Wallets, Key: n.key, Version: version, Build: build(), Log: p.Log,
+		Wallets: p.Wallets, Idle: p.Idle, Key: n.key, Version: version, Build: build(), Log: p.Log,
 	})
 	if err != nil {
 		return nil, usage("%s", err)

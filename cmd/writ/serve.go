@@ -135,6 +135,7 @@ func isDefault(c *config.Config, path string) bool {
 // planOf turns settings into the parts that they name.
 func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	p := plan{Data: c.Data, Scheme: c.Scheme, Domain: c.Domain, Origins: c.Origins, Hosts: c.Hosts}
+	p.Idle = c.Limits.Idle
 	p.Limits = server.Limits{
 		Rate: float64(c.Limits.Rate), Burst: float64(c.Limits.Burst), PerAddress: int(c.Limits.PerAddress),
 		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,

@@ -1,15 +1,23 @@
 package main
 
 import (
+	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/client"
 )
 
 // A sessionInfo is a session as it is shown: never its key.
@@ -100,6 +108,8 @@ func (a *app) sessionsCommand() *cobra.Command {
 						state = "revoked " + clock(x.Revoked)
 					} else if time.Now().UnixMilli() >= x.Expires {
 						state = "ended " + clock(x.Expires)
+					} else if time.Now().UnixMilli() >= x.Idle {
+						state = "not used since, ended " + clock(x.Idle)
 					}
 					mark := " "
 					if x.ID == s.Session {
@@ -110,15 +120,27 @@ func (a *app) sessionsCommand() *cobra.Command {
 			})
 		},
 	}
+	var by revoker
 	revoke := &cobra.Command{
-		Use: "revoke SESSION", Short: "End a session and what it has under way", Args: cobra.ExactArgs(1),
+		Use: "revoke SESSION", Short: "End a session and what it has under way",
+		Long: `Ends a session: its runs and those of sub-agents that it has called stop, calls under way are cancelled, and nothing
+of it spends any more. The session that you are signed in with may end any of the same wallet. If its key is lost, the
+wallet itself signs the revocation: name it with --key or --keystore. The operator of the server may end any session with
+--operator and the server's data folder. What was signed is kept as a record, which the histories of the runs name.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, s, err := a.connect(c.Context(), server)
-			if err != nil {
-				return err
+			var s saved
+			var err error
+			if by == (revoker{}) {
+				var cl *client.Client
+				if cl, s, err = a.connect(c.Context(), server); err != nil {
+					return err
+				}
+				defer cl.Close()
+				err = cl.Revoke(c.Context(), args[0], reason)
+			} else {
+				err = a.revokeBy(c.Context(), server, args[0], reason, by)
 			}
-			defer cl.Close()
-			err = cl.Revoke(c.Context(), args[0], reason)
 			if err != nil {
 				return err
 			}
@@ -130,8 +152,64 @@ func (a *app) sessionsCommand() *cobra.Command {
 			return a.done(map[string]any{"session": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "revoked") })
 		},
 	}
-	revoke.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	f := revoke.Flags()
+	f.StringVar(&reason, "reason", "", "why, for the record")
+	f.StringVar(&by.key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
+	f.StringVar(&by.keystore, "keystore", "", "encrypted key `file` of the wallet")
+	f.StringVar(&by.operator, "operator", "", "data `folder` of the server, whose key signs")
 	g := group("sessions", "List and revoke sessions", list, revoke)
 	g.PersistentFlags().StringVar(&server, "server", "", "`URL` of the server")
 	return g
+}
+
+// A revoker says who revokes a session that is not one's own; one field is set.
+type revoker struct{ key, keystore, operator string }
+
+// revokeBy has the wallet or the operator sign a revocation, and sends it.
+func (a *app) revokeBy(ctx context.Context, server, session, reason string, by revoker) error {
+	id, err := cid.Decode(session)
+	if err != nil {
+		return usage("%q is not a session; writ sessions ls lists them", session)
+	}
+	text, err := auth.RevocationText(id, reason, time.Now().UTC().Truncate(time.Second))
+	if err != nil {
+		return usage("%s", err)
+	}
+	p := wire.RevokeParams{Session: session, Message: string(text)}
+	var sig []byte
+	switch {
+	case by.operator != "" && by.key == "" && by.keystore == "":
+		if _, err := os.Stat(filepath.Join(by.operator, "operator.key")); err != nil {
+			return usage("there is no operator's key in %s", by.operator)
+		}
+		key, err := operatorKey(by.operator)
+		if err != nil {
+			return err
+		}
+		sig, p.Operator = loop.SignRevocation(key, text), true
+	case by.operator == "" && (by.key == "" || by.keystore == ""):
+		ref := by.key
+		if by.keystore != "" {
+			ref = "keystore:" + by.keystore
+		}
+		w, err := a.wallet(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if sig, err = w.SignText(text); err != nil {
+			return err
+		}
+	default:
+		return usage("give one of --key, --keystore and --operator")
+	}
+	p.Signature = "0x" + hex.EncodeToString(sig)
+	if server, err = a.server(server); err != nil {
+		return err
+	}
+	cl, err := client.Dial(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	return cl.RevokeBy(ctx, p)
 }

@@ -99,6 +99,19 @@ func (c *Client) Revoke(ctx context.Context, session, reason string) error {
 	return c.do(ctx, wire.SessionRevoke, wire.RevokeParams{Session: session, Reason: reason}, nil, true)
 }
 
+// RevokeBy ends a session by a signature that p holds, of the session's wallet or of the operator. No session need be
+// open.
+func (c *Client) RevokeBy(ctx context.Context, p wire.RevokeParams) error {
+	return c.do(ctx, wire.SessionRevoke, p, nil, false)
+}
+
+// Renew keeps the session from ending for want of use. It still ends at the time that the wallet signed.
+func (c *Client) Renew(ctx context.Context) (wire.Session, error) {
+	var out wire.Session
+	err := c.do(ctx, wire.SessionRenew, wire.None{}, &out, true)
+	return out, err
+}
+
 // NewKey returns an idempotency key.
 func NewKey() string {
 	var b [16]byte

@@ -87,6 +87,7 @@ type Limits struct {
 	Burst      int64         `yaml:"burst" about:"requests at once"`
 	PerAddress int64         `yaml:"sockets_per_address" about:"connections of one address before they sign in"`
 	PerWallet  int64         `yaml:"sockets_per_wallet" about:"connections of one wallet"`
+	Idle       time.Duration `yaml:"idle" about:"how long a session may go unused before it is over, 1m to 24h; 15m if 0"`
 	Drain      time.Duration `yaml:"drain" about:"how long connections may take to close at the end, e.g. 10s"`
 }
 
@@ -289,6 +290,9 @@ func (c *Config) check() error {
 					map[string]string{"ipfs.peers": "/p2p/12D3Koo..."}[name])
 			}
 		}
+	}
+	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
+		return bad("limits.idle", "%s is not between 1m and 24h", d)
 	}
 	if len(c.Agents) == 0 {
 		return bad("agents", "at least one is needed; treasurer and reader come with writ")

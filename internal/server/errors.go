@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 )
@@ -15,10 +16,10 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 	if e, ok := errors.AsType[*wire.Error](err); ok {
 		return e
 	}
-	if f, ok := errors.AsType[*auth.Fault](err); ok {
+	if f, ok := errors.AsType[*auth.Fault](err); ok && !errors.Is(err, loop.ErrRevocation) {
 		code := wire.CodeSignIn
 		switch method {
-		case wire.SessionAsk, wire.SessionRenew:
+		case wire.SessionAsk:
 			code = wire.CodeParams
 		case wire.SessionRevoke, wire.ApprovalDecide:
 			code = wire.CodeSignature
@@ -36,6 +37,8 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 		{agent.ErrSignature, wire.CodeSignature, "The request is not signed by the session that it names."},
 		{agent.ErrConflict, wire.CodeConflict, "The idempotency key was used for another request; take a new one."},
 		{agent.ErrBudget, wire.CodeBudget, "A limit of this session has no room left for this."},
+		{agent.ErrIdle, wire.CodeExpired, "Your session was not used for too long. Sign in again."},
+		{loop.ErrRevocation, wire.CodeSignature, "The revocation is not signed by the wallet of this session, a session key of it, or the operator."},
 		{agent.ErrStale, wire.CodeExpired, "Your session has ended. Sign in again."},
 		{agent.ErrFenced, wire.CodeFenced, "Another node has this run; ask again."},
 		{agent.ErrSeq, wire.CodeConflict, "The run has moved on; look at it again."},
@@ -45,7 +48,14 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 		{context.Canceled, wire.CodeOverload, "The connection is ending; connect again and repeat the request."},
 	} {
 		if errors.Is(err, known.err) {
-			return wire.Errorf(known.code, "%s", known.text)
+			e := wire.Errorf(known.code, "%s", known.text)
+			switch known.err {
+			case agent.ErrIdle:
+				e.Data.Reason = "session.idle"
+			case loop.ErrRevocation:
+				e.Data.Reason = reasonOf(err)
+			}
+			return e
 		}
 	}
 	s.log.ErrorContext(ctx, "call failed", "method", method, "err", err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -21,6 +22,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
@@ -76,6 +78,7 @@ func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (agent.Sessio
 	s := agent.Session{
 		ID: provenance.Sum(cid.DagCBOR, g.Message), Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
 		Opened: time.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
+		Used: time.Now().UnixMilli(),
 	}
 	f.sessions[s.ID] = s
 	return s, nil
@@ -102,14 +105,66 @@ func (f *fakeRunner) Sessions(_ context.Context, a common.Address) (out []agent.
 	return out, nil
 }
 
-func (f *fakeRunner) Revoke(_ context.Context, id provenance.Link) error {
+// Revoke checks the proof as agent.Runner does, and records nothing.
+func (f *fakeRunner) Revoke(ctx context.Context, q agent.RevokeRequest) error {
+	rec := &provenance.Revocation{
+		Grant: q.Session, Method: q.Method, Message: provenance.NewPayload(q.Message), Sig: provenance.NewPayload(q.Sig),
+	}
+	grantOf := func(id provenance.Link) (*auth.Grant, error) {
+		s, err := f.Session(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return auth.Reread(s.Message, s.Sig)
+	}
+	grant, err := grantOf(q.Session)
+	if err != nil {
+		return err
+	}
+	var signer *auth.Grant
+	if q.Method == provenance.RevokedSession {
+		rec.Frame = &provenance.RevokedFrame{From: q.Frame.Session, Seq: q.Frame.Seq, Channel: q.Frame.Channel}
+		if signer, err = grantOf(q.Frame.Session); err != nil {
+			return err
+		}
+	}
+	if err := loop.CheckRevocation(rec, grant, signer, operator.Public().(ed25519.PublicKey)); err != nil {
+		return err
+	}
+	f.end(q.Session)
+	return nil
+}
+
+var operator = ed25519.NewKeyFromSeed(make([]byte, 32))
+
+// end revokes a session elsewhere.
+func (f *fakeRunner) end(id provenance.Link) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.sessions[id]
-	s.Revoked = time.Now().UnixMilli()
+	s.Revoked, s.Revocation = time.Now().UnixMilli(), link("revocation")
 	f.sessions[id] = s
-	return nil
 }
+
+func (f *fakeRunner) Use(ctx context.Context, id provenance.Link) (agent.Session, error) {
+	s, err := f.Session(ctx, id)
+	now := time.Now().UnixMilli()
+	switch {
+	case err != nil:
+		return s, err
+	case s.Revoked != 0 || now >= s.Expires:
+		return s, agent.ErrStale
+	case now-s.Used >= f.Idle().Milliseconds():
+		return s, agent.ErrIdle
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.Used = now
+	f.sessions[id] = s
+	return s, nil
+}
+
+func (f *fakeRunner) Idle() time.Duration { return 15 * time.Minute }
 
 func (f *fakeRunner) Start(ctx context.Context, q agent.StartRequest) (agent.RunInfo, error) {
 	f.mu.Lock()

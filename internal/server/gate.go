@@ -146,7 +146,7 @@ const challengeCost = 10
 // spend takes the price of a request from a peer and returns 0, or returns how long it takes until there is enough.
 func (s *Server) spend(p *peer, method string) time.Duration {
 	cost := 1.0
-	if method == wire.SessionAsk || method == wire.SessionRenew {
+	if method == wire.SessionAsk {
 		cost = min(challengeCost, s.cfg.Limits.Burst)
 	}
 	s.mu.Lock()

@@ -40,7 +40,11 @@ type Runner interface {
 	OpenSession(ctx context.Context, g *auth.Grant) (agent.Session, error)
 	Session(ctx context.Context, id provenance.Link) (agent.Session, error)
 	Sessions(ctx context.Context, account common.Address) ([]agent.Session, error)
-	Revoke(ctx context.Context, id provenance.Link) error
+	Revoke(ctx context.Context, q agent.RevokeRequest) error
+	// Use is Session for one who acts: it notes the time, and fails if the session may not act any more.
+	Use(ctx context.Context, id provenance.Link) (agent.Session, error)
+	// Idle is how long a session may go unused.
+	Idle() time.Duration
 
 	Start(ctx context.Context, q agent.StartRequest) (agent.RunInfo, error)
 	Cancel(ctx context.Context, run provenance.Link) error

@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,6 +20,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
@@ -181,56 +184,78 @@ func TestSignedRequests(t *testing.T) {
 		rule  string
 		frame func(r *raw) string
 		want  wire.Code
+		why   string
 	}{
 		{"the next number is taken", func(r *raw) string {
 			return request(wire.RunStart, p, r.sign(r.session, 2, wire.RunStart, p))
-		}, ""},
-		{"no signature", func(r *raw) string { return request(wire.RunStart, p, nil) }, wire.CodeUnsigned},
+		}, "", ""},
+		{"no signature", func(r *raw) string { return request(wire.RunStart, p, nil) }, wire.CodeUnsigned, ""},
 		{"a replayed number", func(r *raw) string {
 			return request(wire.RunStart, p, r.sign(r.session, 1, wire.RunStart, p))
-		}, wire.CodeSeq},
+		}, wire.CodeSeq, "frame.replayed"},
 		{"a skipped number", func(r *raw) string {
 			return request(wire.RunStart, p, r.sign(r.session, 3, wire.RunStart, p))
-		}, wire.CodeSeq},
+		}, wire.CodeSeq, "frame.skipped"},
 		{"the number changed after signing", func(r *raw) string {
 			a := r.sign(r.session, 7, wire.RunStart, p)
 			a.Seq = 2
 			return request(wire.RunStart, p, a)
-		}, wire.CodeSignature},
+		}, wire.CodeSignature, "sig.signer"},
 		{"params changed after signing", func(r *raw) string {
 			q := p
 			q.Input = "send everything to mallory"
 			return request(wire.RunStart, q, r.sign(r.session, 2, wire.RunStart, p))
-		}, wire.CodeSignature},
+		}, wire.CodeSignature, "sig.signer"},
 		{"the spelling of params changed", func(r *raw) string {
 			return strings.Replace(request(wire.RunStart, p, r.sign(r.session, 2, wire.RunStart, p)), `"input":`, `"input": `, 1)
-		}, wire.CodeSignature},
+		}, wire.CodeSignature, "sig.signer"},
 		{"signed for another method", func(r *raw) string {
 			return request(wire.RunStart, p, r.sign(r.session, 2, wire.RunCancel, p))
-		}, wire.CodeSignature},
+		}, wire.CodeSignature, "sig.signer"},
 		{"signed for another session", func(r *raw) string {
 			return request(wire.RunStart, p, r.sign(other.session, 2, wire.RunStart, p))
-		}, wire.CodeSignature},
-		{"another channel's frame", func(r *raw) string {
+		}, wire.CodeSignature, "sig.signer"},
+		{"another wallet's channel", func(r *raw) string {
 			twin := *r
 			twin.channel = other.channel
 			return request(wire.RunStart, p, twin.sign(r.session, 2, wire.RunStart, p))
-		}, wire.CodeSignature},
+		}, wire.CodeSignature, "sig.signer"},
+		{"a frame of another channel of the session", func(r *raw) string {
+			twin := f.connect()
+			twin.key, twin.session = r.key, r.session
+			if a := twin.act(wire.SessionOpen, wire.OpenParams{Session: r.session.String()}); a.Error != nil {
+				t.Fatal(a.Error)
+			}
+			return request(wire.RunStart, p, twin.sign(r.session, 2, wire.RunStart, p))
+		}, wire.CodeSignature, "frame.channel"},
+		{"a key of another kind", func(r *raw) string {
+			twin := *r
+			var err error
+			if twin.key, err = auth.Generate(auth.P256, rand.Reader); err != nil {
+				t.Fatal(err)
+			}
+			return request(wire.RunStart, p, twin.sign(r.session, 2, wire.RunStart, p))
+		}, wire.CodeSignature, "sig.signer"},
+		{"a signature of another length", func(r *raw) string {
+			a := r.sign(r.session, 2, wire.RunStart, p)
+			a.Sig = append(a.Sig, 0)
+			return request(wire.RunStart, p, a)
+		}, wire.CodeSignature, "sig.size"},
 		{"another key", func(r *raw) string {
 			return request(wire.RunStart, p, other.sign(r.session, 2, wire.RunStart, p))
-		}, wire.CodeSignature},
+		}, wire.CodeSignature, "sig.signer"},
 		{"auth where none belongs", func(r *raw) string {
 			return request(wire.RunList, wire.ListParams{}, r.sign(r.session, 2, wire.RunList, wire.ListParams{}))
-		}, wire.CodeRequest},
+		}, wire.CodeRequest, ""},
 		{"another agent than the session's", func(r *raw) string {
 			q := p
 			q.Agent = "treasurer"
 			return request(wire.RunStart, q, r.sign(r.session, 2, wire.RunStart, q))
-		}, wire.CodeForbidden},
+		}, wire.CodeForbidden, ""},
 		{"no idempotency key", func(r *raw) string {
 			q := map[string]string{"agent": "reader", "input": "hi"}
 			return request(wire.RunStart, q, r.sign(r.session, 2, wire.RunStart, q))
-		}, wire.CodeParams},
+		}, wire.CodeParams, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
@@ -239,6 +264,9 @@ func TestSignedRequests(t *testing.T) {
 			a := r.say(tt.frame(r))
 			if a.code() != tt.want {
 				t.Fatalf("got %+v, want %s", a.Error, tt.want)
+			}
+			if tt.why != "" && a.Error.Data.Reason != tt.why {
+				t.Errorf("got reason %q, want %q", a.Error.Data.Reason, tt.why)
 			}
 			if tt.want == wire.CodeSeq && a.Error.Data.Expected != 2 {
 				t.Errorf("got expected %d, want 2", a.Error.Data.Expected)
@@ -352,25 +380,21 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("got %+v, want %s", a.Error, wire.CodeForbidden)
 		}
 	})
-	t.Run("renewal grants the same again", func(t *testing.T) {
+	t.Run("a renewal changes nothing that was signed", func(t *testing.T) {
 		r := f.connect().signIn(w)
-		a := r.act(wire.SessionRenew, wire.RenewParams{Life: 7200})
-		var ch wire.Challenge
-		if err := json.Unmarshal(a.Result, &ch); err != nil || a.Error != nil {
-			t.Fatal(err, a.Error)
-		}
-		old := r.session
-		r.session = cid.Undef
-		a = r.act(wire.SessionOpen, signed(t, w, ch.Message))
+		before, _ := f.Session(t.Context(), r.session)
+		a := r.act(wire.SessionRenew, wire.None{})
 		var s wire.Session
 		if err := json.Unmarshal(a.Result, &s); err != nil || a.Error != nil {
 			t.Fatal(err, a.Error)
 		}
-		if s.ID == old.String() || s.Expires < time.Now().Add(110*time.Minute).UnixMilli() {
-			t.Errorf("got %+v, want a new session of two hours", s)
+		if s.ID != r.session.String() || s.Expires != before.Expires || s.Idle > s.Expires || s.Idle < before.Used {
+			t.Errorf("got %+v, want the same session until %d", s, before.Expires)
 		}
-		r.session = cid.MustParse(s.ID)
 		r.start("key-renewed")
+		if a := r.act(wire.SessionRenew, map[string]int{"life": 86400}); a.code() != wire.CodeParams {
+			t.Errorf("a renewal that asks for a longer life: got %+v", a.Error)
+		}
 	})
 }
 
@@ -419,22 +443,49 @@ func TestRevoke(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := wire.RevokeParams{Session: r.session.String(), Message: string(message)}
-		sig, err := wallet(2).SignTyped(rev)
+		text, err := auth.RevocationText(r.session, "lost laptop", rev.IssuedAt)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stranger := f.connect()
-		p.Signature = "0x" + hex.EncodeToString(sig)
-		if a := stranger.call(wire.SessionRevoke, p); a.code() != wire.CodeSignature {
-			t.Errorf("another wallet: got %+v", a.Error)
-		}
-		if sig, err = w.SignTyped(rev); err != nil {
+		another, err := auth.RevocationText(link("another session"), "", rev.IssuedAt)
+		if err != nil {
 			t.Fatal(err)
 		}
-		p.Signature = "0x" + hex.EncodeToString(sig)
-		if a := stranger.call(wire.SessionRevoke, p); a.Error != nil {
-			t.Errorf("the wallet: got %+v", a.Error)
+		sign := func(sig []byte, err error) string {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return "0x" + hex.EncodeToString(sig)
+		}
+		op := sign(loop.SignRevocation(operator, text), nil)
+		stranger := f.connect()
+		for _, tt := range []struct {
+			who string
+			p   wire.RevokeParams
+			ok  bool
+		}{
+			{"another wallet", wire.RevokeParams{Message: string(message), Signature: sign(wallet(2).SignTyped(rev))}, false},
+			{"another wallet's text", wire.RevokeParams{Message: string(text), Signature: sign(wallet(2).SignText(text))}, false},
+			{"a text for another session", wire.RevokeParams{Message: string(another), Signature: sign(w.SignText(another))}, false},
+			{"a text in other words", wire.RevokeParams{Message: string(text) + " ", Signature: sign(w.SignText(append(text, ' ')))}, false},
+			{"the operator's signature as the wallet's", wire.RevokeParams{Message: string(text), Signature: op}, false},
+			{"the wallet's signature as the operator's", wire.RevokeParams{Message: string(text), Signature: sign(w.SignText(text)), Operator: true}, false},
+			{"another operator", wire.RevokeParams{
+				Message: string(text), Operator: true,
+				Signature: sign(loop.SignRevocation(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), text), nil),
+			}, false},
+			{"the wallet", wire.RevokeParams{Message: string(message), Signature: sign(w.SignTyped(rev))}, true},
+			{"the wallet, once more", wire.RevokeParams{Message: string(message), Signature: sign(w.SignTyped(rev))}, true},
+			{"the wallet, by a text that it reads", wire.RevokeParams{Message: string(text), Signature: sign(w.SignText(text))}, true},
+			{"the operator", wire.RevokeParams{Message: string(text), Signature: op, Operator: true}, true},
+		} {
+			tt.p.Session = r.session.String()
+			a := stranger.call(wire.SessionRevoke, tt.p)
+			s, _ := f.Session(t.Context(), r.session)
+			if (a.Error == nil) != tt.ok || !tt.ok && (a.code() != wire.CodeSignature || s.Revoked != 0) {
+				t.Errorf("%s: got %+v, revoked %d", tt.who, a.Error, s.Revoked)
+			}
 		}
 		wantOver(t, r)
 	})
@@ -452,9 +503,7 @@ func TestRevoke(t *testing.T) {
 	})
 	t.Run("elsewhere, felt by the next signed call", func(t *testing.T) {
 		r := f.connect().signIn(w)
-		if err := f.Revoke(t.Context(), r.session); err != nil {
-			t.Fatal(err)
-		}
+		f.end(r.session)
 		p := wire.StartParams{Agent: "reader", Input: "hi", Key: "key-after-revoke"}
 		r.seq++
 		r.write(request(wire.RunStart, p, r.sign(r.session, r.seq, wire.RunStart, p)))

@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -89,13 +92,15 @@ func (c *conn) authenticate(ctx context.Context, access wire.Access, req wire.Re
 		return call, err
 	}
 	// The session may have ended since the last call, here or on another node.
-	s, err := c.srv.cfg.Runner.Session(ctx, call.seat.session.ID)
+	s, err := c.srv.cfg.Runner.Use(ctx, call.seat.session.ID)
+	if errors.Is(err, agent.ErrStale) {
+		c.over(s, time.Now())
+		return call, ended(s)
+	}
 	if err != nil {
 		return call, err
 	}
-	if c.over(s, time.Now()) {
-		return call, ended(s)
-	}
+	call.seat = &seat{s, call.seat.key}
 	return call, nil
 }
 
@@ -109,15 +114,46 @@ func (c *conn) signed(req wire.Request, session cid.Cid, key auth.PublicKey) (au
 	}
 	if req.Auth.Seq != c.seq+1 {
 		e := wire.Errorf(wire.CodeSeq, "The next signed request on this channel has seq %d.", c.seq+1)
-		e.Data.Expected = c.seq + 1
+		e.Data.Expected, e.Data.Reason = c.seq+1, "frame.skipped"
+		if req.Auth.Seq <= c.seq {
+			e.Data.Reason = "frame.replayed"
+		}
 		return auth.Frame{}, e
 	}
 	f := auth.Frame{Session: session, Channel: c.channel, Seq: req.Auth.Seq, Method: req.Method, Params: req.Params}
 	if err := f.Verify(key, req.Auth.Sig); err != nil {
-		return auth.Frame{}, wire.Errorf(wire.CodeSignature, "The signature is not the session key's over this request on this channel.")
+		e := wire.Errorf(wire.CodeSignature, "The signature is not the session key's over this request on this channel.")
+		if e.Data.Reason = reasonOf(err); c.foreign(f, key, req.Auth.Sig) {
+			e.Data.Reason = "frame.channel"
+		}
+		return auth.Frame{}, e
 	}
 	c.seq++
 	return f, nil
+}
+
+// foreign says whether a frame was signed for another socket of the session. No frame of another channel holds here,
+// whatever this says: it only names the reason.
+func (c *conn) foreign(f auth.Frame, key auth.PublicKey, sig []byte) bool {
+	for _, other := range c.srv.open() {
+		seat := other.sitting()
+		if other == c || seat == nil || seat.session.ID != f.Session {
+			continue
+		}
+		f.Channel = other.channel
+		if f.Verify(key, sig) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// reasonOf names what package auth found wrong.
+func reasonOf(err error) string {
+	if f, ok := errors.AsType[*auth.Fault](err); ok {
+		return string(f.Code)
+	}
+	return ""
 }
 
 func ended(s agent.Session) error {
@@ -213,6 +249,11 @@ func sessionOpen(ctx context.Context, c *conn, call call, p wire.OpenParams) (an
 		if _, err = c.signed(call.req, id, key); err != nil {
 			return nil, err
 		}
+		if s, err = c.srv.cfg.Runner.Use(ctx, id); errors.Is(err, agent.ErrStale) {
+			return nil, ended(s)
+		} else if err != nil {
+			return nil, err
+		}
 	case p.Session == "" && p.Message != "" && p.Signature != "":
 		m, err := auth.Parse([]byte(p.Message))
 		if err != nil {
@@ -245,7 +286,7 @@ func sessionOpen(ctx context.Context, c *conn, call call, p wire.OpenParams) (an
 	if err = c.sit(&seat{s, key}); err != nil {
 		return nil, err
 	}
-	out := sessionOf(s)
+	out := c.srv.sessionOf(s)
 	if out.Epoch, err = c.srv.cfg.Runner.Epoch(ctx); err != nil {
 		return nil, err
 	}
@@ -278,17 +319,13 @@ func (c *conn) sit(s *seat) error {
 	return nil
 }
 
-func sessionRenew(ctx context.Context, c *conn, call call, p wire.RenewParams) (any, error) {
-	g, err := auth.Reread(call.seat.session.Message, call.seat.session.Sig)
-	if err != nil {
-		return nil, err
-	}
-	return c.challenge(ctx, auth.Request{
-		Account: g.Account, Chain: g.Chain, Key: g.Key, Agent: g.Agent, AgentCID: g.AgentCID, RulesCID: g.RulesCID,
-		Tools: g.Tools, Caveats: g.Caveats, Life: time.Duration(p.Life) * time.Second,
-	})
+// sessionRenew keeps a session alive that is not used otherwise. That its key signed the request is all it takes, and
+// all it gives: what the wallet allowed and until when stays as it was signed.
+func sessionRenew(_ context.Context, c *conn, call call, _ wire.None) (any, error) {
+	return c.srv.sessionOf(call.seat.session), nil
 }
 
+// sessionRevoke ends a session. The Runner checks the proof and records it.
 func sessionRevoke(ctx context.Context, c *conn, call call, p wire.RevokeParams) (any, error) {
 	id, err := cid.Decode(p.Session)
 	if err != nil {
@@ -298,47 +335,38 @@ func sessionRevoke(ctx context.Context, c *conn, call call, p wire.RevokeParams)
 	if err != nil {
 		return nil, err
 	}
+	q := agent.RevokeRequest{Session: id}
 	switch {
 	case call.frame.Method != "": // signed by a session key
 		if s.Account != call.seat.session.Account {
 			return nil, agent.ErrNotFound
 		}
+		q.Method, q.Frame, q.Message, q.Sig = provenance.RevokedSession, call.frame, call.frame.Params, call.req.Auth.Sig
 	case p.Message != "" && p.Signature != "":
-		if err := revocation(s, p); err != nil {
+		q.Message = []byte(p.Message)
+		switch {
+		case p.Operator:
+			q.Method = provenance.RevokedOperator
+			q.Sig, err = hex.DecodeString(strings.TrimPrefix(p.Signature, "0x"))
+		case strings.HasPrefix(p.Message, "{"):
+			q.Method = provenance.RevokedTyped
+			q.Sig, err = auth.ParseSig(p.Signature)
+		default:
+			q.Method = provenance.RevokedText
+			q.Sig, err = auth.ParseSig(p.Signature)
+		}
+		if err != nil {
 			return nil, err
 		}
 	default:
 		return nil, wire.Errorf(wire.CodeUnsigned, "Sign the request with the session key, or give the wallet's message and signature.")
 	}
-	if err := c.srv.cfg.Runner.Revoke(ctx, id); err != nil {
+	if err := c.srv.cfg.Runner.Revoke(ctx, q); err != nil {
 		return nil, err
 	}
-	c.srv.log.InfoContext(ctx, "session revoked", "session", id, "account", s.Account)
+	c.srv.log.InfoContext(ctx, "session revoked", "session", id, "account", s.Account, "by", q.Method)
 	c.srv.revoked(ctx, id)
 	return wire.None{}, nil
-}
-
-// revocation checks that a wallet ends its own session.
-func revocation(s agent.Session, p wire.RevokeParams) error {
-	r, err := auth.ParseRevocation([]byte(p.Message))
-	if err != nil {
-		return err
-	}
-	g, err := auth.Reread(s.Message, s.Sig)
-	if err != nil {
-		return err
-	}
-	if r.Session != s.ID {
-		return wire.Errorf(wire.CodeParams, "The revocation is for another session.")
-	}
-	if err := r.Under(g); err != nil {
-		return err
-	}
-	sig, err := auth.ParseSig(p.Signature)
-	if err != nil {
-		return err
-	}
-	return r.Verify(sig)
 }
 
 // revoked closes the sockets of a session.
@@ -361,15 +389,20 @@ func sessionList(ctx context.Context, c *conn, call call, _ wire.None) (any, err
 	}
 	out := wire.Sessions{Sessions: []wire.Session{}}
 	for _, s := range list {
-		out.Sessions = append(out.Sessions, sessionOf(s))
+		out.Sessions = append(out.Sessions, c.srv.sessionOf(s))
 	}
 	return out, nil
 }
 
-func sessionOf(s agent.Session) wire.Session {
-	return wire.Session{
-		ID: s.ID.String(), Account: s.Account.Hex(), Agent: s.Agent, Opened: s.Opened, Expires: s.Expires, Revoked: s.Revoked,
+func (s *Server) sessionOf(x agent.Session) wire.Session {
+	out := wire.Session{
+		ID: x.ID.String(), Account: x.Account.Hex(), Agent: x.Agent, Opened: x.Opened, Expires: x.Expires, Revoked: x.Revoked,
+		Idle: min(x.Used+s.cfg.Runner.Idle().Milliseconds(), x.Expires),
 	}
+	if x.Revocation.Defined() {
+		out.Revocation = x.Revocation.String()
+	}
+	return out
 }
 
 // narrow puts what a client asked for in place of an agent's defaults. It may as well ask for more than they are:

@@ -419,12 +419,63 @@ func TestTimes(t *testing.T) {
 	t.Run("a revocation elsewhere is felt within 2 s", func(t *testing.T) {
 		inBubble(t, Limits{}, func(t *testing.T, f *fixture) {
 			r := f.connect().signIn(wallet(1))
-			if err := f.Revoke(t.Context(), r.session); err != nil {
-				t.Fatal(err)
-			}
+			f.end(r.session)
 			began := time.Now()
 			if got, took := r.closed(), time.Since(began); got != wire.CloseRevoked || took > 2*time.Second {
 				t.Errorf("got %d after %v, want %d", got, took, wire.CloseRevoked)
+			}
+		})
+	})
+	t.Run("a session that is not used for 15 min signs nothing more, and a renewal is a use", func(t *testing.T) {
+		inBubble(t, Limits{}, func(t *testing.T, f *fixture) {
+			r := f.connect().signIn(wallet(1))
+			again := func() (*raw, reply) {
+				twin := f.connect()
+				twin.key, twin.session = r.key, r.session
+				return twin, twin.act(wire.SessionOpen, wire.OpenParams{Session: r.session.String()})
+			}
+			r.ws.Close()
+			time.Sleep(14 * time.Minute)
+			twin, a := again()
+			if a.Error != nil {
+				t.Fatalf("after 14 min: %+v", a.Error)
+			}
+			if a = twin.act(wire.SessionRenew, wire.None{}); a.Error != nil {
+				t.Fatalf("renew: %+v", a.Error)
+			}
+			twin.ws.Close()
+			time.Sleep(14 * time.Minute)
+			if twin, a = again(); a.Error != nil {
+				t.Fatalf("14 min after the renewal: %+v", a.Error)
+			}
+			twin.ws.Close()
+			time.Sleep(15 * time.Minute)
+			if _, a = again(); a.code() != wire.CodeExpired || a.Error.Data.Reason != "session.idle" {
+				t.Errorf("after 15 min without use: %+v, want %s", a.Error, wire.CodeExpired)
+			}
+		})
+	})
+	t.Run("renewals do not carry a session past its time", func(t *testing.T) {
+		inBubble(t, Limits{}, func(t *testing.T, f *fixture) {
+			r := f.connect().signIn(wallet(1))
+			r.ws.Close()
+			for range 6 {
+				time.Sleep(9 * time.Minute)
+				twin := f.connect()
+				twin.key, twin.session = r.key, r.session
+				if a := twin.act(wire.SessionOpen, wire.OpenParams{Session: r.session.String()}); a.Error != nil {
+					t.Fatalf("within the hour: %+v", a.Error)
+				}
+				if a := twin.act(wire.SessionRenew, wire.None{}); a.Error != nil {
+					t.Fatalf("within the hour: %+v", a.Error)
+				}
+				twin.ws.Close()
+			}
+			time.Sleep(6 * time.Minute)
+			twin := f.connect()
+			twin.key, twin.session = r.key, r.session
+			if a := twin.act(wire.SessionOpen, wire.OpenParams{Session: r.session.String()}); a.code() != wire.CodeExpired || a.Error.Data.Reason != "" {
+				t.Errorf("after the hour: %+v", a.Error)
 			}
 		})
 	})

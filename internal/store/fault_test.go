@@ -239,7 +239,7 @@ func TestFullDisk(t *testing.T) {
 	if runs := checkWhole(t, db); len(runs) != 1 || runs[0].Steps != acked {
 		t.Errorf("got %+v, want %d steps", runs, acked)
 	}
-	if err := db.Revoke(t.Context(), record("session of r").CID, 5); err != nil {
+	if err := db.Revoke(t.Context(), record("session of r").CID, 5, record("revocation").CID); err != nil {
 		t.Errorf("revoke on a full disk: %v", err)
 	}
 	if err := db.Close(); err != nil {

@@ -203,7 +203,7 @@ func (m *Memory) putSession(s agent.Session) error {
 	defer m.mu.Unlock()
 	old := m.sessions[s.ID]
 	if old == nil {
-		s.Message, s.Sig = bytes.Clone(s.Message), bytes.Clone(s.Sig)
+		s.Message, s.Sig, s.Used = bytes.Clone(s.Message), bytes.Clone(s.Sig), m.Now().UnixMilli()
 		m.sessions[s.ID] = &memorySession{Session: s, n: len(m.sessions), keys: map[string]*memoryRun{}}
 		return nil
 	}
@@ -245,23 +245,39 @@ func (m *Memory) Sessions(_ context.Context, account common.Address) ([]agent.Se
 }
 
 // Revoke implements agent.Store.
-func (m *Memory) Revoke(_ context.Context, id provenance.Link, at int64) error {
+func (m *Memory) Revoke(_ context.Context, id provenance.Link, at int64, by provenance.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.sessions[id]
-	var err error
+	s, err := m.sessions[id], checkRevoke(at, by)
 	switch {
-	case at <= 0:
-		err = errNoTime
+	case err != nil:
 	case s == nil:
 		err = agent.ErrNotFound
 	case s.Revoked == 0:
-		s.Revoked = at
+		s.Revoked, s.Revocation = at, by
 	}
 	if err != nil {
 		return fmt.Errorf("revoke session %s: %w", id, err)
 	}
 	return nil
+}
+
+// Use implements agent.Store, as [DB.Use] does.
+func (m *Memory) Use(_ context.Context, id provenance.Link, idle time.Duration) (agent.Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[id]
+	if s == nil {
+		return agent.Session{}, fmt.Errorf("session %s: %w", id, agent.ErrNotFound)
+	}
+	now := m.Now().UnixMilli()
+	if err := inUse(s.Session, now, idle); err != nil {
+		return s.Session, fmt.Errorf("use session %s: %w", id, err)
+	}
+	if now-s.Used >= idle.Milliseconds()/16 {
+		s.Used = now
+	}
+	return s.Session, nil
 }
 
 // Commit implements agent.Store, as [DB.Commit] does.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
@@ -77,9 +78,9 @@ func (db *DB) PutSession(ctx context.Context, s agent.Session) error {
 
 func (w *writer) putSession(ctx context.Context, s agent.Session) error {
 	n, err := w.changed(ctx, `INSERT INTO sessions
-		(cid, account, chain, key, agent, opened, expires, revoked, message, sig)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		key(s.ID), s.Account[:], int64(s.Chain), s.Key, s.Agent, s.Opened, s.Expires, s.Revoked,
+		(cid, account, chain, key, agent, opened, expires, revoked, used, message, sig)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		key(s.ID), s.Account[:], int64(s.Chain), s.Key, s.Agent, s.Opened, s.Expires, s.Revoked, w.now(),
 		notNil(s.Message), notNil(s.Sig))
 	if err != nil || n == 1 {
 		return err
@@ -97,14 +98,14 @@ func (w *writer) putSession(ctx context.Context, s agent.Session) error {
 
 var errOtherSession = errors.New("another session has this id")
 
-const sessionColumns = "cid, account, chain, key, agent, opened, expires, revoked, message, sig"
+const sessionColumns = "cid, account, chain, key, agent, opened, expires, revoked, used, revocation, message, sig"
 
 func scanSession(scan func(...any) error) (s agent.Session, err error) {
-	var id, account []byte
+	var id, account, by []byte
 	var chain int64
-	err = scan(&id, &account, &chain, &s.Key, &s.Agent, &s.Opened, &s.Expires, &s.Revoked, &s.Message, &s.Sig)
+	err = scan(&id, &account, &chain, &s.Key, &s.Agent, &s.Opened, &s.Expires, &s.Revoked, &s.Used, &by, &s.Message, &s.Sig)
 	s.Account, s.Chain = common.BytesToAddress(account), uint64(chain)
-	return s, errors.Join(err, link(id, &s.ID))
+	return s, errors.Join(err, link(id, &s.ID), link(by, &s.Revocation))
 }
 
 // Session implements agent.Store.
@@ -137,15 +138,16 @@ func ofAccount(column string, a common.Address) (where string, args []any) {
 }
 
 // Revoke implements agent.Store. It returns when the revocation is durable; the commits before it are too.
-func (db *DB) Revoke(ctx context.Context, id provenance.Link, at int64) error {
-	err := errNoTime
-	if at > 0 {
+func (db *DB) Revoke(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error {
+	err := checkRevoke(at, by)
+	if err == nil {
 		err = db.do(ctx, 0, func(ctx context.Context, w *writer) error {
-			n, err := w.changed(ctx, "UPDATE sessions SET revoked = iif(revoked = 0, ?, revoked) WHERE cid = ?", at, key(id))
-			if err == nil && n == 0 {
-				return agent.ErrNotFound
+			n, err := w.changed(ctx, "UPDATE sessions SET revoked = ?, revocation = ? WHERE cid = ? AND revoked = 0", at, key(by), key(id))
+			if err != nil || n == 1 {
+				return err
 			}
-			return err
+			var one int // it is revoked already, or not there
+			return w.row(ctx, "SELECT 1 FROM sessions WHERE cid = ?", []any{key(id)}, &one)
 		})
 	}
 	if err != nil {
@@ -154,7 +156,54 @@ func (db *DB) Revoke(ctx context.Context, id provenance.Link, at int64) error {
 	return nil
 }
 
-var errNoTime = errors.New("the time of revocation must be above 0")
+func checkRevoke(at int64, by provenance.Link) error {
+	switch {
+	case at <= 0:
+		return errors.New("the time of revocation must be above 0")
+	case !ours(by):
+		return fmt.Errorf("%s is not the CID of a revocation", by)
+	}
+	return nil
+}
+
+// Use implements agent.Store. Most calls only read: the time is written when the one written last is old enough to
+// matter.
+func (db *DB) Use(ctx context.Context, id provenance.Link, idle time.Duration) (agent.Session, error) {
+	s, err := db.Session(ctx, id)
+	if err != nil {
+		return agent.Session{}, err
+	}
+	now := db.now().UnixMilli()
+	if err = inUse(s, now, idle); err == nil && now-s.Used >= idle.Milliseconds()/16 {
+		err = db.do(ctx, 0, func(ctx context.Context, w *writer) error {
+			// Read again: it may have been revoked since. Two that come at once both find it in use.
+			err := w.row(ctx, "SELECT revoked, expires, used FROM sessions WHERE cid = ?", []any{key(id)}, &s.Revoked, &s.Expires, &s.Used)
+			if err == nil {
+				err = inUse(s, w.now(), idle)
+			}
+			if err != nil {
+				return err
+			}
+			s.Used = max(s.Used, w.now())
+			return w.exec(ctx, "UPDATE sessions SET used = ? WHERE cid = ?", s.Used, key(id))
+		})
+	}
+	if err != nil {
+		return s, fmt.Errorf("use session %s: %w", id, err)
+	}
+	return s, nil
+}
+
+// inUse says whether a session's key may sign a request at now.
+func inUse(s agent.Session, now int64, idle time.Duration) error {
+	if err := stale(s.Revoked, s.Expires, now); err != nil {
+		return err
+	}
+	if now-s.Used >= idle.Milliseconds() {
+		return agent.ErrIdle
+	}
+	return nil
+}
 
 const runColumns = `runs.cid, sessions.cid, runs.account, runs.agent, runs.opened, steps, last, head, status
 	FROM runs JOIN sessions ON runs.session = sessions.id`

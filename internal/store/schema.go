@@ -72,6 +72,9 @@ INSERT INTO log (idx, cid) SELECT row_number() OVER (ORDER BY id) - 1, head FROM
 -- the ciphertext is deleted, so that withheld can be told from lost.
 CREATE TABLE fleeting (cid BLOB PRIMARY KEY, run INTEGER NOT NULL, held INTEGER NOT NULL, data BLOB) WITHOUT ROWID;
 CREATE INDEX fleeting_run ON fleeting (run);
+`, `
+ALTER TABLE sessions ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sessions ADD COLUMN revocation BLOB NOT NULL DEFAULT x'';
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

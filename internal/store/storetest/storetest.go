@@ -10,6 +10,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,6 +75,7 @@ func Run(t *testing.T, c Config) {
 		{"of 64 commits of one step one wins", testSeqRace},
 		{"no reservation commits after a revocation", testRevokeRace},
 		{"every history of a budget and a nonce is that of one caller at a time", testLinear},
+		{"a session that is not used ends", testUse},
 		{"what ends before its turn leaves nothing", testCancelled},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -130,6 +132,7 @@ func (b *bench) session(account common.Address) agent.Session {
 	s := agent.Session{
 		ID: b.block().CID, Account: account, Chain: 31337, Key: "did:key:z6Mk", Agent: "treasurer",
 		Opened: start, Expires: start + 3600_000, Message: []byte("example.com wants you"), Sig: []byte{1, 2, 3},
+		Used: b.now.Load(),
 	}
 	b.must(b.PutSession(b.ctx, s))
 	return s
@@ -412,12 +415,14 @@ func testLists(t *testing.T, b *bench) {
 
 func testRevoke(t *testing.T, b *bench) {
 	s := b.session(alice)
-	b.refused("a revocation without time", b.Revoke(b.ctx, s.ID, 0))
-	b.must(b.Revoke(b.ctx, s.ID, start+5))
-	b.must(b.Revoke(b.ctx, s.ID, start+9))
+	b.refused("a revocation without time", b.Revoke(b.ctx, s.ID, 0, b.block().CID))
+	by := b.block().CID
+	b.refused("a revocation without record", b.Revoke(b.ctx, s.ID, start, provenance.Link{}))
+	b.must(b.Revoke(b.ctx, s.ID, start+5, by))
+	b.must(b.Revoke(b.ctx, s.ID, start+9, b.block().CID))
 	got, err := b.Session(b.ctx, s.ID)
 	b.must(err)
-	if got.Revoked != start+5 {
+	if got.Revoked != start+5 || got.Revocation != by {
 		t.Errorf("revoked: got %d, want %d", got.Revoked, start+5)
 	}
 	b.must(b.PutSession(b.ctx, s)) // the same session as it was opened; it stays revoked
@@ -426,7 +431,7 @@ func testRevoke(t *testing.T, b *bench) {
 	if got.Revoked != start+5 {
 		t.Errorf("revoked, and stored again: got %d, want %d", got.Revoked, start+5)
 	}
-	b.wants("unknown session", b.Revoke(b.ctx, b.block().CID, start), agent.ErrNotFound)
+	b.wants("unknown session", b.Revoke(b.ctx, b.block().CID, start, b.block().CID), agent.ErrNotFound)
 }
 
 func testRun(t *testing.T, b *bench) {
@@ -529,7 +534,7 @@ func testOrder(t *testing.T, b *bench) {
 	other.Nonce = &agent.TxNonce{Account: "eip155:1:0xa", Nonce: 3}
 	b.must(b.Commit(b.ctx, other))
 	good := b.run(s)
-	b.must(b.Revoke(b.ctx, s.ID, start+1))
+	b.must(b.Revoke(b.ctx, s.ID, start+1, b.block().CID))
 	fresh := b.session(alice)
 	alive := b.run(fresh)
 
@@ -931,37 +936,114 @@ func testSeqRace(t *testing.T, b *bench) {
 	}
 }
 
+// testRevokeRace lets a spender and a revocation meet 10,000 times, many at once so that they share a writer's groups,
+// each in a session and a ledger of its own.
 func testRevokeRace(t *testing.T, b *bench) {
-	for range 10 {
-		s := b.session(alice)
-		var runs []agent.Commit
-		for range 8 {
-			runs = append(runs, b.run(s))
-		}
-		var revoked atomic.Bool
-		var wg sync.WaitGroup
-		for _, c := range runs {
-			wg.Go(func() {
-				for {
-					late := revoked.Load()
-					c.Reserve = []agent.Reservation{{Ledger: "l", Ref: provenance.Ref{Seq: c.Seq}, Amount: money.Of(usdc, 1),
-						Cap: money.Of(usdc, 1<<40)}}
-					err := b.Commit(b.ctx, c)
-					if errors.Is(err, agent.ErrStale) {
-						return
-					}
-					if err != nil || late {
-						t.Errorf("after the revocation: %v; a commit before it: %v", late, err)
-						return
-					}
-					c = b.next(c)
-				}
-			})
-		}
-		b.must(b.Revoke(b.ctx, s.ID, start+1))
-		revoked.Store(true)
-		wg.Wait()
+	races := 10_000
+	if testing.Short() {
+		races = 500
 	}
+	todo := make(chan int)
+	var spent, none atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for n := range todo {
+				switch before := b.race(t, n); before {
+				case 0:
+					none.Add(1)
+				default:
+					spent.Add(before)
+				}
+			}
+		})
+	}
+	for n := range races {
+		todo <- n
+	}
+	close(todo)
+	wg.Wait()
+	t.Logf("%d races: %d spends before the revocation, in %d races none", races, spent.Load(), none.Load())
+}
+
+// race revokes a session while one of its runs spends, and returns how often it has spent.
+func (b *bench) race(t *testing.T, n int) (spends int64) {
+	s := b.session(alice)
+	c := b.run(s)
+	ledger := fmt.Sprint("race ", n)
+	var revoked atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			for spends >= 8 && !revoked.Load() { // enough for one race
+				runtime.Gosched()
+			}
+			late := revoked.Load()
+			c.Reserve = []agent.Reservation{{Ledger: ledger, Ref: provenance.Ref{Seq: c.Seq}, Amount: money.Of(usdc, 1),
+				Cap: money.Of(usdc, 1<<40)}}
+			err := b.Commit(b.ctx, c)
+			if errors.Is(err, agent.ErrStale) {
+				return
+			}
+			if err != nil || late {
+				t.Errorf("race %d: after the revocation: %v; a commit before it: %v", n, late, err)
+				return
+			}
+			spends++
+			c = b.next(c)
+		}
+	}()
+	for range n % 4 { // sooner or later
+		runtime.Gosched()
+	}
+	by := b.block().CID
+	if err := b.Revoke(b.ctx, s.ID, start+1, by); err != nil {
+		t.Errorf("race %d: %v", n, err)
+	}
+	revoked.Store(true)
+	at, err := b.Ledgers(b.ctx, []string{ledger}) // what was spent when the revocation was there
+	<-done
+	after, err2 := b.Ledgers(b.ctx, []string{ledger})
+	if err != nil || err2 != nil || at[0].Reserved != after[0].Reserved {
+		t.Errorf("race %d: %v held at the revocation, %v after it (%v, %v)", n, at[0].Reserved, after[0].Reserved, err, err2)
+	}
+	return spends
+}
+
+// testUse: a session that is not used for too long is over for its key, by the store's clock, and a use carries it no
+// further than its time.
+func testUse(t *testing.T, b *bench) {
+	const idle = 16 * time.Minute
+	s := b.session(alice)
+	use := func(after time.Duration, want error) {
+		t.Helper()
+		b.now.Store(start + after.Milliseconds())
+		got, err := b.Use(b.ctx, s.ID, idle)
+		b.wants(fmt.Sprintf("used after %s", after), err, want)
+		if age := start + after.Milliseconds() - got.Used; want == nil && (age < 0 || age >= idle.Milliseconds()/16) {
+			t.Errorf("used after %s: noted %d ms before", after, age)
+		}
+	}
+	use(0, nil)
+	use(59*time.Second, nil)
+	use(15*time.Minute, nil)
+	use(15*time.Minute+30*time.Second, nil) // not written down: it is less than a sixteenth
+	use(31*time.Minute-time.Millisecond, nil)
+	use(47*time.Minute-time.Millisecond, agent.ErrIdle)
+	use(46*time.Minute, nil)
+	use(59*time.Minute, nil)
+	use(time.Hour, agent.ErrStale)
+	other := b.session(bob)
+	b.now.Store(start + idle.Milliseconds())
+	if _, err := b.Use(b.ctx, other.ID, idle); err != nil {
+		t.Errorf("a session just stored: %v", err)
+	}
+	b.must(b.Revoke(b.ctx, other.ID, start+1, b.block().CID))
+	_, err := b.Use(b.ctx, other.ID, idle)
+	b.wants("a revoked session", err, agent.ErrStale)
+	_, err = b.Use(b.ctx, b.block().CID, idle)
+	b.wants("an unknown session", err, agent.ErrNotFound)
 }
 
 func testCancelled(t *testing.T, b *bench) {
@@ -1012,7 +1094,7 @@ func testReopen(t *testing.T, c Config) {
 		Cap: money.Of(usdc, 10)}}
 	next.Nonce = &agent.TxNonce{Account: "a", Nonce: 4}
 	b.must(b.Commit(b.ctx, next))
-	b.must(b.Revoke(b.ctx, s.ID, start+3))
+	b.must(b.Revoke(b.ctx, s.ID, start+3, b.block().CID))
 	b.must(b.PutNonce(b.ctx, "n", []byte("data"), b.clock().Add(time.Minute)))
 	epoch, err := b.Epoch(b.ctx)
 	b.must(err)

@@ -1,0 +1,73 @@
+package auth
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+)
+
+// RevocationText returns the text with which a session is ended, for a person to read and sign (EIP-191), or for the
+// operator. It names nothing but the session: the session's id is that of the grant, which names the rest. reason is
+// printable ASCII, at most 200 characters, and may be empty; issued is in whole seconds.
+func RevocationText(session cid.Cid, reason string, issued time.Time) ([]byte, error) {
+	if reason == "" {
+		reason = noReason
+	}
+	switch {
+	case !session.Defined():
+		return nil, fault(CodeApprovalForm, "session", "it is missing")
+	case !printable(reason, maxReason):
+		return nil, fault(CodeApprovalForm, "reason", "not at most %d printable ASCII characters", maxReason)
+	case !wholeSecond(issued):
+		return nil, fault(CodeApprovalForm, "Issued At", "not a whole second after 1970")
+	}
+	return fmt.Appendf(nil, "%s%s%s\nReason: %s\nIssued At: %s", endSession, session, endAll, reason, issued.UTC().Format(time.RFC3339)), nil
+}
+
+const (
+	endSession = "End session "
+	endAll     = " and all that it has delegated."
+	noReason   = "none"
+)
+
+// ParseRevocationText returns the session that a text of [RevocationText] ends. No other spelling is accepted. The
+// error is a [*Fault].
+func ParseRevocationText(text []byte) (session cid.Cid, err error) {
+	bad := fault(CodeApprovalForm, "message", "not the text of a revocation")
+	if len(text) > MaxMessage {
+		return cid.Undef, bad
+	}
+	lines := strings.Split(string(text), "\n")
+	if len(lines) != 3 {
+		return cid.Undef, bad
+	}
+	id, ok := strings.CutPrefix(lines[0], endSession)
+	id, ok2 := strings.CutSuffix(id, endAll)
+	reason, ok3 := strings.CutPrefix(lines[1], "Reason: ")
+	at, ok4 := strings.CutPrefix(lines[2], "Issued At: ")
+	if !ok || !ok2 || !ok3 || !ok4 || reason == "" {
+		return cid.Undef, bad
+	}
+	issued, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return cid.Undef, bad
+	}
+	if session, err = parseLink(linkPrefix + id); err != nil {
+		return cid.Undef, bad
+	}
+	again, err := RevocationText(session, reason, issued)
+	if err != nil || !bytes.Equal(again, text) {
+		return cid.Undef, bad
+	}
+	return session, nil
+}
+
+// VerifyText checks that an account signed a text as personal_sign does. The error is a [*Fault].
+func VerifyText(account common.Address, text, sig []byte) error {
+	_, err := signedBy(account, textDigest(text), sig)
+	return err
+}
