@@ -61,7 +61,7 @@ func (k *Kubo) call(ctx context.Context, command string, args url.Values, body i
 	if a.StatusCode != http.StatusOK {
 		var e struct{ Message string }
 		_ = json.NewDecoder(answer).Decode(&e)
-		if strings.Contains(e.Message, "is not pinned") {
+		if strings.Contains(e.Message, "not pinned") {
 			return errNotPinned
 		}
 		if len(e.Message) > 200 {
