@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -28,7 +29,8 @@ type actor struct {
 	inbox   chan delivery // events from outside; sent to under Runner.mu
 	answers chan answer   // from the effects of this actor
 	flying  map[provenance.Ref]bool
-	ledgers []string // of the machine's budgets
+	away    map[provenance.Ref]bool // of flying: calls of sub-agents whose runs are under way
+	ledgers []string                // of the machine's budgets
 }
 
 type delivery struct {
@@ -42,7 +44,7 @@ const inboxSize = 16
 func (r *Runner) actor(j *journal) *actor {
 	return &actor{
 		r: r, journal: j, inbox: make(chan delivery, inboxSize), answers: make(chan answer),
-		flying: map[provenance.Ref]bool{}, ledgers: j.ledgerKeys(),
+		flying: map[provenance.Ref]bool{}, away: map[provenance.Ref]bool{}, ledgers: j.ledgerKeys(),
 	}
 }
 
@@ -97,6 +99,10 @@ func (a *actor) run(ctx context.Context) {
 				err = nil
 			}
 		case ans := <-a.answers:
+			if ans.ev == nil {
+				a.away[ans.of] = true
+				continue
+			}
 			if _, open := a.effects[ans.of]; open { // or the run has been abandoned meanwhile
 				err = a.step(ctx, ans.ev)
 				if unusable(err) { // a reply that cannot be recorded is no reply; the run goes on without it
@@ -135,7 +141,7 @@ func (a *actor) run(ctx context.Context) {
 // leave takes the actor off if nothing is left to do for it now.
 func (a *actor) leave() bool {
 	due, _ := a.nextLapse()
-	if !a.state.Closed && (!a.state.Parked() || len(a.flying) > 0 || due <= 0) {
+	if !a.state.Closed && (!a.waits() || len(a.flying) > len(a.away) || due <= 0) {
 		return false
 	}
 	a.r.mu.Lock()
@@ -152,6 +158,19 @@ func (a *actor) leave() bool {
 	}
 	a.r.timer(a.info.ID, due)
 	return true
+}
+
+// waits says whether nothing but the wallet, and runs of sub-agents, is to bring the run on.
+func (a *actor) waits() bool {
+	if a.state.Parked() {
+		return true
+	}
+	for ref, e := range a.effects {
+		if _, seek := e.(*provenance.Seek); !seek && !a.away[ref] {
+			return false
+		}
+	}
+	return len(a.effects) > 0
 }
 
 // fullPause is how long a run rests that a full store has stopped.
@@ -305,8 +324,17 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 			r.cfg.HeadLog.Added()
 		}
 	}
+	before := a.callsOut()
+	var steps map[uint64]provenance.Link
+	if before != nil {
+		steps = maps.Clone(a.steps)
+	}
 	a.take(next, block.CID, todo.Does)
 	r.notify(a.info.ID)
+	a.left(ctx, before, steps, ev)
+	if next.Closed && a.parent != nil {
+		r.bringBack(a.info.ID, a.parent)
+	}
 	return nil
 }
 
@@ -357,6 +385,8 @@ func (j *journal) ledgerKeys() []string {
 		switch b.Scope {
 		case "wallet":
 			keys[i] = "wallet/" + j.info.Account.Hex() + "/" + b.ID
+		case loop.ScopeDelegation:
+			keys[i] = "delegation/" + b.Of.String() + "/" + b.ID
 		case "agent":
 			keys[i] = "agent/" + j.info.Agent + "/" + b.ID
 		default:

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -227,6 +228,14 @@ func (r *Runner) records() ([]provenance.Block, error) {
 		}
 		types = append(types, tt)
 	}
+	for _, d := range r.cfg.Agents {
+		for _, x := range d.Delegates {
+			name := loop.AgentTool(x.Agent, "", nil).Name
+			if !slices.ContainsFunc(types, func(t policies.ToolType) bool { return t.Name == name }) {
+				types = append(types, policies.ToolType{Name: name, Params: []policies.Param{{Name: "input", Kind: policies.ArgKind(tools.KindString)}}})
+			}
+		}
+	}
 	runtime := &provenance.Runtime{
 		Version: r.cfg.Version, Build: r.cfg.Build, Key: r.cfg.Key.Public().(ed25519.PublicKey),
 	}
@@ -255,25 +264,17 @@ func (r *Runner) records() ([]provenance.Block, error) {
 	if _, err := policies.Load(r.cfg.Policy.Source, policies.Options{Layer: loop.LayerOperator, Tools: types}); err != nil {
 		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
 	}
-	for _, d := range r.cfg.Agents {
-		if _, there := r.agents[d.Name]; there {
+	for i, d := range r.cfg.Agents {
+		if slices.ContainsFunc(r.cfg.Agents[:i], func(o Definition) bool { return o.Name == d.Name }) {
 			return nil, fmt.Errorf("agent %q is there twice", d.Name)
 		}
-		rec, err := d.record(r.tools)
-		if err != nil {
-			return nil, err
-		}
-		link, err := put(rec)
-		if err != nil {
-			return nil, fmt.Errorf("agent %q: %w", d.Name, err)
-		}
-		for _, route := range rec.Routes {
-			if _, err := policies.CompileRoute(route.When); err != nil {
+		for _, route := range d.Routes {
+			if _, err := policies.CompileRoute(or(route.When, "true")); err != nil {
 				return nil, fmt.Errorf("agent %q: route %q: %w", d.Name, route.ID, err)
 			}
 		}
-		r.agents[d.Name] = AgentInfo{
-			Name: d.Name, About: d.About, CID: link, Rules: r.rules, Tools: d.Tools, Defaults: d.Grant,
+		if _, err := r.agentRecord(d, put, nil); err != nil {
+			return nil, err
 		}
 	}
 	return blocks, nil

@@ -134,6 +134,8 @@ type user struct {
 	key     auth.PrivateKey
 	wallet  *auth.Wallet
 	seq     uint64
+	agent   string        // whose runs are started; the first one's if empty
+	limits  *auth.Caveats // that are signed; the agent's defaults if nil
 }
 
 func caveats() auth.Caveats {
@@ -186,6 +188,11 @@ func open(t testing.TB, m agent.Model) *bench {
 
 func openWith(t testing.TB, m agent.Model, change func(*agent.Config)) *bench {
 	t.Helper()
+	return openAs(t, m, change, func(*user) {})
+}
+
+func openAs(t testing.TB, m agent.Model, change func(*agent.Config), who func(*user)) *bench {
+	t.Helper()
 	b := &bench{TB: t, store: store.NewMemory(), now: new(atomic.Int64), paid: new(atomic.Int64)}
 	b.now.Store(start.UnixMilli())
 	b.config = config(t, b.store, m, b.now, b.paid)
@@ -193,6 +200,7 @@ func openWith(t testing.TB, m agent.Model, change func(*agent.Config)) *bench {
 	b.store = b.config.Store
 	b.restart()
 	t.Cleanup(func() { b.r.Close() })
+	who(&b.user)
 	if err := b.signIn(t.Context(), b.r); err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +227,9 @@ func (u *user) signIn(ctx context.Context, r *agent.Runner) (err error) {
 		return err
 	}
 	info := r.Agents()[0]
+	if u.limits != nil {
+		info.Defaults = *u.limits
+	}
 	raw, err := auth.Build(auth.Offer{
 		Scheme: "http", Domain: "127.0.0.1", Account: u.wallet.Address(), Chain: 1337, Key: u.key.Public(),
 		Nonce: "abcdefgh12345678", RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
@@ -240,14 +251,18 @@ func (u *user) signIn(ctx context.Context, r *agent.Runner) (err error) {
 }
 
 func (u *user) request(input, key string) (agent.StartRequest, error) {
-	params, err := json.Marshal(wire.StartParams{Agent: "payer", Input: input, Key: key})
+	name := u.agent
+	if name == "" {
+		name = "payer"
+	}
+	params, err := json.Marshal(wire.StartParams{Agent: name, Input: input, Key: key})
 	if err != nil {
 		return agent.StartRequest{}, err
 	}
 	u.seq++
 	f := auth.Frame{Session: u.session.ID, Channel: [32]byte{1}, Seq: u.seq, Method: wire.RunStart, Params: params}
 	sig, err := u.key.SignFrame(f)
-	return agent.StartRequest{Session: u.session, Frame: f, Sig: sig, Agent: "payer", Input: input, Key: key}, err
+	return agent.StartRequest{Session: u.session, Frame: f, Sig: sig, Agent: name, Input: input, Key: key}, err
 }
 
 func (u *user) approve(ctx context.Context, r *agent.Runner, p agent.PendingApproval) error {

@@ -62,6 +62,15 @@ func (b *bench) machine(run provenance.Link) *loop.Machine {
 		b.Fatal(err)
 	}
 	c.Grant = grant
+	for at := rec.Delegation; at.Defined() && at != rec.Grant; {
+		d := new(provenance.Delegation)
+		read(at, d)
+		c.Delegations = append([]loop.Delegated{{CID: at, Delegation: d}}, c.Delegations...)
+		at = d.From
+	}
+	if c.Agents, err = auth.Ed25519Key(b.r.Key()); err != nil {
+		b.Fatal(err)
+	}
 	m, err := loop.New(c)
 	if err != nil {
 		b.Fatal(err)

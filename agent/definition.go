@@ -28,7 +28,19 @@ type Definition struct {
 	Tools        []string
 	Routes       []Route
 	Limits       Limits
+	Delegates    []Delegate   // other agents that it may call
 	Grant        auth.Caveats // what a client asks the wallet for if it asks for nothing else
+}
+
+// A Delegate is another agent that an agent may call, as a tool of the name "agent." and the other's. The other can do
+// no more than both its own limits here and everything above it allow.
+type Delegate struct {
+	Agent      string        // its name
+	About      string        // for the calling agent's model; the other agent's own About if empty
+	Tools      []string      // that it may call; all that it has if nil
+	Life       time.Duration // from the call on, at most a day; 10 min if 0
+	Utterances []string      // sentence patterns with a slot {input} that mean a call of it, for the planner
+	Grant      auth.Caveats  // its limits; those of its own Grant if MaxCalls is 0
 }
 
 // A Route says which model answers a turn: the first whose When holds and whose model is there and healthy.
@@ -79,17 +91,29 @@ type definitionFile struct {
 		USD    string `yaml:"usd"`
 		Wall   string `yaml:"wall"`
 	} `yaml:"limits"`
-	Grant struct {
-		Assets           map[string]uint8  `yaml:"assets"`
-		MaxTotal         map[string]string `yaml:"max_total"`
-		MaxPerCall       map[string]string `yaml:"max_per_call"`
-		ApproveAbove     map[string]string `yaml:"approve_above"`
-		MaxCalls         uint64            `yaml:"max_calls"`
-		MaxTokens        uint64            `yaml:"max_tokens"`
-		MaxUSD           string            `yaml:"max_usd"`
-		Chains           []uint64          `yaml:"chains"`
-		ApproveIfTainted bool              `yaml:"approve_if_tainted"`
-	} `yaml:"grant"`
+	Delegates []struct {
+		Agent      string    `yaml:"agent"`
+		About      string    `yaml:"about"`
+		Tools      []string  `yaml:"tools"`
+		Life       string    `yaml:"life"`
+		Utterances []string  `yaml:"utterances"`
+		Grant      grantFile `yaml:"grant"`
+	} `yaml:"delegates"`
+	Grant grantFile `yaml:"grant"`
+}
+
+// grantFile is the YAML form of caveats.
+type grantFile struct {
+	Assets           map[string]uint8  `yaml:"assets"`
+	MaxTotal         map[string]string `yaml:"max_total"`
+	MaxPerCall       map[string]string `yaml:"max_per_call"`
+	ApproveAbove     map[string]string `yaml:"approve_above"`
+	MaxCalls         uint64            `yaml:"max_calls"`
+	MaxTokens        uint64            `yaml:"max_tokens"`
+	MaxUSD           string            `yaml:"max_usd"`
+	MaxDepth         uint64            `yaml:"max_depth"`
+	Chains           []uint64          `yaml:"chains"`
+	ApproveIfTainted bool              `yaml:"approve_if_tainted"`
 }
 
 // DefinitionSchema names the version of the file format.
@@ -128,13 +152,33 @@ func ParseDefinition(src []byte) (Definition, error) {
 			return Definition{}, fmt.Errorf("agent %q: limits.wall %q is not a duration such as 30m", f.Name, f.Limits.Wall)
 		}
 	}
-	g := f.Grant
-	d.Grant = auth.Caveats{
-		MaxCalls: g.MaxCalls, MaxTokens: g.MaxTokens, Chains: g.Chains, ApproveIfTainted: g.ApproveIfTainted,
+	if d.Grant, err = f.Grant.caveats(); err != nil {
+		return Definition{}, fmt.Errorf("agent %q: grant.%w", f.Name, err)
 	}
+	for i, x := range f.Delegates {
+		to := Delegate{Agent: x.Agent, About: x.About, Tools: x.Tools, Utterances: x.Utterances}
+		if x.Life != "" {
+			if to.Life, err = time.ParseDuration(x.Life); err != nil || to.Life <= 0 {
+				return Definition{}, fmt.Errorf("agent %q: delegates %d: life %q is not a duration such as 10m", f.Name, i+1, x.Life)
+			}
+		}
+		if to.Grant, err = x.Grant.caveats(); err != nil {
+			return Definition{}, fmt.Errorf("agent %q: delegates %d: grant.%w", f.Name, i+1, err)
+		}
+		d.Delegates = append(d.Delegates, to)
+	}
+	return d, d.check()
+}
+
+// caveats reads the limits; an error begins with the key.
+func (g *grantFile) caveats() (auth.Caveats, error) {
+	c := auth.Caveats{
+		MaxCalls: g.MaxCalls, MaxTokens: g.MaxTokens, MaxDepth: g.MaxDepth, Chains: g.Chains, ApproveIfTainted: g.ApproveIfTainted,
+	}
+	var err error
 	if g.MaxUSD != "" {
-		if d.Grant.MaxCostNanoUSD, err = nano(g.MaxUSD); err != nil {
-			return Definition{}, fmt.Errorf("agent %q: grant.max_usd: %w", f.Name, err)
+		if c.MaxCostNanoUSD, err = nano(g.MaxUSD); err != nil {
+			return c, fmt.Errorf("max_usd: %w", err)
 		}
 	}
 	for _, part := range []struct {
@@ -142,15 +186,15 @@ func ParseDefinition(src []byte) (Definition, error) {
 		from map[string]string
 		to   *[]money.Amount
 	}{
-		{"max_total", g.MaxTotal, &d.Grant.MaxTotal},
-		{"max_per_call", g.MaxPerCall, &d.Grant.MaxPerCall},
-		{"approve_above", g.ApproveAbove, &d.Grant.ApproveAbove},
+		{"max_total", g.MaxTotal, &c.MaxTotal},
+		{"max_per_call", g.MaxPerCall, &c.MaxPerCall},
+		{"approve_above", g.ApproveAbove, &c.ApproveAbove},
 	} {
 		if *part.to, err = amounts(part.from, g.Assets); err != nil {
-			return Definition{}, fmt.Errorf("agent %q: grant.%s: %w", f.Name, part.key, err)
+			return c, fmt.Errorf("%s: %w", part.key, err)
 		}
 	}
-	return d, d.check()
+	return c, nil
 }
 
 func nano(usd string) (int64, error) {
@@ -192,6 +236,8 @@ func (d Definition) check() error {
 		return fmt.Errorf("agent %q has no routes: name at least one model that may answer", d.Name)
 	case d.Limits.Tokens < 0 || d.Limits.Cost < 0 || d.Limits.Wall < 0:
 		return fmt.Errorf("agent %q has a limit below zero", d.Name)
+	case len(d.Delegates) > 0 && d.Grant.MaxDepth == 0:
+		return fmt.Errorf("agent %q names delegates, but its grant has no max_depth: no wallet would let it call them", d.Name)
 	case d.Limits.Wall > 0 && d.Limits.Wall < time.Millisecond:
 		return fmt.Errorf("agent %q: limits.wall is %s; give it at least 1ms", d.Name, d.Limits.Wall)
 	}

@@ -42,6 +42,9 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 			again := a.loaded && ref.Seq < a.info.Steps
 			step := a.steps[ref.Seq]
 			do = func(ctx context.Context) answer { return a.call(ctx, ref, step, e, again) }
+			if a.machine.DelegateOf(e) != nil {
+				do = func(ctx context.Context) answer { return a.delegate(ctx, ref, step, e) }
+			}
 		default:
 			continue
 		}
@@ -70,6 +73,7 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 	for ref := range a.flying {
 		if _, open := a.effects[ref]; !open {
 			delete(a.flying, ref)
+			delete(a.away, ref)
 		}
 	}
 }

@@ -62,8 +62,8 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 	if !ok {
 		return RunInfo{}, fmt.Errorf("start a run of agent %q: %w", q.Agent, ErrNotFound)
 	}
-	machine, err := r.machine(ctx, q.Session, info.CID, info.Rules, r.runtime)
-	if errors.Is(err, loop.ErrVersion) || errors.Is(err, loop.ErrCaveat) { // this server has changed since the sign-in
+	machine, err := r.machine(ctx, q.Session, info.CID, info.Rules, r.runtime, provenance.Link{})
+	if errors.Is(err, loop.ErrVersion) { // this server has changed since the sign-in
 		return RunInfo{}, fmt.Errorf("start a run: %w: %w", ErrStale, err)
 	}
 	if err != nil {
@@ -204,8 +204,8 @@ func (r *Runner) claimed(ctx context.Context, run provenance.Link) (*actor, erro
 	}
 	j.fence = fence
 	a := r.actor(j)
-	if j.revoked != nil && !j.state.Closed && !j.state.Ending() { // while nobody was here to take it in
-		a.inbox <- delivery{j.revoked, make(chan error, 1)}
+	if j.ends != nil && !j.state.Closed && !j.state.Ending() { // while nobody was here to take it in
+		a.inbox <- delivery{j.ends, make(chan error, 1)}
 	}
 	return a, nil
 }
@@ -272,7 +272,8 @@ type journal struct {
 	effects map[provenance.Ref]provenance.Effect // those without an answer
 	steps   map[uint64]provenance.Link           // CIDs of the steps that hold them
 	loaded  bool                                 // from the store: its open effects may have been begun before
-	revoked *provenance.Lapse                    // to be taken in, if the session was revoked before it was loaded
+	ends    *provenance.Lapse                    // to be taken in, if the session or the caller ended before it was loaded
+	parent  *provenance.Parent                   // of a sub-agent's run: the call that opened it
 }
 
 // page is how many steps are read at once.
@@ -292,7 +293,7 @@ func (r *Runner) load(ctx context.Context, run provenance.Link) (*journal, error
 	if err := r.record(ctx, run, &rec); err != nil {
 		return nil, err
 	}
-	machine, err := r.machine(ctx, session, rec.Agent, rec.Rules, rec.Runtime)
+	machine, err := r.machine(ctx, session, rec.Agent, rec.Rules, rec.Runtime, rec.Delegation)
 	if err != nil {
 		return nil, fmt.Errorf("load run %s: %w", run, err)
 	}
@@ -301,7 +302,12 @@ func (r *Runner) load(ctx context.Context, run provenance.Link) (*journal, error
 		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
 	}
 	if session.Revoked != 0 {
-		j.revoked = revoked(session)
+		j.ends = revoked(session)
+	} else if j.ends, err = r.orphaned(ctx, rec.Parent); err != nil {
+		return nil, fmt.Errorf("load run %s: %w", run, err)
+	}
+	if rec.Delegation.Defined() {
+		j.parent = rec.Parent
 	}
 	for from := uint64(0); ; from += page {
 		views, err := r.Steps(ctx, run, from, page)
@@ -411,8 +417,9 @@ func (r *Runner) record(ctx context.Context, c provenance.Link, rec provenance.R
 }
 
 // machine compiles the loop of a session, from the records that a run pins, or returns the one compiled before.
-func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime provenance.Link) (*loop.Machine, error) {
-	key := provenance.Sum(rawCodec, slices.Concat(s.ID.Bytes(), agent.Bytes(), rules.Bytes(), runtime.Bytes()))
+// delegation is that of a sub-agent's run, else undefined.
+func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime, delegation provenance.Link) (*loop.Machine, error) {
+	key := provenance.Sum(rawCodec, slices.Concat(s.ID.Bytes(), agent.Bytes(), rules.Bytes(), runtime.Bytes(), delegation.Bytes()))
 	r.mu.Lock()
 	m := r.machines[key]
 	r.mu.Unlock()
@@ -443,6 +450,12 @@ func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime p
 				return nil, fmt.Errorf("address book of %s: %w", t.Name, err)
 			}
 		}
+	}
+	if c.Delegations, err = r.chain(ctx, s.ID, delegation); err != nil {
+		return nil, err
+	}
+	if c.Agents, err = auth.Ed25519Key(c.Runtime.Key); err != nil {
+		return nil, fmt.Errorf("the runtime's key: %w", err)
 	}
 	if m, err = loop.New(c); err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 		ID: b.CID, Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
 		Opened: r.cfg.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
 	}
-	m, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime) // its rules must compile
+	m, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime, provenance.Link{}) // its rules must compile
 	if err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}

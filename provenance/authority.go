@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -153,7 +154,7 @@ func (v *verifier) beside(ev Event) error {
 			return v.revocation(ev.By)
 		}
 	case *Result:
-		if ev.Child.Defined() {
+		if ev.Child.Defined() && v.car != nil {
 			return v.other(ev.Child)
 		}
 	}
@@ -207,3 +208,40 @@ func (v *verifier) subAgent(l Link) error {
 
 // maxAgents bounds the agents that one agent reaches by its tools, and with it how deep reading them goes.
 const maxAgents = 64
+
+// Source returns where the history was read from.
+func (e *Evidence) Source() Source { return e.src }
+
+// Record reads a record of another history that lies beside this one into r, with the payloads whose keys are known
+// opened. Its bytes are checked against its CID, its form as any record's; nothing else is. The error is [ErrAbsent] if
+// it is not there, else a [*Fault] or the source's.
+func (e *Evidence) Record(c Link, r Record) error {
+	data, err := e.src.Get(c)
+	if _, checked := e.src.(*CAR); err == nil && !checked {
+		err = checkHash(c, data)
+	}
+	if errors.Is(err, ErrWithheld) {
+		err = ErrAbsent
+	}
+	var ps []*Payload
+	if err == nil {
+		err = Check(data)
+	}
+	if err == nil {
+		err = read(data, r, func(p *Payload) { ps = append(ps, p) })
+	}
+	for i := 0; err == nil && i < len(ps); i++ {
+		err = e.openLeaf(ps[i])
+	}
+	if f, ok := errors.AsType[*Fault](err); ok {
+		if f.Code == CodeSchemaVersion && otherKind(data, r) {
+			f.Code = CodeLinksKind
+		}
+		f.At = c
+		return f
+	}
+	if err != nil {
+		return fmt.Errorf("block %s: %w", c, err)
+	}
+	return nil
+}

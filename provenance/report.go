@@ -230,6 +230,8 @@ func checkOf(code Code) string {
 		return CheckCodec
 	case "leaf":
 		return CheckLeaves
+	case "delegation":
+		return CheckGrant
 	}
 	if slices.Contains(CheckNames(), family) {
 		return family

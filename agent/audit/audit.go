@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
 )
@@ -84,11 +85,15 @@ func judge(src provenance.Source, o provenance.Options, a *auditor) *provenance.
 	if a.each == nil {
 		a.each = func(Replayed) {}
 	}
+	if a.judged == nil {
+		a.judged = map[provenance.Link]*provenance.Report{}
+	}
 	a.levels()
 	if a.readGrant() && a.revocations() {
 		a.cover()
 		a.approvals()
 		a.replay()
+		a.children()
 	}
 	a.transfers()
 	rep.Skip(provenance.CheckLog, 0, "no log was given")
@@ -102,6 +107,11 @@ type auditor struct {
 	grant *auth.Grant
 	each  func(Replayed)
 	sent  func(Sent) // may be nil
+
+	authority *loop.Authority                        // the grant, and what it was delegated to
+	agents    auth.PublicKey                         // under which the operator's agents act
+	depth     int                                    // of this history below the one asked for
+	judged    map[provenance.Link]*provenance.Report // on the histories below
 
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
 }
@@ -191,9 +201,12 @@ func (a *auditor) readGrant() bool {
 	}
 	opened := time.UnixMilli(a.ev.Run.Opened)
 	switch {
+	case len(a.ev.Delegations) > 0: // its caller's agent, or that one's caller's, is the grant's: see callers
 	case grant.Agent != a.ev.Agent.Name || grant.AgentCID != a.ev.Run.Agent:
 		a.fail(provenance.CheckGrant, CodeGrantAgent, at, "the wallet allowed agent %s, not %s", grant.AgentCID, a.ev.Run.Agent)
 		return false
+	}
+	switch {
 	case grant.RulesCID != a.ev.Run.Rules:
 		a.fail(provenance.CheckGrant, CodeGrantRules, at, "the wallet allowed it under policy set %s, not %s", grant.RulesCID, a.ev.Run.Rules)
 		return false
@@ -202,10 +215,11 @@ func (a *auditor) readGrant() bool {
 		return false
 	}
 	a.grant = grant
-	return a.readRequest()
+	return a.readAuthority() && a.readRequest()
 }
 
-// readRequest checks that the session key, which the wallet named, signed the request.
+// readRequest checks that the session key, which the wallet named, signed the request; or, of a sub-agent's run, the
+// agent that called it.
 func (a *auditor) readRequest() bool {
 	done := errors.New("done")
 	ok := false
@@ -219,12 +233,20 @@ func (a *auditor) readRequest() bool {
 			a.sealed("request")
 			return done
 		}
-		f := auth.Frame{Session: a.ev.Run.Grant, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method, Params: params}
+		f, key := a.requestFrame(ask, params)
 		switch {
-		case ask.Key != a.grant.Key.String():
-			a.fail(provenance.CheckGrant, CodeGrantRequest, c, "the request was signed by another key than the grant names")
-		case f.Verify(a.grant.Key, ask.Sig) != nil:
-			a.fail(provenance.CheckGrant, CodeGrantRequest, c, "the session key did not sign this request")
+		case ask.Key != key.String():
+			a.fail(provenance.CheckGrant, CodeGrantRequest, c, "the request was signed by another key than the grant or the delegation names")
+		case f.Verify(key, ask.Sig) != nil:
+			a.fail(provenance.CheckGrant, CodeGrantRequest, c, "the key that may ask did not sign this request")
+		case len(a.authority.Chain) > 0:
+			ok = true
+			note := fmt.Sprintf("wallet %s signed the grant, its agents %d delegations and the request", a.grant.Account.Hex(), len(a.authority.Chain))
+			if a.callers(inputOf(params)) {
+				a.rep.Pass(provenance.CheckGrant, 2+len(a.authority.Chain), note)
+			} else {
+				a.rep.Skip(provenance.CheckGrant, 2+len(a.authority.Chain), note+"; the calls that led here are not all here")
+			}
 		default:
 			ok = true
 			a.rep.Pass(provenance.CheckGrant, 2, "wallet "+a.grant.Account.Hex()+" signed the grant, its session key the request")
@@ -238,7 +260,16 @@ func (a *auditor) readRequest() bool {
 	return ok
 }
 
-// cover checks each call against the grant alone, without the policy engine: two ways to the same answer.
+// inputOf returns what a request asks; nothing if it is malformed, which the replay finds.
+func inputOf(params []byte) string {
+	var p wire.StartParams
+	if wire.DecodeStrict(params, &p) != nil {
+		return ""
+	}
+	return p.Input
+}
+
+// cover checks each call against the grant, and each delegation from it, alone, without the policy engine: two ways to the same answer.
 func (a *auditor) cover() {
 	n := 0
 	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
@@ -250,13 +281,13 @@ func (a *auditor) cover() {
 			n++
 			def := a.ev.Tools[call.Tool]
 			switch {
-			case def == nil || !slices.Contains(a.grant.Tools, def.Name):
+			case def == nil || !a.authority.Has(def.Name):
 				a.fail(provenance.CheckCover, CodeCoverTool, c, "step %d calls a tool that the grant does not name", s.Seq)
-			case !time.UnixMilli(s.At).Before(a.grant.Expires):
-				a.fail(provenance.CheckCover, CodeCoverTime, c, "step %d acts after the grant's end", s.Seq)
+			case s.At >= a.authority.Expires():
+				a.fail(provenance.CheckCover, CodeCoverTime, c, "step %d acts after the end of what it acts under", s.Seq)
 			case def.Book.Defined() && len(a.grant.Caveats.Chains) > 0:
 				spec, err := loop.SpecOf(def, a.ev.Books[def.Book])
-				if err != nil || !slices.Contains(a.grant.Caveats.Chains, spec.Book.Chain) {
+				if err != nil || !a.authority.On(spec.Book.Chain) {
 					a.fail(provenance.CheckCover, CodeCoverChain, c, "step %d acts on a chain that the grant does not name", s.Seq)
 				}
 			}

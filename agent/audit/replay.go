@@ -19,7 +19,7 @@ func (a *auditor) replay() {
 	ev := a.ev
 	m, err := loop.New(loop.Config{
 		Session: ev.Run.Grant, Agent: &ev.Agent, Tools: ev.Tools, Books: ev.Books, Rules: &ev.Rules, Grant: a.grant,
-		Runtime: &ev.Runtime,
+		Runtime: &ev.Runtime, Delegations: a.authority.Chain, Agents: a.agents,
 	})
 	if err != nil {
 		a.fail(provenance.CheckDecisions, CodeDecisionRules, ev.RunCID, "the run's rules do not compile: %v", err)

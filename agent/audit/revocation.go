@@ -8,7 +8,7 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// CodeGrantRevocation says that the run was ended by a revocation that nobody who may has signed.
+// CodeGrantRevocation: the run was ended by a revocation that nobody who may has signed.
 const CodeGrantRevocation provenance.Code = "grant.revocation"
 
 // revocations checks who ended the session, where the history says that somebody did. It returns false if one of them

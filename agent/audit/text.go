@@ -123,7 +123,7 @@ func Exit(rep *provenance.Report) int {
 		return ExitIncomplete
 	}
 	switch family {
-	case provenance.CheckHead, provenance.CheckGrant, provenance.CheckCover, provenance.CheckApprovals, provenance.CheckDecisions,
+	case "delegation", provenance.CheckHead, provenance.CheckGrant, provenance.CheckCover, provenance.CheckApprovals, provenance.CheckDecisions,
 		provenance.CheckTransfers:
 		return ExitSignature
 	}

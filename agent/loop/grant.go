@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -9,27 +8,17 @@ import (
 	"github.com/writ-run/writ/policies/money"
 )
 
-// ErrCaveat says that a grant promises the wallet a limit that this program does not enforce. Such a grant is
-// refused whole: what was signed is what is enforced.
-var ErrCaveat = errors.New("the grant has a limit that this program does not enforce yet")
-
-// Enforced says whether every caveat of c has its rule, or returns ErrCaveat.
-func Enforced(c auth.Caveats) error {
-	if c.MaxDepth > 0 {
-		return fmt.Errorf("sub-agents: %w", ErrCaveat)
-	}
-	return nil
-}
-
 // GrantRules writes the wallet's layer of policy: the rules that a grant's abilities and caveats are. They are
 // judged by the same engine as the operator's set, so a refusal explains itself in the same way, and an auditor
 // makes the same rules from the same signed text. Whatever the grant does not name is denied by having no permit.
-// ErrCaveat if a caveat has no rule.
-func GrantRules(g *auth.Grant) ([]byte, error) {
-	c := g.Caveats
-	if err := Enforced(c); err != nil {
-		return nil, err
-	}
+// calls are the tools with which the grant's agent calls sub-agents.
+func GrantRules(g *auth.Grant, calls ...string) ([]byte, error) {
+	return layerRules(g.Tools, g.Caveats, calls, 0)
+}
+
+// layerRules writes a layer's policy: the grant's, or a delegation's. calls are the tools with which the agent calls
+// sub-agents, below how many levels of sub-agents stand between the layer and the agent.
+func layerRules(tools []string, c auth.Caveats, calls []string, below uint64) ([]byte, error) {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	put("schema: writ/policies/1")
@@ -58,7 +47,7 @@ func GrantRules(g *auth.Grant) ([]byte, error) {
 			put("    - %q", e)
 		}
 	}
-	set("tools", g.Tools)
+	set("tools", tools)
 	set("models", c.Models)
 	set("hosts", c.Hosts)
 	recipients := make([]string, len(c.Recipients))
@@ -95,6 +84,7 @@ func GrantRules(g *auth.Grant) ([]byte, error) {
 		put("    when: 'tainted'")
 		put("    message: untrusted content has come into this run, so the wallet is asked before anything is spent")
 	}
+	b.WriteString(depthRule(c, calls, below))
 	for _, a := range c.MaxPerCall {
 		put("  - id: max_per_call_%s", word(a.Asset()))
 		put("    at: spend")

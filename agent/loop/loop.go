@@ -44,6 +44,11 @@ type Config struct {
 	Rules   *provenance.PolicySet                   // the operator's
 	Grant   *auth.Grant
 	Runtime *provenance.Runtime
+
+	// Delegations are those from the grant down to a sub-agent; none if the agent is the grant's own. They were checked
+	// by [NewAuthority] with the key under which the runtime's agents act.
+	Delegations []Delegated
+	Agents      auth.PublicKey // that key; required with Delegations
 }
 
 // A Machine is everything of a run that does not change while it goes on. It is safe for use by many goroutines.
@@ -58,21 +63,25 @@ type Machine struct {
 	budgets   []Budget
 	modes     map[string]policies.Mode // how parts are kept, if a set speaks of it
 	published []provenance.Decision    // that say so
-	base      [32]byte                 // digest of what every prompt begins with
-	size      int64                    // bytes of it
+	authority *Authority
+	base      [32]byte // digest of what every prompt begins with
+	size      int64    // bytes of it
 }
 
 type tool struct {
 	def  *tools.Def
 	spec tools.Spec
 	link provenance.Link
+
+	delegate *provenance.Delegate // of a tool that calls an agent
 }
 
 // A Budget is a cap that the machine's policy sets declare.
 type Budget struct {
 	ID    string // "layer/id", as in decisions
-	Scope string // whose ledger it is: session, wallet or agent
+	Scope string // whose ledger it is: session, wallet or agent; or delegation
 	Cap   money.Amount
+	Of    provenance.Link // with scope delegation: which one
 }
 
 // Layers of policy, in order. A lower layer only narrows.
@@ -81,6 +90,9 @@ const (
 	LayerGrant    = "grant"
 )
 
+// ScopeDelegation is the scope of a delegation's own budgets.
+const ScopeDelegation = "delegation"
+
 // New compiles a machine. It fails if a record does not compile: an unknown tool, a policy set or route that does
 // not load, a grant for another agent or other rules.
 func New(c Config) (*Machine, error) {
@@ -88,7 +100,14 @@ func New(c Config) (*Machine, error) {
 		return nil, errors.New("make a loop: a part of the config is missing")
 	}
 	m := &Machine{session: c.Session, agent: c.Agent, grant: c.Grant, tools: map[string]*tool{}}
-	if c.Grant.Agent != c.Agent.Name {
+	var err error
+	if m.authority, err = NewAuthority(c.Grant, c.Delegations, c.Agents); err != nil {
+		return nil, fmt.Errorf("make a loop: %w", err)
+	}
+	wanted := c.Grant.AgentCID
+	if n := len(c.Delegations); n > 0 {
+		wanted = c.Delegations[n-1].Agent
+	} else if c.Grant.Agent != c.Agent.Name {
 		return nil, fmt.Errorf("make a loop: the grant is for agent %q, not %q", c.Grant.Agent, c.Agent.Name)
 	}
 	// The wallet signed one version of the agent under one version of the rules; a change of the config is not its.
@@ -96,7 +115,7 @@ func New(c Config) (*Machine, error) {
 		what string
 		rec  provenance.Record
 		want provenance.Link
-	}{{"agent", c.Agent, c.Grant.AgentCID}, {"policy set", c.Rules, c.Grant.RulesCID}} {
+	}{{"agent", c.Agent, wanted}, {"policy set", c.Rules, c.Grant.RulesCID}} {
 		b, err := provenance.Encode(signed.rec)
 		if err != nil {
 			return nil, fmt.Errorf("make a loop: %s: %w", signed.what, err)
@@ -105,6 +124,7 @@ func New(c Config) (*Machine, error) {
 			return nil, fmt.Errorf("make a loop: %s %s: %w", signed.what, b.CID, ErrVersion)
 		}
 	}
+	var calls []string // of sub-agents
 	for _, link := range c.Agent.Tools {
 		rec := c.Tools[link]
 		if rec == nil {
@@ -121,7 +141,10 @@ func New(c Config) (*Machine, error) {
 		if m.tools[rec.Name] != nil {
 			return nil, fmt.Errorf("make a loop: agent %q names tool %s twice", c.Agent.Name, rec.Name)
 		}
-		m.tools[rec.Name] = &tool{def, spec, link}
+		m.tools[rec.Name] = &tool{def, spec, link, rec.Delegate}
+		if rec.Delegate != nil {
+			calls = append(calls, rec.Name)
+		}
 		m.offered = append(m.offered, model.Tool{
 			Name: spec.Name, About: spec.About, Schema: spec.Schema, Utterances: spec.Utterances,
 		})
@@ -131,18 +154,25 @@ func New(c Config) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a loop: policy set %q: %w", c.Rules.Name, err)
 	}
-	own, err := GrantRules(c.Grant)
+	m.layers = policies.Layers{operator}
+	names, sources, err := m.authority.rules(calls)
 	if err != nil {
 		return nil, fmt.Errorf("make a loop: %w", err)
 	}
-	grant, err := policies.Load(own, policies.Options{Layer: LayerGrant, Untrusted: true, Tools: types})
-	if err != nil {
-		return nil, fmt.Errorf("make a loop: the grant's rules: %w", err)
+	for i, own := range sources {
+		set, err := policies.Load(own, policies.Options{Layer: names[i], Untrusted: true, Tools: types})
+		if err != nil {
+			return nil, fmt.Errorf("make a loop: the rules of %s: %w", names[i], err)
+		}
+		m.layers = append(m.layers, set)
 	}
-	m.layers = policies.Layers{operator, grant}
-	for _, set := range m.layers {
+	for i, set := range m.layers {
 		for _, b := range set.Budgets() {
-			m.budgets = append(m.budgets, Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap})
+			budget := Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap}
+			if i > 1 { // below the grant
+				budget.Scope, budget.Of = ScopeDelegation, c.Delegations[i-2].CID
+			}
+			m.budgets = append(m.budgets, budget)
 		}
 	}
 	slices.SortFunc(m.budgets, func(a, b Budget) int { return cmpString(a.ID, b.ID) })

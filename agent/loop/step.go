@@ -151,8 +151,12 @@ func (w *work) take(ev provenance.Event) error {
 }
 
 func (w *work) takeAsk(ev *provenance.Ask) error {
-	if ev.Method != wire.RunStart {
-		return fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, wire.RunStart)
+	method := wire.RunStart
+	if len(w.m.authority.Chain) > 0 {
+		method = MethodDelegate
+	}
+	if ev.Method != method {
+		return fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, method)
 	}
 	params, ok := ev.Request.Bytes()
 	if !ok {
@@ -369,7 +373,7 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 func (w *work) request() policies.Request {
 	g := w.m.grant
 	return policies.Request{
-		Now: w.at, Agent: w.m.agent.Name, Wallet: g.Account, Chain: int64(g.Chain), Expires: g.Expires.UnixMilli(),
+		Now: w.at, Agent: w.m.agent.Name, Wallet: g.Account, Chain: int64(g.Chain), Expires: w.m.expires(),
 		Turn: int64(w.s.totals.Turns), Calls: int64(w.s.totals.Calls), Budgets: w.budgets,
 	}
 }
@@ -442,7 +446,7 @@ func (w *work) seek(c *call, ds []policies.Decision, records []provenance.Decisi
 			why, rules = append(why, d.Message), append(rules, d.Rules...)
 		}
 	}
-	until := min(w.at+ttl, w.m.grant.Expires.UnixMilli(), w.s.Opened+w.m.agent.Limits.Wall)
+	until := min(w.at+ttl, w.m.expires(), w.s.Opened+w.m.agent.Limits.Wall)
 	until -= until % 1000 // a wallet signs whole seconds
 	sum := Summary{Text: describe(c), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes, Rules: rules, Why: why}
 	if slices.Contains(rules, ruleUntrusted) || slices.Contains(rules, ruleSecrecy) {
@@ -747,7 +751,7 @@ func (w *work) end(text, reason string) {
 }
 
 // ended says whether the session is over, by its own time or by revocation.
-func (w *work) ended() bool { return w.facts.Revoked || w.at >= w.m.grant.Expires.UnixMilli() }
+func (w *work) ended() bool { return w.facts.Revoked || w.at >= w.m.expires() }
 
 func (w *work) waiting(ref provenance.Ref) *call {
 	for i := range w.s.calls {

@@ -13,7 +13,6 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
@@ -203,10 +202,6 @@ func sessionChallenge(ctx context.Context, c *conn, _ call, p wire.ChallengePara
 					return nil, wire.Errorf(wire.CodeParams, "The agent %s has no tool of that name; agent.list names its tools.", a.Name)
 				}
 			}
-		}
-		// Nobody is asked to sign a limit that would not hold.
-		if err := loop.Enforced(caveats); err != nil {
-			return nil, wire.Errorf(wire.CodeParams, "This server cannot hold a limit that you ask for: %s.", err)
 		}
 		return c.challenge(ctx, auth.Request{
 			Account: common.HexToAddress(p.Account), Chain: p.Chain, Key: key, Agent: a.Name, AgentCID: a.CID,

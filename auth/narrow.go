@@ -1,0 +1,120 @@
+package auth
+
+import (
+	"crypto/ed25519"
+	"slices"
+
+	"github.com/writ-run/writ/policies/money"
+)
+
+// Sorted returns the caveats with every list in its order, as they must be to be valid.
+func (c Caveats) Sorted() Caveats { return c.sorted() }
+
+// JSON returns the caveats in canonical JSON, as a ReCap has them: what a delegation records. c must be valid.
+func (c Caveats) JSON() string {
+	w := recapCoder{writing: true}
+	w.lit(`{`)
+	w.caveats(&c)
+	w.lit(`}`)
+	return string(w.b)
+}
+
+// ParseCaveats reads what [Caveats.JSON] writes, and no other spelling of it. The error is a [*Fault].
+func ParseCaveats(text string) (Caveats, error) {
+	var c Caveats
+	if len(text) > MaxMessage {
+		return Caveats{}, fault(CodeSize, "caveats", "longer than %d bytes", MaxMessage)
+	}
+	r := recapCoder{b: []byte(text)}
+	r.lit(`{`)
+	r.caveats(&c)
+	r.lit(`}`)
+	if r.err == nil && len(r.b) > 0 {
+		r.fail(CodeRecapJSON, "something follows the JSON")
+	}
+	if r.err != nil {
+		return Caveats{}, r.err
+	}
+	if err := c.validate(); err != nil {
+		return Caveats{}, err
+	}
+	return c, nil
+}
+
+// Narrow returns what both c and outer allow: what one who has outer may give to another that is to have c. Sub-agents
+// are one level fewer than outer has. Both must be valid; the result is [Caveats.Within] outer and c. The error is a
+// [*Fault] that names the caveat of which nothing is left, or says that outer has no level of sub-agents.
+func (c Caveats) Narrow(outer Caveats) (Caveats, error) {
+	nothing := func(name string) (Caveats, error) {
+		return Caveats{}, fault(CodeCaveats, name, "nothing of what the sub-agent is to have is within what its caller has")
+	}
+	if outer.MaxDepth == 0 {
+		return Caveats{}, fault(CodeCaveats, "max_depth", "no sub-agent may be called")
+	}
+	out := Caveats{
+		MaxCalls: min(c.MaxCalls, outer.MaxCalls), MaxTokens: min(c.MaxTokens, outer.MaxTokens),
+		MaxCostNanoUSD: min(c.MaxCostNanoUSD, outer.MaxCostNanoUSD), MaxDepth: min(c.MaxDepth, outer.MaxDepth-1),
+		ApproveIfTainted: c.ApproveIfTainted || outer.ApproveIfTainted,
+	}
+	for i, total := range c.MaxTotal {
+		at := slices.IndexFunc(outer.MaxTotal, func(a money.Amount) bool { return a.Asset() == total.Asset() })
+		if at < 0 {
+			continue
+		}
+		total = lesser(total, outer.MaxTotal[at])
+		out.MaxTotal = append(out.MaxTotal, total)
+		out.MaxPerCall = append(out.MaxPerCall, lesser(total, lesser(c.MaxPerCall[i], outer.MaxPerCall[at])))
+		out.ApproveAbove = append(out.ApproveAbove, lesser(c.ApproveAbove[i], outer.ApproveAbove[at]))
+	}
+	var ok bool
+	if out.Chains, ok = intersect(c.Chains, outer.Chains); !ok || len(out.Chains) == 0 {
+		return nothing("chains")
+	}
+	if out.Recipients, ok = intersect(c.Recipients, outer.Recipients); !ok {
+		return nothing("recipients")
+	}
+	if out.Hosts, ok = intersect(c.Hosts, outer.Hosts); !ok {
+		return nothing("hosts")
+	}
+	if out.Models, ok = intersect(c.Models, outer.Models); !ok {
+		return nothing("models")
+	}
+	return out, nil
+}
+
+func lesser(a, b money.Amount) money.Amount {
+	if above(a, b) {
+		return b
+	}
+	return a
+}
+
+// intersect returns what stands in both lists, of which an empty one stands for everything. ok is false if nothing does.
+func intersect[T comparable](a, b []T) (both []T, ok bool) {
+	switch {
+	case len(a) == 0:
+		return slices.Clone(b), true
+	case len(b) == 0:
+		return slices.Clone(a), true
+	}
+	for _, v := range a {
+		if slices.Contains(b, v) {
+			both = append(both, v)
+		}
+	}
+	return both, len(both) > 0
+}
+
+// Ed25519Key returns an Ed25519 public key as a session key is written. It fails if pub is not a proper one.
+func Ed25519Key(pub ed25519.PublicKey) (PublicKey, error) {
+	if len(pub) != ed25519.PublicKeySize || weak(pub) {
+		return PublicKey{}, fault(CodeKeyForm, "key", "it is not a proper Ed25519 key")
+	}
+	k := PublicKey{kind: Ed25519}
+	copy(k.raw[:], pub)
+	return k, nil
+}
+
+// Verify checks a signature of 64 bytes over message, which must begin with a context of its own so that it is nothing
+// else that the key signs. The error is a [*Fault].
+func (k PublicKey) Verify(message, sig []byte) error { return k.verify(message, sig) }
