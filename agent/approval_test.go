@@ -355,9 +355,8 @@ func TestApprovals(t *testing.T) {
 			if got := refusal(b.approve(b.Context(), b.r, p)); got == "" {
 				b.Error("the approval was taken")
 			}
-			if err := b.r.Cancel(b.Context(), run); !errors.Is(err, agent.ErrNotFound) { // it wakes, and ends by itself
-				b.Errorf("cancel: got %v, want that the run has ended", err)
-			}
+			b.r.Close() // the clock of the parked run's timer is the machine's; a start looks at the test's
+			b.restart()
 		}, 0, provenance.CloseRevoked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
