@@ -4,7 +4,7 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: demo test check bench fuzz generate claims model svg vectors build interop
+.PHONY: demo test check bench fuzz generate zones claims model svg vectors build interop
 
 # The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
 NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
@@ -48,6 +48,11 @@ generate:
 	$(GO) test ./agent/wire -run TestOpenRPC -update
 	$(GO) test ./internal/config -run TestSchema -update
 	cd internal/chain/contracts && { test -d node_modules/solc || npm ci; } && npm run build
+
+# The time zones that policies read by, as Go has them. Recorded decisions stay as they are: their zones are recorded.
+zones:
+	cp "$$($(GO) env GOROOT)/lib/time/zoneinfo.zip" policies/calendar/zoneinfo.zip
+	$(GO) test ./policies/calendar
 
 claims:
 	@$(GO) run ./internal/house/claims $(WORDS)

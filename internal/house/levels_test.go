@@ -22,7 +22,7 @@ const module = "github.com/writ-run/writ/"
 // levels says what stands on what: a package may import packages of ours from lower levels only. A folder stands for
 // what is below it. The longest match counts.
 var levels = map[string]int{
-	"policies/money": -1, "policies/label": -1,
+	"policies/money": -1, "policies/calendar": -1, "policies/label": -1,
 	"auth": 0, "policies": 0, "tools": 0, "provenance": 0, "agent/model": 0, "agent/wire": 0,
 	"agent/loop": 1, "agent/route": 1, "agent/audit": 1,
 	"agent":    2,
