@@ -83,6 +83,9 @@ type Config struct {
 type Policy struct {
 	Name   string
 	Source []byte // YAML
+
+	// File reads a file that the source names, such as a long set; it is asked once. If nil, there are none.
+	File func(name string) ([]byte, error)
 }
 
 // A Runner runs agents. Its methods may be called by many goroutines at once.
@@ -257,11 +260,15 @@ func (r *Runner) records() ([]provenance.Block, error) {
 	if r.runtime, err = put(runtime); err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
 	}
-	if r.rules, err = put(&provenance.PolicySet{Name: r.cfg.Policy.Name, Source: string(r.cfg.Policy.Source)}); err != nil {
+	// All tools' types are known here, so a rule on a tool that nobody has is found at the start.
+	set, err := policies.Load(r.cfg.Policy.Source, policies.Options{Layer: loop.LayerOperator, Tools: types, File: r.cfg.Policy.File})
+	if err != nil {
 		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
 	}
-	// All tools' types are known here, so a rule on a tool that nobody has is found at the start.
-	if _, err := policies.Load(r.cfg.Policy.Source, policies.Options{Layer: loop.LayerOperator, Tools: types}); err != nil {
+	rec, parts := loop.RulesOf(set)
+	rec.Name = r.cfg.Policy.Name
+	blocks = append(blocks, parts...)
+	if r.rules, err = put(rec); err != nil {
 		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
 	}
 	for i, d := range r.cfg.Agents {

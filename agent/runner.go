@@ -439,6 +439,11 @@ func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime, 
 			return nil, err
 		}
 	}
+	for _, p := range c.Rules.Parts {
+		if c.Books[p.Data], err = r.cfg.Store.Block(ctx, p.Data); err != nil {
+			return nil, fmt.Errorf("%s of policy set %q: %w", p.Name, c.Rules.Name, err)
+		}
+	}
 	for _, link := range c.Agent.Tools {
 		t := new(provenance.ToolDef)
 		if err := r.record(ctx, link, t); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -29,6 +30,8 @@ type expression struct {
 	arg   ArgKind
 	list  []value // op "list", or the set's members in order
 	parts int     // op "variable": of its definition, written out
+	text  string  // op "list" of what are no values: how it is shown
+	hours *hours  // op "in_window"
 
 	bool func(*frame) (bool, error)
 	int  func(*frame) (int64, error)
@@ -132,6 +135,9 @@ type scope struct {
 	assets  map[string]money.Asset // by the name of their literal
 	sets    map[string]*namedSet
 	budgets map[string]BudgetDef
+
+	// zone returns a time zone. It is nil where only UTC is known.
+	zone func(name string) (*calendar.Zone, error)
 
 	// variable compiles a variable, or returns nil if there is none of the name. names lists them for hints.
 	variable func(name string) (*expression, *conditionError)

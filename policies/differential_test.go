@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 	"pgregory.net/rapid"
 
+	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -19,7 +20,7 @@ func laboratory(p Point) *scope {
 	fields, _ := fieldsOf(p)
 	a1, a2 := common.HexToAddress("0xa1"), common.HexToAddress("0xa2")
 	sc := &scope{
-		point: p, fields: fields, noArgs: "none here",
+		point: p, fields: fields, noArgs: "none here", zone: programZone,
 		assets:  map[string]money.Asset{"usdc": usdcAsset, "eth": ethAsset, "calls": money.Calls, "tokens": money.Tokens, "usd": money.USD},
 		budgets: map[string]BudgetDef{"day": {"operator/day", usdc(100), "wallet"}, "gone": {"operator/gone", usdc(9), "wallet"}},
 		sets: map[string]*namedSet{
@@ -38,6 +39,15 @@ func laboratory(p Point) *scope {
 	return sc
 }
 
+// programZone returns a zone as it comes with the program.
+func programZone(name string) (*calendar.Zone, error) {
+	rules, ok := calendar.Rules(name)
+	if !ok {
+		return nil, fmt.Errorf("there is no time zone %q", name)
+	}
+	return calendar.NewZone(name, rules)
+}
+
 // pick draws one of the values.
 func pick[T any](t *rapid.T, name string, of ...T) T { return rapid.SampledFrom(of).Draw(t, name) }
 
@@ -49,8 +59,12 @@ func drawAmount(t *rapid.T) money.Amount {
 }
 
 func drawRequest(t *rapid.T, p Point) *Request {
-	num := func() int64 { return pick[int64](t, "int", 0, 1, 2, 3, 100, -1, math.MaxInt64, math.MinInt64) }
-	text := func() string { return pick(t, "text", "", "pay", "payment", "read", "USDC") }
+	num := func() int64 {
+		return pick[int64](t, "int", 0, 1, 2, 3, 100, -1, 1_780_000_000_000, math.MaxInt64, math.MinInt64)
+	}
+	text := func() string {
+		return pick(t, "text", "", "pay", "payment", "read", "USDC", "10.0.0.7", "::ffff:10.0.0.7", "fd00::1")
+	}
 	addr := func() common.Address {
 		return pick(t, "addr", common.Address{}, common.HexToAddress("0xa1"), common.HexToAddress("0xff"))
 	}
@@ -91,7 +105,7 @@ func drawSource(t *rapid.T, sc *scope, k kind, depth int) string {
 				options = append(options, `given("memo")`, `given("to")`)
 			}
 		case kindInt:
-			options = append(options, "0", "1", "3", "100", "-1", "9223372036854775807", "hours(1)", "seconds(2)", "0x10", "1_000")
+			options = append(options, "0", "1", "3", "100", "-1", "9223372036854775807", "hours(1)", "seconds(2)", "days(1)", "0x10", "1_000")
 		case kindString:
 			options = append(options, `""`, `"pay"`, `'USDC'`, "`read`")
 		case kindAddress:
@@ -103,7 +117,11 @@ func drawSource(t *rapid.T, sc *scope, k kind, depth int) string {
 	}
 	switch k {
 	case kindBool:
-		switch pick(t, "form", "&&", "||", "and", "or", "!", "==", "<", "in", "has", "in_set", "chain") {
+		switch pick(t, "form", "&&", "||", "and", "or", "!", "==", "<", "in", "has", "in_set", "chain", "in_window", "in_cidr") {
+		case "in_window":
+			return "in_window(" + sub(kindInt) + pick(t, "hours", `, "Mon-Fri 09:00-18:00", "America/New_York")`, `, "22:00-06:00", "UTC")`)
+		case "in_cidr":
+			return "in_cidr(" + sub(kindString) + pick(t, "nets", `, "10.0.0.0/8")`, `, "192.168.0.0/16", "fd00::/8")`)
 		case "&&":
 			return "(" + sub(kindBool) + " && " + sub(kindBool) + ")"
 		case "||":
@@ -226,7 +244,7 @@ func FuzzExpr(f *testing.F) {
 	for _, src := range []string{
 		`amount <= usdc("10") && in_set(to, "friends")`, `2 < turn < 4`, `tool not in ["a", "b"] and !(calls * -2 > -3)`,
 		`args.to == wallet || given("memo") && args.memo contains "x"`, `left("day") - amount >= usdc("1")`, "tool == `x` // y",
-		`to | in_set("friends")`, `tokens > 1_000`, `expires - now < hours(1)`,
+		`to | in_set("friends")`, `tokens > 1_000`, `expires - now < hours(1)`, `in_window(now, "Mon-Fri 09:00-18:00", "Europe/Berlin")`, `!in_cidr(tool, "10.0.0.0/8")`,
 	} {
 		f.Add(src)
 	}

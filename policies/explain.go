@@ -226,6 +226,9 @@ func listAtoms(e *expression, f *frame, out *[]Atom) bool {
 	a := Atom{Expr: shorten(e.source(), 300), Holds: truth(e, f)}
 	l, r := e.sides()
 	a.Left = show(l, f)
+	if e.hours != nil {
+		a.Left = e.hours.show(l, f)
+	}
 	if r != nil {
 		a.Right = show(r, f)
 	}
@@ -277,6 +280,9 @@ func shorten(s string, n int) string {
 func (e *expression) listed(sep string) string {
 	if e.name != "" {
 		return fmt.Sprintf("the set %q", e.name)
+	}
+	if e.text != "" {
+		return e.text
 	}
 	parts := make([]string, 0, 8)
 	for i, v := range e.list {
@@ -452,12 +458,18 @@ func (x flip) fact() string {
 			return is
 		}
 		return is + ", not " + show(r, x.f)
-	case "in", "in_set":
+	case "in_window":
+		within := "within "
+		if !holds {
+			within = "outside of "
+		}
+		return l.source() + " is " + x.e.hours.show(l, x.f) + ", " + within + x.e.hours.weekly.String()
+	case "in", "in_set", "in_cidr":
 		not := ""
 		if !holds {
 			not = "not "
 		}
-		if r.name != "" {
+		if r.name != "" || op == "in_cidr" {
 			return is + ", " + not + "in " + show(r, x.f)
 		}
 		return is + ", " + not + "one of " + show(r, x.f)
@@ -613,9 +625,12 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 		w.text = fmt.Sprintf("%s to be %v", what, x.want)
 		return w, assign(try, l, value{kind: kindBool, b: x.want})
 	}
-	if op == "in" || op == "in_set" {
+	if op == "in_window" {
+		return x.wait(try, l)
+	}
+	if op == "in" || op == "in_set" || op == "in_cidr" {
 		set := r.listed(" or ")
-		if r.name != "" {
+		if r.name != "" || op == "in_cidr" {
 			set = "in " + set
 		}
 		if !x.want {
@@ -661,6 +676,33 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 	}
 	w.text = what + " other than now"
 	return w, false
+}
+
+// wait asks for another time: the first at which the hours say what is wanted.
+func (x flip) wait(try *Request, l *expression) (w wish, ok bool) {
+	ms, err := l.int(x.f)
+	if err != nil {
+		return wish{}, false
+	}
+	h := x.e.hours
+	at, found := h.weekly.Next(h.zone, ms, x.want)
+	if !found {
+		return wish{}, false
+	}
+	w.on, w.text = l.source(), fmt.Sprintf("%s to be %s", l.source(), h.zone.Show(at))
+	if l.op == "field" && l.name == "now" {
+		w.text = "waiting until " + h.zone.Show(at)
+	}
+	return w, assign(try, l, value{kind: kindInt, i: at})
+}
+
+// show writes a time as the clock of the hours' place has it.
+func (h *hours) show(e *expression, f *frame) string {
+	ms, err := e.int(f)
+	if err != nil {
+		return "unknown"
+	}
+	return h.zone.Show(ms)
 }
 
 // step returns the value next to v that satisfies op.

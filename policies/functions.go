@@ -15,10 +15,16 @@ import (
 // literal says whether name is a call that makes a constant of a constant, such as usdc("12.50").
 func (sc *scope) literal(name string) bool {
 	_, ok := sc.assets[name]
-	return ok || name == "addr" || name == "seconds" || name == "minutes" || name == "hours"
+	return ok || name == "addr" || milliseconds[name] > 0
 }
 
-var functionNames = []string{"addr", "seconds", "minutes", "hours", "in_set", "given", "left", "spent", "from"}
+// milliseconds are the literals of durations.
+var milliseconds = map[string]int64{"seconds": 1000, "minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
+
+var functionNames = []string{"addr", "seconds", "minutes", "hours", "days", "in_set", "in_window", "in_cidr", "given", "left", "spent", "from"}
+
+// arity is how many arguments the functions take; those that are not here take one.
+var arity = map[string][2]int{"in_set": {2, 2}, "in_window": {3, 3}, "in_cidr": {2, 1 + maxPrefixes}}
 
 func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
@@ -26,19 +32,27 @@ func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 		return nil, wrong(n, "there are no methods")
 	}
 	name := callee.Value
-	want := 1
-	if name == "in_set" {
-		want = 2
-	}
 	if !sc.literal(name) && !slices.Contains(functionNames, name) {
 		e := wrong(n, "there is no function %q", name)
 		e.hint = nearest(name, append(slices.Sorted(maps.Keys(sc.assets)), functionNames...))
 		return nil, e
 	}
-	if len(n.Arguments) != want {
-		return nil, wrong(n, "%s takes %d argument(s), not %d", name, want, len(n.Arguments))
+	takes, several := arity[name]
+	if !several {
+		takes = [2]int{1, 1}
+	}
+	if got := len(n.Arguments); got < takes[0] || got > takes[1] {
+		to := ""
+		if takes[1] > takes[0] {
+			to = fmt.Sprintf(" to %d", takes[1])
+		}
+		return nil, wrong(n, "%s takes %d%s argument(s), not %d", name, takes[0], to, got)
 	}
 	switch name {
+	case "in_window":
+		return sc.inWindow(n)
+	case "in_cidr":
+		return sc.inCIDR(n)
 	case "in_set":
 		return sc.inSet(n)
 	case "given":
@@ -76,7 +90,7 @@ func (sc *scope) literalValue(n *ast.CallNode, name string) (value, *conditionEr
 			return value{kind: kindAddress, a: a}, nil
 		}
 	case *ast.IntegerNode:
-		ms := map[string]int64{"seconds": 1000, "minutes": 60_000, "hours": 3_600_000}[name]
+		ms := milliseconds[name]
 		switch {
 		case isAsset && whole:
 			return value{kind: kindAmount, m: money.Of(asset, uint64(arg.Value))}, nil

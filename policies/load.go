@@ -12,6 +12,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -28,6 +29,14 @@ type Options struct {
 	// Tools types the arguments of the tools that rules name. A rule that names another tool does not load.
 	Tools []ToolType
 
+	// Parts are what the source refers to, by name, as [Set.Parts] returned them when the set was recorded. If nil, the
+	// rules of time zones are those that come with the program, and files are read with File; otherwise nothing is
+	// known but these, so that an auditor judges by what was recorded.
+	Parts map[string][]byte
+
+	// File reads a file that the source names, such as a long set. If nil, there are none.
+	File func(name string) ([]byte, error)
+
 	// Partial lets a rule for a tool that is not in Tools load. It can never match one of Tools, and a request for
 	// its own tool is denied. It is for an auditor, who knows only the tools of one run.
 	Partial bool
@@ -42,6 +51,7 @@ type Set struct {
 	rules       []*rule // all, in the order of the source
 	tests       []Case
 	sets        map[string]*namedSet
+	parts       []Part
 	slots       int // variables that a frame needs
 	frames      sync.Pool
 	usedBudgets map[string]bool
@@ -162,6 +172,7 @@ type loader struct {
 	set      *Set
 	assets   map[string]money.Asset // by literal
 	budgets  map[string]BudgetDef   // by id without the layer
+	zones    map[string]*calendar.Zone
 	vars     []variableDef
 	compiled map[Point]map[string]*expression // variables, by the points where they are used; nil if one is wrong
 	problems []Problem
@@ -179,6 +190,7 @@ var (
 	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "waive", "tests"}
 	keysBudget  = []string{"id", "cap", "scope"}
 	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve", "redact", "route", "limit", "label", "mode"}
+	keysSetFile = []string{"file"}
 	keysReserve = []string{"budget", "amount"}
 	keysTest    = []string{"name", "at", "given", "want"}
 	keysWant    = []string{"outcome", "rule", "reserve", "ttl"}
@@ -222,6 +234,7 @@ func (l *loader) load(source []byte) {
 		}
 	}
 	l.set.slots, l.set.literals = len(l.vars), l.assets
+	slices.SortFunc(l.set.parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
 	l.set.frames.New = func() any { return &frame{vars: make([]slot, l.set.slots)} }
 }
 
@@ -260,11 +273,7 @@ func (l *loader) readSets(n *yaml.Node) {
 	l.pairs(n, "sets", func(k, v *yaml.Node) {
 		name := l.name(k, k, "the set")
 		set := &namedSet{addresses: map[common.Address]struct{}{}, strings: map[string]struct{}{}}
-		l.list(v, "a set", func(item *yaml.Node) {
-			s, ok := l.scalar(item, "a member")
-			if !ok {
-				return
-			}
+		add := func(item *yaml.Node, s string) {
 			if strings.HasPrefix(s, "0x") {
 				a, err := parseAddress(s)
 				if err != nil {
@@ -283,7 +292,28 @@ func (l *loader) readSets(n *yaml.Node) {
 			}
 			set.strings[s] = struct{}{}
 			set.kind, set.members = kindString, append(set.members, value{kind: kindString, s: s})
-		})
+		}
+		if v.Kind == yaml.MappingNode {
+			m := l.mapping(v, "a set", keysSetFile)
+			if file, ok := l.scalar(or(m["file"], v), "file"); ok {
+				members, err := l.setFile(name, file)
+				if err != nil {
+					l.problem(v, "set %s: %v", name, err)
+					return
+				}
+				for _, s := range members {
+					if add(v, s); l.full() {
+						return
+					}
+				}
+			}
+		} else {
+			l.list(v, "a set", func(item *yaml.Node) {
+				if s, ok := l.scalar(item, "a member"); ok {
+					add(item, s)
+				}
+			})
+		}
 		if len(set.addresses) > 0 && len(set.strings) > 0 {
 			l.problem(v, "a set holds addresses or texts, not both")
 		}
@@ -349,7 +379,7 @@ func (l *loader) scope(p Point) *scope {
 		l.compiled[p] = map[string]*expression{}
 	}
 	return &scope{point: p, fields: fields, assets: l.assets, sets: l.set.sets, budgets: l.budgets,
-		vars: l.compiled[p], variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
+		zone: l.zone, vars: l.compiled[p], variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
 		noArgs: "only a rule with tool: at tool.call has them"}
 }
 

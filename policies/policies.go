@@ -19,8 +19,10 @@
 //	&& || ! and or not      == != < <= > >=      + - * (ints; + - also of amounts)
 //	x in ["a", "b"]   not in   contains   startsWith   endsWith
 //	usdc("12.50")  calls(40)  tokens(1000)  usd("3.00")   amounts; one literal for each of the set's assets
-//	addr("0x...")  seconds(n)  minutes(n)  hours(n)        an address; milliseconds
+//	addr("0x...")  seconds(n)  minutes(n)  hours(n)  days(n)   an address; milliseconds
 //	in_set(to, "friends")                                  is it in the named set?
+//	in_window(now, "Mon-Fri 09:00-18:00", "America/New_York")  weekly hours, see [calendar.ParseWeekly]
+//	in_cidr(args.host, "10.0.0.0/8", "fd00::/8")           is the IP address in one of the networks?
 //	left("day")  spent("day")                              of a budget; what is reserved counts as spent
 //	given("memo")  args.memo                               of a call; reading an absent argument is an error
 //	from("web:evil.example")                               does what is decided about come from there?

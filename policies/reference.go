@@ -9,6 +9,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -90,7 +91,7 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 			new(func(string) refAmount), new(func(int) refAmount))
 	}
 	fn("fn_addr", func(p ...any) (any, error) { return lit("addr", p[0]) }, new(func(string) refAddress))
-	for _, name := range []string{"seconds", "minutes", "hours"} {
+	for name := range milliseconds {
 		fn("fn_"+name, func(p ...any) (any, error) { return lit(name, p[0]) }, new(func(int) int))
 	}
 	fn("fn_in_set", func(p ...any) (any, error) {
@@ -104,6 +105,28 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		}
 		return in, nil
 	}, new(func(string, string) bool), new(func(refAddress, string) bool))
+	fn("fn_in_window", func(p ...any) (any, error) {
+		w, err := calendar.ParseWeekly(p[1].(string))
+		if err != nil {
+			return nil, err
+		}
+		z, err := sc.findZone(p[2].(string))
+		if err != nil {
+			return nil, err
+		}
+		return w.Holds(z, int64(p[0].(int)))
+	}, new(func(int, string, string) bool))
+	fn("fn_in_cidr", func(p ...any) (any, error) {
+		var list []string
+		for _, s := range p[1:] {
+			list = append(list, s.(string))
+		}
+		nets, err := parsePrefixes(list)
+		if err != nil {
+			return nil, err
+		}
+		return inPrefixes(p[0].(string), nets)
+	}, new(func(string, ...string) bool))
 	fn("fn_given", func(p ...any) (any, error) {
 		name := p[1].(string)
 		return findArg(p[0].(refRequest).r, name, sc.args[name]) != nil, nil

@@ -71,6 +71,9 @@ func records(t testing.TB) map[string]Record {
 		"head-erased":       &Head{Run: run, Seq: 11, Step: prev, At: 9, Key: operatorKey(), Sig: make([]byte, 64), Erased: []Link{Sum(0x71, []byte("erasure"))}},
 		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig")},
 	}
+	all["policies-parts"] = &PolicySet{Name: "hours", Source: "rules: []\n", Parts: []Part{
+		{"set/friends", NewRaw([]byte("a\n")).CID}, {"zone/Asia/Tokyo", NewRaw([]byte("TZif")).CID},
+	}}
 	for i, name := range []string{
 		"step-ask", "step-reply", "step-result", "step-approved", "step-signed", "step-sent", "step-close",
 		"step-lapse", "step-revoked", "step-failed", "step-refused",

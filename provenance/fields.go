@@ -472,6 +472,13 @@ func (p *PolicySet) fields(c *coder) {
 	f := c.open()
 	c.version(&f, p.kind())
 	c.text(&f, "name", &p.Name)
+	optList(c, &f, "parts", &p.Parts, func(c *coder, x *Part) {
+		f := c.open()
+		c.linkTo(&f, "data", &x.Data)
+		c.text(&f, "name", &x.Name)
+		c.close(&f)
+	})
+	sorted(c, "parts", p.Parts, func(x *Part) string { return x.Name })
 	c.longText(&f, "source", &p.Source)
 	c.close(&f)
 }

@@ -302,10 +302,17 @@ type Grant struct {
 	Method  string // how Sig is verified: "eoa"
 }
 
-// A PolicySet is a policy set in its exact source.
+// A PolicySet is a policy set in its exact source, with what that source depends on.
 type PolicySet struct {
 	Name   string
 	Source string // YAML
+	Parts  []Part // sorted by name; optional
+}
+
+// A Part is a raw block that a policy set depends on: the rules of a time zone, or a file with the members of a set.
+type Part struct {
+	Name string // "zone/America/New_York", "set/friends"
+	Data Link   // raw block
 }
 
 // An Agent is an agent definition. Its CID is its version.

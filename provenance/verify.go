@@ -175,6 +175,11 @@ func (v *verifier) all() error {
 	if err := v.delegations(); err != nil {
 		return err
 	}
+	for _, p := range e.Rules.Parts {
+		if err := v.raw(p.Data, "a part of a policy set"); err != nil {
+			return err
+		}
+	}
 	if p := e.Run.Parent; p != nil {
 		// Only of a file can it be said that something is unreachable, and only for that the other history is walked.
 		v.report.Unprove("what the run that opened this one did: its history is another one")
@@ -518,19 +523,32 @@ func (v *verifier) tool(l Link) error {
 			return err
 		}
 	}
-	if _, ok := v.ev.Books[def.Book]; !ok && def.Book.Defined() {
-		if codecOf(def.Book) != cid.Raw {
-			return &Fault{CodeLinksKind, def.Book, "a record stands where an address book should"}
-		}
-		book, err := v.block(def.Book)
-		if err != nil {
+	if def.Book.Defined() {
+		if err := v.raw(def.Book, "an address book"); err != nil {
 			return err
 		}
-		v.ev.Books[def.Book] = book
-		v.tools += len(book)
 	}
 	if v.tools > maxTools {
-		return &Fault{CodeLinksSize, l, "the tools and their address books take too much memory"}
+		return &Fault{CodeLinksSize, l, "the tools, the rules and what they name take too much memory"}
+	}
+	return nil
+}
+
+// raw reads a raw block that a record names, once.
+func (v *verifier) raw(l Link, what string) error {
+	if _, ok := v.ev.Books[l]; ok {
+		return nil
+	}
+	if codecOf(l) != cid.Raw {
+		return &Fault{CodeLinksKind, l, "a record stands where " + what + " should"}
+	}
+	data, err := v.block(l)
+	if err != nil {
+		return err
+	}
+	v.ev.Books[l] = data
+	if v.tools += len(data); v.tools > maxTools {
+		return &Fault{CodeLinksSize, l, "the tools, the rules and what they name take too much memory"}
 	}
 	return nil
 }
@@ -638,7 +656,7 @@ type Evidence struct {
 	Runtime         Runtime
 	Logged          *Logged           // the receipt that the file begins with; nil without one
 	Tools           map[Link]*ToolDef // those of the agent, and those that were called
-	Books           map[Link][]byte   // the address books of the tools
+	Books           map[Link][]byte   // the raw blocks that they name: address books, parts of policy sets
 	Agents          map[Link]*Agent   // the sub-agents that the tools call, and theirs
 
 	DelegationCIDs []Link        // of a sub-agent's run, from the grant's own delegation down to the run's

@@ -40,7 +40,7 @@ type Config struct {
 	Session provenance.Link // the grant's CID
 	Agent   *provenance.Agent
 	Tools   map[provenance.Link]*provenance.ToolDef // those that Agent names
-	Books   map[provenance.Link][]byte              // the address books that the tools name
+	Books   map[provenance.Link][]byte              // the raw blocks that Tools and Rules name
 	Rules   *provenance.PolicySet                   // the operator's
 	Grant   *auth.Grant
 	Runtime *provenance.Runtime
@@ -150,7 +150,9 @@ func New(c Config) (*Machine, error) {
 		})
 	}
 	types := m.toolTypes()
-	operator, err := policies.Load([]byte(c.Rules.Source), policies.Options{Layer: LayerOperator, Tools: types, Partial: true})
+	operator, err := policies.Load([]byte(c.Rules.Source), policies.Options{
+		Layer: LayerOperator, Tools: types, Partial: true, Parts: PartsOf(c.Rules, c.Books),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make a loop: policy set %q: %w", c.Rules.Name, err)
 	}
@@ -275,6 +277,30 @@ func RecordOf(s tools.Spec) (*provenance.ToolDef, *provenance.Block, error) {
 	book := provenance.NewRaw(s.Book.JSON())
 	rec.Book = book.CID
 	return rec, &book, nil
+}
+
+// RulesOf returns the record of a policy set, and the raw blocks that it names.
+func RulesOf(s *policies.Set) (*provenance.PolicySet, []provenance.Block) {
+	rec := &provenance.PolicySet{Name: s.Name(), Source: string(s.Source())}
+	var blocks []provenance.Block
+	for _, p := range s.Parts() {
+		b := provenance.NewRaw(p.Data)
+		blocks = append(blocks, b)
+		rec.Parts = append(rec.Parts, provenance.Part{Name: p.Name, Data: b.CID})
+	}
+	return rec, blocks
+}
+
+// PartsOf returns what a recorded policy set depends on, by name, as far as it is among blocks. It is never nil: a set
+// is judged by what was recorded with it and by nothing else.
+func PartsOf(rec *provenance.PolicySet, blocks map[provenance.Link][]byte) map[string][]byte {
+	parts := map[string][]byte{}
+	for _, p := range rec.Parts {
+		if data, ok := blocks[p.Data]; ok {
+			parts[p.Name] = data
+		}
+	}
+	return parts
 }
 
 func (m *Machine) toolTypes() []policies.ToolType {

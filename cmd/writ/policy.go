@@ -87,7 +87,7 @@ func loadPolicy(name string) (*policies.Set, []*tools.Def, error) {
 		}
 		types = append(types, t)
 	}
-	set, err := policies.Load(src, policies.Options{Layer: loop.LayerOperator, Tools: types})
+	set, err := policies.Load(src, policies.Options{Layer: loop.LayerOperator, Tools: types, File: besides(name)})
 	if err != nil {
 		return nil, nil, badPolicy(name, err)
 	}
@@ -117,7 +117,8 @@ func (a *app) policyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := provenance.Encode(&provenance.PolicySet{Name: set.Name(), Source: string(set.Source())})
+			rec, _ := loop.RulesOf(set)
+			b, err := provenance.Encode(rec)
 			if err != nil {
 				return err
 			}

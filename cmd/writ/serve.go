@@ -206,11 +206,11 @@ func policyOf(name string) (agent.Policy, error) {
 	if err != nil {
 		return agent.Policy{}, err
 	}
-	set, err := policies.Load(src, policies.Options{Layer: "operator", Partial: true})
+	set, err := policies.Load(src, policies.Options{Layer: "operator", Partial: true, File: besides(name)})
 	if err != nil {
 		return agent.Policy{}, failf(exitUsage, "policy", "%s: %s", name, plain(err.Error()))
 	}
-	return agent.Policy{Name: set.Name(), Source: src}, nil
+	return agent.Policy{Name: set.Name(), Source: src, File: besides(name)}, nil
 }
 
 // modelsOf returns the configured models and, always and last, the rules that are no model.
