@@ -48,6 +48,8 @@ type world struct {
 	signs   func(*signing) // changes what the agent's account signs; nil leaves it as the call says
 	receipt string         // the hash in the receipt, if it is not the transaction's
 	revoke  int            // the step at which the session turns out to be revoked; 0 for never
+	cancel  int            // the step at which the user cancels the run; 0 for never
+	refuse  bool           // the wallet refuses what it is asked for
 	stop    int            // steps after which nothing more happens; 0 for never
 	public  bool           // payloads of steps are not sealed
 
@@ -331,6 +333,9 @@ func (g *game) play() error {
 		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start", Key: g.session.Public().String(),
 	}
 	for next != nil && (g.stop == 0 || len(g.steps) < g.stop) {
+		if g.cancel > 0 && len(g.steps) == g.cancel {
+			next = &provenance.Lapse{Why: provenance.LapseCancelled}
+		}
 		if next, err = g.step(next); err != nil {
 			return err
 		}
@@ -390,6 +395,9 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 		}
 		return &provenance.Reply{Of: ref, Model: mc}, nil
 	case *provenance.Seek:
+		if g.refuse {
+			return &provenance.Verdict{Of: ref, Refused: "not today"}, nil
+		}
 		return &provenance.Verdict{Of: ref, Approval: &provenance.Approval{Method: auth.MethodEOA}}, nil // link has it signed
 	case *provenance.Call:
 		if e.Phase == provenance.PhaseSend && g.lapse {
