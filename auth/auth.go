@@ -36,7 +36,7 @@ type Grant struct {
 	Chain     uint64         // EIP-155 id; the message's, and one of Caveats.Chains
 	Scheme    string         // "https" or "http"
 	Domain    string         // where it was asked for, with the port if it has one
-	URI       string         // did:key of Key
+	URI       string         // did:key of Key; or the origin, and Key stands in the ReCap
 	Nonce     string
 	RequestID string
 	Key       PublicKey // the session key: it signs each request

@@ -143,7 +143,11 @@ func TestEveryLimitIsSigned(t *testing.T) {
 		o.Agent = rapid.StringMatching(`[a-z][a-z0-9-]{0,31}`).Draw(t, "agent")
 		o.Tools = rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9_]{1,8}(\.[a-z0-9_]{1,8})?`), 0, 5, rapid.ID[string]).Draw(t, "tools")
 		o.Expires = o.Issued.Add(time.Duration(rapid.IntRange(1, 24*3600).Draw(t, "life")) * time.Second)
+		o.OriginURI = rapid.Bool().Draw(t, "the key is in the ReCap")
 		raw, err := Build(o)
+		if code(err) == CodeSentence {
+			t.Skip("too long with the key's fingerprint")
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +160,21 @@ func TestEveryLimitIsSigned(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		sentence := c.Sentence(o.Agent, o.Expires)
+		sentence, _, _ := strings.Cut(string(raw), " "+preamble)
+		sentence = sentence[strings.Index(sentence, "\n\n")+2:]
+		if !strings.HasPrefix(sentence, c.Sentence(o.Agent, o.Expires)) {
+			t.Errorf("the statement does not begin with the limits: %s", sentence)
+		}
+		if g.Key != o.Key || o.OriginURI != strings.HasSuffix(sentence, " Session key: "+o.Key.Fingerprint()+".") {
+			t.Errorf("the key is %s, want %s; the sentence is %s", g.Key, o.Key, sentence)
+		}
+		m, err := Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key, err := m.SessionKey(); err != nil || key != o.Key {
+			t.Errorf("the message names the key %s, %v", key, err)
+		}
 		if len(sentence) > MaxSentence || !all(sentence, isStatement) {
 			t.Fatalf("the sentence cannot be shown: %s", sentence)
 		}

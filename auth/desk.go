@@ -127,6 +127,8 @@ type Request struct {
 	Caveats  Caveats
 	Life     time.Duration // whole seconds up to MaxLife; DefaultLife if 0
 	Channel  [32]byte      // the connection that asks; only it can answer
+
+	OriginURI bool // as in [Offer]
 }
 
 // A Challenge is a message that waits for a signature.
@@ -158,7 +160,7 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 	raw, g, err := build(Offer{
 		Scheme: d.c.Scheme, Domain: d.c.Domain, Account: r.Account, Chain: r.Chain, Key: r.Key, Nonce: nonce,
 		RequestID: id, Agent: r.Agent, AgentCID: r.AgentCID, RulesCID: r.RulesCID, Tools: r.Tools, Caveats: r.Caveats,
-		Issued: now, Expires: now.Add(r.Life),
+		Issued: now, Expires: now.Add(r.Life), OriginURI: r.OriginURI,
 	})
 	if err != nil {
 		return Challenge{}, err
@@ -240,7 +242,7 @@ func expected(issued []byte, now time.Time) (Expect, error) {
 		return Expect{}, err
 	}
 	return Expect{
-		Scheme: g.Scheme, Domain: g.Domain, URI: g.URI, Chain: g.Chain, Nonce: g.Nonce, RequestID: g.RequestID,
+		Scheme: g.Scheme, Domain: g.Domain, URI: g.URI, Key: g.Key, Chain: g.Chain, Nonce: g.Nonce, RequestID: g.RequestID,
 		Account: g.Account, Agent: g.Agent, AgentCID: g.AgentCID, RulesCID: g.RulesCID, Now: now,
 	}, nil
 }

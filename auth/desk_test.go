@@ -334,6 +334,7 @@ func TestExpectationsCannotBeLeftOut(t *testing.T) {
 	s := newSignin(t)
 	for name, clear := range map[string]func(*Expect){
 		"Scheme": func(e *Expect) { e.Scheme = "" }, "Domain": func(e *Expect) { e.Domain = "" }, "URI": func(e *Expect) { e.URI = "" },
+		"Key":   func(e *Expect) { e.Key = PublicKey{} },
 		"Chain": func(e *Expect) { e.Chain = 0 }, "Nonce": func(e *Expect) { e.Nonce = "" }, "RequestID": func(e *Expect) { e.RequestID = "" },
 		"Account": func(e *Expect) { e.Account = [20]byte{} }, "Agent": func(e *Expect) { e.Agent = "" },
 		"AgentCID": func(e *Expect) { e.AgentCID = cid.Undef }, "RulesCID": func(e *Expect) { e.RulesCID = cid.Undef },

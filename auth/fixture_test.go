@@ -67,8 +67,11 @@ func (s *signin) build(t testing.TB) {
 	s.raw, s.sig = raw, s.sign(t, raw)
 	o := s.offer
 	s.want = Expect{
-		Scheme: o.Scheme, Domain: o.Domain, URI: o.Key.String(), Chain: o.Chain, Nonce: o.Nonce, RequestID: o.RequestID,
+		Scheme: o.Scheme, Domain: o.Domain, URI: o.Key.String(), Key: o.Key, Chain: o.Chain, Nonce: o.Nonce, RequestID: o.RequestID,
 		Account: o.Account, Agent: o.Agent, AgentCID: o.AgentCID, RulesCID: o.RulesCID, Now: noon.Add(5 * time.Second),
+	}
+	if o.OriginURI {
+		s.want.URI = o.Scheme + "://" + o.Domain
 	}
 }
 

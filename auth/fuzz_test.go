@@ -95,7 +95,7 @@ func FuzzRecap(f *testing.F) {
 		if again := r.uri(); again != uri {
 			t.Errorf("two spellings of one ReCap: %q and %q", uri, again)
 		}
-		if s := r.statement(r.caveats.Sentence(r.agent, noon)); !all(s, isStatement) {
+		if s := r.statement(r.sentence(noon)); !all(s, isStatement) {
 			t.Errorf("the statement of %q cannot be signed: %q", uri, s)
 		}
 	})

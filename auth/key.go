@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/asn1"
+	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -112,6 +113,14 @@ func (k PublicKey) String() string {
 		return ""
 	}
 	return didPrefix + toBase58(data)
+}
+
+// Fingerprint returns a short name of the key for people to compare: k- and 16 letters and digits in groups of four, of
+// an alphabet without I, L, O and U; the first 80 bits of the SHA-256 of the did:key.
+func (k PublicKey) Fingerprint() string {
+	sum := sha256.Sum256([]byte(k.String()))
+	s := base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").EncodeToString(sum[:10])
+	return "k-" + s[:4] + "-" + s[4:8] + "-" + s[8:12] + "-" + s[12:]
 }
 
 // MarshalText returns the did:key, so that a key can stand in JSON.

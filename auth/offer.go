@@ -24,6 +24,9 @@ type Offer struct {
 	Caveats   Caveats  // lists in any order
 	Issued    time.Time
 	Expires   time.Time // at most MaxLife after Issued
+	// OriginURI writes the origin into the message's URI, as some wallet kits force it, and the session key into the
+	// ReCap, with its fingerprint in the sentence. False writes the key into the URI.
+	OriginURI bool
 }
 
 // Build returns the one message of an offer. Times are cut to whole seconds. The message passes [Parse] and siwe-go,
@@ -46,10 +49,14 @@ func build(o Offer) ([]byte, *Grant, error) {
 	if !o.AgentCID.Defined() || !o.RulesCID.Defined() {
 		return nil, nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
 	}
+	uri := o.Key.String()
+	if o.OriginURI {
+		uri, r.key = o.Scheme+"://"+o.Domain, o.Key
+	}
 	expires := o.Expires.UTC().Truncate(time.Second)
-	statement := r.statement(r.caveats.Sentence(r.agent, expires))
+	statement := r.statement(r.sentence(expires))
 	m := Message{
-		Scheme: o.Scheme, Domain: o.Domain, Address: o.Account, Statement: &statement, URI: o.Key.String(),
+		Scheme: o.Scheme, Domain: o.Domain, Address: o.Account, Statement: &statement, URI: uri,
 		Chain: o.Chain, Nonce: o.Nonce, RequestID: &o.RequestID,
 		IssuedAt: stamp(o.Issued), Expiration: ptr(stamp(expires)), NotBefore: ptr(stamp(o.Issued)),
 		Resources: []string{linkPrefix + o.AgentCID.String(), linkPrefix + o.RulesCID.String(), r.uri()},

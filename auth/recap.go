@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -26,11 +27,15 @@ const (
 //
 //	{"att":{"urn:writ:agent:NAME":{"run/start":[{CAVEATS}],"tool/NAME":[{}],...}}}
 //
+// Some wallet kits write the page's origin into a message's URI. For them the caveat cnf holds the session key, as a
+// did:key, and its fingerprint is in the sentence (after RFC 7800, which has the name).
+//
 // There is no prf: a root grant has no parent, and the standard's schema wants prf left out then.
 type recap struct {
 	agent   string
 	tools   []string // sorted
 	caveats Caveats
+	key     PublicKey // the session key if it stands here and not in the message's URI: the caveat cnf
 }
 
 // validate says whether the recap can be written.
@@ -57,6 +62,15 @@ func (r *recap) uri() string {
 	c := recapCoder{writing: true, b: make([]byte, 0, 512+32*len(r.tools))}
 	c.recap(r)
 	return recapPrefix + base64.RawURLEncoding.EncodeToString(c.b)
+}
+
+// sentence returns what is enforced in plain words.
+func (r *recap) sentence(until time.Time) string {
+	s := r.caveats.Sentence(r.agent, until)
+	if r.key.kind != "" {
+		s += " Session key: " + r.key.Fingerprint() + "."
+	}
+	return s
 }
 
 // statement returns the whole statement of a grant: the limits, then the abilities in the words of ERC-5573.
@@ -123,7 +137,7 @@ func (c *recapCoder) recap(r *recap) {
 	c.lit(`:{`)
 	c.lit(`"run/start":`)
 	c.lit(`[{`)
-	c.caveats(&r.caveats)
+	c.caveats(&r.caveats, &r.key)
 	c.lit(`}]`)
 	for i := 0; c.writing && i < len(r.tools) || !c.writing && c.next(`,"tool/`); i++ {
 		if !c.writing {
@@ -143,7 +157,7 @@ func (c *recapCoder) recap(r *recap) {
 	c.lit(`}`)
 }
 
-func (c *recapCoder) caveats(v *Caveats) {
+func (c *recapCoder) caveats(v *Caveats, key *PublicKey) {
 	coderList(c, "approve_above", &v.ApproveAbove, c.amount)
 	if c.key("approve_if_tainted", v.ApproveIfTainted) {
 		if c.next(`false`) {
@@ -153,6 +167,9 @@ func (c *recapCoder) caveats(v *Caveats) {
 		v.ApproveIfTainted = true
 	}
 	coderList(c, "chains", &v.Chains, c.num)
+	if c.key("cnf", key.kind != "") {
+		c.did(key)
+	}
 	coderList(c, "hosts", &v.Hosts, c.text)
 	c.count("max_calls", &v.MaxCalls)
 	if c.key("max_cost_usd", v.MaxCostNanoUSD != 0) {
@@ -167,7 +184,7 @@ func (c *recapCoder) caveats(v *Caveats) {
 }
 
 // known holds the keys that can stand in a recap, so that one out of place is told from one that means nothing.
-var known = strings.Fields("att run/start approve_above approve_if_tainted chains hosts max_calls max_cost_usd max_depth " +
+var known = strings.Fields("att run/start approve_above approve_if_tainted chains cnf hosts max_calls max_cost_usd max_depth " +
 	"max_per_call max_tokens max_total models recipients")
 
 // lit writes s, or reads it.
@@ -332,6 +349,18 @@ func (c *recapCoder) cost(v *int64) {
 	}
 	if *v = int64(n.Uint64()); *v == 0 {
 		c.fail(CodeCaveats, "max_cost_usd is zero")
+	}
+}
+
+func (c *recapCoder) did(v *PublicKey) {
+	s := v.String()
+	c.text(&s)
+	if c.writing || c.err != nil {
+		return
+	}
+	var err error
+	if *v, err = ParsePublicKey(s); err != nil {
+		c.fail(CodeKeyForm, "cnf is not a did:key of a kind that is known")
 	}
 }
 

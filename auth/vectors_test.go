@@ -42,6 +42,7 @@ type vectorExpect struct {
 	Scheme    string `json:"scheme"`
 	Domain    string `json:"domain"`
 	URI       string `json:"uri"`
+	Key       string `json:"key,omitempty"` // did:key; the URI's if absent
 	Chain     uint64 `json:"chain"`
 	Nonce     string `json:"nonce"`
 	RequestID string `json:"request_id"`
@@ -93,15 +94,27 @@ func (e *vectorExpect) expect(t *testing.T) Expect {
 		t.Fatal(err)
 	}
 	agent, rules := cid.MustParse(e.AgentCID), cid.MustParse(e.RulesCID)
+	did := e.Key
+	if did == "" {
+		did = e.URI
+	}
+	key, err := ParsePublicKey(did)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return Expect{
-		Scheme: e.Scheme, Domain: e.Domain, URI: e.URI, Chain: e.Chain, Nonce: e.Nonce, RequestID: e.RequestID,
+		Scheme: e.Scheme, Domain: e.Domain, URI: e.URI, Key: key, Chain: e.Chain, Nonce: e.Nonce, RequestID: e.RequestID,
 		Account: common.HexToAddress(e.Account), Agent: e.Agent, AgentCID: agent, RulesCID: rules, Now: now,
 	}
 }
 
 func newVectorExpect(e Expect) *vectorExpect {
+	key := e.Key.String()
+	if key == e.URI {
+		key = ""
+	}
 	return &vectorExpect{
-		Scheme: e.Scheme, Domain: e.Domain, URI: e.URI, Chain: e.Chain, Nonce: e.Nonce, RequestID: e.RequestID,
+		Scheme: e.Scheme, Domain: e.Domain, URI: e.URI, Key: key, Chain: e.Chain, Nonce: e.Nonce, RequestID: e.RequestID,
 		Account: e.Account.Hex(), Agent: e.Agent, AgentCID: e.AgentCID.String(), RulesCID: e.RulesCID.String(),
 		Now: e.Now.Format(time.RFC3339Nano),
 	}
@@ -654,6 +667,49 @@ func signinVectors(t *testing.T) []vector {
 	recap(CodeStatement, 0, "a recipient that the statement does not name", sub(`}]}],"tool/erc20.b`, `}],"recipients":["`+bob.Hex()+`"]}],"tool/erc20.b`))
 	recap(CodeCaveats, 0, "a host with a star", sub(`"max_calls"`, `"hosts":["*.example.com"],"max_calls"`))
 	recap(CodeCaveats, 0, "a depth of five", sub(`"max_per_call"`, `"max_depth":5,"max_per_call"`))
+	// The profile for wallet kits that write the origin into the URI: the key stands in the ReCap, as cnf.
+	origin := "https://app.example.com"
+	fingerprint := base.offer.Key.Fingerprint()
+	cnf := func(code Code, name string, want func(*Expect), edits ...edit) {
+		v := add(code, 0, "cnf: "+name, func(e *Expect) {
+			if e.URI = origin; want != nil {
+				want(e)
+			}
+		})
+		variant(v, func(o *Offer) { o.OriginURI = true })
+		raw := v.Raw
+		for _, e := range edits {
+			raw = e(raw)
+		}
+		v.setRaw(raw)
+		v.Signature = "0x" + hex.EncodeToString(base.sign(t, []byte(raw)))
+	}
+	inRecap := func(old, new string) edit {
+		return func(s string) string {
+			at := strings.Index(s, recapPrefix)
+			b, err := base64.RawURLEncoding.DecodeString(s[at+len(recapPrefix):])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s[:at] + recapPrefix + base64.RawURLEncoding.EncodeToString([]byte(sub(old, new)(string(b))))
+		}
+	}
+	cnf("", "an honest sign-in", nil)
+	cnf(CodeURI, "another key is expected", func(e *Expect) { e.Key = testKey(t, Ed25519, 7).Public() })
+	cnf(CodeURI, "the key is expected in the URI", func(e *Expect) { e.URI = did })
+	cnf(CodeStatement, "another key in the ReCap than in the sentence", nil, inRecap(did, wrongKey))
+	cnf(CodeStatement, "another fingerprint in the sentence", nil, sub(fingerprint, testKey(t, Ed25519, 7).Public().Fingerprint()))
+	cnf(CodeStatement, "no fingerprint in the sentence", nil, sub(" Session key: "+fingerprint+".", ""))
+	cnf(CodeKeyForm, "no key in the ReCap", nil, inRecap(`"cnf":"`+did+`",`, ""))
+	cnf(CodeKeyForm, "a weak key in the ReCap", nil, inRecap(did, weakDID))
+	cnf(CodeKeyForm, "a key that is none", nil, inRecap(did, "did:web:example.com"))
+	cnf(CodeKeyForm, "the key in the URI too", func(e *Expect) { e.URI = did }, sub("URI: "+origin, "URI: "+did))
+	cnf(CodeURI, "another origin in the URI", nil, sub("URI: "+origin, "URI: https://evil.example"))
+	cnf(CodeURI, "a path after the origin", nil, sub("URI: "+origin, "URI: "+origin+"/login"))
+	cnf(CodeKeyForm, "a path after the origin, and expected", func(e *Expect) { e.URI = origin + "/login" }, sub("URI: "+origin, "URI: "+origin+"/login"))
+	cnf(CodeRecapCanonical, "the key twice in the ReCap", nil, inRecap(`"cnf":"`+did+`",`, `"cnf":"`+did+`","cnf":"`+did+`",`))
+	cnf(CodeRecapCanonical, "the key out of its place in the ReCap", nil, inRecap(`"chains":[1337],"cnf":"`+did+`",`, `"cnf":"`+did+`","chains":[1337],`))
+	cnf(CodeKeyForm, "an empty key in the ReCap", nil, inRecap(`"cnf":"`+did+`"`, `"cnf":""`))
 	add(CodeASCII, 0, "the message in UTF-16", nil, func(s string) string { return "\xff\xfe" + s })
 	return list
 }

@@ -21,7 +21,8 @@ const (
 type Expect struct {
 	Scheme    string // "https" or "http"
 	Domain    string // as in [Offer]
-	URI       string // did:key of the session key
+	URI       string // did:key of the session key; the origin if the key stands in the ReCap
+	Key       PublicKey
 	Chain     uint64 // EIP-155 id
 	Nonce     string
 	RequestID string
@@ -37,7 +38,7 @@ func (e *Expect) validate() error {
 		name string
 		set  bool
 	}{
-		{"Scheme", e.Scheme != ""}, {"Domain", e.Domain != ""}, {"URI", e.URI != ""}, {"Chain", e.Chain != 0},
+		{"Scheme", e.Scheme != ""}, {"Domain", e.Domain != ""}, {"URI", e.URI != ""}, {"Key", e.Key.kind != ""}, {"Chain", e.Chain != 0},
 		{"Nonce", e.Nonce != ""}, {"RequestID", e.RequestID != ""}, {"Account", e.Account != common.Address{}},
 		{"Agent", e.Agent != ""}, {"AgentCID", e.AgentCID.Defined()}, {"RulesCID", e.RulesCID.Defined()},
 		{"Now", !e.Now.IsZero()},
@@ -97,6 +98,8 @@ func verify(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
 		return nil, err
 	}
 	switch {
+	case g.Key != want.Key:
+		return nil, fault(CodeURI, "ReCap", "it does not name the session key of this challenge")
 	case g.Agent != want.Agent:
 		return nil, fault(CodeAgent, "agent", "it is not %s", want.Agent)
 	case !g.AgentCID.Equals(want.AgentCID):
@@ -224,8 +227,11 @@ func read(m *Message) (*Grant, error) {
 	}
 	g.RequestID = *m.RequestID
 	var err error
-	if g.Key, err = ParsePublicKey(m.URI); err != nil {
-		return nil, err
+	inRecap := m.URI == m.Scheme+"://"+m.Domain // where the session key is
+	if !inRecap {
+		if g.Key, err = ParsePublicKey(m.URI); err != nil {
+			return nil, err
+		}
 	}
 	uri, err := g.resources(m.Resources)
 	if err != nil {
@@ -236,10 +242,18 @@ func read(m *Message) (*Grant, error) {
 		return nil, err
 	}
 	g.Agent, g.Tools, g.Caveats = r.agent, r.tools, r.caveats
+	switch {
+	case inRecap && r.key.kind == "":
+		return nil, fault(CodeKeyForm, "key", "neither the URI nor the ReCap names a session key")
+	case inRecap:
+		g.Key = r.key
+	case r.key.kind != "":
+		return nil, fault(CodeKeyForm, "ReCap", "it names a session key, and the URI does too")
+	}
 	if !slices.Contains(g.Caveats.Chains, g.Chain) {
 		return nil, fault(CodeChain, "Chain ID", "it is not among the chains of the caveats")
 	}
-	sentence := g.Caveats.Sentence(g.Agent, g.Expires)
+	sentence := r.sentence(g.Expires)
 	if err := fits(sentence, g.Agent); err != nil {
 		return nil, err
 	}
@@ -274,6 +288,22 @@ func (g *Grant) resources(list []string) (recap string, err error) {
 		return "", err
 	}
 	return list[2], nil
+}
+
+// SessionKey returns the key that a message names, in its URI or, if that is the origin, in its ReCap. It checks
+// nothing else: a server needs the key before it opens a message, so that who relays one cannot use it up.
+func (m *Message) SessionKey() (PublicKey, error) {
+	if m.URI != m.Scheme+"://"+m.Domain || len(m.Resources) == 0 {
+		return ParsePublicKey(m.URI)
+	}
+	r, err := parseRecap(m.Resources[len(m.Resources)-1])
+	if err != nil {
+		return PublicKey{}, err
+	}
+	if r.key.kind == "" {
+		return PublicKey{}, fault(CodeKeyForm, "key", "neither the URI nor the ReCap names a session key")
+	}
+	return r.key, nil
 }
 
 const linkPrefix = "ipfs://"

@@ -254,7 +254,7 @@ func sessionOpen(ctx context.Context, c *conn, call call, p wire.OpenParams) (an
 		if err != nil {
 			return nil, err
 		}
-		if key, err = auth.ParsePublicKey(m.URI); err != nil {
+		if key, err = m.SessionKey(); err != nil {
 			return nil, err
 		}
 		// Before the nonce is used up: who relays a message without the key must not spoil it for its owner.
