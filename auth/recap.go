@@ -119,8 +119,9 @@ func parseRecap(uri string) (*recap, error) {
 // have been written, and one meaning has one spelling. The first error sticks.
 type recapCoder struct {
 	writing bool
-	b       []byte // written so far; or what is left to read
-	some    bool   // the caveats have a key already
+	b       []byte     // written so far; or what is left to read
+	some    bool       // the caveats have a key already
+	cnf     *PublicKey // where the caveat cnf is kept; nil where a session key has no place
 	err     error
 }
 
@@ -137,7 +138,8 @@ func (c *recapCoder) recap(r *recap) {
 	c.lit(`:{`)
 	c.lit(`"run/start":`)
 	c.lit(`[{`)
-	c.caveats(&r.caveats, &r.key)
+	c.cnf = &r.key
+	c.caveats(&r.caveats)
 	c.lit(`}]`)
 	for i := 0; c.writing && i < len(r.tools) || !c.writing && c.next(`,"tool/`); i++ {
 		if !c.writing {
@@ -157,7 +159,7 @@ func (c *recapCoder) recap(r *recap) {
 	c.lit(`}`)
 }
 
-func (c *recapCoder) caveats(v *Caveats, key *PublicKey) {
+func (c *recapCoder) caveats(v *Caveats) {
 	coderList(c, "approve_above", &v.ApproveAbove, c.amount)
 	if c.key("approve_if_tainted", v.ApproveIfTainted) {
 		if c.next(`false`) {
@@ -167,8 +169,8 @@ func (c *recapCoder) caveats(v *Caveats, key *PublicKey) {
 		v.ApproveIfTainted = true
 	}
 	coderList(c, "chains", &v.Chains, c.num)
-	if c.key("cnf", key.kind != "") {
-		c.did(key)
+	if c.cnf != nil && c.key("cnf", c.cnf.kind != "") {
+		c.did(c.cnf)
 	}
 	coderList(c, "hosts", &v.Hosts, c.text)
 	c.count("max_calls", &v.MaxCalls)

@@ -33,6 +33,9 @@ type ChallengeParams struct {
 	Tools   []string `json:"tools,omitempty" form:"name" max:"64"` // fewer than the agent's; all of them if absent
 	Limits  *Limits  `json:"limits,omitempty"`                     // the agent's defaults if absent
 	Life    uint64   `json:"life,omitempty" max:"86400"`           // seconds; an hour if absent
+	// URI says what the message's URI shall be: "key", the session key, if absent; or "origin", for wallet kits that write
+	// the page's origin there. Then the key stands in the ReCap, and its fingerprint in the statement.
+	URI string `json:"uri,omitempty" form:"name"`
 }
 
 // A Challenge is a message for the wallet to sign, good for one session on this channel.

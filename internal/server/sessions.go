@@ -180,6 +180,9 @@ func agentList(_ context.Context, c *conn, _ call, _ wire.None) (any, error) {
 }
 
 func sessionChallenge(ctx context.Context, c *conn, _ call, p wire.ChallengeParams) (any, error) {
+	if p.URI != "" && p.URI != "key" && p.URI != "origin" {
+		return nil, wire.Errorf(wire.CodeParams, "uri is neither \"key\" nor \"origin\".")
+	}
 	key, err := auth.ParsePublicKey(p.Key)
 	if err != nil {
 		return nil, err
@@ -206,6 +209,7 @@ func sessionChallenge(ctx context.Context, c *conn, _ call, p wire.ChallengePara
 		return c.challenge(ctx, auth.Request{
 			Account: common.HexToAddress(p.Account), Chain: p.Chain, Key: key, Agent: a.Name, AgentCID: a.CID,
 			RulesCID: a.Rules, Tools: tools, Caveats: caveats, Life: time.Duration(p.Life) * time.Second,
+			OriginURI: p.URI == "origin",
 		})
 	}
 	return nil, wire.Errorf(wire.CodeNotFound, "There is no agent of that name; agent.list names them.")

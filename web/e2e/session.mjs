@@ -99,9 +99,9 @@ export class Session {
   }
 
   // signIn asks for a message, has the wallet sign it, and opens the session.
-  async signIn({ account, chain, agent, key, sign }) {
+  async signIn({ account, chain, agent, key, uri, sign }) {
     this.#key = key
-    const c = await this.call('session.challenge', { account, chain, agent, key: key.did })
+    const c = await this.call('session.challenge', { account, chain, agent, key: key.did, uri })
     const opened = await this.signed('session.open', { message: c.message, signature: await sign(c.message) })
     this.#session = opened.session
     return { ...opened, message: c.message }

@@ -36,9 +36,11 @@ const ethers = { address: wallet.address, sign: (message) => wallet.signMessage(
 // siwe reads the text and writes it again: what is signed is its own text, which must be the server's.
 const siwe = {
   address: wallet.address,
+  uri: 'origin', // as wallet kits have it: the session key stands in the ReCap
   sign: async (message) => {
     const m = new SiweMessage(message)
     assert.equal(m.prepareMessage(), message)
+    assert.equal(m.uri, new URL(server).origin)
     const signature = await wallet.signMessage(m.prepareMessage())
     const { success } = await m.verify({ signature, domain, scheme: 'http', nonce: m.nonce })
     assert(success, 'siwe does not accept its own signature')
@@ -50,7 +52,7 @@ const siwe = {
 for (const [name, w] of Object.entries({ viem, ethers, siwe })) {
   const s = await Session.connect(server)
   const key = await newKey()
-  const opened = await s.signIn({ account: w.address, chain, agent: 'treasurer', key, sign: w.sign })
+  const opened = await s.signIn({ account: w.address, chain, agent: 'treasurer', key, uri: w.uri, sign: w.sign })
   assert.equal(opened.account, w.address)
 
   // A signed frame counts once, on its channel, with its number.
