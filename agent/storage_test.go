@@ -1,0 +1,85 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A talker asks for a tool again and again, with something new to say each time.
+type talker struct{ turns int }
+
+func (m talker) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+	n := 0
+	for _, x := range p.Messages {
+		if x.Role == model.RoleAssistant {
+			n++
+		}
+	}
+	if n == m.turns {
+		return text("done"), nil
+	}
+	args, err := json.Marshal(map[string]string{"text": strings.Repeat(fmt.Sprintf("turn %d. ", n), 1300/10)})
+	return calls(call("1", "echo.say", string(args))), err
+}
+
+// TestALongRunStoresLittleMoreThanItsPayloads: prompts are not stored, so that the store grows with what is new in a turn
+// and not with the turn's prompt.
+func TestALongRunStoresLittleMoreThanItsPayloads(t *testing.T) {
+	size := func(turns int) (stored, unique, prompts int) {
+		b := openWith(t, talker{turns}, func(c *agent.Config) {
+			d := &c.Agents[0]
+			d.Limits = agent.Limits{Turns: 300, Calls: 300, Tokens: 1e9, Cost: 1 << 40, Wall: 24 * time.Hour}
+			d.Grant.MaxCalls, d.Grant.MaxTokens = 300, 1e9
+			d.Tools = []string{"echo.say"}
+		})
+		id := b.start("talk")
+		b.until(id, "answered")
+		var car bytes.Buffer
+		if _, err := agent.Export(t.Context(), b.store, &car, id); err != nil {
+			t.Fatal(err)
+		}
+		file, err := provenance.OpenCAR(bytes.NewReader(car.Bytes()), int64(car.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := b.r.Keys(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ev := provenance.Verify(file, provenance.Options{Keys: keys})
+		seen := map[provenance.Link]bool{}
+		if err := ev.Each(func(_ provenance.Link, s *provenance.Step) error {
+			for _, p := range provenance.Payloads(s) {
+				if plain, ok := p.Bytes(); ok && !seen[p.Leaf()] {
+					seen[p.Leaf()] = true
+					unique += len(plain)
+				}
+			}
+			prompts += unique
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return car.Len(), unique, prompts / 2
+	}
+	stored, unique, prompts := size(200)
+	half, halfUnique, _ := size(100)
+	t.Logf("200 turns: %d bytes of payloads, %d stored (%.2fx; with the prompts in it, %.0fx); a turn adds %d to %d",
+		unique, stored, float64(stored)/float64(unique), float64(prompts)/float64(unique), (stored-half)/100, (unique-halfUnique)/100)
+	// What a turn adds besides its payloads: two steps with the ledgers that they saw, seals and padding.
+	if more := (stored-half)/100 - (unique-halfUnique)/100; more > 2600 {
+		t.Errorf("a turn adds %d bytes besides its payloads, want at most 2,600", more)
+	}
+	if stored > 2*half+half/20 {
+		t.Errorf("200 turns take %d bytes and 100 take %d: that is more than twice as much", stored, half)
+	}
+}
