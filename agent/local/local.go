@@ -15,10 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/planner"
 	"github.com/writ-run/writ/agent/wire"
@@ -64,6 +67,17 @@ type Agent struct {
 	Tools        []Tool
 	Model        agent.Model // rules if nil
 	Policy       []byte      // the operator's policy set; the built-in read-only rules if nil
+	Delegates    []Delegate  // other agents that it may call
+}
+
+// A Delegate is an agent that another may call, as the tool "agent." and its name. What it does is within its limits
+// and within everything that its caller may.
+type Delegate struct {
+	Name       string   // lower-case letters, digits and '-'
+	About      string   // for the calling agent's model
+	Utterances []string // sentence patterns with a slot {input} that mean a call, for an agent without a model
+	MaxCalls   uint64   // tool calls in one call of it; 10 if 0
+	Agent               // its Policy counts for nothing: there is one operator
 }
 
 const readOnly = `schema: writ/policies/1
@@ -102,37 +116,20 @@ func (r *Run) Report() *provenance.Report {
 
 // Ask gives the agent one request and returns when the run has ended.
 func (a Agent) Ask(ctx context.Context, input string) (*Run, error) {
-	d := agent.Definition{
-		Name: "local", Instructions: a.Instructions, Routes: []agent.Route{{ID: "only", Use: "local"}},
-		Grant: auth.Caveats{MaxCalls: 100, MaxTokens: 1_000_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337}},
-	}
-	if d.Instructions == "" {
-		d.Instructions = "Answer with the tools that you have."
-	}
-	for _, t := range a.Tools {
-		if b, bad := t.(broken); bad {
-			return nil, b.err
-		}
-		d.Tools = append(d.Tools, t.Spec().Name)
-	}
-	named := agent.NamedModel{Model: a.Model, Info: model.Info{Name: "local", Kind: model.KindModel, Provider: "local", Model: "local", MaxTokens: 4096}}
-	if a.Model == nil {
-		p := planner.New()
-		named.Model, named.Info = p, p.Info()
-		named.Info.Name = "local"
-	}
-	policy := agent.Policy{Name: "local", Source: a.Policy}
+	c := agent.Config{Policy: agent.Policy{Name: "local", Source: a.Policy}}
 	if a.Policy == nil {
-		policy.Source = []byte(readOnly)
+		c.Policy.Source = []byte(readOnly)
+	}
+	if _, err := a.define(&c, "local", 100); err != nil {
+		return nil, err
 	}
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make an operator key: %w", err)
 	}
 	mem := store.NewMemory()
-	r, err := agent.New(ctx, agent.Config{
-		Store: mem, Agents: []agent.Definition{d}, Tools: a.Tools, Models: []agent.NamedModel{named}, Policy: policy, Key: key,
-	})
+	c.Store, c.Key = mem, key
+	r, err := agent.New(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +152,54 @@ func (a Agent) Ask(ctx context.Context, input string) (*Run, error) {
 	run.car = car.Bytes()
 	run.keys, err = r.Keys(ctx, id)
 	return run, err
+}
+
+// define puts an agent first into c, with its tools, its model and the agents that it calls, and returns how many
+// levels of them there are.
+func (a Agent) define(c *agent.Config, name string, calls uint64) (depth uint64, err error) {
+	d := agent.Definition{
+		Name: name, Instructions: a.Instructions, Routes: []agent.Route{{ID: "only", Use: name}},
+		Grant: auth.Caveats{MaxCalls: calls, MaxTokens: 1_000_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337}},
+	}
+	if d.Instructions == "" {
+		d.Instructions = "Answer with the tools that you have."
+	}
+	for _, t := range a.Tools {
+		if b, bad := t.(broken); bad {
+			return 0, b.err
+		}
+		tool := t.Spec().Name
+		d.Tools = append(d.Tools, tool)
+		if !slices.ContainsFunc(c.Tools, func(o Tool) bool { return o.Spec().Name == tool }) {
+			c.Tools = append(c.Tools, t)
+		}
+	}
+	for _, x := range a.Delegates {
+		calls := x.MaxCalls
+		if calls == 0 {
+			calls = 10
+		}
+		below, err := x.define(c, x.Name, calls)
+		if err != nil {
+			return 0, err
+		}
+		depth = max(depth, below+1)
+		d.Delegates = append(d.Delegates, agent.Delegate{Agent: x.Name, About: x.About, Utterances: x.Utterances})
+		if a.Policy == nil {
+			c.Policy.Source = fmt.Appendf(c.Policy.Source, "  - {id: call_%s, at: tool.call, effect: permit, when: 'tool == %q'}\n",
+				strings.ReplaceAll(x.Name, "-", "_"), loop.AgentTool(x.Name, "", nil).Name)
+		}
+	}
+	d.Grant.MaxDepth = depth
+	named := agent.NamedModel{Model: a.Model, Info: model.Info{Name: name, Kind: model.KindModel, Provider: "local", Model: name, MaxTokens: 4096}}
+	if a.Model == nil {
+		p := planner.New()
+		named.Model, named.Info = p, p.Info()
+		named.Info.Name = name
+	}
+	c.Models = append(c.Models, named)
+	c.Agents = append([]agent.Definition{d}, c.Agents...)
+	return depth, nil
 }
 
 // start signs in with a wallet made for it, and asks.

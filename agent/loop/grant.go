@@ -37,7 +37,9 @@ func layerRules(tools []string, c auth.Caveats, calls []string, below uint64) ([
 	for _, a := range c.MaxTotal {
 		put("  - {id: max_total_%s, cap: '%s', scope: session}", word(a.Asset()), literal(a))
 	}
-	put("sets:")
+	if len(tools)+len(c.Models)+len(c.Hosts)+len(c.Recipients) > 0 {
+		put("sets:")
+	}
 	set := func(name string, entries []string) {
 		if len(entries) == 0 {
 			return
@@ -57,11 +59,13 @@ func layerRules(tools []string, c auth.Caveats, calls []string, below uint64) ([
 	set("recipients", recipients)
 
 	put("rules:")
-	put("  - id: tools")
-	put("    at: tool.call")
-	put("    effect: permit")
-	put("    when: 'in_set(tool, \"tools\")'")
-	put("    reserve: {budget: calls}")
+	if len(tools) > 0 { // else no call is permitted
+		put("  - id: tools")
+		put("    at: tool.call")
+		put("    effect: permit")
+		put("    when: 'in_set(tool, \"tools\")'")
+		put("    reserve: {budget: calls}")
+	}
 	chains := make([]string, len(c.Chains))
 	for i, n := range c.Chains {
 		chains[i] = fmt.Sprint(n)
