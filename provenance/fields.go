@@ -525,6 +525,7 @@ func (t *ToolDef) fields(c *coder) {
 	optional(c, &f, "spend", &t.Spend, (*Spend).fields)
 	optional(c, &f, "output", &t.Output, (*ToolOutput).fields)
 	c.longText(&f, "schema", &t.Schema)
+	c.optBool(&f, "foreign", &t.Foreign)
 	optional(c, &f, "delegate", &t.Delegate, (*Delegate).fields)
 	c.optText(&f, "clearance", &t.Clearance)
 	if t.Clearance != "" && t.Clearance != "wallet" && t.Clearance != "secret" {

@@ -351,6 +351,7 @@ type ToolDef struct {
 	Utterances []string
 	Delegate   *Delegate   // the sub-agent that a call of this tool opens a run of; nil for every other tool
 	Output     *ToolOutput // what results are worth; nil if anybody might have written them
+	Foreign    bool        // its description is somebody else's words
 	Clearance  string      // the most secret that it may be given, if more than the user's words: wallet, secret
 }
 

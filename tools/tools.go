@@ -53,6 +53,9 @@ type Spec struct {
 	// Utterances are sentence patterns with {property} slots that mean this tool, for the planner. The words that they
 	// begin with are also the orders by which a user asks for a call in so many words: see agent/loop.
 	Utterances []string
+	// Foreign says that About and the schema's descriptions are the words of somebody other than the operator, as those
+	// of a server of tools are. A run that is offered such a tool has read untrusted content from its beginning.
+	Foreign bool
 	// Output says what the tool's results are worth. If nil anybody might have written them: they are untrusted.
 	Output *Output
 	// Clearance is the most secret that the tool may be given. What the user said goes to any tool, so that is the

@@ -161,7 +161,7 @@ func and(words []string) string {
 // sources tells origins in words, the first few of them; the web and documents before tools, since that is where
 // strangers write.
 func sources(origins []string) string {
-	words := map[string]string{"web": "web content of ", "doc": "documents of ", "tool": "what the tool ", "chain": "the chain, its "}
+	words := map[string]string{"web": "web content of ", "doc": "documents of ", "tool": "what the tool ", "about": "the description of the tool ", "chain": "the chain, its "}
 	sorted := slices.Clone(origins)
 	slices.SortStableFunc(sorted, func(a, b string) int {
 		own := func(s string) int {

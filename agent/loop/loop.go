@@ -61,6 +61,7 @@ type Machine struct {
 	layers    policies.Layers
 	routes    []route.Rule
 	budgets   []Budget
+	ground    label.Label              // of what every prompt begins with
 	modes     map[string]policies.Mode // how parts are kept, if a set speaks of it
 	published []provenance.Decision    // that say so
 	authority *Authority
@@ -145,6 +146,9 @@ func New(c Config) (*Machine, error) {
 		if rec.Delegate != nil {
 			calls = append(calls, rec.Name)
 		}
+		if spec.Foreign {
+			m.ground = m.ground.Join(label.Label{Integrity: label.Untrusted, Origins: []string{"about:" + spec.Name}})
+		}
 		m.offered = append(m.offered, model.Tool{
 			Name: spec.Name, About: spec.About, Schema: spec.Schema, Utterances: spec.Utterances,
 		})
@@ -221,7 +225,7 @@ func infoOf(m provenance.ModelInfo) model.Info {
 func SpecOf(rec *provenance.ToolDef, book []byte) (tools.Spec, error) {
 	s := tools.Spec{
 		Name: rec.Name, About: rec.About, Class: tools.Class(rec.Class),
-		Schema: json.RawMessage(rec.Schema), Utterances: rec.Utterances,
+		Schema: json.RawMessage(rec.Schema), Utterances: rec.Utterances, Foreign: rec.Foreign,
 	}
 	if o := rec.Output; o != nil {
 		s.Output = &tools.Output{Origins: o.Origins, Documents: o.Documents}
@@ -257,7 +261,7 @@ func RecordOf(s tools.Spec) (*provenance.ToolDef, *provenance.Block, error) {
 		return nil, nil, fmt.Errorf("tool %s: schema: %w", s.Name, err)
 	}
 	rec := &provenance.ToolDef{
-		Name: s.Name, About: s.About, Class: string(s.Class), Schema: string(schema), Utterances: s.Utterances,
+		Name: s.Name, About: s.About, Class: string(s.Class), Schema: string(schema), Utterances: s.Utterances, Foreign: s.Foreign,
 	}
 	if s.Output != nil {
 		rec.Output = &provenance.ToolOutput{

@@ -58,7 +58,8 @@ func (m *Machine) issue() policies.Request {
 
 // open decides about the session and the request, and lets the request in.
 func (w *work) open(input string) error {
-	w.s.input, w.s.context = input, label.Label{Integrity: label.User, Secrecy: label.Session}
+	said := label.Label{Integrity: label.User, Secrecy: label.Session}
+	w.s.input, w.s.context = input, said.Join(w.m.ground)
 	w.next.Decisions = append(w.next.Decisions, w.m.published...)
 	issue := w.m.issue()
 	d, err := w.judge(&issue)
@@ -66,7 +67,7 @@ func (w *work) open(input string) error {
 		return err
 	}
 	if d.Outcome == policies.Permit {
-		req := w.about(policies.Input, w.s.context)
+		req := w.about(policies.Input, said)
 		req.Text, req.Size = input, int64(len(input))
 		if d, err = w.judge(&req); err != nil {
 			return err

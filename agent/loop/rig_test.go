@@ -123,19 +123,20 @@ func setting(t testing.TB) loop.Config {
 // A rig is a run without a runtime: a state, a clock, the facts, and the ledgers that a store would keep. It checks
 // at every step what must hold at all of them.
 type rig struct {
-	t       fataler
-	m       *loop.Machine
-	tool    map[provenance.Link]string
-	s, twin loop.State // twin comes from the same events and is never the one that the tested call gets
-	at      int64
-	facts   provenance.Facts
-	ledger  map[string]*account
-	held    map[hold]money.Amount
-	effects map[provenance.Ref]provenance.Effect
-	does    []provenance.Effect // of the last step
-	settles []loop.Settle
-	refused error // by the last move
-	log     []taken
+	t         fataler
+	m         *loop.Machine
+	tool      map[provenance.Link]string
+	s, twin   loop.State // twin comes from the same events and is never the one that the tested call gets
+	at        int64
+	facts     provenance.Facts
+	ledger    map[string]*account
+	held      map[hold]money.Amount
+	effects   map[provenance.Ref]provenance.Effect
+	does      []provenance.Effect // of the last step
+	settles   []loop.Settle
+	decisions []provenance.Decision // of the last step, that belong to no effect
+	refused   error                 // by the last move
+	log       []taken
 }
 
 type fataler interface {
@@ -223,7 +224,7 @@ func (r *rig) give(ev provenance.Event) bool {
 	}
 	r.log = append(r.log, taken{r.at, ev, f})
 	seq := r.s.Seq
-	r.s, r.twin, r.does, r.settles = next, again, todo.Does, todo.Settle
+	r.s, r.twin, r.does, r.settles, r.decisions = next, again, todo.Does, todo.Settle, todo.Decisions
 	r.book(seq, todo)
 	return true
 }

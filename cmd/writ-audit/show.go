@@ -31,6 +31,9 @@ type stepView struct {
 	Event itemView   `json:"event"`
 	Does  []itemView `json:"does"`
 	Facts []string   `json:"facts"`
+	// Decisions are those that belong to no effect. Label is what the context is worth from here on, if it changed.
+	Decisions []decisionView `json:"decisions,omitempty"`
+	Label     string         `json:"label,omitempty"`
 }
 
 // An itemView is an event or an effect.
@@ -95,9 +98,8 @@ func (s *stepView) text(b *strings.Builder, full bool) {
 			fmt.Fprintf(b, "    knew %s\n", cut(f))
 		}
 	}
-	for _, e := range s.Does {
-		fmt.Fprintf(b, "    -> %-9s %s\n", e.Kind, cut(e.Text))
-		for _, d := range e.Decisions {
+	decided := func(ds []decisionView) {
+		for _, d := range ds {
 			fmt.Fprintf(b, "       %s: %s by %s\n", d.Point, d.Outcome, cut(strings.Join(d.Rules, ", ")))
 			var why struct{ Message, Change string }
 			switch {
@@ -111,6 +113,14 @@ func (s *stepView) text(b *strings.Builder, full bool) {
 				fmt.Fprintf(b, "         holds %s\n", cut(r))
 			}
 		}
+	}
+	if s.Label != "" {
+		fmt.Fprintf(b, "    now holds %s\n", cut(s.Label))
+	}
+	decided(s.Decisions)
+	for _, e := range s.Does {
+		fmt.Fprintf(b, "    -> %-9s %s\n", e.Kind, cut(e.Text))
+		decided(e.Decisions)
 	}
 }
 
@@ -165,6 +175,10 @@ func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) step
 	}
 	for _, e := range s.Does {
 		v.Does = append(v.Does, effect(ev, e))
+	}
+	v.Decisions = decisions(s.Decisions)
+	if s.Label != nil {
+		v.Label = content(s.Label)
 	}
 	return v
 }
