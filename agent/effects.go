@@ -259,7 +259,7 @@ func (a *actor) call(ctx context.Context, ref provenance.Ref, step provenance.Li
 	if tool == nil || !same {
 		return gone("tool_changed", "The tool "+name+" has changed since this run began; start a new run.")
 	}
-	in := tools.Input{Args: args, Key: EffectKey(step, ref.Index)}
+	in := tools.Input{Args: args, Key: EffectKey(step, ref.Index), Hosts: a.machine.Grant().Caveats.Hosts}
 	timeout := a.r.cfg.ToolTimeout
 	if e.Phase == provenance.PhaseSend {
 		timeout = a.r.cfg.SendTimeout

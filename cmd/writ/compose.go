@@ -48,6 +48,7 @@ type plan struct {
 	}
 	IPFS   ipfsPlan // optional
 	Agents []agent.Definition
+	Tools  []tools.Tool // besides those of the chain; optional
 	Models []agent.NamedModel
 	Policy agent.Policy
 	Limits server.Limits        // optional
@@ -97,7 +98,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, usage("%s", err)
 	}
 	n.runner, err = agent.New(ctx, agent.Config{
-		Store: n.db, Agents: p.Agents, Tools: all, Models: p.Models, Policy: p.Policy,
+		Store: n.db, Agents: p.Agents, Tools: append(all, p.Tools...), Models: p.Models, Policy: p.Policy,
 		Wallets: p.Wallets, Idle: p.Idle, Key: n.key, Version: version, Build: build(), Log: p.Log,
 	})
 	if err != nil {

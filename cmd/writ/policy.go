@@ -17,6 +17,8 @@ import (
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	chaintools "github.com/writ-run/writ/tools/chain"
+	webtool "github.com/writ-run/writ/tools/fetch"
+	"github.com/writ-run/writ/tools/retrieve"
 )
 
 // maxSource bounds a policy or agent file that is read; their own bounds are tighter.
@@ -58,6 +60,16 @@ func shippedTools() ([]*tools.Def, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Those that a configuration switches on, with stand-ins for what it names.
+	page, err := webtool.New(webtool.Config{Hosts: []string{"example.com"}})
+	if err != nil {
+		return nil, err
+	}
+	search, err := retrieve.New([]retrieve.Document{{Source: "example", Text: "example"}})
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, page, search)
 	var defs []*tools.Def
 	for _, t := range list {
 		d, err := tools.Compile(t.Spec())

@@ -191,6 +191,9 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	if p.Policy, err = policyOf(c.Policies); err != nil {
 		return p, err
 	}
+	if p.Tools, err = toolsOf(c); err != nil {
+		return p, err
+	}
 	p.Models, err = modelsOf(c.Models)
 	return p, err
 }

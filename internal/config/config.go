@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/policies/label"
 )
 
 // A Config is everything that can be set. The about tags are the manual; they go into the schema.
@@ -41,8 +43,11 @@ type Config struct {
 	Chain    Chain    `yaml:"chain" about:"the Ethereum chain that tools use"`
 	IPFS     IPFS     `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
 	Models   []Model  `yaml:"models" about:"models that routes may name, besides the built-in rules"`
-	Log      Log      `yaml:"log" about:"what is logged, and how"`
-	Limits   Limits   `yaml:"limits" about:"what clients may cost; 0 takes the default"`
+	Fetch    Fetch    `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
+	// Documents switch the tool docs.search on.
+	Documents []Documents `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
+	Log       Log         `yaml:"log" about:"what is logged, and how"`
+	Limits    Limits      `yaml:"limits" about:"what clients may cost; 0 takes the default"`
 
 	origins map[string]string // by path: where a value that is no default came from
 }
@@ -73,6 +78,22 @@ type Model struct {
 	MaxTokens int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
 	// Constrained is for small models, whose own tool calls cannot be relied on.
 	Constrained bool `yaml:"constrained" about:"tool calls under a JSON schema made for each request, for small models"`
+}
+
+// Fetch says what web.fetch may reach.
+type Fetch struct {
+	Hosts    []string      `yaml:"hosts" about:"exact names of the hosts that may be read, e.g. docs.example.com"`
+	Private  bool          `yaml:"private" about:"also addresses of private networks, http and any port; for tests and services of your own"`
+	MaxBytes int64         `yaml:"max_bytes" about:"bytes of a page that are read; 1 MiB if 0"`
+	Timeout  time.Duration `yaml:"timeout" about:"how long one page may take, e.g. 15s"`
+}
+
+// Documents are texts of one source.
+type Documents struct {
+	Source    string `yaml:"source" about:"what policies call them, e.g. handbook"`
+	Path      string `yaml:"path" path:"yes" about:"a text file, or a folder whose .md and .txt files are read"`
+	Integrity string `yaml:"integrity" about:"who could have written them: operator, user, tool or untrusted; untrusted if empty"`
+	Secrecy   string `yaml:"secrecy" about:"who may see them: public, session, wallet or secret; session if empty"`
 }
 
 // Log says what is logged.
@@ -299,6 +320,22 @@ func (c *Config) check() error {
 	}
 	if c.Policies == "" {
 		return bad("policies", "a policy set is needed; \"default\" comes with writ")
+	}
+	sources := map[string]bool{}
+	for i, d := range c.Documents {
+		if d.Source == "" || strings.Trim(d.Source, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || d.Path == "" {
+			return bad("documents", "entry %d needs a source, of lower-case letters, digits, '-' and '_', and a path", i+1)
+		}
+		if sources[d.Source] {
+			return bad("documents", "the source %q is there twice", d.Source)
+		}
+		sources[d.Source] = true
+		if _, err := label.ParseIntegrity(d.Integrity); d.Integrity != "" && err != nil {
+			return bad("documents", "source %s: %v", d.Source, err)
+		}
+		if _, err := label.ParseSecrecy(d.Secrecy); d.Secrecy != "" && err != nil {
+			return bad("documents", "source %s: %v", d.Source, err)
+		}
 	}
 	seen := map[string]bool{}
 	for i, m := range c.Models {

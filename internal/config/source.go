@@ -100,6 +100,12 @@ func (l leaf) text() string {
 	switch v := l.value.Interface().(type) {
 	case []string:
 		return strings.Join(v, ", ")
+	case []Documents:
+		var all []string
+		for _, d := range v {
+			all = append(all, d.Source)
+		}
+		return strings.Join(all, ", ")
 	case []Model:
 		var all []string
 		for _, m := range v {

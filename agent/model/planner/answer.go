@@ -57,6 +57,10 @@ func (o *outcome) sentence() string {
 		return o.simulated(&args)
 	case o.has("account", "display"):
 		return fmt.Sprintf("%s holds %s %s.", first(args.str("account"), o.str("name"), o.str("account")), o.money(), o.source())
+	case o.has("url", "text", "origins"):
+		return o.page()
+	case o.has("documents"):
+		return o.documents()
 	case o.has("address", "supply"):
 		supply := o.sub("supply")
 		return fmt.Sprintf("%s is the token at %s, with %s decimals and a total supply of %s %s.",
@@ -158,6 +162,32 @@ func (o *outcome) transaction() string {
 }
 
 // fields lists what a result holds, for tools without a template.
+// page quotes a web page. It says so: the words are not the planner's.
+func (o *outcome) page() string {
+	title := o.str("title")
+	if title != "" {
+		title = ", " + quote(title)
+	}
+	return fmt.Sprintf("The page %s%s says %s: %s", o.str("url"), title, o.source(), quote(o.str("text")))
+}
+
+// documents quotes passages, each with the document that it is from.
+func (o *outcome) documents() string {
+	var list []json.RawMessage
+	if json.Unmarshal(o.result["documents"], &list) != nil || len(list) == 0 {
+		return "Nothing was found in the documents " + o.source() + "."
+	}
+	lines := []string{"The documents say " + o.source() + ":"}
+	for _, raw := range list {
+		m, keys := object(string(raw))
+		d := outcome{result: m, keys: keys}
+		lines = append(lines, fmt.Sprintf("- %s (%s, %s)", quote(d.str("text")), first(d.str("name"), d.str("source")), d.str("cid")))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func quote(s string) string { return "\u201c" + s + "\u201d" }
+
 func (o *outcome) fields() string {
 	var parts []string
 	for _, k := range o.keys {

@@ -21,13 +21,14 @@ const (
 	kindAmount
 	kindHash
 	kindBlock
+	kindURL
 )
 
 // wants says what a slot of each kind is, for questions.
 var wants = [...]string{
 	kindText: "some text", kindInt: "a whole number", kindBool: "yes or no", kindAddress: "a name or a 0x address",
 	kindToken: "a token's symbol, such as USDC", kindAmount: "a number, such as 12.5", kindHash: "0x and 64 hex digits",
-	kindBlock: "a block number, or latest",
+	kindBlock: "a block number, or latest", kindURL: "an address that begins with https://",
 }
 
 // A prop is an argument of a tool.
@@ -82,6 +83,8 @@ func newTool(t model.Tool) (*tool, bool) {
 			p.kind = kindHash
 		case "string block":
 			p.kind = kindBlock
+		case "string url":
+			p.kind = kindURL
 		case "string ":
 			p.kind = kindText
 		case "integer ":
@@ -136,6 +139,7 @@ var (
 	amountShape  = regexp.MustCompile(`^(0|[1-9][0-9]{0,76})(\.[0-9]{1,36})?$`)
 	hashShape    = regexp.MustCompile(`^0x[0-9a-f]{64}$`)
 	blockShape   = regexp.MustCompile(`^(0|[1-9][0-9]{0,18})$`)
+	urlShape     = regexp.MustCompile(`^https?://[!-~]+$`)
 	intShape     = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,17})$`)
 )
 
@@ -171,6 +175,8 @@ func (p *prop) read(w word, caps bool) (value string, ok bool) {
 			return "latest", true
 		}
 		return n, blockShape.MatchString(n)
+	case kindURL:
+		return w.text, urlShape.MatchString(w.text)
 	case kindInt:
 		return w.text, intShape.MatchString(w.text)
 	case kindBool:
