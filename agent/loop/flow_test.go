@@ -33,7 +33,7 @@ rules:
   - {id: p8, at: output, effect: permit, when: 'not (text contains "unspeakable")'}
   - {id: p8r, at: output, effect: redact, redact: {patterns: ['sk-[a-z]+']}}
   - {id: p9, at: provenance.publish, effect: permit, when: 'part == "answer"', mode: public}
-  - {id: p9s, at: provenance.publish, effect: permit, mode: sealed}
+  - {id: p9s, at: provenance.publish, effect: permit, when: 'part != "answer"', mode: sealed}
 `
 
 // labelled is the setting with a policy set of its own and tools with labels.
