@@ -109,8 +109,13 @@ func (w *work) flow(c *call, approved bool) []policies.Decision {
 		}
 		ds = append(ds, d)
 	}
-	if c.tool.spec.Spend != nil && c.label.Integrity == label.Untrusted {
-		ask(policies.Spend, ruleUntrusted, w.blame(c))
+	// A called agent takes what it is told for its user's words, so an agent's call counts as one that moves value.
+	if (c.tool.spec.Spend != nil || c.tool.delegate != nil) && c.label.Integrity == label.Untrusted {
+		point := policies.Spend
+		if c.tool.delegate != nil {
+			point = policies.ToolCall
+		}
+		ask(point, ruleUntrusted, w.blame(c))
 	}
 	if clearance := max(c.tool.spec.Clearance, label.Session); c.label.Secrecy > clearance {
 		if c.label.Secrecy == label.Secret {
