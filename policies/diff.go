@@ -526,7 +526,9 @@ type Named struct {
 func (r *Request) Given() (out []Named) {
 	fields, _ := fieldsOf(r.Point)
 	f := &frame{r: r}
+	n := len(sessionFields) // what is asked comes before who asks and when
 	for i := range fields {
+		i = (i + n) % len(fields)
 		if fields[i].set == nil {
 			continue
 		}
