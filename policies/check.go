@@ -208,7 +208,7 @@ func (c *checker) point(p Point) {
 
 // plain says whether a rule does nothing but its effect.
 func (x *rule) plain() bool {
-	return len(x.reserves) == 0 && (x.effect == "permit" || x.effect == "forbid" || x.effect == "approve")
+	return len(x.reserves) == 0 && x.more == nil && (x.effect == "permit" || x.effect == "forbid" || x.effect == "approve")
 }
 
 // shadowed reports a rule that never matters, and says whether it did.

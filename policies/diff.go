@@ -299,7 +299,7 @@ func (d *differ) proven(p Point) bool {
 	of := map[*rule]*expression{}
 	for _, set := range []*Set{d.old, d.new} {
 		for _, r := range set.points[p] {
-			if r.unknown {
+			if r.unknown || r.effect == "route" {
 				return false
 			}
 			of[r] = r.matches()
@@ -315,8 +315,8 @@ func (d *differ) proven(p Point) bool {
 
 // abstract is what a set says in a region, as text.
 func (s *Set) abstract(p Point, g region, of map[*rule]*expression, approved *expression) string {
-	permitted, ttl := false, int64(0)
-	var reserves []string
+	permitted, ttl := s.open(p), int64(0)
+	var reserves []string // and obligations
 	for _, r := range s.points[p] {
 		says := g.says(of[r])
 		if says == fails || says == yes && r.effect == "forbid" {
@@ -335,6 +335,11 @@ func (s *Set) abstract(p Point, g region, of map[*rule]*expression, approved *ex
 		}
 		for _, x := range r.reserves {
 			if t := x.budget.ID + " " + signature(x.amount); !slices.Contains(reserves, t) {
+				reserves = append(reserves, t)
+			}
+		}
+		if r.more != nil {
+			if t := r.more.String(); !slices.Contains(reserves, t) {
 				reserves = append(reserves, t)
 			}
 		}

@@ -114,6 +114,8 @@ type auditor struct {
 	judged    map[provenance.Link]*provenance.Report // on the histories below
 
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
+
+	judging // of Judge
 }
 
 // Bounds on what a report lists, whatever a history claims.

@@ -19,12 +19,13 @@ func (a *auditor) replay() {
 	ev := a.ev
 	m, err := loop.New(loop.Config{
 		Session: ev.Run.Grant, Agent: &ev.Agent, Tools: ev.Tools, Books: ev.Books, Rules: &ev.Rules, Grant: a.grant,
-		Runtime: &ev.Runtime, Delegations: a.authority.Chain, Agents: a.agents,
+		Runtime: &ev.Runtime, Delegations: a.authority.Chain, Agents: a.agents, Heard: a.heard,
 	})
 	if err != nil {
 		a.fail(provenance.CheckDecisions, CodeDecisionRules, ev.RunCID, "the run's rules do not compile: %v", err)
 		return
 	}
+	a.machine = m
 	state := loop.State{Run: ev.RunCID}
 	decisions, prompts, closes, unsure := 0, 0, 0, 0
 	err = ev.Each(func(c provenance.Link, s *provenance.Step) error {
@@ -38,6 +39,7 @@ func (a *auditor) replay() {
 			a.fail(provenance.CheckDecisions, CodeDecisionFacts, c, "step %d: the ledgers are not those of the rules, with their caps", s.Seq)
 			return errStop
 		}
+		a.step, a.seq = c, int(s.Seq)
 		next, todo, err := m.Step(state, s.At, s.Event, s.Facts)
 		if errors.Is(err, loop.ErrSealed) {
 			return err

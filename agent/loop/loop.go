@@ -35,7 +35,8 @@ var ErrSealed = errors.New("a payload is sealed")
 // ErrVersion says that an agent or a policy set is not the version that the wallet signed.
 var ErrVersion = errors.New("it is not the version that the wallet signed; sign in again")
 
-// A Config is what a [Machine] is made of. Everything is required, and everything but Session is a record.
+// A Config is what a [Machine] is made of. Everything but Heard is required, and everything but it and Session is a
+// record.
 type Config struct {
 	Session provenance.Link // the grant's CID
 	Agent   *provenance.Agent
@@ -49,6 +50,10 @@ type Config struct {
 	// by [NewAuthority] with the key under which the runtime's agents act.
 	Delegations []Delegated
 	Agents      auth.PublicKey // that key; required with Delegations
+
+	// Heard is told of every decision as it is made; it must not keep the request. nil is nobody. A machine with it is
+	// for one goroutine.
+	Heard func(*policies.Request, policies.Decision)
 }
 
 // A Machine is everything of a run that does not change while it goes on. It is safe for use by many goroutines.
@@ -59,6 +64,7 @@ type Machine struct {
 	tools     map[string]*tool
 	offered   []model.Tool
 	layers    policies.Layers
+	heard     func(*policies.Request, policies.Decision)
 	routes    []route.Rule
 	budgets   []Budget
 	ground    label.Label              // of what every prompt begins with
@@ -100,7 +106,7 @@ func New(c Config) (*Machine, error) {
 	if c.Agent == nil || c.Rules == nil || c.Grant == nil || c.Runtime == nil || !c.Session.Defined() {
 		return nil, errors.New("make a loop: a part of the config is missing")
 	}
-	m := &Machine{session: c.Session, agent: c.Agent, grant: c.Grant, tools: map[string]*tool{}}
+	m := &Machine{session: c.Session, agent: c.Agent, grant: c.Grant, tools: map[string]*tool{}, heard: c.Heard}
 	var err error
 	if m.authority, err = NewAuthority(c.Grant, c.Delegations, c.Agents); err != nil {
 		return nil, fmt.Errorf("make a loop: %w", err)

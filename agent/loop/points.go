@@ -20,7 +20,7 @@ func (w *work) judge(req *policies.Request) (policies.Decision, error) {
 	if req.Point.Open() && !w.m.layers.Speaks(req.Point) {
 		return policies.Decision{Point: req.Point, Outcome: policies.Permit}, nil
 	}
-	d := w.m.layers.Decide(req)
+	d := w.m.judge(req)
 	return d, w.note(d)
 }
 
@@ -44,7 +44,7 @@ func (w *work) about(p policies.Point, l label.Label) policies.Request {
 // the time at which the grant says that it was issued. The first step of each run records the same decision.
 func (m *Machine) Issue() policies.Decision {
 	req := m.issue()
-	return m.layers.Decide(&req)
+	return m.judge(&req)
 }
 
 func (m *Machine) issue() policies.Request {
@@ -229,7 +229,7 @@ func (m *Machine) publish() error {
 	m.modes = map[string]policies.Mode{}
 	decide := func(part, tool string, req policies.Request) error {
 		req.Point, req.Part = policies.ProvenancePublish, part
-		d := m.layers.Decide(&req)
+		d := m.judge(&req)
 		mode := d.Mode
 		switch {
 		case d.Outcome != policies.Permit: // nobody may see it

@@ -341,7 +341,7 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 			Text: v.Text, Int: v.Int, Bool: v.Bool, Addr: v.Addr, Amount: v.Amount,
 		}
 	}
-	ds := []policies.Decision{w.m.layers.Decide(&req)}
+	ds := []policies.Decision{w.m.judge(&req)}
 	if c.tool.spec.Spend != nil && ds[0].Outcome != policies.Deny {
 		// Both points may draw on one budget: the second must see what the first takes.
 		req.Budgets = slices.Clone(w.budgets)
@@ -350,7 +350,7 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 		}
 		req.Point, req.Args = policies.Spend, nil
 		req.Amount, req.To = c.args.Amount, c.args.To
-		ds = append(ds, w.m.layers.Decide(&req))
+		ds = append(ds, w.m.judge(&req))
 	}
 	if !slices.ContainsFunc(ds, func(d policies.Decision) bool { return d.Outcome == policies.Deny }) {
 		ds = append(ds, w.flow(c, approved)...)
@@ -677,7 +677,7 @@ func (w *work) askModel() error {
 		if c.Request.Cost > l.Cost-w.s.totals.Cost || c.Request.Tokens > l.Tokens-spentTokens {
 			continue
 		}
-		d := w.m.layers.Decide(&c.Request)
+		d := w.m.judge(&c.Request)
 		if !mayRead(c.Model.Kind, w.s.context) {
 			d = leak(policies.ModelRoute, "the model "+c.Model.Name, w.s.context)
 		}
