@@ -141,69 +141,33 @@ func (a *app) policyCommand() *cobra.Command {
 			})
 		},
 	}
-	test := &cobra.Command{
-		Use: "test FILE|NAME", Short: "Run a policy set's own tests", Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			set, _, err := loadPolicy(args[0])
-			if err != nil {
-				return err
-			}
-			type outcome struct {
-				Name    string `json:"name"`
-				Line    int    `json:"line"`
-				OK      bool   `json:"ok"`
-				Skipped bool   `json:"skipped,omitempty"`
-				Detail  string `json:"detail,omitempty"`
-			}
-			list, failed := []outcome{}, 0
-			for _, r := range set.Test() {
-				list = append(list, outcome{r.Name, r.Line, r.OK, r.Skipped, r.Detail})
-				if !r.OK {
-					failed++
-				}
-			}
-			text := func(w io.Writer) {
-				p := paint(a.color(w))
-				for _, r := range list {
-					switch {
-					case r.Skipped:
-						fmt.Fprintf(w, "%s  %s (about a tool that is not here)\n", p.yellow("skip"), r.Name)
-					case r.OK:
-						fmt.Fprintf(w, "%s    %s\n", p.green("ok"), r.Name)
-					default:
-						fmt.Fprintf(w, "%s  %s\n      line %d: %s\n", p.red("FAIL"), r.Name, r.Line, r.Detail)
-					}
-				}
-			}
-			v := map[string]any{"tests": list}
-			if failed == 0 {
-				return a.done(v, text)
-			}
-			if !a.json {
-				text(a.out)
-			}
-			f := failf(exitUsage, "policy_test", "%d of %d tests of %s fail", failed, len(list), args[0])
-			f.result = v
-			return f
-		},
-	}
-	return group("policy", "Check, test, explain and show policy sets", a.policyCheck(), test, a.policyExplain(), show)
+	return group("policy", "Check, test, explain, compare and show policy sets", a.policyCheck(), a.policyTest(), a.policyExplain(), a.policyDiff(), a.policyFmt(), show)
 }
 
 func (a *app) policyExplain() *cobra.Command {
 	var tool, call, model, kind, provider, agent string
 	var tokens, cost, size int64
 	var approved bool
+	var from recordSource
 	c := &cobra.Command{
-		Use: "explain FILE|NAME", Short: "Say what a policy set answers to a request, and why",
+		Use: "explain FILE|NAME | RUN[#STEP] | RUN.car[#STEP]", Short: "Say what a policy set answers to a request, or answered in a run, and why",
 		Long: `Says what a set answers, which rules and values decide, and the smallest change that would allow it. The set is asked
 alone, with unused budgets; what a wallet grants narrows it further.
 
+Of a run it says why each step was allowed or denied, or that of one step: from its exported record, from the server, or
+with --data from a data folder, where a step's CID will do too. The record is checked first, and every decision in it is
+made again.
+
+  writ policy explain bafyrei...#4
+  writ policy explain run.car --keys run.keys
   writ policy explain spend-with-approval --tool erc20.transfer --args '{"token":"USDC","to":"bob","amount":"500"}'
   writ policy explain spend-with-approval --model gpt --kind model --tokens 4000 --cost 2000000
   writ policy explain spend-with-approval --output 400`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if isRecord(args[0]) {
+				return a.explainRecord(c.Context(), args[0], from)
+			}
 			set, defs, err := loadPolicy(args[0])
 			if err != nil {
 				return err
@@ -270,6 +234,7 @@ alone, with unused budgets; what a wallet grants narrows it further.
 	f.Int64Var(&size, "output", 0, "an answer is to be given: its `bytes`")
 	f.StringVar(&agent, "agent", "treasurer", "which agent asks")
 	f.BoolVar(&approved, "approved", false, "the wallet has approved exactly this")
+	from.flags(c)
 	return c
 }
 
