@@ -48,8 +48,16 @@ func parse(src string, lim limits) (tree ast.Node, err *conditionError) {
 	if strings.TrimSpace(src) == "" {
 		return nil, &conditionError{text: "the condition is empty"}
 	}
-	depth := 0
+	depth, run := 0, 0
 	for i := range len(src) {
+		// The parser recurses on each of these before it counts nodes.
+		if c := src[i]; c == '!' || c == '-' || c == '+' {
+			if run++; run > lim.nesting {
+				return nil, &conditionError{at: i, text: fmt.Sprintf("more than %d signs in a row", lim.nesting)}
+			}
+		} else if c != ' ' {
+			run = 0
+		}
 		switch c := src[i]; {
 		case c == '(' || c == '[' || c == '{':
 			if depth++; depth > lim.nesting {

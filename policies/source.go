@@ -31,9 +31,12 @@ func (l *loader) hinted(n *yaml.Node, hint, format string, args ...any) {
 func (l *loader) full() bool { return len(l.problems) >= maxProblems }
 
 // plainYAML says whether the YAML parser can be let at a source: it takes much memory for deep nesting, which no
-// policy set needs. Brackets within texts are counted too; they come in pairs.
+// policy set needs, and much time for many short lines. Brackets within texts are counted too; they come in pairs.
 func plainYAML(source []byte) bool {
-	const limit = 64
+	const limit, maxLines = 64, 6000
+	if bytes.Count(source, []byte("\n")) > maxLines {
+		return false
+	}
 	open := 0
 	for line := range bytes.Lines(source) {
 		for _, c := range line {
@@ -68,7 +71,7 @@ func (l *loader) document(source []byte) *yaml.Node {
 		return nil
 	}
 	if !plainYAML(source) {
-		l.problem(nil, "the source is nested too deeply")
+		l.problem(nil, "the source is nested too deeply, or has too many lines")
 		return nil
 	}
 	var doc, more yaml.Node
