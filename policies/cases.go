@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -212,7 +213,7 @@ func (l *loader) readWanted(want map[string]*yaml.Node, t *Case) {
 
 // readGiven reads a test's request. What is not given is zero; budgets are unused.
 func (l *loader) readGiven(n *yaml.Node, fields []field, t *Case) {
-	keys := []string{"budgets"}
+	keys := []string{"budgets", "history"}
 	for _, f := range fields {
 		if f.set != nil {
 			keys = append(keys, f.name)
@@ -232,6 +233,7 @@ func (l *loader) readGiven(n *yaml.Node, fields []field, t *Case) {
 		}
 	}
 	l.readArgs(m["args"], t)
+	l.readHistory(m["history"], t)
 	ledgers := l.mapping(m["budgets"], "budgets", nil)
 	for _, id := range sortedKeys(ledgers) {
 		if _, ok := l.budgets[id]; !ok {
@@ -254,16 +256,78 @@ func (l *loader) readGiven(n *yaml.Node, fields []field, t *Case) {
 	}
 }
 
-func (l *loader) readArgs(n *yaml.Node, t *Case) {
-	if n == nil {
-		return
-	}
-	i := slices.IndexFunc(l.o.Tools, func(x ToolType) bool { return x.Name == t.request.Tool })
-	if i < 0 {
-		if t.skip = l.o.Partial; !t.skip {
-			l.problem(n, "args need a known tool, and there is no tool %q", clip(t.request.Tool))
+// readHistory reads the calls that a test's run has made, oldest first.
+func (l *loader) readHistory(n *yaml.Node, t *Case) {
+	last := int64(math.MinInt64)
+	var acts []Act
+	l.list(n, "history", func(item *yaml.Node) {
+		if len(acts)+len(t.request.Flying) == maxActs {
+			l.problem(item, "there are more than %d calls", maxActs)
+			return
 		}
-		return
+		m := l.mapping(item, "a call of the past", keysAct)
+		var a Act
+		a.Tool, _ = l.scalar(or(m["tool"], item), "tool")
+		if v := m["class"]; v != nil {
+			if a.Class, _ = l.scalar(v, "class"); !slices.Contains(classes, a.Class) {
+				l.hinted(v, nearest(a.Class, classes), "there is no class %q", clip(a.Class))
+			}
+		}
+		ended := "ok"
+		if v := m["ended"]; v != nil {
+			ended, _ = l.scalar(v, "ended")
+		}
+		if !slices.Contains(endings, ended) {
+			l.hinted(m["ended"], nearest(ended, endings), "ended must be ok, unknown or not, for a call under way")
+		}
+		a.OK = ended == "ok"
+		if v := m["at"]; v != nil {
+			x, _ := l.given(v, kindInt, "at")
+			a.At = x.i
+		}
+		if v := m["amount"]; v != nil {
+			x, _ := l.given(v, kindAmount, "amount")
+			a.Amount = x.m
+		}
+		if v := m["to"]; v != nil {
+			x, _ := l.given(v, kindAddress, "to")
+			a.To = x.a
+		}
+		a.Args = l.args(m["args"], a.Tool, t)
+		if ended == "not" {
+			t.request.Flying = append(t.request.Flying, a)
+			return
+		}
+		if a.At < last {
+			l.problem(item, "the calls must stand in the order of time")
+		}
+		last = a.At
+		acts = append(acts, a)
+	})
+	t.request.Past = PastOf(acts)
+}
+
+var (
+	keysAct = []string{"tool", "class", "at", "amount", "to", "args", "ended"}
+	endings = []string{"ok", "unknown", "not"}
+)
+
+const maxActs = 256
+
+func (l *loader) readArgs(n *yaml.Node, t *Case) {
+	t.request.Args = l.args(n, t.request.Tool, t)
+}
+
+func (l *loader) args(n *yaml.Node, tool string, t *Case) (args []Arg) {
+	if n == nil {
+		return nil
+	}
+	i := slices.IndexFunc(l.o.Tools, func(x ToolType) bool { return x.Name == tool })
+	if i < 0 {
+		if t.skip = t.skip || l.o.Partial; !t.skip {
+			l.problem(n, "args need a known tool, and there is no tool %q", clip(tool))
+		}
+		return nil
 	}
 	var names []string
 	for _, p := range l.o.Tools[i].Params {
@@ -277,8 +341,9 @@ func (l *loader) readArgs(n *yaml.Node, t *Case) {
 				a = Arg{Name: p.Name, Kind: p.Kind, Set: true, Text: x.s, Int: x.i, Bool: x.b, Addr: x.a, Amount: x.m}
 			}
 		}
-		t.request.Args = append(t.request.Args, a)
+		args = append(args, a)
 	}
+	return args
 }
 
 // given reads one value of a test: texts and addresses plainly, numbers and amounts as constants.

@@ -32,6 +32,7 @@ type expression struct {
 	parts int     // op "variable": of its definition, written out
 	text  string  // op "list" of what are no values: how it is shown
 	hours *hours  // op "in_window"
+	past  *question
 
 	bool func(*frame) (bool, error)
 	int  func(*frame) (int64, error)
@@ -102,7 +103,7 @@ func (e *expression) written() int {
 // constant says whether e plainly reads nothing of the request. A variable is taken to read something.
 func (e *expression) constant() bool {
 	switch e.op {
-	case "field", "arg", "given", "left", "spent", "from", "variable":
+	case "field", "arg", "given", "left", "spent", "from", "variable", "count", "sum", "happened", "same":
 		return false
 	}
 	return !slices.ContainsFunc(e.kids, func(k *expression) bool { return !k.constant() })
@@ -135,6 +136,12 @@ type scope struct {
 	assets  map[string]money.Asset // by the name of their literal
 	sets    map[string]*namedSet
 	budgets map[string]BudgetDef
+
+	// ask notes a question of the past and returns the one that stands for it. It is nil where there is no past; tools
+	// are those that it may be about, and partial says that there are others.
+	ask     func(*question) *question
+	tools   []ToolType
+	partial bool
 
 	// zone returns a time zone. It is nil where only UTC is known.
 	zone func(name string) (*calendar.Zone, error)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -30,6 +31,9 @@ func laboratory(p Point) *scope {
 				members: []value{{kind: kindString}, {kind: kindString, s: "pay"}}},
 		},
 	}
+	l := &loader{set: &Set{}}
+	sc.ask, sc.tools = l.ask, transferTools
+	asked.Store(sc, l.set)
 	if p == ToolCall {
 		sc.args = map[string]ArgKind{}
 		for _, x := range transferTools[2].Params {
@@ -37,6 +41,45 @@ func laboratory(p Point) *scope {
 		}
 	}
 	return sc
+}
+
+// asked has what the conditions of a laboratory ask of the past.
+var asked sync.Map
+
+// drawPast gives r a past, as far as sc asks of one.
+func drawPast(t *rapid.T, sc *scope, r *Request) {
+	set, _ := asked.Load(sc)
+	r.Past = Layers{set.(*Set)}.Past()
+	at := pick[int64](t, "first act", 0, 1, 1_779_999_000_000)
+	var older Past
+	for range rapid.IntRange(0, 6).Draw(t, "acts") {
+		at += pick[int64](t, "later", 0, 1, 1999, 2000, 3_600_000)
+		older = r.Past
+		r.Past = r.Past.With(drawAct(t, at))
+		if rapid.IntRange(0, 3).Draw(t, "fork") == 0 { // a step that was not committed is forgotten
+			r.Past = older.With(drawAct(t, at))
+		}
+		if rapid.Bool().Draw(t, "moves") {
+			r.Past = r.Past.At(at)
+		}
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "flying") {
+		r.Flying = append(r.Flying, drawAct(t, 0))
+	}
+}
+
+func drawAct(t *rapid.T, at int64) Act {
+	a := Act{Tool: pick(t, "tool", "erc20.transfer", "erc20.transfer", "chain.balance"), Class: pick(t, "class", "chain", "read"), At: at,
+		OK: rapid.IntRange(0, 3).Draw(t, "ok") > 0}
+	if rapid.Bool().Draw(t, "moves value") {
+		a.Amount = drawAmount(t)
+	}
+	for _, x := range transferTools[2].Params {
+		a.Args = append(a.Args, Arg{Name: x.Name, Kind: x.Kind, Set: rapid.IntRange(0, 9).Draw(t, "set") > 0,
+			Text: pick(t, "text", "", "pay"), Int: pick[int64](t, "int", 0, 1, 2), Addr: pick(t, "addr", common.Address{}, common.HexToAddress("0xa1")),
+			Amount: drawAmount(t)})
+	}
+	return a
 }
 
 // programZone returns a zone as it comes with the program.
@@ -100,24 +143,34 @@ func drawSource(t *rapid.T, sc *scope, k kind, depth int) string {
 		slices.Sort(options)
 		switch k {
 		case kindBool:
-			options = append(options, "true", "false")
+			options = append(options, "true", "false", `happened("chain.balance")`, `happened("*", hours(1))`, `happened("class:chain", seconds(2))`)
 			if sc.args != nil {
 				options = append(options, `given("memo")`, `given("to")`)
 			}
 		case kindInt:
-			options = append(options, "0", "1", "3", "100", "-1", "9223372036854775807", "hours(1)", "seconds(2)", "days(1)", "0x10", "1_000")
+			options = append(options, "0", "1", "3", "100", "-1", "9223372036854775807", "hours(1)", "seconds(2)", "days(1)", `count("erc20.transfer")`, `count("*", seconds(2))`, `count("class:read", hours(1))`, "0x10", "1_000")
 		case kindString:
 			options = append(options, `""`, `"pay"`, `'USDC'`, "`read`")
 		case kindAddress:
 			options = append(options, `addr("0x00000000000000000000000000000000000000a1")`, `addr("0x00000000000000000000000000000000000000ff")`)
 		case kindAmount:
-			options = append(options, `usdc("0.0001")`, `usdc("5")`, `eth("0.000000000000000001")`, "calls(1)", `left("day")`, `spent("day")`, `left("gone")`)
+			options = append(options, `usdc("0.0001")`, `usdc("5")`, `eth("0.000000000000000001")`, "calls(1)", `left("day")`, `spent("day")`, `left("gone")`,
+				`sum("erc20.transfer", "USDC")`, `sum("*", "ETH", seconds(2))`, `sum("class:chain", "USDC", hours(1))`)
 		}
 		return pick(t, "leaf of "+k.String(), options...)
 	}
 	switch k {
 	case kindBool:
-		switch pick(t, "form", "&&", "||", "and", "or", "!", "==", "<", "in", "has", "in_set", "chain", "in_window", "in_cidr") {
+		switch pick(t, "form", "&&", "||", "and", "or", "!", "==", "<", "in", "has", "in_set", "chain", "in_window", "in_cidr", "same") {
+		case "same":
+			w := pick(t, "window", ")", ", hours(1))")
+			switch pick(t, "kind", kindInt, kindString, kindAddress) {
+			case kindInt:
+				return "same(" + sub(kindInt) + `, "erc20.transfer", "tries"` + w
+			case kindString:
+				return "same(" + sub(kindString) + `, "erc20.transfer", "memo"` + w
+			}
+			return "same(" + sub(kindAddress) + `, "erc20.transfer", "to"` + w
 		case "in_window":
 			return "in_window(" + sub(kindInt) + pick(t, "hours", `, "Mon-Fri 09:00-18:00", "America/New_York")`, `, "22:00-06:00", "UTC")`)
 		case "in_cidr":
@@ -198,7 +251,9 @@ func TestOurEvaluatorAgreesWithExpr(t *testing.T) {
 			t.Fatalf("expr refuses %s: %v", src, err)
 		}
 		for range 8 {
-			if err := sameAsExpr(sc, src, e, program, drawRequest(t, sc.point)); err != nil {
+			r := drawRequest(t, sc.point)
+			drawPast(t, sc, r)
+			if err := sameAsExpr(sc, src, e, program, r); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -219,6 +274,7 @@ func TestNormalFormMeansTheSame(t *testing.T) {
 			t.Fatalf("%s has the normal form %s, which is refused", src, e.source())
 		}
 		r := drawRequest(t, sc.point)
+		drawPast(t, sc, r)
 		a, aerr := e.value(&frame{r: r})
 		b, berr := again.value(&frame{r: r})
 		if a != b || (aerr == nil) != (berr == nil) {
@@ -245,11 +301,13 @@ func FuzzExpr(f *testing.F) {
 		`amount <= usdc("10") && in_set(to, "friends")`, `2 < turn < 4`, `tool not in ["a", "b"] and !(calls * -2 > -3)`,
 		`args.to == wallet || given("memo") && args.memo contains "x"`, `left("day") - amount >= usdc("1")`, "tool == `x` // y",
 		`to | in_set("friends")`, `tokens > 1_000`, `expires - now < hours(1)`, `in_window(now, "Mon-Fri 09:00-18:00", "Europe/Berlin")`, `!in_cidr(tool, "10.0.0.0/8")`,
+		`count("erc20.transfer", hours(1)) >= 3 && !same(to, "erc20.transfer", "to")`, `sum("*", "USDC") + amount > usdc("5")`, `!happened("chain.balance")`,
 	} {
 		f.Add(src)
 	}
+	var base *Request
 	requests := func(p Point) []*Request {
-		base := &Request{Point: p, Now: 5, Turn: 3, Tool: "a", Amount: usdc(7), To: common.HexToAddress("0xa1"),
+		base = &Request{Point: p, Now: 5, Turn: 3, Tool: "a", Amount: usdc(7), To: common.HexToAddress("0xa1"),
 			Args:    []Arg{{Name: "to", Kind: ArgAddress, Set: true}, {Name: "memo", Kind: ArgString}},
 			Budgets: []Budget{{"operator/day", usdc(100), usdc(1), usdc(2)}}}
 		big := *base
@@ -267,7 +325,10 @@ func FuzzExpr(f *testing.F) {
 			if err != nil {
 				continue // Load refuses it: both must agree
 			}
-			for _, r := range requests(p) {
+			set, _ := asked.LoadAndDelete(sc)
+			for i, r := range requests(p) {
+				r.Past = Layers{set.(*Set)}.Past().With(Act{Tool: "chain.balance", Class: "read", OK: true}).
+					With(Act{Tool: "erc20.transfer", Class: "chain", At: int64(i), OK: i > 0, Amount: usdc(uint64(i) * 3), Args: base.Args})
 				if err := sameAsExpr(sc, src, e, program, r); err != nil {
 					t.Fatal(err)
 				}

@@ -361,7 +361,7 @@ func reach(e *expression) int {
 		return reachArg
 	case "given": // dropping an argument is further than changing it
 		return reachArg + 1
-	case "left", "spent":
+	case "left", "spent", "count", "sum", "happened":
 		return reachRun
 	case "from":
 		return reachFixed
@@ -446,7 +446,7 @@ func (x flip) fact() string {
 		return fmt.Sprintf("%s is unknown: %v", l.source(), err)
 	}
 	holds := !x.want
-	is := l.source() + " is " + show(l, x.f)
+	is := countedAs(l) + " is " + show(l, x.f)
 	switch op {
 	case "<", "<=", ">", ">=":
 		if !holds {
@@ -485,6 +485,18 @@ func (x flip) fact() string {
 			return fmt.Sprintf("it comes from %q", x.e.name)
 		}
 		return fmt.Sprintf("it does not come from %q", x.e.name)
+	case "happened":
+		if holds {
+			return x.e.past.String() + " has happened"
+		}
+		return x.e.past.String() + " has not happened"
+	case "same":
+		as := ", as in a call of "
+		if !holds {
+			as = ", as in no call of "
+		}
+		l := x.e.kids[0]
+		return l.source() + " is " + show(l, x.f) + as + x.e.past.String()
 	case "given":
 		if holds {
 			return fmt.Sprintf("the argument %q is given", x.e.name)
@@ -492,6 +504,17 @@ func (x flip) fact() string {
 		return fmt.Sprintf("the argument %q is not given", x.e.name)
 	}
 	return is
+}
+
+// countedAs is what a sentence calls one side of a comparison.
+func countedAs(e *expression) string {
+	switch {
+	case e.past != nil && e.op == "count":
+		return "the count of " + e.past.String()
+	case e.past != nil && e.op == "sum":
+		return "the sum of " + e.past.String()
+	}
+	return e.source()
 }
 
 // change finds the smallest change that allows r. It tries what it proposes: each suggested value is put into a
@@ -617,6 +640,9 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 		try.Approved = true
 		return w, true
 	}
+	if l.past != nil {
+		return x.past(try, l, r, op)
+	}
 	if l.op == "field" && (l.name == "untrusted" || l.name == "tainted") && !x.want {
 		w.text = "values that do not come from untrusted content"
 		return w, assign(try, l, value{kind: kindBool, b: x.want})
@@ -643,6 +669,11 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 	v, err := r.value(x.f)
 	if err != nil {
 		return wish{}, false
+	}
+	if part, rest, ok := summand(l, v, x.f); ok {
+		l, v = part, rest
+		what = noun(l)
+		w.on = l.source()
 	}
 	if !x.want {
 		if o, has := opposite[op]; has {
@@ -731,6 +762,9 @@ func assign(r *Request, e *expression, v value) bool {
 	switch {
 	case e.op == "field" && e.field.set != nil && e.name != "tool":
 		e.field.set(r, v)
+		if e.name == "now" {
+			r.Past = r.Past.At(r.Now)
+		}
 	case e.op == "arg":
 		setArg(r, e.name, e.arg, v)
 	default:

@@ -101,6 +101,7 @@ var sessionFields = []field{
 	intField("expires", reachFixed, func(r *Request) *int64 { return &r.Expires }),
 	intField("turn", reachRun, func(r *Request) *int64 { return &r.Turn }),
 	intField("calls", reachRun, func(r *Request) *int64 { return &r.Calls }),
+	intField("refused", reachRun, func(r *Request) *int64 { return &r.Refused }),
 	{name: "approved", kind: kindBool, reach: reachApproval,
 		bool: func(r *Request) bool { return r.Approved },
 		set:  func(r *Request, v value) { r.Approved = v.b }},

@@ -21,10 +21,12 @@ func (sc *scope) literal(name string) bool {
 // milliseconds are the literals of durations.
 var milliseconds = map[string]int64{"seconds": 1000, "minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 
-var functionNames = []string{"addr", "seconds", "minutes", "hours", "days", "in_set", "in_window", "in_cidr", "given", "left", "spent", "from"}
+var functionNames = []string{"addr", "seconds", "minutes", "hours", "days", "in_set", "in_window", "in_cidr", "given", "left", "spent", "from",
+	"count", "sum", "happened", "same"}
 
 // arity is how many arguments the functions take; those that are not here take one.
-var arity = map[string][2]int{"in_set": {2, 2}, "in_window": {3, 3}, "in_cidr": {2, 1 + maxPrefixes}}
+var arity = map[string][2]int{"in_set": {2, 2}, "in_window": {3, 3}, "in_cidr": {2, 1 + maxPrefixes},
+	"count": {1, 2}, "sum": {2, 3}, "happened": {1, 2}, "same": {3, 4}}
 
 func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
@@ -49,6 +51,8 @@ func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 		return nil, wrong(n, "%s takes %d%s argument(s), not %d", name, takes[0], to, got)
 	}
 	switch name {
+	case "count", "sum", "happened", "same":
+		return sc.history(n, name)
 	case "in_window":
 		return sc.inWindow(n)
 	case "in_cidr":

@@ -52,7 +52,8 @@ type Set struct {
 	tests       []Case
 	sets        map[string]*namedSet
 	parts       []Part
-	slots       int // variables that a frame needs
+	questions   []*question // that its conditions ask of the past
+	slots       int         // variables that a frame needs
 	frames      sync.Pool
 	usedBudgets map[string]bool
 	waivers     []waiver
@@ -379,8 +380,18 @@ func (l *loader) scope(p Point) *scope {
 		l.compiled[p] = map[string]*expression{}
 	}
 	return &scope{point: p, fields: fields, assets: l.assets, sets: l.set.sets, budgets: l.budgets,
-		zone: l.zone, vars: l.compiled[p], variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
+		zone: l.zone, ask: l.ask, tools: l.o.Tools, partial: l.o.Partial, vars: l.compiled[p], variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
 		noArgs: "only a rule with tool: at tool.call has them"}
+}
+
+// ask notes a question of the past, once.
+func (l *loader) ask(q *question) *question {
+	i := slices.IndexFunc(l.set.questions, func(x *question) bool { return *x == *q })
+	if i < 0 {
+		i = len(l.set.questions)
+		l.set.questions = append(l.set.questions, q)
+	}
+	return l.set.questions[i]
 }
 
 func (l *loader) variableNames(above int) (names []string) {

@@ -23,13 +23,17 @@
 //	in_set(to, "friends")                                  is it in the named set?
 //	in_window(now, "Mon-Fri 09:00-18:00", "America/New_York")  weekly hours, see [calendar.ParseWeekly]
 //	in_cidr(args.host, "10.0.0.0/8", "fd00::/8")           is the IP address in one of the networks?
+//	count("pay", hours(1))  sum("pay", "USDC", days(1))    of the run's calls of a tool, those under way included;
+//	                                                       "*" is any tool, "class:chain" those of a class
+//	happened("quote", minutes(2))                          has such a call ended well?
+//	same(to, "pay", "to")                                  has a call had this value in that argument?
 //	left("day")  spent("day")                              of a budget; what is reserved counts as spent
 //	given("memo")  args.memo                               of a call; reading an absent argument is an error
 //	from("web:evil.example")                               does what is decided about come from there?
 //
 // and these fields:
 //
-//	at every point      now, expires (ms UTC), agent, wallet, chain, turn, calls, approved
+//	at every point      now, expires (ms UTC), agent, wallet, chain, turn, calls, refused, approved
 //	session.issue       life (ms), domain, max_calls, max_tokens, max_cost (in usd), asks_if_tainted
 //	input               size (bytes), text
 //	model.route         model, kind, provider, tokens, cost (an amount in usd)
@@ -141,6 +145,10 @@ type Request struct {
 
 	Label   label.Label // of what is decided about: a call's arguments, a result, an answer
 	Context label.Label // of everything that is in the run so far
+
+	Past    Past  // what the run has done; from [Layers.Past] of the layers that decide
+	Flying  []Act // what it is doing: calls that were permitted and have no outcome yet
+	Refused int64 // tool calls that it was refused so far
 
 	Budgets  []Budget // all that the run draws on, sorted by ID
 	Approved bool     // the wallet approved exactly this request

@@ -24,9 +24,13 @@ type (
 
 // reference compiles src with expr.
 func (sc *scope) reference(src string) (*vm.Program, error) {
+	// count and sum would be loops of expr's own; refRename gives them their way.
 	// No optimizer: it makes `x || true` true where evaluating x fails, and a rule that errs must deny.
 	opts := []expr.Option{
 		expr.Env(sc.referenceEnv(nil)), expr.DisableAllBuiltins(), expr.Optimize(false), expr.Patch(refRename{sc})}
+	for name := range ourOwn {
+		opts = append(opts, expr.Function(name, func(...any) (any, error) { return nil, errNoHistory }))
+	}
 	fn := func(name string, f func(p ...any) (any, error), types ...any) {
 		opts = append(opts, expr.Function(name, f, types...))
 	}
@@ -105,6 +109,7 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		}
 		return in, nil
 	}, new(func(string, string) bool), new(func(refAddress, string) bool))
+	sc.referenceHistory(fn)
 	fn("fn_in_window", func(p ...any) (any, error) {
 		w, err := calendar.ParseWeekly(p[1].(string))
 		if err != nil {
@@ -203,7 +208,7 @@ func (p refRename) Visit(n *ast.Node) {
 		}
 		args := x.Arguments
 		switch c.Value {
-		case "given", "left", "spent", "from":
+		case "given", "left", "spent", "from", "count", "sum", "happened", "same":
 			args = append([]ast.Node{request}, args...)
 		}
 		ast.Patch(n, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "fn_" + c.Value}, Arguments: args})
@@ -217,4 +222,75 @@ func (p refRename) Visit(n *ast.Node) {
 			ast.Patch(n, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "fn_neg"}, Arguments: []ast.Node{x.Node}})
 		}
 	}
+}
+
+// referenceHistory defines the history functions the slow way: each walks over all acts, every time.
+func (sc *scope) referenceHistory(fn func(name string, f func(p ...any) (any, error), types ...any)) {
+	walk := func(q *question, r *Request, done func(a *Act, flying bool)) error {
+		if r.Past.plan == nil {
+			return errNoHistory
+		}
+		for _, a := range r.Past.Acts() {
+			if q.about(&a) && q.within(a.At, r.Now) {
+				done(&a, false)
+			}
+		}
+		for _, a := range r.Flying {
+			if q.about(&a) {
+				done(&a, true)
+			}
+		}
+		return nil
+	}
+	window := func(p []any, i int) int64 {
+		if i < len(p) {
+			return int64(p[i].(int))
+		}
+		return 0
+	}
+	fn("fn_count", func(p ...any) (any, error) {
+		n := 0
+		q := &question{fn: "count", tool: p[1].(string), window: window(p, 2)}
+		err := walk(q, p[0].(refRequest).r, func(*Act, bool) { n++ })
+		return n, err
+	}, new(func(refRequest, string) int), new(func(refRequest, string, int) int))
+	fn("fn_happened", func(p ...any) (any, error) {
+		is := false
+		q := &question{fn: "happened", tool: p[1].(string), window: window(p, 2)}
+		err := walk(q, p[0].(refRequest).r, func(a *Act, flying bool) { is = is || a.OK && !flying })
+		return is, err
+	}, new(func(refRequest, string) bool), new(func(refRequest, string, int) bool))
+	fn("fn_sum", func(p ...any) (any, error) {
+		asset, _ := sc.symbol(p[2].(string))
+		sum := money.Of(asset, 0)
+		var over error
+		q := &question{fn: "sum", tool: p[1].(string), asset: asset, window: window(p, 3)}
+		err := walk(q, p[0].(refRequest).r, func(a *Act, _ bool) {
+			if over == nil {
+				sum, over = sum.Add(a.Amount)
+			}
+		})
+		if err == nil {
+			err = over
+		}
+		return refAmount{sum}, err
+	}, new(func(refRequest, string, string) refAmount), new(func(refRequest, string, string, int) refAmount))
+	same := func(p ...any) (any, error) {
+		is := false
+		q := &question{fn: "same", tool: p[2].(string), arg: p[3].(string), window: window(p, 4)}
+		err := walk(q, p[0].(refRequest).r, func(a *Act, _ bool) {
+			for i := range a.Args {
+				if x := &a.Args[i]; x.Name == q.arg && x.Set && refValue(argValue(x)) == p[1] {
+					is = true
+				}
+			}
+		})
+		return is, err
+	}
+	fn("fn_same", same,
+		new(func(refRequest, bool, string, string) bool), new(func(refRequest, bool, string, string, int) bool),
+		new(func(refRequest, int, string, string) bool), new(func(refRequest, int, string, string, int) bool),
+		new(func(refRequest, string, string, string) bool), new(func(refRequest, string, string, string, int) bool),
+		new(func(refRequest, refAddress, string, string) bool), new(func(refRequest, refAddress, string, string, int) bool),
+		new(func(refRequest, refAmount, string, string) bool), new(func(refRequest, refAmount, string, string, int) bool))
 }

@@ -66,6 +66,7 @@ func unreserved(ds []provenance.Decision) []provenance.Decision {
 func (w *work) refuse(c *call, ds []policies.Decision, records []provenance.Decision) {
 	w.do(&provenance.Deny{Of: c.of, Tool: c.ask.Tool, Decisions: records})
 	w.s.denied = true
+	w.s.refused++
 	for _, d := range ds {
 		if d.Outcome == policies.Deny {
 			w.finish(c, deniedJSON(d))

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -34,9 +35,11 @@ type State struct {
 
 	own []use // of the machine's budgets, in their order
 
-	input   string      // what the user asked for, as it was signed
-	context label.Label // of everything that a model has been given
-	done    []int       // clauses of input that a call was made for
+	input   string        // what the user asked for, as it was signed
+	context label.Label   // of everything that a model has been given
+	done    []int         // clauses of input that a call was made for
+	past    policies.Past // the calls that have ended, as the rules ask of them
+	refused int64         // tool calls that were denied
 
 	acted, denied bool
 	ending        string // why the run ends once its broadcasts have their outcome

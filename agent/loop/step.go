@@ -55,6 +55,7 @@ func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Fact
 	if at < s.At {
 		return s, Next{}, fmt.Errorf("step %d: the clock went back from %d to %d", s.Seq, s.At, at)
 	}
+	w.lookBack()
 	if err := w.checkLedgers(); err != nil {
 		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
 	}
@@ -334,13 +335,7 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 	if c.tool.spec.Book != nil {
 		req.Chain = int64(c.tool.spec.Book.Chain)
 	}
-	req.Args = make([]policies.Arg, len(c.args.Values))
-	for i, v := range c.args.Values {
-		req.Args[i] = policies.Arg{
-			Name: v.Name, Kind: policies.ArgKind(v.Kind), Set: v.Set,
-			Text: v.Text, Int: v.Int, Bool: v.Bool, Addr: v.Addr, Amount: v.Amount,
-		}
-	}
+	req.Args = argsOf(c)
 	ds := []policies.Decision{w.m.judge(&req)}
 	if c.tool.spec.Spend != nil && ds[0].Outcome != policies.Deny {
 		// Both points may draw on one budget: the second must see what the first takes.
@@ -375,6 +370,7 @@ func (w *work) request() policies.Request {
 	return policies.Request{
 		Now: w.at, Agent: w.m.agent.Name, Wallet: g.Account, Chain: int64(g.Chain), Expires: w.m.expires(),
 		Turn: int64(w.s.totals.Turns), Calls: int64(w.s.totals.Calls), Budgets: w.budgets,
+		Past: w.s.past, Flying: w.flying(), Refused: w.s.refused,
 	}
 }
 
@@ -479,6 +475,9 @@ func (w *work) takeResult(ev *provenance.Result) error {
 	if ev.Status != provenance.StatusOK {
 		// A broadcast without a receipt may still be included, and so may what timed out have happened.
 		unknown := ev.Status != provenance.StatusError
+		if unknown {
+			w.remember(c, false)
+		}
 		w.release(c, unknown && (c.phase == provenance.PhaseSend || c.phase == provenance.PhaseAct))
 		if len(out) == 0 {
 			out, _ = json.Marshal(map[string]string{"error": "The call ended: " + ev.Status + "."})
@@ -526,6 +525,9 @@ func (w *work) takeResult(ev *provenance.Result) error {
 		}
 		reverted = json.Unmarshal(out, &receipt) != nil || receipt.Status != "ok"
 	}
+	if !reverted {
+		w.remember(c, true)
+	}
 	w.release(c, !reverted)
 	w.s.acted = w.s.acted || !reverted
 	if err := w.finishWith(c, ev.Status, out); err != nil {
@@ -572,6 +574,7 @@ func (w *work) takeLapse(ev *provenance.Lapse) error {
 		c.phase = ""
 		return w.deny(c, policies.ToolCall, ruleLapsed, "The wallet did not answer in time.", "an approval in time")
 	}
+	w.remember(c, false)
 	w.release(c, true)
 	out, err := json.Marshal(map[string]string{"in_doubt": "It is not known whether this happened: " + ev.Why + ". Do not repeat it."})
 	if err != nil {

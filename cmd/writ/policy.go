@@ -174,7 +174,8 @@ made again.
 			}
 			now := time.Now().UnixMilli()
 			base := policies.Request{
-				Now: now, Agent: agent, Chain: chain.DevChainID, Expires: now + time.Hour.Milliseconds(), Turn: 1, Approved: approved,
+				Past: policies.PastOf(nil),
+				Now:  now, Agent: agent, Chain: chain.DevChainID, Expires: now + time.Hour.Milliseconds(), Turn: 1, Approved: approved,
 			}
 			for _, b := range set.Budgets() {
 				none := money.Of(b.Cap.Asset(), 0)
