@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,6 @@ type actor struct {
 	answers chan answer   // from the effects of this actor
 	flying  map[provenance.Ref]bool
 	away    map[provenance.Ref]bool // of flying: calls of sub-agents whose runs are under way
-	ledgers []string                // of the machine's budgets
 }
 
 type delivery struct {
@@ -44,7 +44,7 @@ const inboxSize = 16
 func (r *Runner) actor(j *journal) *actor {
 	return &actor{
 		r: r, journal: j, inbox: make(chan delivery, inboxSize), answers: make(chan answer),
-		flying: map[provenance.Ref]bool{}, away: map[provenance.Ref]bool{}, ledgers: j.ledgerKeys(),
+		flying: map[provenance.Ref]bool{}, away: map[provenance.Ref]bool{},
 	}
 }
 
@@ -275,11 +275,15 @@ func (a *actor) step(ctx context.Context, ev provenance.Event) error {
 
 func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenance.Block, leaves []provenance.Leaf) error {
 	r, seq := a.r, a.state.Seq
-	facts, err := a.facts(ctx)
+	at := max(r.cfg.Now().UnixMilli(), a.state.At)
+	ledgers, err := a.machine.Ledgers(a.state, at, ev)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", seq, err)
 	}
-	at := max(r.cfg.Now().UnixMilli(), a.state.At)
+	facts, err := a.facts(ctx, ledgers)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", seq, err)
+	}
 	next, todo, err := a.machine.Step(a.state, at, ev, facts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errEvent, err)
@@ -302,7 +306,7 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 		Blocks: append(append(append([]provenance.Block{}, a.blocks...), blocks...), more...),
 		Leaves: append(append([]provenance.Leaf{}, leaves...), keys...),
 	}
-	a.ledger(&c, todo)
+	a.ledger(&c, todo, ledgers)
 	c.Nonce = a.nonceOf(ev, todo.Does)
 	if needsHead(seq, next, todo.Does) {
 		head := &provenance.Head{Run: a.info.ID, Seq: seq, Step: block.CID, At: at}
@@ -353,20 +357,23 @@ func needsHead(seq uint64, next loop.State, does []provenance.Effect) bool {
 }
 
 // facts reads what decisions may know of the world.
-func (a *actor) facts(ctx context.Context) (provenance.Facts, error) {
+func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Facts, error) {
 	var f provenance.Facts
-	budgets := a.machine.Budgets()
-	ledgers, err := a.r.cfg.Store.Ledgers(ctx, a.ledgers)
+	keys := make([]string, len(ledgers))
+	for i, l := range ledgers {
+		keys[i] = a.ledgerKey(l.Scope, l.Of, l.Key)
+	}
+	read, err := a.r.cfg.Store.Ledgers(ctx, keys)
 	if err != nil {
 		return f, fmt.Errorf("read the ledgers: %w", err)
 	}
-	f.Budgets = make([]provenance.Budget, len(budgets))
-	for i, b := range budgets {
-		l := ledgers[i]
-		if l.Spent.Asset() != b.Cap.Asset() { // never drawn on
-			l.Spent, l.Reserved = money.Of(b.Cap.Asset(), 0), money.Of(b.Cap.Asset(), 0)
+	f.Budgets = make([]provenance.Budget, len(ledgers))
+	for i, l := range ledgers {
+		spent, reserved := read[i].Spent, read[i].Reserved
+		if spent.Asset() != l.Cap.Asset() { // never drawn on
+			spent, reserved = money.Of(l.Cap.Asset(), 0), money.Of(l.Cap.Asset(), 0)
 		}
-		f.Budgets[i] = provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: l.Spent, Reserved: l.Reserved}
+		f.Budgets[i] = provenance.Budget{ID: l.ID, Cap: l.Cap, Spent: spent, Reserved: reserved}
 	}
 	s, err := a.r.cfg.Store.Session(ctx, a.info.Session)
 	if err != nil {
@@ -377,48 +384,43 @@ func (a *actor) facts(ctx context.Context) (provenance.Facts, error) {
 	return f, nil
 }
 
-// ledgerKeys names the ledgers that the run's budgets are kept in, in the order of the machine's budgets.
-func (j *journal) ledgerKeys() []string {
-	session, budgets := "session/"+j.info.Session.String()+"/", j.machine.Budgets()
-	keys := make([]string, len(budgets))
-	for i, b := range budgets {
-		switch b.Scope {
-		case "wallet":
-			keys[i] = "wallet/" + j.info.Account.Hex() + "/" + b.ID
-		case loop.ScopeDelegation:
-			keys[i] = "delegation/" + b.Of.String() + "/" + b.ID
-		case "agent":
-			keys[i] = "agent/" + j.info.Agent + "/" + b.ID
-		default:
-			keys[i] = session + b.ID
-		}
+// ledgerKey names a ledger of this run's budgets in the store.
+func (j *journal) ledgerKey(scope string, of provenance.Link, key string) string {
+	switch scope {
+	case "wallet":
+		return "wallet/" + j.info.Account.Hex() + "/" + key
+	case loop.ScopeDelegation:
+		return "delegation/" + of.String() + "/" + key
+	case "agent":
+		return "agent/" + j.info.Agent + "/" + key
 	}
-	return keys
+	return "session/" + j.info.Session.String() + "/" + key
 }
 
-// ledger fills in what the step reserves and settles.
-func (a *actor) ledger(c *Commit, todo loop.Next) {
-	find := func(id string) (ledger string, limit money.Amount) {
-		for i, b := range a.machine.Budgets() {
-			if b.ID == id {
-				return a.ledgers[i], b.Cap
-			}
-		}
-		panic("agent: a decision draws on a budget that no set declares: " + id)
-	}
+// ledger fills in what the step reserves and settles. ledgers are those that it could draw on.
+func (a *actor) ledger(c *Commit, todo loop.Next, ledgers []loop.Ledger) {
 	for i, e := range todo.Does {
 		for _, d := range decisionsOf(e) {
 			for _, r := range d.Reserve {
-				ledger, limit := find(r.Budget)
+				at := slices.IndexFunc(ledgers, func(l loop.Ledger) bool { return l.ID == r.Budget })
+				if at < 0 {
+					panic("agent: a decision draws on a ledger that its facts did not show: " + r.Budget)
+				}
+				l := &ledgers[at]
 				c.Reserve = append(c.Reserve, Reservation{
-					Ledger: ledger, Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: limit,
+					Ledger: a.ledgerKey(l.Scope, l.Of, l.Key), Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: l.Cap,
 				})
 			}
 		}
 	}
+	budgets := a.machine.Budgets()
 	for _, s := range todo.Settle {
-		ledger, _ := find(s.Budget)
-		c.Settle = append(c.Settle, Settlement{Ledger: ledger, Ref: s.Ref, Used: s.Used})
+		id := loop.BudgetID(s.Budget)
+		at := slices.IndexFunc(budgets, func(b loop.Budget) bool { return b.ID == id })
+		if at < 0 {
+			panic("agent: a reservation ends in a budget that no set declares: " + s.Budget)
+		}
+		c.Settle = append(c.Settle, Settlement{Ledger: a.ledgerKey(budgets[at].Scope, budgets[at].Of, s.Key), Ref: s.Ref, Used: s.Used})
 	}
 }
 

@@ -32,6 +32,7 @@ func (l Layers) Decide(r *Request) Decision {
 	if d.Outcome != Permit || roomFor(r, l, d.Reserve) != nil {
 		return l.explain(r)
 	}
+	d.Reserve = l.kept(d.Reserve)
 	return d
 }
 
@@ -150,6 +151,9 @@ func roomFor(r *Request, l Layers, reserves []Reserve) *shortage {
 			}
 		}
 		if c > 0 {
+			if !def.Kept() {
+				return &shortage{def: def, asked: x.Amount, has: limit}
+			}
 			b := findLedger(r, def.ID)
 			return &shortage{def: def, spent: b.Spent, held: b.Reserved, asked: x.Amount, has: remainder(limit, used)}
 		}
@@ -180,6 +184,9 @@ func findLedger(r *Request, id string) *Budget {
 // usage returns the cap of a budget and what is used of it, reservations included. The smaller of the set's cap and
 // the ledger's stands. A budget that the request does not list is an error.
 func usage(r *Request, def BudgetDef) (limit, used money.Amount, err error) {
+	if !def.Kept() {
+		return def.Cap, money.Of(def.Cap.Asset(), 0), nil
+	}
 	b := findLedger(r, def.ID)
 	if b == nil {
 		return limit, used, fmt.Errorf("the state of budget %s is not known", def.ID)

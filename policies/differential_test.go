@@ -23,7 +23,7 @@ func laboratory(p Point) *scope {
 	sc := &scope{
 		point: p, fields: fields, noArgs: "none here", zone: programZone,
 		assets:  map[string]money.Asset{"usdc": usdcAsset, "eth": ethAsset, "calls": money.Calls, "tokens": money.Tokens, "usd": money.USD},
-		budgets: map[string]BudgetDef{"day": {"operator/day", usdc(100), "wallet"}, "gone": {"operator/gone", usdc(9), "wallet"}},
+		budgets: map[string]BudgetDef{"day": {ID: "operator/day", Cap: usdc(100), Scope: "wallet"}, "gone": {ID: "operator/gone", Cap: usdc(9), Scope: "wallet"}},
 		sets: map[string]*namedSet{
 			"friends": {kind: kindAddress, addresses: map[common.Address]struct{}{a1: {}, a2: {}},
 				members: []value{{kind: kindAddress, a: a1}, {kind: kindAddress, a: a2}}},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -390,8 +391,11 @@ func (x *finding) sentence(r *Request) string {
 			return fmt.Sprintf("%s: %v", id, x.room.err)
 		}
 		b := x.room
+		if !b.def.Kept() {
+			return fmt.Sprintf("budget %s has a cap of %s: %s asked", b.def.ID, &b.def, b.asked)
+		}
 		return fmt.Sprintf("budget %s has a cap of %s: %s spent, %s reserved, %s asked, %s left",
-			b.def.ID, b.def.Cap, b.spent, b.held, b.asked, b.has)
+			b.def.ID, &b.def, b.spent, b.held, b.asked, b.has)
 	case unpermitted:
 		if x.rule == nil {
 			return fmt.Sprintf("%s: no rule permits this at %s", x.set.layer, r.Point)
@@ -539,6 +543,12 @@ func (l Layers) change(r *Request, found []finding) string {
 		for _, x := range found {
 			if x.why == unapproved {
 				continue
+			}
+			if x.why == short && len(x.flips) == 0 {
+				if w, ok := x.renew(&try); ok {
+					wishes = addWish(wishes, w)
+					continue
+				}
 			}
 			if x.why == erred || len(x.flips) == 0 || cost(x.flips) >= impossible {
 				return ""
@@ -722,9 +732,14 @@ func (x flip) wait(try *Request, l *expression) (w wish, ok bool) {
 	}
 	w.on, w.text = l.source(), fmt.Sprintf("%s to be %s", l.source(), h.zone.Show(at))
 	if l.op == "field" && l.name == "now" {
-		w.text = "waiting until " + h.zone.Show(at)
+		w = waiting(at, h.zone)
 	}
 	return w, assign(try, l, value{kind: kindInt, i: at})
+}
+
+// waiting is the wish for a later time. Of two, the later stands.
+func waiting(until int64, z *calendar.Zone) wish {
+	return wish{on: "now", text: "waiting until " + z.Show(until), bound: &value{kind: kindInt, i: until}}
 }
 
 // show writes a time as the clock of the hours' place has it.

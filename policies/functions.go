@@ -208,6 +208,12 @@ func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionErro
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case def.Window == PerCall:
+		return nil, wrong(n, "the budget %q is one of each call, so nothing is %s of it before", name.Value, fn)
+	case def.PerRecipient && sc.point != Spend:
+		return nil, wrong(n, "the budget %q counts by recipient, which only spend has", name.Value)
+	}
 	return &expression{kind: kindAmount, node: n, op: fn, name: name.Value,
 		amt: func(f *frame) (*money.Amount, error) {
 			m, err := measure(fn, f.r, def)

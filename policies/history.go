@@ -577,7 +577,7 @@ func (x flip) past(try *Request, l, r *expression, op string) (w wish, ok bool) 
 		return w, false
 	}
 	if until, found := q.lapse(x, try); found {
-		w.text = "waiting until " + utc.Show(until)
+		w = waiting(until, utc)
 		try.Now, try.Past = until, try.Past.At(until)
 		return w, true
 	}

@@ -52,6 +52,7 @@ type Set struct {
 	tests       []Case
 	sets        map[string]*namedSet
 	parts       []Part
+	perCall     bool        // a budget has no ledger
 	questions   []*question // that its conditions ask of the past
 	slots       int         // variables that a frame needs
 	frames      sync.Pool
@@ -73,14 +74,6 @@ func (s *Set) Layer() string { return s.layer }
 
 // Source returns a copy of the exact bytes that it was loaded from.
 func (s *Set) Source() []byte { return bytes.Clone(s.source) }
-
-// A BudgetDef is a budget that a set declares. The ledger behind it is kept elsewhere and comes in as
-// [Request.Budgets]. ID is "layer/id"; Scope says who shares it: "session", "wallet" or "agent".
-type BudgetDef struct {
-	ID    string
-	Cap   money.Amount
-	Scope string
-}
 
 // Budgets returns the set's budgets, sorted by ID.
 func (s *Set) Budgets() []BudgetDef { return slices.Clone(s.budgets) }
@@ -189,7 +182,7 @@ type variableDef struct {
 // Keys of the format; schema.json lists the same.
 var (
 	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "waive", "tests"}
-	keysBudget  = []string{"id", "cap", "scope"}
+	keysBudget  = []string{"id", "cap", "scope", "window", "zone", "per"}
 	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve", "redact", "route", "limit", "label", "mode"}
 	keysSetFile = []string{"file"}
 	keysReserve = []string{"budget", "amount"}
@@ -344,6 +337,7 @@ func (l *loader) readBudgets(n *yaml.Node) {
 		if !slices.Contains(scopes, def.Scope) {
 			l.hinted(or(m["scope"], item), nearest(def.Scope, scopes), "scope must be session, wallet or agent")
 		}
+		l.readWindow(m, &def)
 		l.budgets[id] = def
 		l.set.budgets = append(l.set.budgets, def)
 	})
@@ -641,6 +635,9 @@ func (l *loader) readReserve(n *yaml.Node, r *rule, sc *scope) {
 	if err != nil {
 		l.hinted(or(m["budget"], n), err.hint, "%s", err.text)
 		return
+	}
+	if def.PerRecipient && r.at != Spend {
+		l.problem(n, "the budget %q counts by recipient, which only spend has", id)
 	}
 	l.set.usedBudgets[id] = true
 	if slices.ContainsFunc(r.reserves, func(x reservation) bool { return x.budget.ID == def.ID }) {

@@ -172,7 +172,7 @@ func TestASetKeepsItsSourceAndBudgets(t *testing.T) {
 	if string(s.Source()) != string(src) {
 		t.Error("a caller can change the source")
 	}
-	want := []BudgetDef{{"operator/allowance", usdc(1_000_000_000), "agent"}, {"operator/allowance-eth", eth(1e18), "agent"}}
+	want := []BudgetDef{{ID: "operator/allowance", Cap: usdc(1_000_000_000), Scope: "agent"}, {ID: "operator/allowance-eth", Cap: eth(1e18), Scope: "agent"}}
 	b := s.Budgets()
 	if len(b) != 2 || b[0] != want[0] || b[1] != want[1] {
 		t.Errorf("Budgets() = %v, want %v", b, want)

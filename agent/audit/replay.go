@@ -35,7 +35,8 @@ func (a *auditor) replay() {
 				return errStop
 			}
 		}
-		if !slices.EqualFunc(s.Facts.Budgets, m.Budgets(), sameBudget) {
+		ledgers, lerr := m.Ledgers(state, s.At, s.Event)
+		if lerr != nil || !slices.EqualFunc(s.Facts.Budgets, ledgers, sameBudget) {
 			a.fail(provenance.CheckDecisions, CodeDecisionFacts, c, "step %d: the ledgers are not those of the rules, with their caps", s.Seq)
 			return errStop
 		}
@@ -114,7 +115,7 @@ func (a *auditor) replay() {
 	a.rep.Pass(provenance.CheckTotals, closes, "")
 }
 
-func sameBudget(got provenance.Budget, want loop.Budget) bool {
+func sameBudget(got provenance.Budget, want loop.Ledger) bool {
 	n, err := got.Cap.Cmp(want.Cap)
 	return got.ID == want.ID && err == nil && n == 0
 }

@@ -68,6 +68,7 @@ type Machine struct {
 	routes    []route.Rule
 	budgets   []Budget
 	ground    label.Label              // of what every prompt begins with
+	plain     []Ledger                 // of the budgets, if none has a window or counts by recipient
 	modes     map[string]policies.Mode // how parts are kept, if a set speaks of it
 	published []provenance.Decision    // that say so
 	authority *Authority
@@ -89,6 +90,8 @@ type Budget struct {
 	Scope string // whose ledger it is: session, wallet or agent; or delegation
 	Cap   money.Amount
 	Of    provenance.Link // with scope delegation: which one
+
+	def policies.BudgetDef
 }
 
 // Layers of policy, in order. A lower layer only narrows.
@@ -180,7 +183,10 @@ func New(c Config) (*Machine, error) {
 	}
 	for i, set := range m.layers {
 		for _, b := range set.Budgets() {
-			budget := Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap}
+			if !b.Kept() {
+				continue
+			}
+			budget := Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap, def: b}
 			if i > 1 { // below the grant
 				budget.Scope, budget.Of = ScopeDelegation, c.Delegations[i-2].CID
 			}
@@ -188,6 +194,7 @@ func New(c Config) (*Machine, error) {
 		}
 	}
 	slices.SortFunc(m.budgets, func(a, b Budget) int { return cmpString(a.ID, b.ID) })
+	m.plain = plainLedgers(m.budgets)
 	if m.routes, err = routesOf(c.Agent, c.Runtime); err != nil {
 		return nil, err
 	}
@@ -340,8 +347,8 @@ func (m *Machine) Model(name string) (model.Info, bool) {
 	return model.Info{}, false
 }
 
-// Budgets returns the caps that the machine's rules draw on, sorted by ID. The facts of each step carry their
-// ledgers in the same order.
+// Budgets returns the caps that the machine's rules draw on, sorted by ID. [Machine.Ledgers] says which ledgers of
+// theirs the facts of a step carry.
 func (m *Machine) Budgets() []Budget { return m.budgets }
 
 // Grant returns the permission that the machine acts under.

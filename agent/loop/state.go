@@ -33,7 +33,9 @@ type State struct {
 	calls  []call // of this turn
 	wrap   bool   // the next turn, or this one, is the last and has no tools
 
-	own []use // of the machine's budgets, in their order
+	own []use // of the ledgers that this run has drawn on
+
+	keys ledgerKeys
 
 	input   string        // what the user asked for, as it was signed
 	context label.Label   // of everything that a model has been given
@@ -54,7 +56,10 @@ type asking struct {
 }
 
 // A use is what this run alone has drawn from a budget. Whatever others draw, a ledger shows at least this much.
-type use struct{ held, spent money.Amount }
+type use struct {
+	ledger      string
+	held, spent money.Amount
+}
 
 // A call is one tool call of the turn, from the gates to its one outcome.
 type call struct {

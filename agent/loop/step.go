@@ -27,7 +27,8 @@ type Next struct {
 // A Settle ends the reservations of one effect in one budget: Used becomes spent, the rest is free again. It follows
 // from the steps and is not recorded.
 type Settle struct {
-	Budget string // "layer/id"
+	Budget string // as in decisions: [Ledger.ID]
+	Key    string // as the store has it: [Ledger.Key]
 	Ref    provenance.Ref
 	Used   money.Amount
 }
@@ -103,22 +104,15 @@ var ErrLedger = errors.New("the facts show less of a budget used than this run h
 
 // checkLedgers compares the ledgers that the facts show with what this run alone has drawn.
 func (w *work) checkLedgers() error {
-	if w.s.own == nil {
-		w.s.own = make([]use, len(w.m.budgets))
-		for i, b := range w.m.budgets {
-			nothing := money.Of(b.Cap.Asset(), 0)
-			w.s.own[i] = use{nothing, nothing}
-		}
-	}
-	for i, b := range w.m.budgets {
+	for _, own := range w.s.own {
 		for _, f := range w.facts.Budgets {
-			if f.ID != b.ID {
+			if f.ID != own.ledger {
 				continue
 			}
-			spent, err := f.Spent.Cmp(w.s.own[i].spent)
-			held, err2 := f.Reserved.Cmp(w.s.own[i].held)
+			spent, err := f.Spent.Cmp(own.spent)
+			held, err2 := f.Reserved.Cmp(own.held)
 			if err != nil || err2 != nil || spent < 0 || held < 0 {
-				return fmt.Errorf("budget %s: %w", b.ID, ErrLedger)
+				return fmt.Errorf("budget %s: %w", own.ledger, ErrLedger)
 			}
 		}
 	}
@@ -289,6 +283,9 @@ func (w *work) gate(c *call) error {
 func (w *work) decide(c *call, approved bool) error {
 	ds, outcome, ttl := w.ask(c, approved)
 	records, err := record(ds, outcome)
+	if err == nil {
+		err = w.nameLedgers(records, c)
+	}
 	if err != nil {
 		return err
 	}
@@ -331,6 +328,7 @@ func (w *work) decide(c *call, approved bool) error {
 func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcome, int64) {
 	req := w.about(policies.ToolCall, c.label)
 	req.Host = c.args.Host
+	req.Budgets = w.ledgersFor(c)
 	req.Tool, req.Class, req.Approved = c.tool.spec.Name, string(c.tool.spec.Class), approved
 	if c.tool.spec.Book != nil {
 		req.Chain = int64(c.tool.spec.Book.Chain)
@@ -339,7 +337,7 @@ func (w *work) ask(c *call, approved bool) ([]policies.Decision, policies.Outcom
 	ds := []policies.Decision{w.m.judge(&req)}
 	if c.tool.spec.Spend != nil && ds[0].Outcome != policies.Deny {
 		// Both points may draw on one budget: the second must see what the first takes.
-		req.Budgets = slices.Clone(w.budgets)
+		req.Budgets = slices.Clone(req.Budgets)
 		for _, r := range ds[0].Reserve {
 			reserveIn(req.Budgets, r.Budget, r.Amount)
 		}
@@ -369,7 +367,7 @@ func (w *work) request() policies.Request {
 	g := w.m.grant
 	return policies.Request{
 		Now: w.at, Agent: w.m.agent.Name, Wallet: g.Account, Chain: int64(g.Chain), Expires: w.m.expires(),
-		Turn: int64(w.s.totals.Turns), Calls: int64(w.s.totals.Calls), Budgets: w.budgets,
+		Turn: int64(w.s.totals.Turns), Calls: int64(w.s.totals.Calls), Budgets: w.ledgersFor(nil),
 		Past: w.s.past, Flying: w.flying(), Refused: w.s.refused,
 	}
 }
@@ -387,7 +385,7 @@ func (w *work) hold(list *[]provenance.Reserve, rs []provenance.Reserve) error {
 	*list = slices.Grow(*list, len(rs))
 	for _, r := range rs {
 		reserveIn(w.budgets, r.Budget, r.Amount)
-		own := w.ownOf(r.Budget)
+		own := w.ownOf(r.Budget, r.Amount)
 		if own == nil {
 			return fmt.Errorf("a decision draws on the budget %s, which no set declares", r.Budget)
 		}
@@ -408,20 +406,11 @@ func (w *work) hold(list *[]provenance.Reserve, rs []provenance.Reserve) error {
 
 // unhold ends a reservation: used of it becomes spent.
 func (w *work) unhold(r provenance.Reserve, ref provenance.Ref, used money.Amount) {
-	w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Ref: ref, Used: used})
-	if own := w.ownOf(r.Budget); own != nil { // hold has put in what is taken out, so neither can fail
+	w.next.Settle = append(w.next.Settle, Settle{Budget: r.Budget, Key: w.s.keyOf(r.Budget), Ref: ref, Used: used})
+	if own := w.ownOf(r.Budget, r.Amount); own != nil { // hold has put in what is taken out, so neither can fail
 		own.held, _ = own.held.Sub(r.Amount)
 		own.spent, _ = own.spent.Add(used)
 	}
-}
-
-func (w *work) ownOf(budget string) *use {
-	for i, b := range w.m.budgets {
-		if b.ID == budget {
-			return &w.s.own[i]
-		}
-	}
-	return nil
 }
 
 func reserveIn(budgets []policies.Budget, id string, a money.Amount) {
@@ -689,6 +678,9 @@ func (w *work) askModel() error {
 			continue
 		}
 		records, err := record([]policies.Decision{d}, d.Outcome)
+		if err == nil {
+			err = w.nameLedgers(records, nil)
+		}
 		if err != nil {
 			return err
 		}

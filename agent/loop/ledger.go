@@ -1,0 +1,224 @@
+package loop
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A Ledger is one count behind a budget: a budget with a window has one for each window, one that counts by recipient
+// has one for each recipient. Window and recipient are part of its name, so they need no place of their own in a
+// record or in a store.
+type Ledger struct {
+	// ID names it in facts and decisions: "layer/id", then "@" and the window, then "#" and a digest of the
+	// recipient. Facts are public in a sealed run, and who was paid is not; the digest is salted by the run.
+	ID string
+	// Key names it in a store, within its scope: as ID, with the recipient's address. The same for every run.
+	Key   string
+	Scope string          // session, wallet, agent or delegation
+	Of    provenance.Link // with scope delegation: which one
+	Cap   money.Amount
+}
+
+func plainLedgers(budgets []Budget) []Ledger {
+	out := make([]Ledger, 0, len(budgets))
+	for _, b := range budgets {
+		if b.def.Window != "" || b.def.PerRecipient {
+			return nil
+		}
+		out = append(out, Ledger{ID: b.ID, Key: b.ID, Scope: b.Scope, Of: b.Of, Cap: b.Cap})
+	}
+	return out
+}
+
+// Ledgers lists the ledgers that the facts of the next step must carry, sorted by ID: those of the windows that at
+// (ms UTC) lies in, and of the recipients whom ev or an open call of s is about.
+func (m *Machine) Ledgers(s State, at int64, ev provenance.Event) ([]Ledger, error) {
+	if m.plain != nil {
+		return m.plain, nil
+	}
+	var to []common.Address
+	if slices.ContainsFunc(m.budgets, func(b Budget) bool { return b.def.PerRecipient }) {
+		to = m.recipients(s, ev)
+	}
+	var out []Ledger
+	for _, b := range m.budgets {
+		label, err := b.def.Label(at)
+		if err != nil {
+			return nil, fmt.Errorf("budget %s: %w", b.ID, err)
+		}
+		if !b.def.PerRecipient {
+			out = append(out, ledgerOf(&b, label, nil, s.salt))
+		}
+		for i := range to {
+			if b.def.PerRecipient {
+				out = append(out, ledgerOf(&b, label, &to[i], s.salt))
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Ledger) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+func ledgerOf(b *Budget, label string, to *common.Address, salt [32]byte) Ledger {
+	l := Ledger{ID: b.ID, Scope: b.Scope, Of: b.Of, Cap: b.Cap}
+	if label != "" {
+		l.ID += "@" + label
+	}
+	l.Key = l.ID
+	if to != nil {
+		l.Key += "#" + to.Hex()
+		l.ID += "#" + recipientDigest(salt, *to)
+	}
+	return l
+}
+
+// recipientDigest is what stands for a recipient in the open: 128 bits of SHA-256 over the run's salt and the address.
+func recipientDigest(salt [32]byte, to common.Address) string {
+	h := sha256.New()
+	h.Write([]byte("writ/recipient/1\n"))
+	h.Write(salt[:])
+	h.Write(to[:])
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// recipients lists whom the calls that a reply asks for, and the open ones, would pay; sorted, none twice.
+func (m *Machine) recipients(s State, ev provenance.Event) []common.Address {
+	var out []common.Address
+	if r, ok := ev.(*provenance.Reply); ok && r.Model != nil {
+		for _, ask := range r.Model.Calls {
+			t := m.tools[ask.Tool]
+			raw, open := ask.Args.Bytes()
+			if t == nil || t.spec.Spend == nil || !open {
+				continue // such a call reaches no decision about a spend
+			}
+			if args, err := t.def.Read(raw); err == nil {
+				out = append(out, args.To)
+			}
+		}
+	}
+	for i := range s.calls {
+		if c := &s.calls[i]; c.phase != "" && c.tool.spec.Spend != nil {
+			out = append(out, c.args.To)
+		}
+	}
+	slices.SortFunc(out, func(a, b common.Address) int { return a.Cmp(b) })
+	return slices.Compact(out)
+}
+
+// ledgersFor returns the ledgers of this step as a decision about c reads them, under the names of their budgets. c is
+// nil if the decision is about no call.
+func (w *work) ledgersFor(c *call) []policies.Budget {
+	if w.m.plain != nil {
+		return w.budgets
+	}
+	out := make([]policies.Budget, 0, len(w.m.budgets))
+	for i := range w.m.budgets {
+		b := &w.m.budgets[i]
+		id, err := w.ledgerID(b, c)
+		if err != nil {
+			continue // of a budget whose state is not known nothing can be drawn
+		}
+		for _, l := range w.budgets {
+			if l.ID == id {
+				l.ID = b.ID
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
+func (w *work) ledgerID(b *Budget, c *call) (string, error) {
+	label, err := b.def.Label(w.at)
+	if err != nil {
+		return "", err
+	}
+	if !b.def.PerRecipient {
+		return ledgerOf(b, label, nil, w.s.salt).ID, nil
+	}
+	if c == nil || c.tool == nil || c.tool.spec.Spend == nil {
+		return "", fmt.Errorf("budget %s counts by recipient, and there is none", b.ID)
+	}
+	return ledgerOf(b, label, &c.args.To, w.s.salt).ID, nil
+}
+
+// nameLedgers puts the names of the ledgers in the place of those of their budgets, in what decisions reserve, and
+// notes by which names a store knows them.
+func (w *work) nameLedgers(ds []provenance.Decision, c *call) error {
+	if w.m.plain != nil {
+		return nil
+	}
+	for i := range ds {
+		for k := range ds[i].Reserve {
+			r := &ds[i].Reserve[k]
+			at := slices.IndexFunc(w.m.budgets, func(b Budget) bool { return b.ID == r.Budget })
+			if at < 0 {
+				continue // hold says so
+			}
+			b := &w.m.budgets[at]
+			id, err := w.ledgerID(b, c)
+			if err != nil {
+				return err
+			}
+			if b.def.PerRecipient {
+				before, _, _ := strings.Cut(id, "#")
+				w.s.keys = w.s.keys.with(id, before+"#"+c.args.To.Hex())
+			}
+			r.Budget = id
+		}
+	}
+	return nil
+}
+
+// ledgerKeys has the names of ledgers in a store that are not those in the record.
+type ledgerKeys []struct{ id, key string }
+
+func (k ledgerKeys) with(id, key string) ledgerKeys {
+	for _, x := range k {
+		if x.id == id {
+			return k
+		}
+	}
+	return append(slices.Clip(k), struct{ id, key string }{id, key})
+}
+
+func (s *State) keyOf(id string) string {
+	for _, x := range s.keys {
+		if x.id == id {
+			return x.key
+		}
+	}
+	return id
+}
+
+// ownOf returns what this run has drawn from a ledger; nil if no set declares its budget. like gives the asset.
+func (w *work) ownOf(ledger string, like money.Amount) *use {
+	for i := range w.s.own {
+		if w.s.own[i].ledger == ledger {
+			return &w.s.own[i]
+		}
+	}
+	budget := BudgetID(ledger)
+	if !slices.ContainsFunc(w.m.budgets, func(b Budget) bool { return b.ID == budget }) {
+		return nil
+	}
+	nothing := money.Of(like.Asset(), 0)
+	w.s.own = append(w.s.own, use{ledger, nothing, nothing})
+	return &w.s.own[len(w.s.own)-1]
+}
+
+// BudgetID returns the budget of a ledger, "layer/id".
+func BudgetID(ledger string) string {
+	id, _, _ := strings.Cut(ledger, "#")
+	id, _, _ = strings.Cut(id, "@")
+	return id
+}
