@@ -61,12 +61,23 @@ func (a *app) agentsCommand() *cobra.Command {
 				Instructions string   `json:"instructions"`
 				Tools        []string `json:"tools"`
 				Routes       []route  `json:"routes"`
+				Delegates    []string `json:"delegates,omitempty"` // the agents that it may call
 			}{Name: d.Name, About: d.About, Instructions: d.Instructions, Tools: d.Tools}
 			for _, r := range d.Routes {
 				v.Routes = append(v.Routes, route{r.ID, r.When, r.Use})
 			}
+			for _, x := range d.Delegates {
+				v.Delegates = append(v.Delegates, x.Agent)
+			}
 			return a.done(v, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: %s\ntools: %s\n", d.Name, d.About, strings.Join(d.Tools, " "))
+				for _, x := range d.Delegates {
+					limits := "its own limits"
+					if x.Grant.MaxCalls > 0 {
+						limits = fmt.Sprintf("at most %d tool calls", x.Grant.MaxCalls)
+					}
+					fmt.Fprintf(w, "calls the agent %s: %s\n", x.Agent, limits)
+				}
 				for _, r := range d.Routes {
 					fmt.Fprintf(w, "route %s: %s if %s\n", r.ID, r.Use, r.When)
 				}
