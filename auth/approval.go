@@ -72,6 +72,29 @@ func (a Approval) Verify(sig []byte, now time.Time) error {
 	return err
 }
 
+// Question returns what a contract wallet's chain is asked about its signature over the approval. The account is part
+// of what is signed, so a signature for one wallet of an owner counts for no other.
+func (a Approval) Question(sig []byte) (Question, error) {
+	digest, err := a.Digest()
+	return Question{Chain: a.Chain, Account: a.Account, Hash: digest, Sig: sig, Spends: true}, err
+}
+
+// VerifyAs is [Approval.Verify] of a signature of the method given. For a contract wallet's method it checks the
+// approval, its time and the signature's form, and leaves to the caller what only the chain can say.
+func (a Approval) VerifyAs(method string, sig []byte, now time.Time) error {
+	if method == MethodEOA {
+		return a.Verify(sig, now)
+	}
+	q, err := a.Question(sig)
+	if err != nil {
+		return err
+	}
+	if now.After(a.NotAfter) {
+		return fault(CodeApprovalLate, "notAfter", "the time for this approval is over")
+	}
+	return q.isOf(method)
+}
+
 // Under checks that the approval belongs to the grant's account, chain and origin, and to a tool that it has.
 func (a Approval) Under(g *Grant) error {
 	if a.Account != g.Account || a.Chain != g.Chain || a.Salt != Salt(g.Scheme, g.Domain) || !g.Has(a.Tool) {

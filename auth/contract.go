@@ -144,6 +144,20 @@ func (q Question) Method() string {
 	return MethodEIP1271
 }
 
+// isOf says whether the signature has the form of a contract wallet's method.
+func (q Question) isOf(method string) error {
+	if method != MethodEIP1271 && method != MethodEIP6492 {
+		return fault(CodeSigMethod, "method", "it is none that is known here")
+	}
+	if _, err := q.Call(); err != nil {
+		return err
+	}
+	if q.Method() != method {
+		return fault(CodeSigMethod, "method", "the signature is not of the method %s", method)
+	}
+	return nil
+}
+
 // Call returns the data of the eth_call, without "to" and with [ContractGas] of gas, that puts the question. The error
 // is a [*Fault]: of an address that no contract can have, of a signature that is too long, or of a bad wrapper.
 func (q Question) Call() ([]byte, error) {

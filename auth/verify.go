@@ -161,12 +161,8 @@ func reread(m *Message, raw, sig []byte) (*Grant, error) {
 // signature's form is checked: what the contract says is for its chain to tell, and the grant's [Grant.Question] is
 // what to ask.
 func RereadAs(method string, raw, sig []byte) (*Grant, error) {
-	switch method {
-	case MethodEOA:
+	if method == MethodEOA {
 		return Reread(raw, sig)
-	case MethodEIP1271, MethodEIP6492:
-	default:
-		return nil, fault(CodeSigMethod, "method", "it is none that is known here")
 	}
 	m, err := Parse(raw)
 	if err != nil {
@@ -180,12 +176,8 @@ func RereadAs(method string, raw, sig []byte) (*Grant, error) {
 		return nil, err
 	}
 	g.Message, g.Sig, g.Method = slices.Clone(raw), slices.Clone(sig), method
-	q := g.Question()
-	if _, err := q.Call(); err != nil {
+	if err := g.Question().isOf(method); err != nil {
 		return nil, err
-	}
-	if q.Method() != method {
-		return nil, fault(CodeSigMethod, "method", "the signature is not of the method %s", method)
 	}
 	return g, nil
 }

@@ -153,6 +153,10 @@ func (v *verifier) beside(ev Event) error {
 		if ev.By.Defined() {
 			return v.revocation(ev.By)
 		}
+	case *Verdict:
+		if ev.Approval != nil {
+			return v.verification(ev.Approval.Verification)
+		}
 	case *Result:
 		if ev.Child.Defined() && v.car != nil {
 			return v.other(ev.Child)

@@ -67,8 +67,21 @@ func records(t testing.TB) map[string]Record {
 			Run: run, Seq: 12, Prev: prev, At: 7_000,
 			Event: &Result{Of: Ref{1, 1}, Status: StatusOK, Child: Sum(0x71, []byte("head"))},
 		},
-		"erasure":           &Erasure{At: 5, Why: "asked for", Leaves: []Link{NewRaw([]byte("leaf")).CID}},
-		"head-erased":       &Head{Run: run, Seq: 11, Step: prev, At: 9, Key: operatorKey(), Sig: make([]byte, 64), Erased: []Link{Sum(0x71, []byte("erasure"))}},
+		"erasure":     &Erasure{At: 5, Why: "asked for", Leaves: []Link{NewRaw([]byte("leaf")).CID}},
+		"head-erased": &Head{Run: run, Seq: 11, Step: prev, At: 9, Key: operatorKey(), Sig: make([]byte, 64), Erased: []Link{Sum(0x71, []byte("erasure"))}},
+		"verification": &Verification{
+			Method: "eip6492", Standing: "prepared", Chain: 8453, Number: 12, Block: [32]byte{3}, State: sealed(strings.Repeat("s", 64)),
+			Validator: [32]byte{4}, Gas: 6503, Asked: 3, Agreed: 2, At: 5, Took: 40,
+		},
+		"grant-contract": &Grant{
+			Message: sealed("message"), Sig: sealed(""), Method: "eip1271", Verification: Sum(0x71, []byte("verification")),
+		},
+		"step-wallet": &Step{
+			Run: run, Seq: 13, Prev: prev, At: 7_000, Facts: Facts{Wallet: &WalletFact{At: 6_000, By: Sum(0x71, []byte("verification"))}},
+			Event: &Verdict{Of: Ref{1, 1}, Approval: &Approval{
+				Message: sealed("{}"), Sig: sealed("sig"), Method: "eip6492", Verification: Sum(0x71, []byte("verification")),
+			}},
+		},
 		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig")},
 	}
 	all["policies-parts"] = &PolicySet{Name: "hours", Source: "rules: []\n", Parts: []Part{

@@ -210,7 +210,9 @@ func (a *Approval) fields(c *coder) {
 	a.Sig = a.Sig.in(c, &f, "sig", true)
 	c.text(&f, "method", &a.Method)
 	a.Message = a.Message.in(c, &f, "message", true)
+	c.optLink(&f, "verification", &a.Verification)
 	c.close(&f)
+	byKey(c, a.Method, a.Verification)
 }
 
 func (l *Lapse) fields(c *coder) {
@@ -228,6 +230,7 @@ func (x *Facts) fields(c *coder) {
 	f := c.open()
 	optList(c, &f, "down", &x.Down, func(c *coder, s *string) { c.str(s, maxText) })
 	sorted(c, "down", x.Down, func(s *string) string { return *s })
+	optional(c, &f, "wallet", &x.Wallet, (*WalletFact).fields)
 	optList(c, &f, "budgets", &x.Budgets, budgetFields)
 	sorted(c, "budgets", x.Budgets, func(b *Budget) string { return b.ID })
 	c.optBool(&f, "revoked", &x.Revoked)
@@ -465,7 +468,9 @@ func (g *Grant) fields(c *coder) {
 	g.Sig = g.Sig.in(c, &f, "sig", true)
 	c.text(&f, "method", &g.Method)
 	g.Message = g.Message.in(c, &f, "message", true)
+	c.optLink(&f, "verification", &g.Verification)
 	c.close(&f)
+	byKey(c, g.Method, g.Verification)
 }
 
 func (p *PolicySet) fields(c *coder) {

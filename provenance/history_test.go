@@ -88,7 +88,7 @@ func newHistory() *history {
 				&Seek{Of: Ref{1, 1}, Summary: text(`{"to":"bob"}`), Until: 600_000, Decisions: asked},
 			}},
 			{At: 3_000, Event: &Result{Of: Ref{1, 0}, Status: StatusOK, Output: text(`"12.5"`), Took: 4}},
-			{At: 4_000, Facts: facts, Event: &Verdict{Of: Ref{1, 1}, Approval: &Approval{text("{}"), text("sig"), "eoa"}}, Does: []Effect{
+			{At: 4_000, Facts: facts, Event: &Verdict{Of: Ref{1, 1}, Approval: &Approval{Message: text("{}"), Sig: text("sig"), Method: "eoa"}}, Does: []Effect{
 				&Call{Of: Ref{1, 1}, Args: send, Class: "chain", Phase: PhaseSign, Decisions: seen},
 			}},
 			{At: 5_000, Event: &Result{Of: Ref{3, 0}, Status: StatusOK, Output: signed, Took: 1}, Does: []Effect{

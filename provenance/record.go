@@ -137,7 +137,9 @@ type Verdict struct {
 type Approval struct {
 	Message *Payload // the typed data's message as canonical JSON
 	Sig     *Payload // 65 bytes for an EOA
-	Method  string   // how it is verified: "eoa"
+	Method  string   // how it is verified: "eoa", "eip1271", "eip6492"
+	// Verification is what the chain said of a contract wallet's; undefined for "eoa".
+	Verification Link
 }
 
 // Why a [Lapse] came.
@@ -167,6 +169,8 @@ type Facts struct {
 	Budgets []Budget // the ledgers that the run draws on, sorted by ID
 	Down    []string // models held to be unhealthy, sorted
 	Revoked bool     // the session had been revoked, or had expired by the store's clock
+	// Wallet is when the grant's signature was last found to hold; nil for an account with a key, whose always does.
+	Wallet *WalletFact
 }
 
 // A Budget is a cap with its ledger, in one asset. In total Spent + Reserved never exceeds Cap.
@@ -299,7 +303,9 @@ type Head struct {
 type Grant struct {
 	Message *Payload // the exact SIWE bytes
 	Sig     *Payload
-	Method  string // how Sig is verified: "eoa"
+	Method  string // how Sig is verified: "eoa", "eip1271", "eip6492"
+	// Verification is what the chain said of a contract wallet's at the sign-in; undefined for "eoa".
+	Verification Link
 }
 
 // A PolicySet is a policy set in its exact source, with what that source depends on.

@@ -78,7 +78,7 @@ func Verify(src Source, o Options) (*Report, *Evidence) {
 	}
 	v.ev = &Evidence{
 		HeadCID: src.Root(), Tools: map[Link]*ToolDef{}, Books: map[Link][]byte{}, Agents: map[Link]*Agent{},
-		Revocations: map[Link]*Revocation{}, Grants: map[Link]*Grant{}, src: src, keys: o.Keys,
+		Revocations: map[Link]*Revocation{}, Grants: map[Link]*Grant{}, Verifications: map[Link]*Verification{}, src: src, keys: o.Keys,
 	}
 	err := v.all()
 	r := v.report
@@ -171,6 +171,9 @@ func (v *verifier) all() error {
 		if err := v.tool(l); err != nil {
 			return err
 		}
+	}
+	if err := v.verification(e.Grant.Verification); err != nil {
+		return err
 	}
 	if err := v.delegations(); err != nil {
 		return err
@@ -284,6 +287,11 @@ func (v *verifier) step(place int32, at Link, s *Step) error {
 	}
 	if err := v.beside(s.Event); err != nil {
 		return err
+	}
+	if w := s.Facts.Wallet; w != nil {
+		if err := v.verification(w.By); err != nil {
+			return err
+		}
 	}
 	kind, of := answering(s.Event)
 	switch _, twice := v.answers[of]; {
@@ -664,6 +672,8 @@ type Evidence struct {
 
 	Revocations map[Link]*Revocation // that ended the run
 	Grants      map[Link]*Grant      // of other sessions whose keys signed a revocation
+
+	Verifications map[Link]*Verification // of what a contract wallet signed
 
 	src    Source
 	keys   map[Link]LeafKey

@@ -50,11 +50,9 @@ func ApprovalOf(g *auth.Grant, session, run, step provenance.Link, ref provenanc
 }
 
 // CheckApproval says whether got is the account's signature over want, in time. ErrApproval, an auth.Fault, or
-// ErrSealed.
+// ErrSealed. Of a contract wallet's signature it judges everything but what the contract says: that is for the chain to
+// tell, and [auth.Approval.Question] is what to ask.
 func CheckApproval(want auth.Approval, got *provenance.Approval, now time.Time) error {
-	if got.Method != auth.MethodEOA {
-		return fmt.Errorf("an approval by the method %q is not known: %w", got.Method, ErrApproval)
-	}
 	message, ok := got.Message.Bytes()
 	if !ok {
 		return fmt.Errorf("the approval: %w", ErrSealed)
@@ -70,5 +68,5 @@ func CheckApproval(want auth.Approval, got *provenance.Approval, now time.Time) 
 	if !bytes.Equal(own, message) {
 		return ErrApproval
 	}
-	return want.Verify(sig, now)
+	return want.VerifyAs(got.Method, sig, now)
 }

@@ -93,6 +93,7 @@ func setting(t testing.TB) loop.Config {
 			info("dear", model.KindModel, 9_000_000, 9_000_000),
 		}},
 		Grant: &auth.Grant{
+			Method:  auth.MethodEOA,
 			Account: common.HexToAddress("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"), Chain: 1337, Scheme: "http",
 			Domain: "127.0.0.1", Agent: "payer", Expires: noon.Add(time.Hour), Caveats: auth.Caveats{
 				MaxTotal: []money.Amount{money.Of(usdc, 20_000_000)}, MaxPerCall: []money.Amount{money.Of(usdc, 10_000_000)},

@@ -303,6 +303,9 @@ func (w *work) decide(c *call, approved bool) error {
 			w.perform(c, provenance.PhaseSimulate, unreserved(records))
 			return nil
 		}
+		if c.tool.spec.Class != tools.Read && !w.holds() {
+			return w.denyUnasked(c)
+		}
 		phase := provenance.PhaseAct
 		if chain {
 			phase = provenance.PhaseSign
@@ -496,6 +499,10 @@ func (w *work) takeResult(ev *provenance.Result) error {
 		if w.ended() { // signed but not broadcast: it can still be left alone
 			w.release(c, false)
 			return w.deny(c, policies.ToolCall, ruleRevoked, "The session has ended.", "sign in again")
+		}
+		if !w.holds() {
+			w.release(c, false)
+			return w.denyUnasked(c)
 		}
 		c.phase = provenance.PhaseSend
 		c.wait = w.do(&provenance.Call{
