@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent/loop"
@@ -31,6 +30,9 @@ type actor struct {
 	answers chan answer   // from the effects of this actor
 	flying  map[provenance.Ref]bool
 	away    map[provenance.Ref]bool // of flying: calls of sub-agents whose runs are under way
+
+	fact  *provenance.WalletFact // of the step under way, if a contract wallet's chain was asked for it
+	taken bool                   // a contract wallet has taken its permission back
 }
 
 type delivery struct {
@@ -260,6 +262,7 @@ func (a *actor) step(ctx context.Context, ev provenance.Event) error {
 	seq, run := a.state.Seq, a.info.ID
 	// The event's leaves are the same however often it is decided.
 	came := &provenance.Step{Event: ev}
+	a.fact, a.taken = a.wallet(ctx, ev)
 	blocks, leaves, err := a.r.seal(came, run, seq, 0, a.machine.Modes(a.state, came))
 	if err != nil {
 		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
@@ -379,7 +382,8 @@ func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Fa
 	if err != nil {
 		return f, fmt.Errorf("read the session: %w", err)
 	}
-	f.Revoked = s.Revoked != 0
+	f.Revoked = s.Revoked != 0 || a.taken
+	f.Wallet = a.fact
 	f.Down = a.r.down()
 	return f, nil
 }
@@ -388,7 +392,7 @@ func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Fa
 func (j *journal) ledgerKey(scope string, of provenance.Link, key string) string {
 	switch scope {
 	case "wallet":
-		return "wallet/" + j.info.Account.Hex() + "/" + key
+		return "wallet/" + j.info.Owner() + "/" + key
 	case loop.ScopeDelegation:
 		return "delegation/" + of.String() + "/" + key
 	case "agent":
@@ -434,7 +438,12 @@ func decisionsOf(e provenance.Effect) []provenance.Decision {
 	return nil
 }
 
-// Runs lists an account's runs, newest first.
-func (r *Runner) Runs(ctx context.Context, account common.Address, limit int) ([]RunInfo, error) {
-	return r.cfg.Store.Runs(ctx, account, limit)
+// Runs lists the runs of a session's owner, newest first, at most limit.
+func (r *Runner) Runs(ctx context.Context, of Session, limit int) ([]RunInfo, error) {
+	all, err := r.cfg.Store.Runs(ctx, of.Account, maxRuns)
+	all = slices.DeleteFunc(all, func(i RunInfo) bool { return i.Owner() != of.Owner() })
+	return all[:min(max(limit, 0), len(all))], err
 }
+
+// maxRuns is how many runs of one address are looked at for a list of them, on whichever chain it is.
+const maxRuns = 1000

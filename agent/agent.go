@@ -27,6 +27,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -60,6 +61,11 @@ type Config struct {
 	// Wallets may open sessions and start runs; anybody may if there are none. Agents spend their own account's money,
 	// so with a key of worth either this or the policy set must say whose word counts.
 	Wallets []common.Address
+	// ContractWallets are those of Wallets that are contracts, by CAIP-10 ("eip155:8453:0x..."): a contract's address
+	// may be somebody else's on another chain, so it is let in with its chain only. If Wallets is empty and this is not,
+	// only these may.
+	ContractWallets []string
+	Contracts       auth.Contracts // asks their chains; without it they do not sign in
 
 	Key     ed25519.PrivateKey // required: signs heads
 	HeadLog Log                // takes the heads in; they stay in the store alone if nil
@@ -110,8 +116,10 @@ type Runner struct {
 	timers   map[provenance.Link]*time.Timer // of parked runs
 	machines map[provenance.Link]*loop.Machine
 	watchers map[provenance.Link]map[*watcher]struct{}
-	accounts map[string]*sync.Mutex // chain accounts: one signs at a time
-	pulses   map[string]pulse       // of the models
+	accounts map[string]*sync.Mutex      // chain accounts: one signs at a time
+	pulses   map[string]pulse            // of the models
+	watching map[provenance.Link]watched // sessions of contract wallets
+	sweeping bool                        // they are being asked about
 }
 
 // maxMachines bounds the compiled machines that are kept; when there are more, all are dropped and compiled again.

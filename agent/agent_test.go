@@ -375,7 +375,7 @@ func TestAPaymentWaitsForTheWalletAndSurvivesARestart(t *testing.T) {
 	b.until(run, "parked")
 	b.r.Close()
 	b.restart()
-	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	pending, err := b.r.Approvals(t.Context(), agent.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
 	if err != nil || len(pending) != 1 {
 		t.Fatalf("approvals: %v, %v; want one", pending, err)
 	}
@@ -406,6 +406,12 @@ func TestAPaymentWaitsForTheWalletAndSurvivesARestart(t *testing.T) {
 // audited exports a run and lets a stranger check it.
 func (b *bench) audited(run provenance.Link) *provenance.Report {
 	b.Helper()
+	src, o := b.exported(run)
+	return audit.Verify(src, o)
+}
+
+func (b *bench) exported(run provenance.Link) (*provenance.CAR, provenance.Options) {
+	b.Helper()
 	var car bytes.Buffer
 	if _, err := agent.Export(b.Context(), b.store, &car, run); err != nil {
 		b.Fatal(err)
@@ -418,7 +424,7 @@ func (b *bench) audited(run provenance.Link) *provenance.Report {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return audit.Verify(src, provenance.Options{OperatorKey: b.r.Key(), Keys: keys})
+	return src, provenance.Options{OperatorKey: b.r.Key(), Keys: keys}
 }
 
 func (b *bench) verified(run provenance.Link) {

@@ -29,7 +29,7 @@ type answer struct {
 
 func (b *bench) pending(n int) []agent.PendingApproval {
 	b.Helper()
-	list, err := b.r.Approvals(b.Context(), b.wallet.Address())
+	list, err := b.r.Approvals(b.Context(), b.session)
 	if err != nil || len(list) != n {
 		b.Fatalf("approvals: %v, %v; want %d", list, err, n)
 	}

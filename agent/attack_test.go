@@ -434,7 +434,7 @@ func TestManyWakeOneParkedRun(t *testing.T) {
 		b.restart()
 		run := b.start("pay 5")
 		b.until(run, "parked")
-		pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+		pending, err := b.r.Approvals(t.Context(), agent.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
 		if err != nil || len(pending) != 1 {
 			t.Fatalf("approvals: %v, %v", pending, err)
 		}
@@ -497,7 +497,7 @@ func TestARunThatCannotBeReadStopsNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.restart()
-	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	pending, err := b.r.Approvals(t.Context(), agent.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
 	if err != nil || len(pending) != 1 || pending[0].Run != whole {
 		t.Fatalf("approvals: %v, %v; want the one of the whole run", pending, err)
 	}
@@ -516,7 +516,7 @@ func TestAParkedRunSurvivesANewPriceTable(t *testing.T) {
 	b.r.Close()
 	b.config.Models[0].Info.PriceIn = 7_000_000
 	b.restart()
-	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	pending, err := b.r.Approvals(t.Context(), agent.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
 	if err != nil || len(pending) != 1 {
 		t.Fatalf("approvals: %v, %v", pending, err)
 	}

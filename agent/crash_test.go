@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -349,7 +350,7 @@ func (c *client) drive(ctx context.Context) error {
 		switch info.Status {
 		case "running":
 		case "parked":
-			pending, err := c.r.Approvals(ctx, c.wallet.Address())
+			pending, err := c.r.Approvals(ctx, agent.Session{Account: c.wallet.Address(), Method: auth.MethodEOA})
 			if err != nil {
 				return err
 			}

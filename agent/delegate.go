@@ -173,7 +173,7 @@ func (a *actor) open(ctx context.Context, c *calling) (provenance.Link, error) {
 		Key: d.Issuer, Sig: ed25519.Sign(r.cfg.Key, frame.Bytes()),
 	}
 	sub := r.actor(&journal{
-		info:    RunInfo{ID: block.CID, Session: a.info.Session, Account: a.info.Account, Agent: c.agent, Opened: run.Opened},
+		info:    RunInfo{ID: block.CID, Session: a.info.Session, Account: a.info.Account, Chain: a.info.Chain, Method: a.info.Method, Agent: c.agent, Opened: run.Opened},
 		machine: machine, state: loop.State{Run: block.CID}, fence: 1, parent: run.Parent,
 		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
 	})

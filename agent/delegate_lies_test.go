@@ -142,7 +142,7 @@ func (l *lie) told(operator ed25519.PublicKey) *provenance.Report {
 }
 
 func (b *bench) all() (ids []provenance.Link) {
-	runs, err := b.r.Runs(b.Context(), b.session.Account, 100)
+	runs, err := b.r.Runs(b.Context(), b.session, 100)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (b *bench) startAs(agentName, input string) provenance.Link {
 
 func (b *bench) childOf(run provenance.Link) agent.RunInfo {
 	b.Helper()
-	runs, err := b.r.Runs(b.Context(), b.session.Account, 100)
+	runs, err := b.r.Runs(b.Context(), b.session, 100)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestDepthIsEnforced(t *testing.T) {
 		run := b.startAs("a", "go")
 		b.ended(run)
 		b.verified(run)
-		runs, err := b.r.Runs(t.Context(), b.session.Account, 10)
+		runs, err := b.r.Runs(t.Context(), b.session, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func TestASubAgentWaitsForTheWallet(t *testing.T) {
 			t.Fatalf("the sub-agent's run is %q", got)
 		}
 	}
-	pending, err := b.r.Approvals(t.Context(), b.session.Account)
+	pending, err := b.r.Approvals(t.Context(), b.session)
 	if err != nil || len(pending) != 1 || pending[0].Run != child {
 		t.Fatalf("pending: %+v, %v", pending, err)
 	}
@@ -246,7 +246,7 @@ func TestASubAgentWaitsForTheWallet(t *testing.T) {
 func (b *bench) childWhen(run provenance.Link) provenance.Link {
 	b.Helper()
 	for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
-		if runs, err := b.r.Runs(b.Context(), b.session.Account, 10); err == nil && len(runs) > 1 {
+		if runs, err := b.r.Runs(b.Context(), b.session, 10); err == nil && len(runs) > 1 {
 			return b.childOf(run).ID
 		}
 	}
@@ -323,7 +323,7 @@ func TestASubAgentSurvivesFaults(t *testing.T) {
 		}
 		b.until(info.ID, provenance.CloseAnswered)
 		b.verified(info.ID)
-		runs, err := b.r.Runs(t.Context(), b.session.Account, 10)
+		runs, err := b.r.Runs(t.Context(), b.session, 10)
 		if err != nil || len(runs) != 2 {
 			t.Errorf("fault at write %d: %d runs, %v; want the caller's and one sub-agent's", at, len(runs), err)
 		}

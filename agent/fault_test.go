@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -173,7 +174,7 @@ func TestTwoRunnersOnOneStore(t *testing.T) {
 	if _, err := r2.Resume(t.Context()); err != nil {
 		t.Fatalf("a run of another process is left to it: %v", err)
 	}
-	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	pending, err := b.r.Approvals(t.Context(), agent.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
 	if err != nil || len(pending) != 1 {
 		t.Fatalf("approvals: %v, %v; want one", pending, err)
 	}

@@ -260,7 +260,7 @@ func playInjection(t *testing.T, m agent.Model, offered []tools.Tool, request st
 		if info.Status != "parked" {
 			return till.made, asked, b.said(run)
 		}
-		pending, err := b.r.Approvals(t.Context(), b.session.Account)
+		pending, err := b.r.Approvals(t.Context(), b.session)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,7 +385,7 @@ func TestTheRecordSaysWhereAPaymentCameFrom(t *testing.T) {
 	})
 	run := b.start("Summarise https://shop.example/offer for me.")
 	b.wait(run, func(s string) bool { return s == "parked" })
-	pending, err := b.r.Approvals(t.Context(), b.session.Account)
+	pending, err := b.r.Approvals(t.Context(), b.session)
 	if err != nil || len(pending) != 1 {
 		t.Fatalf("%d approvals: %v", len(pending), err)
 	}

@@ -48,7 +48,7 @@ func TestEachModeKeepsItsWord(t *testing.T) {
 		t.Errorf("the ciphertext of a commit-only leaf is given to anybody: %v", err)
 	}
 
-	pending, err := b.r.Approvals(t.Context(), b.wallet.Address())
+	pending, err := b.r.Approvals(t.Context(), b.session)
 	if err != nil || len(pending) != 1 {
 		t.Fatalf("approvals: %v, %v", pending, err)
 	}

@@ -34,7 +34,7 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
-	grant, err := auth.Reread(s.Message, s.Sig)
+	grant, err := auth.RereadAs(s.Method, s.Message, s.Sig)
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
@@ -45,7 +45,7 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 		if err != nil {
 			return fmt.Errorf("revoke %s: %w", q.Session, err)
 		}
-		if signer, err = auth.Reread(by.Message, by.Sig); err != nil {
+		if signer, err = auth.RereadAs(by.Method, by.Message, by.Sig); err != nil {
 			return fmt.Errorf("revoke %s: %w", q.Session, err)
 		}
 	}

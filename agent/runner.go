@@ -55,7 +55,7 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 	} else if !errors.Is(err, ErrNotFound) {
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}
-	if err := r.serves(q.Session.Account); err != nil { // the list may be another one since the sign-in
+	if err := r.serves(q.Session.Account, q.Session.Owner()); err != nil { // the list may be another one since the sign-in
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}
 	info, ok := r.agents[q.Agent]
@@ -85,7 +85,7 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig,
 	}
 	a := r.actor(&journal{
-		info:    RunInfo{ID: block.CID, Session: q.Session.ID, Account: q.Session.Account, Agent: q.Agent, Opened: run.Opened},
+		info:    RunInfo{ID: block.CID, Session: q.Session.ID, Account: q.Session.Account, Chain: q.Session.Chain, Method: q.Session.Method, Agent: q.Agent, Opened: run.Opened},
 		machine: machine, state: loop.State{Run: block.CID}, fence: 1,
 		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
 	})
@@ -156,6 +156,9 @@ func (r *Runner) leaseUntil() int64 { return r.cfg.Now().Add(leaseFor).UnixMilli
 // run that cannot be taken up, because a leaf of it was erased for instance, is left as it is: the log names it, and
 // the others go on.
 func (r *Runner) Resume(ctx context.Context) (int, error) {
+	if err := r.watchAll(ctx); err != nil {
+		return 0, fmt.Errorf("resume: %w", err)
+	}
 	open, err := r.cfg.Store.Unfinished(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("resume: %w", err)
@@ -426,7 +429,7 @@ func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime, 
 	if m != nil {
 		return m, nil
 	}
-	grant, err := auth.Reread(s.Message, s.Sig)
+	grant, err := auth.RereadAs(s.Method, s.Message, s.Sig)
 	if err != nil {
 		return nil, fmt.Errorf("the session's grant: %w", err)
 	}

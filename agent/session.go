@@ -20,7 +20,7 @@ import (
 // Desk does). The error is an [auth.Fault] if the operator does not serve the wallet; ErrNotFound if the grant is for an agent, or a version of one, that is not
 // here.
 func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error) {
-	if err := r.serves(g.Account); err != nil {
+	if err := r.serves(g.Account, g.Identity()); err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
 	info, ok := r.agents[g.Agent]
@@ -29,6 +29,10 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	}
 	rec := &provenance.Grant{
 		Message: provenance.NewPayload(g.Message), Sig: provenance.NewPayload(g.Sig), Method: g.Method,
+	}
+	said, saidLeaves, err := r.signed(rec, g)
+	if err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
 	blocks, leaves, err := r.seal(rec, provenance.Link{}, 0, 0, nil)
 	if err != nil {
@@ -41,6 +45,7 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	s := Session{
 		ID: b.CID, Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
 		Opened: r.cfg.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
+		Method: g.Method,
 	}
 	m, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime, provenance.Link{}) // its rules must compile
 	if err != nil {
@@ -49,7 +54,10 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	if d := m.Issue(); d.Outcome != policies.Permit {
 		return Session{}, fmt.Errorf("open a session: %w", &auth.Fault{Code: CodeIssue, Detail: d.Message})
 	}
-	if err := r.cfg.Store.PutBlocks(ctx, append(blocks, b), leaves); err != nil {
+	if err := r.cfg.Store.PutBlocks(ctx, append(append(said, blocks...), b), append(saidLeaves, leaves...)); err != nil {
+		return Session{}, fmt.Errorf("open a session: %w", err)
+	}
+	if err := r.watch(ctx, s, g.Verified); err != nil { // before it can act
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
 	if err := r.cfg.Store.PutSession(ctx, s); err != nil {
@@ -61,9 +69,12 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 // CodeIssue is the fault of a grant that no policy lets become a session: see policies.SessionIssue.
 const CodeIssue auth.Code = "policy.session"
 
-// serves says whether the operator lets a wallet in.
-func (r *Runner) serves(account common.Address) error {
-	if len(r.cfg.Wallets) == 0 || slices.Contains(r.cfg.Wallets, account) {
+// serves says whether the operator lets a wallet in: an account with a key by its address, a contract by its identity.
+func (r *Runner) serves(account common.Address, identity string) error {
+	switch {
+	case len(r.cfg.Wallets)+len(r.cfg.ContractWallets) == 0,
+		identity == account.Hex() && slices.Contains(r.cfg.Wallets, account),
+		identity != account.Hex() && slices.Contains(r.cfg.ContractWallets, identity):
 		return nil
 	}
 	return &auth.Fault{Code: auth.CodeAccount, Field: "address", Detail: "this wallet is not one that the operator serves"}
@@ -74,9 +85,10 @@ func (r *Runner) Session(ctx context.Context, id provenance.Link) (Session, erro
 	return r.cfg.Store.Session(ctx, id)
 }
 
-// Sessions lists an account's sessions, newest first.
-func (r *Runner) Sessions(ctx context.Context, account common.Address) ([]Session, error) {
-	return r.cfg.Store.Sessions(ctx, account)
+// Sessions lists the sessions of a session's owner, newest first.
+func (r *Runner) Sessions(ctx context.Context, of Session) ([]Session, error) {
+	all, err := r.cfg.Store.Sessions(ctx, of.Account)
+	return slices.DeleteFunc(all, func(s Session) bool { return s.Owner() != of.Owner() }), err
 }
 
 // seal gives every payload of rec that has none a leaf, and returns the leaves' blocks and keys. first is the number
@@ -129,8 +141,8 @@ type PendingApproval struct {
 	Until    int64           // ms UTC
 }
 
-// Approvals lists what an account's parked runs wait for, oldest run first.
-func (r *Runner) Approvals(ctx context.Context, account common.Address) ([]PendingApproval, error) {
+// Approvals lists what the parked runs of a session's owner wait for, oldest run first.
+func (r *Runner) Approvals(ctx context.Context, of Session) ([]PendingApproval, error) {
 	open, err := r.cfg.Store.Unfinished(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list approvals: %w", err)
@@ -141,7 +153,7 @@ func (r *Runner) Approvals(ctx context.Context, account common.Address) ([]Pendi
 		if err != nil {
 			return nil, fmt.Errorf("list approvals: %w", err)
 		}
-		if info.Account != account {
+		if info.Owner() != of.Owner() {
 			continue
 		}
 		j, err := r.load(ctx, run)
@@ -198,8 +210,8 @@ func (r *Runner) Decide(ctx context.Context, d ApprovalDecision) error {
 	if err != nil {
 		return fmt.Errorf("decide: %w", err)
 	}
-	ev.Approval = &provenance.Approval{
-		Message: provenance.NewPayload(d.Message), Sig: provenance.NewPayload(d.Sig), Method: auth.MethodEOA,
+	if ev.Approval, err = r.approved(ctx, j.machine.Grant(), want, d); err != nil {
+		return fmt.Errorf("decide: %w", err)
 	}
 	if err := loop.CheckApproval(want, ev.Approval, r.cfg.Now()); err != nil {
 		return fmt.Errorf("decide: %w", err)

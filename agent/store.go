@@ -92,6 +92,7 @@ type Session struct {
 	Used    int64  // ms UTC by the store's clock: when its key last signed a request
 	Message []byte // the exact SIWE bytes
 	Sig     []byte
+	Method  string // how Sig was checked: auth.MethodEOA, or a contract wallet's
 
 	Revocation provenance.Link // *provenance.Revocation; undefined if it is not revoked
 }
@@ -101,6 +102,8 @@ type RunInfo struct {
 	ID      provenance.Link // of the provenance.Run
 	Session provenance.Link
 	Account common.Address
+	Chain   uint64 // of the session
+	Method  string // of the session
 	Agent   string
 	Opened  int64           // ms UTC
 	Steps   uint64          // committed so far

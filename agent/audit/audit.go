@@ -88,10 +88,15 @@ func judge(src provenance.Source, o provenance.Options, a *auditor) *provenance.
 	if a.judged == nil {
 		a.judged = map[provenance.Link]*provenance.Report{}
 	}
+	if a.wallet.asked == nil {
+		a.wallet.asked = map[askedOf]bool{}
+	}
 	a.levels()
 	if a.readGrant() && a.revocations() {
 		a.cover()
 		a.approvals()
+		a.walletFacts()
+		a.concludeWallet()
 		a.replay()
 		a.children()
 	}
@@ -116,6 +121,8 @@ type auditor struct {
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
 
 	judging // of Judge
+
+	wallet wallet
 }
 
 // Bounds on what a report lists, whatever a history claims.
@@ -191,13 +198,12 @@ func (a *auditor) readGrant() bool {
 		return false
 	}
 	at := a.ev.Run.Grant
-	if g.Method != auth.MethodEOA {
-		a.rep.Skip(provenance.CheckGrant, 0, "not checked: signed by method "+g.Method)
-		a.fail(provenance.CheckGrant, CodeGrantMethod, at, "a grant signed by method %q is not known", g.Method)
+	grant, err := auth.RereadAs(g.Method, message, sig)
+	switch {
+	case isCode(err, auth.CodeSigMethod):
+		a.fail(provenance.CheckGrant, CodeGrantMethod, at, "a grant signed by method %q is not known, or is signed otherwise", g.Method)
 		return false
-	}
-	grant, err := auth.Reread(message, sig)
-	if err != nil {
+	case err != nil:
 		a.fail(provenance.CheckGrant, CodeGrantSignature, at, "the grant does not hold: %v", err)
 		return false
 	}
@@ -217,6 +223,10 @@ func (a *auditor) readGrant() bool {
 		return false
 	}
 	a.grant = grant
+	if grant.Method != auth.MethodEOA && !a.verified(provenance.CheckGrant, CodeGrantVerification, CodeGrantContract,
+		at, g.Verification, g.Method, grant.Question(), opened) {
+		return false
+	}
 	return a.readAuthority() && a.readRequest()
 }
 
@@ -319,7 +329,11 @@ func (a *auditor) approvals() {
 				err = loop.CheckApproval(want, v.Approval, time.UnixMilli(s.At))
 			}
 			switch {
+			case err == nil && v.Approval.Method == auth.MethodEOA:
+			case err == nil && a.grant.Method == auth.MethodEOA:
+				a.fail(provenance.CheckApprovals, CodeApprovalSignature, c, "step %d: a contract approved what an account with a key allowed", s.Seq)
 			case err == nil:
+				a.approvedByContract(c, v.Approval, want, time.UnixMilli(s.At))
 			case errors.Is(err, loop.ErrSealed):
 				a.rep.Skip(provenance.CheckApprovals, n, "an approval is sealed")
 			case isCode(err, auth.CodeApprovalLate):

@@ -271,7 +271,7 @@ func (a *auditor) child(s *provenance.Step, r *provenance.Result) (whole bool, e
 	rep, judged := a.judged[r.Child]
 	if !judged {
 		src := nested{a.ev.Source(), r.Child}
-		rep = judge(src, provenance.Options{Keys: a.keys, OperatorKey: a.operator}, &auditor{depth: a.depth + 1, judged: a.judged})
+		rep = judge(src, provenance.Options{Keys: a.keys, OperatorKey: a.operator}, &auditor{depth: a.depth + 1, judged: a.judged, wallet: wallet{ask: a.wallet.ask}})
 		a.judged[r.Child] = rep
 	}
 	if rep.Verdict == provenance.Failed {

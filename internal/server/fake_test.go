@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/gorilla/websocket"
 	"github.com/ipfs/go-cid"
 
@@ -77,7 +76,7 @@ func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (agent.Sessio
 	defer f.mu.Unlock()
 	s := agent.Session{
 		ID: provenance.Sum(cid.DagCBOR, g.Message), Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
-		Opened: time.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
+		Opened: time.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig, Method: g.Method,
 		Used: time.Now().UnixMilli(),
 	}
 	f.sessions[s.ID] = s
@@ -94,11 +93,11 @@ func (f *fakeRunner) Session(_ context.Context, id provenance.Link) (agent.Sessi
 	return s, nil
 }
 
-func (f *fakeRunner) Sessions(_ context.Context, a common.Address) (out []agent.Session, _ error) {
+func (f *fakeRunner) Sessions(_ context.Context, of agent.Session) (out []agent.Session, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.sessions {
-		if s.Account == a {
+		if s.Owner() == of.Owner() {
 			out = append(out, s)
 		}
 	}
@@ -192,7 +191,7 @@ func (f *fakeRunner) Start(ctx context.Context, q agent.StartRequest) (agent.Run
 	id := link("run " + q.Key)
 	f.byKey[q.Key] = id
 	f.runs[id] = &fakeRun{info: agent.RunInfo{
-		ID: id, Session: q.Session.ID, Account: q.Session.Account, Agent: q.Agent, Opened: 1, Status: "running",
+		ID: id, Session: q.Session.ID, Account: q.Session.Account, Chain: q.Session.Chain, Method: q.Session.Method, Agent: q.Agent, Opened: 1, Status: "running",
 	}}
 	f.mu.Unlock()
 	f.append(id, &provenance.Step{Event: &provenance.Ask{Request: provenance.NewPayload(q.Frame.Params), Key: q.Session.Key}})
@@ -255,11 +254,11 @@ func (f *fakeRunner) Run(_ context.Context, id provenance.Link) (agent.RunInfo, 
 	return r.info, nil
 }
 
-func (f *fakeRunner) Runs(_ context.Context, a common.Address, limit int) (out []agent.RunInfo, _ error) {
+func (f *fakeRunner) Runs(_ context.Context, of agent.Session, limit int) (out []agent.RunInfo, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range f.runs {
-		if r.info.Account == a && len(out) < limit {
+		if r.info.Owner() == of.Owner() && len(out) < limit {
 			out = append(out, r.info)
 		}
 	}
@@ -302,7 +301,7 @@ func (f *fakeRunner) watching() (n int) {
 	return n
 }
 
-func (f *fakeRunner) Approvals(context.Context, common.Address) ([]agent.PendingApproval, error) {
+func (f *fakeRunner) Approvals(context.Context, agent.Session) ([]agent.PendingApproval, error) {
 	if f.boom {
 		panic("boom")
 	}

@@ -132,10 +132,10 @@ func TestARelayGainsNothing(t *testing.T) {
 	own := signed(t, w, next.challenge(w))
 	own.Message = strings.Replace(own.Message, next.key.Public().String(), thief.key.Public().String(), 1)
 	refused("with the thief's key in the text", thief.act(wire.SessionOpen, own))
-	if runs, err := r.Runs(t.Context(), w.Address(), 10); err != nil || len(runs) != 1 {
+	if runs, err := r.Runs(t.Context(), agent.Session{Account: w.Address(), Method: auth.MethodEOA}, 10); err != nil || len(runs) != 1 {
 		t.Errorf("%d runs, %v; want the victim's", len(runs), err)
 	}
-	if all, err := r.Sessions(t.Context(), w.Address()); err != nil || len(all) != 1 || all[0].Revoked != 0 {
+	if all, err := r.Sessions(t.Context(), agent.Session{Account: w.Address(), Method: auth.MethodEOA}); err != nil || len(all) != 1 || all[0].Revoked != 0 {
 		t.Errorf("sessions %+v, %v; want the victim's", all, err)
 	}
 }

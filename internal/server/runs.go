@@ -36,7 +36,7 @@ func (c *conn) own(ctx context.Context, call call, run string) (agent.RunInfo, e
 	if err != nil {
 		return agent.RunInfo{}, err
 	}
-	if info.Account != call.seat.session.Account {
+	if info.Owner() != call.seat.session.Owner() {
 		return agent.RunInfo{}, agent.ErrNotFound
 	}
 	return info, nil
@@ -54,7 +54,7 @@ func runList(ctx context.Context, c *conn, call call, p wire.ListParams) (any, e
 	if p.Limit == 0 {
 		p.Limit = 100
 	}
-	list, err := c.srv.cfg.Runner.Runs(ctx, call.seat.session.Account, int(p.Limit))
+	list, err := c.srv.cfg.Runner.Runs(ctx, call.seat.session, int(p.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func runCancel(ctx context.Context, c *conn, call call, p wire.RunParams) (any, 
 }
 
 func approvalList(ctx context.Context, c *conn, call call, _ wire.None) (any, error) {
-	list, err := c.srv.cfg.Runner.Approvals(ctx, call.seat.session.Account)
+	list, err := c.srv.cfg.Runner.Approvals(ctx, call.seat.session)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func approvalDecide(ctx context.Context, c *conn, call call, p wire.DecideParams
 			return nil, wire.Errorf(wire.CodeParams, "To approve, give the approval's message and the wallet's signature.")
 		}
 		d.Message = []byte(p.Message)
-		if d.Sig, err = auth.ParseSig(p.Signature); err != nil {
+		if d.Sig, err = auth.ParseContractSig(p.Signature); err != nil {
 			return nil, err
 		}
 	}
@@ -147,7 +147,7 @@ func provenanceGet(ctx context.Context, c *conn, call call, p wire.ProvenancePar
 	if !p.Keys {
 		return out, nil
 	}
-	if call.seat == nil || call.seat.session.Account != info.Account {
+	if call.seat == nil || call.seat.session.Owner() != info.Owner() {
 		return nil, wire.Errorf(wire.CodeForbidden, "Only the wallet that owns the run gets its keys; open a session of it.")
 	}
 	keys, err := c.srv.cfg.Runner.Keys(ctx, id)

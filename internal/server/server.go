@@ -24,7 +24,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -39,7 +38,7 @@ import (
 type Runner interface {
 	OpenSession(ctx context.Context, g *auth.Grant) (agent.Session, error)
 	Session(ctx context.Context, id provenance.Link) (agent.Session, error)
-	Sessions(ctx context.Context, account common.Address) ([]agent.Session, error)
+	Sessions(ctx context.Context, of agent.Session) ([]agent.Session, error)
 	Revoke(ctx context.Context, q agent.RevokeRequest) error
 	// Use is Session for one who acts: it notes the time, and fails if the session may not act any more.
 	Use(ctx context.Context, id provenance.Link) (agent.Session, error)
@@ -49,14 +48,14 @@ type Runner interface {
 	Start(ctx context.Context, q agent.StartRequest) (agent.RunInfo, error)
 	Cancel(ctx context.Context, run provenance.Link) error
 	Run(ctx context.Context, id provenance.Link) (agent.RunInfo, error)
-	Runs(ctx context.Context, account common.Address, limit int) ([]agent.RunInfo, error)
+	Runs(ctx context.Context, of agent.Session, limit int) ([]agent.RunInfo, error)
 	// Steps returns at most limit steps from seq from on, in order.
 	Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]agent.StepView, error)
 	// Watch returns a channel that gets a value when the run may have new steps, and one of text as a model writes
 	// it. Either may lose values. stop ends both.
 	Watch(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func())
 
-	Approvals(ctx context.Context, account common.Address) ([]agent.PendingApproval, error)
+	Approvals(ctx context.Context, of agent.Session) ([]agent.PendingApproval, error)
 	Decide(ctx context.Context, d agent.ApprovalDecision) error
 
 	Agents() []agent.AgentInfo

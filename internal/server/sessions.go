@@ -265,7 +265,7 @@ func sessionOpen(ctx context.Context, c *conn, call call, p wire.OpenParams) (an
 		if _, err = c.signed(call.req, cid.Undef, key); err != nil {
 			return nil, err
 		}
-		sig, err := auth.ParseSig(p.Signature)
+		sig, err := auth.ParseContractSig(p.Signature)
 		if err != nil {
 			return nil, err
 		}
@@ -295,7 +295,7 @@ func sessionOpen(ctx context.Context, c *conn, call call, p wire.OpenParams) (an
 // sit gives the socket its session. Another one may follow (after a renewal), of the same wallet only.
 func (c *conn) sit(s *seat) error {
 	if old := c.sitting(); old != nil {
-		if old.session.Account != s.session.Account {
+		if old.session.Owner() != s.session.Owner() {
 			return wire.Errorf(wire.CodeForbidden, "This connection belongs to another wallet; connect anew.")
 		}
 		c.mu.Lock()
@@ -303,7 +303,7 @@ func (c *conn) sit(s *seat) error {
 		c.mu.Unlock()
 		return nil
 	}
-	p, wait := c.srv.admit("wallet/"+s.session.Account.Hex(), c.srv.cfg.Limits.PerWallet)
+	p, wait := c.srv.admit("wallet/"+s.session.Owner(), c.srv.cfg.Limits.PerWallet)
 	if p == nil {
 		e := wire.Errorf(wire.CodeTooMany, "This wallet has too many connections; close one.")
 		e.Data.RetryAfterMS = wait.Milliseconds()
@@ -337,7 +337,7 @@ func sessionRevoke(ctx context.Context, c *conn, call call, p wire.RevokeParams)
 	q := agent.RevokeRequest{Session: id}
 	switch {
 	case call.frame.Method != "": // signed by a session key
-		if s.Account != call.seat.session.Account {
+		if s.Owner() != call.seat.session.Owner() {
 			return nil, agent.ErrNotFound
 		}
 		q.Method, q.Frame, q.Message, q.Sig = provenance.RevokedSession, call.frame, call.frame.Params, call.req.Auth.Sig
@@ -382,7 +382,7 @@ func (s *Server) revoked(ctx context.Context, id provenance.Link) {
 }
 
 func sessionList(ctx context.Context, c *conn, call call, _ wire.None) (any, error) {
-	list, err := c.srv.cfg.Runner.Sessions(ctx, call.seat.session.Account)
+	list, err := c.srv.cfg.Runner.Sessions(ctx, call.seat.session)
 	if err != nil {
 		return nil, err
 	}

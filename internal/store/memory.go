@@ -208,7 +208,7 @@ func (m *Memory) putSession(s agent.Session) error {
 		return nil
 	}
 	same := old.Account == s.Account && old.Chain == s.Chain && old.Key == s.Key && old.Agent == s.Agent &&
-		old.Opened == s.Opened && old.Expires == s.Expires && bytes.Equal(old.Message, s.Message) && bytes.Equal(old.Sig, s.Sig)
+		old.Opened == s.Opened && old.Expires == s.Expires && bytes.Equal(old.Message, s.Message) && bytes.Equal(old.Sig, s.Sig) && old.Method == s.Method
 	if !same {
 		return errOtherSession
 	}
@@ -371,13 +371,15 @@ func (m *Memory) checkRun(c *agent.Commit) (*memoryRun, error) {
 		return nil, fmt.Errorf("a run opens with step 0: %w", agent.ErrSeq)
 	}
 	return &memoryRun{
-		RunInfo: agent.RunInfo{ID: c.Run, Session: o.Session, Account: o.Account, Agent: o.Agent, Opened: c.At},
-		n:       len(m.runs),
-		holds:   map[holdKey]money.Amount{},
-		hash:    o.Hash,
-		owner:   o.Owner,
-		until:   o.Until,
-		fence:   1,
+		RunInfo: agent.RunInfo{
+			ID: c.Run, Session: o.Session, Account: o.Account, Chain: session.Chain, Method: session.Method, Agent: o.Agent, Opened: c.At,
+		},
+		n:     len(m.runs),
+		holds: map[holdKey]money.Amount{},
+		hash:  o.Hash,
+		owner: o.Owner,
+		until: o.Until,
+		fence: 1,
 	}, nil
 }
 

@@ -78,18 +78,18 @@ func (db *DB) PutSession(ctx context.Context, s agent.Session) error {
 
 func (w *writer) putSession(ctx context.Context, s agent.Session) error {
 	n, err := w.changed(ctx, `INSERT INTO sessions
-		(cid, account, chain, key, agent, opened, expires, revoked, used, message, sig)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		(cid, account, chain, key, agent, opened, expires, revoked, used, message, sig, method)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		key(s.ID), s.Account[:], int64(s.Chain), s.Key, s.Agent, s.Opened, s.Expires, s.Revoked, w.now(),
-		notNil(s.Message), notNil(s.Sig))
+		notNil(s.Message), notNil(s.Sig), s.Method)
 	if err != nil || n == 1 {
 		return err
 	}
 	var one int
 	err = w.row(ctx, `SELECT 1 FROM sessions WHERE cid = ? AND account = ? AND chain = ? AND key = ? AND agent = ?
-		AND opened = ? AND expires = ? AND message = ? AND sig = ?`,
+		AND opened = ? AND expires = ? AND message = ? AND sig = ? AND method = ?`,
 		[]any{key(s.ID), s.Account[:], int64(s.Chain), s.Key, s.Agent, s.Opened, s.Expires,
-			notNil(s.Message), notNil(s.Sig)}, &one)
+			notNil(s.Message), notNil(s.Sig), s.Method}, &one)
 	if errors.Is(err, agent.ErrNotFound) {
 		return errOtherSession
 	}
@@ -98,12 +98,12 @@ func (w *writer) putSession(ctx context.Context, s agent.Session) error {
 
 var errOtherSession = errors.New("another session has this id")
 
-const sessionColumns = "cid, account, chain, key, agent, opened, expires, revoked, used, revocation, message, sig"
+const sessionColumns = "cid, account, chain, key, agent, opened, expires, revoked, used, revocation, message, sig, method"
 
 func scanSession(scan func(...any) error) (s agent.Session, err error) {
 	var id, account, by []byte
 	var chain int64
-	err = scan(&id, &account, &chain, &s.Key, &s.Agent, &s.Opened, &s.Expires, &s.Revoked, &s.Used, &by, &s.Message, &s.Sig)
+	err = scan(&id, &account, &chain, &s.Key, &s.Agent, &s.Opened, &s.Expires, &s.Revoked, &s.Used, &by, &s.Message, &s.Sig, &s.Method)
 	s.Account, s.Chain = common.BytesToAddress(account), uint64(chain)
 	return s, errors.Join(err, link(id, &s.ID), link(by, &s.Revocation))
 }
@@ -205,14 +205,14 @@ func inUse(s agent.Session, now int64, idle time.Duration) error {
 	return nil
 }
 
-const runColumns = `runs.cid, sessions.cid, runs.account, runs.agent, runs.opened, steps, last, head, status
-	FROM runs JOIN sessions ON runs.session = sessions.id`
+const runColumns = `runs.cid, sessions.cid, runs.account, runs.agent, runs.opened, steps, last, head, status,
+	sessions.chain, sessions.method FROM runs JOIN sessions ON runs.session = sessions.id`
 
 func scanRun(scan func(...any) error) (r agent.RunInfo, err error) {
 	var id, session, account, last, head []byte
-	var steps int64
-	err = scan(&id, &session, &account, &r.Agent, &r.Opened, &steps, &last, &head, &r.Status)
-	r.Account, r.Steps = common.BytesToAddress(account), uint64(steps)
+	var steps, chain int64
+	err = scan(&id, &session, &account, &r.Agent, &r.Opened, &steps, &last, &head, &r.Status, &chain, &r.Method)
+	r.Account, r.Steps, r.Chain = common.BytesToAddress(account), uint64(steps), uint64(chain)
 	return r, errors.Join(err, link(id, &r.ID), link(session, &r.Session), link(last, &r.Last), link(head, &r.Head))
 }
 

@@ -75,6 +75,9 @@ CREATE INDEX fleeting_run ON fleeting (run);
 `, `
 ALTER TABLE sessions ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sessions ADD COLUMN revocation BLOB NOT NULL DEFAULT x'';
+`, `
+-- How the wallet's signature was checked; accounts with a key were the only ones before.
+ALTER TABLE sessions ADD COLUMN method TEXT NOT NULL DEFAULT 'eoa';
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

@@ -130,7 +130,7 @@ func (b *bench) block() provenance.Block {
 func (b *bench) session(account common.Address) agent.Session {
 	b.t.Helper()
 	s := agent.Session{
-		ID: b.block().CID, Account: account, Chain: 31337, Key: "did:key:z6Mk", Agent: "treasurer",
+		ID: b.block().CID, Account: account, Chain: 31337, Method: "eip1271", Key: "did:key:z6Mk", Agent: "treasurer",
 		Opened: start, Expires: start + 3600_000, Message: []byte("example.com wants you"), Sig: []byte{1, 2, 3},
 		Used: b.now.Load(),
 	}
@@ -442,7 +442,7 @@ func testRun(t *testing.T, b *bench) {
 	c.Leaves = []provenance.Leaf{{CID: leaf.CID, Key: provenance.LeafKey{7}}}
 	b.must(b.Commit(b.ctx, c))
 	first := c.Step
-	want := agent.RunInfo{ID: c.Run, Session: s.ID, Account: alice, Agent: "treasurer", Opened: start, Steps: 1,
+	want := agent.RunInfo{ID: c.Run, Session: s.ID, Account: alice, Chain: s.Chain, Method: s.Method, Agent: "treasurer", Opened: start, Steps: 1,
 		Last: first.CID, Status: "running"}
 	wantRun := func() {
 		t.Helper()
