@@ -223,7 +223,7 @@ type DecideParams struct {
 	Effect    Ref    `json:"effect"`
 	Approve   bool   `json:"approve"`
 	Message   string `json:"message,omitempty" form:"text" max:"16384"`
-	Signature string `json:"signature,omitempty" form:"hex" max:"1026"`
+	Signature string `json:"signature,omitempty" form:"hex" max:"16386"`
 	Reason    string `json:"reason,omitempty" form:"text" max:"200"`
 	Key       string `json:"idempotency_key" form:"key"`
 }

@@ -50,7 +50,7 @@ type Challenge struct {
 // already. Signed by the session key: for a new session as a frame without a session, since none is there yet.
 type OpenParams struct {
 	Message   string `json:"message,omitempty" form:"text" max:"8192"`
-	Signature string `json:"signature,omitempty" form:"hex" max:"1026"` // the wallet's, over Message
+	Signature string `json:"signature,omitempty" form:"hex" max:"16386"` // the wallet's, over Message
 	Session   string `json:"session,omitempty" form:"cid"`
 }
 
@@ -76,7 +76,7 @@ type RevokeParams struct {
 	Session   string `json:"session" form:"cid"`
 	Reason    string `json:"reason,omitempty" form:"text" max:"200"`
 	Message   string `json:"message,omitempty" form:"text" max:"4096"`
-	Signature string `json:"signature,omitempty" form:"hex" max:"1026"`
+	Signature string `json:"signature,omitempty" form:"hex" max:"16386"`
 	Operator  bool   `json:"operator,omitempty"`
 }
 

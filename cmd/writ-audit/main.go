@@ -53,7 +53,8 @@ const (
 
 const manual = `writ-audit checks what an agent did for a wallet, from the run's file alone.
 
-  writ-audit verify FILE.car|CID [--keys FILE] [--operator-key KEY] [--json|--sarif]   judge all of it
+  writ-audit verify FILE.car|CID [--keys FILE] [--operator-key KEY] [--rpc URL]... [--json|--sarif]
+                                                                       judge all of it
   writ-audit replay FILE.car|CID --keys FILE [--json]                  decide every step again
   writ-audit show FILE.car|CID [--keys FILE] [--step N] [--json]       what happened, and why it was allowed
   writ-audit diff A B [--keys-a FILE] [--keys-b FILE] [--json]         the first step that differs
@@ -63,6 +64,8 @@ const manual = `writ-audit checks what an agent did for a wallet, from the run's
 --keys opens sealed payloads: requests, arguments, results, the permission itself. nonces also takes NAME.keys.json that
 lies beside NAME.car.
 --operator-key is 64 hex digits, or a file that holds them, got by another way than the CAR file.
+--rpc URL of verify, which may be given more than once, is an endpoint of your own choice: it is asked again, at the
+recorded block, whether a contract wallet accepts what it signed. Without one that is not checked.
 --gateway URL, which may be given more than once, fetches what a CID leads to, or what FILE lacks, from trustless IPFS
 gateways. Nothing that they answer is trusted.
 Exit codes: 0 verified, 2 integrity, 3 signature or decision, 4 incomplete, 6 network, 64 usage; diff: 1 if the runs differ;
@@ -79,6 +82,7 @@ type command struct {
 	step                         int
 	asSARIF                      bool
 	gateways                     gateways
+	endpoints                    endpoints
 	rpc                          string
 	from                         uint64
 }
@@ -135,6 +139,7 @@ func (c *command) call(name string, args []string) (int, error) {
 		do = c.verify
 		f.StringVar(&c.operator, "operator-key", "", "")
 		f.BoolVar(&c.asSARIF, "sarif", false, "")
+		f.Var(&c.endpoints, "rpc", "")
 	case "replay":
 		do = c.replay
 	case "show":

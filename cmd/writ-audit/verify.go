@@ -4,10 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/provenance"
 )
+
+// endpoints is the flag --rpc of verify, which may be given more than once.
+type endpoints []string
+
+func (e *endpoints) String() string { return strings.Join(*e, " ") }
+
+func (e *endpoints) Set(s string) error {
+	*e = append(*e, s)
+	return nil
+}
 
 // verify judges a file. A fault of the file is the verdict, not an error.
 func (c *command) verify(files []string) (int, error) {
@@ -19,6 +31,10 @@ func (c *command) verify(files []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	chains, err := ethcall.DialAll(c.endpoints)
+	if err != nil {
+		return 0, usage("--rpc: %w", err)
+	}
 	var rep *provenance.Report
 	car, file, err := c.openAny(files[0])
 	if f, bad := errors.AsType[*provenance.Fault](err); bad {
@@ -27,7 +43,12 @@ func (c *command) verify(files []string) (int, error) {
 		return 0, err
 	} else {
 		defer file.Close()
-		rep = audit.Verify(car, provenance.Options{OperatorKey: operator, Keys: keys})
+		o := provenance.Options{OperatorKey: operator, Keys: keys}
+		if len(chains) > 0 {
+			rep = audit.VerifyOn(c.ctx, car, o, chains)
+		} else {
+			rep = audit.Verify(car, o)
+		}
 	}
 	if c.asSARIF {
 		return audit.Exit(rep), c.sarif(rep, files[0])

@@ -24,6 +24,7 @@ import (
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/internal/server"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
@@ -39,35 +40,41 @@ type plan struct {
 	Domain  string           //
 	Origins []string         // of web pages that may connect; optional
 	Hosts   []string         // by which clients call the server; optional
-	Wallets []common.Address // that may sign in; anybody if there are none
+	Wallets []common.Address // that may sign in; anybody if there are none, and no contracts
+	// Contracts are the contract wallets that may sign in, by CAIP-10; as Wallets.
+	Contracts []string
 
 	Chain struct {
 		URLs []string
 		Book *tools.Book
 		Key  *ecdsa.PrivateKey // of the agents' account; without it they only read
+
+		Quorum int // of URLs, about contract wallets; optional
 	}
-	IPFS   ipfsPlan // optional
-	Agents []agent.Definition
-	Tools  []tools.Tool // besides those of the chain; optional
-	Models []agent.NamedModel
-	Policy agent.Policy
-	Limits server.Limits        // optional
-	Idle   time.Duration        // for which a session may go unused; optional
-	Log    *slog.Logger         //
-	Meters *prometheus.Registry // optional
+	WalletChains []ethcall.Chain // where else contract wallets are; optional
+	IPFS         ipfsPlan        // optional
+	Agents       []agent.Definition
+	Tools        []tools.Tool // besides those of the chain; optional
+	Models       []agent.NamedModel
+	Policy       agent.Policy
+	Limits       server.Limits        // optional
+	Idle         time.Duration        // for which a session may go unused; optional
+	Log          *slog.Logger         //
+	Meters       *prometheus.Registry // optional
 }
 
 // A node is everything that one server process runs.
 type node struct {
-	runner *agent.Runner
-	server *server.Server
-	db     *store.DB
-	pool   *chain.Pool
-	ipfs   *mirror
-	key    ed25519.PrivateKey
-	lock   *flock.Flock
-	epoch  string
-	log    *slog.Logger
+	runner    *agent.Runner
+	server    *server.Server
+	db        *store.DB
+	pool      *chain.Pool
+	contracts *ethcall.Chains
+	ipfs      *mirror
+	key       ed25519.PrivateKey
+	lock      *flock.Flock
+	epoch     string
+	log       *slog.Logger
 }
 
 // compose builds a node from the leaves up. Nothing runs yet; the caller closes it.
@@ -97,14 +104,21 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	if err != nil {
 		return nil, usage("%s", err)
 	}
+	chains := append([]ethcall.Chain{{Chain: p.Chain.Book.Chain, URLs: p.Chain.URLs, Quorum: p.Chain.Quorum}}, p.WalletChains...)
+	if n.contracts, err = ethcall.New(ethcall.Config{Chains: chains}); err != nil {
+		return nil, usage("%s", err)
+	}
 	n.runner, err = agent.New(ctx, agent.Config{
 		Store: n.db, Agents: p.Agents, Tools: append(all, p.Tools...), Models: p.Models, Policy: p.Policy,
-		Wallets: p.Wallets, Idle: p.Idle, Key: n.key, Version: version, Build: build(), Log: p.Log,
+		Wallets: p.Wallets, ContractWallets: p.Contracts, Contracts: n.contracts, Idle: p.Idle, Key: n.key,
+		Version: version, Build: build(), Log: p.Log,
 	})
 	if err != nil {
 		return nil, usage("%s", err)
 	}
-	desk, err := auth.NewDesk(auth.Config{Scheme: p.Scheme, Domain: p.Domain, Nonces: n.db, Now: time.Now, Rand: rand.Reader})
+	desk, err := auth.NewDesk(auth.Config{
+		Scheme: p.Scheme, Domain: p.Domain, Nonces: n.db, Now: time.Now, Rand: rand.Reader, Contracts: n.contracts,
+	})
 	if err != nil {
 		return nil, usage("%s", err)
 	}
@@ -160,6 +174,9 @@ func (n *node) close() {
 	n.ipfs.close()
 	if n.pool != nil {
 		n.pool.Close()
+	}
+	if n.contracts != nil {
+		n.contracts.Close()
 	}
 	if n.db != nil {
 		n.db.Close()

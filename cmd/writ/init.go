@@ -35,6 +35,11 @@ chain:
 # Whose wallets may sign in: agents spend their own account's money on these wallets' word. On the dev chain, anybody's.
 # wallets: ["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"]
 
+# Contract wallets (a Safe, say) of the chain above sign in too. Before they may move value, two of chain.rpc must agree on
+# what they say, unless all are on this machine. Endpoints of other chains whose contract wallets may sign in:
+# contract_wallets:
+#   - {chain: 8453, rpc: [https://rpc-one.example, https://rpc-two.example, https://rpc-three.example], quorum: 2}
+
 # An OpenAI-compatible server. Without one, rules answer, and say that they are no model.
 # models:
 #   - {name: model, kind: openai, url: http://127.0.0.1:11434/v1, model: qwen3, price_in: 0, price_out: 0}

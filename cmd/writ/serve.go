@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ/agent/model/planner"
 	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/internal/server"
 	"github.com/writ-run/writ/internal/telemetry"
 	"github.com/writ-run/writ/policies"
@@ -141,7 +142,10 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,
 	}
 	for _, w := range c.Wallets {
-		if w != "any" {
+		switch i := strings.LastIndexByte(w, ':'); {
+		case i >= 0:
+			p.Contracts = append(p.Contracts, w[:i+1]+common.HexToAddress(w[i+1:]).Hex())
+		case w != "any":
 			p.Wallets = append(p.Wallets, common.HexToAddress(w))
 		}
 	}
@@ -153,7 +157,8 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	if len(c.Chain.RPC) == 0 {
 		return p, failf(exitUsage, "config", "no chain is set: give --chain URL, or chain.rpc in the configuration; writ dev has a chain of its own")
 	}
-	p.Chain.URLs, p.Chain.Book = c.Chain.RPC, chain.Book()
+	p.Chain.URLs, p.Chain.Book, p.Chain.Quorum = c.Chain.RPC, chain.Book(), int(c.Chain.Quorum)
+	p.WalletChains = walletChains(c)
 	if bookFile != "" {
 		src, err := readSource(bookFile)
 		if err != nil {
@@ -196,6 +201,15 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	}
 	p.Models, err = modelsOf(c.Models)
 	return p, err
+}
+
+// walletChains returns where contract wallets are asked for, besides the tools' own chain.
+func walletChains(c *config.Config) []ethcall.Chain {
+	var out []ethcall.Chain
+	for _, w := range c.ContractWallets {
+		out = append(out, ethcall.Chain{Chain: uint64(w.Chain), URLs: w.RPC, Quorum: int(w.Quorum)})
+	}
+	return out
 }
 
 // defaultPolicy is the built-in set that "default" stands for.

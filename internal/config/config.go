@@ -37,13 +37,15 @@ type Config struct {
 	Domain   string   `yaml:"domain" about:"domain that wallets see in the message they sign, with its port if it has one"`
 	Origins  []string `yaml:"origins" about:"web origins whose pages may connect, e.g. https://app.example.com"`
 	Hosts    []string `yaml:"hosts" about:"names by which clients call this server; those of origins and localhost if empty"`
-	Wallets  []string `yaml:"wallets" about:"addresses of the wallets that may sign in, or any; needed with chain.key"`
+	Wallets  []string `yaml:"wallets" about:"wallets that may sign in: addresses, for contract wallets with their chain, eip155:8453:0x..., or any; needed with chain.key"`
 	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
 	Policies string   `yaml:"policies" path:"named" about:"the operator's policy file, or the name of a built-in set"`
 	Chain    Chain    `yaml:"chain" about:"the Ethereum chain that tools use"`
-	IPFS     IPFS     `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
-	Models   []Model  `yaml:"models" about:"models that routes may name, besides the built-in rules"`
-	Fetch    Fetch    `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
+	// ContractWallets are other chains than Chain, whose endpoints are asked about contract wallets without being named.
+	ContractWallets []WalletChain `yaml:"contract_wallets" about:"more chains whose contract wallets may sign in, and who is asked about them"`
+	IPFS            IPFS          `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
+	Models          []Model       `yaml:"models" about:"models that routes may name, besides the built-in rules"`
+	Fetch           Fetch         `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
 	// Documents switch the tool docs.search on.
 	Documents []Documents `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
 	Log       Log         `yaml:"log" about:"what is logged, and how"`
@@ -56,6 +58,15 @@ type Config struct {
 type Chain struct {
 	RPC []string `yaml:"rpc" about:"JSON-RPC endpoints, http or https; several of one chain are a pool"`
 	Key Secret   `yaml:"key" path:"secret" about:"private key of the agent's own account"`
+	// Quorum is of the endpoints in RPC.
+	Quorum int64 `yaml:"quorum" about:"how many of the endpoints must agree before a contract wallet may move value; 2 if 0, or 1 if all are on this machine"`
+}
+
+// A WalletChain says who is asked about contract wallets of a chain that tools do not use.
+type WalletChain struct {
+	Chain  int64    `yaml:"chain" about:"EIP-155 id"`
+	RPC    []string `yaml:"rpc" about:"JSON-RPC endpoints, http or https, 1 to 8, best of different operators"`
+	Quorum int64    `yaml:"quorum" about:"how many of them must agree before value may be moved; 2 if 0, or 1 if all are on this machine"`
 }
 
 // IPFS says who else gets the records, which are sealed by default.
@@ -287,8 +298,8 @@ func (c *Config) check() error {
 		}
 	}
 	for _, w := range c.Wallets {
-		if !common.IsHexAddress(w) && (w != "any" || len(c.Wallets) > 1) {
-			return bad("wallets", "%q is not an address; write 0x and 40 hex digits, or any alone", w)
+		if !common.IsHexAddress(w) && !isContract(w) && (w != "any" || len(c.Wallets) > 1) {
+			return bad("wallets", "%q is not an address; write 0x and 40 hex digits, for a contract wallet eip155:CHAIN: before it, or any alone", w)
 		}
 	}
 	if c.Chain.Key != "" && len(c.Wallets) == 0 {
@@ -314,6 +325,24 @@ func (c *Config) check() error {
 	}
 	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
 		return bad("limits.idle", "%s is not between 1m and 24h", d)
+	}
+	if n := int64(len(c.Chain.RPC)); c.Chain.Quorum > n && n > 0 {
+		return bad("chain.quorum", "%d of %d endpoints cannot agree; add endpoints to chain.rpc", c.Chain.Quorum, n)
+	}
+	for i, w := range c.ContractWallets {
+		switch n := int64(len(w.RPC)); {
+		case w.Chain <= 0:
+			return bad("contract_wallets", "entry %d needs a chain, its EIP-155 id", i+1)
+		case n == 0 || n > 8:
+			return bad("contract_wallets", "chain %d has %d endpoints; give 1 to 8", w.Chain, n)
+		case w.Quorum < 0 || w.Quorum > n:
+			return bad("contract_wallets", "chain %d: %d of %d endpoints cannot agree", w.Chain, w.Quorum, n)
+		}
+		for _, r := range w.RPC {
+			if err := isEndpoint(r); err != nil {
+				return bad("contract_wallets", "chain %d: %v", w.Chain, err)
+			}
+		}
 	}
 	if len(c.Agents) == 0 {
 		return bad("agents", "at least one is needed; treasurer and reader come with writ")
@@ -368,6 +397,15 @@ func (s Secret) check() error {
 		return errors.New("secrets do not stand in a configuration; write file:PATH or env:NAME") // and is not shown
 	}
 	return nil
+}
+
+// isContract says whether a wallet is named by CAIP-10: "eip155:", the chain's id, ":" and the address.
+func isContract(s string) bool {
+	kind, rest, _ := strings.Cut(s, ":")
+	chain, address, _ := strings.Cut(rest, ":")
+	id, err := strconv.ParseUint(chain, 10, 63)
+	return kind == "eip155" && err == nil && id > 0 && strconv.FormatUint(id, 10) == chain && common.IsHexAddress(address) &&
+		strings.HasPrefix(address, "0x")
 }
 
 func isPort(s string) bool {

@@ -112,6 +112,12 @@ func (l leaf) text() string {
 			all = append(all, m.Name)
 		}
 		return strings.Join(all, ", ")
+	case []WalletChain:
+		var all []string
+		for _, w := range v {
+			all = append(all, fmt.Sprintf("chain %d (%d endpoints)", w.Chain, len(w.RPC)))
+		}
+		return strings.Join(all, ", ")
 	default:
 		return fmt.Sprint(v)
 	}

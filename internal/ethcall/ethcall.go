@@ -215,3 +215,37 @@ func (q *quantity) UnmarshalText(b []byte) error {
 	*q = quantity(n)
 	return nil
 }
+
+// Endpoints are those of one who checks what is recorded. They may serve different chains.
+type Endpoints []*Client
+
+// DialAll returns clients of the endpoints at the URLs.
+func DialAll(urls []string) (Endpoints, error) {
+	var all Endpoints
+	for i, raw := range urls {
+		c, err := Dial(raw)
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %d: %w", i+1, err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// AskAt puts a question at a block to all endpoints. Those that answer must agree; those of other chains, or without
+// the block's state, do not count. The error says why there is no answer.
+func (e Endpoints) AskAt(ctx context.Context, q auth.Question, block [32]byte) (auth.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*Timeout)
+	defer cancel()
+	answers := all(ctx, e, len(e), 0, func(ctx context.Context, c *Client) (auth.Answer, error) { return c.AskAt(ctx, q, block) })
+	a, who := most(answers, func(a auth.Answer) auth.Answer { return a })
+	for _, x := range answers {
+		if x.err == nil && x.v != a {
+			return auth.Answer{}, errors.New("the endpoints contradict each other")
+		}
+	}
+	if len(who) == 0 {
+		return auth.Answer{}, fmt.Errorf("no endpoint of chain %d has that block (%s)", q.Chain, reasons(answers))
+	}
+	return a, nil
+}
