@@ -9,21 +9,37 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// Export writes a run's history as a CAR file whose root is the run's newest head. Leaves that were erased are left
-// out.
-func Export(ctx context.Context, s Store, w io.Writer, run provenance.Link) (provenance.Link, error) {
+// Root returns the root of a run's history: the receipt of its newest head, or the head itself while the log has not
+// published it, or there is no log.
+func Root(ctx context.Context, s Store, run provenance.Link) (provenance.Link, error) {
 	info, err := s.Run(ctx, run)
+	if err != nil || !info.Head.Defined() {
+		return provenance.Link{}, err
+	}
+	e, err := s.Entry(ctx, info.Head)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return provenance.Link{}, err
+	}
+	if e.Receipt.Defined() {
+		return e.Receipt, nil
+	}
+	return info.Head, nil
+}
+
+// Export writes a run's history as a CAR file and returns its root, see [Root]. Leaves that were erased are left out.
+func Export(ctx context.Context, s Store, w io.Writer, run provenance.Link) (provenance.Link, error) {
+	root, err := Root(ctx, s, run)
 	if err != nil {
 		return provenance.Link{}, fmt.Errorf("export %s: %w", run, err)
 	}
-	if !info.Head.Defined() {
+	if !root.Defined() {
 		return provenance.Link{}, fmt.Errorf("export %s: the run has no signed head yet", run)
 	}
 	get := func(c provenance.Link) ([]byte, error) { return s.Block(ctx, c) }
-	if _, err := provenance.Export(w, info.Head, get); err != nil {
+	if _, err := provenance.Export(w, root, get); err != nil {
 		return provenance.Link{}, fmt.Errorf("export %s: %w", run, err)
 	}
-	return info.Head, nil
+	return root, nil
 }
 
 // Keys returns the leaf keys of everything that a run's history holds, so that who has them and the CAR file can

@@ -81,3 +81,13 @@ func (a *actor) needsLog(e provenance.Effect) bool {
 	}
 	return false
 }
+
+// A Receipt is what a client of a run keeps: a head, and the proof that it stands in the log.
+type Receipt struct {
+	Run, Head provenance.Link
+	Seq       uint64
+	CID       provenance.Link // of the provenance.Receipt, the root of the run's history
+	// Text is a tlog-proof (c2sp.org/tlog-proof) with the head's block as its extra data, so that it can be checked by
+	// itself.
+	Text []byte
+}

@@ -92,7 +92,7 @@ type Report struct {
 func NewReport() *Report {
 	r := &Report{Completeness: Unestablished, Unproven: []string{
 		"that the provider really ran the model that it names",
-		"that no other run or step was hidden: completeness needs a log of heads, and none was given",
+		unheard,
 		"that the operator's clock was right",
 		"that tools and chains answered what is recorded, or that a signed transaction is on its chain",
 		"that what other runs had used of a budget, the health of models, and that the session was not revoked, were as recorded",
@@ -152,6 +152,19 @@ func (r *Report) Failure(name string) (code Code, at string) {
 		at = f.At.String()
 	}
 	return f.Code, at
+}
+
+// unheard is what stays open without a log.
+const unheard = "that no other run or step was hidden: completeness needs a log of heads, and none was given"
+
+// Establish says that the history is complete: it is closed, and that its last head is in a log has been seen from
+// outside.
+func (r *Report) Establish() {
+	r.Completeness = Established
+	i := slices.Index(r.Unproven, unheard)
+	if i >= 0 {
+		r.Unproven[i] = "that no other run was hidden, nor another branch of this one: who follows the log sees every head"
+	}
 }
 
 // Unprove adds to what was not proven.

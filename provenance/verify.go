@@ -631,6 +631,7 @@ func (v *verifier) conclude(operator ed25519.PublicKey) {
 	if v.open > 0 {
 		note += fmt.Sprintf("; %d effects without an answer", v.open)
 	}
+	v.ev.Closed = v.closed != ""
 	r.Pass(CheckHistory, v.ev.Len(), note)
 	if len(operator) == 0 && v.wallet { // agent/audit finds the key by the wallet's binding
 		r.Skip(CheckHead, 0, "the operator's wallet has bound no key")
@@ -662,6 +663,7 @@ type Evidence struct {
 	Grant           Grant
 	Rules           PolicySet
 	Runtime         Runtime
+	Closed          bool              // the last step closes the run
 	Logged          *Logged           // the receipt that the file begins with; nil without one
 	Tools           map[Link]*ToolDef // those of the agent, and those that were called
 	Books           map[Link][]byte   // the raw blocks that they name: address books, parts of policy sets

@@ -33,6 +33,7 @@ func OpenRPC(version string) []byte {
 		{NoteHello, reflect.TypeFor[Hello]()},
 		{NoteEvent, reflect.TypeFor[RunEvent]()},
 		{NoteDelta, reflect.TypeFor[RunDelta]()},
+		{NoteReceipt, reflect.TypeFor[RunReceipt]()},
 		{NoteRevoked, reflect.TypeFor[SessionRevoked]()},
 	} {
 		notes = append(notes, map[string]any{"name": n.name, "params": g.schema(n.t, "")})

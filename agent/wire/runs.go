@@ -99,6 +99,16 @@ type RunDelta struct {
 	Text  string `json:"text" form:"text"`
 }
 
+// A RunReceipt is the proof that a head of the run stands in the server's transparency log: keep it. It comes soon after
+// the run opened, parked or closed, and the newest can be had again by provenance.get.
+type RunReceipt struct {
+	Sub     string `json:"sub" form:"name"`
+	Run     string `json:"run" form:"cid"`
+	Seq     uint64 `json:"seq"`                             // of the step that the head names
+	Head    string `json:"head" form:"cid"`                 // whose CID is the log's entry
+	Receipt string `json:"receipt" form:"text" max:"65536"` // c2sp.org/tlog-proof, the head's block as its extra data
+}
+
 // A Ref names an effect: the step and its place there.
 type Ref struct {
 	Seq   uint64 `json:"seq"`
@@ -236,7 +246,11 @@ type ProvenanceParams struct {
 
 // Provenance says where a run's record is.
 type Provenance struct {
-	Head string            `json:"head" form:"cid"`
-	Car  string            `json:"car" form:"path"`              // on this server
-	Keys map[string]string `json:"keys,omitempty" form:"base64"` // by the leaf's CID; 32 bytes each, standard base64
+	Head string `json:"head" form:"cid"`
+	Car  string `json:"car" form:"path"` // on this server
+	// Log is the verifier key of the server's transparency log, and Receipt the newest head's proof that it stands
+	// there, as in [RunReceipt]; absent while the log has not published it. A server without a log has neither.
+	Log     string            `json:"log,omitempty" form:"text" max:"1024"`
+	Receipt string            `json:"receipt,omitempty" form:"text" max:"65536"`
+	Keys    map[string]string `json:"keys,omitempty" form:"base64"` // by the leaf's CID; 32 bytes each, standard base64
 }

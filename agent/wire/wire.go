@@ -142,6 +142,7 @@ const (
 	NoteHello   = "hello"           // [Hello]
 	NoteEvent   = "run.event"       // [RunEvent]
 	NoteDelta   = "run.delta"       // [RunDelta]
+	NoteReceipt = "run.receipt"     // [RunReceipt]
 	NoteRevoked = "session.revoked" // [SessionRevoked]
 )
 

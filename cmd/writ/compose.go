@@ -29,6 +29,7 @@ import (
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/ipfs"
+	"github.com/writ-run/writ/provenance/translog"
 	"github.com/writ-run/writ/tools"
 	chaintools "github.com/writ-run/writ/tools/chain"
 )
@@ -53,6 +54,7 @@ type plan struct {
 	}
 	WalletChains []ethcall.Chain // where else contract wallets are; optional
 	IPFS         ipfsPlan        // optional
+	Heads        headLogPlan     // optional
 	Agents       []agent.Definition
 	Tools        []tools.Tool // besides those of the chain; optional
 	Models       []agent.NamedModel
@@ -71,6 +73,7 @@ type node struct {
 	pool      *chain.Pool
 	contracts *ethcall.Chains
 	ipfs      *mirror
+	heads     *translog.Log
 	key       ed25519.PrivateKey
 	lock      *flock.Flock
 	epoch     string
@@ -97,6 +100,9 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	if n.epoch, err = n.db.Epoch(ctx); err != nil {
 		return nil, err
 	}
+	if n.heads, err = openHeadLog(ctx, p.Heads, p.Data, n.db, n.key, p.Log); err != nil {
+		return nil, err
+	}
 	if n.pool, err = chain.NewPool(chain.PoolConfig{URLs: p.Chain.URLs, Chain: p.Chain.Book.Chain}); err != nil {
 		return nil, usage("%s", err)
 	}
@@ -110,7 +116,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	}
 	n.runner, err = agent.New(ctx, agent.Config{
 		Store: n.db, Agents: p.Agents, Tools: append(all, p.Tools...), Models: p.Models, Policy: p.Policy,
-		Wallets: p.Wallets, ContractWallets: p.Contracts, Contracts: n.contracts, Idle: p.Idle, Key: n.key,
+		Wallets: p.Wallets, ContractWallets: p.Contracts, Contracts: n.contracts, Idle: p.Idle, Key: n.key, HeadLog: n.heads,
 		Version: version, Build: build(), Log: p.Log,
 	})
 	if err != nil {
@@ -130,7 +136,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, err
 	}
 	n.server, err = server.New(server.Config{
-		Runner: n.runner, Desk: desk, Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
+		Runner: n.runner, HeadLog: n.heads, Desk: desk, Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
 		Metrics: p.Meters, Ready: n.ready, Limits: p.Limits,
 	})
 	if err != nil {
@@ -172,6 +178,9 @@ func (n *node) close() {
 		n.runner.Close()
 	}
 	n.ipfs.close()
+	if n.heads != nil {
+		n.heads.Close()
+	}
 	if n.pool != nil {
 		n.pool.Close()
 	}

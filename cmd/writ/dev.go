@@ -72,6 +72,7 @@ func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, m c
 		return err
 	}
 	p := plan{Data: data, Scheme: "http", Log: log, Meters: telemetry.Metrics(version, build())}
+	p.Heads.Interval = 100 * time.Millisecond
 	for _, name := range shippedAgents {
 		d, err := definition(name)
 		if err != nil {

@@ -21,6 +21,7 @@ type runResult struct {
 	Steps   uint64   `json:"steps"`
 	Last    string   `json:"last,omitempty"` // CID of the newest step seen
 	Waiting []string `json:"waiting,omitempty"`
+	Receipt string   `json:"receipt,omitempty"` // file with the proof that the newest head stands in the server's log
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -110,6 +111,7 @@ func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string,
 			}
 		}
 	}
+	r.Receipt = a.keepReceipt(ctx, cl, run)
 	return a.finish(r)
 }
 

@@ -29,6 +29,7 @@ type serverReady struct {
 	URL         string `json:"url"`
 	Listen      string `json:"listen"`
 	OperatorKey string `json:"operator_key"` // pin it, to verify what this server records
+	LogKey      string `json:"log_key"`      // of its transparency log; pin it too
 	Epoch       string `json:"epoch"`
 	Chain       string `json:"chain,omitempty"` // of `writ dev`
 	Wallet      string `json:"wallet,omitempty"`
@@ -96,6 +97,7 @@ func (a *app) serve(ctx context.Context, p plan, ln net.Listener, readyFile stri
 	return n.serve(ctx, ln, func() error {
 		r.Listen = ln.Addr().String()
 		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+r.Listen, n.publicKey(), n.epoch, p.Data
+		r.LogKey = n.heads.VKey()
 		ready(r)
 		if err := writeReady(readyFile, r); err != nil {
 			return err
@@ -198,6 +200,15 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	}
 	if p.Tools, err = toolsOf(c); err != nil {
 		return p, err
+	}
+	p.Heads = headLogPlan{
+		Origin: c.Transparency.Origin, Interval: c.Transparency.Interval, Timeout: c.Transparency.Timeout,
+		Optional: c.Transparency.Optional,
+	}
+	if c.Transparency.Witnesses != "" {
+		if p.Heads.Witnesses, err = readSource(c.Transparency.Witnesses); err != nil {
+			return p, err
+		}
 	}
 	p.Models, err = modelsOf(c.Models)
 	return p, err

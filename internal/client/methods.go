@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -177,6 +178,20 @@ func (c *Client) Provenance(ctx context.Context, run string, keys bool) (wire.Pr
 	var out wire.Provenance
 	err := c.do(ctx, wire.ProvenanceFetch, wire.ProvenanceParams{Run: run, Keys: keys}, &out, false)
 	return out, err
+}
+
+// Receipt returns the proof that the newest head of a run stands in the server's log, as soon as the log has published
+// it; empty if that takes longer than wait, or the server has no log.
+func (c *Client) Receipt(ctx context.Context, run string, wait time.Duration) (string, error) {
+	for end := time.Now().Add(wait); ; {
+		p, err := c.Provenance(ctx, run, false)
+		if err != nil || p.Receipt != "" || p.Log == "" || time.Now().After(end) {
+			return p.Receipt, err
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			return "", ctx.Err()
+		}
+	}
 }
 
 // OpenRPC returns the server's description of the protocol.

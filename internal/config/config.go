@@ -47,9 +47,10 @@ type Config struct {
 	Models          []Model       `yaml:"models" about:"models that routes may name, besides the built-in rules"`
 	Fetch           Fetch         `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
 	// Documents switch the tool docs.search on.
-	Documents []Documents `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
-	Log       Log         `yaml:"log" about:"what is logged, and how"`
-	Limits    Limits      `yaml:"limits" about:"what clients may cost; 0 takes the default"`
+	Documents    []Documents  `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
+	Log          Log          `yaml:"log" about:"what is logged, and how"`
+	Transparency Transparency `yaml:"transparency" about:"the public log of signed heads"`
+	Limits       Limits       `yaml:"limits" about:"what clients may cost; 0 takes the default"`
 
 	origins map[string]string // by path: where a value that is no default came from
 }
@@ -111,6 +112,15 @@ type Documents struct {
 type Log struct {
 	Level  string `yaml:"level" one:"debug info warn error" about:"the least important that is logged"`
 	Format string `yaml:"format" one:"auto text json" about:"auto is text on a terminal and json elsewhere"`
+}
+
+// Transparency is how the log of heads is kept. It cannot be switched off.
+type Transparency struct {
+	Origin    string        `yaml:"origin" about:"the log's name, a URL without scheme; made of the operator's key if empty, and not to be changed later"`
+	Interval  time.Duration `yaml:"interval" about:"least time between checkpoints, 100ms or more; 1s if 0"`
+	Witnesses string        `yaml:"witnesses" path:"yes" about:"policy file (c2sp.org/tlog-policy) of the witnesses that must cosign"`
+	Timeout   time.Duration `yaml:"timeout" about:"how long witnesses may take; 2s if 0"`
+	Optional  bool          `yaml:"optional" about:"publish a checkpoint without its quorum of witnesses"`
 }
 
 // Limits are those of the server that operators tune.

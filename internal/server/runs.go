@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 
 	"github.com/ipfs/go-cid"
 
@@ -144,6 +145,15 @@ func provenanceGet(ctx context.Context, c *conn, call call, p wire.ProvenancePar
 		return nil, wire.Errorf(wire.CodeNotFound, "The run has no signed head yet; ask again when it has closed or waits.")
 	}
 	out := wire.Provenance{Head: info.Head.String(), Car: "/ipfs/" + info.Head.String() + "?format=car"}
+	if log := c.srv.cfg.HeadLog; log != nil {
+		out.Log = log.VKey()
+		if r, err := log.Receipt(ctx, id); err == nil {
+			out.Head, out.Receipt = r.Head.String(), string(r.Text)
+			out.Car = "/ipfs/" + r.CID.String() + "?format=car"
+		} else if !errors.Is(err, agent.ErrNotFound) {
+			return nil, err
+		}
+	}
 	if !p.Keys {
 		return out, nil
 	}

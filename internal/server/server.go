@@ -65,9 +65,21 @@ type Runner interface {
 	Epoch(ctx context.Context) (string, error)
 }
 
+// A Log is the transparency log of heads. *translog.Log is one.
+type Log interface {
+	http.Handler  // serves checkpoint and tiles, under /log/
+	VKey() string // its name and public key
+	// Receipt returns the receipt of a run's newest head, or agent.ErrNotFound; Await waits for it until ctx ends.
+	Receipt(ctx context.Context, run provenance.Link) (agent.Receipt, error)
+	Await(ctx context.Context, run provenance.Link) (agent.Receipt, error)
+	// Watch returns a channel that gets each new receipt of a run. stop ends it.
+	Watch(run provenance.Link) (receipts <-chan agent.Receipt, stop func())
+}
+
 // Config says what a [Server] is made of.
 type Config struct {
 	Runner  Runner       // required
+	HeadLog Log          // gives receipts; there are none if nil
 	Desk    *auth.Desk   // required: gives out messages to sign and takes them back
 	Gateway http.Handler // required: serves /ipfs/
 	// Origins are the web origins whose pages may connect, as browsers send them: scheme://host[:port]. A client that
@@ -100,6 +112,7 @@ type Limits struct {
 	Ping          time.Duration // between pings, +-20 %; 25 s. Three without an answer end the socket
 	Poll          time.Duration // after which a subscription looks without a hint; 10 s
 	Act           time.Duration // that an acting call may take after its socket is gone; 30 s
+	Receipt       time.Duration // that a subscription waits for the closing head's receipt; 10 s
 	Drain         time.Duration // that sockets may take to close at the end; 10 s
 }
 
@@ -119,6 +132,7 @@ func (l *Limits) fill() {
 	def(&l.Ping, 25*time.Second)
 	def(&l.Poll, 10*time.Second)
 	def(&l.Act, 30*time.Second)
+	def(&l.Receipt, 10*time.Second)
 	def(&l.Drain, 10*time.Second)
 }
 
@@ -264,6 +278,9 @@ func (s *Server) routes(base context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /ws", s.named(s.connect(base)))
 	mux.Handle("/ipfs/", s.named(s.cfg.Gateway))
+	if s.cfg.HeadLog != nil {
+		mux.Handle("/log/", s.named(http.StripPrefix("/log", s.cfg.HeadLog)))
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -278,6 +295,7 @@ func (s *Server) routes(base context.Context) http.Handler {
 		say(w, http.StatusOK, "writ "+s.cfg.Version+": AI agents that act only within wallet-signed permissions.\n\n"+
 			"  /ws             the protocol "+wire.Subprotocol+" (call rpc.discover for its description)\n"+
 			"  /ipfs/<cid>     records, ?format=raw or ?format=car\n"+
+			"  /log/           the transparency log: its key, checkpoint, tile/...\n"+
 			"  /healthz /readyz /metrics")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

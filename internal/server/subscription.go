@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/provenance"
 )
@@ -116,8 +117,17 @@ func runAck(_ context.Context, c *conn, _ call, p wire.AckParams) (any, error) {
 func (c *conn) pump(ctx context.Context, sub *subscription) {
 	poll := time.NewTimer(c.srv.cfg.Limits.Poll)
 	defer poll.Stop()
+	var receipts <-chan agent.Receipt
+	if log := c.srv.cfg.HeadLog; log != nil {
+		news, stop := log.Watch(sub.run)
+		defer stop()
+		receipts = news
+	}
 	for delta := ""; ; {
 		closed, err := c.catchUp(ctx, sub)
+		if closed {
+			c.lastReceipt(ctx, sub)
+		}
 		if closed || ctx.Err() != nil {
 			return
 		}
@@ -135,6 +145,8 @@ func (c *conn) pump(ctx context.Context, sub *subscription) {
 		case <-sub.hints:
 		case delta = <-sub.deltas:
 			// Its turn comes after the events that were committed before it.
+		case r := <-receipts:
+			c.receipt(ctx, sub, r)
 		case seq := <-sub.acks:
 			sub.acked = max(sub.acked, seq+1)
 		case <-poll.C:
@@ -182,6 +194,25 @@ func (c *conn) catchUp(ctx context.Context, sub *subscription) (closed bool, err
 		if len(steps) < limit {
 			return false, nil
 		}
+	}
+}
+
+// receipt sends one. What is lost with the socket can be had again by provenance.get.
+func (c *conn) receipt(ctx context.Context, sub *subscription, r agent.Receipt) {
+	_ = c.notify(ctx, wire.NoteReceipt, wire.RunReceipt{ // it fails only with the socket
+		Sub: sub.answer.Sub, Run: sub.run.String(), Seq: r.Seq, Head: r.Head.String(), Receipt: string(r.Text),
+	})
+}
+
+// lastReceipt sends the receipt of the closing head, once the log has published it.
+func (c *conn) lastReceipt(ctx context.Context, sub *subscription) {
+	if c.srv.cfg.HeadLog == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.srv.cfg.Limits.Receipt)
+	defer cancel()
+	if r, err := c.srv.cfg.HeadLog.Await(ctx, sub.run); err == nil {
+		c.receipt(ctx, sub, r)
 	}
 }
 

@@ -1,0 +1,221 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+// Codes of an operator's key as its wallet bound it.
+const (
+	CodeHeadBinding  provenance.Code = "head.binding"  // the wallet did not sign the key binding
+	CodeHeadOperator provenance.Code = "head.operator" // the key is bound by another wallet than the operator's
+	CodeHeadWindow   provenance.Code = "head.window"   // the run or its head lies outside the time for which the key is bound
+	CodeHeadBuild    provenance.Code = "head.build"    // another program than the one for which the key is bound
+	CodeHeadLog      provenance.Code = "head.log"      // another log than the one for which the key is bound
+)
+
+// log judges the receipt that the evidence begins with, and those that others hold.
+func (a *auditor) log(o provenance.Options) {
+	policy, key := o.Log.Policy, o.OperatorKey
+	logged := a.ev.Logged
+	if logged != nil && logged.Binding != nil {
+		if !a.bound(logged.Binding, o) {
+			return
+		}
+		if len(key) == 0 && o.Log.Wallet != [20]byte{} {
+			key = logged.Binding.Key
+			if len(policy.Logs) == 0 { // the wallet says which log, too
+				if k, err := provenance.ParseLogKey(logged.Binding.Log); err == nil {
+					policy.Logs = []provenance.LogKey{k}
+				}
+			}
+		}
+	} else if o.Log.Wallet != [20]byte{} && len(key) == 0 {
+		a.rep.Unprove("that the operator made this history: its wallet has bound no key in this file")
+	}
+	held, err := a.receipts(o.Log.Receipts, key, policy)
+	if err != nil {
+		a.failed(err)
+		return
+	}
+	switch {
+	case len(policy.Logs) == 0 && held > 0:
+		a.rep.Skip(provenance.CheckLog, held, fmt.Sprintf("no log key given; %d receipts agree with the history", held))
+		return
+	case len(policy.Logs) == 0:
+		a.rep.Skip(provenance.CheckLog, 0, "no log key given")
+		return
+	case logged == nil:
+		a.rep.Skip(provenance.CheckLog, held, "the file has no receipt; export it again once the log has published its head")
+		return
+	}
+	p, err := provenance.ParseProof(logged.Proof)
+	if err != nil {
+		a.failed(err)
+		return
+	}
+	c, err := p.Verify(a.ev.HeadCID, policy)
+	if err == nil && logged.Binding != nil {
+		err = a.boundBefore(logged, p.Index, c, policy)
+	}
+	if err == nil && len(o.Log.Checkpoint) > 0 {
+		err = known(c, o.Log, policy)
+	}
+	if err != nil {
+		a.failed(err)
+		return
+	}
+	note := fmt.Sprintf("entry %d of %s, size %d", p.Index, c.Origin, c.Size)
+	if len(c.Cosigned) > 0 {
+		note += fmt.Sprintf("; cosigned by %d witnesses", len(c.Cosigned))
+	}
+	if held > 0 {
+		note += fmt.Sprintf("; %d receipts agree", held)
+	}
+	a.rep.Pass(provenance.CheckLog, 1+held, note)
+	witnessed := policy.Quorum.Wants() // and met, or the checkpoint would not have been accepted
+	switch {
+	case !a.ev.Closed:
+		a.rep.Unprove("that nothing happened after this head: the run is not closed")
+	case held == 0 && !witnessed && len(o.Log.Checkpoint) == 0:
+		a.rep.Unprove("that others see the same log: no receipt, witness or checkpoint from outside was given")
+	default:
+		a.rep.Establish()
+	}
+}
+
+// failed notes a fault of the log, at the head unless it names another block.
+func (a *auditor) failed(err error) {
+	f, ok := errors.AsType[*provenance.Fault](err)
+	if !ok {
+		a.rep.Fault(err)
+		return
+	}
+	if !f.At.Defined() {
+		f.At = a.ev.HeadCID
+	}
+	a.rep.Fault(f)
+}
+
+// bound judges the key binding, and says whether it holds. If the operator is known by its wallet alone, it is what
+// the head is checked by.
+func (a *auditor) bound(b *provenance.KeyBinding, o provenance.Options) bool {
+	at := a.ev.Logged.BindingCID
+	fail := func(code provenance.Code, format string, args ...any) bool {
+		a.rep.Fault(&provenance.Fault{Code: code, At: at, Detail: fmt.Sprintf(format, args...)})
+		return false
+	}
+	if b.Method != auth.MethodEOA {
+		a.rep.Skip(provenance.CheckHead, 0, "not checked: the key is bound by method "+b.Method)
+		return true
+	}
+	signed := auth.KeyBinding{
+		Chain: b.Chain, Operator: common.Address(b.Operator), Key: [32]byte(b.Key), Build: b.Build, Log: b.Log,
+		From: time.UnixMilli(b.From).UTC(), Until: time.UnixMilli(b.Until).UTC(),
+	}
+	wallet := o.Log.Wallet
+	h, run := &a.ev.Head, &a.ev.Run
+	if err := signed.Verify(b.Sig); err != nil {
+		return fail(CodeHeadBinding, "the wallet %s did not sign this key binding", signed.Operator.Hex())
+	}
+	switch {
+	case wallet != [20]byte{} && wallet != b.Operator:
+		return fail(CodeHeadOperator, "the key is bound by the wallet %s, and the operator's is %s", signed.Operator.Hex(), common.Address(wallet).Hex())
+	case !bytes.Equal(b.Key, h.Key):
+		return fail(provenance.CodeHeadKey, "the head is signed by another key than the one that is bound")
+	case run.Opened < b.From || h.At >= b.Until:
+		return fail(CodeHeadWindow, "the key is bound from %s until %s, and the run lasts from %s to %s", stamp(b.From), stamp(b.Until), stamp(run.Opened), stamp(h.At))
+	case a.ev.Runtime.Build != b.Build:
+		return fail(CodeHeadBuild, "the key is bound for the program %.80q, and %.80q ran", b.Build, a.ev.Runtime.Build)
+	}
+	if len(o.OperatorKey) > 0 || wallet == [20]byte{} {
+		return true
+	}
+	if err := h.Verify(b.Key); err != nil {
+		a.failed(err)
+		return false
+	}
+	a.rep.Pass(provenance.CheckHead, 2, "the wallet "+signed.Operator.Hex()+" bound the key")
+	return true
+}
+
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+
+// boundBefore checks that the binding is for this log and stands in it before the head.
+func (a *auditor) boundBefore(l *provenance.Logged, index uint64, c provenance.Checkpoint, policy provenance.LogPolicy) error {
+	k, err := provenance.ParseLogKey(l.Binding.Log)
+	if err != nil || k.Origin() != c.Origin {
+		return &provenance.Fault{Code: CodeHeadLog, At: l.BindingCID, Detail: fmt.Sprintf("the key is bound for the log %.100q, and the head is in %.100q", l.Binding.Log, c.Origin)}
+	}
+	p, err := provenance.ParseProof(l.Bound)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Verify(l.BindingCID, policy); err != nil {
+		return &provenance.Fault{Code: provenance.CodeLogBinding, At: l.BindingCID, Detail: fmt.Sprintf("the key binding is not shown to be in the log: %v", err)}
+	}
+	if p.Index >= index {
+		return &provenance.Fault{Code: provenance.CodeLogBinding, At: l.BindingCID, Detail: fmt.Sprintf("the key binding is entry %d of the log, after the head, which is entry %d", p.Index, index)}
+	}
+	return nil
+}
+
+// known checks the evidence's checkpoint against one that the verifier has from elsewhere.
+func known(c provenance.Checkpoint, o provenance.LogOptions, policy provenance.LogPolicy) error {
+	outside, err := provenance.LogPolicy{Logs: policy.Logs}.OpenCheckpoint(o.Checkpoint)
+	if err != nil {
+		return err
+	}
+	if outside.Size < c.Size {
+		return outside.Consistent(c, o.Consistency)
+	}
+	return c.Consistent(outside, o.Consistency)
+}
+
+// receipts checks what clients hold against the history, and returns how many agree.
+func (a *auditor) receipts(all [][]byte, key ed25519.PublicKey, policy provenance.LogPolicy) (int, error) {
+	if len(key) == 0 {
+		key = a.ev.Head.Key // not proven to be the operator's, but whoever made this history made the receipt
+	}
+	for i, raw := range all {
+		bad := func(why string) (int, error) {
+			return i, &provenance.Fault{Code: provenance.CodeLogReceipt, Detail: fmt.Sprintf("receipt %d of %d does not hold: %s", i+1, len(all), why)}
+		}
+		p, err := provenance.ParseProof(raw)
+		if err != nil {
+			return bad(err.Error())
+		}
+		var h provenance.Head
+		if err := provenance.Decode(p.Extra, &h); err != nil {
+			return bad("its extra data is not a head")
+		}
+		if h.Run != a.ev.RunCID {
+			return bad("it is for another run")
+		}
+		if err := h.Verify(key); err != nil {
+			return bad("the operator did not sign its head")
+		}
+		if len(policy.Logs) > 0 {
+			// A client's receipt may be older than the cosignatures of its checkpoint.
+			if _, err := p.Verify(provenance.Sum(cid.DagCBOR, p.Extra), provenance.LogPolicy{Logs: policy.Logs}); err != nil {
+				return bad(err.Error())
+			}
+		}
+		switch {
+		case h.Seq > a.ev.Head.Seq:
+			return i, &provenance.Fault{Code: provenance.CodeLogCut, Detail: fmt.Sprintf("a client holds a receipt for step %d, and the history ends with step %d", h.Seq, a.ev.Head.Seq)}
+		case a.ev.StepCID(int(h.Seq)) != h.Step:
+			return i, &provenance.Fault{Code: provenance.CodeLogBranch, Detail: fmt.Sprintf("a client holds a receipt for another step %d of this run", h.Seq)}
+		}
+	}
+	return len(all), nil
+}

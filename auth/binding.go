@@ -1,0 +1,81 @@
+package auth
+
+import (
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// Codes of key bindings.
+const (
+	CodeBindingForm Code = "binding.form" // a part is missing or out of its bounds
+)
+
+// A KeyBinding is what an operator's wallet signs to say that an Ed25519 key signs heads for it (EIP-712, type
+// KeyBinding). Its domain is that of approvals with a salt of zero: it belongs to no web origin.
+type KeyBinding struct {
+	Chain    uint64 // EIP-155 id that the wallet signs for
+	Operator common.Address
+	Key      [32]byte  // Ed25519 public key
+	From     time.Time // the first moment at which the key signs; a whole second, UTC
+	Until    time.Time // from here on it does not; a whole second, UTC
+	Build    string    // of the program that may sign with it
+	Log      string    // verifier key of the log that heads go to
+}
+
+// maxBinding bounds a binding's texts, in bytes.
+const maxBinding = 1000
+
+// Digest returns what the wallet signs. It fails if the binding is not complete.
+func (b KeyBinding) Digest() ([32]byte, error) {
+	if err := b.validate(); err != nil {
+		return [32]byte{}, err
+	}
+	t := b.typed()
+	return t.digest(), nil
+}
+
+// TypedData returns the argument of eth_signTypedData_v4, as JSON.
+func (b KeyBinding) TypedData() ([]byte, error) {
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
+	t := b.typed()
+	return t.json()
+}
+
+// Verify checks that the operator's wallet, an account with a key of its own, signed the binding. The error is a
+// [*Fault].
+func (b KeyBinding) Verify(sig []byte) error {
+	digest, err := b.Digest()
+	if err != nil {
+		return err
+	}
+	_, err = signedBy(b.Operator, digest, sig)
+	return err
+}
+
+func (b *KeyBinding) validate() error {
+	switch {
+	case b.Chain == 0 || b.Chain > maxChain:
+		return fault(CodeBindingForm, "chain", "out of range")
+	case b.Operator == (common.Address{}) || b.Key == [32]byte{}:
+		return fault(CodeBindingForm, "binding", "operator or key is missing")
+	case !wholeSecond(b.From) || !wholeSecond(b.Until) || !b.From.Before(b.Until):
+		return fault(CodeBindingForm, "until", "not two whole seconds after 1970, in order")
+	case b.Build == "" || !printable(b.Build, maxBinding) || b.Log == "" || !printable(b.Log, maxBinding):
+		return fault(CodeBindingForm, "build", "build and log are 1 to %d printable ASCII characters", maxBinding)
+	}
+	return nil
+}
+
+func (b *KeyBinding) typed() typed {
+	return typed{name: "KeyBinding", chain: b.Chain, fields: []member{
+		addressOf("operator", b.Operator),
+		bytes32Of("key", b.Key),
+		uint64Of("notBefore", uint64(b.From.Unix())),
+		uint64Of("notAfter", uint64(b.Until.Unix())),
+		stringOf("build", b.Build),
+		stringOf("log", b.Log),
+	}}
+}

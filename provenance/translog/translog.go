@@ -1,0 +1,444 @@
+// Package translog keeps the transparency log that heads go to.
+//
+// A [Log] takes the entries of a store, in the order in which the store has given them their places, into a Merkle
+// tree of files (Tessera, tiles of c2sp.org/tlog-tiles), signs checkpoints of it, has witnesses cosign them, makes a
+// receipt for each head, and serves all of it over HTTP. The store is the truth and the tree a projection of it:
+// whatever a crash does to the files, they are built again, hash for hash, and a tree that says other than the store
+// is never extended ([ErrForked], [ErrBehind]).
+package translog
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/client"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
+	"k8s.io/klog/v2"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/provenance"
+)
+
+// Errors of [Open]. Each is wrapped with what was found.
+var (
+	// ErrBehind says that the log holds more than the store: the store was replaced by an older one.
+	ErrBehind = errors.New("the journal is behind its log; restore the newest backup of both")
+	// ErrForked says that the log holds something else than the store: going on would be a second history.
+	ErrForked = errors.New("the journal and its log tell two histories; restore the newest backup of both")
+	// ErrOrigin says that the log was begun under another name or key.
+	ErrOrigin = errors.New("the log has another origin or key than the one that is set")
+)
+
+// A Store has the entries and their blocks. An agent.Store is one.
+type Store interface {
+	agent.Entries
+	Block(ctx context.Context, c provenance.Link) ([]byte, error)
+	Run(ctx context.Context, id provenance.Link) (agent.RunInfo, error)
+}
+
+// Config says what a [Log] is made of.
+type Config struct {
+	Dir    string             // of the tree's files; made if it is not there. Required
+	Store  Store              // required
+	Key    ed25519.PrivateKey // signs checkpoints. Required
+	Origin string             // the log's name, without space or plus. Required
+	// Interval is the least time between two checkpoints; 1 s if 0, at least 100 ms. The first after a pause comes at
+	// once.
+	Interval time.Duration
+	// Witnesses is a policy of c2sp.org/tlog-policy, with the witnesses' URLs: no checkpoint is published before its
+	// quorum has cosigned it, unless Optional. None are asked if it is empty.
+	Witnesses []byte
+	Timeout   time.Duration // of asking the witnesses; 2 s if 0
+	Optional  bool          // publish with the cosignatures that came in time
+	Log       *slog.Logger  // logs nothing if nil
+}
+
+// A Log is an open log. Its methods may be called by many goroutines at once.
+type Log struct {
+	cfg    Config
+	log    *slog.Logger
+	vkey   string
+	policy provenance.LogPolicy // its own key; no witnesses
+	quorum *provenance.Quorum
+	asked  *asked
+	tree   *tree
+
+	kick chan struct{} // of one place: there are new entries
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu         sync.Mutex
+	integrated uint64        // entries in the tree; guarded by mu
+	grown      chan struct{} // closed when integrated grows; guarded by mu
+	published  []byte        // the newest checkpoint; guarded by mu
+	broken     error         // why nothing is taken in any more; guarded by mu
+	watchers   map[provenance.Link]map[chan Receipt]struct{}
+	binding    binding
+}
+
+// quiet keeps the words of Tessera's own logger off standard error: what matters of them is seen here by its effects.
+var quiet = sync.OnceFunc(func() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+})
+
+// batch is how many entries are taken in at once, and how long Tessera waits for more: entries that come together are
+// handed to it together.
+const (
+	batch    = 256
+	batchAge = time.Millisecond
+)
+
+// Open opens the log in cfg.Dir, or begins one. It first proves that files and store say the same: every entry in the
+// tree is the store's, and the newest checkpoints have the root that the store's entries lead to. Files that are
+// damaged or missing are built again; the damaged ones are kept beside them.
+func Open(ctx context.Context, cfg Config) (*Log, error) {
+	l, err := newLog(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if err := l.open(ctx); err != nil {
+		return nil, fmt.Errorf("open the log in %s: %w", cfg.Dir, err)
+	}
+	return l, nil
+}
+
+func newLog(cfg Config) (*Log, error) {
+	switch {
+	case cfg.Dir == "":
+		return nil, errors.New("no folder is given")
+	case cfg.Store == nil:
+		return nil, errors.New("no store is given")
+	case len(cfg.Key) != ed25519.PrivateKeySize:
+		return nil, errors.New("no key is given")
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = time.Second
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 2 * time.Second
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Interval < 100*time.Millisecond {
+		return nil, fmt.Errorf("checkpoints every %s are too often; 100ms is the least", cfg.Interval)
+	}
+	l := &Log{
+		cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), grown: make(chan struct{}),
+		watchers: map[provenance.Link]map[chan Receipt]struct{}{},
+	}
+	var err error
+	if l.vkey, err = note.NewEd25519VerifierKey(cfg.Origin, cfg.Key.Public().(ed25519.PublicKey)); err != nil {
+		return nil, fmt.Errorf("origin %q: %w", cfg.Origin, err)
+	}
+	key, err := provenance.ParseLogKey(l.vkey)
+	if err != nil {
+		return nil, fmt.Errorf("origin %q: %w", cfg.Origin, err)
+	}
+	l.policy.Logs = []provenance.LogKey{key}
+	if len(cfg.Witnesses) > 0 {
+		p, err := provenance.ParseLogPolicy(cfg.Witnesses)
+		if err != nil {
+			return nil, fmt.Errorf("witness policy: %w", err)
+		}
+		l.quorum = p.Quorum
+		for _, w := range l.quorum.Witnesses() {
+			if w.URL == "" {
+				return nil, fmt.Errorf("witness policy: witness %s has no URL to be asked at", w.Name)
+			}
+		}
+	}
+	l.asked = &asked{base: http.DefaultTransport, log: l.log}
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context) error {
+	quiet()
+	damaged, err := l.check(ctx)
+	if err == nil && damaged != "" {
+		l.log.WarnContext(ctx, "the log's files are damaged; building them again from the journal", "found", damaged)
+		err = l.rebuild(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if l.tree, err = l.plant(ctx, l.cfg.Dir, l.quorum.Wants()); err != nil {
+		return err
+	}
+	if l.integrated, err = l.tree.reader.IntegratedSize(ctx); err != nil {
+		l.tree.cut()
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	l.Added()
+	l.wg.Go(func() { l.feed(running) })
+	l.wg.Go(func() { l.publish(running) })
+	return nil
+}
+
+// Close stops the log where it is. What the store has and the tree has not is taken in by the next Open.
+func (l *Log) Close() {
+	l.stop()
+	l.wg.Wait()
+	l.tree.cut()
+}
+
+// VKey returns the log's name and public key: "origin+hash+key".
+func (l *Log) VKey() string { return l.vkey }
+
+// A tree is Tessera's part.
+type tree struct {
+	add    tessera.AddFn
+	reader tessera.LogReader
+	cut    context.CancelFunc // ends Tessera's goroutines; no entry may be under way
+}
+
+// plant opens the tree in dir.
+func (l *Log) plant(ctx context.Context, dir string, witnessed bool) (*tree, error) {
+	signer, err := l.signer()
+	if err != nil {
+		return nil, err
+	}
+	driver, err := posix.New(ctx, posix.Config{Path: dir, HTTPClient: &http.Client{Transport: l.asked, Timeout: l.cfg.Timeout}})
+	if err != nil {
+		return nil, err
+	}
+	o := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(batch, batchAge).WithCheckpointInterval(l.cfg.Interval)
+	if witnessed {
+		group, err := tessera.NewWitnessGroupFromPolicy(l.cfg.Witnesses)
+		if err != nil {
+			return nil, fmt.Errorf("witness policy: %w", err)
+		}
+		o = o.WithWitnesses(group, &tessera.WitnessOptions{Timeout: l.cfg.Timeout, FailOpen: l.cfg.Optional})
+	}
+	living, cut := context.WithCancel(context.WithoutCancel(ctx))
+	a, _, reader, err := tessera.NewAppender(living, driver, o)
+	if err != nil {
+		cut()
+		return nil, err
+	}
+	return &tree{a.Add, reader, cut}, nil
+}
+
+// signer is the key in the form of package note.
+func (l *Log) signer() (note.Signer, error) {
+	hash := strings.Split(l.vkey, "+")[1]
+	seed := append([]byte{1}, l.cfg.Key.Seed()...) // 1 is Ed25519
+	return note.NewSigner("PRIVATE+KEY+" + l.cfg.Origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(seed))
+}
+
+// Added implements agent.Log.
+func (l *Log) Added() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Wait implements agent.Log.
+func (l *Log) Wait(ctx context.Context, entry provenance.Link) error {
+	e, err := l.cfg.Store.Entry(ctx, entry)
+	if err != nil {
+		return fmt.Errorf("wait for the log: %w", err)
+	}
+	for {
+		l.mu.Lock()
+		there, grown, broken := l.integrated > e.Index, l.grown, l.broken
+		l.mu.Unlock()
+		switch {
+		case there:
+			return nil
+		case broken != nil:
+			return fmt.Errorf("wait for the log: %w", broken)
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the log to take in entry %d: %w", e.Index, context.Cause(ctx))
+		}
+	}
+}
+
+// feed takes the store's entries into the tree, in their order.
+func (l *Log) feed(ctx context.Context) {
+	pause := 10 * time.Millisecond
+	for {
+		select {
+		case <-l.kick:
+		case <-ctx.Done():
+			return
+		}
+		for {
+			n, err := l.take(ctx, l.tree)
+			if err == nil && n == 0 || ctx.Err() != nil {
+				break
+			}
+			if err == nil {
+				pause = 10 * time.Millisecond
+				continue
+			}
+			if errors.Is(err, ErrForked) {
+				l.mu.Lock()
+				l.broken = err
+				close(l.grown) // wakes those who wait
+				l.grown = make(chan struct{})
+				l.mu.Unlock()
+				l.log.ErrorContext(ctx, "the log is stopped", "err", err)
+				return
+			}
+			l.log.ErrorContext(ctx, "the log does not take entries; trying again", "err", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+				pause = min(2*pause, 5*time.Second)
+			}
+		}
+	}
+}
+
+// take takes one batch into a tree and returns how many entries it had. Whatever was begun is waited for.
+func (l *Log) take(ctx context.Context, t *tree) (int, error) {
+	from, err := t.reader.IntegratedSize(ctx)
+	if err != nil {
+		return 0, err
+	}
+	entries, err := l.cfg.Store.Entries(ctx, from, batch)
+	if err != nil || len(entries) == 0 {
+		return 0, err
+	}
+	futures := make([]tessera.IndexFuture, len(entries))
+	for i, e := range entries {
+		futures[i] = t.add(context.WithoutCancel(ctx), tessera.NewEntry(e.CID.Bytes()))
+	}
+	var failed error
+	for i, f := range futures {
+		switch at, err := f(); {
+		case err != nil:
+			failed = errors.Join(failed, err)
+		case at.Index != entries[i].Index:
+			return 0, fmt.Errorf("entry %d came to stand at %d: %w", entries[i].Index, at.Index, ErrForked)
+		}
+	}
+	if failed != nil {
+		return 0, failed
+	}
+	if t == l.tree {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.integrated = from + uint64(len(entries))
+		close(l.grown)
+		l.grown = make(chan struct{})
+	}
+	return len(entries), nil
+}
+
+// Published returns the newest checkpoint, or nil before the first.
+func (l *Log) Published() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.published)
+}
+
+// publish watches for new checkpoints and makes receipts under them.
+func (l *Log) publish(ctx context.Context) {
+	const idle = time.Second
+	next, _, err := l.cfg.Store.Unreceipted(ctx)
+	for wait := time.Duration(0); ; {
+		l.mu.Lock()
+		grown := l.grown
+		l.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-grown:
+		case <-time.After(wait):
+		}
+		if err != nil { // the store could not say; ask it again
+			if next, _, err = l.cfg.Store.Unreceipted(ctx); err != nil {
+				wait = idle
+				continue
+			}
+		}
+		// Looked for often only while one is due.
+		next, err = l.look(ctx, next)
+		if err != nil && ctx.Err() == nil {
+			l.log.ErrorContext(ctx, "receipts not made; trying again", "err", err)
+		}
+		l.mu.Lock()
+		wait = idle
+		if next < l.integrated && err == nil {
+			wait = min(l.cfg.Interval/20, 20*time.Millisecond)
+		}
+		l.mu.Unlock()
+	}
+}
+
+// look reads the newest checkpoint and, if it covers more than next entries, makes the receipts.
+func (l *Log) look(ctx context.Context, next uint64) (uint64, error) {
+	raw, err := l.tree.reader.ReadCheckpoint(ctx)
+	if errors.Is(err, os.ErrNotExist) {
+		return next, nil
+	} else if err != nil {
+		return next, err
+	}
+	l.mu.Lock()
+	same := string(raw) == string(l.published)
+	l.mu.Unlock()
+	c, err := l.policy.OpenCheckpoint(raw)
+	if err != nil {
+		return next, err
+	}
+	if !same {
+		l.tell(ctx, raw)
+	}
+	made, err := l.receipts(ctx, raw, c, next)
+	if err == nil && !same {
+		l.mu.Lock()
+		l.published = raw
+		l.mu.Unlock()
+	}
+	return made, err
+}
+
+// tell notes who of the witnesses has not cosigned a checkpoint.
+func (l *Log) tell(ctx context.Context, raw []byte) {
+	if !l.quorum.Wants() {
+		return
+	}
+	c, err := provenance.LogPolicy{Logs: l.policy.Logs, Quorum: l.quorum}.OpenCheckpoint(raw)
+	if err == nil {
+		return
+	}
+	var missing []string
+	for _, w := range l.quorum.Witnesses() {
+		if !slices.Contains(c.Cosigned, w.Name) {
+			missing = append(missing, w.Name)
+		}
+	}
+	l.log.WarnContext(ctx, "checkpoint published without its quorum of witnesses", "missing", missing)
+}
+
+// builder makes proofs in the tree of one checkpoint.
+func (l *Log) builder(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
+	return client.NewProofBuilder(ctx, size, l.tree.reader.ReadTile)
+}
+
+// folder is where Tessera keeps what the tree is, apart from what it publishes.
+func stateFile(dir string) string { return filepath.Join(dir, ".state", "treeState") }
