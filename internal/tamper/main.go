@@ -92,14 +92,20 @@ func generate() (map[string][]byte, error) {
 	}
 	files[commonKeys] = keyFile(b.keys)
 	files["base.keys.json"] = keyFile(b.whole.keys)
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(l); err != nil {
-		return nil, fmt.Errorf("write the list: %w", err)
+	log, err := logVectors(files)
+	if err != nil {
+		return nil, err
 	}
-	files["vectors.json"] = text.Bytes()
+	for name, list := range map[string]any{"vectors.json": l, "log-vectors.json": log} {
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(list); err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+		files[name] = text.Bytes()
+	}
 	return files, nil
 }
 

@@ -1,0 +1,109 @@
+package audit_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/provenance"
+)
+
+type logVectors struct {
+	Wallet  string `json:"operator_wallet"`
+	Vectors []struct {
+		Name, File, Policy, Held, Offered, Verdict, Completeness, Code, What string
+		Receipts, Consistency                                                []string
+		Class                                                                int
+	}
+}
+
+// TestEachLieAboutTheLogIsRefusedWithItsOwnCode: the verifier knows the operator by its wallet alone.
+func TestEachLieAboutTheLogIsRefusedWithItsOwnCode(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(folder, "log-vectors.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v logVectors
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	classes, codes := map[int]bool{}, map[string]bool{}
+	for _, x := range v.Vectors {
+		t.Run(x.Name, func(t *testing.T) {
+			policy, err := provenance.ParseLogPolicy(read(t, x.Policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.File == "" {
+				code := follow(t, policy, read(t, x.Held), read(t, x.Offered), x.Consistency)
+				if string(code) != x.Code {
+					t.Errorf("%s: got %q, want %q", x.What, code, x.Code)
+				}
+				return
+			}
+			o := provenance.Options{Log: provenance.LogOptions{Policy: policy, Wallet: common.HexToAddress(v.Wallet)}}
+			if o.Keys, err = provenance.ReadKeys(bytes.NewReader(read(t, "keys.json"))); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range x.Receipts {
+				o.Log.Receipts = append(o.Log.Receipts, read(t, name))
+			}
+			car := read(t, x.File)
+			src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rep := audit.Verify(src, o)
+			if rep.Verdict != x.Verdict || string(rep.Code) != x.Code {
+				t.Errorf("%s: got %s %q (%s), want %s %q", x.What, rep.Verdict, rep.Code, rep.Detail, x.Verdict, x.Code)
+			}
+			if x.Completeness != "" && rep.Completeness != x.Completeness {
+				t.Errorf("%s: completeness %s, want %s", x.What, rep.Completeness, x.Completeness)
+			}
+			if rep.Verdict == provenance.Failed && rep.Completeness != provenance.Unestablished {
+				t.Error("a history that failed is complete")
+			}
+		})
+		classes[x.Class], codes[x.Code] = true, true
+	}
+	for class := 67; class <= 71; class++ {
+		if !classes[class] {
+			t.Errorf("no vector of class %d", class)
+		}
+	}
+	if len(codes) < 18 || !classes[64] || !classes[65] {
+		t.Errorf("%d codes", len(codes))
+	}
+}
+
+func follow(t *testing.T, p provenance.LogPolicy, held, offered []byte, consistency []string) provenance.Code {
+	t.Helper()
+	var hashes [][32]byte
+	for _, s := range consistency {
+		b, err := base64.StdEncoding.DecodeString(s)
+		if err != nil || len(b) != 32 {
+			t.Fatal(s, err)
+		}
+		hashes = append(hashes, [32]byte(b))
+	}
+	a, err := p.OpenCheckpoint(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.OpenCheckpoint(offered)
+	if err == nil {
+		err = a.Consistent(b, hashes)
+	}
+	f, _ := errors.AsType[*provenance.Fault](err)
+	if f == nil {
+		return ""
+	}
+	return f.Code
+}

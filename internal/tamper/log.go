@@ -1,0 +1,348 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A logVector is a file, or two checkpoints, with what a verifier must say of it who knows the operator's wallet, the
+// log and the witnesses by the policy, and holds the receipts.
+type logVector struct {
+	Name         string          `json:"name"`
+	File         string          `json:"file,omitempty"`
+	Policy       string          `json:"policy,omitempty"`
+	Receipts     []string        `json:"receipts,omitempty"`
+	Held         string          `json:"held,omitempty"`        // a checkpoint that the verifier has
+	Offered      string          `json:"offered,omitempty"`     // one that is offered as the newest
+	Consistency  []string        `json:"consistency,omitempty"` // hashes from the one to the other, base64
+	Verdict      string          `json:"verdict"`
+	Completeness string          `json:"completeness,omitempty"`
+	Code         provenance.Code `json:"code,omitempty"`
+	Class        int             `json:"class,omitempty"`
+	What         string          `json:"what"`
+}
+
+// A logList is what log-vectors.json holds.
+type logList struct {
+	Schema  string      `json:"schema"`
+	Wallet  string      `json:"operator_wallet"`
+	Vectors []logVector `json:"vectors"`
+}
+
+// A transparency is a log whose entries are given.
+type transparency struct {
+	origin  string
+	key     ed25519.PrivateKey
+	entries []provenance.Link
+}
+
+// keyNote is a key of a name in the forms of package note.
+func keyNote(name string, k ed25519.PrivateKey) (signer note.Signer, vkey string) {
+	vkey = must(note.NewEd25519VerifierKey(name, k.Public().(ed25519.PublicKey)))
+	hash := strings.Split(vkey, "+")[1]
+	seed := base64.StdEncoding.EncodeToString(append([]byte{1}, k.Seed()...))
+	return must(note.NewSigner("PRIVATE+KEY+" + name + "+" + hash + "+" + seed)), vkey
+}
+
+// A cosigner is a witness at a fixed time (c2sp.org/tlog-cosignature).
+type cosigner struct {
+	name string
+	key  ed25519.PrivateKey
+}
+
+func (c cosigner) public() []byte { return append([]byte{4}, c.key.Public().(ed25519.PublicKey)...) }
+func (c cosigner) Name() string   { return c.name }
+
+func (c cosigner) KeyHash() uint32 {
+	sum := sha256.Sum256(append([]byte(c.name+"\n"), c.public()...))
+	return binary.BigEndian.Uint32(sum[:])
+}
+
+func (c cosigner) vkey() string {
+	return fmt.Sprintf("%s+%08x+%s", c.name, c.KeyHash(), base64.StdEncoding.EncodeToString(c.public()))
+}
+
+func (c cosigner) Sign(msg []byte) ([]byte, error) {
+	at := uint64(start.Unix())
+	sig := ed25519.Sign(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", at, msg))
+	return append(binary.BigEndian.AppendUint64(nil, at), sig...), nil
+}
+
+func (l *transparency) node(id compact.NodeID) []byte {
+	if id.Level == 0 {
+		return rfc6962.DefaultHasher.HashLeaf(l.entries[id.Index].Bytes())
+	}
+	left := compact.NewNodeID(id.Level-1, 2*id.Index)
+	return rfc6962.DefaultHasher.HashChildren(l.node(left), l.node(left.Sibling()))
+}
+
+func (l *transparency) checkpoint(size int, cosigners ...note.Signer) []byte {
+	f := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	r := f.NewEmptyRange(0)
+	for i := range size {
+		if err := r.Append(l.node(compact.NewNodeID(0, uint64(i))), nil); err != nil {
+			panic(err) // entries are appended one after the other
+		}
+	}
+	text := fmt.Sprintf("%s\n%d\n%s\n", l.origin, size, base64.StdEncoding.EncodeToString(must(r.GetRootHash(nil))))
+	signer, _ := keyNote(l.origin, l.key)
+	return must(note.Sign(&note.Note{Text: text}, append([]note.Signer{signer}, cosigners...)...))
+}
+
+func (l *transparency) hashes(n proof.Nodes, err error) (out [][32]byte) {
+	if err != nil {
+		panic(err) // sizes and indices are those of the entries
+	}
+	var all [][]byte
+	for _, id := range n.IDs {
+		all = append(all, l.node(id))
+	}
+	for _, h := range must(n.Rehash(all, rfc6962.DefaultHasher.HashChildren)) {
+		out = append(out, [32]byte(h))
+	}
+	return out
+}
+
+func (l *transparency) prove(index, size int, cosigners ...note.Signer) *provenance.Proof {
+	return &provenance.Proof{
+		Index: uint64(index), Hashes: l.hashes(proof.Inclusion(uint64(index), uint64(size))), Checkpoint: l.checkpoint(size, cosigners...),
+	}
+}
+
+func (l *transparency) consistency(a, b int) [][32]byte {
+	return l.hashes(proof.Consistency(uint64(a), uint64(b)))
+}
+
+// A logLie is what is wrong with a logged history. The zero lie is the honest one.
+type logLie struct {
+	world    func() *world
+	history  func(*history)               // before everything is made anew
+	binding  func(*provenance.KeyBinding) // before the wallet signs it
+	edited   func(*provenance.KeyBinding) // after
+	wallet   string                       // that signs instead
+	late     bool                         // the binding is logged after the head
+	log      func(*transparency)
+	proof    func(*provenance.Proof)
+	unbound  bool
+	cosigned []cosigner // the first two witnesses if nil
+}
+
+const (
+	logOrigin     = "writ.example/log"
+	operatorKey   = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
+	otherOperator = "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"
+)
+
+func witnessNamed(name string) cosigner { return cosigner{name + ".example", key("witness " + name)} }
+
+// logged makes the file of a history with its receipt, and the receipt that a client holds.
+func logged(lie logLie) (car, receipt []byte, err error) {
+	if lie.world == nil {
+		lie.world = small
+	}
+	h, err := play(lie.world())
+	if err != nil {
+		return nil, nil, err
+	}
+	if lie.history != nil {
+		lie.history(h)
+		if err := h.link(); err != nil {
+			return nil, nil, err
+		}
+	}
+	_, vkey := keyNote(logOrigin, key("log"))
+	secret := operatorKey
+	if lie.wallet != "" {
+		secret = lie.wallet
+	}
+	wallet := must(auth.ParseWallet(secret))
+	b := &provenance.KeyBinding{
+		Key: h.operator.Public().(ed25519.PublicKey), From: start.Add(-time.Hour).UnixMilli(), Until: start.Add(24 * time.Hour).UnixMilli(),
+		Build: h.runtime.Build, Log: vkey, Operator: wallet.Address(), Chain: 1, Method: auth.MethodEOA,
+	}
+	if lie.binding != nil {
+		lie.binding(b)
+	}
+	b.Sig, err = wallet.SignTyped(auth.KeyBinding{
+		Chain: b.Chain, Operator: common.Address(b.Operator), Key: [32]byte(b.Key), Build: b.Build, Log: b.Log,
+		From: time.UnixMilli(b.From).UTC(), Until: time.UnixMilli(b.Until).UTC(),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if lie.edited != nil {
+		lie.edited(b)
+	}
+	binding, err := provenance.Encode(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &transparency{origin: logOrigin, key: key("log")}
+	for i := range 9 {
+		l.entries = append(l.entries, provenance.NewRaw(fmt.Appendf(nil, "another entry %d", i)).CID)
+	}
+	first, second := 2, 6
+	if lie.late {
+		first, second = second, first
+	}
+	l.entries[first], l.entries[second] = binding.CID, h.blocks[0].CID
+	if lie.log != nil {
+		lie.log(l)
+	}
+	if lie.cosigned == nil {
+		lie.cosigned = []cosigner{witnessNamed("ada"), witnessNamed("bea")}
+	}
+	var by []note.Signer
+	for _, c := range lie.cosigned {
+		by = append(by, c)
+	}
+	p := l.prove(second, 9, by...)
+	held := *p
+	held.Extra = h.blocks[0].Data
+	if lie.proof != nil {
+		lie.proof(p)
+	}
+	text, bound := provenance.NewRaw(p.Format()), provenance.NewRaw(l.prove(first, 9, by...).Format())
+	r := &provenance.Receipt{Head: h.blocks[0].CID, Proof: text.CID, Binding: binding.CID, Bound: bound.CID}
+	if lie.unbound {
+		r.Binding, r.Bound = provenance.Link{}, provenance.Link{}
+	}
+	root, err := provenance.Encode(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	blocks := append([]provenance.Block{root, text}, h.blocks...)
+	if !lie.unbound {
+		blocks = append(blocks, bound, binding)
+	}
+	return carOf(blocks), held.Format(), nil
+}
+
+// logVectors writes the vectors of the log into files.
+func logVectors(files map[string][]byte) (logList, error) {
+	ada, bea, eve := witnessNamed("ada"), witnessNamed("bea"), witnessNamed("eve")
+	_, vkey := keyNote(logOrigin, key("log"))
+	files["log.policy"] = fmt.Appendf(nil, "log %s\nwitness ada %s\nwitness bea %s\ngroup both all ada bea\nquorum both\n", vkey, ada.vkey(), bea.vkey())
+	files["log-alone.policy"] = fmt.Appendf(nil, "log %s\nquorum none\n", vkey)
+	l := logList{Schema: "writ/tamper-log/1", Wallet: must(auth.ParseWallet(operatorKey)).Address().Hex()}
+	_, honest, err := logged(logLie{})
+	if err != nil {
+		return l, err
+	}
+	files["log.tlog-proof"] = honest
+	other := func(h *history) { h.steps[3].At++ }
+	for _, v := range []struct {
+		logVector
+		lie  logLie
+		held []byte // a receipt, instead of the honest one
+	}{
+		{logVector{Name: "logged", Verdict: provenance.Verified, Completeness: provenance.Established,
+			What: "an honest run whose head is in a witnessed log, with a client's receipt"}, logLie{}, nil},
+		{logVector{Name: "logged-alone", Policy: "log-alone.policy", Receipts: []string{}, Verdict: provenance.Verified, Completeness: provenance.Unestablished,
+			What: "the same for who knows no witness and holds no receipt: it may be a log for this reader alone"}, logLie{}, nil},
+		{logVector{Name: "logged-open", Verdict: provenance.Verified, Completeness: provenance.Unestablished, Receipts: []string{},
+			What: "a run that is not closed: more may follow"},
+			logLie{world: func() *world { w := small(); w.stop = 3; return w }}, nil},
+		{logVector{Name: "log-key-unbound", Code: provenance.CodeHeadKey, Class: 64, What: "the wallet bound another key than the one that signed"},
+			logLie{binding: func(b *provenance.KeyBinding) { b.Key = key("forger").Public().(ed25519.PublicKey) }}, nil},
+		{logVector{Name: "log-wallet-other", Code: audit.CodeHeadOperator, Class: 64, What: "the key is bound by a stranger's wallet"},
+			logLie{wallet: otherOperator}, nil},
+		{logVector{Name: "log-binding-edited", Code: audit.CodeHeadBinding, Class: 64, What: "the key binding was changed after the wallet signed it"},
+			logLie{edited: func(b *provenance.KeyBinding) { b.Until += 1000 }}, nil},
+		{logVector{Name: "log-key-expired", Code: audit.CodeHeadWindow, Class: 65, What: "the head was made after the key's time"},
+			logLie{binding: func(b *provenance.KeyBinding) { b.Until = start.UnixMilli() }}, nil},
+		{logVector{Name: "log-key-early", Code: audit.CodeHeadWindow, Class: 65, What: "the run was opened before the key's time"},
+			logLie{binding: func(b *provenance.KeyBinding) { b.From = start.UnixMilli() + 1000 }}, nil},
+		{logVector{Name: "log-build-other", Code: audit.CodeHeadBuild, Class: 65, What: "another program ran than the one for which the key is bound"},
+			logLie{binding: func(b *provenance.KeyBinding) { b.Build = "0123456789abcdef" }}, nil},
+		{logVector{Name: "log-bound-elsewhere", Code: audit.CodeHeadLog, Class: 65, What: "the key is bound for another log than the head stands in"},
+			logLie{binding: func(b *provenance.KeyBinding) { _, b.Log = keyNote("writ.example/private", key("log")) }}, nil},
+		{logVector{Name: "log-bound-late", Code: provenance.CodeLogBinding, Class: 65, What: "the key was used before its binding was logged"},
+			logLie{late: true}, nil},
+		{logVector{Name: "log-origin-other", Code: provenance.CodeLogOrigin, Class: 67, What: "the checkpoint is one of another log"},
+			logLie{log: func(l *transparency) { l.origin = "writ.example/private" }}, nil},
+		{logVector{Name: "log-key-other", Code: provenance.CodeLogKey, Class: 67, What: "the checkpoint has the log's name and another key's signature"},
+			logLie{log: func(l *transparency) { l.key = key("forger") }}, nil},
+		{logVector{Name: "log-index-other", Code: provenance.CodeLogProof, Class: 68, What: "the proof is for another index"},
+			logLie{proof: func(p *provenance.Proof) { p.Index++ }}, nil},
+		{logVector{Name: "log-proof-cut", Code: provenance.CodeLogProof, Class: 68, What: "a hash of the proof is missing"},
+			logLie{proof: func(p *provenance.Proof) { p.Hashes = p.Hashes[1:] }}, nil},
+		{logVector{Name: "log-proof-garbled", Code: provenance.CodeLogForm, What: "the proof is in no form that is known"},
+			logLie{proof: func(p *provenance.Proof) { p.Checkpoint = []byte("trust me\n") }}, nil},
+		{logVector{Name: "log-witness-one", Code: provenance.CodeLogWitness, Class: 69, What: "one witness cosigned, and two are asked for"},
+			logLie{cosigned: []cosigner{ada}}, nil},
+		{logVector{Name: "log-witness-unknown", Code: provenance.CodeLogWitness, Class: 69, What: "a witness cosigned whom nobody knows"},
+			logLie{cosigned: []cosigner{ada, eve}}, nil},
+		{logVector{Name: "log-witness-namesake", Code: provenance.CodeLogWitness, Class: 69, What: "a witness of the right name with another key"},
+			logLie{cosigned: []cosigner{ada, {bea.name, key("witness eve")}}}, nil},
+		{logVector{Name: "log-fork", Code: provenance.CodeLogBranch, What: "two heads of one run for one place: the client holds a receipt for another last step"},
+			logLie{history: other}, nil},
+		{logVector{Name: "log-tail-cut", Code: provenance.CodeLogCut, Class: 49, What: "the tail was cut, and the client holds a receipt for the last step"},
+			logLie{world: func() *world { w := small(); w.stop = 3; return w }}, nil},
+		{logVector{Name: "log-receipt-other", Code: provenance.CodeLogReceipt, What: "the receipt is for another run"},
+			logLie{world: func() *world { w := small(); w.nonce = 9; return w }}, nil},
+	} {
+		car, _, err := logged(v.lie)
+		if err != nil {
+			return l, fmt.Errorf("vector %s: %w", v.Name, err)
+		}
+		if v.Code != "" {
+			v.Verdict = provenance.Failed
+		}
+		if v.Policy == "" {
+			v.Policy = "log.policy"
+		}
+		if v.Receipts == nil {
+			v.Receipts = []string{"log.tlog-proof"}
+			switch { // one lie each: where the history is another one, its receipt would be the second
+			case v.Code == provenance.CodeLogBranch, v.Code == provenance.CodeLogCut, v.Code == provenance.CodeLogReceipt, v.Name == "logged":
+			default:
+				v.Receipts = nil
+			}
+		}
+		v.File = v.Name + ".car"
+		files[v.File] = car
+		l.Vectors = append(l.Vectors, v.logVector)
+	}
+	tree, fork := &transparency{origin: logOrigin, key: key("log")}, &transparency{origin: logOrigin, key: key("log")}
+	for i := range 9 {
+		tree.entries = append(tree.entries, provenance.NewRaw(fmt.Appendf(nil, "another entry %d", i)).CID)
+	}
+	fork.entries = append(fork.entries, tree.entries...)
+	fork.entries[4] = provenance.NewRaw([]byte("another past")).CID
+	for name, raw := range map[string][]byte{"log-5.checkpoint": tree.checkpoint(5), "log-9.checkpoint": tree.checkpoint(9),
+		"log-5-fork.checkpoint": fork.checkpoint(5), "log-9-fork.checkpoint": fork.checkpoint(9)} {
+		files[name] = raw
+	}
+	text := func(hashes [][32]byte) (out []string) {
+		for _, h := range hashes {
+			out = append(out, base64.StdEncoding.EncodeToString(h[:]))
+		}
+		return out
+	}
+	l.Vectors = append(l.Vectors,
+		logVector{Name: "log-grown", Policy: "log-alone.policy", Held: "log-5.checkpoint", Offered: "log-9.checkpoint", Consistency: text(tree.consistency(5, 9)),
+			Verdict: provenance.Verified, What: "a log that grew"},
+		logVector{Name: "log-stale", Policy: "log-alone.policy", Held: "log-9.checkpoint", Offered: "log-5.checkpoint", Consistency: text(tree.consistency(5, 9)),
+			Verdict: provenance.Failed, Code: provenance.CodeLogStale, Class: 70, What: "an old checkpoint is offered as the newest"},
+		logVector{Name: "log-forked", Policy: "log-alone.policy", Held: "log-5.checkpoint", Offered: "log-9-fork.checkpoint", Consistency: text(fork.consistency(5, 9)),
+			Verdict: provenance.Failed, Code: provenance.CodeLogConsistency, Class: 71, What: "two checkpoints that no one log can have"},
+		logVector{Name: "log-forked-same", Policy: "log-alone.policy", Held: "log-5.checkpoint", Offered: "log-5-fork.checkpoint",
+			Verdict: provenance.Failed, Code: provenance.CodeLogConsistency, Class: 71, What: "two checkpoints of one size with two roots"})
+	return l, nil
+}
