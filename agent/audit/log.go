@@ -29,6 +29,7 @@ func (a *auditor) log(o provenance.Options) {
 	logged := a.ev.Logged
 	if logged != nil && logged.Binding != nil {
 		if !a.bound(logged.Binding, o) {
+			a.rep.Skip(provenance.CheckLog, 0, "not reached: the key binding does not hold")
 			return
 		}
 		if len(key) == 0 && o.Log.Wallet != [20]byte{} {
@@ -218,4 +219,28 @@ func (a *auditor) receipts(all [][]byte, key ed25519.PublicKey, policy provenanc
 		}
 	}
 	return len(all), nil
+}
+
+// ParseLog reads what a person tells a verifier of the operator's wallet and of the log: an address, a log's verifier
+// key, and the text of a policy file (c2sp.org/tlog-policy). Each may be empty.
+func ParseLog(wallet, logKey string, policy []byte) (o provenance.LogOptions, err error) {
+	if wallet != "" {
+		if !common.IsHexAddress(wallet) || common.HexToAddress(wallet) == (common.Address{}) {
+			return o, errors.New("an operator's wallet is an address: 0x and 40 hex digits")
+		}
+		o.Wallet = common.HexToAddress(wallet)
+	}
+	if len(policy) > 0 {
+		if o.Policy, err = provenance.ParseLogPolicy(policy); err != nil {
+			return o, fmt.Errorf("the witness policy: %w", err)
+		}
+	}
+	if logKey != "" {
+		k, err := provenance.ParseLogKey(logKey)
+		if err != nil {
+			return o, err
+		}
+		o.Policy.Logs = append(o.Policy.Logs, k)
+	}
+	return o, nil
 }

@@ -66,6 +66,12 @@ lies beside NAME.car.
 --operator-key is 64 hex digits, or a file that holds them, got by another way than the CAR file.
 --rpc URL of verify, which may be given more than once, is an endpoint of your own choice: it is asked again, at the
 recorded block, whether a contract wallet accepts what it signed. Without one that is not checked.
+verify also takes what shows that nothing was left out, each got by another way than the CAR file:
+  --operator-wallet 0x...   the operator's wallet, which has bound its key and its log in the file
+  --log-key VKEY            the log's key, origin+hash+key, or a file that holds it
+  --witness-policy FILE     which witnesses must have cosigned (c2sp.org/tlog-policy)
+  --receipt FILE            a receipt that a client of the run kept; may be given several times
+  --checkpoint FILE         a checkpoint of the log from elsewhere, of the same size as the file's
 --gateway URL, which may be given more than once, fetches what a CID leads to, or what FILE lacks, from trustless IPFS
 gateways. Nothing that they answer is trusted.
 Exit codes: 0 verified, 2 integrity, 3 signature or decision, 4 incomplete, 6 network, 64 usage; diff: 1 if the runs differ;
@@ -79,6 +85,7 @@ type command struct {
 	json bool
 
 	keys, keysA, keysB, operator string
+	log                          logFlags
 	step                         int
 	asSARIF                      bool
 	gateways                     gateways
@@ -138,6 +145,7 @@ func (c *command) call(name string, args []string) (int, error) {
 	case "verify":
 		do = c.verify
 		f.StringVar(&c.operator, "operator-key", "", "")
+		c.log.define(f)
 		f.BoolVar(&c.asSARIF, "sarif", false, "")
 		f.Var(&c.endpoints, "rpc", "")
 	case "replay":

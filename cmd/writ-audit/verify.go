@@ -35,6 +35,10 @@ func (c *command) verify(files []string) (int, error) {
 	if err != nil {
 		return 0, usage("--rpc: %w", err)
 	}
+	log, err := c.log.options()
+	if err != nil {
+		return 0, err
+	}
 	var rep *provenance.Report
 	car, file, err := c.openAny(files[0])
 	if f, bad := errors.AsType[*provenance.Fault](err); bad {
@@ -43,7 +47,7 @@ func (c *command) verify(files []string) (int, error) {
 		return 0, err
 	} else {
 		defer file.Close()
-		o := provenance.Options{OperatorKey: operator, Keys: keys}
+		o := provenance.Options{OperatorKey: operator, Keys: keys, Log: log}
 		if len(chains) > 0 {
 			rep = audit.VerifyOn(c.ctx, car, o, chains)
 		} else {

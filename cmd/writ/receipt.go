@@ -4,9 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/internal/client"
+	"github.com/writ-run/writ/provenance"
 )
 
 // receiptWait bounds how long a command stays for a receipt: the log publishes a checkpoint a second, or more often.
@@ -35,4 +38,32 @@ func (a *app) keepReceipt(ctx context.Context, cl *client.Client, run string) st
 		return ""
 	}
 	return path
+}
+
+// logOptions reads what a verifier is told of the operator's wallet and of the log.
+func logOptions(wallet, key, policy string, receipts []string) (o provenance.LogOptions, err error) {
+	var text []byte
+	if policy != "" {
+		if text, err = readSource(policy); err != nil {
+			return o, err
+		}
+	}
+	if key != "" && strings.Count(key, "+") < 2 { // a file that holds it
+		b, err := readSource(key)
+		if err != nil {
+			return o, err
+		}
+		key = strings.TrimSpace(string(b))
+	}
+	if o, err = audit.ParseLog(wallet, key, text); err != nil {
+		return o, usage("%s", err)
+	}
+	for _, name := range receipts {
+		b, err := readSource(name)
+		if err != nil {
+			return o, err
+		}
+		o.Receipts = append(o.Receipts, b)
+	}
+	return o, nil
 }

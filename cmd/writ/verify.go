@@ -13,7 +13,8 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var keys, identity, operator string
+	var keys, identity, operator, wallet, logKey, policy string
+	var receipts []string
 	c := &cobra.Command{
 		Use: "verify FILE.car", Short: "Check a run's record as a stranger, without any server",
 		Long: `Judges the record in a CAR file and trusts nothing in it: hashes, spelling and links of every block, the wallet's and
@@ -39,6 +40,9 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 				}
 			}
 			if o.Keys, err = openKeys(keys, identity); err != nil {
+				return err
+			}
+			if o.Log, err = logOptions(wallet, logKey, policy, receipts); err != nil {
 				return err
 			}
 			var rep *provenance.Report
@@ -71,6 +75,10 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 	}
 	c.Flags().StringVar(&keys, "keys", "", "key `file` of the sealed payloads")
 	c.Flags().StringVar(&identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
+	c.Flags().StringVar(&wallet, "operator-wallet", "", "the operator's wallet, an `address`: it bound the operator's key")
+	c.Flags().StringVar(&logKey, "log-key", "", "the log's `key`: origin+hash+key, or a file that holds it")
+	c.Flags().StringVar(&policy, "witness-policy", "", "policy `file` of the witnesses that must have cosigned")
+	c.Flags().StringArrayVar(&receipts, "receipt", nil, "receipt `file` that you kept; may be given several times")
 	c.Flags().StringVar(&operator, "operator-key", "", "the operator's public `key`: 64 hex digits, or a file that holds them")
 	return c
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/provenance"
+)
+
+// logFlags are what verify is told of the operator's wallet and of the log.
+type logFlags struct {
+	wallet, key, policy, checkpoint string
+	receipts                        []string
+}
+
+func (l *logFlags) define(f *flag.FlagSet) {
+	f.StringVar(&l.wallet, "operator-wallet", "", "")
+	f.StringVar(&l.key, "log-key", "", "")
+	f.StringVar(&l.policy, "witness-policy", "", "")
+	f.StringVar(&l.checkpoint, "checkpoint", "", "")
+	f.Func("receipt", "", func(s string) error { l.receipts = append(l.receipts, s); return nil })
+}
+
+// options reads the files that the flags name.
+func (l *logFlags) options() (o provenance.LogOptions, err error) {
+	var policy []byte
+	if l.policy != "" {
+		if policy, err = readText("--witness-policy", l.policy); err != nil {
+			return o, err
+		}
+	}
+	key := l.key
+	if key != "" && strings.Count(key, "+") < 2 { // a file that holds it
+		b, err := readText("--log-key", key)
+		if err != nil {
+			return o, err
+		}
+		key = strings.TrimSpace(string(b))
+	}
+	if o, err = audit.ParseLog(l.wallet, key, policy); err != nil {
+		return o, usage("%w", err)
+	}
+	for _, name := range l.receipts {
+		b, err := readText("--receipt", name)
+		if err != nil {
+			return o, err
+		}
+		o.Receipts = append(o.Receipts, b)
+	}
+	if l.checkpoint != "" {
+		o.Checkpoint, err = readText("--checkpoint", l.checkpoint)
+	}
+	return o, err
+}
+
+// readText reads a file of at most 64 KiB.
+func readText(flag, name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, usage("%s: %w", flag, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, provenance.MaxProof+1))
+	switch {
+	case err != nil:
+		return nil, usage("%s: %w", flag, err)
+	case len(b) > provenance.MaxProof:
+		return nil, usage("%s: %s is longer than %d bytes", flag, name, provenance.MaxProof)
+	}
+	return b, nil
+}
