@@ -154,7 +154,9 @@ func (b *bench) all() (ids []provenance.Link) {
 
 func TestEachFalseDelegationIsRefusedByItsOwnReason(t *testing.T) {
 	b := openWith(t, cast{
-		"boss":  replies{ask("agent.payer"), ask("agent.payer"), text("bob is paid")},
+		// Both in one turn: after the first answer, which is untrusted, the second would wait for the wallet.
+		"boss": replies{calls(call("1", "agent.payer", `{"input":"pay bob 1 USDC"}`), call("2", "agent.payer", `{"input":"pay bob 1 USDC"}`)),
+			text("bob is paid")},
 		"payer": replies{calls(call("1", "bank.pay", pay1)), text("I paid bob 1 USDC")},
 	}, func(c *agent.Config) { withDelegates(c, "boss") })
 	run := b.startAs("boss", "pay bob twice")
