@@ -273,6 +273,9 @@ func (r *Runner) records() ([]provenance.Block, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
 	}
+	if err := prove(set); err != nil {
+		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
+	}
 	rec, parts := loop.RulesOf(set)
 	rec.Name = r.cfg.Policy.Name
 	blocks = append(blocks, parts...)
