@@ -191,8 +191,7 @@ const (
 
 // The desk, frames and approvals.
 const (
-	CodeNonceUsed    Code = "nonce.used"       // never issued, used before, or expired
-	CodeChannel      Code = "channel.mismatch" // the challenge was given to another connection
+	CodeNonceUsed    Code = "nonce.used"       // never issued on this connection, used before, or expired
 	CodeAltered      Code = "message.altered"  // not byte for byte what was issued
 	CodeApprovalForm Code = "approval.form"    // not one canonical approval or revocation
 	CodeApprovalLate Code = "approval.expired" //

@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -166,7 +167,7 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 		return Challenge{}, err
 	}
 	c := Challenge{Message: raw, Nonce: nonce, RequestID: id, Expires: now.Add(NonceLife)}
-	if err := d.c.Nonces.PutNonce(ctx, nonce, append(r.Channel[:], raw...), c.Expires); err != nil {
+	if err := d.c.Nonces.PutNonce(ctx, slot(nonce, r.Channel), raw, c.Expires); err != nil {
 		return Challenge{}, fmt.Errorf("remember a challenge: %w", err)
 	}
 	d.keep(raw, &written{g, textDigest(raw)})
@@ -182,19 +183,15 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 		return nil, unread
 	}
 	now := d.c.Now()
-	data, err := d.c.Nonces.TakeNonce(ctx, w.grant.Nonce, now)
+	issued, err := d.c.Nonces.TakeNonce(ctx, slot(w.grant.Nonce, channel), now)
 	if errors.Is(err, ErrNonce) {
-		f := fault(CodeNonceUsed, "Nonce", "it is unknown, used or expired: ask for a new message and sign that one")
+		f := fault(CodeNonceUsed, "Nonce", "it is unknown, used, expired, or was issued to another connection: ask for a new message and sign that one")
 		f.cause = ErrNonce
 		return nil, f
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look up a challenge: %w", err)
 	}
-	if len(data) < len(channel) || !bytes.Equal(data[:len(channel)], channel[:]) {
-		return nil, fault(CodeChannel, "channel", "this message was issued to another connection")
-	}
-	issued := data[len(channel):]
 	if bytes.Equal(raw, issued) {
 		// What was issued was read by both readers then, and is what it promises: siwe-go is not asked again.
 		if unread != nil {
@@ -215,6 +212,10 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 	}
 	return nil, fault(CodeAltered, "message", "it is not the one that was issued: sign that one as it is")
 }
+
+// slot names what is stored of a challenge: its nonce on the connection that asked for it, so that who has seen a message
+// cannot use it up from elsewhere.
+func slot(nonce string, channel [32]byte) string { return nonce + "@" + hex.EncodeToString(channel[:]) }
 
 // seal checks the signature, by the account's key or its contract, and completes the grant.
 func (d *Desk) seal(ctx context.Context, w *written, raw, sig []byte) (*Grant, error) {

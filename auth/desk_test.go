@@ -94,7 +94,7 @@ func TestOpenRefuses(t *testing.T) {
 			d.clock.advance(NonceLife)
 			return c.Message, sig, channel
 		}},
-		{"another connection", CodeChannel, func(_ *testing.T, _ *testDesk, c Challenge, sig []byte) ([]byte, []byte, [32]byte) {
+		{"another connection", CodeNonceUsed, func(_ *testing.T, _ *testDesk, c Challenge, sig []byte) ([]byte, []byte, [32]byte) {
 			return c.Message, sig, [32]byte{9}
 		}},
 		{"a message that was never issued", CodeNonceUsed, func(t *testing.T, d *testDesk, _ Challenge, _ []byte) ([]byte, []byte, [32]byte) {
@@ -156,7 +156,8 @@ func TestAKeptMessageIsReadAlike(t *testing.T) {
 	if d.take(c.Message) != nil {
 		t.Error("a message is kept after it was opened")
 	}
-	d.nonces.data[c.Nonce], d.nonces.ends[c.Nonce] = append(bytes.Clone(channel[:]), c.Message...), c.Expires
+	at := slot(c.Nonce, channel)
+	d.nonces.data[at], d.nonces.ends[at] = bytes.Clone(c.Message), c.Expires
 	slow, err := d.Open(context.Background(), c.Message, sig, channel)
 	if err != nil || !reflect.DeepEqual(fast, slow) {
 		t.Errorf("got %+v, %v\nwant %+v", slow, err, fast)
@@ -220,11 +221,15 @@ func TestAStolenSignatureIsWorthless(t *testing.T) {
 	thief := testKey(t, Ed25519, 66)
 
 	// The thief cannot open the session on its own connection, nor after the victim did.
-	if _, err := d.Open(context.Background(), c.Message, sig, [32]byte{66}); code(err) != CodeChannel {
-		t.Errorf("on the thief's connection: got %v, want %s", err, CodeChannel)
+	if _, err := d.Open(context.Background(), c.Message, sig, [32]byte{66}); code(err) != CodeNonceUsed {
+		t.Errorf("on the thief's connection: got %v, want %s", err, CodeNonceUsed)
+	}
+	// Nor spoil the victim's own sign-in by trying.
+	if _, err := d.Open(context.Background(), c.Message, sig, channel); err != nil {
+		t.Errorf("the victim after that: %v", err)
 	}
 	if _, err := d.Open(context.Background(), c.Message, sig, channel); !errors.Is(err, ErrNonce) {
-		t.Errorf("after that: got %v, want ErrNonce", err)
+		t.Errorf("a second time: got %v, want ErrNonce", err)
 	}
 	// Nor put its own key in: the wallet signed another text then.
 	c, sig = d.challenge(t)

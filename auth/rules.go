@@ -73,7 +73,6 @@ var rules = map[Code]string{
 	CodeUnavailable: "EIP-4361, Signing and Verifying: a contract account is resolved on its chain, so that must be reachable",
 
 	CodeNonceUsed:    "EIP-4361, Message Fields, nonce: it prevents replay, so it is good once",
-	CodeChannel:      "a rule of ours: a challenge is answered on the connection that asked for it",
 	CodeAltered:      "a rule of ours: the message is byte for byte the one that was issued",
 	CodeApprovalForm: "EIP-712: a message of exactly these fields, in their canonical spelling",
 	CodeApprovalLate: "EIP-712, notAfter of this message: when the approval is over",

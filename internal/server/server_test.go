@@ -314,8 +314,8 @@ func TestSignIn(t *testing.T) {
 		p := signed(t, w, one.challenge(w))
 		two.key = one.key
 		a := two.act(wire.SessionOpen, p)
-		if a.code() != wire.CodeSignIn || a.Error.Data.Reason != string(auth.CodeChannel) {
-			t.Errorf("got %+v, want %s", a.Error, auth.CodeChannel)
+		if a.code() != wire.CodeSignIn || a.Error.Data.Reason != string(auth.CodeNonceUsed) {
+			t.Errorf("got %+v, want %s", a.Error, auth.CodeNonceUsed)
 		}
 	})
 	t.Run("another wallet's signature", func(t *testing.T) {
