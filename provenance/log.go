@@ -192,8 +192,8 @@ func ParseProof(raw []byte) (*Proof, error) {
 	if len(lines) == 0 {
 		return bad("it has no index")
 	}
-	index, ok := strings.CutPrefix(lines[0], "index ")
-	if p.Index, ok = decimal(index); !ok || !strings.HasPrefix(lines[0], "index ") {
+	index, named := strings.CutPrefix(lines[0], "index ")
+	if p.Index, ok = decimal(index); !ok || !named {
 		return bad("its index is not a number")
 	}
 	if len(lines)-1 > maxProofLines {

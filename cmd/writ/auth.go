@@ -119,15 +119,15 @@ func (a *app) authCheck(file string, p authCheck) error {
 
 // check returns the message if all of it is as expected.
 func (p *authCheck) check(raw []byte, now time.Time, out *checked) (*auth.Message, error) {
-	m, err := auth.Parse(raw)
-	if err != nil {
+	if _, err := auth.Parse(raw); err != nil { // before a word about the signature
 		return nil, err
 	}
 	sig, err := auth.ParseSig(p.signature)
 	if err != nil {
 		return nil, err
 	}
-	if m, err = auth.Examine(raw, sig, p.domain, now); err != nil {
+	m, err := auth.Examine(raw, sig, p.domain, now)
+	if err != nil {
 		return nil, err
 	}
 	requestID := ""

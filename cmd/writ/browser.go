@@ -45,7 +45,6 @@ type loginPage struct {
 
 	mu           sync.Mutex
 	code, ticket string     // guarded by mu; empty once used
-	account      string     // guarded by mu
 	outcome      loginReply // guarded by mu; what end said
 	closed       bool       // guarded by mu
 }

@@ -115,7 +115,7 @@ func NewNode(ctx context.Context, cfg NodeConfig) (_ *Node, err error) {
 func parsePeer(s string) (peer.AddrInfo, error) {
 	info, err := peer.AddrInfoFromString(s)
 	if err != nil {
-		return peer.AddrInfo{}, fmt.Errorf("IPFS node: %q is no peer; write for instance /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo...", s)
+		return peer.AddrInfo{}, fmt.Errorf("IPFS node: %q is no peer; write for instance /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo... with its whole identity", s)
 	}
 	return *info, nil
 }
