@@ -153,7 +153,8 @@ func devText(r serverReady, models []agent.NamedModel, found string, p paint) st
 		fmt.Fprintf(&b, "                a model server was found: writ dev --model %s --model-name NAME uses it\n", found)
 	}
 	fmt.Fprintf(&b, "  data          %s\n", r.Data)
-	fmt.Fprintf(&b, "  operator key  %s\n\n", r.OperatorKey)
+	fmt.Fprintf(&b, "  operator key  %s\n", r.OperatorKey)
+	fmt.Fprintf(&b, "  log key       %s\n\n", r.LogKey)
 	fmt.Fprintf(&b, "Next, in another terminal:\n")
 	fmt.Fprintf(&b, "  %s\n", p.bold(`writ run "what is alice's USDC balance?"`))
 	fmt.Fprintf(&b, "  %s\n", p.bold(`writ run "send 5 USDC to bob"`))

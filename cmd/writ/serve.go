@@ -69,7 +69,7 @@ A chain that does not answer is no reason not to start: the server says so at /r
 				p.Domain = ln.Addr().String()
 			}
 			return a.serve(c.Context(), p, ln, readyFile, serverReady{}, func(r serverReady) {
-				a.note("serving at %s, operator key %s", r.URL, r.OperatorKey)
+				a.note("serving at %s, operator key %s, log key %s", r.URL, r.OperatorKey, r.LogKey)
 			})
 		},
 	}
