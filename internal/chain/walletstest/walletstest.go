@@ -56,8 +56,9 @@ type World struct {
 	Client  *ethclient.Client
 	Account chain.Account // pays for everything
 
-	t  testing.TB
-	mu sync.Mutex // guards the nonce
+	t    testing.TB
+	mu   sync.Mutex                // guards used, and that one transaction is sent at a time
+	used map[common.Address]uint64 // the next nonce, by what was sent here
 }
 
 // New starts a dev chain that ends with the test.
@@ -134,22 +135,15 @@ func (w *World) Fund(to common.Address) {
 // Delegate makes the key's account run the code at an address (EIP-7702).
 func (w *World) Delegate(key *ecdsa.PrivateKey, to common.Address) {
 	w.t.Helper()
-	who := crypto.PubkeyToAddress(key.PublicKey)
-	nonce, err := w.Client.NonceAt(w.t.Context(), who, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	nonce := w.nonce(crypto.PubkeyToAddress(key.PublicKey)) // the authorization takes one too
 	id := uint256.MustFromBig(w.Chain)
 	a, err := types.SignSetCode(key, types.SetCodeAuthorization{ChainID: *id, Address: to, Nonce: nonce})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	payer, err := w.Client.NonceAt(w.t.Context(), w.Account.Address, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	payer := w.nonce(w.Account.Address)
 	w.mined(types.MustSignNewTx(w.Account.Key, types.LatestSignerForChainID(w.Chain), &types.SetCodeTx{
 		ChainID: id, Nonce: payer, To: w.Account.Address, Gas: 200_000, GasTipCap: uint256.NewInt(1e9), GasFeeCap: uint256.NewInt(1e10),
 		AuthList: []types.SetCodeAuthorization{a},
@@ -184,14 +178,27 @@ func (w *World) transact(key *ecdsa.PrivateKey, to *common.Address, data []byte,
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	nonce, err := w.Client.NonceAt(w.t.Context(), crypto.PubkeyToAddress(key.PublicKey), nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	nonce := w.nonce(crypto.PubkeyToAddress(key.PublicKey))
 	return w.mined(types.MustSignNewTx(key, types.LatestSignerForChainID(w.Chain), &types.DynamicFeeTx{
 		ChainID: w.Chain, Nonce: nonce, To: to, Data: data, Gas: 3_000_000, Value: value,
 		GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(1e10),
 	}))
+}
+
+// nonce returns an account's next nonce. The node may tell of a receipt before its newest state is that of the receipt's
+// block, so what was used here counts too. w.mu is held.
+func (w *World) nonce(who common.Address) uint64 {
+	w.t.Helper()
+	n, err := w.Client.NonceAt(w.t.Context(), who, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n = max(n, w.used[who])
+	if w.used == nil {
+		w.used = map[common.Address]uint64{}
+	}
+	w.used[who] = n + 1
+	return n
 }
 
 func (w *World) mined(tx *types.Transaction) *types.Receipt {
