@@ -242,7 +242,7 @@ func TestASubAgentWaitsForTheWallet(t *testing.T) {
 	b.verified(run)
 }
 
-// childWhen waits until a run has opened another.
+// childWhen waits until a run has opened another. It looks again after a pause, since no hint is given of a new run.
 func (b *bench) childWhen(run provenance.Link) provenance.Link {
 	b.Helper()
 	for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
@@ -313,7 +313,7 @@ func TestASubAgentSurvivesFaults(t *testing.T) {
 			if err == nil && f.hit.Load() || err == nil && !goesOn(b.info(info.ID).Status) {
 				break
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) // the failing store gives no hint
 		}
 		b.r.Close() // as a process that has died: nothing of it goes on
 		f.at.Store(0)

@@ -242,7 +242,7 @@ func (b *bench) revokedSoon(id provenance.Link) (s agent.Session) {
 		if s.Revoked != 0 {
 			return s
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // the chain is a real one, and its blocks come in its own time
 	}
 	return s
 }
