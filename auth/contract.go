@@ -231,8 +231,10 @@ func Check(ctx context.Context, c Contracts, q Question) (canonical []byte, v *V
 	got, err := c.Ask(ctx, q)
 	if err != nil {
 		f := fault(CodeUnavailable, "signature",
-			"it was not made by the account's own key, and its chain could not be asked whether it is a contract that accepts it: ask for a new message and sign that one")
-		f.cause = errors.Join(ErrUnavailable, err)
+			"it was not made by the account's own key, and its chain could not be asked whether it is a contract that accepts it")
+		if f.cause = err; !errors.Is(err, ErrUnavailable) {
+			f.cause = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
 		return nil, nil, f
 	}
 	switch {

@@ -25,6 +25,9 @@ const (
 	CodeExpired   Code = "session_expired"  // sign in again
 	CodeRevoked   Code = "session_revoked"  // sign in again
 	CodeSignIn    Code = "sign_in_refused"  // the signed message does not hold; data.reason is the fault's own code
+	// CodeChain: the chain of a contract wallet could not be asked, so that its signature was neither accepted nor refused
+	// (EIP-1193, "chain disconnected").
+	CodeChain     Code = "chain_unavailable"
 	CodeForbidden Code = "not_permitted"    // the session does not cover this
 	CodeDown      Code = "disconnected"     // the client's own: the socket is gone (EIP-1193)
 	CodeNotFound  Code = "not_found"        // unknown, or another wallet's
@@ -59,6 +62,7 @@ var kinds = map[Code]kind{
 	CodeExpired:   {4100, false},
 	CodeRevoked:   {4100, false},
 	CodeSignIn:    {4100, false},
+	CodeChain:     {4901, true},
 	CodeForbidden: {4100, false},
 	CodeDown:      {4900, true},
 	CodeNotFound:  {-32001, false}, // EIP-1474, "resource not found"

@@ -84,6 +84,9 @@ func failureOf(err error) *failure {
 		return failf(exit, string(f.Code), "%s", plain(err.Error()))
 	}
 	if f, ok := errors.AsType[*auth.Fault](err); ok {
+		if errors.Is(err, auth.ErrUnavailable) {
+			return failf(exitNetwork, string(wire.CodeChain), "%s", plain(err.Error()))
+		}
 		return failf(exitSignature, string(f.Code), "%s", plain(err.Error()))
 	}
 	if _, ok := errors.AsType[*policies.LoadError](err); ok {
@@ -102,7 +105,7 @@ func failureOf(err error) *failure {
 
 func exitOfWire(e *wire.Error) int {
 	switch e.Data.Code {
-	case wire.CodeDown, wire.CodeRate, wire.CodeOverload, wire.CodeTooMany, wire.CodeFenced:
+	case wire.CodeDown, wire.CodeChain, wire.CodeRate, wire.CodeOverload, wire.CodeTooMany, wire.CodeFenced:
 		return exitNetwork
 	case wire.CodeNoSession, wire.CodeExpired, wire.CodeRevoked:
 		return exitSignIn

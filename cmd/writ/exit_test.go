@@ -19,6 +19,7 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 	}{
 		{"a failure keeps its own", fmt.Errorf("x: %w", usage("wrong")), exitUsage},
 		{"no connection is the network's", wire.Errorf(wire.CodeDown, "gone"), exitNetwork},
+		{"a contract wallet's chain that does not answer is the network's", wire.Errorf(wire.CodeChain, "not asked"), exitNetwork},
 		{"no session wants a sign-in", wire.Errorf(wire.CodeRevoked, "over"), exitSignIn},
 		{"a refused signature", wire.Errorf(wire.CodeSignature, "not yours"), exitSignature},
 		{"a policy's refusal", wire.Errorf(wire.CodeDenied, "no"), exitDenied},

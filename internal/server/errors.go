@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/loop"
@@ -17,6 +18,9 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 		return e
 	}
 	if f, ok := errors.AsType[*auth.Fault](err); ok && !errors.Is(err, loop.ErrRevocation) {
+		if errors.Is(err, auth.ErrUnavailable) {
+			return s.unasked(ctx, method, f)
+		}
 		code := wire.CodeSignIn
 		switch method {
 		case wire.SessionAsk:
@@ -60,4 +64,17 @@ func (s *Server) toWire(ctx context.Context, method string, err error) *wire.Err
 	}
 	s.log.ErrorContext(ctx, "call failed", "method", method, "err", err)
 	return wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
+}
+
+// unasked is the answer to a contract wallet whose chain could not be asked. Which endpoints failed, and how, is in the
+// log: their names are the operator's affair.
+func (s *Server) unasked(ctx context.Context, method string, f *auth.Fault) *wire.Error {
+	s.log.WarnContext(ctx, "contract wallet not asked", "method", method, "err", f.Unwrap())
+	e := wire.Errorf(wire.CodeChain, "The signature is not one of the account's own key, and its chain could not be asked whether a contract accepts it. Try again later.")
+	if method == wire.SessionOpen { // whose challenge is used up
+		e.Message = strings.Replace(e.Message, "Try again later", "Ask for a new message later and sign that one", 1)
+		e.Data.Retryable = false
+	}
+	e.Data.Reason = string(auth.CodeUnavailable)
+	return e
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/gorilla/websocket"
 	"github.com/ipfs/go-cid"
 
@@ -711,8 +712,20 @@ func TestErrorsBecomeWords(t *testing.T) {
 			t.Errorf("%s: got %+v, want %s", tt.rule, e, tt.want)
 		}
 	}
-	if !strings.Contains(log.String(), "disk on fire") || strings.Count(log.String(), "\n") != 1 {
-		t.Errorf("the log has %q; want the inner failure and nothing else", log.String())
+	log0 := log.String()
+	c := &contract{err: fmt.Errorf("%w: no endpoint of chain 1 answers", auth.ErrUnavailable)}
+	_, _, err := auth.Check(t.Context(), c, auth.Question{Chain: 1, Account: common.Address{9}})
+	for method, retry := range map[string]bool{wire.SessionOpen: false, wire.ApprovalDecide: true, wire.SessionRevoke: true} {
+		e := s.toWire(t.Context(), method, fmt.Errorf("x: %w", err))
+		if e.Data.Code != wire.CodeChain || e.Number != 4901 || e.Data.Retryable != retry || e.Data.Reason != "chain.unavailable" || strings.Contains(e.Message, "endpoint") {
+			t.Errorf("%s of a wallet whose chain does not answer: got %+v", method, e)
+		}
+	}
+	if got := strings.Count(log.String(), "no endpoint of chain 1 answers"); got != 3 {
+		t.Errorf("the log says %d times why, want 3", got)
+	}
+	if !strings.Contains(log0, "disk on fire") || strings.Count(log0, "\n") != 1 {
+		t.Errorf("the log has %q; want the inner failure and nothing else", log0)
 	}
 }
 
@@ -763,4 +776,11 @@ func TestAPanicIsOneCallsOwn(t *testing.T) {
 	if a := other.act(wire.SessionOpen, signed(t, wallet(2), other.challenge(wallet(2)))); a.code() != wire.CodeInternal {
 		t.Errorf("in the reader: got %+v, want %s", a.Error, wire.CodeInternal)
 	}
+}
+
+// A contract is an auth.Contracts that never answers.
+type contract struct{ err error }
+
+func (c *contract) Ask(context.Context, auth.Question) (auth.Verification, error) {
+	return auth.Verification{}, c.err
 }
