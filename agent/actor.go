@@ -370,14 +370,15 @@ func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Fa
 	if err != nil {
 		return f, fmt.Errorf("read the ledgers: %w", err)
 	}
-	f.Budgets = make([]provenance.Budget, len(ledgers))
+	all := make([]provenance.Budget, len(ledgers))
 	for i, l := range ledgers {
 		spent, reserved := read[i].Spent, read[i].Reserved
 		if spent.Asset() != l.Cap.Asset() { // never drawn on
 			spent, reserved = money.Of(l.Cap.Asset(), 0), money.Of(l.Cap.Asset(), 0)
 		}
-		f.Budgets[i] = provenance.Budget{ID: l.ID, Cap: l.Cap, Spent: spent, Reserved: reserved}
+		all[i] = provenance.Budget{ID: l.ID, Cap: l.Cap, Spent: spent, Reserved: reserved}
 	}
+	f.Budgets = a.state.Changed(all)
 	s, err := a.r.cfg.Store.Session(ctx, a.info.Session)
 	if err != nil {
 		return f, fmt.Errorf("read the session: %w", err)

@@ -15,7 +15,7 @@ import (
 )
 
 // A talker asks for a tool again and again, with something new to say each time.
-type talker struct{ turns int }
+type talker struct{ turns, length int }
 
 func (m talker) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
 	n := 0
@@ -27,15 +27,15 @@ func (m talker) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
 	if n == m.turns {
 		return text("done"), nil
 	}
-	args, err := json.Marshal(map[string]string{"text": strings.Repeat(fmt.Sprintf("turn %d. ", n), 1300/10)})
+	args, err := json.Marshal(map[string]string{"text": strings.Repeat(fmt.Sprintf("turn %d. ", n), m.length/9)})
 	return calls(call("1", "echo.say", string(args))), err
 }
 
 // TestALongRunStoresLittleMoreThanItsPayloads: prompts are not stored, so that the store grows with what is new in a turn
 // and not with the turn's prompt.
 func TestALongRunStoresLittleMoreThanItsPayloads(t *testing.T) {
-	size := func(turns int) (stored, unique, prompts int) {
-		b := openWith(t, talker{turns}, func(c *agent.Config) {
+	size := func(turns, length int) (stored, unique, prompts int) {
+		b := openWith(t, talker{turns, length}, func(c *agent.Config) {
 			d := &c.Agents[0]
 			d.Limits = agent.Limits{Turns: 300, Calls: 300, Tokens: 1e9, Cost: 1 << 40, Wall: 24 * time.Hour}
 			d.Grant.MaxCalls, d.Grant.MaxTokens = 300, 1e9
@@ -71,15 +71,22 @@ func TestALongRunStoresLittleMoreThanItsPayloads(t *testing.T) {
 		}
 		return car.Len(), unique, prompts / 2
 	}
-	stored, unique, prompts := size(200)
-	half, halfUnique, _ := size(100)
-	t.Logf("200 turns: %d bytes of payloads, %d stored (%.2fx; with the prompts in it, %.0fx); a turn adds %d to %d",
-		unique, stored, float64(stored)/float64(unique), float64(prompts)/float64(unique), (stored-half)/100, (unique-halfUnique)/100)
-	// What a turn adds besides its payloads: two steps with the ledgers that they saw, seals and padding.
-	if more := (stored-half)/100 - (unique-halfUnique)/100; more > 2600 {
-		t.Errorf("a turn adds %d bytes besides its payloads, want at most 2,600", more)
+	// 2.6 kB of new text a turn: the arguments of a call, and its result.
+	stored, unique, prompts := size(200, 1300)
+	half, halfUnique, _ := size(100, 1300)
+	more := (stored-half)/100 - (unique-halfUnique)/100
+	t.Logf("200 turns: %d bytes of payloads, %d stored (%.2fx; with the prompts in it, %.0fx); a turn adds %d besides its payloads",
+		unique, stored, float64(stored)/float64(unique), float64(prompts)/float64(unique), more)
+	// Two steps, two blocks' CIDs and lengths for each of them and their leaves, seals and padding.
+	if more > 1600 {
+		t.Errorf("a turn adds %d bytes besides its payloads, want at most 1,600", more)
 	}
-	if stored > 2*half+half/20 {
+	if stored > 2*half+half/12 {
 		t.Errorf("200 turns take %d bytes and 100 take %d: that is more than twice as much", stored, half)
+	}
+	stored, unique, _ = size(200, 4000)
+	t.Logf("with 8 kB of new text a turn: %d bytes of payloads, %d stored (%.2fx)", unique, stored, float64(stored)/float64(unique))
+	if stored > unique*5/4 {
+		t.Errorf("%d bytes are stored for %d of payloads, want at most 1.25x", stored, unique)
 	}
 }

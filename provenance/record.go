@@ -166,7 +166,9 @@ func (*Lapse) event()   {}
 
 // Facts are what a step knew of the world besides its event. Decisions saw these and nothing else.
 type Facts struct {
-	Budgets []Budget // the ledgers that the run draws on, sorted by ID
+	// Budgets are those ledgers of the run that are not as the step before left them, sorted by ID: all of them at the
+	// first step, and later those that another run has drawn on, or that were none of the last step's.
+	Budgets []Budget
 	Down    []string // models held to be unhealthy, sorted
 	Revoked bool     // the session had been revoked, or had expired by the store's clock
 	// Wallet is when the grant's signature was last found to hold; nil for an account with a key, whose always does.

@@ -21,6 +21,7 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -66,7 +67,8 @@ func Verify(src provenance.Source, o provenance.Options) *provenance.Report {
 // A Replayed is one step, decided again.
 type Replayed struct {
 	Seq                  int
-	Recorded, Recomputed provenance.Link // Recomputed is undefined if the step led to no record, or to another text
+	Recorded, Recomputed provenance.Link   // Recomputed is undefined if the step led to no record, or to another text
+	Ledgers              []policies.Budget // as the step's decisions saw them; nil if it led to no record
 }
 
 // Replay judges as [Verify] does, and calls each with what came of every step when its decisions were made again. It

@@ -3,6 +3,7 @@ package loop
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,8 +40,8 @@ func plainLedgers(budgets []Budget) []Ledger {
 	return out
 }
 
-// Ledgers lists the ledgers that the facts of the next step must carry, sorted by ID: those of the windows that at
-// (ms UTC) lies in, and of the recipients whom ev or an open call of s is about.
+// Ledgers lists the ledgers that decisions of the next step see, sorted by ID: those of the windows that at (ms UTC)
+// lies in, and of the recipients whom ev or an open call of s is about. Its facts carry those that [State.Changed] keeps.
 func (m *Machine) Ledgers(s State, at int64, ev provenance.Event) ([]Ledger, error) {
 	if m.plain != nil {
 		return m.plain, nil
@@ -112,6 +113,99 @@ func (m *Machine) recipients(s State, ev provenance.Event) []common.Address {
 	}
 	slices.SortFunc(out, func(a, b common.Address) int { return a.Cmp(b) })
 	return slices.Compact(out)
+}
+
+// Errors of facts.
+var (
+	// ErrLedger says that facts show less of a budget used than the run itself has used: a cap counted so is no cap.
+	ErrLedger = errors.New("the facts show less of a budget used than this run has used of it")
+	// ErrFacts says that facts leave out a ledger, show one that the rules do not name or with another cap than theirs, or
+	// show what follows from the steps before.
+	ErrFacts = errors.New("the facts do not show the ledgers as the rules have them")
+)
+
+// Changed returns which of the ledgers, sorted by ID, the facts of the next step show: those that are not as the last
+// step left them. The others need not be said again. The slice is used up.
+func (s State) Changed(ledgers []provenance.Budget) []provenance.Budget {
+	return slices.DeleteFunc(ledgers, func(b provenance.Budget) bool {
+		return slices.Contains(s.shown, policies.Budget(b))
+	})
+}
+
+// Seen returns the ledgers as the decisions of the next step see them, sorted by ID. It fails as [Machine.Step] does.
+func (m *Machine) Seen(s State, at int64, ev provenance.Event, f provenance.Facts) ([]policies.Budget, error) {
+	w := work{m: m, s: s, at: at, facts: f}
+	err := w.readLedgers(ev)
+	return w.budgets, err
+}
+
+// readLedgers puts together what decisions see of the ledgers: those that the facts show, the others as the last step
+// left them.
+func (w *work) readLedgers(ev provenance.Event) error {
+	ledgers, err := w.m.Ledgers(w.s, w.at, ev)
+	if err != nil {
+		return err
+	}
+	w.budgets = make([]policies.Budget, 0, len(ledgers))
+	facts := w.facts.Budgets
+	for _, l := range ledgers {
+		i := slices.IndexFunc(w.s.shown, func(b policies.Budget) bool { return b.ID == l.ID })
+		switch {
+		case len(facts) > 0 && facts[0].ID == l.ID:
+			b := policies.Budget(facts[0])
+			if i >= 0 && w.s.shown[i] == b {
+				return fmt.Errorf("budget %s is shown although it has not changed: %w", l.ID, ErrFacts)
+			}
+			w.budgets, facts = append(w.budgets, b), facts[1:]
+		case i >= 0:
+			w.budgets = append(w.budgets, w.s.shown[i])
+		default:
+			return fmt.Errorf("budget %s is not shown: %w", l.ID, ErrFacts)
+		}
+		if b := w.budgets[len(w.budgets)-1]; b.Cap != l.Cap {
+			return fmt.Errorf("budget %s has the cap %s, not %s: %w", l.ID, b.Cap, l.Cap, ErrFacts)
+		}
+	}
+	if len(facts) > 0 {
+		return fmt.Errorf("budget %s is none of this step's: %w", facts[0].ID, ErrFacts)
+	}
+	return w.checkOwn()
+}
+
+// checkOwn compares the ledgers with what this run alone has drawn.
+func (w *work) checkOwn() error {
+	for _, own := range w.s.own {
+		for _, b := range w.budgets {
+			if b.ID != own.ledger {
+				continue
+			}
+			spent, err := b.Spent.Cmp(own.spent)
+			held, err2 := b.Reserved.Cmp(own.held)
+			if err != nil || err2 != nil || spent < 0 || held < 0 {
+				return fmt.Errorf("budget %s: %w", own.ledger, ErrLedger)
+			}
+		}
+	}
+	return nil
+}
+
+// A settled is a reservation that this step has ended; used of it is spent.
+type settled struct {
+	reserve provenance.Reserve
+	used    money.Amount
+}
+
+// leaveLedgers notes how the ledgers are after this step, if nobody else draws on them.
+func (w *work) leaveLedgers() {
+	for _, x := range w.settled {
+		for i := range w.budgets {
+			if b := &w.budgets[i]; b.ID == x.reserve.Budget { // what is taken out was in, by checkOwn, so neither fails
+				b.Reserved, _ = b.Reserved.Sub(x.reserve.Amount)
+				b.Spent, _ = b.Spent.Add(x.used)
+			}
+		}
+	}
+	w.s.shown = w.budgets
 }
 
 // ledgersFor returns the ledgers of this step as a decision about c reads them, under the names of their budgets. c is

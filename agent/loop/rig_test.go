@@ -204,6 +204,7 @@ func (r *rig) give(ev provenance.Event) bool {
 		a := r.ledger[b.ID]
 		f.Budgets = append(f.Budgets, provenance.Budget{ID: b.ID, Cap: a.limit, Spent: a.spent, Reserved: a.reserved})
 	}
+	f.Budgets = r.s.Changed(f.Budgets)
 	closed := r.s.Closed
 	next, todo, err := r.m.Step(r.s, r.at, ev, f)
 	if !reflect.DeepEqual(r.s, r.twin) {

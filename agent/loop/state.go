@@ -35,6 +35,8 @@ type State struct {
 
 	own []use // of the ledgers that this run has drawn on
 
+	shown []policies.Budget // the ledgers as the last step left them, if nobody else has drawn on them since
+
 	keys ledgerKeys
 
 	input   string        // what the user asked for, as it was signed

@@ -49,7 +49,7 @@ const (
 // in ms UTC. An error means that the event cannot follow s, or that a text which is needed is sealed ([ErrSealed]);
 // s is unchanged either way.
 func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Facts) (State, Next, error) {
-	w := work{m: m, s: s.clone(), at: at, facts: f, budgets: m.budgetsOf(f)}
+	w := work{m: m, s: s.clone(), at: at, facts: f}
 	if s.Closed {
 		return s, Next{}, fmt.Errorf("step %d: the run is closed", s.Seq)
 	}
@@ -57,7 +57,7 @@ func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Fact
 		return s, Next{}, fmt.Errorf("step %d: the clock went back from %d to %d", s.Seq, s.At, at)
 	}
 	w.lookBack()
-	if err := w.checkLedgers(); err != nil {
+	if err := w.readLedgers(ev); err != nil {
 		return s, Next{}, fmt.Errorf("step %d: %w", s.Seq, err)
 	}
 	if err := w.take(ev); err != nil {
@@ -71,6 +71,7 @@ func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Fact
 	}
 	w.s.At = at
 	w.s.Seq++
+	w.leaveLedgers()
 	switch {
 	case w.s.Closed:
 	case w.s.Parked():
@@ -88,35 +89,8 @@ type work struct {
 	at      int64
 	facts   provenance.Facts
 	budgets []policies.Budget // with what this step has reserved so far
+	settled []settled         // by this step, which its decisions do not see
 	next    Next
-}
-
-func (m *Machine) budgetsOf(f provenance.Facts) []policies.Budget {
-	bs := make([]policies.Budget, len(f.Budgets))
-	for i, b := range f.Budgets {
-		bs[i] = policies.Budget{ID: b.ID, Cap: b.Cap, Spent: b.Spent, Reserved: b.Reserved}
-	}
-	return bs
-}
-
-// ErrLedger says that facts show less of a budget used than the run itself has used: a cap counted so is no cap.
-var ErrLedger = errors.New("the facts show less of a budget used than this run has used of it")
-
-// checkLedgers compares the ledgers that the facts show with what this run alone has drawn.
-func (w *work) checkLedgers() error {
-	for _, own := range w.s.own {
-		for _, f := range w.facts.Budgets {
-			if f.ID != own.ledger {
-				continue
-			}
-			spent, err := f.Spent.Cmp(own.spent)
-			held, err2 := f.Reserved.Cmp(own.held)
-			if err != nil || err2 != nil || spent < 0 || held < 0 {
-				return fmt.Errorf("budget %s: %w", own.ledger, ErrLedger)
-			}
-		}
-	}
-	return nil
 }
 
 // do appends an effect and returns its place.
@@ -414,6 +388,7 @@ func (w *work) unhold(r provenance.Reserve, ref provenance.Ref, used money.Amoun
 		own.held, _ = own.held.Sub(r.Amount)
 		own.spent, _ = own.spent.Add(used)
 	}
+	w.settled = append(w.settled, settled{r, used})
 }
 
 func reserveIn(budgets []policies.Budget, id string, a money.Amount) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -34,6 +35,8 @@ type stepView struct {
 	// Decisions are those that belong to no effect. Label is what the context is worth from here on, if it changed.
 	Decisions []decisionView `json:"decisions,omitempty"`
 	Label     string         `json:"label,omitempty"`
+
+	ledgers int // how many of Facts are ledgers; they come first
 }
 
 // An itemView is an event or an effect.
@@ -159,14 +162,20 @@ func (c *command) view(file, keyFile string) (*runView, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	// A record shows the ledgers that others have drawn on; with the keys, all that the decisions saw can be shown.
+	audit.Replay(car, provenance.Options{Keys: keys}, func(r audit.Replayed) {
+		if r.Ledgers != nil {
+			s := &v.Steps[r.Seq]
+			s.Facts = append(knownLedgers(r.Ledgers), s.Facts[s.ledgers:]...)
+			s.ledgers = len(r.Ledgers)
+		}
+	})
 	return v, nil
 }
 
 func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) stepView {
 	v := stepView{Seq: s.Seq, CID: c.String(), At: stamp(s.At, "15:04:05.000"), Event: event(s.Event), Facts: []string{}, Does: []itemView{}}
-	for _, b := range s.Facts.Budgets {
-		v.Facts = append(v.Facts, fmt.Sprintf("%s: %s spent and %s held of %s", b.ID, b.Spent.Decimal(), b.Reserved.Decimal(), b.Cap))
-	}
+	v.Facts, v.ledgers = append(v.Facts, knownLedgers(s.Facts.Budgets)...), len(s.Facts.Budgets)
 	if len(s.Facts.Down) > 0 {
 		v.Facts = append(v.Facts, "models down: "+strings.Join(s.Facts.Down, ", "))
 	}
@@ -181,6 +190,14 @@ func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) step
 		v.Label = content(s.Label)
 	}
 	return v
+}
+
+func knownLedgers[B policies.Budget | provenance.Budget](ledgers []B) (known []string) {
+	for _, l := range ledgers {
+		b := policies.Budget(l)
+		known = append(known, fmt.Sprintf("%s: %s spent and %s held of %s", b.ID, b.Spent.Decimal(), b.Reserved.Decimal(), b.Cap))
+	}
+	return known
 }
 
 func event(e provenance.Event) itemView {

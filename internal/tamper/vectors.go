@@ -578,17 +578,29 @@ func vectors() []vector {
 		{Name: "facts-edited", Code: audit.CodeDecisionFacts, Class: 58,
 			What: "the ledgers forget what the run itself has spent, so that its spends fit",
 			make: told(whole, func(h *history) {
-				for i, b := range h.steps[9].Facts.Budgets {
-					h.steps[9].Facts.Budgets[i].Spent = money.Of(b.Cap.Asset(), 0)
-				}
+				h.steps[9].Facts.Budgets = h.steps[0].Facts.Budgets
 			})},
 		{Name: "facts-cap", Code: audit.CodeDecisionFacts, Class: 58,
 			What: "a ledger with another cap than the rules give it",
-			make: told(small, func(h *history) { b := &h.steps[2].Facts.Budgets[0]; b.Cap = money.Of(b.Cap.Asset(), 1_000_000) })},
+			make: told(small, func(h *history) { b := &h.steps[0].Facts.Budgets[0]; b.Cap = money.Of(b.Cap.Asset(), 1_000_000) })},
+		{Name: "facts-dropped", Code: audit.CodeDecisionFacts, Class: 58,
+			What: "the first step leaves out a ledger that the rules name",
+			make: told(small, func(h *history) { f := &h.steps[0].Facts; f.Budgets = f.Budgets[1:] })},
+		{Name: "facts-foreign", Code: audit.CodeDecisionFacts,
+			What: "a step shows a ledger that no rule names",
+			make: told(small, func(h *history) {
+				b := h.steps[0].Facts.Budgets[0]
+				b.ID = "operator/zzz"
+				h.steps[1].Facts.Budgets = []provenance.Budget{b}
+			})},
+		{Name: "facts-again", Code: audit.CodeDecisionFacts,
+			What: "a step shows a ledger that is as the steps before left it: one run, two records",
+			make: told(small, func(h *history) { h.steps[1].Facts.Budgets = h.steps[0].Facts.Budgets[1:2] })},
 		{Name: "ledger-over", Code: audit.CodeTotalsCap, What: "a ledger above its cap",
 			make: told(small, func(h *history) {
-				b := &h.steps[3].Facts.Budgets[0]
+				b := h.steps[0].Facts.Budgets[0]
 				b.Spent, b.Reserved = b.Cap, money.Of(b.Cap.Asset(), 1)
+				h.steps[3].Facts.Budgets = []provenance.Budget{b}
 			})},
 		{Name: "decision-flipped", Code: audit.CodeDecision, Class: 59,
 			What: "a spend above the limit of a call is permitted and made",

@@ -347,6 +347,7 @@ func (g *game) play() error {
 func (g *game) step(ev provenance.Event) (provenance.Event, error) {
 	at := start.UnixMilli() + int64(len(g.steps))*1000
 	facts := g.ledger.facts()
+	facts.Budgets = g.state.Changed(facts.Budgets)
 	facts.Revoked = g.revoke > 0 && len(g.steps) >= g.revoke
 	next, todo, err := g.machine.Step(g.state, at, ev, facts)
 	if err != nil {
