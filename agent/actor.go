@@ -364,7 +364,7 @@ func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Fa
 	var f provenance.Facts
 	keys := make([]string, len(ledgers))
 	for i, l := range ledgers {
-		keys[i] = a.ledgerKey(l.Scope, l.Of, l.Key)
+		keys[i] = a.ledgerKey(l.Scope, l.Of, l.Caller, l.Key)
 	}
 	read, err := a.r.cfg.Store.Ledgers(ctx, keys)
 	if err != nil {
@@ -389,15 +389,15 @@ func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Fa
 	return f, nil
 }
 
-// ledgerKey names a ledger of this run's budgets in the store.
-func (j *journal) ledgerKey(scope string, of provenance.Link, key string) string {
+// ledgerKey names a ledger of this run's budgets in the store. caller is the agent's name if it is not the run's own.
+func (j *journal) ledgerKey(scope string, of provenance.Link, caller, key string) string {
 	switch scope {
 	case "wallet":
 		return "wallet/" + j.info.Owner() + "/" + key
 	case loop.ScopeDelegation:
 		return "delegation/" + of.String() + "/" + key
 	case "agent":
-		return "agent/" + j.info.Agent + "/" + key
+		return "agent/" + or(caller, j.info.Agent) + "/" + key
 	}
 	return "session/" + j.info.Session.String() + "/" + key
 }
@@ -413,7 +413,7 @@ func (a *actor) ledger(c *Commit, todo loop.Next, ledgers []loop.Ledger) {
 				}
 				l := &ledgers[at]
 				c.Reserve = append(c.Reserve, Reservation{
-					Ledger: a.ledgerKey(l.Scope, l.Of, l.Key), Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: l.Cap,
+					Ledger: a.ledgerKey(l.Scope, l.Of, l.Caller, l.Key), Ref: provenance.Ref{Seq: c.Seq, Index: uint64(i)}, Amount: r.Amount, Cap: l.Cap,
 				})
 			}
 		}
@@ -425,7 +425,9 @@ func (a *actor) ledger(c *Commit, todo loop.Next, ledgers []loop.Ledger) {
 		if at < 0 {
 			panic("agent: a reservation ends in a budget that no set declares: " + s.Budget)
 		}
-		c.Settle = append(c.Settle, Settlement{Ledger: a.ledgerKey(budgets[at].Scope, budgets[at].Of, s.Key), Ref: s.Ref, Used: s.Used})
+		c.Settle = append(c.Settle, Settlement{
+			Ledger: a.ledgerKey(budgets[at].Scope, budgets[at].Of, loop.CallerOf(s.Budget), s.Key), Ref: s.Ref, Used: s.Used,
+		})
 	}
 }
 

@@ -69,6 +69,11 @@ func (b *bench) machine(run provenance.Link) *loop.Machine {
 		c.Delegations = append([]loop.Delegated{{CID: at, Delegation: d}}, c.Delegations...)
 		at = d.From
 	}
+	for i := range max(len(c.Delegations)-1, 0) {
+		caller := new(provenance.Agent)
+		read(c.Delegations[i].Agent, caller)
+		c.Callers = append(c.Callers, caller)
+	}
 	if c.Agents, err = auth.Ed25519Key(b.r.Key()); err != nil {
 		b.Fatal(err)
 	}

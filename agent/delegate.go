@@ -129,7 +129,7 @@ func (a *actor) open(ctx context.Context, c *calling) (provenance.Link, error) {
 	if caller.Delegation.Defined() {
 		from = caller.Delegation
 	}
-	d, err := a.machine.Authority().Delegate(c.to, from, c.by, step.At)
+	d, err := a.machine.Authority().Delegate(c.to, a.machine.Limits(), from, c.by, step.At)
 	if err != nil {
 		return provenance.Link{}, err
 	}

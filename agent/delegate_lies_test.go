@@ -310,5 +310,12 @@ func (l *lie) toldAsCaller() *provenance.Report {
 	if err != nil {
 		l.b.Fatal(err)
 	}
+	for _, s := range l.steps { // those after the newest signed head too
+		provenance.EachPayload(s, func(p *provenance.Payload) {
+			if k, err := l.b.store.LeafKey(l.b.Context(), p.Leaf()); err == nil {
+				keys[p.Leaf()] = k
+			}
+		})
+	}
 	return audit.Verify(l, provenance.Options{Keys: keys, OperatorKey: l.b.r.Key()})
 }

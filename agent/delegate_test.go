@@ -115,7 +115,7 @@ func TestASubAgentAnswersAsATool(t *testing.T) {
 		}
 	}
 	out, _ := result.Output.Bytes()
-	if want := fmt.Sprintf(`{"answer":"I paid bob 1 USDC","ended":"answered","run":%q}`, child.ID); string(out) != want || result.Child != child.Head {
+	if want := fmt.Sprintf(`{"answer":"I paid bob 1 USDC","ended":"answered","run":%q,"used":{"calls":1,"cost_nano_usd":0,"in":0,"out":0,"spent":[{"asset":"USDC","decimals":6,"units":"1000000"}]}}`, child.ID); string(out) != want || result.Child != child.Head {
 		t.Errorf("the call's result is %s from %s, want %s from %s", out, result.Child, want, child.Head)
 	}
 	// Both histories are judged, from the caller's file alone; and the sub-agent's own file too.

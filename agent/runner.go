@@ -462,6 +462,13 @@ func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime, 
 	if c.Delegations, err = r.chain(ctx, s.ID, delegation); err != nil {
 		return nil, err
 	}
+	for i := range max(len(c.Delegations)-1, 0) {
+		caller := new(provenance.Agent)
+		if err := r.record(ctx, c.Delegations[i].Agent, caller); err != nil {
+			return nil, err
+		}
+		c.Callers = append(c.Callers, caller)
+	}
 	if c.Agents, err = auth.Ed25519Key(c.Runtime.Key); err != nil {
 		return nil, fmt.Errorf("the runtime's key: %w", err)
 	}

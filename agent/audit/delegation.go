@@ -26,6 +26,7 @@ const (
 	CodeDelegationLimits provenance.Code = "delegation.limits" // other limits than the calling agent's tool says
 	CodeDelegationInput  provenance.Code = "delegation.input"  // the sub-agent was asked something else than the call says
 	CodeDelegationChild  provenance.Code = "delegation.child"  // the result of a call does not come from the run that it opened
+	CodeDelegationSpent  provenance.Code = "delegation.spent"  // sub-agents have used what the agent that called did not have
 )
 
 // agentsKey returns the key under which the operator's agents act: as the auditor knows it, else as the record says.
@@ -162,7 +163,7 @@ func (a *auditor) caller(i int, d loop.Delegated, input string) error {
 	if err != nil {
 		return err
 	}
-	want, err := outer.Delegate(tool.Delegate, d.From, d.Call, step.At)
+	want, err := outer.Delegate(tool.Delegate, agent.Limits, d.From, d.Call, step.At)
 	if err != nil {
 		return bad(CodeDelegationLimits, "the caller had nothing to delegate: %v", err)
 	}
@@ -182,6 +183,21 @@ func (a *auditor) caller(i int, d loop.Delegated, input string) error {
 		return bad(CodeDelegationInput, "the sub-agent was asked something else than the call says")
 	}
 	return nil
+}
+
+// callersOf reads the agents between the grant's and the run's, whose budgets the run draws on too.
+func (a *auditor) callersOf() ([]*provenance.Agent, error) {
+	var out []*provenance.Agent
+	for i := range max(len(a.authority.Chain)-1, 0) {
+		agent := new(provenance.Agent)
+		if err := a.ev.Record(a.authority.Chain[i].Agent, agent); errors.Is(err, provenance.ErrAbsent) {
+			return nil, &provenance.Fault{Code: provenance.CodeLinksMissing, At: a.authority.Chain[i].Agent, Detail: "an agent that called is not here"}
+		} else if err != nil {
+			return nil, err
+		}
+		out = append(out, agent)
+	}
+	return out, nil
 }
 
 // A nested source is another history in the same blocks.

@@ -17,9 +17,14 @@ var errStop = errors.New("stop")
 // replay feeds the recorded events to the loop and compares what comes out with what was recorded.
 func (a *auditor) replay() {
 	ev := a.ev
+	callers, err := a.callersOf()
+	if err != nil {
+		a.rep.Fault(err)
+		return
+	}
 	m, err := loop.New(loop.Config{
 		Session: ev.Run.Grant, Agent: &ev.Agent, Tools: ev.Tools, Books: ev.Books, Rules: &ev.Rules, Grant: a.grant,
-		Runtime: &ev.Runtime, Delegations: a.authority.Chain, Agents: a.agents, Heard: a.heard,
+		Runtime: &ev.Runtime, Delegations: a.authority.Chain, Agents: a.agents, Callers: callers, Heard: a.heard,
 	})
 	if err != nil {
 		a.fail(provenance.CheckDecisions, CodeDecisionRules, ev.RunCID, "the run's rules do not compile: %v", err)
@@ -43,8 +48,11 @@ func (a *auditor) replay() {
 		if err != nil {
 			a.each(Replayed{Seq: int(s.Seq), Recorded: c})
 			code := CodeDecisionEvent
-			if errors.Is(err, loop.ErrLedger) || errors.Is(err, loop.ErrFacts) {
+			switch {
+			case errors.Is(err, loop.ErrLedger), errors.Is(err, loop.ErrFacts):
 				code = CodeDecisionFacts
+			case errors.Is(err, loop.ErrSubAgent):
+				code = CodeDelegationSpent
 			}
 			a.fail(provenance.CheckDecisions, code, c, "step %d cannot be replayed: %v", s.Seq, err)
 			return errStop

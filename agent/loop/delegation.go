@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -128,13 +129,16 @@ func (a *Authority) On(chain uint64) bool {
 }
 
 // Delegate returns the unsigned delegation for a call of a sub-agent's tool: what the tool promises its agent, as far
-// as the caller has it. from is the caller's grant or delegation, at the time of the call's step. The error is an
-// [auth.Fault] if nothing is left.
-func (a *Authority) Delegate(d *provenance.Delegate, from provenance.Link, call provenance.Parent, at int64) (*provenance.Delegation, error) {
+// as the caller has it and a run of the caller may use. from is the caller's grant or delegation, at the time of the
+// call's step, run the caller's hard stops. The error is an [auth.Fault] if nothing is left.
+func (a *Authority) Delegate(d *provenance.Delegate, run provenance.Limits, from provenance.Link, call provenance.Parent, at int64) (*provenance.Delegation, error) {
 	c, err := auth.ParseCaveats(d.Caveats)
 	if err != nil {
 		return nil, err
 	}
+	c.MaxCalls = min(c.MaxCalls, max(run.Calls, 1))
+	c.MaxTokens = min(c.MaxTokens, uint64(max(run.Tokens, 1)))
+	c.MaxCostNanoUSD = min(c.MaxCostNanoUSD, max(run.Cost, 1))
 	if c, err = c.Narrow(a.Caveats()); err != nil {
 		return nil, err
 	}
@@ -204,6 +208,23 @@ type Outcome struct {
 	Answer string `json:"answer"`
 	Ended  string `json:"ended"` // why the run closed
 	Run    string `json:"run"`
+	Used   Used   `json:"used"` // by the run and the sub-agents that it called
+}
+
+// Used are the sums of a sub-agent's run. They count among its caller's own.
+type Used struct {
+	Calls uint64      `json:"calls"`
+	Cost  int64       `json:"cost_nano_usd"`
+	In    uint64      `json:"in"` // tokens
+	Out   uint64      `json:"out"`
+	Spent []UsedAsset `json:"spent"` // sorted by asset
+}
+
+// A UsedAsset is what was spent of one asset, in its base units.
+type UsedAsset struct {
+	Asset    string `json:"asset"`
+	Decimals uint8  `json:"decimals"`
+	Units    string `json:"units"`
 }
 
 // errNoClose says that a run has not closed.
@@ -222,6 +243,10 @@ func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 			o.Answer = string(text)
 		case *provenance.Close:
 			o.Ended = e.Reason
+			o.Used = Used{Calls: e.Totals.Calls, Cost: e.Totals.Cost, In: e.Totals.In, Out: e.Totals.Out, Spent: []UsedAsset{}}
+			for _, a := range e.Totals.Spent {
+				o.Used.Spent = append(o.Used.Spent, UsedAsset{a.Asset().Symbol, a.Asset().Decimals, a.Units()})
+			}
 		}
 	}
 	if o.Ended == "" {
@@ -240,6 +265,83 @@ func OutcomeJSON(o Outcome) []byte {
 		panic("loop: " + err.Error())
 	}
 	return b
+}
+
+// ErrSubAgent says that a sub-agent's sums cannot be: they are more than what its caller was given, or no sums at all.
+var ErrSubAgent = errors.New("the sub-agent's run has used what its caller did not have")
+
+// addUsed counts what a sub-agent's run has used as the caller's own: in its sums, and in what it has drawn from each
+// ledger of money above the sub-agent. The facts of the next step must show at least that much.
+func (w *work) addUsed(out []byte) error {
+	var o Outcome
+	if err := json.Unmarshal(out, &o); err != nil {
+		return fmt.Errorf("%w: its outcome is malformed", ErrSubAgent)
+	}
+	t, u := &w.s.totals, o.Used
+	if u.Cost < 0 || max(u.Calls, u.In, u.Out) > MaxUsage || t.Cost+u.Cost < 0 || max(t.Calls, t.In, t.Out) > 1<<62 {
+		return fmt.Errorf("%w: its sums are out of range", ErrSubAgent)
+	}
+	t.Calls, t.Cost, t.In, t.Out = t.Calls+u.Calls, t.Cost+u.Cost, t.In+u.In, t.Out+u.Out
+	for _, s := range u.Spent {
+		a, err := money.FromUnits(money.Asset{Symbol: s.Asset, Decimals: s.Decimals}, s.Units)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSubAgent, err)
+		}
+		names := []string{LayerGrant}
+		for i := range w.m.authority.Chain {
+			names = append(names, layer(i))
+		}
+		for _, name := range names {
+			if err := w.drawn(name+"/max_total_"+word(a.Asset()), a); err != nil {
+				return err
+			}
+		}
+		if err := w.s.addSpent(a); err != nil {
+			return fmt.Errorf("%w: %w", ErrSubAgent, err)
+		}
+	}
+	return nil
+}
+
+// drawn counts a as spent from a ledger, whose cap it must be within.
+func (w *work) drawn(ledger string, a money.Amount) error {
+	own := w.ownOf(ledger, a)
+	i := slices.IndexFunc(w.m.budgets, func(b Budget) bool { return b.ID == ledger && b.Cap.Asset() == a.Asset() })
+	if own == nil || i < 0 {
+		return fmt.Errorf("%w: %s, of which its caller may spend nothing", ErrSubAgent, a)
+	}
+	sum, err := own.spent.Add(a)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSubAgent, err)
+	}
+	if n, err := sum.Cmp(w.m.budgets[i].Cap); err != nil || n > 0 {
+		return fmt.Errorf("%w: %s in all, above the cap of %s", ErrSubAgent, sum, w.m.budgets[i].Cap)
+	}
+	own.spent = sum
+	return nil
+}
+
+// callersOf returns the names of the agents above a sub-agent, the grant's first; an agent's own name is not among them.
+func callersOf(c *Config) ([]string, error) {
+	if len(c.Callers) != max(len(c.Delegations)-1, 0) {
+		return nil, errors.New("the records of the agents that called are not all there")
+	}
+	if len(c.Delegations) == 0 {
+		return nil, nil
+	}
+	names := []string{c.Grant.Agent}
+	for i, a := range c.Callers {
+		b, err := provenance.Encode(a)
+		if err != nil {
+			return nil, fmt.Errorf("an agent that called: %w", err)
+		}
+		if b.CID != c.Delegations[i].Agent {
+			return nil, fmt.Errorf("agent %s called, and it is not the one of delegation %s", b.CID, c.Delegations[i].CID)
+		}
+		names = append(names, a.Name)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == c.Agent.Name }), nil
 }
 
 // InputOf returns what a call of a sub-agent's tool asks of it.

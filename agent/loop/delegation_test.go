@@ -195,6 +195,9 @@ func sign(t testing.TB, d *provenance.Delegation) {
 	d.Sig = ed25519.Sign(seedKey, b)
 }
 
+// unbounded are hard stops that narrow nothing.
+var unbounded = provenance.Limits{Calls: 1 << 40, Tokens: 1 << 40, Cost: 1 << 60}
+
 func linkOf(s string) provenance.Link { return provenance.Sum(0x71, []byte(s)) }
 
 // What an agent delegates of its own accord always holds; anything later, wider, deeper or by another key does not.
@@ -217,7 +220,7 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 			to := &provenance.Delegate{
 				Agent: linkOf("agent"), Tools: some(r, testTools), Caveats: randomCaveats(r).JSON(), Life: int64(1 + r.IntN(7_200_000)),
 			}
-			d, err := a.Delegate(to, linkOf("from"), provenance.Parent{Step: linkOf("step")}, at+int64(len(chain)))
+			d, err := a.Delegate(to, unbounded, linkOf("from"), provenance.Parent{Step: linkOf("step")}, at+int64(len(chain)))
 			if _, none := errors.AsType[*auth.Fault](err); none {
 				break // nothing is left
 			}

@@ -424,7 +424,7 @@ func TestADelegationsLimitsAreSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := a.Delegate(&provenance.Delegate{Agent: linkOf("agent"), Tools: testTools, Caveats: c.JSON(), Life: 1000}, linkOf("from"), provenance.Parent{Step: linkOf("step")}, 1)
+	d, err := a.Delegate(&provenance.Delegate{Agent: linkOf("agent"), Tools: testTools, Caveats: c.JSON(), Life: 1000}, unbounded, linkOf("from"), provenance.Parent{Step: linkOf("step")}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

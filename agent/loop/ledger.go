@@ -19,20 +19,22 @@ import (
 // has one for each recipient. Window and recipient are part of its name, so they need no place of their own in a
 // record or in a store.
 type Ledger struct {
-	// ID names it in facts and decisions: "layer/id", then "@" and the window, then "#" and a digest of the
-	// recipient. Facts are public in a sealed run, and who was paid is not; the digest is salted by the run.
+	// ID names it in facts and decisions: "layer/id", then "~" and a caller's name if it is that agent's ledger and not
+	// the run's own, then "@" and the window, then "#" and a digest of the recipient. Facts are public in a sealed run,
+	// and who was paid is not; the digest is salted by the run.
 	ID string
 	// Key names it in a store, within its scope: as ID, with the recipient's address. The same for every run.
-	Key   string
-	Scope string          // session, wallet, agent or delegation
-	Of    provenance.Link // with scope delegation: which one
-	Cap   money.Amount
+	Key    string
+	Scope  string          // session, wallet, agent or delegation
+	Caller string          // with scope agent: whose it is, if not the run's own agent's
+	Of     provenance.Link // with scope delegation: which one
+	Cap    money.Amount
 }
 
 func plainLedgers(budgets []Budget) []Ledger {
 	out := make([]Ledger, 0, len(budgets))
 	for _, b := range budgets {
-		if b.def.Window != "" || b.def.PerRecipient {
+		if b.def.Window != "" || b.def.PerRecipient || len(b.above) > 0 {
 			return nil
 		}
 		out = append(out, Ledger{ID: b.ID, Key: b.ID, Scope: b.Scope, Of: b.Of, Cap: b.Cap})
@@ -56,12 +58,13 @@ func (m *Machine) Ledgers(s State, at int64, ev provenance.Event) ([]Ledger, err
 		if err != nil {
 			return nil, fmt.Errorf("budget %s: %w", b.ID, err)
 		}
-		if !b.def.PerRecipient {
-			out = append(out, ledgerOf(&b, label, nil, s.salt))
-		}
-		for i := range to {
-			if b.def.PerRecipient {
-				out = append(out, ledgerOf(&b, label, &to[i], s.salt))
+		for _, agent := range b.agents() {
+			if !b.def.PerRecipient {
+				out = append(out, ledgerOf(&b, agent, label, nil, s.salt))
+				continue
+			}
+			for i := range to {
+				out = append(out, ledgerOf(&b, agent, label, &to[i], s.salt))
 			}
 		}
 	}
@@ -69,12 +72,18 @@ func (m *Machine) Ledgers(s State, at int64, ev provenance.Event) ([]Ledger, err
 	return out, nil
 }
 
-func ledgerOf(b *Budget, label string, to *common.Address, salt [32]byte) Ledger {
-	l := Ledger{ID: b.ID, Scope: b.Scope, Of: b.Of, Cap: b.Cap}
+// agents lists whose ledgers a budget has: "" is the run's own, what follows are the callers of a sub-agent.
+func (b *Budget) agents() []string { return append([]string{""}, b.above...) }
+
+func ledgerOf(b *Budget, caller, label string, to *common.Address, salt [32]byte) Ledger {
+	l := Ledger{ID: b.ID, Key: b.ID, Scope: b.Scope, Of: b.Of, Caller: caller, Cap: b.Cap}
+	if caller != "" { // to the caller's own runs it is theirs: the store has it under their name
+		l.ID += "~" + caller
+	}
 	if label != "" {
 		l.ID += "@" + label
+		l.Key += "@" + label
 	}
-	l.Key = l.ID
 	if to != nil {
 		l.Key += "#" + to.Hex()
 		l.ID += "#" + recipientDigest(salt, *to)
@@ -217,58 +226,99 @@ func (w *work) ledgersFor(c *call) []policies.Budget {
 	out := make([]policies.Budget, 0, len(w.m.budgets))
 	for i := range w.m.budgets {
 		b := &w.m.budgets[i]
-		id, err := w.ledgerID(b, c)
+		ledgers, err := w.ledgersOf(b, c)
 		if err != nil {
 			continue // of a budget whose state is not known nothing can be drawn
 		}
-		for _, l := range w.budgets {
-			if l.ID == id {
-				l.ID = b.ID
-				out = append(out, l)
-			}
+		if all, ok := w.fullest(ledgers); ok {
+			all.ID = b.ID
+			out = append(out, all)
 		}
 	}
 	return out
 }
 
-func (w *work) ledgerID(b *Budget, c *call) (string, error) {
+// fullest returns the state of a budget with several ledgers, all of one cap: whoever reads it sees as much used as the
+// fullest of them has. ok is false if one of them is not among the facts.
+func (w *work) fullest(ledgers []Ledger) (all policies.Budget, ok bool) {
+	for i, l := range ledgers {
+		at := slices.IndexFunc(w.budgets, func(b policies.Budget) bool { return b.ID == l.ID })
+		if at < 0 {
+			return all, false
+		}
+		b := w.budgets[at]
+		if i == 0 {
+			all = b
+			continue
+		}
+		used, err := b.Spent.Add(b.Reserved)
+		before, err2 := all.Spent.Add(all.Reserved)
+		if err != nil || err2 != nil {
+			return all, false
+		}
+		spent := larger(all.Spent, b.Spent)
+		held, err := larger(used, before).Sub(spent)
+		if err != nil {
+			return all, false
+		}
+		all.Spent, all.Reserved = spent, held
+	}
+	return all, len(ledgers) > 0
+}
+
+func larger(a, b money.Amount) money.Amount {
+	if n, err := a.Cmp(b); err == nil && n < 0 {
+		return b
+	}
+	return a
+}
+
+// ledgersOf returns the ledgers behind a budget as a decision about c draws on them, the run's own first.
+func (w *work) ledgersOf(b *Budget, c *call) ([]Ledger, error) {
 	label, err := b.def.Label(w.at)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if !b.def.PerRecipient {
-		return ledgerOf(b, label, nil, w.s.salt).ID, nil
+	var to *common.Address
+	if b.def.PerRecipient {
+		if c == nil || c.tool == nil || c.tool.spec.Spend == nil {
+			return nil, fmt.Errorf("budget %s counts by recipient, and there is none", b.ID)
+		}
+		to = &c.args.To
 	}
-	if c == nil || c.tool == nil || c.tool.spec.Spend == nil {
-		return "", fmt.Errorf("budget %s counts by recipient, and there is none", b.ID)
+	var out []Ledger
+	for _, agent := range b.agents() {
+		out = append(out, ledgerOf(b, agent, label, to, w.s.salt))
 	}
-	return ledgerOf(b, label, &c.args.To, w.s.salt).ID, nil
+	return out, nil
 }
 
 // nameLedgers puts the names of the ledgers in the place of those of their budgets, in what decisions reserve, and
-// notes by which names a store knows them.
+// notes by which names a store knows them. A budget of several ledgers is drawn on in each.
 func (w *work) nameLedgers(ds []provenance.Decision, c *call) error {
 	if w.m.plain != nil {
 		return nil
 	}
 	for i := range ds {
-		for k := range ds[i].Reserve {
-			r := &ds[i].Reserve[k]
+		var named []provenance.Reserve
+		for _, r := range ds[i].Reserve {
 			at := slices.IndexFunc(w.m.budgets, func(b Budget) bool { return b.ID == r.Budget })
 			if at < 0 {
-				continue // hold says so
+				named = append(named, r) // hold says so
+				continue
 			}
-			b := &w.m.budgets[at]
-			id, err := w.ledgerID(b, c)
+			ledgers, err := w.ledgersOf(&w.m.budgets[at], c)
 			if err != nil {
 				return err
 			}
-			if b.def.PerRecipient {
-				before, _, _ := strings.Cut(id, "#")
-				w.s.keys = w.s.keys.with(id, before+"#"+c.args.To.Hex())
+			for _, l := range ledgers {
+				if l.Key != l.ID {
+					w.s.keys = w.s.keys.with(l.ID, l.Key)
+				}
+				named = append(named, provenance.Reserve{Budget: l.ID, Amount: r.Amount})
 			}
-			r.Budget = id
 		}
+		ds[i].Reserve = named
 	}
 	return nil
 }
@@ -314,5 +364,14 @@ func (w *work) ownOf(ledger string, like money.Amount) *use {
 func BudgetID(ledger string) string {
 	id, _, _ := strings.Cut(ledger, "#")
 	id, _, _ = strings.Cut(id, "@")
+	id, _, _ = strings.Cut(id, "~")
 	return id
+}
+
+// CallerOf returns the caller's name in a ledger's ID, or nothing if the ledger is the run's own.
+func CallerOf(ledger string) string {
+	id, _, _ := strings.Cut(ledger, "#")
+	id, _, _ = strings.Cut(id, "@")
+	_, caller, _ := strings.Cut(id, "~")
+	return caller
 }

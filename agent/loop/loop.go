@@ -50,6 +50,8 @@ type Config struct {
 	// by [NewAuthority] with the key under which the runtime's agents act.
 	Delegations []Delegated
 	Agents      auth.PublicKey // that key; required with Delegations
+	// Callers are the agents between the grant's and Agent, outermost first: whom all Delegations but the last are for.
+	Callers []*provenance.Agent
 
 	// Heard is told of every decision as it is made; it must not keep the request. nil is nobody. A machine with it is
 	// for one goroutine.
@@ -91,7 +93,8 @@ type Budget struct {
 	Cap   money.Amount
 	Of    provenance.Link // with scope delegation: which one
 
-	def policies.BudgetDef
+	def   policies.BudgetDef
+	above []string // with scope agent: the callers' names, whose ledgers are drawn on too
 }
 
 // Layers of policy, in order. A lower layer only narrows.
@@ -133,6 +136,10 @@ func New(c Config) (*Machine, error) {
 		if b.CID != signed.want {
 			return nil, fmt.Errorf("make a loop: %s %s: %w", signed.what, b.CID, ErrVersion)
 		}
+	}
+	callers, err := callersOf(&c)
+	if err != nil {
+		return nil, fmt.Errorf("make a loop: %w", err)
 	}
 	var calls []string // of sub-agents
 	for _, link := range c.Agent.Tools {
@@ -189,6 +196,8 @@ func New(c Config) (*Machine, error) {
 			budget := Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap, def: b}
 			if i > 1 { // below the grant
 				budget.Scope, budget.Of = ScopeDelegation, c.Delegations[i-2].CID
+			} else if b.Scope == "agent" {
+				budget.above = callers
 			}
 			m.budgets = append(m.budgets, budget)
 		}

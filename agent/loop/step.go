@@ -501,6 +501,11 @@ func (w *work) takeResult(ev *provenance.Result) error {
 	}
 	w.release(c, !reverted)
 	w.s.acted = w.s.acted || !reverted
+	if c.tool.delegate != nil {
+		if err := w.addUsed(out); err != nil {
+			return err
+		}
+	}
 	if err := w.finishWith(c, ev.Status, out); err != nil {
 		return err
 	}
