@@ -27,7 +27,7 @@ var forms = map[string]form{
 	"name":      newForm(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$`, "a name of 1 to 64 letters, digits and . _ : / -"),
 	"key":       newForm(`^[A-Za-z0-9._:-]{8,64}$`, "an idempotency key of 8 to 64 letters, digits and . _ : -"),
 	"hex32":     newForm(`^[0-9a-f]{64}$`, "64 lower-case hex digits"),
-	"hex":       newForm(`^0x([0-9a-fA-F]{2})+$`, "0x and hex digits"),
+	"hex":       newForm(`^0x([0-9a-fA-F]{2})*$`, "0x and an even number of hex digits"),
 	"units":     newForm(`^(0|[1-9][0-9]{0,77})$`, "a decimal count of smallest units"),
 	"base64":    newForm(`^[A-Za-z0-9+/]+={0,2}$`, "base64"),
 	"base64url": newForm(`^[A-Za-z0-9_-]+$`, "base64url without padding"),

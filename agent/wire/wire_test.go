@@ -244,3 +244,19 @@ func FuzzDecodeStrict(f *testing.F) {
 		}
 	})
 }
+
+// What a Safe's owners have approved on the chain has an empty signature.
+func TestASignatureMayBeEmpty(t *testing.T) {
+	for signature, ok := range map[string]bool{"0x": true, "0x00": true, "0x0": false, "0X": false, "x": false} {
+		var open OpenParams
+		var decide DecideParams
+		err := DecodeStrict([]byte(`{"message":"m","signature":"`+signature+`"}`), &open)
+		if (err == nil) != ok || ok && open.Signature != signature {
+			t.Errorf("session.open with %q: got %v", signature, err)
+		}
+		err = DecodeStrict([]byte(`{"run":"bafyreib6f6xzihgr3ywnntmm3bknow4ujzy5zulbuyvuqmqrskbdmzbjjq","effect":{"seq":1,"index":0},"approve":true,"message":"m","signature":"`+signature+`","idempotency_key":"key-00001"}`), &decide)
+		if (err == nil) != ok {
+			t.Errorf("approval.decide with %q: got %v", signature, err)
+		}
+	}
+}
