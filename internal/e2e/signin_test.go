@@ -12,19 +12,34 @@ import (
 )
 
 // ready is what a server writes when clients can come.
-type ready struct{ URL string }
+type ready struct {
+	URL      string
+	Operator string `json:"operator_key"`
+}
+
+// build compiles the programs and returns the folder that they are in.
+func build(t *testing.T) (bin string) {
+	t.Helper()
+	bin = t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/writ", "../../cmd/writ-audit").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
 
 // dev runs `writ dev`, the real binary, until the test ends.
 func dev(t *testing.T) (r ready, bin, home string) {
 	t.Helper()
-	dir := t.TempDir()
-	bin, home = filepath.Join(dir, "writ"), filepath.Join(dir, "home")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/writ").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	file := filepath.Join(dir, "ready.json")
-	cmd := exec.Command(bin, "dev", "--listen", "127.0.0.1:0", "--ready-file", file)
-	cmd.Env = append(os.Environ(), "WRIT_HOME="+home)
+	bin, home = filepath.Join(build(t), "writ"), t.TempDir()
+	return serve(t, bin, home, "dev"), bin, home
+}
+
+// serve runs a server, the real binary, until the test ends, and returns once it is ready.
+func serve(t *testing.T, bin, home string, args ...string) (r ready) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ready.json")
+	cmd := exec.Command(bin, append(args, "--listen", "127.0.0.1:0", "--ready-file", file)...)
+	cmd.Env = append(os.Environ(), "WRIT_HOME="+home, "WRIT_LIMITS_RATE=1000", "WRIT_LIMITS_BURST=1000")
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -33,12 +48,12 @@ func dev(t *testing.T) (r ready, bin, home string) {
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil || t.Failed() {
-			t.Errorf("writ dev ended with %v and said: %s", err, &log)
+			t.Errorf("writ %s ended with %v and said: %s", args[0], err, &log)
 		}
 	})
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // another process writes the file
 		if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &r) == nil {
-			return r, bin, home
+			return r
 		}
 		if time.Now().After(end) {
 			t.Fatal("the server is not ready after two minutes")

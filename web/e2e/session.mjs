@@ -19,6 +19,9 @@ export const newKey = async () => {
   return { did, sign: async (bytes) => new Uint8Array(await subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, pair.privateKey, bytes)) }
 }
 
+// code says in a word how a call ended.
+export const code = (p) => p.then(() => 'accepted', (e) => (e.reason ? `${e.code} ${e.reason}` : (e.code ?? e.message)))
+
 const field = (b) => {
   const n = Buffer.alloc(4)
   n.writeUInt32BE(b.length)
@@ -39,7 +42,7 @@ const cidBytes = (cid) => {
 
 export class Session {
   #ws; #calls = new Map(); #id = 0; #seq = 0; #channel; #session; #key
-  #notes = []; #wake = () => {}
+  #notes = []; #wake = () => {}; #lost = false
 
   static async connect(server) {
     const s = new Session()
@@ -49,7 +52,11 @@ export class Session {
       s.#ws.on('error', no)
       s.#ws.on('close', (code) => no(new Error(`the socket was closed: ${code}`)))
     })
-    lost.catch((e) => s.#calls.forEach(({ no }) => no(e)))
+    lost.catch((e) => {
+      s.#lost = true
+      s.#wake()
+      s.#calls.forEach(({ no }) => no(e))
+    })
     const hello = await Promise.race([s.note((n) => n.method === 'hello'), lost])
     s.#channel = Buffer.from(hello.params.channel, 'hex')
     return s
@@ -65,7 +72,7 @@ export class Session {
     }
     const { ok, no } = this.#calls.get(m.id)
     this.#calls.delete(m.id)
-    m.error ? no(Object.assign(new Error(m.error.message), { code: m.error.data.code })) : ok(m.result)
+    m.error ? no(Object.assign(new Error(m.error.message), { number: m.error.code, ...m.error.data })) : ok(m.result)
   }
 
   // note waits for a notification and takes it.
@@ -73,6 +80,7 @@ export class Session {
     for (;;) {
       const i = this.#notes.findIndex(match)
       if (i >= 0) return this.#notes.splice(i, 1)[0]
+      if (this.#lost) throw new Error('the socket was closed')
       await new Promise((ok) => { this.#wake = ok })
     }
   }
