@@ -313,6 +313,11 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 	c.Nonce = a.nonceOf(ev, todo.Does)
 	if needsHead(seq, next, todo.Does) {
 		head := &provenance.Head{Run: a.info.ID, Seq: seq, Step: block.CID, At: at}
+		if next.Closed && seq >= provenance.MinIndexed {
+			if err := a.index(head, &c); err != nil {
+				return fmt.Errorf("step %d: %w", seq, err)
+			}
+		}
 		if err := head.Sign(r.cfg.Key); err != nil {
 			return fmt.Errorf("step %d: %w", seq, err)
 		}
@@ -343,6 +348,20 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 		r.bringBack(a.info.ID, a.parent)
 	}
 	return nil
+}
+
+// index gives the head of a closed run an index of its steps.
+func (a *actor) index(head *provenance.Head, c *Commit) error {
+	step := func(i int) provenance.Link {
+		if i == len(a.all) {
+			return head.Step
+		}
+		return a.all[i]
+	}
+	return provenance.IndexSteps(len(a.all)+1, step, func(b provenance.Block) error {
+		c.Blocks, head.Index = append(c.Blocks, b), b.CID
+		return nil
+	})
 }
 
 // needsHead says after which steps the history is signed: the first, each park and close, before an effect that

@@ -274,6 +274,7 @@ type journal struct {
 	fence   uint64
 	effects map[provenance.Ref]provenance.Effect // those without an answer
 	steps   map[uint64]provenance.Link           // CIDs of the steps that hold them
+	all     []provenance.Link                    // CIDs of all steps, for the index
 	loaded  bool                                 // from the store: its open effects may have been begun before
 	ends    *provenance.Lapse                    // to be taken in, if the session or the caller ended before it was loaded
 	parent  *provenance.Parent                   // of a sub-agent's run: the call that opened it
@@ -338,6 +339,7 @@ func (j *journal) take(next loop.State, step provenance.Link, does []provenance.
 		j.effects[provenance.Ref{Seq: seq, Index: uint64(i)}] = e
 	}
 	j.steps[seq] = step
+	j.all = append(j.all, step)
 	open := next.Open()
 	for ref := range j.effects {
 		if !slices.Contains(open, ref) {

@@ -72,7 +72,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// longHistory is a run of n turns of one tool call each, about 2 steps a turn.
+// longHistory is a run of n turns of one tool call each, about 2 steps a turn. Nobody else draws on its ledgers, so only
+// the first step shows them.
 func longHistory(t testing.TB, turns int) *history {
 	h := newHistory()
 	s := twoKB(t)
@@ -87,10 +88,10 @@ func longHistory(t testing.TB, turns int) *history {
 		call := *s.Does[0].(*Call)
 		call.Of, call.Tool = Ref{n, 0}, Link{}
 		h.steps = append(h.steps,
-			&Step{Seq: n, At: first.At + int64(n), Event: &reply, Facts: s.Facts, Does: []Effect{&call}},
+			&Step{Seq: n, At: first.At + int64(n), Event: &reply, Does: []Effect{&call}},
 			&Step{Seq: n + 1, At: first.At + int64(n), Event: &Result{
 				Of: Ref{n, 0}, Status: StatusOK, Output: text(fmt.Sprint("result ", n)),
-			}, Facts: s.Facts, Does: []Effect{ask}})
+			}, Does: []Effect{ask}})
 	}
 	last.Seq, last.At = uint64(len(h.steps)), 1<<40
 	last.Event.(*Reply).Of = Ref{last.Seq - 1, 0}

@@ -93,7 +93,7 @@ func newRecord(version string) Record {
 	for _, r := range []Record{
 		new(Run), new(Step), new(Head), new(Grant), new(PolicySet), new(Agent), new(ToolDef), new(Runtime),
 		new(Delegation), new(Revocation), new(Erasure),
-		new(Receipt), new(KeyBinding), new(Verification),
+		new(Receipt), new(KeyBinding), new(Verification), new(StepIndex),
 	} {
 		if r.kind() == version {
 			return r

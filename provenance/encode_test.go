@@ -67,6 +67,7 @@ func records(t testing.TB) map[string]Record {
 			Run: run, Seq: 12, Prev: prev, At: 7_000,
 			Event: &Result{Of: Ref{1, 1}, Status: StatusOK, Child: Sum(0x71, []byte("head"))},
 		},
+		"index":       &StepIndex{Steps: 2, Kids: []Link{Sum(0x71, []byte("one")), Sum(0x71, []byte("two"))}},
 		"erasure":     &Erasure{At: 5, Why: "asked for", Leaves: []Link{NewRaw([]byte("leaf")).CID}},
 		"head-erased": &Head{Run: run, Seq: 11, Step: prev, At: 9, Key: operatorKey(), Sig: make([]byte, 64), Erased: []Link{Sum(0x71, []byte("erasure"))}},
 		"verification": &Verification{

@@ -455,6 +455,7 @@ func (h *Head) fields(c *coder) {
 		c.fail(CodeSchemaRange, "a signature of %d bytes instead of 64", len(h.Sig))
 	}
 	c.linkTo(&f, "step", &h.Step)
+	c.optLink(&f, "index", &h.Index)
 	optList(c, &f, "erased", &h.Erased, (*coder).cid)
 	if c.mode != walking && len(h.Erased) > MaxErasures {
 		c.fail(CodeSchemaRange, "a head with more than %d erasures", MaxErasures)

@@ -5,7 +5,7 @@ import (
 )
 
 // A Record is one of the types of this package that are blocks of their own: [*Run], [*Step], [*Head], [*Grant],
-// [*PolicySet], [*Agent], [*ToolDef], [*Runtime], [*Delegation], [*Revocation] and [*Erasure]. The first key of each block, "v", names the record and its
+// [*PolicySet], [*Agent], [*ToolDef], [*Runtime], [*StepIndex], [*Delegation], [*Revocation] and [*Erasure]. The first key of each block, "v", names the record and its
 // version, so that a block says what it is.
 type Record interface {
 	kind() string
@@ -297,6 +297,8 @@ type Head struct {
 	At   int64
 	Key  []byte // Ed25519 public key, 32 bytes; a verifier trusts its own copy, not this one
 	Sig  []byte // 64 bytes, over the head without it
+	// Index lists the steps, so that they can be fetched at once: *StepIndex. Optional.
+	Index Link
 	// Erased names the erasures of the history's leaves, oldest first: *Erasure, at most [MaxErasures]. Optional.
 	Erased []Link
 }

@@ -198,6 +198,9 @@ func (v *verifier) all() error {
 	if v.report.Status(CheckHistory).Status == Fail {
 		return nil // what nothing links to is then a second sign of the same
 	}
+	if err := v.index(); err != nil {
+		return err
+	}
 	if err := v.erasures(); err != nil {
 		return err
 	}

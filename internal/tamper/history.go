@@ -151,6 +151,27 @@ func (h *history) link() (err error) {
 	return h.crown()
 }
 
+// indexed gives the head an index of the first n steps.
+func (h *history) indexed(n int) {
+	h.behead = func(d *provenance.Head) {
+		steps := map[uint64]provenance.Link{}
+		for _, b := range h.blocks {
+			s := new(provenance.Step)
+			if provenance.Decode(b.Data, s) == nil && s.Run == h.runCID {
+				steps[s.Seq] = b.CID
+			}
+		}
+		step := func(i int) provenance.Link { return steps[uint64(i)] }
+		err := provenance.IndexSteps(n, step, func(b provenance.Block) error {
+			d.Index, h.extra = b.CID, map[provenance.Link][]byte{b.CID: b.Data}
+			return nil
+		})
+		if err != nil {
+			panic(err) // n is above zero, and every step has a CID
+		}
+	}
+}
+
 // crown signs the head and puts it first.
 func (h *history) crown() error {
 	if h.behead != nil {

@@ -270,6 +270,8 @@ func vectors() []vector {
 				from, to := find(file, result(b.small, 2).Output.Leaf())
 				return slices.Delete(file, from, to)
 			})},
+		{Name: "honest-indexed", Verdict: verified, What: "the honest run with an index of its steps",
+			make: told(whole, func(h *history) { h.indexed(len(h.steps)) })},
 		{Name: "honest-public", Verdict: verified, What: "a run whose payloads are not sealed",
 			make: played(small, func(w *world) {
 				w.public, w.rules = true, rules+"  - {id: open, at: provenance.publish, effect: permit, mode: public}\n"
@@ -422,6 +424,15 @@ func vectors() []vector {
 		{Name: "link-kind", Code: provenance.CodeLinksKind,
 			What: "the head links to the run where its step should be",
 			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Step = d.Run } })},
+		{Name: "index-short", Code: provenance.CodeLinksIndex,
+			What: "the head names an index without the last step, so that whoever fetches by it misses the end",
+			make: told(whole, func(h *history) { h.indexed(len(h.steps) - 1) })},
+		{Name: "index-absent", Code: provenance.CodeLinksMissing, What: "the head names an index that is not there",
+			make: told(whole, func(h *history) {
+				h.indexed(len(h.steps))
+				behead := h.behead
+				h.behead = func(d *provenance.Head) { behead(d); clear(h.extra) }
+			})},
 
 		// Codec and schema, likewise.
 		{Name: "key-twice", Code: provenance.CodeCodecDuplicate, Class: 23, What: "a map has one key twice",
