@@ -112,7 +112,9 @@ func (a *actor) delegate(ctx context.Context, ref provenance.Ref, step provenanc
 }
 
 // open says whether a run of this status goes on.
-func open(status string) bool { return status == "running" || status == "parked" }
+func open(status string) bool {
+	return status == "running" || status == "parked" || status == StatusCut
+}
 
 // open opens the run of a sub-agent.
 func (a *actor) open(ctx context.Context, c *calling) (provenance.Link, error) {

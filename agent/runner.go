@@ -307,6 +307,8 @@ func (r *Runner) load(ctx context.Context, run provenance.Link) (*journal, error
 	}
 	if session.Revoked != 0 {
 		j.ends = revoked(session)
+	} else if info.Status == StatusCut {
+		j.ends = &provenance.Lapse{Why: provenance.LapseCancelled}
 	} else if j.ends, err = r.orphaned(ctx, rec.Parent); err != nil {
 		return nil, fmt.Errorf("load run %s: %w", run, err)
 	}

@@ -109,8 +109,12 @@ type RunInfo struct {
 	Steps   uint64          // committed so far
 	Last    provenance.Link // the newest step
 	Head    provenance.Link // the newest head; undefined before the first
-	Status  string          // "running", "parked", or the reason of its close
+	Status  string          // "running", "parked", [StatusCut], or the reason of its close
 }
+
+// StatusCut is the status of an open run whose damaged end was cut off. It ends with its next step: what the lost steps
+// have done is not known, so nothing more is.
+const StatusCut = "cut"
 
 // A Commit is one step and everything that becomes true with it. A Store applies all of it or nothing, in one
 // transaction, after these checks in this order:

@@ -97,6 +97,9 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	if n.db, err = store.Open(ctx, store.Config{Path: filepath.Join(p.Data, "writ.db")}); err != nil {
 		return nil, failf(exitInternal, "store", "%s", err)
 	}
+	if err := mend(ctx, n.db, p.Log); err != nil {
+		return nil, err
+	}
 	if n.epoch, err = n.db.Epoch(ctx); err != nil {
 		return nil, err
 	}

@@ -229,6 +229,11 @@ func (w *writer) write(ctx context.Context, c *agent.Commit, run int64, d draft)
 	if err := w.fleet(ctx, run, c); err != nil {
 		return err
 	}
+	if closed(c.Status) {
+		if err := w.exec(ctx, "DELETE FROM holds WHERE run = ? AND settled IS NOT NULL", run); err != nil {
+			return err
+		}
+	}
 	if c.Head != nil {
 		if err := w.putBlocks(ctx, []provenance.Block{*c.Head}, nil); err != nil {
 			return err
@@ -241,6 +246,18 @@ func (w *writer) write(ctx context.Context, c *agent.Commit, run int64, d draft)
 	if err != nil {
 		return err
 	}
+	if err := w.writeDraft(ctx, run, c.Seq, d); err != nil {
+		return err
+	}
+	if n := c.Nonce; n != nil {
+		return w.exec(ctx, "INSERT INTO tx_nonces VALUES (?, ?, ?)", n.Account, int64(n.Nonce), run)
+	}
+	return nil
+}
+
+// writeDraft writes what the step seq of a run makes of the ledgers. A hold that ends stays as a note until the run
+// closes, so that a step that is lost can be undone.
+func (w *writer) writeDraft(ctx context.Context, run int64, seq uint64, d draft) error {
 	for _, k := range d.keys {
 		l := d.ledgers[k]
 		a := l.Spent.Asset()
@@ -252,23 +269,21 @@ func (w *writer) write(ctx context.Context, c *agent.Commit, run int64, d draft)
 		}
 	}
 	for _, k := range d.holdKeys {
-		if err := w.hold(ctx, k, run, d.holds[k]); err != nil {
+		if err := w.hold(ctx, k, run, seq, d); err != nil {
 			return err
 		}
-	}
-	if n := c.Nonce; n != nil {
-		return w.exec(ctx, "INSERT INTO tx_nonces VALUES (?, ?, ?)", n.Account, int64(n.Nonce), run)
 	}
 	return nil
 }
 
-func (w *writer) hold(ctx context.Context, k holdKey, run int64, held money.Amount) error {
+func (w *writer) hold(ctx context.Context, k holdKey, run int64, seq uint64, d draft) error {
 	at := []any{k.ledger, run, int64(k.ref.Seq), int64(k.ref.Index)}
-	if held.Asset() == (money.Asset{}) {
-		return w.exec(ctx, "DELETE FROM holds WHERE ledger = ? AND run = ? AND seq = ? AND idx = ?", at...)
+	if held := d.holds[k]; held.Asset() != (money.Asset{}) {
+		return w.exec(ctx, `INSERT INTO holds (ledger, run, seq, idx, amount) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET amount = excluded.amount`, append(at, units(held))...)
 	}
-	return w.exec(ctx, `INSERT INTO holds VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET amount = excluded.amount`, append(at, units(held))...)
+	return w.exec(ctx, "UPDATE holds SET settled = ?5, used = ?6 WHERE ledger = ?1 AND run = ?2 AND seq = ?3 AND idx = ?4",
+		append(at, int64(seq), units(d.used[k]))...)
 }
 
 func (w *writer) putBlocks(ctx context.Context, blocks []provenance.Block, leaves []provenance.Leaf) error {
@@ -314,7 +329,7 @@ func (b sqlBook) held(k holdKey) (money.Amount, error) {
 	var decimals uint8
 	var amount []byte
 	err := b.w.row(b.ctx, `SELECT symbol, decimals, amount FROM holds JOIN ledgers ON holds.ledger = ledgers.key
-		WHERE ledger = ? AND run = ? AND seq = ? AND idx = ?`,
+		WHERE ledger = ? AND run = ? AND seq = ? AND idx = ? AND settled IS NULL`,
 		[]any{k.ledger, b.run, int64(k.ref.Seq), int64(k.ref.Index)}, &symbol, &decimals, &amount)
 	if errors.Is(err, agent.ErrNotFound) {
 		return money.Amount{}, nil

@@ -26,6 +26,7 @@ type book interface {
 type draft struct {
 	ledgers  map[string]agent.Ledger
 	holds    map[holdKey]money.Amount
+	used     map[holdKey]money.Amount // of those that have ended
 	keys     []string
 	holdKeys []holdKey
 }
@@ -37,7 +38,7 @@ func draw(b book, c *agent.Commit) (draft, error) {
 	if len(c.Settle)+len(c.Reserve) == 0 {
 		return d, nil // as most steps
 	}
-	d.ledgers, d.holds = map[string]agent.Ledger{}, map[holdKey]money.Amount{}
+	d.ledgers, d.holds, d.used = map[string]agent.Ledger{}, map[holdKey]money.Amount{}, map[holdKey]money.Amount{}
 	for _, s := range c.Settle {
 		if err := d.settle(b, s); err != nil {
 			return d, fmt.Errorf("settle %s in %s: %w", s.Used, s.Ledger, err)
@@ -77,6 +78,7 @@ func (d *draft) settle(b book, s agent.Settlement) error {
 		return err
 	}
 	d.put(l, holdKey{s.Ledger, s.Ref}, money.Amount{})
+	d.used[holdKey{s.Ledger, s.Ref}] = s.Used
 	return nil
 }
 

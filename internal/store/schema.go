@@ -78,6 +78,16 @@ ALTER TABLE sessions ADD COLUMN revocation BLOB NOT NULL DEFAULT x'';
 `, `
 -- How the wallet's signature was checked; accounts with a key were the only ones before.
 ALTER TABLE sessions ADD COLUMN method TEXT NOT NULL DEFAULT 'eoa';
+`, `
+-- What was cut off the damaged ends of runs, as it was found: data is NULL if nothing was there. Of a run that was cut,
+-- cut says when.
+CREATE TABLE cuts (run INTEGER NOT NULL REFERENCES runs (id), seq INTEGER NOT NULL, cid BLOB NOT NULL, data BLOB, at INTEGER NOT NULL);
+CREATE INDEX cuts_run ON cuts (run);
+ALTER TABLE runs ADD COLUMN cut INTEGER NOT NULL DEFAULT 0;
+-- A hold that has ended is kept until its run closes: by which step, and how much of it was used.
+ALTER TABLE holds ADD COLUMN settled INTEGER;
+ALTER TABLE holds ADD COLUMN used BLOB;
+CREATE INDEX holds_run ON holds (run);
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

@@ -107,6 +107,10 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	if err := touch(path); err != nil {
 		return nil, err
 	}
+	damage, err := checkLog(path)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := sql.Open("sqlite", dsn(path, "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
 		"secure_delete(1)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"))
 	if err != nil {
@@ -116,6 +120,11 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	w, epoch, err := newWriter(ctx, pool, c)
 	if err != nil {
 		return nil, errors.Join(err, pool.Close())
+	}
+	if damage != nil {
+		if err := w.noteDamage(ctx, damage); err != nil {
+			return nil, errors.Join(err, w.close(), pool.Close())
+		}
 	}
 	readers, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
 	if err != nil {
