@@ -25,6 +25,8 @@ const (
 	CodeLogProof       Code = "log.proof"       // a proof that does not lead from this head to the checkpoint
 	CodeLogStale       Code = "log.stale"       // an older checkpoint than one that is known
 	CodeLogConsistency Code = "log.consistency" // two checkpoints that no one log can have
+	CodeLogTile        Code = "log.tile"        // tiles or entries that are not those of the log's checkpoint
+	CodeLogMissing     Code = "log.missing"     // tiles or entries that the log signed for and does not have
 	CodeLogCut         Code = "log.cut"         // a receipt for a later step than the history has
 	CodeLogBranch      Code = "log.branch"      // two heads of one run for one place
 	CodeLogReceipt     Code = "log.receipt"     // a receipt from outside that does not hold, or is another run's

@@ -77,10 +77,11 @@ type LogOptions struct {
 	Wallet [20]byte // of the operator: its binding names the head's key and the log; zero for none
 	// Receipts are what clients of the run hold: each a tlog-proof whose extra data is the head's block.
 	Receipts [][]byte
-	// Checkpoint is one that the verifier has from elsewhere, and Consistency leads from the evidence's to it, or the
-	// other way round, whichever is the larger. Both may be empty.
+	// Checkpoint is one that the verifier has from elsewhere; it may be empty. Consistency returns the hashes that lead
+	// from the older of it and the evidence's to the newer, which a log has; nil if no log can be asked. An error that is
+	// no [*Fault] says that it cannot be asked now.
 	Checkpoint  []byte
-	Consistency [][32]byte
+	Consistency func(old, new Checkpoint) ([][32]byte, error)
 }
 
 // A Logged is a receipt with what it links to. Nothing of it has been judged but that each is of its kind.

@@ -68,8 +68,10 @@ func (a *auditor) log(o provenance.Options) {
 	if err == nil && logged.Binding != nil {
 		err = a.boundBefore(logged, p.Index, c, policy)
 	}
+	var outside uint64 // entries of the log that the checkpoint from elsewhere covers
+	var unasked string
 	if err == nil && len(o.Log.Checkpoint) > 0 {
-		err = known(c, o.Log, policy)
+		outside, unasked, err = known(c, o.Log, policy)
 	}
 	if err != nil {
 		a.failed(err)
@@ -82,12 +84,21 @@ func (a *auditor) log(o provenance.Options) {
 	if held > 0 {
 		note += fmt.Sprintf("; %d receipts agree", held)
 	}
+	if outside > 0 {
+		note += fmt.Sprintf("; one log with the checkpoint from elsewhere, of size %d", outside)
+	}
+	switch {
+	case unasked != "":
+		a.rep.Unprove("that the log is one with the checkpoint from elsewhere: " + unasked)
+	case len(o.Log.Checkpoint) > 0 && outside <= p.Index:
+		a.rep.Unprove("that others see this head in the log: the checkpoint from elsewhere is older than it")
+	}
 	a.rep.Pass(provenance.CheckLog, 1+held, note)
 	witnessed := policy.Quorum.Wants() // and met, or the checkpoint would not have been accepted
 	switch {
 	case !a.ev.Closed:
 		a.rep.Unprove("that nothing happened after this head: the run is not closed")
-	case held == 0 && !witnessed && len(o.Log.Checkpoint) == 0:
+	case held == 0 && !witnessed && outside <= p.Index:
 		a.rep.Unprove("that others see the same log: no receipt, witness or checkpoint from outside was given")
 	default:
 		a.rep.Establish()
@@ -170,16 +181,33 @@ func (a *auditor) boundBefore(l *provenance.Logged, index uint64, c provenance.C
 	return nil
 }
 
-// known checks the evidence's checkpoint against one that the verifier has from elsewhere.
-func known(c provenance.Checkpoint, o provenance.LogOptions, policy provenance.LogPolicy) error {
-	outside, err := provenance.LogPolicy{Logs: policy.Logs}.OpenCheckpoint(o.Checkpoint)
+// known checks the evidence's checkpoint against one that the verifier has from elsewhere: they must be of one log. It
+// returns the size of that other one, or why its log could not be asked.
+func known(c provenance.Checkpoint, o provenance.LogOptions, policy provenance.LogPolicy) (outside uint64, unasked string, err error) {
+	old, err := provenance.LogPolicy{Logs: policy.Logs}.OpenCheckpoint(o.Checkpoint)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
-	if outside.Size < c.Size {
-		return outside.Consistent(c, o.Consistency)
+	outside, newer := old.Size, c
+	if newer.Size < old.Size {
+		old, newer = newer, old
 	}
-	return c.Consistent(outside, o.Consistency)
+	var hashes [][32]byte
+	if old.Size != newer.Size && old.Size > 0 {
+		if o.Consistency == nil {
+			return 0, "the log itself was not given, which has the proof", nil
+		}
+		hashes, err = o.Consistency(old, newer)
+		if _, found := errors.AsType[*provenance.Fault](err); found {
+			return 0, "", err
+		} else if err != nil {
+			return 0, err.Error(), nil
+		}
+	}
+	if err := old.Consistent(newer, hashes); err != nil {
+		return 0, "", err
+	}
+	return outside, "", nil
 }
 
 // receipts checks what clients hold against the history, and returns how many agree.

@@ -119,7 +119,7 @@ func Exit(rep *provenance.Report) int {
 		return ExitVerified
 	case rep.Verdict == provenance.Gaps:
 		return ExitIncomplete
-	case rep.Code == provenance.CodeCARTruncated, rep.Code == provenance.CodeCARRootMissing, rep.Code == "links.missing":
+	case rep.Code == provenance.CodeCARTruncated, rep.Code == provenance.CodeCARRootMissing, rep.Code == "links.missing", rep.Code == provenance.CodeLogMissing:
 		return ExitIncomplete
 	}
 	switch family {

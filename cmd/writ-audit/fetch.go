@@ -180,6 +180,11 @@ func (f *fetch) write(l provenance.Link, data []byte) {
 	}
 }
 
+// newFetch returns a fetch of single blocks.
+func newFetch(gateways []string) *fetch {
+	return &fetch{gateways: gateways, client: &http.Client{Timeout: fetchTime}}
+}
+
 // get returns a block whose hash is right. The error is provenance.ErrAbsent if every gateway says that it has none.
 func (f *fetch) get(ctx context.Context, l provenance.Link) ([]byte, error) {
 	if f.have != nil {

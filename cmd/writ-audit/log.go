@@ -1,18 +1,21 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/logreader"
 	"github.com/writ-run/writ/provenance"
 )
 
 // logFlags are what verify is told of the operator's wallet and of the log.
 type logFlags struct {
 	wallet, key, policy, checkpoint string
+	at                              string // where the log is
 	receipts                        []string
 }
 
@@ -21,11 +24,12 @@ func (l *logFlags) define(f *flag.FlagSet) {
 	f.StringVar(&l.key, "log-key", "", "")
 	f.StringVar(&l.policy, "witness-policy", "", "")
 	f.StringVar(&l.checkpoint, "checkpoint", "", "")
+	f.StringVar(&l.at, "log", "", "")
 	f.Func("receipt", "", func(s string) error { l.receipts = append(l.receipts, s); return nil })
 }
 
 // options reads the files that the flags name.
-func (l *logFlags) options() (o provenance.LogOptions, err error) {
+func (l *logFlags) options(ctx context.Context) (o provenance.LogOptions, err error) {
 	var policy []byte
 	if l.policy != "" {
 		if policy, err = readText("--witness-policy", l.policy); err != nil {
@@ -51,9 +55,19 @@ func (l *logFlags) options() (o provenance.LogOptions, err error) {
 		o.Receipts = append(o.Receipts, b)
 	}
 	if l.checkpoint != "" {
-		o.Checkpoint, err = readText("--checkpoint", l.checkpoint)
+		if o.Checkpoint, err = readText("--checkpoint", l.checkpoint); err != nil {
+			return o, err
+		}
 	}
-	return o, err
+	if l.at == "" {
+		return o, nil
+	}
+	log, err := logreader.Open(l.at)
+	if err != nil {
+		return o, usage("--log: %w", err)
+	}
+	o.Consistency = func(old, new provenance.Checkpoint) ([][32]byte, error) { return log.Consistency(ctx, old, new) }
+	return o, nil
 }
 
 // readText reads a file of at most 64 KiB.

@@ -10,6 +10,7 @@
 //	writ-audit show FILE.car     what happened, and why it was allowed
 //	writ-audit diff A.car B.car  the first step in which two runs differ
 //	writ-audit nonces ADDRESS    has every transaction of the agent's account its step?
+//	writ-audit log [OLD] LOG     has the log kept everything that it once said? what is in it?
 //
 // Results go to standard output; with --json that is one object. Exit codes are those of agent/audit: 0 verified, 2
 // integrity, 3 signature, permission or decision, 4 incomplete; 6 if a gateway or node cannot be asked, 64 for a call that
@@ -60,6 +61,9 @@ const manual = `writ-audit checks what an agent did for a wallet, from the run's
   writ-audit diff A B [--keys-a FILE] [--keys-b FILE] [--json]         the first step that differs
   writ-audit nonces ADDRESS --rpc URL [FILE.car|FOLDER...] [--keys FILE] [--operator-key KEY] [--from N] [--json]
                                                                        has every transaction of the account its step?
+  writ-audit log [OLD] NEW|URL|DIR --log-key VKEY [--witness-policy FILE] [--log URL|DIR] [--state FILE [--follow]]
+                 [--heads] [--run CID] [--from N] [--gateway URL] [--operator-key KEY] [--json]
+                                                                       is it one log? what is in it?
 
 --keys opens sealed payloads: requests, arguments, results, the permission itself. nonces also takes NAME.keys.json that
 lies beside NAME.car.
@@ -71,9 +75,15 @@ verify also takes what shows that nothing was left out, each got by another way 
   --log-key VKEY            the log's key, origin+hash+key, or a file that holds it
   --witness-policy FILE     which witnesses must have cosigned (c2sp.org/tlog-policy)
   --receipt FILE            a receipt that a client of the run kept; may be given several times
-  --checkpoint FILE         a checkpoint of the log from elsewhere, of the same size as the file's
+  --checkpoint FILE         a checkpoint of the log from elsewhere; the file's must be of one log with it
+  --log URL|DIR             the log, or a copy of its files, from which the proof of that comes
 --gateway URL, which may be given more than once, fetches what a CID leads to, or what FILE lacks, from trustless IPFS
 gateways. Nothing that they answer is trusted.
+log compares an older checkpoint OLD, a file, with a newer one, or with what the log at URL or in DIR says now; two files
+want --log for the proof. --state FILE remembers the newest checkpoint that fitted, so that each call goes on from there,
+and --follow looks every --interval (10s) until it is interrupted, something is found (a checkpoint that does not fit is
+kept in FILE.refused), or the log is away for --patience (10m). --heads lists the log's entries, --run those of a run;
+what they are comes from --gateway.
 Exit codes: 0 verified, 2 integrity, 3 signature or decision, 4 incomplete, 6 network, 64 usage; diff: 1 if the runs differ;
 nonces: 2 if a transaction has no step.
 `
@@ -86,6 +96,7 @@ type command struct {
 
 	keys, keysA, keysB, operator string
 	log                          logFlags
+	watch                        watchFlags
 	step                         int
 	asSARIF                      bool
 	gateways                     gateways
@@ -162,8 +173,13 @@ func (c *command) call(name string, args []string) (int, error) {
 		f.StringVar(&c.operator, "operator-key", "", "")
 		f.StringVar(&c.rpc, "rpc", "", "")
 		f.Uint64Var(&c.from, "from", 0, "")
+	case "log":
+		do, most = c.watchLog, 2
+		f.StringVar(&c.operator, "operator-key", "", "")
+		c.log.define(f)
+		c.watch.define(f)
 	default:
-		return 0, usage("there is no command %q; there are verify, replay, show, diff and nonces", name)
+		return 0, usage("there is no command %q; there are verify, replay, show, diff, nonces and log", name)
 	}
 	if name != "nonces" {
 		f.Var(&c.gateways, "gateway", "")
@@ -186,6 +202,8 @@ func (c *command) call(name string, args []string) (int, error) {
 	switch {
 	case len(rest) < files && name == "nonces":
 		return 0, usage("nonces wants the address of the agent's account; see: writ-audit help")
+	case (len(rest) < files || len(rest) > most) && name == "log":
+		return 0, usage("log wants a checkpoint file, or the log's address or folder, and perhaps an older checkpoint before it; see: writ-audit help")
 	case len(rest) < files || len(rest) > most:
 		return 0, usage("%s wants %d CAR file(s) and was given %d; see: writ-audit help", name, files, len(rest))
 	case c.json && c.asSARIF:

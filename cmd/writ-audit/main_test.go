@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/writ-run/writ/provenance"
 )
 
 var update = flag.Bool("update", false, "write the golden files, and what commands print into the scripts' expectations")
@@ -29,8 +32,26 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Setup:         func(e *testscript.Env) error { e.Setenv("V", vectors); return nil },
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("V", vectors)
+			// the log of the vectors: its files, in tree
+			var entries [][]byte
+			for i := range 9 {
+				entries = append(entries, provenance.NewRaw(fmt.Appendf(nil, "another entry %d", i)).CID.Bytes())
+			}
+			writeLog(t, filepath.Join(e.WorkDir, "tree"), entries)
+			newest, err := os.ReadFile(filepath.Join(vectors, "log-9.checkpoint"))
+			if err != nil {
+				return err
+			}
+			kept, err := os.ReadFile(filepath.Join(vectors, "log-5.checkpoint"))
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.WriteFile(filepath.Join(e.WorkDir, "tree", "checkpoint"), newest, 0o644),
+				os.WriteFile(filepath.Join(e.WorkDir, "kept.checkpoint"), kept, 0o644))
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
 }
 

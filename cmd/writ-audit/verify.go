@@ -35,7 +35,7 @@ func (c *command) verify(files []string) (int, error) {
 	if err != nil {
 		return 0, usage("--rpc: %w", err)
 	}
-	log, err := c.log.options()
+	log, err := c.log.options(c.ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -19,9 +19,11 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/tessera/client"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/logreader"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 )
@@ -335,6 +337,41 @@ func TestStrangersReadTheLog(t *testing.T) {
 	r.must(err)
 	if len(bundle.Entries) != 44 || !bytes.Equal(bundle.Entries[43], entries[43].CID.Bytes()) {
 		t.Errorf("%d entries in the second bundle", len(bundle.Entries))
+	}
+	n := uint64(0)
+	for _, where := range []string{srv.URL + "/log", r.cfg.Dir} { // our own reader, over HTTP and of a copy of the files
+		reader, err := logreader.Open(where)
+		r.must(err)
+		for e, err := range reader.Entries(t.Context(), got, 0) {
+			r.must(err)
+			want, err := r.store.Entries(t.Context(), e.Index, 1)
+			r.must(err)
+			if !bytes.Equal(e.Data, want[0].CID.Bytes()) {
+				t.Fatalf("%s: entry %d is %x", where, e.Index, e.Data)
+			}
+			n++
+		}
+		for _, size := range []uint64{1, 2, 255, 256, 257, 299} {
+			old := provenance.Checkpoint{Origin: got.Origin, Size: size}
+			f := compact.RangeFactory{Hash: hasher.HashChildren}
+			prefix := f.NewEmptyRange(0)
+			all, err := r.store.Entries(t.Context(), 0, int(size))
+			r.must(err)
+			for _, e := range all {
+				r.must(prefix.Append(hasher.HashLeaf(e.CID.Bytes()), nil))
+			}
+			h, err := prefix.GetRootHash(nil)
+			r.must(err)
+			old.Root = [32]byte(h)
+			hashes, err := reader.Consistency(t.Context(), old, got)
+			r.must(err)
+			if err := old.Consistent(got, hashes); err != nil {
+				t.Errorf("%s: from %d to %d: %v", where, size, got.Size, err)
+			}
+		}
+	}
+	if n != 600 {
+		t.Errorf("our reader saw %d entries of 2 x 300", n)
 	}
 	for path, want := range map[string]int{
 		"/log/": 200, "/log/checkpoint": 200, "/log/tile/0/000": 200, "/log/tile/1/000.p/1": 200, "/log/tile/entries/000": 200,
