@@ -4,7 +4,7 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: demo test check bench fuzz generate zones claims model svg vectors build interop
+.PHONY: demo test check bench crash fuzz generate zones claims model svg vectors build interop
 
 # The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
 NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
@@ -34,6 +34,13 @@ check: test
 # Each as a ratio to a floor that is measured in the same run.
 bench:
 	@$(GO) run ./internal/bench $(BENCHFLAGS)
+
+# Kills a real process at random moments, and tears what it leaves. In memory if that can be had: a kill does not ask
+# whether the disk has it, and the torn writes stand for a disk that has not. make test does 20 on the disk.
+TRIALS ?= 1000
+crash:
+	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) \
+	  $(GO) test ./internal/crash -run 'TestCrash$$' -count=1 -v -timeout 2h -trials $(TRIALS)
 
 FUZZTIME ?= 60s
 fuzz:

@@ -22,8 +22,8 @@ func mend(ctx context.Context, db *store.DB, log *slog.Logger) error {
 		log.WarnContext(ctx, "the end of a run was damaged; it is cut back to its last valid step and ends there, and what was cut is kept in the store",
 			"run", c.Run, "steps", c.Steps, "lost", c.Lost, "found", c.Why)
 	}
-	if r.Log != "" {
-		log.ErrorContext(ctx, "the database's log was damaged and its end is lost; open runs end, wallets must sign in again, and the damaged file is kept",
+	if r.Unknown() {
+		log.ErrorContext(ctx, "the database has lost its end; open runs end there, wallets must sign in again, and a damaged log file is kept",
 			"kept", r.Log, "lost", r.Lost)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/writ-run/writ/agent"
@@ -20,10 +21,15 @@ type Recovery struct {
 	Cuts []Cut // of runs whose end was damaged
 
 	// Of a damaged write-ahead log: where it was put aside, and how many transactions were lost that may have been
-	// acknowledged. What they were is not known, so every open run ends and every session is over.
+	// acknowledged.
 	Log  string
 	Lost int
+	// Behind says that the journal has not the step that was acknowledged last.
+	Behind bool
 }
+
+// Unknown says that it is not known what was lost. Then every open run ends and every session is over.
+func (r Recovery) Unknown() bool { return r.Log != "" || r.Behind }
 
 // A Cut is a run that was cut back to its last valid step. It ends with its next step, and no effect that the lost
 // steps may have had is tried again. What was cut is in the store's table cuts.
@@ -55,17 +61,22 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 			return fail(err)
 		}
 		_, r.Log, _ = strings.Cut(note, " ")
+	}
+	if r.Behind, err = db.behind(ctx); err != nil {
+		return fail(err)
+	}
+	if r.Unknown() {
 		// A log that is used up to its middle over pages that have all of it can leave any page in any state.
 		var found string
 		if err := db.get(ctx, "PRAGMA integrity_check(1)", nil, &found); err != nil {
 			return fail(err)
 		}
 		if found != "ok" {
-			return fail(fmt.Errorf("%w: its log was damaged, and without it %s", ErrCorrupt, found))
+			return fail(fmt.Errorf("%w: its log is damaged, and without it %s", ErrCorrupt, found))
 		}
 	}
 	limit := newest
-	if note != "" {
+	if r.Unknown() {
 		limit = 1 << 40 // all
 	}
 	ends, err := db.runEnds(ctx, limit)
@@ -87,7 +98,7 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 	if err := db.checkEntries(ctx, limit); err != nil {
 		return fail(err)
 	}
-	if len(found) == 0 && note == "" {
+	if len(found) == 0 && !r.Unknown() {
 		return r, nil
 	}
 	err = db.do(ctx, 0, func(ctx context.Context, w *writer) error {
@@ -96,7 +107,7 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 				return err
 			}
 		}
-		if note == "" {
+		if !r.Unknown() {
 			return nil
 		}
 		if err := w.exec(ctx, "UPDATE runs SET status = ?, cut = ? WHERE closed = 0", agent.StatusCut, w.now()); err != nil {
@@ -107,6 +118,9 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 		}
 		return w.exec(ctx, "DELETE FROM meta WHERE key = 'damaged'")
 	})
+	if err == nil && r.Behind { // what it named is gone, and said to be
+		err = os.Truncate(db.path+"-mark", 0)
+	}
 	if err != nil {
 		return fail(err)
 	}

@@ -349,3 +349,62 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 		t.Error("the store itself was touched")
 	}
 }
+
+// TestAnEndThatIsMissingIsSeen cuts the write-ahead log at the end of a transaction, which leaves no trace in the
+// database: the mark beside it tells.
+func TestAnEndThatIsMissingIsSeen(t *testing.T) {
+	dir := t.TempDir()
+	db := openAt(t, Config{Path: filepath.Join(dir, "writ.db")})
+	run, err := newTeller(t.Context(), db, "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var ends []int
+	for range 4 {
+		if err := run.tell(t.Context(), run.seq == 0, "running"); err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, len(read("writ.db-wal")))
+	}
+	main, wal, newest := read("writ.db"), read("writ.db-wal"), read("writ.db-mark")
+	torn := bytes.Clone(newest)
+	torn[40] ^= 1
+	for _, test := range []struct {
+		name   string
+		wal    int
+		mark   []byte
+		behind bool
+	}{
+		{"whole", ends[3], newest, false},
+		{"the last transaction is missing", ends[2], newest, true},
+		{"three are missing", ends[0], newest, true},
+		{"an older mark", ends[3], nil, false},
+		{"a torn mark says nothing", ends[2], torn, false},
+		{"half a mark says nothing", ends[2], newest[:30], false},
+	} {
+		path := filepath.Join(t.TempDir(), "writ.db")
+		err := errors.Join(os.WriteFile(path, main, 0o600), os.WriteFile(path+"-wal", wal[:test.wal], 0o600), os.WriteFile(path+"-mark", test.mark, 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := openAt(t, Config{Path: path})
+		r, err := db.Recover(t.Context())
+		if err != nil || r.Behind != test.behind || r.Unknown() != test.behind || r.Log != "" {
+			t.Errorf("%s: %+v, %v", test.name, r, err)
+		}
+		info, err := db.Run(t.Context(), run.run.CID)
+		if err != nil || (info.Status == agent.StatusCut) != test.behind {
+			t.Errorf("%s: the run is %q, %v", test.name, info.Status, err)
+		}
+		if r, err := db.Recover(t.Context()); err != nil || r.Unknown() {
+			t.Errorf("%s: a second look: %+v, %v", test.name, r, err)
+		}
+	}
+}

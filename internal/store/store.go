@@ -63,6 +63,7 @@ type Config struct {
 // A DB is a store in one SQLite file. It implements agent.Store and the nonce store of package auth. All methods may
 // be called by many goroutines at once.
 type DB struct {
+	path    string
 	readers *sql.DB
 	epoch   string
 	now     func() time.Time
@@ -132,13 +133,17 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	}
 	readers.SetMaxOpenConns(8)
 	readers.SetMaxIdleConns(8)
+	if w.mark, err = openMark(path); err != nil {
+		return nil, errors.Join(err, readers.Close(), w.close(), pool.Close())
+	}
 	db := &DB{
+		path:    path,
 		readers: readers,
 		epoch:   epoch,
 		now:     c.Now,
 		queue:   make(chan *job, c.Queue),
 		done:    make(chan struct{}),
-		stop:    func() error { return errors.Join(w.close(), pool.Close()) },
+		stop:    func() error { return errors.Join(w.close(), pool.Close(), w.mark.file.Close()) },
 	}
 	lasting := context.WithoutCancel(ctx)
 	go func() {

@@ -69,6 +69,7 @@ type writer struct {
 	limit  int   // jobs in one group
 	most   int64 // sign-in nonces that may be outstanding
 	nonces int64 // outstanding sign-in nonces; -1 if they must be counted
+	mark   *mark // of the newest step
 	ended  bool  // the commit at hand has deleted leaves that end with their run
 	broken error // why nothing is acknowledged any more; nil while all is well
 }
@@ -148,8 +149,10 @@ func (w *writer) group(ctx context.Context, first *job, queue <-chan *job) (grou
 		// SQLite may have rolled back by itself, which makes this an error. If neither did, the next BEGIN says so.
 		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
 		w.nonces = -1
+		w.mark.next = w.mark.next[:0]
 		return group, w.failed(err)
 	}
+	w.mark.write()
 	return group, nil
 }
 

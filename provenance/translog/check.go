@@ -67,6 +67,8 @@ func (l *Log) check(ctx context.Context) (damaged string, err error) {
 		switch {
 		case err == nil:
 			claims = append(claims, claim{"the checkpoint in its folder", c.Size, c.Root[:], true})
+		case len(stored) > 0: // which this key has signed under this name, so the file is damaged and not another's
+			note("the checkpoint cannot be read")
 		case errors.As(err, &f) && f.Code == provenance.CodeLogOrigin:
 			return "", fmt.Errorf("%w: %w", ErrOrigin, err)
 		case errors.As(err, &f) && f.Code == provenance.CodeLogKey && intact(raw):

@@ -177,7 +177,14 @@ func (l *Log) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.tree, err = l.plant(ctx, l.cfg.Dir, l.quorum.Wants()); err != nil {
+	l.tree, err = l.plant(ctx, l.cfg.Dir, l.quorum.Wants())
+	if err != nil && damaged == "" { // a file that only Tessera reads
+		l.log.WarnContext(ctx, "the log's files are damaged; building them again from the journal", "found", err)
+		if err = l.rebuild(ctx); err == nil {
+			l.tree, err = l.plant(ctx, l.cfg.Dir, l.quorum.Wants())
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if l.integrated, err = l.tree.reader.IntegratedSize(ctx); err != nil {

@@ -175,6 +175,12 @@ var damages = []struct {
 	{"the checkpoint is gone", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, "checkpoint"))) }},
 	{"the checkpoint is torn", cut("checkpoint")},
 	{"the checkpoint is empty", empty("checkpoint")},
+	{"the checkpoint's signature is garbled", edit("checkpoint", func(b []byte) []byte {
+		copy(b[len(b)-40:], "AAAAAAAAAAAAAAAAAAAA")
+		return b
+	})},
+	{"the checkpoint's name is garbled", flip0("checkpoint")},
+	{"Tessera's version is torn", empty(".state/version")},
 	{"the tree's state is torn", cut(".state/treeState")},
 	{"the tree's state is gone", func(t *testing.T, dir string) { check(t, os.Remove(stateFile(dir))) }},
 	{"a tile is torn", cut("tile/0/000.p/9")},
@@ -208,6 +214,10 @@ func cut(name string) func(*testing.T, string) {
 
 func empty(name string) func(*testing.T, string) {
 	return edit(name, func([]byte) []byte { return nil })
+}
+
+func flip0(name string) func(*testing.T, string) {
+	return edit(name, func(b []byte) []byte { b[0] ^= 4; return b })
 }
 
 func flip(name string) func(*testing.T, string) {
