@@ -24,15 +24,22 @@ type finding struct {
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 	Fix    string `json:"fix,omitempty"`
+
+	Account *accountLook `json:"account,omitempty"` // of a wallet
+}
+
+func found(name string, ok bool, detail, fix string) finding {
+	return finding{Name: name, OK: ok, Detail: detail, Fix: fix}
 }
 
 func (a *app) doctorCommand() *cobra.Command {
 	var file string
+	var wallets []string
 	c := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong here, and name the fix", Args: cobra.NoArgs,
-		Long: "Looks at the settings, the data folder, the key files, the port, the chain, the model server, the clock and the saved\nsession. Changes nothing.",
+		Long: "Looks at the settings, the data folder, the key files, the port, the chain, the wallets, the model server, the clock\nand the saved session. Changes nothing.\n\nOf each wallet that may sign in, and of each --wallet, it says what kind of account it is, which endpoints say so, and\nwhat they would be asked at its sign-in.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			all, bad := a.examine(c.Context(), file), 0
+			all, bad := a.examine(c.Context(), file, wallets), 0
 			for _, f := range all {
 				if !f.OK {
 					bad++
@@ -63,22 +70,24 @@ func (a *app) doctorCommand() *cobra.Command {
 			return f
 		},
 	}
+	c.Flags().StringArrayVar(&wallets, "wallet", nil, "look at this `wallet` too: 0x..., or eip155:CHAIN:0x...; may be repeated")
 	c.Flags().StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
 	return c
 }
 
-func (a *app) examine(ctx context.Context, file string) []finding {
+func (a *app) examine(ctx context.Context, file string, wallets []string) []finding {
 	cfg, err := loadConfig(file, nil)
 	if err != nil {
-		return []finding{{"settings", false, err.Error(), "correct the file; writ config validate checks it"}}
+		return []finding{found("settings", false, err.Error(), "correct the file; writ config validate checks it")}
 	}
-	all := []finding{{"settings", true, "in order", ""}, dataFinding(cfg.Data)}
+	all := []finding{found("settings", true, "in order", ""), dataFinding(cfg.Data)}
 	for _, name := range []string{"operator.key", "dev-wallet.key"} {
 		if f, ok := keyFinding(filepath.Join(cfg.Data, name)); ok {
 			all = append(all, f)
 		}
 	}
 	all = append(all, portFinding(ctx, cfg), chainFinding(ctx, cfg))
+	all = append(all, walletFindings(ctx, cfg, wallets)...)
 	for _, m := range cfg.Models {
 		all = append(all, modelFinding(ctx, m))
 	}
@@ -133,7 +142,7 @@ func portFinding(ctx context.Context, cfg *config.Config) finding {
 		}
 		return f
 	}
-	return finding{"port", false, err.Error(), "stop what listens there, or set listen to another port"}
+	return found("port", false, err.Error(), "stop what listens there, or set listen to another port")
 }
 
 // status returns the HTTP status of a page, or 0.
@@ -152,11 +161,11 @@ func status(ctx context.Context, url string) int {
 
 func chainFinding(ctx context.Context, cfg *config.Config) finding {
 	if len(cfg.Chain.RPC) == 0 {
-		return finding{"chain", false, "none is set", "set chain.rpc; writ devchain runs one, writ dev has one of its own"}
+		return found("chain", false, "none is set", "set chain.rpc; writ devchain runs one, writ dev has one of its own")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	bad := finding{"chain", false, "chain.rpc does not answer", "start the chain (writ devchain), or correct chain.rpc"} // URLs may hold keys
+	bad := found("chain", false, "chain.rpc does not answer", "start the chain (writ devchain), or correct chain.rpc") // URLs may hold keys
 	node, err := ethclient.DialContext(ctx, cfg.Chain.RPC[0])
 	if err != nil {
 		return bad
@@ -171,9 +180,9 @@ func chainFinding(ctx context.Context, cfg *config.Config) finding {
 		return bad
 	}
 	if late := time.Since(time.Unix(int64(h.Time), 0)); late < -time.Minute {
-		return finding{"chain", false, "its newest block is from the future, by " + (-late).Round(time.Second).String(), "set this machine's clock"}
+		return found("chain", false, "its newest block is from the future, by "+(-late).Round(time.Second).String(), "set this machine's clock")
 	}
-	return finding{"chain", true, fmt.Sprintf("chain %s answers, block %s", id, h.Number), ""}
+	return found("chain", true, fmt.Sprintf("chain %s answers, block %s", id, h.Number), "")
 }
 
 func modelFinding(ctx context.Context, m config.Model) finding {
@@ -181,13 +190,13 @@ func modelFinding(ctx context.Context, m config.Model) finding {
 	defer cancel()
 	switch s := status(ctx, m.URL+"/models"); {
 	case s == 0:
-		return finding{"model", false, m.Name + " does not answer", "start the model server, or take the model out of the configuration; rules answer without it"}
+		return found("model", false, m.Name+" does not answer", "start the model server, or take the model out of the configuration; rules answer without it")
 	case s == http.StatusUnauthorized || s == http.StatusForbidden:
 		if m.Key == "" {
-			return finding{"model", false, m.Name + " wants a key", "set its key, as file:PATH or env:NAME"}
+			return found("model", false, m.Name+" wants a key", "set its key, as file:PATH or env:NAME")
 		}
 	}
-	return finding{"model", true, m.Name + " answers", ""}
+	return found("model", true, m.Name+" answers", "")
 }
 
 // clockFinding knows only that the clock cannot be before this program was written.
@@ -197,7 +206,7 @@ func kuboFinding(ctx context.Context, cfg *config.Config) finding {
 		auth, err = cfg.IPFS.Auth.Reveal()
 	}
 	if err != nil {
-		return finding{"ipfs", false, err.Error(), "correct ipfs.auth"}
+		return found("ipfs", false, err.Error(), "correct ipfs.auth")
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -207,16 +216,16 @@ func kuboFinding(ctx context.Context, cfg *config.Config) finding {
 		version, err = kubo.Version(ctx)
 	}
 	if err != nil {
-		return finding{"ipfs", false, err.Error(), "start Kubo, or correct ipfs.api; until then records wait and nothing is lost"}
+		return found("ipfs", false, err.Error(), "start Kubo, or correct ipfs.api; until then records wait and nothing is lost")
 	}
-	return finding{"ipfs", true, "Kubo " + version + " answers", ""}
+	return found("ipfs", true, "Kubo "+version+" answers", "")
 }
 
 func clockFinding(now time.Time) finding {
 	if now.Year() < 2026 {
-		return finding{"clock", false, "the clock says " + now.UTC().Format(time.RFC3339), "set the clock; sessions and approvals have times"}
+		return found("clock", false, "the clock says "+now.UTC().Format(time.RFC3339), "set the clock; sessions and approvals have times")
 	}
-	return finding{"clock", true, now.UTC().Format(time.RFC3339), ""}
+	return found("clock", true, now.UTC().Format(time.RFC3339), "")
 }
 
 func (a *app) sessionFinding() finding {
@@ -224,18 +233,18 @@ func (a *app) sessionFinding() finding {
 	err := a.load("session.json", &s)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return finding{"session", true, "none is saved", ""}
+		return found("session", true, "none is saved", "")
 	case err != nil:
-		return finding{"session", false, err.Error(), "writ login"}
+		return found("session", false, err.Error(), "writ login")
 	case time.Now().UnixMilli() >= s.Expires:
-		return finding{"session", false, "the saved one has ended", "writ login"}
+		return found("session", false, "the saved one has ended", "writ login")
 	}
 	home, err := a.home()
 	if err != nil {
-		return finding{"session", false, err.Error(), "set WRIT_HOME"}
+		return found("session", false, err.Error(), "set WRIT_HOME")
 	}
 	if info, err := os.Stat(filepath.Join(home, "session.json")); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return finding{"session", false, "session.json can be read by others", "chmod 600 " + filepath.Join(home, "session.json")}
+		return found("session", false, "session.json can be read by others", "chmod 600 "+filepath.Join(home, "session.json"))
 	}
-	return finding{"session", true, s.Account + " at " + s.Server + " until " + clock(s.Expires), ""}
+	return found("session", true, s.Account+" at "+s.Server+" until "+clock(s.Expires), "")
 }
