@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
@@ -40,15 +42,25 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestKillAtEveryWrite(t *testing.T) {
+func TestKillAtEveryWrite(t *testing.T) { killAtEveryWrite(t, "") }
+
+// The same of an agent whose sub-agent does all of it: killed at any write of either run, both go on where they were.
+// The three effects happen once, no step is lost, and the caller gets its sub-agent's outcome once.
+func TestKillAtEveryWriteOfASubAgent(t *testing.T) { killAtEveryWrite(t, "boss") }
+
+func killAtEveryWrite(t *testing.T, caller string) {
 	if testing.Short() {
 		t.Skip("starts about a hundred processes")
 	}
+	runChild := func(t *testing.T, dir string, k int, when string) error { return runChild(t, dir, caller, k, when) }
 	whole := t.TempDir()
 	if err := runChild(t, whole, 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	want := outcome(t, whole)
+	if got := len(strings.Fields(want.heads)); caller != "" && (got != 2 || want.brought != 1) {
+		t.Fatalf("%d runs, and %d outcomes of a sub-agent; want a caller's and a sub-agent's, and one", got, want.brought)
+	}
 	n := lines(t, filepath.Join(whole, "writes"))
 	if len(n) < 15 {
 		t.Fatalf("the run made %d writes; the sweep would prove little", len(n))
@@ -71,16 +83,17 @@ func TestKillAtEveryWrite(t *testing.T) {
 					return
 				}
 				got := outcome(t, dir)
-				if got.head != want.head {
-					t.Errorf("%s: the run's root is %s, want %s", name, got.head, want.head)
+				if got.heads != want.heads {
+					t.Errorf("%s: the runs' roots are %s, want %s", name, got.heads, want.heads)
+				}
+				if got.brought != want.brought {
+					t.Errorf("%s: %d outcomes of a sub-agent, want %d", name, got.brought, want.brought)
 				}
 				if got.effects != want.effects {
 					t.Errorf("%s: effects %s, want %s", name, got.effects, want.effects)
 				}
 				for _, l := range lines(t, filepath.Join(dir, "acked")) {
-					seq, cid, _ := strings.Cut(l, " ")
-					i, err := strconv.Atoi(seq)
-					if err != nil || i >= len(got.steps) || got.steps[i] != cid {
+					if l != "" && !got.steps[l] {
 						t.Errorf("%s: the acknowledged step %s is not in the journal", name, l)
 					}
 				}
@@ -91,9 +104,9 @@ func TestKillAtEveryWrite(t *testing.T) {
 	t.Logf("%d writes, %d kills", len(n), 2*len(n))
 }
 
-func runChild(t *testing.T, dir string, k int, when string) error {
+func runChild(t *testing.T, dir, caller string, k int, when string) error {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "WRIT_CRASH_DIR="+dir, fmt.Sprintf("WRIT_CRASH_AT=%d", k), "WRIT_CRASH_WHEN="+when)
+	cmd.Env = append(os.Environ(), "WRIT_CRASH_DIR="+dir, "WRIT_CRASH_CALLER="+caller, fmt.Sprintf("WRIT_CRASH_AT=%d", k), "WRIT_CRASH_WHEN="+when)
 	out, err := cmd.CombinedOutput()
 	if err != nil && k == 0 {
 		return fmt.Errorf("%w: %s", err, out)
@@ -102,9 +115,10 @@ func runChild(t *testing.T, dir string, k int, when string) error {
 }
 
 type swept struct {
-	head    string
+	heads   string // of the runs, newest first
 	effects string
-	steps   []string
+	steps   map[string]bool // as they are acknowledged: "RUN SEQ CID"
+	brought int             // results that are a sub-agent's outcome
 }
 
 // outcome reads what a directory's runs came to.
@@ -115,19 +129,30 @@ func outcome(t *testing.T, dir string) swept {
 	}
 	defer db.Close()
 	runs, err := db.Runs(t.Context(), [20]byte{}, 10)
-	if err != nil || len(runs) != 1 {
-		t.Fatalf("%d runs, %v; want one", len(runs), err)
+	if err != nil || len(runs) == 0 {
+		t.Fatalf("%d runs, %v", len(runs), err)
 	}
-	if runs[0].Status != provenance.CloseAnswered {
-		t.Fatalf("the run ended as %q", runs[0].Status)
-	}
-	blocks, err := db.Steps(t.Context(), runs[0].ID, 0, 1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := swept{head: runs[0].Head.String()}
-	for _, b := range blocks {
-		s.steps = append(s.steps, b.CID.String())
+	s := swept{steps: map[string]bool{}}
+	for _, run := range runs {
+		if run.Status != provenance.CloseAnswered {
+			t.Fatalf("a run ended as %q", run.Status)
+		}
+		s.heads += run.Head.String() + " "
+		blocks, err := db.Steps(t.Context(), run.ID, 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range blocks {
+			s.steps[fmt.Sprintf("%s %d %s", run.ID, i, b.CID)] = true
+			var step provenance.Step
+			if err := provenance.Decode(b.Data, &step); err != nil {
+				t.Fatal(err)
+			}
+			if r, ok := step.Event.(*provenance.Result); ok && r.Child.Defined() {
+				s.brought++
+			}
+		}
+		verified(t, db, run.ID)
 	}
 	done, err := os.ReadDir(filepath.Join(dir, "effects"))
 	if err != nil {
@@ -137,6 +162,26 @@ func outcome(t *testing.T, dir string) swept {
 		s.effects += d.Name() + " "
 	}
 	return s
+}
+
+// verified has a stranger judge a run, from its file alone.
+func verified(t *testing.T, s agent.Store, run provenance.Link) {
+	t.Helper()
+	var car bytes.Buffer
+	if _, err := agent.Export(t.Context(), s, &car, run); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := agent.Keys(t.Context(), s, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := provenance.OpenCAR(bytes.NewReader(car.Bytes()), int64(car.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep := audit.Verify(src, provenance.Options{Keys: keys}); rep.Verdict == provenance.Failed {
+		t.Errorf("run %s: %s %s", run, rep.Code, rep.Detail)
+	}
 }
 
 func lines(t *testing.T, path string) []string {
@@ -175,7 +220,7 @@ func (k killer) write(do func() error) error {
 func (k killer) Commit(ctx context.Context, c agent.Commit) error {
 	err := k.write(func() error { return k.Store.Commit(ctx, c) })
 	if err == nil { // from here on the caller may rely on it
-		appendLine(filepath.Join(k.dir, "acked"), fmt.Sprintf("%d %s", c.Seq, c.Step.CID))
+		appendLine(filepath.Join(k.dir, "acked"), fmt.Sprintf("%s %d %s", c.Run, c.Seq, c.Step.CID))
 	}
 	return err
 }
@@ -295,18 +340,26 @@ func crashChild(dir string) error {
 	var now atomic.Int64
 	now.Store(start.UnixMilli())
 	args := `{"token":"USDC","to":"bob","amount":"%s"}`
-	c := config(nil, s, replies{
+	script := replies{
 		calls(call("1", "world.keyed", fmt.Sprintf(args, "1"))),
 		calls(call("2", "world.once", fmt.Sprintf(args, "1"))),
 		calls(call("3", "world.chain", fmt.Sprintf(args, "5"))),
 		text("all done"),
-	}, &now, new(atomic.Int64))
+	}
+	caller := os.Getenv("WRIT_CRASH_CALLER")
+	c := config(nil, s, cast{"Pay what is asked.": script, "payer": script, caller: replies{
+		calls(call("1", "agent.payer", `{"input":"do it all"}`)), text("my sub-agent has done it"),
+	}}, &now, new(atomic.Int64))
 	c.Tools = []tools.Tool{
 		keyedOutside{outside{dir, "world.keyed", tools.Keyed}}, onceOutside{outside{dir, "world.once", tools.Once}},
 		chainOutside{outside{dir, "world.chain", tools.ChainTx}},
 	}
 	c.Agents[0].Tools = []string{"world.keyed", "world.once", "world.chain"}
 	b := &client{store: s, config: c}
+	if caller != "" {
+		withDelegates(&b.config, caller)
+		b.user.agent = caller
+	}
 	if err := b.open(ctx); err != nil {
 		return err
 	}
@@ -341,30 +394,24 @@ func (c *client) drive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hints, _, stop := c.r.Watch(info.ID)
-	defer stop()
-	for {
+	for { // a run that waits for its sub-agent gives no hint when that one waits for the wallet
 		if info, err = c.r.Run(ctx, info.ID); err != nil {
 			return err
 		}
-		switch info.Status {
-		case "running":
-		case "parked":
-			pending, err := c.r.Approvals(ctx, agent.Session{Account: c.wallet.Address(), Method: auth.MethodEOA})
-			if err != nil {
-				return err
-			}
-			for _, p := range pending {
-				if err := c.user.approve(ctx, c.r, p); err != nil {
-					return err
-				}
-			}
-			continue
-		default:
+		if info.Status != "running" && info.Status != "parked" {
 			return nil
 		}
+		pending, err := c.r.Approvals(ctx, agent.Session{Account: c.wallet.Address(), Method: auth.MethodEOA})
+		if err != nil {
+			return err
+		}
+		for _, p := range pending {
+			if err := c.user.approve(ctx, c.r, p); err != nil {
+				return err
+			}
+		}
 		select {
-		case <-hints:
+		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
