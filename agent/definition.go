@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/writ-run/writ/auth"
@@ -40,7 +41,9 @@ type Delegate struct {
 	Tools      []string      // that it may call; all that it has if nil
 	Life       time.Duration // from the call on, at most a day; 10 min if 0
 	Utterances []string      // sentence patterns with a slot {input} that mean a call of it, for the planner
-	Grant      auth.Caveats  // its limits; those of its own Grant if MaxCalls is 0
+	// Grant are its limits, none wider than the calling agent's own Grant and with a level of sub-agents fewer; if MaxCalls
+	// is 0, what both that and the other agent's own Grant allow.
+	Grant auth.Caveats
 }
 
 // A Route says which model answers a turn: the first whose When holds and whose model is there and healthy.
@@ -92,12 +95,12 @@ type definitionFile struct {
 		Wall   string `yaml:"wall"`
 	} `yaml:"limits"`
 	Delegates []struct {
-		Agent      string    `yaml:"agent"`
-		About      string    `yaml:"about"`
-		Tools      []string  `yaml:"tools"`
-		Life       string    `yaml:"life"`
-		Utterances []string  `yaml:"utterances"`
-		Grant      grantFile `yaml:"grant"`
+		Agent      string     `yaml:"agent"`
+		About      string     `yaml:"about"`
+		Tools      []string   `yaml:"tools"`
+		Life       string     `yaml:"life"`
+		Utterances []string   `yaml:"utterances"`
+		Grant      *grantFile `yaml:"grant"`
 	} `yaml:"delegates"`
 	Grant grantFile `yaml:"grant"`
 }
@@ -113,7 +116,10 @@ type grantFile struct {
 	MaxUSD           string            `yaml:"max_usd"`
 	MaxDepth         uint64            `yaml:"max_depth"`
 	Chains           []uint64          `yaml:"chains"`
-	ApproveIfTainted bool              `yaml:"approve_if_tainted"`
+	Recipients       []string          `yaml:"recipients"`
+	Hosts            []string          `yaml:"hosts"`
+	Models           []string          `yaml:"models"`
+	ApproveIfTainted *bool             `yaml:"approve_if_tainted"`
 }
 
 // DefinitionSchema names the version of the file format.
@@ -155,6 +161,12 @@ func ParseDefinition(src []byte) (Definition, error) {
 	if d.Grant, err = f.Grant.caveats(); err != nil {
 		return Definition{}, fmt.Errorf("agent %q: grant.%w", f.Name, err)
 	}
+	if len(f.Delegates) > 0 {
+		d.Delegates = make([]Delegate, len(f.Delegates))
+	}
+	if err := d.check(); err != nil { // before its delegates are measured by it
+		return Definition{}, err
+	}
 	for i, x := range f.Delegates {
 		to := Delegate{Agent: x.Agent, About: x.About, Tools: x.Tools, Utterances: x.Utterances}
 		if x.Life != "" {
@@ -162,20 +174,31 @@ func ParseDefinition(src []byte) (Definition, error) {
 				return Definition{}, fmt.Errorf("agent %q: delegates %d: life %q is not a duration such as 10m", f.Name, i+1, x.Life)
 			}
 		}
-		if to.Grant, err = x.Grant.caveats(); err != nil {
-			return Definition{}, fmt.Errorf("agent %q: delegates %d: grant.%w", f.Name, i+1, err)
+		if x.Grant != nil {
+			var key string
+			if to.Grant, key, err = x.Grant.narrowed(d.Grant, f.Grant.Assets); err != nil {
+				return Definition{}, fmt.Errorf("agent %q: %sdelegates %d: grant.%s: %w", f.Name, place(src, i, key), i+1, key, err)
+			}
 		}
-		d.Delegates = append(d.Delegates, to)
+		d.Delegates[i] = to
 	}
-	return d, d.check()
+	return d, nil
 }
 
 // caveats reads the limits; an error begins with the key.
 func (g *grantFile) caveats() (auth.Caveats, error) {
 	c := auth.Caveats{
-		MaxCalls: g.MaxCalls, MaxTokens: g.MaxTokens, MaxDepth: g.MaxDepth, Chains: g.Chains, ApproveIfTainted: g.ApproveIfTainted,
+		MaxCalls: g.MaxCalls, MaxTokens: g.MaxTokens, MaxDepth: g.MaxDepth, Chains: g.Chains, Hosts: g.Hosts, Models: g.Models,
+		ApproveIfTainted: g.ApproveIfTainted != nil && *g.ApproveIfTainted,
 	}
 	var err error
+	for i, text := range g.Recipients {
+		a := common.HexToAddress(text)
+		if !common.IsHexAddress(text) || a.Hex() != text {
+			return c, fmt.Errorf("recipients: entry %d is not an address with the capitals of EIP-55", i+1)
+		}
+		c.Recipients = append(c.Recipients, a)
+	}
 	if g.MaxUSD != "" {
 		if c.MaxCostNanoUSD, err = nano(g.MaxUSD); err != nil {
 			return c, fmt.Errorf("max_usd: %w", err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/store"
@@ -82,6 +84,87 @@ func TestAgentFilesThatAreRefused(t *testing.T) {
 	}
 	if _, err := agent.ParseDefinition([]byte(strings.Repeat("#", 65<<10))); err == nil {
 		t.Error("a file of 65 KiB was read")
+	}
+}
+
+const family = `schema: writ/agent/1
+name: front
+instructions: Ask the payer.
+routes: [{id: only, use: scripted}]
+delegates:
+  - agent: payer
+    life: 5m
+    grant:
+      max_total: {USDC: "5"}
+      hosts: [b.example]
+      recipients: ["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"]
+grant:
+  assets: {USDC: 6, DAI: 18}
+  max_total: {USDC: "20", DAI: "3"}
+  max_per_call: {USDC: "10", DAI: "2"}
+  approve_above: {USDC: "1", DAI: "0"}
+  max_calls: 40
+  max_tokens: 1000
+  max_usd: "0.5"
+  max_depth: 2
+  chains: [1, 1337]
+  hosts: [a.example, b.example]
+  models: [scripted]
+  approve_if_tainted: true
+`
+
+// What a delegate's grant does not say is its caller's; what it says is narrower.
+func TestADelegatesGrantIsItsCallersNarrowed(t *testing.T) {
+	d, err := agent.ParseDefinition([]byte(family))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := d.Grant.Sorted()
+	five := []money.Amount{money.Of(usdc, 5_000_000)}
+	want.MaxTotal, want.MaxPerCall, want.ApproveAbove = five, five, []money.Amount{money.Of(usdc, 1_000_000)}
+	want.Hosts, want.Recipients, want.MaxDepth = []string{"b.example"}, []common.Address{book().Names["bob"]}, 0
+	if got := d.Delegates[0].Grant; got.JSON() != want.JSON() {
+		t.Errorf("got  %s\nwant %s", got.JSON(), want.JSON())
+	}
+}
+
+// A wider one is refused where it stands, whichever limit it is.
+func TestADelegatesGrantIsNeverWider(t *testing.T) {
+	for _, tt := range []struct{ grant, want string }{
+		{`{max_calls: 41}`, `line 8: delegates 1: grant.max_calls: 41 is wider than 40`},
+		{`{max_tokens: 1001}`, `grant.max_tokens: 1001 is wider than 1000`},
+		{`{max_usd: "0.51"}`, `grant.max_usd: 0.51 USD is wider than 0.5 USD`},
+		{`{max_depth: 2}`, `grant.max_depth: 2 is wider than 1`},
+		{`{chains: [1, 10]}`, `grant.chains: 1 10 is wider than 1 1337`},
+		{`{hosts: [c.example]}`, `grant.hosts: c.example is wider than a.example, b.example`},
+		{`{hosts: []}`, `grant.hosts: any is wider than a.example, b.example`},
+		{`{models: [scripted, large]}`, `grant.models: large, scripted is wider than scripted`},
+		{`{approve_if_tainted: false}`, `grant.approve_if_tainted: false is wider than true`},
+		{`{max_total: {USDC: "20.000001"}}`, `grant.max_total: 20.000001 USDC is wider than`},
+		{`{max_per_call: {USDC: "10.5"}}`, `grant.max_per_call: 2 DAI, 10.5 USDC is wider than 2 DAI, 10 USDC`},
+		{`{approve_above: {DAI: "1"}}`, `grant.approve_above: 1 DAI, 1 USDC is wider than 0 DAI, 1 USDC`},
+		{`{max_total: {USDC: "5"}, max_per_call: {DAI: "1"}}`, `grant.max_per_call: the delegate spends no DAI`},
+		{`{max_total: {USDC: "5"}, max_per_call: {USDC: "6"}}`, `grant.max_per_call: 6 USDC is more than the total of 5 USDC`},
+		{`{assets: {WETH: 18}, max_total: {WETH: "1"}}`, `grant.assets: the agent's own grant has no WETH with 18 decimals`},
+		{`{assets: {USDC: 2}}`, `grant.assets: the agent's own grant has no USDC with 2 decimals`},
+		{`{max_total: {WETH: "1"}}`, `grant.max_total: WETH is not among`},
+		{`{recipients: [bob]}`, `grant.recipients: entry 1 is not an address`},
+		{`{recipients: ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]}`, `grant.recipients: entry 1 is not an address with the capitals`},
+		{"\n      max_calls: 4\n      max_tokens: 9000", `line 10: delegates 1: grant.max_tokens: 9000 is wider`},
+	} {
+		head, rest, _ := strings.Cut(family, "    grant:\n")
+		_, tail, _ := strings.Cut(rest, "grant:\n")
+		_, err := agent.ParseDefinition([]byte(head + "    grant: " + tt.grant + "\ngrant:\n" + tail))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.grant, err, tt.want)
+		}
+	}
+	// So is one that a Go program gives.
+	c := config(t, store.NewMemory(), replies{}, new(atomic.Int64), new(atomic.Int64))
+	withDelegates(&c, "boss")
+	c.Agents[0].Delegates[0].Grant.MaxCalls++
+	if _, err := agent.New(t.Context(), c); err == nil || !strings.Contains(err.Error(), `delegate "payer": its limits against the grant of "boss": max_calls`) {
+		t.Errorf("got %v", err)
 	}
 }
 

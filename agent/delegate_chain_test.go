@@ -279,6 +279,7 @@ func TestTheAuditAddsUpParentAndChild(t *testing.T) {
 		c.Store = f
 		withDelegates(c, "boss")
 		c.Agents[0].Tools = []string{"bank.pay"}
+		c.Agents[0].Grant.ApproveAbove = limits.ApproveAbove
 		c.Agents[0].Delegates[0].Grant.ApproveAbove = limits.ApproveAbove
 	}, func(u *user) { u.limits = &limits })
 	run := b.startAs("boss", "pay")

@@ -165,6 +165,7 @@ func TestASubAgentIsBoundByEveryAncestor(t *testing.T) {
 			}, func(c *agent.Config) {
 				withDelegates(c, "boss")
 				grant, own := caveats(), caveats() // the lists of each are its own
+				c.Agents[0].Grant.Chains = []uint64{1, 1337}
 				grant.MaxDepth = 1
 				tt.change(&grant, &own)
 				c.Agents[0].Delegates[0].Grant = own

@@ -47,13 +47,19 @@ func (r *Runner) agentRecord(d Definition, put func(provenance.Record) (provenan
 		if x.Life < 0 || x.Life > 24*time.Hour {
 			return bad("its life of %s is not between a second and a day", x.Life)
 		}
-		limits := x.Grant
+		outer := d.Grant.Sorted()
+		limits := x.Grant.Sorted()
 		if limits.MaxCalls == 0 {
-			limits = other.Defaults
+			if limits, err = other.Defaults.Sorted().Narrow(outer); err != nil {
+				return bad("what both its own grant and that of %q allow: %w", d.Name, err)
+			}
 		}
-		limits = limits.Sorted()
 		if err := limits.Validate(); err != nil {
 			return bad("its limits: %w", err)
+		}
+		outer.MaxDepth--
+		if err := limits.Within(outer); err != nil {
+			return bad("its limits against the grant of %q: %w", d.Name, err)
 		}
 		rec.Caveats = limits.JSON()
 		may := x.Tools

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 func (a *app) devCommand() *cobra.Command {
 	var data, addr, readyFile, policy string
 	var m config.Model
+	var agents []string
 	c := &cobra.Command{
 		Use: "dev", Short: "Run a server with a chain of its own, for trying things out",
 		Long: `Runs a server on this machine with everything that it needs: a throw-away chain with funded accounts, a throw-away
@@ -35,7 +37,9 @@ data folder, the chain is gone.
 
 With --model and --model-name an OpenAI-compatible server answers instead, Ollama or llama.cpp for instance:
 
-  writ dev --model http://127.0.0.1:11434/v1 --model-name qwen3`,
+  writ dev --model http://127.0.0.1:11434/v1 --model-name qwen3
+
+With --agent-file an agent of your own runs beside those that come with writ. It may call them (docs/subagents.md).`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if (m.URL == "") != (m.Model == "") {
@@ -51,13 +55,14 @@ With --model and --model-name an OpenAI-compatible server answers instead, Ollam
 			if data, err = filepath.Abs(data); err != nil {
 				return err
 			}
-			return a.dev(c.Context(), data, addr, policy, readyFile, m)
+			return a.dev(c.Context(), data, addr, policy, readyFile, agents, m)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&data, "data", "", "`folder` for the journal (default: dev in WRIT_HOME)")
 	f.StringVar(&addr, "listen", defaultListen, "loopback `host:port` to listen on; port 0 takes a free one")
 	f.StringVar(&policy, "policies", "default", "policy `file`, or the name of a built-in set")
+	f.StringArrayVar(&agents, "agent-file", nil, "`file` of an agent to run besides those that come with writ; may be given again")
 	f.StringVar(&m.URL, "model", "", "base `URL` of an OpenAI-compatible server")
 	f.StringVar(&m.Model, "model-name", "", "the model's `name` there")
 	f.StringVar((*string)(&m.Key), "model-key", "", "its API key, as file:PATH or env:NAME")
@@ -66,14 +71,14 @@ With --model and --model-name an OpenAI-compatible server answers instead, Ollam
 	return c
 }
 
-func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, m config.Model) error {
+func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, agents []string, m config.Model) error {
 	log, err := telemetry.Log(a.err, "warn", "text")
 	if err != nil {
 		return err
 	}
 	p := plan{Data: data, Scheme: "http", Log: log, Meters: telemetry.Metrics(version, build())}
 	p.Heads.Interval = 100 * time.Millisecond
-	for _, name := range shippedAgents {
+	for _, name := range append(slices.Clone(shippedAgents), agents...) {
 		d, err := definition(name)
 		if err != nil {
 			return err

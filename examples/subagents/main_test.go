@@ -1,10 +1,28 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/writ-run/writ/agent"
 )
+
+// The example's agent file is one that is read, and its delegate may do what it says.
+func TestDesk(t *testing.T) {
+	src, err := os.ReadFile("desk.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := agent.ParseDefinition(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := d.Delegates[0].Grant; len(g.Recipients) != 2 || g.MaxCalls != 10 || g.MaxTotal[0].Decimal() != "8" || g.MaxPerCall[0].Decimal() != "8" {
+		t.Errorf("the delegate's grant is %s", g.JSON())
+	}
+}
 
 func TestSubagents(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "run", ".").CombinedOutput()
