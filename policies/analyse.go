@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/expr-lang/expr/ast"
 
 	"github.com/writ-run/writ/policies/money"
@@ -202,6 +203,10 @@ func (e *expression) fixed() bool {
 
 // fixedValue evaluates what is fixed, or returns false if that fails.
 func (e *expression) fixedValue() (value, bool) {
+	if e.op == "constant" { // by far the most of them
+		v, err := e.value(nil)
+		return v, err == nil
+	}
 	if !e.fixed() {
 		return value{}, false
 	}
@@ -266,8 +271,14 @@ func signature(e *expression) string {
 		}
 	case "list":
 		var b strings.Builder
+		b.Grow(len(e.list) * (common.AddressLength + 1))
 		for _, v := range e.list {
-			b.WriteString(v.String() + ",")
+			if v.kind == kindAddress { // without the checksum, which costs a hash each
+				b.Write(v.a[:])
+			} else {
+				b.WriteString(v.String())
+			}
+			b.WriteByte(',')
 		}
 		return b.String()
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/expr-lang/expr"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/writ-run/writ/policies/money"
 )
@@ -77,6 +79,26 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := Load(src, Options{Layer: "operator"}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLoadFloor is the least that loading costs: the YAML read into nodes, and each condition compiled by expr
+// alone, without a gate, types of money or checks.
+func BenchmarkLoadFloor(b *testing.B) {
+	src := []byte(twentyRules())
+	env := map[string]any{"tool": "", "class": "", "asset": "", "to": "", "amount": 0, "chain": 0, "now": 0, "expires": 0, "turn": 0,
+		"usdc": func(string) int { return 0 }, "hours": func(int) int { return 0 }, "in_set": func(string, string) bool { return true }}
+	b.ReportAllocs()
+	for b.Loop() {
+		var doc yaml.Node
+		if err := yaml.Unmarshal(src, &doc); err != nil {
+			b.Fatal(err)
+		}
+		for _, r := range member(doc.Content[0], "rules").Content {
+			if _, err := expr.Compile(member(r, "when").Value, expr.Env(env), expr.AsBool()); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 }

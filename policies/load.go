@@ -2,6 +2,7 @@ package policies
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -302,6 +303,7 @@ func (l *loader) readSets(n *yaml.Node) {
 				}
 			}
 		} else {
+			set.members = make([]value, 0, len(v.Content))
 			l.list(v, "a set", func(item *yaml.Node) {
 				if s, ok := l.scalar(item, "a member"); ok {
 					add(item, s)
@@ -315,7 +317,7 @@ func (l *loader) readSets(n *yaml.Node) {
 			l.problem(or(v, k), "the set %q is empty; use the condition false instead", name)
 		}
 		slices.SortFunc(set.members, func(x, y value) int {
-			return strings.Compare(string(x.a[:])+x.s, string(y.a[:])+y.s)
+			return cmp.Or(x.a.Cmp(y.a), strings.Compare(x.s, y.s))
 		})
 		l.set.sets[name] = set
 	})

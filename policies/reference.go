@@ -22,7 +22,8 @@ type (
 	refRequest struct{ r *Request }
 )
 
-// reference compiles src with expr.
+// reference compiles src with expr. It is told of those operators and functions only that src has: for each operator
+// expr checks the whole tree once more.
 func (sc *scope) reference(src string) (*vm.Program, error) {
 	// count and sum would be loops of expr's own; refRename gives them their way.
 	// No optimizer: it makes `x || true` true where evaluating x fails, and a rule that errs must deny.
@@ -31,22 +32,27 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 	for name := range ourOwn {
 		opts = append(opts, expr.Function(name, func(...any) (any, error) { return nil, errNoHistory }))
 	}
-	fn := func(name string, f func(p ...any) (any, error), types ...any) {
-		opts = append(opts, expr.Function(name, f, types...))
+	where := func(word, name string, f func(p ...any) (any, error), types ...any) {
+		if strings.Contains(src, word) {
+			opts = append(opts, expr.Function("fn_"+name, f, types...))
+		}
+	}
+	fn := func(name string, f func(p ...any) (any, error), types ...any) { where(name, name, f, types...) }
+	operator := func(op, name string, f func(p ...any) (any, error), typ any) {
+		if strings.Contains(src, op) {
+			opts = append(opts, expr.Function("fn_"+name, f, typ), expr.Operator(op, "fn_"+name))
+		}
 	}
 	for _, op := range []string{"+", "-", "*"} {
 		do := map[string]func(a, b int64) (int64, error){"+": addInt, "-": subInt, "*": mulInt}[op]
-		name := "fn_int" + op
-		fn(name, func(p ...any) (any, error) {
+		operator(op, "int"+op, func(p ...any) (any, error) {
 			i, err := do(int64(p[0].(int)), int64(p[1].(int)))
 			return int(i), err
 		}, new(func(int, int) int))
-		opts = append(opts, expr.Operator(op, name))
 		if op == "*" {
 			continue
 		}
-		name = "fn_amount" + op
-		fn(name, func(p ...any) (any, error) {
+		operator(op, "amount"+op, func(p ...any) (any, error) {
 			a, b := p[0].(refAmount).m, p[1].(refAmount).m
 			var m money.Amount
 			var err error
@@ -57,9 +63,8 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 			}
 			return refAmount{m}, err
 		}, new(func(refAmount, refAmount) refAmount))
-		opts = append(opts, expr.Operator(op, name))
 	}
-	fn("fn_neg", func(p ...any) (any, error) {
+	where("-", "neg", func(p ...any) (any, error) {
 		i, err := subInt(0, int64(p[0].(int)))
 		return int(i), err
 	}, new(func(int) int))
@@ -69,12 +74,10 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		"==": func(c int) bool { return c == 0 }, "!=": func(c int) bool { return c != 0 },
 	}
 	for _, op := range []string{"<", "<=", ">", ">=", "==", "!="} {
-		name := "fn_cmp" + op
-		fn(name, func(p ...any) (any, error) {
+		operator(op, "cmp"+op, func(p ...any) (any, error) {
 			c, err := p[0].(refAmount).m.Cmp(p[1].(refAmount).m)
 			return err == nil && holds[op](c), err
 		}, new(func(refAmount, refAmount) bool))
-		opts = append(opts, expr.Operator(op, name))
 	}
 	lit := func(name string, arg any) (any, error) {
 		n := &ast.CallNode{Callee: &ast.IdentifierNode{Value: name}, Arguments: []ast.Node{&ast.NilNode{}}}
@@ -91,14 +94,14 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		return refValue(v), nil
 	}
 	for name := range sc.assets {
-		fn("fn_"+name, func(p ...any) (any, error) { return lit(name, p[0]) },
+		fn(name, func(p ...any) (any, error) { return lit(name, p[0]) },
 			new(func(string) refAmount), new(func(int) refAmount))
 	}
-	fn("fn_addr", func(p ...any) (any, error) { return lit("addr", p[0]) }, new(func(string) refAddress))
+	fn("addr", func(p ...any) (any, error) { return lit("addr", p[0]) }, new(func(string) refAddress))
 	for name := range milliseconds {
-		fn("fn_"+name, func(p ...any) (any, error) { return lit(name, p[0]) }, new(func(int) int))
+		fn(name, func(p ...any) (any, error) { return lit(name, p[0]) }, new(func(int) int))
 	}
-	fn("fn_in_set", func(p ...any) (any, error) {
+	fn("in_set", func(p ...any) (any, error) {
 		set := sc.sets[p[1].(string)]
 		in := false
 		switch x := p[0].(type) {
@@ -110,7 +113,7 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		return in, nil
 	}, new(func(string, string) bool), new(func(refAddress, string) bool))
 	sc.referenceHistory(fn)
-	fn("fn_in_window", func(p ...any) (any, error) {
+	fn("in_window", func(p ...any) (any, error) {
 		w, err := calendar.ParseWeekly(p[1].(string))
 		if err != nil {
 			return nil, err
@@ -121,7 +124,7 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		}
 		return w.Holds(z, int64(p[0].(int)))
 	}, new(func(int, string, string) bool))
-	fn("fn_in_cidr", func(p ...any) (any, error) {
+	fn("in_cidr", func(p ...any) (any, error) {
 		var list []string
 		for _, s := range p[1:] {
 			list = append(list, s.(string))
@@ -132,15 +135,15 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		}
 		return inPrefixes(p[0].(string), nets)
 	}, new(func(string, ...string) bool))
-	fn("fn_given", func(p ...any) (any, error) {
+	fn("given", func(p ...any) (any, error) {
 		name := p[1].(string)
 		return findArg(p[0].(refRequest).r, name, sc.args[name]) != nil, nil
 	}, new(func(refRequest, string) bool))
-	fn("fn_from", func(p ...any) (any, error) {
+	fn("from", func(p ...any) (any, error) {
 		return p[0].(refRequest).r.Label.From(p[1].(string)), nil
 	}, new(func(refRequest, string) bool))
 	for _, name := range []string{"left", "spent"} {
-		fn("fn_"+name, func(p ...any) (any, error) {
+		fn(name, func(p ...any) (any, error) {
 			m, err := measure(name, p[0].(refRequest).r, sc.budgets[p[1].(string)])
 			return refAmount{m}, err
 		}, new(func(refRequest, string) refAmount))
@@ -153,11 +156,11 @@ func (sc *scope) reference(src string) (*vm.Program, error) {
 		}
 		return refValue(value{kind: argKind(a.Kind), b: a.Bool, i: a.Int, s: a.Text, a: a.Addr, m: a.Amount}), nil
 	}
-	fn("fn_arg_bool", arg, new(func(refRequest, string) bool))
-	fn("fn_arg_int", arg, new(func(refRequest, string) int))
-	fn("fn_arg_string", arg, new(func(refRequest, string) string))
-	fn("fn_arg_address", arg, new(func(refRequest, string) refAddress))
-	fn("fn_arg_amount", arg, new(func(refRequest, string) refAmount))
+	where("args", "arg_bool", arg, new(func(refRequest, string) bool))
+	where("args", "arg_int", arg, new(func(refRequest, string) int))
+	where("args", "arg_string", arg, new(func(refRequest, string) string))
+	where("args", "arg_address", arg, new(func(refRequest, string) refAddress))
+	where("args", "arg_amount", arg, new(func(refRequest, string) refAmount))
 	return expr.Compile(src, opts...)
 }
 
@@ -248,19 +251,19 @@ func (sc *scope) referenceHistory(fn func(name string, f func(p ...any) (any, er
 		}
 		return 0
 	}
-	fn("fn_count", func(p ...any) (any, error) {
+	fn("count", func(p ...any) (any, error) {
 		n := 0
 		q := &question{fn: "count", tool: p[1].(string), window: window(p, 2)}
 		err := walk(q, p[0].(refRequest).r, func(*Act, bool) { n++ })
 		return n, err
 	}, new(func(refRequest, string) int), new(func(refRequest, string, int) int))
-	fn("fn_happened", func(p ...any) (any, error) {
+	fn("happened", func(p ...any) (any, error) {
 		is := false
 		q := &question{fn: "happened", tool: p[1].(string), window: window(p, 2)}
 		err := walk(q, p[0].(refRequest).r, func(a *Act, flying bool) { is = is || a.OK && !flying })
 		return is, err
 	}, new(func(refRequest, string) bool), new(func(refRequest, string, int) bool))
-	fn("fn_sum", func(p ...any) (any, error) {
+	fn("sum", func(p ...any) (any, error) {
 		asset, _ := sc.symbol(p[2].(string))
 		sum := money.Of(asset, 0)
 		var over error
@@ -287,7 +290,7 @@ func (sc *scope) referenceHistory(fn func(name string, f func(p ...any) (any, er
 		})
 		return is, err
 	}
-	fn("fn_same", same,
+	fn("same", same,
 		new(func(refRequest, bool, string, string) bool), new(func(refRequest, bool, string, string, int) bool),
 		new(func(refRequest, int, string, string) bool), new(func(refRequest, int, string, string, int) bool),
 		new(func(refRequest, string, string, string) bool), new(func(refRequest, string, string, string, int) bool),

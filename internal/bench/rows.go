@@ -46,6 +46,8 @@ var rows = []row{
 		"auth BenchmarkFrameFloor/secp256k1", "bare verify", "", ""},
 	{"decision: 20 rules, a set of 1,000", "policies BenchmarkDecide20Rules1000Set", "ns/op",
 		"internal/bench BenchmarkRulesInGo", "the rules as Go", "", "ns/op <= 2000; allocs/op <= 2"},
+	{"loading that set, all checks", "policies BenchmarkLoad", "ns/op",
+		"policies BenchmarkLoadFloor", "YAML and bare expr", "", "ns/op <= 5e6"},
 	{"verify a file, one core", "provenance BenchmarkVerifySteps", "steps/s",
 		"provenance BenchmarkSHA256Floor", "SHA-256, bytes/s", "MB/s", "steps/s >= 250000"},
 	{"idle connection", "internal/server BenchmarkIdleSocket", "B/socket", "", "", "", "B/socket <= 8000"},
