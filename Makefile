@@ -4,7 +4,7 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: demo test check bench crash fuzz generate zones claims model svg vectors build interop
+.PHONY: demo test check bench bench-peers crash fuzz generate zones claims model svg vectors build interop
 
 # The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
 NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
@@ -27,6 +27,7 @@ check: test
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
+	cd internal/bench/peers && $(GO) test ./...
 	$(GO) test -race -short -timeout 20m ./...
 	CGO_ENABLED=0 $(GO) build ./...
 	$(MAKE) fuzz FUZZTIME=2000x # a count: go test -fuzz with a time may fail at its very end
@@ -41,6 +42,10 @@ TRIALS ?= 1000
 crash:
 	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) \
 	  $(GO) test ./internal/crash -run 'TestCrash$$' -count=1 -v -timeout 2h -trials $(TRIALS)
+
+# The policies beside expr alone, cel-go and cedar-go, which the product does not depend on: a module of its own.
+bench-peers:
+	@cd internal/bench/peers && $(GO) run .
 
 FUZZTIME ?= 60s
 fuzz:
