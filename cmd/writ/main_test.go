@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 //	firstleaf VAR FILE OTHER     set a variable to the first leaf of a key file that is not in the other
 //	flip FILE OFFSET             change one bit, counted from the end
 //	cut FILE BYTES               cut bytes off the end
+//	policyof FILE LINE...        write a policy file that asks for all witnesses of the lines
+//	truncate DIR                 cut every file of a folder to half
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -44,6 +47,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"policyof": policyOfWitnesses, "truncate": truncateAll,
 			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
 		},
 	})
@@ -145,6 +149,33 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	b[len(b)-1-at] ^= 1
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+}
+
+func policyOfWitnesses(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: policyof FILE LINE...")
+	}
+	text, group := "", "group everyone all"
+	for _, line := range args[1:] {
+		text += line + "\n"
+		if f := strings.Fields(line); f[0] == "witness" {
+			group += " " + f[1]
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+group+"\nquorum everyone\n"), 0o600))
+}
+
+func truncateAll(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: truncate DIR")
+	}
+	names, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*"))
+	ts.Check(err)
+	for _, name := range names {
+		info, err := os.Stat(name)
+		ts.Check(err)
+		ts.Check(os.Truncate(name, info.Size()/2))
+	}
 }
 
 func cut(ts *testscript.TestScript, _ bool, args []string) {

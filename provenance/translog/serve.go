@@ -63,8 +63,9 @@ type asked struct {
 	base http.RoundTripper
 	log  *slog.Logger
 
-	mu    sync.Mutex
-	state map[string]string // by host, what was wrong last; empty if nothing
+	mu       sync.Mutex
+	state    map[string]string // by host, what was wrong last; empty if nothing
+	conflict map[string]bool   // by host, that its last answer was that it has another size
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -83,8 +84,13 @@ func (a *asked) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.state == nil {
-		a.state = map[string]string{}
+		a.state, a.conflict = map[string]string{}, map[string]bool{}
 	}
+	conflict := err == nil && resp.StatusCode == http.StatusConflict
+	if conflict && a.conflict[r.URL.Host] { // asked again, and still
+		state = "it has cosigned a longer log, or another one of this name"
+	}
+	a.conflict[r.URL.Host] = conflict
 	before, known := a.state[r.URL.Host]
 	switch a.state[r.URL.Host] = state; {
 	case state != "" && state != before:

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/internal/telemetry"
+	"github.com/writ-run/writ/internal/witness"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A witnessReady is what a witness says when logs can come.
+type witnessReady struct {
+	URL    string   `json:"url"`
+	Listen string   `json:"listen"`
+	Key    string   `json:"key"`    // name+hash+key, for policies
+	Policy string   `json:"policy"` // a line of c2sp.org/tlog-policy that names it
+	Logs   []string `json:"logs"`   // the origins that it cosigns
+}
+
+func (a *app) witnessCommand() *cobra.Command {
+	var data, name, addr, readyFile string
+	var logs []string
+	c := &cobra.Command{
+		Use: "witness --log VKEY", Short: "Cosign the checkpoints of logs, as somebody else than their operator",
+		Long: `Runs a witness (c2sp.org/tlog-witness): it remembers the newest checkpoint of each log that it knows, and cosigns the
+next one only if nothing of the one before was changed or taken away. Who asks for the cosignatures of witnesses that
+they trust knows that the log shows everybody the same history. A witness sees sizes and roots, and nothing of what is
+logged.
+
+--log is a log's key, origin+hash+key as its server says it at /log/, or a file of such lines; it may be given several
+times. The key of the witness and what it remembers are in --data. Never give one key two memories, and never restore
+an older one: it could then cosign a second history. A checkpoint that a log signed against what is remembered is kept
+as a .convicted file: with the .checkpoint beside it, it is the proof.
+
+The line that it prints goes into the log's policy file (transparency.witnesses) and into those of verifiers
+(writ-audit verify --witness-policy). It listens on this machine only unless --listen says otherwise; put TLS before it.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if data == "" {
+				return usage("say where the key and the memory of the witness shall be: --data DIR")
+			}
+			keys, err := witnessedLogs(logs)
+			if err != nil {
+				return err
+			}
+			lock, err := lockData(data)
+			if err != nil {
+				return err
+			}
+			defer lock.Unlock()
+			key, err := keyFile(data, "witness")
+			if err != nil {
+				return err
+			}
+			if name == "" {
+				name = fmt.Sprintf("writ/witness/%x", key.Public().(ed25519.PublicKey)[:8])
+			}
+			memory := filepath.Join(data, "logs")
+			if err := os.MkdirAll(memory, 0o700); err != nil {
+				return usage("the memory of the witness cannot be made: %s", err)
+			}
+			log, err := telemetry.Log(a.err, "info", "auto")
+			if err != nil {
+				return err
+			}
+			w, err := witness.New(witness.Config{Name: name, Key: key, Logs: keys, Keep: witness.Folder(memory), Log: log})
+			if err != nil {
+				return failf(exitIntegrity, "witness", "%s", err)
+			}
+			ln, err := listen(c.Context(), addr)
+			if err != nil {
+				return err
+			}
+			a.untilSignal = true
+			r := witnessReady{URL: "http://" + ln.Addr().String(), Listen: ln.Addr().String(), Key: w.VKey()}
+			r.Policy = fmt.Sprintf("witness %s %s %s", strings.ReplaceAll(name, "/", "-"), r.Key, r.URL)
+			for _, k := range keys {
+				r.Logs = append(r.Logs, k.Origin())
+			}
+			err = writeReady(readyFile, r)
+			if err == nil {
+				err = a.done(r, func(w io.Writer) {
+					fmt.Fprintf(w, "a witness of %s at %s\n%s\n", strings.Join(r.Logs, ", "), r.URL, r.Policy)
+				})
+			}
+			if err != nil {
+				ln.Close()
+				return err
+			}
+			return serveHTTP(c.Context(), ln, w)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&data, "data", "", "`folder` of the witness's key and memory")
+	f.StringArrayVar(&logs, "log", nil, "a log's `key`, or a file of keys; may be given several times")
+	f.StringVar(&name, "name", "", "the witness's `name`, best a URL without scheme (default: made of its key)")
+	f.StringVar(&addr, "listen", "127.0.0.1:8422", "`host:port` to listen on; port 0 takes a free one")
+	f.StringVar(&readyFile, "ready-file", "", "`file` to write when logs can come")
+	return c
+}
+
+// witnessedLogs reads the keys of logs: each is one, or a file of some, one a line.
+func witnessedLogs(list []string) ([]provenance.LogKey, error) {
+	var keys []provenance.LogKey
+	for _, s := range list {
+		lines := []string{s}
+		if strings.Count(s, "+") < 2 {
+			src, err := readSource(s)
+			if err != nil {
+				return nil, err
+			}
+			lines = strings.Split(string(src), "\n")
+		}
+		for _, line := range lines {
+			if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+				continue
+			}
+			k, err := provenance.ParseLogKey(line)
+			if err != nil {
+				return nil, usage("--log: %s", err)
+			}
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, usage("say whose checkpoints are cosigned: --log with the key that the log's server says at /log/")
+	}
+	return keys, nil
+}
