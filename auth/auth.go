@@ -58,6 +58,9 @@ type Grant struct {
 // Identity returns whose grant it is; see [Identity].
 func (g *Grant) Identity() string { return Identity(g.Method, g.Chain, g.Account) }
 
+// Origin returns the page for which the grant was signed: scheme://domain.
+func (g *Grant) Origin() string { return g.Scheme + "://" + g.Domain }
+
 // Spends says whether the grant lets anything be spent.
 func (g *Grant) Spends() bool { return len(g.Caveats.MaxTotal) > 0 }
 

@@ -24,9 +24,12 @@ func (l Layers) Decide(r *Request) Decision {
 		d.Outcome, d.Message = Deny, "no policy set is loaded, so nothing is permitted"
 		return d
 	}
-	for _, s := range l {
+	for i, s := range l {
 		if !s.decide(r, &d) {
 			return l.explain(r)
+		}
+		if i == 0 && len(l) > 1 && r.Point == ProvenancePublish && d.Mode == "" {
+			d.Mode = Sealed // what the first layer has not made public no other layer does
 		}
 	}
 	if d.Outcome != Permit || roomFor(r, l, d.Reserve) != nil {

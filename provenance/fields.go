@@ -485,8 +485,13 @@ func (p *PolicySet) fields(c *coder) {
 		c.close(&f)
 	})
 	sorted(c, "parts", p.Parts, func(x *Part) string { return x.Name })
+	c.optLink(&f, "under", &p.Under)
+	c.optText(&f, "origin", &p.Origin)
 	c.longText(&f, "source", &p.Source)
 	c.close(&f)
+	if c.err == nil && p.Under.Defined() != (p.Origin != "") {
+		c.fail(CodeSchemaMissing, "a policy set names an origin if it stands under another, and only then")
+	}
 }
 
 func (a *Agent) fields(c *coder) {

@@ -16,7 +16,7 @@ type Record interface {
 type Run struct {
 	Agent   Link     // *Agent
 	Grant   Link     // *Grant; its CID is the session's id
-	Rules   Link     // *PolicySet of the operator
+	Rules   Link     // *PolicySet of the operator, or that of a dApp, which stands under the operator's
 	Runtime Link     // *Runtime
 	Opened  int64    // ms UTC
 	Nonce   [32]byte // chance, so that two runs never share a CID
@@ -317,6 +317,10 @@ type PolicySet struct {
 	Name   string
 	Source string // YAML
 	Parts  []Part // sorted by name; optional
+
+	// Under and Origin are there in a dApp's set and only in one. It is asked after the operator's, and both must permit.
+	Under  Link   // *PolicySet of the operator, which has no Under itself
+	Origin string // of the pages that it is for: scheme://host[:port], as in the message that the wallet signs
 }
 
 // A Part is a raw block that a policy set depends on: the rules of a time zone, or a file with the members of a set.

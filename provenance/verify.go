@@ -162,10 +162,13 @@ func (v *verifier) all() error {
 	for _, part := range []struct {
 		cid Link
 		rec Record
-	}{{e.Run.Agent, &e.Agent}, {e.Run.Grant, &e.Grant}, {e.Run.Rules, &e.Rules}, {e.Run.Runtime, &e.Runtime}} {
+	}{{e.Run.Agent, &e.Agent}, {e.Run.Grant, &e.Grant}, {e.Run.Runtime, &e.Runtime}} {
 		if err := v.record(part.cid, part.rec); err != nil {
 			return err
 		}
+	}
+	if err := v.rules(); err != nil {
+		return err
 	}
 	for _, l := range e.Agent.Tools {
 		if err := v.tool(l); err != nil {
@@ -177,11 +180,6 @@ func (v *verifier) all() error {
 	}
 	if err := v.delegations(); err != nil {
 		return err
-	}
-	for _, p := range e.Rules.Parts {
-		if err := v.raw(p.Data, "a part of a policy set"); err != nil {
-			return err
-		}
 	}
 	if p := e.Run.Parent; p != nil {
 		// Only of a file can it be said that something is unreachable, and only for that the other history is walked.
@@ -205,6 +203,38 @@ func (v *verifier) all() error {
 		return err
 	}
 	return v.unreachable()
+}
+
+// rules reads the run's policy sets: the operator's, and before it a dApp's if the run names one.
+func (v *verifier) rules() error {
+	e := v.ev
+	at := e.Run.Rules
+	if err := v.record(at, &e.Rules); err != nil {
+		return err
+	}
+	if under := e.Rules.Under; under.Defined() {
+		dapp := e.Rules
+		e.Dapp, e.Rules = &dapp, PolicySet{}
+		if err := v.record(under, &e.Rules); err != nil {
+			return err
+		}
+		if e.Rules.Under.Defined() {
+			return &Fault{CodeLinksKind, under, "a dApp's policy set stands where the operator's should"}
+		}
+		if err := v.parts(e.Dapp); err != nil {
+			return err
+		}
+	}
+	return v.parts(&e.Rules)
+}
+
+func (v *verifier) parts(s *PolicySet) error {
+	for _, p := range s.Parts {
+		if err := v.raw(p.Data, "a part of a policy set"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // steps goes from the head's step back to the first.
@@ -664,7 +694,8 @@ type Evidence struct {
 	Run             Run
 	Agent           Agent
 	Grant           Grant
-	Rules           PolicySet
+	Rules           PolicySet  // the operator's
+	Dapp            *PolicySet // what stands under it; nil if the run names no dApp's
 	Runtime         Runtime
 	Closed          bool              // the last step closes the run
 	Logged          *Logged           // the receipt that the file begins with; nil without one

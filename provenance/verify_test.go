@@ -282,6 +282,18 @@ func TestVerifyNamesEachChangeOfBlocks(t *testing.T) {
 			h.head.Step = h.leaves[0].CID
 			return h.resign(t, operator())
 		}, CheckLinks, CodeLinksKind},
+		{"rules under a record that is no policy set", func(t *testing.T, h *history, _ Link) Link {
+			h.run.Rules = h.put(t, &PolicySet{Name: "shop", Source: "x", Under: h.run.Agent, Origin: "https://shop.example"})
+			h.head.Run = h.put(t, h.run)
+			return h.resign(t, operator())
+		}, CheckLinks, CodeLinksKind},
+		{"a dApp's rules under a dApp's", func(t *testing.T, h *history, _ Link) Link {
+			for range 2 {
+				h.run.Rules = h.put(t, &PolicySet{Name: "shop", Source: "x", Under: h.run.Rules, Origin: "https://shop.example"})
+			}
+			h.head.Run = h.put(t, h.run)
+			return h.resign(t, operator())
+		}, CheckLinks, CodeLinksKind},
 		{"a step as the root", func(_ *testing.T, h *history, _ Link) Link { return h.cids[6] }, CheckLinks, CodeLinksKind},
 		{"a later version of a record", func(t *testing.T, h *history, _ Link) Link {
 			h.head.Run = h.raw(bytes.Replace(h.blocks[h.head.Run], []byte("run/1"), []byte("run/2"), 1))

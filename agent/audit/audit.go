@@ -31,6 +31,7 @@ const (
 	CodeGrantMethod    provenance.Code = "grant.method"    // a way of signing that this program does not know
 	CodeGrantAgent     provenance.Code = "grant.agent"     // the grant is for another agent, or another version of it
 	CodeGrantRules     provenance.Code = "grant.rules"     // the grant is for another policy set
+	CodeGrantOrigin    provenance.Code = "grant.origin"    // the dApp's policy set is for other pages than that of the grant
 	CodeGrantTime      provenance.Code = "grant.time"      // the run was opened outside the grant's time
 	CodeGrantRequest   provenance.Code = "grant.request"   // the session key did not sign the request
 
@@ -219,6 +220,9 @@ func (a *auditor) readGrant() bool {
 	switch {
 	case grant.RulesCID != a.ev.Run.Rules:
 		a.fail(provenance.CheckGrant, CodeGrantRules, at, "the wallet allowed it under policy set %s, not %s", grant.RulesCID, a.ev.Run.Rules)
+		return false
+	case a.ev.Dapp != nil && a.ev.Dapp.Origin != grant.Origin():
+		a.fail(provenance.CheckGrant, CodeGrantOrigin, a.ev.Run.Rules, "the wallet signed for %s, and the dApp's policy set is for %s", grant.Origin(), a.ev.Dapp.Origin)
 		return false
 	case !opened.Before(grant.Expires) || opened.Before(grant.Issued.Add(-auth.Skew)) || opened.Before(grant.NotBefore.Add(-auth.Skew)):
 		a.fail(provenance.CheckGrant, CodeGrantTime, a.ev.RunCID, "the run was opened at %s, outside the grant's time", opened.UTC().Format(time.RFC3339))

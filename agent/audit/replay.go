@@ -23,7 +23,7 @@ func (a *auditor) replay() {
 		return
 	}
 	m, err := loop.New(loop.Config{
-		Session: ev.Run.Grant, Agent: &ev.Agent, Tools: ev.Tools, Books: ev.Books, Rules: &ev.Rules, Grant: a.grant,
+		Session: ev.Run.Grant, Agent: &ev.Agent, Tools: ev.Tools, Books: ev.Books, Rules: &ev.Rules, Dapp: ev.Dapp, Grant: a.grant,
 		Runtime: &ev.Runtime, Delegations: a.authority.Chain, Agents: a.agents, Callers: callers, Heard: a.heard,
 	})
 	if err != nil {

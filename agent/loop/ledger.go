@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -34,7 +35,7 @@ type Ledger struct {
 func plainLedgers(budgets []Budget) []Ledger {
 	out := make([]Ledger, 0, len(budgets))
 	for _, b := range budgets {
-		if b.def.Window != "" || b.def.PerRecipient || len(b.above) > 0 {
+		if b.def.Window != "" || b.def.PerRecipient || len(b.above) > 0 || b.store != "" {
 			return nil
 		}
 		out = append(out, Ledger{ID: b.ID, Key: b.ID, Scope: b.Scope, Of: b.Of, Cap: b.Cap})
@@ -76,7 +77,7 @@ func (m *Machine) Ledgers(s State, at int64, ev provenance.Event) ([]Ledger, err
 func (b *Budget) agents() []string { return append([]string{""}, b.above...) }
 
 func ledgerOf(b *Budget, caller, label string, to *common.Address, salt [32]byte) Ledger {
-	l := Ledger{ID: b.ID, Key: b.ID, Scope: b.Scope, Of: b.Of, Caller: caller, Cap: b.Cap}
+	l := Ledger{ID: b.ID, Key: cmp.Or(b.store, b.ID), Scope: b.Scope, Of: b.Of, Caller: caller, Cap: b.Cap}
 	if caller != "" { // to the caller's own runs it is theirs: the store has it under their name
 		l.ID += "~" + caller
 	}

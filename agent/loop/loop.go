@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
@@ -35,14 +36,15 @@ var ErrSealed = errors.New("a payload is sealed")
 // ErrVersion says that an agent or a policy set is not the version that the wallet signed.
 var ErrVersion = errors.New("it is not the version that the wallet signed; sign in again")
 
-// A Config is what a [Machine] is made of. Everything but Heard is required, and everything but it and Session is a
-// record.
+// A Config is what a [Machine] is made of. Everything is required but Dapp, Delegations and Heard, and everything but
+// Session and Heard is a record.
 type Config struct {
 	Session provenance.Link // the grant's CID
 	Agent   *provenance.Agent
 	Tools   map[provenance.Link]*provenance.ToolDef // those that Agent names
 	Books   map[provenance.Link][]byte              // the raw blocks that Tools and Rules name
 	Rules   *provenance.PolicySet                   // the operator's
+	Dapp    *provenance.PolicySet                   // a dApp's, which stands under Rules; nil if the grant names none
 	Grant   *auth.Grant
 	Runtime *provenance.Runtime
 
@@ -95,11 +97,13 @@ type Budget struct {
 
 	def   policies.BudgetDef
 	above []string // with scope agent: the callers' names, whose ledgers are drawn on too
+	store string   // in place of "layer/id" where ledgers are kept; as ID if empty
 }
 
 // Layers of policy, in order. A lower layer only narrows.
 const (
 	LayerOperator = "operator"
+	LayerDapp     = "dapp" // of the page where the wallet signed
 	LayerGrant    = "grant"
 )
 
@@ -128,7 +132,7 @@ func New(c Config) (*Machine, error) {
 		what string
 		rec  provenance.Record
 		want provenance.Link
-	}{{"agent", c.Agent, wanted}, {"policy set", c.Rules, c.Grant.RulesCID}} {
+	}{{"agent", c.Agent, wanted}, {"policy set", c.signedRules(), c.Grant.RulesCID}} {
 		b, err := provenance.Encode(signed.rec)
 		if err != nil {
 			return nil, fmt.Errorf("make a loop: %s: %w", signed.what, err)
@@ -136,6 +140,9 @@ func New(c Config) (*Machine, error) {
 		if b.CID != signed.want {
 			return nil, fmt.Errorf("make a loop: %s %s: %w", signed.what, b.CID, ErrVersion)
 		}
+	}
+	if err := c.checkDapp(); err != nil {
+		return nil, fmt.Errorf("make a loop: %w", err)
 	}
 	callers, err := callersOf(&c)
 	if err != nil {
@@ -177,6 +184,14 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("make a loop: policy set %q: %w", c.Rules.Name, err)
 	}
 	m.layers = policies.Layers{operator}
+	if c.Dapp != nil {
+		set, err := LoadDapp(c.Dapp, c.Books, types)
+		if err != nil {
+			return nil, fmt.Errorf("make a loop: policy set %q of %s: %w", c.Dapp.Name, c.Dapp.Origin, err)
+		}
+		m.layers = append(m.layers, set)
+	}
+	above := len(m.layers) // layers above the grant's
 	names, sources, err := m.authority.rules(calls)
 	if err != nil {
 		return nil, fmt.Errorf("make a loop: %w", err)
@@ -194,10 +209,14 @@ func New(c Config) (*Machine, error) {
 				continue
 			}
 			budget := Budget{ID: b.ID, Scope: b.Scope, Cap: b.Cap, def: b}
-			if i > 1 { // below the grant
-				budget.Scope, budget.Of = ScopeDelegation, c.Delegations[i-2].CID
-			} else if b.Scope == "agent" {
+			switch {
+			case i > above: // below the grant
+				budget.Scope, budget.Of = ScopeDelegation, c.Delegations[i-above-1].CID
+			case b.Scope == "agent":
 				budget.above = callers
+			}
+			if set.Layer() == LayerDapp { // two dApps may call a budget by one name
+				budget.store = strings.Replace(b.ID, LayerDapp, LayerDapp+" "+c.Dapp.Origin, 1)
 			}
 			m.budgets = append(m.budgets, budget)
 		}

@@ -19,6 +19,8 @@ type runView struct {
 	Head    string     `json:"head"`
 	Opened  string     `json:"opened"`
 	Agent   string     `json:"agent"`
+	Rules   string     `json:"rules"`             // the operator's
+	Dapp    string     `json:"dapp,omitempty"`    // rules of the page where the wallet signed
 	Wallet  string     `json:"wallet,omitempty"`  // these two if the permission is open
 	Allowed string     `json:"allowed,omitempty"` // the sentence that the wallet signed
 	Steps   []stepView `json:"steps"`
@@ -71,7 +73,10 @@ func (c *command) show(files []string) (int, error) {
 		return 0, c.object(true, v)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\n", v.Run, v.Opened, audit.Printable(v.Agent))
+	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\nrules   %s\n", v.Run, v.Opened, audit.Printable(v.Agent), audit.Printable(v.Rules))
+	if v.Dapp != "" {
+		fmt.Fprintf(&b, "dapp    %s\n", audit.Printable(v.Dapp))
+	}
 	if v.Wallet != "" {
 		fmt.Fprintf(&b, "wallet  %s\nallowed %s\n", v.Wallet, audit.Printable(v.Allowed))
 	} else {
@@ -144,7 +149,10 @@ func (c *command) view(file, keyFile string) (*runView, error) {
 	}
 	v := &runView{
 		Run: ev.RunCID.String(), Head: ev.HeadCID.String(), Opened: stamp(ev.Run.Opened, time.RFC3339),
-		Agent: ev.Agent.Name + " " + ev.Run.Agent.String(),
+		Agent: ev.Agent.Name + " " + ev.Run.Agent.String(), Rules: ev.Rules.Name + " " + ev.Run.Rules.String(),
+	}
+	if d := ev.Dapp; d != nil {
+		v.Rules, v.Dapp = ev.Rules.Name+" "+d.Under.String(), d.Name+" "+ev.Run.Rules.String()+" for "+d.Origin
 	}
 	message, ok := ev.Grant.Message.Bytes()
 	sig, ok2 := ev.Grant.Sig.Bytes()

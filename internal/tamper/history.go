@@ -23,6 +23,7 @@ type history struct {
 	books   []provenance.Block
 	grant   provenance.Grant
 	rules   provenance.PolicySet
+	dapp    *provenance.PolicySet // what stands under it; nil if nothing does
 	runtime provenance.Runtime
 	run     provenance.Run
 	steps   []*provenance.Step
@@ -114,6 +115,12 @@ func (h *history) link() (err error) {
 			return err
 		}
 		*p.to = c
+	}
+	if h.dapp != nil {
+		h.dapp.Under = h.run.Rules
+		if h.run.Rules, err = h.record(h.dapp); err != nil {
+			return err
+		}
 	}
 	if h.runCID, err = h.record(&h.run); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -55,6 +56,8 @@ type world struct {
 
 	tools  []tools.Spec
 	rules  string
+	dapp   string // rules of the dApp whose page asked; none if empty
+	origin string // of that page
 	route  string // the condition of the first route
 	offer  auth.Offer
 	opened time.Time
@@ -64,6 +67,7 @@ type world struct {
 
 	// What a lying operator decides by, in place of what is recorded.
 	decideRules string
+	decideDapp  bool // decides as if there were no dApp's rules
 	decideOffer func(*auth.Offer)
 	decideRoute string
 }
@@ -102,6 +106,23 @@ func whole() *world {
 	w.offer.Caveats.MaxTotal = []money.Amount{money.Of(usdc, 20_000_000)}
 	w.offer.Caveats.MaxPerCall = []money.Amount{money.Of(usdc, 10_000_000)}
 	w.offer.Caveats.ApproveAbove = []money.Amount{money.Of(usdc, 1_000_000)}
+	return w
+}
+
+// page is the small run, asked for by a dApp's page with rules of its own.
+func page() *world {
+	w := small()
+	w.origin = "https://app.example.com"
+	w.dapp = `schema: writ/policies/1
+name: page
+budgets:
+  - {id: calls, cap: calls(3), scope: wallet}
+rules:
+  - {id: tools, at: tool.call, effect: permit, reserve: {budget: calls}}
+  - {id: loud, at: tool.call, tool: echo.say, effect: forbid, when: 'args.text contains "!"'}
+  - {id: models, at: model.route, effect: permit}
+  - {id: answers, at: output, effect: permit}
+`
 	return w
 }
 
@@ -238,6 +259,12 @@ func play(w *world) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.dapp != "" {
+		h.dapp = &provenance.PolicySet{Name: "page", Source: w.dapp, Under: rulesCID, Origin: w.origin}
+		if rulesCID, err = cidOf(h.dapp); err != nil {
+			return nil, err
+		}
+	}
 	offer := w.offer
 	offer.Account, offer.Key = h.wallet.Address(), h.session.Public()
 	offer.AgentCID, offer.RulesCID = agentCID, rulesCID
@@ -264,6 +291,14 @@ func play(w *world) (*history, error) {
 		w.decideOffer(&byOffer)
 	}
 	byOffer.AgentCID, byOffer.RulesCID = must(cidOf(&byAgent)), must(cidOf(&byRules))
+	byDapp := h.dapp
+	if w.decideDapp {
+		byDapp = nil
+	}
+	if byDapp != nil {
+		byOffer.RulesCID = must(cidOf(byDapp))
+		byOffer.Scheme, byOffer.Domain, _ = strings.Cut(byDapp.Origin, "://")
+	}
 	byGrant, err := h.sign(byOffer)
 	if err != nil {
 		return nil, err
@@ -272,7 +307,7 @@ func play(w *world) (*history, error) {
 		return nil, err
 	}
 	m, err := loop.New(loop.Config{
-		Session: h.run.Grant, Agent: &byAgent, Tools: toolDefs, Books: books, Rules: &byRules, Grant: byGrant, Runtime: &h.runtime,
+		Session: h.run.Grant, Agent: &byAgent, Tools: toolDefs, Books: books, Rules: &byRules, Dapp: byDapp, Grant: byGrant, Runtime: &h.runtime,
 	})
 	if err != nil {
 		return nil, err
