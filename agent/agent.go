@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -58,6 +59,7 @@ type Config struct {
 	Tools  []tools.Tool // those that the agents name, at least
 	Models []NamedModel // required, at least one
 	Policy Policy       // required: the operator's policy set
+	Dapps  []Dapp       // policy sets of dApps; optional
 	// Wallets may open sessions and start runs; anybody may if there are none. Agents spend their own account's money,
 	// so with a key of worth either this or the policy set must say whose word counts.
 	Wallets []common.Address
@@ -103,7 +105,10 @@ type Runner struct {
 	impls  map[string]tools.Tool
 	models map[string]NamedModel
 
-	rules, runtime provenance.Link
+	types     []policies.ToolType // of all tools, agents' included
+	rules     atomic.Pointer[ruling]
+	reloading sync.RWMutex // held to change rules, and to store a session under them
+	runtime   provenance.Link
 
 	ctx    context.Context // ends with Close; the Runner owns every goroutine under it
 	cancel context.CancelFunc
@@ -268,20 +273,13 @@ func (r *Runner) records() ([]provenance.Block, error) {
 	if r.runtime, err = put(runtime); err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
 	}
-	// All tools' types are known here, so a rule on a tool that nobody has is found at the start.
-	set, err := policies.Load(r.cfg.Policy.Source, policies.Options{Layer: loop.LayerOperator, Tools: types, File: r.cfg.Policy.File})
+	r.types = types
+	rules, sets, err := r.compile(r.cfg.Policy, r.cfg.Dapps)
 	if err != nil {
-		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
+		return nil, err
 	}
-	if err := prove(set); err != nil {
-		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
-	}
-	rec, parts := loop.RulesOf(set)
-	rec.Name = r.cfg.Policy.Name
-	blocks = append(blocks, parts...)
-	if r.rules, err = put(rec); err != nil {
-		return nil, fmt.Errorf("policy set %q: %w", r.cfg.Policy.Name, err)
-	}
+	r.rules.Store(rules)
+	blocks = append(blocks, sets...)
 	for i, d := range r.cfg.Agents {
 		if slices.ContainsFunc(r.cfg.Agents[:i], func(o Definition) bool { return o.Name == d.Name }) {
 			return nil, fmt.Errorf("agent %q is there twice", d.Name)

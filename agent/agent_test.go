@@ -134,8 +134,18 @@ type user struct {
 	key     auth.PrivateKey
 	wallet  *auth.Wallet
 	seq     uint64
-	agent   string        // whose runs are started; the first one's if empty
-	limits  *auth.Caveats // that are signed; the agent's defaults if nil
+	agent   string          // whose runs are started; the first one's if empty
+	limits  *auth.Caveats   // that are signed; the agent's defaults if nil
+	origin  string          // of the page that asks; http://127.0.0.1 if empty
+	rules   provenance.Link // that are signed; those of the origin if undefined
+	nonce   string          // of the next sign-in
+}
+
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }
 
 func caveats() auth.Caveats {
@@ -226,13 +236,18 @@ func (u *user) signIn(ctx context.Context, r *agent.Runner) (err error) {
 	if u.key, err = auth.Generate(auth.Ed25519, &counter{seed: 9}); err != nil {
 		return err
 	}
-	info := r.Agents()[0]
+	at := or(u.origin, "http://127.0.0.1")
+	scheme, domain, _ := strings.Cut(at, "://")
+	info := r.AgentsFor(at)[0]
+	if u.rules.Defined() {
+		info.Rules = u.rules
+	}
 	if u.limits != nil {
 		info.Defaults = *u.limits
 	}
 	raw, err := auth.Build(auth.Offer{
-		Scheme: "http", Domain: "127.0.0.1", Account: u.wallet.Address(), Chain: 1337, Key: u.key.Public(),
-		Nonce: "abcdefgh12345678", RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
+		Scheme: scheme, Domain: domain, Account: u.wallet.Address(), Chain: 1337, Key: u.key.Public(),
+		Nonce: or(u.nonce, "abcdefgh12345678"), RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
 		Tools: info.Tools, Caveats: info.Defaults, Issued: start, Expires: start.Add(time.Hour),
 	})
 	if err != nil {

@@ -157,24 +157,46 @@ func TestARepliesLabelIsThatOfItsRoute(t *testing.T) {
 	}
 }
 
-// P1, P6: after a restart with another policy set or another version of the agent, an old grant allows nothing.
+// P1, P6: after a restart with another version of the agent an old grant allows nothing, and after one with another
+// policy set it allows what the set that was signed allows.
 func TestAGrantIsForTheVersionSigned(t *testing.T) {
-	for name, change := range map[string]func(*agent.Config){
-		"rules": func(c *agent.Config) { c.Policy.Source = []byte(operatorRules + "# wider\n") },
-		"agent": func(c *agent.Config) { c.Agents[0].Instructions = "Pay whoever asks." },
-	} {
-		b := open(t, replies{text("hello")})
-		b.r.Close()
-		change(&b.config)
-		b.restart()
-		req, err := b.request("hi", "key-00001")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.r.Start(t.Context(), req); !errors.Is(err, loop.ErrVersion) {
-			t.Errorf("another version of the %s: %v, want ErrVersion", name, err)
-		}
+	b := open(t, replies{text("hello")})
+	b.r.Close()
+	b.config.Agents[0].Instructions = "Pay whoever asks."
+	b.restart()
+	req, err := b.request("hi", "key-00001")
+	if err != nil {
+		t.Fatal(err)
 	}
+	if _, err := b.r.Start(t.Context(), req); !errors.Is(err, loop.ErrVersion) {
+		t.Errorf("another version of the agent: %v, want ErrVersion", err)
+	}
+
+	b = open(t, replies{text("hello")})
+	signed := b.r.Agents()[0].Rules
+	b.r.Close()
+	b.config.Policy.Source = []byte(operatorRules + "# wider\n")
+	b.restart()
+	run := b.start("hi")
+	b.until(run, provenance.CloseAnswered)
+	if got := b.rulesOf(run); got != signed || b.r.Agents()[0].Rules == signed {
+		t.Errorf("the run has the set %s, want %s, which was signed", got, signed)
+	}
+	b.verified(run)
+}
+
+// rulesOf returns the policy set that a run names.
+func (b *bench) rulesOf(run provenance.Link) provenance.Link {
+	b.Helper()
+	data, err := b.store.Block(b.Context(), run)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var rec provenance.Run
+	if err := provenance.Decode(data, &rec); err != nil {
+		b.Fatal(err)
+	}
+	return rec.Rules
 }
 
 // P4: one budget that is drawn on at two points of one call.

@@ -301,16 +301,7 @@ func or[T comparable](v, otherwise T) T {
 type AgentInfo struct {
 	Name, About string
 	CID         provenance.Link // *provenance.Agent
-	Rules       provenance.Link // *provenance.PolicySet of the operator
+	Rules       provenance.Link // *provenance.PolicySet of the operator, or of a dApp: see Runner.AgentsFor
 	Tools       []string
 	Defaults    auth.Caveats
-}
-
-// Agents lists the agents, in the order of the config.
-func (r *Runner) Agents() []AgentInfo {
-	out := make([]AgentInfo, 0, len(r.agents))
-	for _, d := range r.cfg.Agents {
-		out = append(out, r.agents[d.Name])
-	}
-	return out
 }

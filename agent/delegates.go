@@ -24,7 +24,7 @@ func (r *Runner) agentRecord(d Definition, put func(provenance.Record) (provenan
 	if len(d.Delegates) > maxDelegates {
 		return AgentInfo{}, fmt.Errorf("agent %q names %d delegates; at most %d can be", d.Name, len(d.Delegates), maxDelegates)
 	}
-	info := AgentInfo{Name: d.Name, About: d.About, Rules: r.rules, Tools: slices.Clone(d.Tools), Defaults: d.Grant}
+	info := AgentInfo{Name: d.Name, About: d.About, Tools: slices.Clone(d.Tools), Defaults: d.Grant}
 	named := map[string]provenance.Link{}
 	for name, link := range r.tools {
 		named[name] = link

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -15,9 +16,10 @@ import (
 // ErrUnsafe says that the rules, as this program reads them, let through what they must deny. Nothing is served then.
 var ErrUnsafe = errors.New("a known-bad action is not denied")
 
-// prove asks the operator's set, below the smallest grant, about actions that no set may permit under it. That the
-// engine denies is thus seen at every start, with the very set that is loaded, and not only in tests.
-func prove(operator *policies.Set) error {
+// prove asks the operator's set, and a dApp's if there is one, above the smallest grant, about actions that no set may
+// permit over it. That the engine denies is thus seen at every start and reload, with the very sets that are loaded, and
+// not only in tests.
+func prove(sets ...*policies.Set) error {
 	probe := money.Asset{Symbol: "PROBE"}
 	grant, err := loop.GrantRules(&auth.Grant{Tools: []string{"writ.pay"}, Caveats: auth.Caveats{
 		MaxTotal: []money.Amount{money.Of(probe, 2)}, MaxPerCall: []money.Amount{money.Of(probe, 1)},
@@ -30,7 +32,7 @@ func prove(operator *policies.Set) error {
 	if err != nil {
 		return fmt.Errorf("prove the rules: %w", err)
 	}
-	layers := policies.Layers{operator, wallet}
+	layers := policies.Layers(append(slices.Clip(sets), wallet))
 	return proveBy(func(q *policies.Request) policies.Outcome { return layers.Decide(q).Outcome }, probe)
 }
 

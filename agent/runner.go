@@ -62,7 +62,11 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 	if !ok {
 		return RunInfo{}, fmt.Errorf("start a run of agent %q: %w", q.Agent, ErrNotFound)
 	}
-	machine, err := r.machine(ctx, q.Session, info.CID, info.Rules, r.runtime, provenance.Link{})
+	rules, err := pinned(q.Session) // which is not the newest set after a reload
+	if err != nil {
+		return RunInfo{}, fmt.Errorf("start a run: %w", err)
+	}
+	machine, err := r.machine(ctx, q.Session, info.CID, rules, r.runtime, provenance.Link{})
 	if errors.Is(err, loop.ErrVersion) { // this server has changed since the sign-in
 		return RunInfo{}, fmt.Errorf("start a run: %w: %w", ErrStale, err)
 	}
@@ -70,7 +74,7 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (RunInfo, error) {
 		return RunInfo{}, fmt.Errorf("start a run: %w", err)
 	}
 	run := &provenance.Run{
-		Agent: info.CID, Grant: q.Session.ID, Rules: info.Rules, Runtime: r.runtime,
+		Agent: info.CID, Grant: q.Session.ID, Rules: rules, Runtime: r.runtime,
 		Opened: r.cfg.Now().UnixMilli(), Thread: q.Thread,
 	}
 	if _, err := io.ReadFull(r.cfg.Rand, run.Nonce[:]); err != nil {
@@ -446,9 +450,20 @@ func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime, 
 			return nil, err
 		}
 	}
-	for _, p := range c.Rules.Parts {
-		if c.Books[p.Data], err = r.cfg.Store.Block(ctx, p.Data); err != nil {
-			return nil, fmt.Errorf("%s of policy set %q: %w", p.Name, c.Rules.Name, err)
+	if under := c.Rules.Under; under.Defined() {
+		c.Dapp, c.Rules = c.Rules, new(provenance.PolicySet)
+		if err := r.record(ctx, under, c.Rules); err != nil {
+			return nil, err
+		}
+	}
+	for _, set := range []*provenance.PolicySet{c.Rules, c.Dapp} {
+		if set == nil {
+			continue
+		}
+		for _, p := range set.Parts {
+			if c.Books[p.Data], err = r.cfg.Store.Block(ctx, p.Data); err != nil {
+				return nil, fmt.Errorf("%s of policy set %q: %w", p.Name, set.Name, err)
+			}
 		}
 	}
 	for _, link := range c.Agent.Tools {

@@ -24,7 +24,7 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
 	info, ok := r.agents[g.Agent]
-	if !ok || info.CID != g.AgentCID || info.Rules != g.RulesCID {
+	if !ok || info.CID != g.AgentCID || g.RulesCID != r.rules.Load().of(strings.ToLower(g.Origin())) {
 		return Session{}, fmt.Errorf("open a session for agent %q in the version signed: %w", g.Agent, ErrNotFound)
 	}
 	rec := &provenance.Grant{
@@ -47,7 +47,7 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 		Opened: r.cfg.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig,
 		Method: g.Method,
 	}
-	m, err := r.machine(ctx, s, info.CID, info.Rules, r.runtime, provenance.Link{}) // its rules must compile
+	m, err := r.machine(ctx, s, info.CID, g.RulesCID, r.runtime, provenance.Link{}) // its rules must compile
 	if err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
@@ -60,10 +60,21 @@ func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (Session, error
 	if err := r.watch(ctx, s, g.Verified); err != nil { // before it can act
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
-	if err := r.cfg.Store.PutSession(ctx, s); err != nil {
+	if err := r.putSession(ctx, s, g); err != nil {
 		return Session{}, fmt.Errorf("open a session: %w", err)
 	}
 	return r.cfg.Store.Session(ctx, s.ID)
+}
+
+// putSession stores a session, unless a reload has come in between: whoever lists the sessions of earlier sets after a
+// reload sees all that there will be.
+func (r *Runner) putSession(ctx context.Context, s Session, g *auth.Grant) error {
+	r.reloading.RLock()
+	defer r.reloading.RUnlock()
+	if g.RulesCID != r.rules.Load().of(strings.ToLower(g.Origin())) {
+		return fmt.Errorf("the policy sets were replaced meanwhile: %w", ErrNotFound)
+	}
+	return r.cfg.Store.PutSession(ctx, s)
 }
 
 // CodeIssue is the fault of a grant that no policy lets become a session: see policies.SessionIssue.

@@ -116,6 +116,9 @@ func NewDesk(c Config) (*Desk, error) {
 	return &Desk{c: c, wrote: make(map[string]*written)}, nil
 }
 
+// Origin returns the page that the desk's messages name: scheme://domain.
+func (d *Desk) Origin() string { return d.c.Scheme + "://" + d.c.Domain }
+
 // A Request says what a client wants a grant for.
 type Request struct {
 	Account  common.Address

@@ -298,6 +298,14 @@ func (m *Message) SessionKey() (PublicKey, error) {
 	return r.key, nil
 }
 
+// Rules returns the policy set that a message names, and checks nothing else.
+func (m *Message) Rules() (cid.Cid, error) {
+	if len(m.Resources) != 3 {
+		return cid.Undef, fault(CodeResources, "Resources", "they must be the agent, the policy set and the ReCap")
+	}
+	return parseLink(m.Resources[1])
+}
+
 const linkPrefix = "ipfs://"
 
 func parseLink(s string) (cid.Cid, error) {

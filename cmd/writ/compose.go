@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,11 +59,12 @@ type plan struct {
 	Agents       []agent.Definition
 	Tools        []tools.Tool // besides those of the chain; optional
 	Models       []agent.NamedModel
-	Policy       agent.Policy
-	Limits       server.Limits        // optional
-	Idle         time.Duration        // for which a session may go unused; optional
-	Log          *slog.Logger         //
-	Meters       *prometheus.Registry // optional
+	Rules        agent.Rules
+	Reread       func() (agent.Rules, error) // reads Rules anew, for a reload
+	Limits       server.Limits               // optional
+	Idle         time.Duration               // for which a session may go unused; optional
+	Log          *slog.Logger                //
+	Meters       *prometheus.Registry        // optional
 }
 
 // A node is everything that one server process runs.
@@ -78,6 +80,8 @@ type node struct {
 	lock      *flock.Flock
 	epoch     string
 	log       *slog.Logger
+	reread    func() (agent.Rules, error)
+	dapps     []string // origins with a policy set, sorted
 }
 
 // compose builds a node from the leaves up. Nothing runs yet; the caller closes it.
@@ -118,19 +122,27 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, usage("%s", err)
 	}
 	n.runner, err = agent.New(ctx, agent.Config{
-		Store: n.db, Agents: p.Agents, Tools: append(all, p.Tools...), Models: p.Models, Policy: p.Policy,
+		Store: n.db, Agents: p.Agents, Tools: append(all, p.Tools...), Models: p.Models, Policy: p.Rules.Operator, Dapps: p.Rules.Dapps,
 		Wallets: p.Wallets, ContractWallets: p.Contracts, Contracts: n.contracts, Idle: p.Idle, Key: n.key, HeadLog: n.heads,
 		Version: version, Build: build(), Log: p.Log,
 	})
 	if err != nil {
 		return nil, usage("%s", err)
 	}
-	desk, err := auth.NewDesk(auth.Config{
-		Scheme: p.Scheme, Domain: p.Domain, Nonces: n.db, Now: time.Now, Rand: rand.Reader, Contracts: n.contracts,
-	})
+	n.reread = p.Reread
+	desk, err := n.desk(p.Scheme, p.Domain)
 	if err != nil {
-		return nil, usage("%s", err)
+		return nil, err
 	}
+	dapps := map[string]*auth.Desk{}
+	for _, d := range p.Rules.Dapps {
+		n.dapps = append(n.dapps, d.Origin)
+		scheme, domain, _ := strings.Cut(d.Origin, "://")
+		if dapps[d.Origin], err = n.desk(scheme, domain); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(n.dapps)
 	gateway, err := ipfs.NewGateway(blocks{n.db}, p.Log)
 	if err != nil {
 		return nil, err
@@ -139,13 +151,24 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, err
 	}
 	n.server, err = server.New(server.Config{
-		Runner: n.runner, HeadLog: n.heads, Desk: desk, Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
+		Runner: n.runner, HeadLog: n.heads, Desk: desk, Dapps: dapps, Operator: n.operator(), Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
 		Metrics: p.Meters, Ready: n.ready, Limits: p.Limits,
 	})
 	if err != nil {
 		return nil, usage("%s", err)
 	}
 	return n, nil
+}
+
+// desk makes the desk at which pages of an origin ask for signatures.
+func (n *node) desk(scheme, domain string) (*auth.Desk, error) {
+	d, err := auth.NewDesk(auth.Config{
+		Scheme: scheme, Domain: domain, Nonces: n.db, Now: time.Now, Rand: rand.Reader, Contracts: n.contracts,
+	})
+	if err != nil {
+		return nil, usage("%s", err)
+	}
+	return d, nil
 }
 
 // ready says why the node cannot do its work now.

@@ -39,7 +39,7 @@ func (a *app) configCommand() *cobra.Command {
 					return err
 				}
 			}
-			if _, err := policyOf(c.Policies); err != nil {
+			if _, err := rulesOf(c.Policies, c.Dapps); err != nil {
 				return err
 			}
 			return a.done(map[string]any{"file": or(file, config.DefaultFile)}, func(w io.Writer) {

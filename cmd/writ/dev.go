@@ -27,6 +27,7 @@ import (
 
 func (a *app) devCommand() *cobra.Command {
 	var data, addr, readyFile, policy string
+	var pages []string
 	var m config.Model
 	var agents []string
 	c := &cobra.Command{
@@ -55,7 +56,11 @@ With --agent-file an agent of your own runs beside those that come with writ. It
 			if data, err = filepath.Abs(data); err != nil {
 				return err
 			}
-			return a.dev(c.Context(), data, addr, policy, readyFile, agents, m)
+			dapps, err := dappFlags(pages)
+			if err != nil {
+				return err
+			}
+			return a.dev(c.Context(), data, addr, policy, readyFile, agents, m, dapps)
 		},
 	}
 	f := c.Flags()
@@ -63,6 +68,7 @@ With --agent-file an agent of your own runs beside those that come with writ. It
 	f.StringVar(&addr, "listen", defaultListen, "loopback `host:port` to listen on; port 0 takes a free one")
 	f.StringVar(&policy, "policies", "default", "policy `file`, or the name of a built-in set")
 	f.StringArrayVar(&agents, "agent-file", nil, "`file` of an agent to run besides those that come with writ; may be given again")
+	f.StringArrayVar(&pages, "dapp", nil, "`ORIGIN=FILE`: policy file of the pages of an origin, between the operator's rules and the wallet's")
 	f.StringVar(&m.URL, "model", "", "base `URL` of an OpenAI-compatible server")
 	f.StringVar(&m.Model, "model-name", "", "the model's `name` there")
 	f.StringVar((*string)(&m.Key), "model-key", "", "its API key, as file:PATH or env:NAME")
@@ -71,7 +77,7 @@ With --agent-file an agent of your own runs beside those that come with writ. It
 	return c
 }
 
-func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, agents []string, m config.Model) error {
+func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, agents []string, m config.Model, dapps []config.Dapp) error {
 	log, err := telemetry.Log(a.err, "warn", "text")
 	if err != nil {
 		return err
@@ -85,7 +91,8 @@ func (a *app) dev(ctx context.Context, data, addr, policy, readyFile string, age
 		}
 		p.Agents = append(p.Agents, d)
 	}
-	if p.Policy, err = policyOf(policy); err != nil {
+	p.Reread = func() (agent.Rules, error) { return rulesOf(policy, dapps) }
+	if p.Rules, err = p.Reread(); err != nil {
 		return err
 	}
 	var remote []config.Model

@@ -28,6 +28,10 @@ agents: [treasurer, reader]
 # The operator's rules: a file, or a built-in set (writ policy show spend-with-approval).
 policies: spend-with-approval
 
+# Rules of a dApp's own pages, between these and the wallet's; they may connect, and wallets sign in their name.
+# dapps:
+#   - {origin: https://shop.example, policies: ./shop.yaml}
+
 chain:
   rpc: [http://127.0.0.1:8545] # writ devchain
   # key: file:agent.key        # of the agents' own account; on the dev chain one is there. Needs wallets, below

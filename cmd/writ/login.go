@@ -33,7 +33,8 @@ type loginPlan struct {
 	account string // whose signature comes from elsewhere
 	chain   uint64
 	life    time.Duration
-	yes     bool // do not ask before signing
+	origin  string // of the dApp's pages in whose name it is; empty for this program's own
+	yes     bool   // do not ask before signing
 
 	browser, noOpen      bool   // the wallet of a browser signs; the page is not opened by itself
 	textFile, signedFile string // where the text for the account goes, and where its signature comes from; "" is the terminal
@@ -115,6 +116,7 @@ If none is named, the throw-away wallet of a ` + "`writ dev`" + ` server is take
 	f.StringVar(&p.signedFile, "signature", "", "await the signature in this `file`, - for standard input")
 	f.Uint64Var(&p.chain, "chain", chain.DevChainID, "EIP-155 `id` of the chain")
 	f.DurationVar(&p.life, "life", time.Hour, "how long the session shall last, at most 24h")
+	f.StringVar(&p.origin, "origin", "", "sign in as pages of this `origin` do, to try a dApp's rules")
 	f.BoolVarP(&p.yes, "yes", "y", false, "sign without asking")
 	return c
 }
@@ -167,7 +169,7 @@ func (a *app) open(ctx context.Context, server string, p loginPlan, account comm
 	if err != nil {
 		return saved{}, err
 	}
-	c, err := client.Dial(ctx, server)
+	c, err := client.DialFrom(ctx, server, p.origin)
 	if err != nil {
 		return saved{}, err
 	}
@@ -183,7 +185,10 @@ func (a *app) open(ctx context.Context, server string, p loginPlan, account comm
 			return nil, failf(exitSignature, "message", "the server gave a text for another account or chain; it was not signed")
 		}
 		// A server that passes on another's text would get this wallet's permission there.
-		if u, err := url.Parse(server); !isLoopback(server) && (err != nil || !strings.EqualFold(u.Host, m.Domain)) {
+		if p.origin != "" && p.origin != m.Scheme+"://"+m.Domain {
+			return nil, failf(exitSignature, "message", "the server gave a text for %s, not for %s; it was not signed", plain(m.Domain), p.origin)
+		}
+		if u, err := url.Parse(server); p.origin == "" && !isLoopback(server) && (err != nil || !strings.EqualFold(u.Host, m.Domain)) {
 			return nil, failf(exitSignature, "message", "the server gave a text for %s, not for itself; it was not signed", plain(m.Domain))
 		}
 		return sign(message)

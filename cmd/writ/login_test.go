@@ -45,7 +45,7 @@ func testServer(t *testing.T) string {
 		}
 		p.Agents = append(p.Agents, d)
 	}
-	if p.Policy, err = policyOf("default"); err != nil {
+	if p.Rules.Operator, err = policyOf("default"); err != nil {
 		t.Fatal(err)
 	}
 	if p.Models, err = modelsOf(nil); err != nil {

@@ -136,6 +136,9 @@ func get(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s has no %s", args[1], key)
 		}
 	}
+	if n, ok := v.(float64); ok { // in plain digits
+		v = strconv.FormatFloat(n, 'f', -1, 64)
+	}
 	ts.Setenv(args[0], fmt.Sprint(v))
 }
 

@@ -141,7 +141,7 @@ func (a *app) policyCommand() *cobra.Command {
 			})
 		},
 	}
-	return group("policy", "Check, test, explain, compare and show policy sets", a.policyCheck(), a.policyTest(), a.policyExplain(), a.policyDiff(), a.policyFmt(), show)
+	return group("policy", "Check, test, explain, compare, reload and show policy sets", a.policyCheck(), a.policyTest(), a.policyExplain(), a.policyDiff(), a.policyFmt(), a.policyReload(), show)
 }
 
 func (a *app) policyExplain() *cobra.Command {

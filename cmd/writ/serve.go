@@ -61,6 +61,13 @@ A chain that does not answer is no reason not to start: the server says so at /r
 			if err != nil {
 				return err
 			}
+			p.Reread = func() (agent.Rules, error) {
+				now, err := loadConfig(file, flags)
+				if err != nil {
+					return agent.Rules{}, err
+				}
+				return rulesOf(now.Policies, now.Dapps)
+			}
 			ln, err := listen(c.Context(), cfg.Listen)
 			if err != nil {
 				return err
@@ -94,6 +101,7 @@ func (a *app) serve(ctx context.Context, p plan, ln net.Listener, readyFile stri
 	}
 	defer n.close()
 	a.untilSignal = true
+	defer n.reloadOnHangup(ctx)()
 	return n.serve(ctx, ln, func() error {
 		r.Listen = ln.Addr().String()
 		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+r.Listen, n.publicKey(), n.epoch, p.Data
@@ -195,7 +203,7 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 		}
 		p.Agents = append(p.Agents, d)
 	}
-	if p.Policy, err = policyOf(c.Policies); err != nil {
+	if p.Rules, err = rulesOf(c.Policies, c.Dapps); err != nil {
 		return p, err
 	}
 	if p.Tools, err = toolsOf(c); err != nil {
@@ -239,6 +247,23 @@ func policyOf(name string) (agent.Policy, error) {
 		return agent.Policy{}, failf(exitUsage, "policy", "%s: %s", name, plain(err.Error()))
 	}
 	return agent.Policy{Name: set.Name(), Source: src, File: besides(name)}, nil
+}
+
+// rulesOf reads the operator's policy set and those of dApps.
+func rulesOf(name string, dapps []config.Dapp) (agent.Rules, error) {
+	var r agent.Rules
+	var err error
+	if r.Operator, err = policyOf(name); err != nil {
+		return r, err
+	}
+	for _, d := range dapps {
+		p, err := policyOf(d.Policies)
+		if err != nil {
+			return r, err
+		}
+		r.Dapps = append(r.Dapps, agent.Dapp{Origin: d.Origin, Policy: p})
+	}
+	return r, nil
 }
 
 // modelsOf returns the configured models and, always and last, the rules that are no model.

@@ -34,8 +34,9 @@ const attempts = 8
 
 // A Client is a connection to a server that mends itself. Its methods may be called by many goroutines at once.
 type Client struct {
-	ws     string // the address of /ws
-	http   string // scheme and host
+	ws     string      // the address of /ws
+	http   string      // scheme and host
+	header http.Header // of the handshake
 	dialer *websocket.Dialer
 	wg     sync.WaitGroup // readers
 
@@ -49,7 +50,10 @@ type Client struct {
 }
 
 // Dial connects to a server, given as http, https, ws or wss URL or as host:port; without a path, /ws is meant.
-func Dial(ctx context.Context, address string) (*Client, error) {
+func Dial(ctx context.Context, address string) (*Client, error) { return DialFrom(ctx, address, "") }
+
+// DialFrom is [Dial] as a page of origin would connect: the server writes the messages to sign in its name.
+func DialFrom(ctx context.Context, address, origin string) (*Client, error) {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
@@ -67,6 +71,9 @@ func Dial(ctx context.Context, address string) (*Client, error) {
 	}
 	if secure {
 		c.ws, c.http = "wss://"+u.Host, "https://"+u.Host
+	}
+	if origin != "" {
+		c.header = http.Header{"Origin": {origin}}
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/ws"
@@ -131,7 +138,7 @@ func (c *Client) live(ctx context.Context) (*link, error) {
 }
 
 func (c *Client) connect(ctx context.Context) (*link, error) {
-	ws, resp, err := c.dialer.DialContext(ctx, c.ws, nil)
+	ws, resp, err := c.dialer.DialContext(ctx, c.ws, c.header)
 	if err != nil {
 		if resp != nil {
 			defer resp.Body.Close()
@@ -139,6 +146,9 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 			text := strings.TrimSpace(string(why))
 			if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 				return nil, wire.Errorf(wire.CodeDown, "%s", text)
+			}
+			if resp.StatusCode == http.StatusForbidden && text != "" {
+				return nil, wire.Errorf(wire.CodeForbidden, "%s", text)
 			}
 			return nil, fmt.Errorf("connect to %s: %s: %s", c.http, resp.Status, text)
 		}

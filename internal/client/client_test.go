@@ -98,7 +98,7 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 		"ftp://x":       "the scheme must be",
 		"http://":       "not a URL",
 		"127.0.0.1:1":   "is the server running?",
-		plain.URL:       "403 Forbidden: Pages of this origin may not connect.",
+		plain.URL:       "Pages of this origin may not connect.",
 		"http://[::1":   "not a URL",
 		"ws://bad host": "not a URL",
 	} {

@@ -40,7 +40,9 @@ type Config struct {
 	Wallets  []string `yaml:"wallets" about:"wallets that may sign in: addresses, for contract wallets with their chain, eip155:8453:0x..., or any; needed with chain.key"`
 	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
 	Policies string   `yaml:"policies" path:"named" about:"the operator's policy file, or the name of a built-in set"`
-	Chain    Chain    `yaml:"chain" about:"the Ethereum chain that tools use"`
+	// Dapps need not be listed under Origins too.
+	Dapps []Dapp `yaml:"dapps" about:"pages with a policy set of their own, which narrows the operator's; wallets sign for these pages in their name"`
+	Chain Chain  `yaml:"chain" about:"the Ethereum chain that tools use"`
 	// ContractWallets are other chains than Chain, whose endpoints are asked about contract wallets without being named.
 	ContractWallets []WalletChain `yaml:"contract_wallets" about:"more chains whose contract wallets may sign in, and who is asked about them"`
 	IPFS            IPFS          `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
@@ -53,6 +55,12 @@ type Config struct {
 	Limits       Limits       `yaml:"limits" about:"what clients may cost; 0 takes the default"`
 
 	origins map[string]string // by path: where a value that is no default came from
+}
+
+// A Dapp is the pages of one origin.
+type Dapp struct {
+	Origin   string `yaml:"origin" about:"of the pages, as browsers send it: https://shop.example, with the port if it is not the scheme's own"`
+	Policies string `yaml:"policies" path:"named" about:"policy file, or the name of a built-in set"`
 }
 
 // Chain is the chain that tools read and write.
@@ -306,6 +314,18 @@ func (c *Config) check() error {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" && u.Scheme != "http" {
 			return bad("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
 		}
+	}
+	dapps := map[string]bool{}
+	for i, d := range c.Dapps {
+		switch u, err := url.Parse(d.Origin); {
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || d.Origin != strings.ToLower(u.Scheme+"://"+u.Host):
+			return bad("dapps", "%q is not an origin; write scheme://host or scheme://host:port in lower case, nothing after it", d.Origin)
+		case dapps[d.Origin]:
+			return bad("dapps", "%s is there twice", d.Origin)
+		case d.Policies == "":
+			return bad("dapps", "entry %d, %s, names no policies", i+1, d.Origin)
+		}
+		dapps[d.Origin] = true
 	}
 	for _, w := range c.Wallets {
 		if !common.IsHexAddress(w) && !isContract(w) && (w != "any" || len(c.Wallets) > 1) {

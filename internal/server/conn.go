@@ -29,6 +29,7 @@ type conn struct {
 	wg      sync.WaitGroup // of its goroutines, the reader excepted
 	channel [32]byte
 	opened  time.Time
+	desk    *auth.Desk // of the page, or of all others
 
 	// The reader's own.
 	seq     uint64 // of the last signed request
@@ -55,11 +56,11 @@ type seat struct {
 }
 
 // converse is the life of a socket. It returns when all its goroutines have.
-func (s *Server) converse(ctx context.Context, ws *websocket.Conn, p *peer) {
+func (s *Server) converse(ctx context.Context, ws *websocket.Conn, p *peer, desk *auth.Desk) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	now := time.Now()
-	c := &conn{srv: s, ws: ws, peer: p, opened: now, heard: now, nextPing: now.Add(s.pingIn())}
+	c := &conn{srv: s, ws: ws, peer: p, desk: desk, opened: now, heard: now, nextPing: now.Add(s.pingIn())}
 	rand.Read(c.channel[:]) // never fails
 	c.out = &outbox{ws: ws, limits: &s.cfg.Limits, wg: &c.wg, fail: func(err error) {
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {

@@ -61,7 +61,7 @@ func link(name string) provenance.Link { return provenance.Sum(cid.DagCBOR, []by
 
 var defaults = auth.Caveats{MaxCalls: 10, MaxTokens: 1000, MaxCostNanoUSD: 1e9, Chains: []uint64{1337}}
 
-func (f *fakeRunner) Agents() []agent.AgentInfo {
+func (f *fakeRunner) AgentsFor(string) []agent.AgentInfo {
 	return []agent.AgentInfo{{
 		Name: "reader", About: "reads", CID: link("agent"), Rules: link("rules"), Tools: []string{"chain.block", "erc20.balance"},
 		Defaults: defaults,

@@ -32,6 +32,19 @@ func (s *Server) named(next http.Handler) http.Handler {
 	})
 }
 
+// local lets only requests from this machine through, and none of a page.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !from.Addr().Unmap().IsLoopback() || len(r.Header["Origin"]) > 0 {
+			say(w, http.StatusForbidden, "The operator's requests come from this machine.")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+		next.ServeHTTP(w, r)
+	})
+}
+
 // connect makes a socket of a request, or says why not. The handler returns at once: the socket has a goroutine of its
 // own, in base, so that net/http's buffers are freed.
 func (s *Server) connect(base context.Context) http.HandlerFunc {
@@ -57,9 +70,13 @@ func (s *Server) connect(base context.Context) http.HandlerFunc {
 			ws.Close()
 			return
 		}
+		desk := s.cfg.Dapps[strings.ToLower(r.Header.Get("Origin"))]
+		if desk == nil {
+			desk = s.cfg.Desk
+		}
 		go func() {
 			defer s.wg.Done()
-			s.converse(base, ws, p)
+			s.converse(base, ws, p, desk)
 		}()
 	}
 }

@@ -17,9 +17,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +60,8 @@ type Runner interface {
 	Approvals(ctx context.Context, of agent.Session) ([]agent.PendingApproval, error)
 	Decide(ctx context.Context, d agent.ApprovalDecision) error
 
-	Agents() []agent.AgentInfo
+	// AgentsFor lists the agents with the rules that sessions for pages of this origin get.
+	AgentsFor(origin string) []agent.AgentInfo
 	// Keys returns the keys of a run's sealed leaves, as far as they were not erased.
 	Keys(ctx context.Context, run provenance.Link) (map[provenance.Link]provenance.LeafKey, error)
 	// Epoch names the store's incarnation.
@@ -82,17 +85,23 @@ type Config struct {
 	HeadLog Log          // gives receipts; there are none if nil
 	Desk    *auth.Desk   // required: gives out messages to sign and takes them back
 	Gateway http.Handler // required: serves /ipfs/
+	// Dapps are the desks of origins whose pages ask for signatures in their own name, by origin in lower case. They may
+	// connect as Origins may. The pages of all others, and clients that are no pages, ask at Desk.
+	Dapps map[string]*auth.Desk
 	// Origins are the web origins whose pages may connect, as browsers send them: scheme://host[:port]. A client that
 	// sends no Origin is not a browser and is let in.
 	Origins []string
 	// Hosts are the names by which this server may be called, without port, against DNS rebinding. If empty: the
 	// hosts of Origins, localhost and the loopback addresses.
-	Hosts   []string
-	Version string               // of the program; "dev" if empty
-	Log     *slog.Logger         // logs nothing if nil
-	Metrics *prometheus.Registry // a registry of its own if nil; served at /metrics
-	Ready   func() error         // says why this server cannot serve; always ready if nil
-	Limits  Limits               // the defaults where zero
+	Hosts []string
+	// Operator answers requests of the operator under /operator/; there are none if nil. It must check who asks, since any
+	// program of this machine can.
+	Operator http.Handler
+	Version  string               // of the program; "dev" if empty
+	Log      *slog.Logger         // logs nothing if nil
+	Metrics  *prometheus.Registry // a registry of its own if nil; served at /metrics
+	Ready    func() error         // says why this server cannot serve; always ready if nil
+	Limits   Limits               // the defaults where zero
 }
 
 // Limits bound what clients can cost.
@@ -168,6 +177,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("server: Runner is missing")
 	case cfg.Desk == nil:
 		return nil, errors.New("server: Desk is missing")
+	case slices.Contains(slices.Collect(maps.Values(cfg.Dapps)), nil):
+		return nil, errors.New("server: a desk of Dapps is missing")
 	case cfg.Gateway == nil:
 		return nil, errors.New("server: Gateway is missing")
 	}
@@ -196,7 +207,7 @@ func New(cfg Config) (*Server, error) {
 	for _, h := range append(cfg.Hosts, "localhost", "127.0.0.1", "::1") {
 		s.hosts[strings.ToLower(h)] = true
 	}
-	for _, o := range cfg.Origins {
+	for _, o := range slices.Concat(cfg.Origins, slices.Sorted(maps.Keys(cfg.Dapps))) {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || o != u.Scheme+"://"+u.Host {
 			return nil, fmt.Errorf("server: origin %q: write scheme://host or scheme://host:port, nothing after it", o)
@@ -280,6 +291,9 @@ func (s *Server) routes(base context.Context) http.Handler {
 	mux.Handle("/ipfs/", s.named(s.cfg.Gateway))
 	if s.cfg.HeadLog != nil {
 		mux.Handle("/log/", s.named(http.StripPrefix("/log", s.cfg.HeadLog)))
+	}
+	if s.cfg.Operator != nil {
+		mux.Handle("/operator/", s.named(local(s.cfg.Operator)))
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })

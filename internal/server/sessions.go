@@ -170,7 +170,7 @@ func discover(_ context.Context, c *conn, _ call, _ wire.None) (any, error) {
 
 func agentList(_ context.Context, c *conn, _ call, _ wire.None) (any, error) {
 	out := wire.Agents{Agents: []wire.Agent{}}
-	for _, a := range c.srv.cfg.Runner.Agents() {
+	for _, a := range c.srv.cfg.Runner.AgentsFor(c.desk.Origin()) {
 		out.Agents = append(out.Agents, wire.Agent{
 			Name: a.Name, About: a.About, CID: a.CID.String(), Rules: a.Rules.String(), Tools: append([]string{}, a.Tools...),
 			Limits: limitsOf(a.Defaults),
@@ -187,7 +187,7 @@ func sessionChallenge(ctx context.Context, c *conn, _ call, p wire.ChallengePara
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range c.srv.cfg.Runner.Agents() {
+	for _, a := range c.srv.cfg.Runner.AgentsFor(c.desk.Origin()) {
 		if a.Name != p.Agent {
 			continue
 		}
@@ -217,7 +217,7 @@ func sessionChallenge(ctx context.Context, c *conn, _ call, p wire.ChallengePara
 
 func (c *conn) challenge(ctx context.Context, r auth.Request) (any, error) {
 	r.Channel = c.channel
-	ch, err := c.srv.cfg.Desk.Challenge(ctx, r)
+	ch, err := c.desk.Challenge(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func sessionOpen(ctx context.Context, c *conn, call call, p wire.OpenParams) (an
 		if err != nil {
 			return nil, err
 		}
-		g, err := c.srv.cfg.Desk.Open(ctx, []byte(p.Message), sig, c.channel)
+		g, err := c.desk.Open(ctx, []byte(p.Message), sig, c.channel)
 		if err != nil {
 			return nil, err
 		}

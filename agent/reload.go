@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A Reloaded says what came of a [Runner.Reload].
+type Reloaded struct {
+	Operator provenance.Link            // *provenance.PolicySet that new sessions get
+	Dapps    map[string]provenance.Link // by origin, where a dApp has its own
+	Changed  bool                       // any of them is another set than before
+	Earlier  []provenance.Link          // sessions that are open under other sets, newest first, of the newest 1,000 of all
+}
+
+// Reload puts policy sets in the place of those that new sessions are opened under. They are loaded, proven and tested
+// aside: if one of them fails, in a [*policies.LoadError], a [*TestError] or otherwise, all stays as it was. A session
+// that is open keeps the set that its wallet signed, in this process and after a restart, since sets are kept by their
+// CID; so no session is ever widened. Nor is one tightened: [Runner.EndEarlier] ends those of earlier sets.
+func (r *Runner) Reload(ctx context.Context, with Rules) (Reloaded, error) {
+	next, blocks, err := r.compile(with.Operator, with.Dapps)
+	if err != nil {
+		return Reloaded{}, fmt.Errorf("reload: %w", err)
+	}
+	if err := r.cfg.Store.PutBlocks(ctx, blocks, nil); err != nil {
+		return Reloaded{}, fmt.Errorf("reload: %w", err)
+	}
+	r.reloading.Lock()
+	before := r.rules.Swap(next)
+	r.reloading.Unlock()
+	out := Reloaded{Operator: next.operator, Dapps: next.dapps, Changed: !next.equal(before)}
+	if out.Earlier, err = r.earlier(ctx, next); err != nil {
+		return out, fmt.Errorf("reload: the new sets are in place, but the sessions of earlier ones could not be listed: %w", err)
+	}
+	return out, nil
+}
+
+func (x *ruling) equal(y *ruling) bool {
+	if x.operator != y.operator || len(x.dapps) != len(y.dapps) {
+		return false
+	}
+	for origin, set := range x.dapps {
+		if y.dapps[origin] != set {
+			return false
+		}
+	}
+	return true
+}
+
+// earlier lists the open sessions that are pinned to another set than a new one for their pages would get.
+func (r *Runner) earlier(ctx context.Context, now *ruling) ([]provenance.Link, error) {
+	all, err := r.cfg.Store.Sessions(ctx, common.Address{})
+	if err != nil {
+		return nil, err
+	}
+	var out []provenance.Link
+	for _, s := range all {
+		if s.Revoked != 0 || r.cfg.Now().UnixMilli() >= s.Expires {
+			continue
+		}
+		m, err := auth.Parse(s.Message)
+		if err != nil {
+			return nil, fmt.Errorf("session %s: %w", s.ID, err)
+		}
+		if rules, err := m.Rules(); err != nil || rules != now.of(m.Scheme+"://"+m.Domain) {
+			out = append(out, s.ID)
+		}
+	}
+	return out, nil
+}
+
+// EndEarlier ends, by the operator's key, every open session under another policy set than a new one would get, and
+// returns which. It is for a set that must hold at once: a reload alone reaches new sessions only.
+func (r *Runner) EndEarlier(ctx context.Context) ([]provenance.Link, error) {
+	var ended []provenance.Link
+	for {
+		list, err := r.earlier(ctx, r.rules.Load())
+		if err != nil {
+			return ended, fmt.Errorf("end sessions: %w", err)
+		}
+		before := len(ended)
+		for _, id := range list {
+			if err := r.RevokeAsOperator(ctx, id, "the policy sets were replaced"); err != nil && !errors.Is(err, ErrNotFound) {
+				return ended, fmt.Errorf("end session %s: %w", id, err)
+			}
+			ended = append(ended, id)
+		}
+		if len(ended) == before || len(list) < maxListed { // those beyond the newest come with the next list
+			return ended, nil
+		}
+	}
+}
+
+// maxListed is how many sessions a store lists at once.
+const maxListed = 1000
