@@ -1,6 +1,9 @@
 package auth
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Examine checks a signed text by the rules of EIP-4361 alone, for people and programs that look into one: the
 // grammar; the domain, which must be the one given; the times at now, give or take [Skew], as far as the message names
@@ -14,10 +17,28 @@ func Examine(raw, sig []byte, domain string, now time.Time) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, m.place(m.examine(raw, sig, domain, now))
+	err = m.examine(raw, domain, now)
+	if err == nil {
+		_, err = signedBy(m.Address, textDigest(raw), sig)
+	}
+	return m, m.place(err)
 }
 
-func (m *Message) examine(raw, sig []byte, domain string, now time.Time) error {
+// ExamineOn is [Examine] of a message that a contract wallet may have signed: if its account's own key did not, c is asked
+// whether its contract accepts the signature, which is as [ParseContractSig] returns it. v is what was said, and nil if the
+// key signed. errors.Is(err, [ErrUnavailable]) if the chain could not be asked.
+func ExamineOn(ctx context.Context, c Contracts, raw, sig []byte, domain string, now time.Time) (m *Message, v *Verification, err error) {
+	if m, err = Parse(raw); err != nil {
+		return nil, nil, err
+	}
+	if err = m.examine(raw, domain, now); err == nil {
+		_, v, err = Check(ctx, c, Question{Chain: m.Chain, Account: m.Address, Hash: textDigest(raw), Sig: sig, Spends: true})
+	}
+	return m, v, m.place(err)
+}
+
+// examine checks all but the signature.
+func (m *Message) examine(raw []byte, domain string, now time.Time) error {
 	if beyondSecond(m) == "" {
 		if err := second(m, raw); err != nil {
 			return err
@@ -37,6 +58,5 @@ func (m *Message) examine(raw, sig []byte, domain string, now time.Time) error {
 	case m.Expiration != nil && !now.Before(m.Expiration.Time):
 		return fault(CodeExpired, "Expiration Time", "it is over")
 	}
-	_, err := signedBy(m.Address, textDigest(raw), sig)
-	return err
+	return nil
 }

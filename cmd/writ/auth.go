@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/ethcall"
 )
 
 func (a *app) authCommand() *cobra.Command {
@@ -24,6 +27,7 @@ type authCheck struct {
 	scheme, address, uri         string
 	nonce, requestID, at, chains string
 	grant                        bool
+	rpc                          []string
 }
 
 // A checked message, as --json shows it. A refusal has code, field, rule and place; what passed has the fields read.
@@ -43,6 +47,17 @@ type checked struct {
 	Agent       string   `json:"agent,omitempty"`
 	Tools       []string `json:"tools,omitempty"`
 	NotCompared []string `json:"not_compared,omitempty"`
+
+	// Method is how the account signed: "eoa", "eip1271" or "eip6492"; "not checked" of a signature that no key makes and
+	// that no endpoint was asked about.
+	Method string `json:"method,omitempty"`
+	// Kind is what the account is, as its chain says: "eoa", "contract", "delegated" (EIP-7702), "prepared" (EIP-6492), or
+	// "not checked".
+	Kind      string `json:"kind,omitempty"`
+	Block     uint64 `json:"block,omitempty"` // at which the chain was asked
+	BlockHash string `json:"block_hash,omitempty"`
+	Asked     uint64 `json:"asked,omitempty"`  // endpoints
+	Agreed    uint64 `json:"agreed,omitempty"` // of them
 }
 
 func (a *app) authCheckCommand() *cobra.Command {
@@ -53,14 +68,16 @@ func (a *app) authCheckCommand() *cobra.Command {
 the domain, and if not which rule is broken, and where: line, column and byte count from 1.
 
 Checked are the grammar, the domain, the times as far as the message names them (60 seconds of skew), and the
-signature of an ordinary account. What else you expect is compared if you name it; the answer lists what was not. With
+signature. That of a contract wallet (EIP-1271, EIP-6492, a delegate's by EIP-7702) is for its chain to judge: --rpc names
+endpoints of the message's chain, and of several, two must agree. Without one it is not checked. What else you expect is compared if you name it; the answer lists what was not. With
 --grant the message must also be a permission of writ: its ReCap canonical, every limit in its statement.
 
 It only looks: nothing is used up, and a signed message that passes here can have been used already.`,
 		Example: `  writ auth check message.txt --signature 0x... --domain app.example.com
+  writ auth check message.txt --signature 0x --domain app.example.com --rpc https://one.example --rpc https://two.example
   writ auth check - --signature 0x... --domain app.example.com --nonce 4kPq81vX --chain 1 --json < message.txt`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.authCheck(args[0], p) },
+		RunE: func(c *cobra.Command, args []string) error { return a.authCheck(c.Context(), args[0], p) },
 	}
 	f := c.Flags()
 	f.StringVar(&p.signature, "signature", "", "the signature: 0x and `hex` digits (required)")
@@ -72,11 +89,12 @@ It only looks: nothing is used up, and a signed message that passes here can hav
 	f.StringVar(&p.nonce, "nonce", "", "the nonce that was given out")
 	f.StringVar(&p.requestID, "request-id", "", "the request `id` that was given out")
 	f.StringVar(&p.at, "at", "", "check the times as of this `time` (RFC 3339; default now)")
+	f.StringArrayVar(&p.rpc, "rpc", nil, "endpoint of the message's chain, a `URL`, to ask about a contract wallet; may be repeated")
 	f.BoolVar(&p.grant, "grant", false, "it must be a permission of writ, too")
 	return c
 }
 
-func (a *app) authCheck(file string, p authCheck) error {
+func (a *app) authCheck(ctx context.Context, file string, p authCheck) error {
 	if p.signature == "" || p.domain == "" {
 		return usage("say what the message must be: --signature 0x... and --domain NAME are needed")
 	}
@@ -92,22 +110,34 @@ func (a *app) authCheck(file string, p authCheck) error {
 		return err
 	}
 	out := checked{Message: "signed by its account for this domain, and in time"}
-	m, err := p.check(raw, now, &out)
+	m, err := p.check(ctx, raw, now, &out)
 	if err != nil {
 		f, ok := errors.AsType[*auth.Fault](err)
 		if !ok {
 			return err
 		}
+		was := out
 		out = refused(raw, f)
+		out.Method, out.Kind = was.Method, was.Kind
 		if out.Line > 0 {
 			a.note("%s", out.excerpt())
 		}
 		a.note("rule: %s", out.Rule)
+		if out.Method == notChecked {
+			return &failure{exit: exitIncomplete, code: string(f.Code), message: plain(err.Error()) + "; give --rpc URL of its chain to ask it", result: out}
+		}
+		if errors.Is(err, auth.ErrUnavailable) {
+			return &failure{exit: exitNetwork, code: string(f.Code), message: plain(err.Error()) + ": " + plain(f.Unwrap().Error()), result: out}
+		}
+		if out.Kind == notChecked {
+			a.note("not checked: whether a contract at this address accepts it (--rpc URL)")
+		}
 		return &failure{exit: exitSignature, code: string(f.Code), message: plain(err.Error()), result: out}
 	}
 	out.Account, out.Domain, out.Chain = m.Address.Hex(), m.Domain, m.Chain
 	return a.done(out, func(w io.Writer) {
 		fmt.Fprintf(w, "ok: %s signed this for %s, chain %d\n", out.Account, out.Domain, out.Chain)
+		fmt.Fprintf(w, "signed by: %s\n", out.signer())
 		if p.grant {
 			fmt.Fprintf(w, "a permission for the agent %s to use: %s\n", out.Agent, strings.Join(out.Tools, ", "))
 		}
@@ -118,15 +148,15 @@ func (a *app) authCheck(file string, p authCheck) error {
 }
 
 // check returns the message if all of it is as expected.
-func (p *authCheck) check(raw []byte, now time.Time, out *checked) (*auth.Message, error) {
+func (p *authCheck) check(ctx context.Context, raw []byte, now time.Time, out *checked) (*auth.Message, error) {
 	if _, err := auth.Parse(raw); err != nil { // before a word about the signature
 		return nil, err
 	}
-	sig, err := auth.ParseSig(p.signature)
+	sig, err := auth.ParseContractSig(p.signature)
 	if err != nil {
 		return nil, err
 	}
-	m, err := auth.Examine(raw, sig, p.domain, now)
+	m, err := p.signed(ctx, raw, sig, now, out)
 	if err != nil {
 		return nil, err
 	}
@@ -159,17 +189,77 @@ func (p *authCheck) check(raw []byte, now time.Time, out *checked) (*auth.Messag
 		}
 	}
 	if p.grant {
-		canonical := append([]byte(nil), sig...)
-		if canonical[64] < 27 {
+		canonical := bytes.Clone(sig)
+		if out.Method == auth.MethodEOA && canonical[64] < 27 {
 			canonical[64] += 27
 		}
-		g, err := auth.Reread(raw, canonical)
+		g, err := auth.RereadAs(out.Method, raw, canonical)
 		if err != nil {
 			return nil, err
 		}
 		out.Agent, out.Tools = g.Agent, g.Tools
 	}
 	return m, nil
+}
+
+const notChecked = "not checked"
+
+// signed checks the message and its signature, and notes what is known of the account.
+func (p *authCheck) signed(ctx context.Context, raw, sig []byte, now time.Time, out *checked) (*auth.Message, error) {
+	out.Kind = notChecked
+	if len(p.rpc) == 0 {
+		m, err := auth.Examine(raw, sig, p.domain, now)
+		f, bad := errors.AsType[*auth.Fault](err)
+		switch {
+		case err == nil:
+			out.Method = auth.MethodEOA
+		case bad && f.Code == auth.CodeSigSize: // no key makes such a signature
+			out.Method = notChecked
+			f = &auth.Fault{Code: auth.CodeUnavailable, Field: f.Field, Line: f.Line, Column: f.Column,
+				Detail: fmt.Sprintf("it is not one of a key; whether a contract on chain %d accepts it was not checked", m.Chain)}
+			return nil, f
+		}
+		return m, err
+	}
+	m, err := auth.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	chains, err := ethcall.New(ethcall.Config{Chains: []ethcall.Chain{{Chain: m.Chain, URLs: p.rpc, Quorum: min(ethcall.Quorum, len(p.rpc))}}})
+	if err != nil {
+		return nil, usage("--rpc: %s", err)
+	}
+	defer chains.Close()
+	m, v, err := auth.ExamineOn(ctx, chains, raw, sig, p.domain, now)
+	if err != nil {
+		return nil, err
+	}
+	out.Method = auth.MethodEOA
+	if v != nil {
+		out.Method = auth.Question{Sig: sig}.Method()
+		out.Kind, out.Block, out.BlockHash = string(v.Standing), v.Number, common.Hash(v.Block).Hex()
+		out.Asked, out.Agreed = v.Asked, v.Agreed
+	} else if got, err := chains.Account(ctx, m.Chain, m.Address); err == nil { // of a key's signature only to say what it is
+		out.Kind, out.Block, out.BlockHash = string(got.Answer.Standing), got.At.Number, common.Hash(got.At.Hash).Hex()
+		out.Asked, out.Agreed = uint64(len(p.rpc)), uint64(len(got.Agree))
+	}
+	return m, nil
+}
+
+// signer says how and as what the account signed.
+func (c *checked) signer() string {
+	how := map[string]string{
+		auth.MethodEOA: "its own key (eoa)", auth.MethodEIP1271: "its contract accepts it (eip1271)",
+		auth.MethodEIP6492: "its contract accepts it once it is deployed, which was simulated (eip6492)",
+	}[c.Method]
+	if c.Kind == notChecked {
+		return how + "; what the account is besides was not checked (--rpc URL)"
+	}
+	what := map[string]string{
+		string(auth.StandingEOA): "no contract", string(auth.StandingContract): "a contract", string(auth.StandingPrepared): "a contract that is not deployed yet",
+		string(auth.StandingDelegated): "delegated by EIP-7702",
+	}[c.Kind]
+	return fmt.Sprintf("%s; the account is %s at block %d (%s) of chain %d, as %d of %d endpoints say", how, what, c.Block, c.BlockHash, c.Chain, c.Agreed, c.Asked)
 }
 
 // refused says what is known of a refusal.
