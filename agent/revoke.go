@@ -24,7 +24,7 @@ type RevokeRequest struct {
 // Revoke ends a session, and with it every run of a sub-agent to which it has delegated. When it returns, no
 // reservation of the session commits any more, and every run of it has been told to end: calls that are under way are
 // cancelled, what they hold and have not used is free again. The error is ErrNotFound, loop.ErrRevocation if the proof
-// does not hold, or the store's.
+// does not hold, auth.ErrUnavailable if a contract wallet's chain could not be asked about it, or the store's.
 func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 	rec := &provenance.Revocation{
 		Grant: q.Session, At: r.cfg.Now().UnixMilli(), Method: q.Method,
@@ -49,6 +49,10 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 			return fmt.Errorf("revoke %s: %w", q.Session, err)
 		}
 	}
+	said, saidLeaves, err := r.revokedByContract(ctx, rec, grant)
+	if err != nil {
+		return fmt.Errorf("revoke %s: %w", q.Session, err)
+	}
 	if err := loop.CheckRevocation(rec, grant, signer, r.Key()); err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
@@ -60,7 +64,7 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
-	if err := r.cfg.Store.PutBlocks(ctx, append(blocks, block), leaves); err != nil {
+	if err := r.cfg.Store.PutBlocks(ctx, append(append(said, blocks...), block), append(saidLeaves, leaves...)); err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
 	if err := r.cfg.Store.Revoke(ctx, q.Session, rec.At, block.CID); err != nil {

@@ -252,6 +252,31 @@ func (r *Runner) signed(rec *provenance.Grant, g *auth.Grant) ([]provenance.Bloc
 	return blocks, leaves, err
 }
 
+// revokedByContract asks the chain of a contract wallet about a revocation that the wallet signed, if its account's own key
+// did not, and completes the record with what was said. It returns the blocks that go with it.
+func (r *Runner) revokedByContract(ctx context.Context, rec *provenance.Revocation, g *auth.Grant) ([]provenance.Block, []provenance.Leaf, error) {
+	if g.Method == auth.MethodEOA || rec.Method != provenance.RevokedText && rec.Method != provenance.RevokedTyped {
+		return nil, nil, nil
+	}
+	q, err := loop.RevocationQuestion(rec, g)
+	if err != nil {
+		return nil, nil, err
+	}
+	_, v, err := auth.Check(ctx, r.cfg.Contracts, q)
+	switch {
+	case errors.Is(err, auth.ErrUnavailable):
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: %w", loop.ErrRevocation, err)
+	case v == nil:
+		return nil, nil, nil
+	}
+	link, blocks, leaves, err := r.keep(v, q.Method())
+	rec.Verification = link
+	rec.At = max(rec.At, v.At.UnixMilli())
+	return blocks, leaves, err
+}
+
 // approved checks a contract wallet's signature over the approval that is wanted, and completes the record with how it
 // was made. Who signed in with a key approves with it: loop.CheckApproval judges that alone.
 func (r *Runner) approved(ctx context.Context, g *auth.Grant, want auth.Approval, d ApprovalDecision) (*provenance.Approval, error) {

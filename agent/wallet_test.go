@@ -7,15 +7,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ethereum/go-ethereum/accounts"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/chain/walletstest"
@@ -454,4 +457,140 @@ func (b *bench) signInText(account common.Address) []byte {
 		b.Fatal(err)
 	}
 	return raw
+}
+
+// TestAContractWalletRevokes runs on a real chain: a contract wallet ends its session by a text, by typed data and by what
+// its owners have approved on the chain. What its chain said is recorded, and a stranger asks again.
+func TestAContractWalletRevokes(t *testing.T) {
+	w := walletstest.New(t)
+	contracts, err := ethcall.New(ethcall.Config{Chains: []ethcall.Chain{{Chain: chain.DevChainID, URLs: []string{w.URL}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(contracts.Close)
+	stranger, err := ethcall.Dial(w.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := &cuts{Contracts: contracts}
+	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("done")}, func(c *agent.Config) {
+		c.Contracts, c.Now = cut, time.Now
+	})
+	owner := b.wallet.Address()
+	key, err := crypto.HexToECDSA(strings.TrimPrefix(b.wallet.Secret(), "0x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Fund(owner)
+	single := w.Deploy("Wallet", owner)
+	for _, tt := range []struct {
+		rule    string
+		account common.Address
+		revoke  func(u user, text []byte) (q agent.RevokeRequest)
+	}{
+		{"by a text", single, func(u user, text []byte) (q agent.RevokeRequest) {
+			q.Method, q.Message = provenance.RevokedText, text
+			q.Sig, err = u.wallet.SignText(text)
+			return q
+		}},
+		{"by typed data", single, func(u user, _ []byte) (q agent.RevokeRequest) {
+			g, err2 := auth.RereadAs(auth.MethodEIP1271, u.session.Message, u.session.Sig)
+			if err2 != nil {
+				t.Fatal(err2)
+			}
+			v := auth.Revocation{
+				Chain: g.Chain, Salt: auth.Salt(g.Scheme, g.Domain), Account: g.Account, Session: u.session.ID, Reason: "enough",
+				IssuedAt: time.Now().UTC().Truncate(time.Second),
+			}
+			q.Method = provenance.RevokedTyped
+			if q.Message, err = v.MarshalJSON(); err == nil {
+				q.Sig, err = u.wallet.SignTyped(v)
+			}
+			return q
+		}},
+		{"by what its owners approved on the chain", w.Deploy("MultiWallet", []common.Address{owner}, common.Big1), func(u user, text []byte) (q agent.RevokeRequest) {
+			q.Method, q.Message = provenance.RevokedText, text
+			w.Send(key, "MultiWallet", u.session.Account, "approve", common.BytesToHash(accounts.TextHash(text)))
+			return q
+		}},
+	} {
+		u := b.signInAs(tt.account, chain.DevChainID)
+		run := b.startFor(&u, "pay "+tt.rule)
+		b.until(run, "parked")
+		text, err2 := auth.RevocationText(u.session.ID, "enough", time.Now().UTC().Truncate(time.Second))
+		if err2 != nil {
+			t.Fatal(err2)
+		}
+		q := tt.revoke(u, text)
+		if q.Session = u.session.ID; err != nil {
+			t.Fatal(err)
+		}
+		for why, change := range map[string]func(*agent.RevokeRequest){
+			"an empty signature over another text": func(q *agent.RevokeRequest) {
+				q.Method, q.Sig = provenance.RevokedText, nil
+				q.Message, _ = auth.RevocationText(u.session.ID, "now", time.Now().UTC().Truncate(time.Second))
+			},
+			"what is for another session": func(q *agent.RevokeRequest) { q.Session = b.session.ID },
+			"a wrapper that is none": func(q *agent.RevokeRequest) {
+				q.Sig = append(slices.Clone(q.Sig), []byte(strings.Repeat("\x64\x92", 16))...)
+			},
+		} {
+			bad := q
+			change(&bad)
+			if err := b.r.Revoke(t.Context(), bad); !errors.Is(err, loop.ErrRevocation) {
+				t.Errorf("%s, %s: got %v", tt.rule, why, err)
+			}
+		}
+		cut.now.Store(true)
+		if err := b.r.Revoke(t.Context(), q); !errors.Is(err, auth.ErrUnavailable) || errors.Is(err, loop.ErrRevocation) {
+			t.Errorf("%s, with its chain down: got %v", tt.rule, err)
+		}
+		if s, err := b.r.Session(t.Context(), u.session.ID); err != nil || s.Revoked != 0 {
+			t.Errorf("%s: the session ended before it was revoked (%v)", tt.rule, err)
+		}
+		cut.now.Store(false)
+		if err := b.r.Revoke(t.Context(), q); err != nil {
+			t.Fatalf("%s: %v", tt.rule, err)
+		}
+		b.until(run, provenance.CloseRevoked)
+		if rep := b.auditedOn(run, nil); rep.Verdict != provenance.Gaps || rep.Status(provenance.CheckGrant).Status != provenance.NotChecked {
+			t.Errorf("%s: audited without its chain: %s %s", tt.rule, rep.Verdict, rep.Code)
+		}
+		if rep := b.auditedOn(run, stranger); rep.Verdict != provenance.Verified {
+			t.Errorf("%s: audited with its chain: %s %s %s, %v", tt.rule, rep.Verdict, rep.Code, rep.Detail, rep.Unproven)
+		}
+		if rep := b.auditedOn(run, refusing{stranger, [32]byte(accounts.TextHash(q.Message))}); tt.rule == "by a text" && rep.Code != audit.CodeGrantContract {
+			t.Errorf("%s: where its chain does not say so: %s %s", tt.rule, rep.Verdict, rep.Code)
+		}
+	}
+	if b.paid.Load() != 0 {
+		t.Error("it was paid")
+	}
+}
+
+// cuts is an auth.Contracts whose line is cut now and then.
+type cuts struct {
+	auth.Contracts
+	now atomic.Bool
+}
+
+func (c *cuts) Ask(ctx context.Context, q auth.Question) (auth.Verification, error) {
+	if c.now.Load() {
+		return auth.Verification{}, auth.ErrUnavailable
+	}
+	return c.Contracts.Ask(ctx, q)
+}
+
+// refusing answers as a chain does, but for one hash.
+type refusing struct {
+	audit.Chains
+	hash [32]byte
+}
+
+func (r refusing) AskAt(ctx context.Context, q auth.Question, block [32]byte) (auth.Answer, error) {
+	a, err := r.Chains.AskAt(ctx, q, block)
+	if q.Hash == r.hash {
+		a.Verdict = auth.WrongAnswer
+	}
+	return a, err
 }

@@ -241,6 +241,13 @@ func (r Revocation) Verify(sig []byte) error {
 	return err
 }
 
+// Question returns what a contract wallet's chain is asked about its signature over the revocation. One endpoint's word is
+// enough: it moves no value.
+func (r Revocation) Question(sig []byte) (Question, error) {
+	digest, err := r.Digest()
+	return Question{Chain: r.Chain, Account: r.Account, Hash: digest, Sig: sig}, err
+}
+
 // Under checks that the revocation belongs to the grant's account, chain and origin.
 func (r Revocation) Under(g *Grant) error {
 	if r.Account != g.Account || r.Chain != g.Chain || r.Salt != Salt(g.Scheme, g.Domain) {

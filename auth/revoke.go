@@ -71,3 +71,9 @@ func VerifyText(account common.Address, text, sig []byte) error {
 	_, err := signedBy(account, textDigest(text), sig)
 	return err
 }
+
+// TextQuestion returns what the account's contract is asked about another text that it signed as personal_sign does. One
+// endpoint's word is enough: a text moves no value.
+func (g *Grant) TextQuestion(text, sig []byte) Question {
+	return Question{Chain: g.Chain, Account: g.Account, Hash: textDigest(text), Sig: sig}
+}

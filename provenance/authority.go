@@ -86,6 +86,8 @@ type Revocation struct {
 	Message *Payload // what was signed
 	Sig     *Payload
 	Frame   *RevokedFrame // RevokedSession only
+	// Verification is what the chain said of a contract wallet's Sig; undefined for every other signer.
+	Verification Link
 }
 
 // A RevokedFrame is the rest of a signed request to revoke a session.
@@ -104,7 +106,11 @@ func (r *Revocation) fields(c *coder) {
 	c.linkTo(&f, "grant", &r.Grant)
 	c.oneOf(&f, "method", &r.Method, RevokedTyped, RevokedText, RevokedSession, RevokedOperator)
 	r.Message = r.Message.in(c, &f, "message", true)
+	c.optLink(&f, "verification", &r.Verification)
 	c.close(&f)
+	if c.err == nil && c.mode != walking && r.Verification.Defined() && r.Method != RevokedTyped && r.Method != RevokedText {
+		c.fail(CodeSchemaMissing, "method %s: a chain is asked about what a wallet signed only", r.Method)
+	}
 	if c.err == nil && c.mode != walking && (r.Frame != nil) != (r.Method == RevokedSession) {
 		c.fail(CodeSchemaMissing, "method %s: a frame goes with method session, and only with it", r.Method)
 	}
@@ -177,6 +183,9 @@ func (v *verifier) revocation(l Link) error {
 		return err
 	}
 	v.ev.Revocations[l] = r
+	if err := v.verification(r.Verification); err != nil {
+		return err
+	}
 	if r.Frame == nil || r.Frame.From == v.ev.Run.Grant || v.ev.Grants[r.Frame.From] != nil {
 		return nil
 	}

@@ -83,6 +83,9 @@ func records(t testing.TB) map[string]Record {
 				Message: sealed("{}"), Sig: sealed("sig"), Method: "eip6492", Verification: Sum(0x71, []byte("verification")),
 			}},
 		},
+		"revocation-contract": &Revocation{
+			Grant: d.From, At: 5, Method: RevokedTyped, Message: sealed("end"), Sig: sealed("sig"), Verification: Sum(0x71, []byte("verification")),
+		},
 		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig")},
 	}
 	all["policies-dapp"] = &PolicySet{Name: "shop", Source: "rules: []\n", Under: Sum(0x71, []byte("operator")), Origin: "https://shop.example"}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"time"
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
@@ -62,6 +63,11 @@ func (a *auditor) revocations() (ok bool) {
 			a.rep.Unprove("who revoked the session: the revocation is sealed")
 		case err != nil:
 			fail(err.Error())
+		case rec.Verification.Defined(): // CheckRevocation has put the question too
+			q, _ := loop.RevocationQuestion(rec, a.grant)
+			if !a.verified(provenance.CheckGrant, CodeGrantVerification, CodeGrantContract, l.By, rec.Verification, q.Method(), q, time.UnixMilli(rec.At)) {
+				ok = false
+			}
 		}
 		return nil
 	})

@@ -25,6 +25,9 @@ func SignRevocation(key ed25519.PrivateKey, text []byte) []byte {
 // session key of that wallet, or the operator. grant is the grant of r.Grant. signer is the one of r.Frame.From, nil
 // if r has no frame; operator may be nil, and then a revocation by the operator does not hold. The runtime and an
 // auditor ask the same. The error is ErrRevocation or ErrSealed.
+//
+// Of one that a contract wallet signed (r.Verification is defined) it checks all but what only the wallet's chain can say:
+// [RevocationQuestion] is what to ask.
 func CheckRevocation(r *provenance.Revocation, grant, signer *auth.Grant, operator ed25519.PublicKey) error {
 	message, ok := r.Message.Bytes()
 	sig, ok2 := r.Sig.Bytes()
@@ -41,6 +44,10 @@ func CheckRevocation(r *provenance.Revocation, grant, signer *auth.Grant, operat
 			return bad(errOtherSession)
 		}
 	}
+	if r.Verification.Defined() {
+		_, err := RevocationQuestion(r, grant)
+		return err
+	}
 	switch r.Method {
 	case provenance.RevokedText:
 		if err := auth.VerifyText(grant.Account, message, sig); err != nil {
@@ -51,13 +58,7 @@ func CheckRevocation(r *provenance.Revocation, grant, signer *auth.Grant, operat
 			return bad(errors.New("the operator's key did not sign it"))
 		}
 	case provenance.RevokedTyped:
-		v, err := auth.ParseRevocation(message)
-		if err == nil && v.Session != r.Grant {
-			err = errOtherSession
-		}
-		if err == nil {
-			err = v.Under(grant)
-		}
+		v, err := typedRevocation(r, grant, message)
 		if err == nil {
 			err = v.Verify(sig)
 		}
@@ -70,6 +71,53 @@ func CheckRevocation(r *provenance.Revocation, grant, signer *auth.Grant, operat
 		return bad(fmt.Errorf("a revocation by the method %q is not known", r.Method))
 	}
 	return nil
+}
+
+// RevocationQuestion returns what a contract wallet's chain is asked about the revocation that the wallet signed: text or
+// typed data that ends the session of the grant, which is the contract's. The error is ErrRevocation or ErrSealed.
+func RevocationQuestion(r *provenance.Revocation, grant *auth.Grant) (auth.Question, error) {
+	message, ok := r.Message.Bytes()
+	sig, ok2 := r.Sig.Bytes()
+	if !ok || !ok2 {
+		return auth.Question{}, fmt.Errorf("the revocation: %w", ErrSealed)
+	}
+	var q auth.Question
+	var err error
+	switch {
+	case grant.Method == auth.MethodEOA:
+		err = errors.New("no chain is asked about an account with a key")
+	case r.Method == provenance.RevokedText:
+		var session provenance.Link
+		if session, err = auth.ParseRevocationText(message); err == nil && session != r.Grant {
+			err = errOtherSession
+		}
+		q = grant.TextQuestion(message, sig)
+	case r.Method == provenance.RevokedTyped:
+		var v auth.Revocation
+		if v, err = typedRevocation(r, grant, message); err == nil {
+			q, err = v.Question(sig)
+		}
+	default:
+		err = fmt.Errorf("a chain is not asked about the method %q", r.Method)
+	}
+	if err == nil {
+		_, err = q.Call()
+	}
+	if err != nil {
+		return auth.Question{}, fmt.Errorf("%w: %w", ErrRevocation, err)
+	}
+	return q, nil
+}
+
+func typedRevocation(r *provenance.Revocation, grant *auth.Grant, message []byte) (auth.Revocation, error) {
+	v, err := auth.ParseRevocation(message)
+	if err == nil && v.Session != r.Grant {
+		err = errOtherSession
+	}
+	if err == nil {
+		err = v.Under(grant)
+	}
+	return v, err
 }
 
 var errOtherSession = errors.New("it is for another session")

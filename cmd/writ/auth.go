@@ -129,7 +129,7 @@ func (a *app) authCheck(ctx context.Context, file string, p authCheck) error {
 		if errors.Is(err, auth.ErrUnavailable) {
 			return &failure{exit: exitNetwork, code: string(f.Code), message: plain(err.Error()) + ": " + plain(f.Unwrap().Error()), result: out}
 		}
-		if out.Kind == notChecked {
+		if out.Kind == notChecked && f.Field == "signature" {
 			a.note("not checked: whether a contract at this address accepts it (--rpc URL)")
 		}
 		return &failure{exit: exitSignature, code: string(f.Code), message: plain(err.Error()), result: out}

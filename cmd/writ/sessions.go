@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -126,11 +127,21 @@ func (a *app) sessionsCommand() *cobra.Command {
 		Long: `Ends a session: its runs and those of sub-agents that it has called stop, calls under way are cancelled, and nothing
 of it spends any more. The session that you are signed in with may end any of the same wallet. If its key is lost, the
 wallet itself signs the revocation: name it with --key or --keystore. The operator of the server may end any session with
---operator and the server's data folder. What was signed is kept as a record, which the histories of the runs name.`,
+--operator and the server's data folder. What was signed is kept as a record, which the histories of the runs name.
+
+A wallet that signs elsewhere, such as a Safe, takes two steps and as much time as its owners need:
+
+  writ sessions revoke SESSION --print-message text         # personal_sign, or approve it on the chain
+  writ sessions revoke SESSION --message text --signature sig
+
+where the file sig holds 0x and hex digits, or 0x alone if the owners approved on the chain.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var s saved
 			var err error
+			if by.text != "" {
+				return a.revocationText(args[0], reason, by)
+			}
 			if by == (revoker{}) {
 				var cl *client.Client
 				if cl, s, err = a.connect(c.Context(), server); err != nil {
@@ -157,13 +168,56 @@ wallet itself signs the revocation: name it with --key or --keystore. The operat
 	f.StringVar(&by.key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
 	f.StringVar(&by.keystore, "keystore", "", "encrypted key `file` of the wallet")
 	f.StringVar(&by.operator, "operator", "", "data `folder` of the server, whose key signs")
+	f.StringVar(&by.text, "print-message", "", "only write the text that the wallet signs elsewhere to this `file`, - for standard output")
+	f.StringVar(&by.message, "message", "", "`file` with what the wallet signed elsewhere")
+	f.StringVar(&by.signature, "signature", "", "`file` with its signature, - for standard input")
 	g := group("sessions", "List and revoke sessions", list, revoke)
 	g.PersistentFlags().StringVar(&server, "server", "", "`URL` of the server")
 	return g
 }
 
-// A revoker says who revokes a session that is not one's own; one field is set.
-type revoker struct{ key, keystore, operator string }
+// A revoker says who revokes a session that is not one's own: one field is set, or message and signature.
+type revoker struct{ key, keystore, operator, text, message, signature string }
+
+// revocationText writes the text that a wallet signs elsewhere.
+func (a *app) revocationText(session, reason string, by revoker) error {
+	if by != (revoker{text: by.text}) {
+		return usage("--print-message only writes the text; give the others with --message and --signature, or without it")
+	}
+	if by.text == "-" && a.json {
+		return usage("--print-message - and --json both want standard output; give --print-message a file")
+	}
+	id, err := cid.Decode(session)
+	if err != nil {
+		return usage("%q is not a session; writ sessions ls lists them", session)
+	}
+	text, err := auth.RevocationText(id, reason, time.Now().UTC().Truncate(time.Second))
+	if err != nil {
+		return usage("%s", err)
+	}
+	if err := a.textFile(by.text, text); err != nil || by.text == "-" {
+		return err
+	}
+	return a.done(map[string]any{"session": session, "message": by.text}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s written; nothing is revoked yet. Once it is signed: writ sessions revoke %s --message %s --signature FILE\n", by.text, session, by.text)
+	})
+}
+
+// signedElsewhere reads what a wallet has signed, and its signature.
+func (a *app) signedElsewhere(by revoker) (message, sig []byte, err error) {
+	if by.message == "" || by.signature == "" || by.message == "-" && by.signature == "-" {
+		return nil, nil, usage("give --message FILE and --signature FILE: what the wallet signed, and what came of it")
+	}
+	if message, err = a.text(by.message); err != nil {
+		return nil, nil, err
+	}
+	line, err := a.text(by.signature)
+	if err != nil {
+		return nil, nil, err
+	}
+	sig, err = auth.ParseContractSig(strings.TrimSpace(string(line)))
+	return message, sig, err
+}
 
 // revokeBy has the wallet or the operator sign a revocation, and sends it.
 func (a *app) revokeBy(ctx context.Context, server, session, reason string, by revoker) error {
@@ -178,7 +232,13 @@ func (a *app) revokeBy(ctx context.Context, server, session, reason string, by r
 	p := wire.RevokeParams{Session: session, Message: string(text)}
 	var sig []byte
 	switch {
-	case by.operator != "" && by.key == "" && by.keystore == "":
+	case by.message+by.signature != "" && by.key+by.keystore+by.operator == "":
+		message, s, err := a.signedElsewhere(by)
+		if err != nil {
+			return err
+		}
+		p.Message, sig = string(message), s
+	case by.message+by.signature == "" && by.operator != "" && by.key == "" && by.keystore == "":
 		if _, err := os.Stat(filepath.Join(by.operator, "operator.key")); err != nil {
 			return usage("there is no operator's key in %s", by.operator)
 		}
@@ -187,7 +247,7 @@ func (a *app) revokeBy(ctx context.Context, server, session, reason string, by r
 			return err
 		}
 		sig, p.Operator = loop.SignRevocation(key, text), true
-	case by.operator == "" && (by.key == "" || by.keystore == ""):
+	case by.message+by.signature == "" && by.operator == "" && (by.key == "" || by.keystore == ""):
 		ref := by.key
 		if by.keystore != "" {
 			ref = "keystore:" + by.keystore
@@ -200,7 +260,7 @@ func (a *app) revokeBy(ctx context.Context, server, session, reason string, by r
 			return err
 		}
 	default:
-		return usage("give one of --key, --keystore and --operator")
+		return usage("give one of --key, --keystore, --operator, and --message with --signature")
 	}
 	p.Signature = "0x" + hex.EncodeToString(sig)
 	if server, err = a.server(server); err != nil {

@@ -92,6 +92,7 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 			Wallet, Account, Version                 string
 			Stranger, Naive, More, Moved, MovedAfter string
 			Resumed, Again, Wants                    string
+			Foreign, Revoked, Ended                  string
 			Asked, Paid                              run
 			After                                    *run
 		}
@@ -111,6 +112,8 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 			{"it is asked for a balance", got.Asked.Reason == "answered" && strings.Contains(strings.Join(got.Asked.Says, " "), "USDC")},
 			{"an approval of one unit more is refused", strings.HasPrefix(got.More, "signature_wrong sig.")},
 			{"it pays", got.Paid.Reason == "answered" && got.Moved == "5000000" && strings.Contains(strings.Join(got.Paid.Says, " "), "Sent 5 USDC to bob in block ")},
+			{"another session of it is not revoked by a stranger", strings.HasPrefix(got.Foreign, "signature_wrong sig.")},
+			{"but by its own signature", got.Revoked == "accepted" && got.Ended == "session_revoked"},
 			{"after its owner has changed it pays no more", ownKey || got.After != nil && got.After.Reason == "revoked" && got.MovedAfter == "5000000"},
 			{"and the session is over", ownKey || got.Resumed == "session_revoked"},
 			{"and the old owner signs in no more, the owners who are left do", got.Again == got.Wants && (ownKey || got.Wants != "")},

@@ -349,10 +349,10 @@ func sessionRevoke(ctx context.Context, c *conn, call call, p wire.RevokeParams)
 			q.Sig, err = hex.DecodeString(strings.TrimPrefix(p.Signature, "0x"))
 		case strings.HasPrefix(p.Message, "{"):
 			q.Method = provenance.RevokedTyped
-			q.Sig, err = auth.ParseSig(p.Signature)
+			q.Sig, err = auth.ParseContractSig(p.Signature)
 		default:
 			q.Method = provenance.RevokedText
-			q.Sig, err = auth.ParseSig(p.Signature)
+			q.Sig, err = auth.ParseContractSig(p.Signature)
 		}
 		if err != nil {
 			return nil, err

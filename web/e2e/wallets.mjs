@@ -219,6 +219,18 @@ for (const [name, make] of Object.entries(wallets)) {
   const sorted = Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1)))
   writeFileSync(`${file}.keys`, JSON.stringify({ schema: 'writ/keys/1', keys: sorted }) + '\n')
 
+  // Another session of the wallet is ended by its signature, over a socket where nobody has signed in.
+  const lost = await Session.connect(server)
+  const lostKey = await newKey()
+  const { session } = await lost.signIn({ account: w.address, chain: chain.id, agent: 'treasurer', key: lostKey, sign: w.sign })
+  const text = `End session ${session} and all that it has delegated.\nReason: key lost\nIssued At: ${new Date().toISOString().slice(0, 19)}Z`
+  const anybody = await Session.connect(server)
+  out.foreign = await code(anybody.call('session.revoke', { session, message: text, signature: await stranger.signMessage({ message: text }) }))
+  out.revoked = await code(anybody.call('session.revoke', { session, message: text, signature: await w.sign(text) }))
+  out.ended = await code(anybody.resume(session, lostKey))
+  anybody.close()
+  lost.close()
+
   if (w.change) {
     await w.change()
     out.after = await s.run('treasurer', 'send 7 USDC to bob', assert.fail).catch((e) => ({ reason: e.message }))
