@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -23,7 +24,8 @@ type Case struct {
 	rule    string    // "layer/id", or ""
 	reserve []Reserve // exactly this; nil does not look
 	ttl     int64     // ms; 0 does not look
-	skip    bool      // needs the type of a tool that is not there: see Options.Partial
+	asks    Obligations
+	skip    bool // needs the type of a tool that is not there: see Options.Partial
 }
 
 // TestsSchema is what the schema key of a file of tests says.
@@ -105,6 +107,10 @@ func (s *Set) run(t *Case) TestResult {
 		res.Detail = fmt.Sprintf("reserves %s, want %s", reserveText(res.Got.Reserve), reserveText(t.reserve))
 	case t.ttl != 0 && res.Got.TTL != t.ttl:
 		res.Detail = fmt.Sprintf("the wallet has %d ms, want %d", res.Got.TTL, t.ttl)
+	default:
+		got := res.Got.Obligations()
+		got.Route = s.Models(&t.request)
+		res.Detail = t.asks.differ(got)
 	}
 	res.OK = res.Detail == ""
 	return res
@@ -179,6 +185,7 @@ func (l *loader) readTests(n *yaml.Node) {
 			t.rule = l.o.Layer + "/" + id
 		}
 		l.readWanted(want, &t)
+		l.readObligationsWanted(want, &t)
 		l.set.tests = append(l.set.tests, t)
 	})
 }
@@ -222,6 +229,9 @@ func (l *loader) readGiven(n *yaml.Node, fields []field, t *Case) {
 	if t.request.Point == ToolCall {
 		keys = append(keys, "args")
 	}
+	if t.request.Point != SessionIssue {
+		keys = append(keys, "origins")
+	}
 	m := l.mapping(n, "given", keys)
 	for _, f := range fields {
 		if v := m[f.name]; v != nil && f.set != nil {
@@ -232,6 +242,11 @@ func (l *loader) readGiven(n *yaml.Node, fields []field, t *Case) {
 			}
 		}
 	}
+	l.list(m["origins"], "origins", func(x *yaml.Node) {
+		if s, ok := l.scalar(x, "an origin"); ok {
+			t.request.Label = t.request.Label.Join(label.Label{Origins: []string{s}})
+		}
+	})
 	l.readArgs(m["args"], t)
 	l.readHistory(m["history"], t)
 	ledgers := l.mapping(m["budgets"], "budgets", nil)

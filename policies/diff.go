@@ -268,8 +268,10 @@ func (d *differ) bases(p Point) (out []*Request) {
 			out = append(out, c)
 		}
 	}
-	add(&Request{})
-	add(&Request{Approved: true})
+	// A run that has done nothing yet: of a past that is not known, what asks of it only denies.
+	none := PastOf(nil)
+	add(&Request{Past: none})
+	add(&Request{Past: none, Approved: true})
 	for _, set := range []*Set{d.old, d.new} {
 		for i := range set.tests {
 			if set.tests[i].request.Point == p {
@@ -279,7 +281,7 @@ func (d *differ) bases(p Point) (out []*Request) {
 	}
 	if p == ToolCall {
 		for _, t := range d.new.options.Tools {
-			r := &Request{Tool: t.Name}
+			r := &Request{Past: none, Tool: t.Name}
 			for _, x := range t.Params {
 				r.Args = append(r.Args, Arg{Name: x.Name, Kind: x.Kind})
 			}
@@ -501,8 +503,12 @@ func (d Decision) brief() string {
 	switch {
 	case d.Outcome == Approve:
 		return fmt.Sprintf("approve within %ds", d.TTL/1000)
-	case d.Outcome == Permit && len(d.Reserve) > 0:
-		return "permit, reserving " + reserveText(d.Reserve)
+	case d.Outcome == Permit:
+		more := d.Obligations().Lines()
+		if len(d.Reserve) > 0 {
+			more = append([]string{"reserving " + reserveText(d.Reserve)}, more...)
+		}
+		return strings.Join(append([]string{"permit"}, more...), ", ")
 	}
 	return string(d.Outcome)
 }
@@ -530,16 +536,22 @@ type Named struct {
 // Given lists what is not zero in a request, in the form that a test's given has, so that it can be made a test.
 func (r *Request) Given() (out []Named) {
 	fields, _ := fieldsOf(r.Point)
-	f := &frame{r: r}
+	f, blank := &frame{r: r}, &frame{r: &Request{}}
 	n := len(sessionFields) // what is asked comes before who asks and when
 	for i := range fields {
 		i = (i + n) % len(fields)
 		if fields[i].set == nil {
 			continue
 		}
-		if v, err := fieldExpression(nil, &fields[i]).value(f); err == nil && v.set() {
-			out = append(out, Named{fields[i].name, v.given()})
+		e := fieldExpression(nil, &fields[i])
+		if v, err := e.value(f); err == nil && v.set() {
+			if b, err := e.value(blank); err != nil || v != b {
+				out = append(out, Named{fields[i].name, v.given()})
+			}
 		}
+	}
+	if len(r.Label.Origins) > 0 {
+		out = append(out, Named{"origins", "[" + strings.Join(r.Label.Origins, ", ") + "]"})
 	}
 	var args []string
 	for _, a := range r.Args {

@@ -271,23 +271,29 @@ func (l *loader) readObligation(item *yaml.Node, m map[string]*yaml.Node, r *rul
 		if len(b) == 0 {
 			l.problem(block, "label: says nothing; say integrity or secrecy")
 		}
-		var err error
-		if v := b["integrity"]; v != nil {
-			s, _ := l.scalar(v, "integrity")
-			if o.label.Integrity, err = label.ParseIntegrity(s); err != nil {
-				l.problem(v, "%v", err)
-			}
-		}
-		if v := b["secrecy"]; v != nil {
-			s, _ := l.scalar(v, "secrecy")
-			if o.label.Secrecy, err = label.ParseSecrecy(s); err != nil {
-				l.problem(v, "%v", err)
-			}
-		}
+		o.label = l.levels(b)
 	default:
 		return
 	}
 	r.more = o
+}
+
+// levels reads the levels of a label block.
+func (l *loader) levels(b map[string]*yaml.Node) (out label.Label) {
+	var err error
+	if v := b["integrity"]; v != nil {
+		s, _ := l.scalar(v, "integrity")
+		if out.Integrity, err = label.ParseIntegrity(s); err != nil {
+			l.problem(v, "%v", err)
+		}
+	}
+	if v := b["secrecy"]; v != nil {
+		s, _ := l.scalar(v, "secrecy")
+		if out.Secrecy, err = label.ParseSecrecy(s); err != nil {
+			l.problem(v, "%v", err)
+		}
+	}
+	return out
 }
 
 func pointList(ps []Point) string {

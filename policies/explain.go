@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/expr-lang/expr/ast"
+
 	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
 )
@@ -119,7 +121,12 @@ func (l Layers) examine(r *Request) (found []finding, reserves []Reserve, rules 
 			switch x.effect {
 			case "route":
 				if !s.routes(x, r, f) {
-					found = append(found, finding{set: s, rule: x, why: forbidden, atoms: x.atoms(f)})
+					use := make([]value, len(x.more.use))
+					for i, model := range x.more.use {
+						use[i] = value{kind: kindString, s: model}
+					}
+					found = append(found, finding{set: s, rule: x, why: forbidden, atoms: x.atoms(f),
+						flips: []flip{{isIn(r.Point, "model", use...), f, true}}})
 					continue
 				}
 			case "forbid":
@@ -267,6 +274,29 @@ func show(e *expression, f *frame) string {
 		return "unknown"
 	}
 	return shorten(v.String(), 200)
+}
+
+// spans says whether a comparison is with minutes(5) or the like, so that people are told lengths of time.
+func spans(l, r *expression) bool {
+	return slices.ContainsFunc([]*expression{l, r}, func(e *expression) bool {
+		if e == nil {
+			return false
+		}
+		call, ok := e.inner().node.(*ast.CallNode)
+		if !ok {
+			return false
+		}
+		name, ok := call.Callee.(*ast.IdentifierNode)
+		return ok && milliseconds[name.Value] > 0
+	})
+}
+
+func showSpan(e *expression, f *frame) string {
+	ms, err := e.int(f)
+	if err != nil {
+		return "unknown"
+	}
+	return span(ms)
 }
 
 // shorten cuts s to about n bytes, at a whole character. Values come from models and tools, so they can be long.
@@ -450,6 +480,10 @@ func (x flip) fact() string {
 		return fmt.Sprintf("%s is unknown: %v", l.source(), err)
 	}
 	holds := !x.want
+	show := show
+	if spans(l, r) {
+		show = showSpan
+	}
 	is := countedAs(l) + " is " + show(l, x.f)
 	switch op {
 	case "<", "<=", ">", ">=":
@@ -676,6 +710,10 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 		w.text = what + " " + set
 		return w, assign(try, l, r.list[0])
 	}
+	show := value.String
+	if spans(l, r) {
+		show = func(v value) string { return span(v.i) }
+	}
 	v, err := r.value(x.f)
 	if err != nil {
 		return wish{}, false
@@ -694,13 +732,13 @@ func (x flip) apply(try *Request) (w wish, ok bool) {
 	}
 	switch op {
 	case "==":
-		w.text = what + " " + v.String()
+		w.text = what + " " + show(v)
 		if l.name == "to" {
 			w.text = "the recipient " + v.String()
 		}
 		return w, assign(try, l, v)
 	case "<", "<=", ">", ">=":
-		w.text = what + " of " + relation[op] + " " + v.String()
+		w.text = what + " of " + relation[op] + " " + show(v)
 		w.bound, w.upper = &v, op[0] == '<'
 		n, err := step(v, op)
 		if err != nil {

@@ -526,6 +526,9 @@ func (q *question) String() string {
 
 // span writes ms as people say it: 90s, 5m, 1h, 2d.
 func span(ms int64) string {
+	if ms == 0 {
+		return "0s"
+	}
 	for _, u := range []struct {
 		ms   int64
 		name string

@@ -188,7 +188,7 @@ var (
 	keysSetFile = []string{"file"}
 	keysReserve = []string{"budget", "amount"}
 	keysTest    = []string{"name", "at", "given", "want"}
-	keysWant    = []string{"outcome", "rule", "reserve", "ttl"}
+	keysWant    = []string{"outcome", "rule", "reserve", "ttl", "redact", "limit", "label", "mode", "route"}
 	keysLedger  = []string{"spent", "reserved"}
 )
 

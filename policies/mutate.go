@@ -13,6 +13,7 @@ import (
 	"github.com/expr-lang/expr/parser/lexer"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -63,7 +64,7 @@ func (m Mutation) Score() (killed, of int) {
 const maxMutants = 2000
 
 // Mutate makes small mistakes in a copy of the set, one at a time: operators and constants of conditions, rules,
-// reservations and caps. Each must make one of its tests, or of more, fail; for one that survives it looks for a
+// reservations, caps, and what is redacted, routed, limited, labelled and kept. Each must make one of its tests, or of more, fail; for one that survives it looks for a
 // request that would tell. The set must pass its tests.
 func (s *Set) Mutate(more ...Case) (Mutation, error) {
 	for _, res := range s.Test(more...) {
@@ -152,6 +153,7 @@ func (m *mutator) inRule(r *yaml.Node) {
 			n.Value = was
 		}
 	}
+	m.obligations(r)
 	if n := member(r, "reserve"); n != nil {
 		if n.Kind == yaml.MappingNode {
 			m.condition(member(n, "amount"))
@@ -163,8 +165,9 @@ func (m *mutator) inRule(r *yaml.Node) {
 	}
 }
 
+// member is the value of a key, or nil if n has none.
 func member(n *yaml.Node, key string) *yaml.Node {
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; n != nil && i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
 			return n.Content[i+1]
 		}
@@ -186,6 +189,47 @@ func (m *mutator) condition(n *yaml.Node) {
 }
 
 // try loads the set as it is now and lets the tests at it.
+// obligations makes mistakes in what a rule asks for besides: an entry that is gone or another one, a bound that is one
+// off, the next level or mode.
+func (m *mutator) obligations(r *yaml.Node) {
+	put := func(n *yaml.Node, what, to string) {
+		was := n.Value
+		n.Value = to
+		m.try(what + " " + was + " becomes " + to)
+		n.Value = was
+	}
+	for _, path := range [][2]string{{"redact", "fields"}, {"redact", "patterns"}, {"route", "use"}} {
+		list := member(member(r, path[0]), path[1])
+		if list == nil {
+			continue
+		}
+		for i, x := range list.Content {
+			put(x, path[1], x.Value+"~")
+			if whole := list.Content; len(whole) > 1 {
+				list.Content = slices.Delete(slices.Clone(whole), i, i+1)
+				m.try(path[1] + " without " + x.Value)
+				list.Content = whole
+			}
+		}
+	}
+	for _, path := range [][2]string{{"limit", "tokens"}, {"limit", "calls"}, {"limit", "bytes"}} {
+		if n := member(member(r, path[0]), path[1]); n != nil {
+			if x, err := strconv.Atoi(n.Value); err == nil {
+				put(n, path[1], strconv.Itoa(x+1))
+				put(n, path[1], strconv.Itoa(x-1))
+			}
+		}
+	}
+	next := func(n *yaml.Node, what string, of []string) {
+		if n != nil {
+			put(n, what, of[(slices.Index(of, n.Value)+1)%len(of)])
+		}
+	}
+	next(member(r, "mode"), "mode", modes)
+	next(member(member(r, "label"), "integrity"), "integrity", label.Integrities())
+	next(member(member(r, "label"), "secrecy"), "secrecy", label.Secrecies())
+}
+
 func (m *mutator) try(what string) {
 	if len(m.out.Mutants) == maxMutants {
 		m.out.Left++

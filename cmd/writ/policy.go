@@ -215,7 +215,7 @@ made again.
 					for _, x := range d.Reserve {
 						fmt.Fprintf(w, "  reserves %s in %s\n", x.Amount, x.Budget)
 					}
-					for _, line := range []string{d.Message, d.Change} {
+					for _, line := range append(d.Obligations().Lines(), d.Message, d.Change) {
 						if line != "" {
 							fmt.Fprintf(w, "  %s\n", line)
 						}
@@ -281,12 +281,15 @@ type decisionView struct {
 	Message string          `json:"message,omitempty"`
 	Change  string          `json:"change,omitempty"`
 	Reserve []string        `json:"reserve,omitempty"`
+
+	Obligations policies.Obligations `json:"obligations,omitzero"`
 }
 
 func decisionViews(ds []policies.Decision) []decisionView {
 	var out []decisionView
 	for _, d := range ds {
-		v := decisionView{Point: string(d.Point), Outcome: string(d.Outcome), Rules: append([]string{}, d.Rules...), Atoms: d.Atoms, Message: d.Message, Change: d.Change}
+		v := decisionView{Point: string(d.Point), Outcome: string(d.Outcome), Rules: append([]string{}, d.Rules...), Atoms: d.Atoms, Message: d.Message, Change: d.Change,
+			Obligations: d.Obligations()}
 		for _, r := range d.Reserve {
 			v.Reserve = append(v.Reserve, r.Budget+": "+r.Amount.String())
 		}

@@ -241,7 +241,7 @@ func (a *app) explainRecord(ctx context.Context, ref string, from recordSource) 
 			for _, r := range x.Reserve {
 				fmt.Fprintf(w, "  reserves in %s\n", r)
 			}
-			for _, line := range []string{x.Message, x.Change} {
+			for _, line := range append(x.Obligations.Lines(), x.Message, x.Change) {
 				if line != "" {
 					fmt.Fprintf(w, "  %s\n", plain(line))
 				}

@@ -35,8 +35,9 @@ func (a *app) policyTest() *cobra.Command {
       given: {amount: 'usdc("5")', now: 2026-03-02T19:30:00Z}
       want: {outcome: approve, rule: late}
 
-given holds the fields of the point, args, budgets, and now, the time at which it is asked. want holds the outcome, and
-if they matter the rule, exactly what is reserved, and the time to approve.
+given holds the fields of the point, args, origins, budgets, history, and now, the time at which it is asked. want holds
+the outcome, and if they matter the rule, exactly what is reserved, the time to approve, and exactly what is asked for
+besides: redact, limit, label, mode, route.
 
 --coverage shows which rules matched, and which comparisons were seen true and false; --least fails below a percentage.
 --mutate puts one small mistake after the other into the set, and shows those that no test notices, each with a request

@@ -38,6 +38,12 @@ var (
 	secrecies   = [...]string{"public", "session", "wallet", "secret"}
 )
 
+// Integrities lists the names of the levels, by falling trust.
+func Integrities() []string { return slices.Clone(integrities[:]) }
+
+// Secrecies lists the names of the levels, by rising secrecy.
+func Secrecies() []string { return slices.Clone(secrecies[:]) }
+
 func (i Integrity) String() string { return integrities[min(int(i), len(integrities)-1)] }
 func (s Secrecy) String() string   { return secrecies[min(int(s), len(secrecies)-1)] }
 
