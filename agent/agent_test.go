@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -238,7 +239,8 @@ func (u *user) signIn(ctx context.Context, r *agent.Runner) (err error) {
 	}
 	at := or(u.origin, "http://127.0.0.1")
 	scheme, domain, _ := strings.Cut(at, "://")
-	info := r.AgentsFor(at)[0]
+	agents := r.AgentsFor(at)
+	info := agents[max(slices.IndexFunc(agents, func(i agent.AgentInfo) bool { return i.Name == u.agent }), 0)]
 	if u.rules.Defined() {
 		info.Rules = u.rules
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/writ-run/writ/provenance"
 )
@@ -18,85 +19,232 @@ type Erasure struct {
 	Head   provenance.Block  // the new head, of the same step
 	Record provenance.Block  // the provenance.Erasure that Head names
 	Leaves []provenance.Link // whose keys are deleted
+
+	Callers []provenance.Link // of a sub-agent's run, the runs above it: a hold on one of them is on this one too
 }
 
 // An Eraser is a [Store] that can erase.
 type Eraser interface {
 	Store
-	// Erase makes an erasure, all or nothing. ErrConflict if the run is not closed, or has another head than Old.
-	Erase(ctx context.Context, e Erasure) error
+	// Erase makes erasures, all of them or none. ErrConflict if a run is not closed, or has another head than Old;
+	// ErrOnHold if a run or its wallet is under a legal hold.
+	Erase(ctx context.Context, all ...Erasure) error
 }
 
-// ErrNoLeaf says that a run has no such leaf, or that its key is gone already.
-var ErrNoLeaf = errors.New("the run has no such sealed leaf, or its key is gone already")
+// Errors of [Erase].
+var (
+	// ErrNoLeaf says that a run has no such leaf, or that its key is gone already.
+	ErrNoLeaf = errors.New("the run has no such sealed leaf, or its key is gone already")
+	// ErrOnHold says that a legal hold keeps the payloads of a run.
+	ErrOnHold = errors.New("the run is under a legal hold")
+	// ErrRetained says that a run has not ended long enough ago.
+	ErrRetained = errors.New("the run ended less than 184 days ago")
+)
 
-// Erase deletes the keys of leaves of a closed run and signs a new head that names the erasure. Without leaves, all
-// payloads of the run's steps are erased; the grant's, which other runs of the session share, are erased only by name.
-// at is ms UTC. It returns the new head and how many keys were deleted. ErrNoLeaf names the leaf.
-func Erase(ctx context.Context, s Eraser, key ed25519.PrivateKey, run provenance.Link, leaves []provenance.Link, why string, at int64) (provenance.Link, int, error) {
-	fail := func(err error) (provenance.Link, int, error) {
-		return provenance.Link{}, 0, fmt.Errorf("erase leaves of %s: %w", run, err)
-	}
-	info, err := s.Run(ctx, run)
+// RetentionFloor is how long payloads are kept at least after their run's end, unless somebody says otherwise in so many
+// words: six months, as laws about logs of such systems ask (Regulation (EU) 2024/1689, Articles 19 and 26(6)).
+const RetentionFloor = 184 * 24 * time.Hour
+
+// An EraseRequest says what is to be erased.
+type EraseRequest struct {
+	Run provenance.Link
+	// Leaves of the run or of its sub-agents' runs. If there are none, all payloads of their steps are erased; the
+	// grant's, which other runs of the session share, are erased only by name.
+	Leaves []provenance.Link
+	Why    string // for the record, in clear
+	At     int64  // ms UTC
+	Early  bool   // also before [RetentionFloor] has passed since the run's end
+}
+
+// maxErased bounds the leaves of one erasure; more are erased by several, one after the other.
+const maxErased = 2048
+
+// Erase deletes the keys of leaves of a closed run and signs a new head that names the erasure, for the run and for each
+// run of a sub-agent that has some of them. It returns the run's new head and how many keys were deleted. ErrNoLeaf
+// names the leaf.
+func Erase(ctx context.Context, s Eraser, key ed25519.PrivateKey, q EraseRequest) (head provenance.Link, n int, err error) {
+	head, n, err = erase(ctx, s, key, q)
 	if err != nil {
-		return fail(err)
+		err = fmt.Errorf("erase leaves of %s: %w", q.Run, err)
 	}
-	if !info.Head.Defined() {
-		return fail(fmt.Errorf("the run has no head yet: %w", ErrConflict))
-	}
-	keys, err := Keys(ctx, s, run)
+	return head, n, err
+}
+
+func erase(ctx context.Context, s Eraser, key ed25519.PrivateKey, q EraseRequest) (head provenance.Link, n int, err error) {
+	info, err := s.Run(ctx, q.Run)
 	if err != nil {
-		return fail(err)
+		return head, 0, err
 	}
-	if len(leaves) == 0 {
-		var r provenance.Run
-		if err := decodeFrom(ctx, s, run, &r); err != nil {
-			return fail(err)
+	own, err := belongings(ctx, s, info)
+	if err != nil {
+		return head, 0, err
+	}
+	if !q.Early {
+		var last provenance.Step
+		if err := decodeFrom(ctx, s, info.Last, &last); err != nil {
+			return head, 0, err
 		}
+		if q.At-last.At < RetentionFloor.Milliseconds() {
+			return head, 0, ErrRetained
+		}
+	}
+	leaves := q.Leaves
+	if len(leaves) == 0 {
 		var g provenance.Grant
-		if err := decodeFrom(ctx, s, r.Grant, &g); err != nil {
-			return fail(err)
+		if err := decodeFrom(ctx, s, own.grant, &g); err != nil {
+			return head, 0, err
 		}
 		shared := provenance.Links(&g)
-		for l := range keys {
+		for l := range own.keys {
 			if !slices.Contains(shared, l) {
 				leaves = append(leaves, l)
 			}
 		}
 	}
 	for _, l := range leaves {
-		if _, ok := keys[l]; !ok {
-			return fail(fmt.Errorf("leaf %s: %w", l, ErrNoLeaf))
+		if !own.keys[l] {
+			return head, 0, fmt.Errorf("leaf %s: %w", l, ErrNoLeaf)
 		}
 	}
 	if len(leaves) == 0 {
-		return fail(ErrNoLeaf)
+		return head, 0, ErrNoLeaf
 	}
 	leaves = slices.Clone(leaves)
 	slices.SortFunc(leaves, func(a, b provenance.Link) int { return strings.Compare(a.KeyString(), b.KeyString()) })
 	leaves = slices.Compact(leaves)
+	for some := range slices.Chunk(leaves, maxErased) {
+		all := make([]Erasure, 0, 1+len(own.below))
+		for _, run := range append([]provenance.Link{q.Run}, own.below...) {
+			e, err := erasure(ctx, s, key, run, some, q)
+			if err != nil {
+				return head, n, err
+			}
+			if len(e.Leaves) > 0 {
+				all = append(all, e)
+			}
+		}
+		if err := s.Erase(ctx, all...); err != nil {
+			return head, n, err
+		}
+		head, n = all[0].Head.CID, n+len(some)
+	}
+	return head, n, nil
+}
+
+// erasure makes the erasure of one run: of those of some that it has.
+func erasure(ctx context.Context, s Eraser, key ed25519.PrivateKey, run provenance.Link, some []provenance.Link, q EraseRequest) (e Erasure, err error) {
+	info, err := s.Run(ctx, run)
+	if err != nil {
+		return e, err
+	}
+	if open(info.Status) || !info.Head.Defined() {
+		return e, fmt.Errorf("run %s has not ended: %w", run, ErrConflict)
+	}
+	own, err := belongings(ctx, s, info)
+	if err != nil {
+		return e, err
+	}
+	for _, l := range some {
+		if own.keys[l] {
+			e.Leaves = append(e.Leaves, l)
+		}
+	}
+	if len(e.Leaves) == 0 {
+		return e, nil
+	}
 	var head provenance.Head
 	if err := decodeFrom(ctx, s, info.Head, &head); err != nil {
-		return fail(err)
+		return e, err
 	}
-	at = max(at, head.At)
-	record, err := provenance.Encode(&provenance.Erasure{At: at, Why: why, Leaves: leaves})
-	if err != nil {
-		return fail(err)
+	at := max(q.At, head.At)
+	if e.Record, err = provenance.Encode(&provenance.Erasure{At: at, Why: q.Why, Leaves: e.Leaves}); err != nil {
+		return e, err
 	}
-	head.At, head.Erased = at, append(head.Erased, record.CID)
+	head.At, head.Erased = at, append(head.Erased, e.Record.CID)
 	if err := head.Sign(key); err != nil {
-		return fail(err)
+		return e, err
 	}
-	block, err := provenance.Encode(&head)
-	if err != nil {
-		return fail(err)
+	e.Run, e.Old = run, info.Head
+	if e.Callers, err = callers(ctx, s, run); err != nil {
+		return e, err
 	}
-	e := Erasure{Run: run, Old: info.Head, Head: block, Record: record, Leaves: leaves}
-	if err := s.Erase(ctx, e); err != nil {
-		return provenance.Link{}, 0, err
+	e.Head, err = provenance.Encode(&head)
+	return e, err
+}
+
+// What belongs to a run: its history and those of its sub-agents, and nothing of who called it.
+type belonging struct {
+	keys  map[provenance.Link]bool // leaves whose key is here
+	below []provenance.Link        // runs of sub-agents
+	grant provenance.Link
+}
+
+func belongings(ctx context.Context, s Store, info RunInfo) (belonging, error) {
+	b := belonging{keys: map[provenance.Link]bool{}}
+	seen := map[provenance.Link]bool{}
+	for todo := []provenance.Link{info.Head}; len(todo) > 0; {
+		c := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[c] || !c.Defined() {
+			continue
+		}
+		seen[c] = true
+		if c.Prefix().Codec == rawCodec {
+			if _, err := s.LeafKey(ctx, c); err == nil {
+				b.keys[c] = true
+			} else if !errors.Is(err, ErrNotFound) { // else public, or erased
+				return b, err
+			}
+			continue
+		}
+		data, err := s.Block(ctx, c)
+		if err != nil {
+			return b, err
+		}
+		rec, err := provenance.DecodeAny(data)
+		if err != nil {
+			return b, fmt.Errorf("record %s: %w", c, err)
+		}
+		caller := provenance.Link{}
+		switch rec := rec.(type) {
+		case *provenance.Run:
+			if c != info.ID {
+				b.below = append(b.below, c)
+			} else {
+				b.grant = rec.Grant
+			}
+			if rec.Parent != nil {
+				caller = rec.Parent.Step
+			}
+		case *provenance.Delegation:
+			caller = rec.Call.Step
+		}
+		for _, l := range provenance.Links(rec) {
+			if l != caller {
+				todo = append(todo, l)
+			}
+		}
 	}
-	return block.CID, len(leaves), nil
+	return b, nil
+}
+
+// callers returns the run that has called a sub-agent's run, the one that has called that, and so on up. One whose step
+// was cut off is not known.
+func callers(ctx context.Context, s Store, run provenance.Link) (up []provenance.Link, err error) {
+	for {
+		var rec provenance.Run
+		if err := decodeFrom(ctx, s, run, &rec); err != nil || rec.Parent == nil {
+			return up, err
+		}
+		var call provenance.Step
+		if err := decodeFrom(ctx, s, rec.Parent.Step, &call); errors.Is(err, ErrNotFound) {
+			return up, nil
+		} else if err != nil {
+			return up, err
+		}
+		run = call.Run
+		up = append(up, run)
+	}
 }
 
 func decodeFrom(ctx context.Context, s Store, c provenance.Link, rec provenance.Record) error {

@@ -63,6 +63,7 @@ type plan struct {
 	Reread       func() (agent.Rules, error) // reads Rules anew, for a reload
 	Limits       server.Limits               // optional
 	Idle         time.Duration               // for which a session may go unused; optional
+	Retention    time.Duration               // after which payloads of ended runs are erased; never if 0
 	Log          *slog.Logger                //
 	Meters       *prometheus.Registry        // optional
 }
@@ -82,6 +83,7 @@ type node struct {
 	log       *slog.Logger
 	reread    func() (agent.Rules, error)
 	dapps     []string // origins with a policy set, sorted
+	sweeper   *sweeper
 }
 
 // compose builds a node from the leaves up. Nothing runs yet; the caller closes it.
@@ -157,6 +159,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 	if err != nil {
 		return nil, usage("%s", err)
 	}
+	n.sweeper = startSweeper(ctx, p.Retention, n)
 	return n, nil
 }
 
@@ -203,6 +206,7 @@ func (n *node) close() {
 	if n.runner != nil {
 		n.runner.Close()
 	}
+	n.sweeper.close()
 	n.ipfs.close()
 	if n.heads != nil {
 		n.heads.Close()

@@ -144,12 +144,15 @@ func noLeaf(err error) error {
 
 func (a *app) eraseCommand() *cobra.Command {
 	var data, run, why string
-	var yes bool
+	var yes, early bool
 	c := &cobra.Command{
 		Use: "erase RUN --data DIR | erase LEAF... --run RUN --data DIR", Short: "Delete the keys of a closed run's payloads",
 		Long: `Deletes the keys of all payloads of a closed run, or of single leaves of it, so that nobody can read them any more who
 has no key already. The ciphertext and every CID stay: the run still verifies, and says how many leaves are erased. The
 erasure itself becomes a record, which the run's new head names; export the run again for a file that has it.
+
+What ended less than 184 days ago is kept, unless --early says otherwise, with --why for the record. What is under a
+legal hold (writ hold) is not erased.
 
 It cannot be undone. Backups of the data folder, and keys that were disclosed, are not reached. The permission that the
 wallet signed is shared by the runs of its session and erased only by name.`,
@@ -161,6 +164,9 @@ wallet signed is shared by the runs of its session and erased only by name.`,
 			}
 			if data == "" {
 				return usage("say where the run is: --data DIR; erasing is the operator's, on the machine itself")
+			}
+			if early && why == "" {
+				return usage("say why this is erased early: --why 'asked for by the wallet', for instance")
 			}
 			db, err := openData(c.Context(), data)
 			if err != nil {
@@ -183,8 +189,14 @@ wallet signed is shared by the runs of its session and erased only by name.`,
 					return failf(exitDenied, "refused", "nothing was erased")
 				}
 			}
-			head, n, err := agent.Erase(c.Context(), db, key, id, leaves, why, time.Now().UnixMilli())
+			head, n, err := agent.Erase(c.Context(), db, key, agent.EraseRequest{
+				Run: id, Leaves: leaves, Why: why, At: time.Now().UnixMilli(), Early: early,
+			})
 			switch {
+			case errors.Is(err, agent.ErrOnHold):
+				return failf(exitDenied, "held", "the run is under a legal hold, and nothing was erased; writ hold list shows which, writ hold remove ends it")
+			case errors.Is(err, agent.ErrRetained):
+				return failf(exitDenied, "retained", "the run ended less than 184 days ago and is kept; to erase it all the same give --early and --why")
 			case errors.Is(err, agent.ErrNotFound):
 				return failf(exitIncomplete, "not_found", "the data folder %s has no run %s; writ runs ls shows yours", data, id)
 			case errors.Is(err, agent.ErrNoLeaf):
@@ -208,6 +220,7 @@ wallet signed is shared by the runs of its session and erased only by name.`,
 	f.StringVar(&data, "data", "", "data `folder` of the server")
 	f.StringVar(&run, "run", "", "the `run` that the leaves belong to")
 	f.StringVar(&why, "why", "", "a few words for the record, in clear")
+	f.BoolVar(&early, "early", false, "also before 184 days have passed since the run's end")
 	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return c
 }

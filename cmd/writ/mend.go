@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
+	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/internal/store"
 )
 
@@ -27,4 +30,27 @@ func mend(ctx context.Context, db *store.DB, log *slog.Logger) error {
 			"kept", r.Log, "lost", r.Lost)
 	}
 	return nil
+}
+
+// A sweeper erases what is past its retention, for as long as a server runs. The nil sweeper does nothing.
+type sweeper struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func startSweeper(ctx context.Context, keep time.Duration, n *node) *sweeper {
+	if keep == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &sweeper{cancel: cancel}
+	s.wg.Go(func() { agent.Retain(ctx, n.db, n.key, keep, n.log, n.heads.Added) })
+	return s
+}
+
+func (s *sweeper) close() {
+	if s != nil {
+		s.cancel()
+		s.wg.Wait()
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
@@ -147,6 +148,7 @@ func isDefault(c *config.Config, path string) bool {
 func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 	p := plan{Data: c.Data, Scheme: c.Scheme, Domain: c.Domain, Origins: c.Origins, Hosts: c.Hosts}
 	p.Idle = c.Limits.Idle
+	p.Retention = time.Duration(c.Retention.Days) * 24 * time.Hour
 	p.Limits = server.Limits{
 		Rate: float64(c.Limits.Rate), Burst: float64(c.Limits.Burst), PerAddress: int(c.Limits.PerAddress),
 		PerWallet: int(c.Limits.PerWallet), Drain: c.Limits.Drain,

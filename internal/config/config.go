@@ -52,6 +52,7 @@ type Config struct {
 	Documents    []Documents  `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
 	Log          Log          `yaml:"log" about:"what is logged, and how"`
 	Transparency Transparency `yaml:"transparency" about:"the public log of signed heads"`
+	Retention    Retention    `yaml:"retention" about:"how long payloads are kept"`
 	Limits       Limits       `yaml:"limits" about:"what clients may cost; 0 takes the default"`
 
 	origins map[string]string // by path: where a value that is no default came from
@@ -129,6 +130,15 @@ type Transparency struct {
 	Witnesses string        `yaml:"witnesses" path:"yes" about:"policy file (c2sp.org/tlog-policy) of the witnesses that must cosign"`
 	Timeout   time.Duration `yaml:"timeout" about:"how long witnesses may take; 2s if 0"`
 	Optional  bool          `yaml:"optional" about:"publish a checkpoint without its quorum of witnesses"`
+}
+
+// MinRetention is how many days payloads are kept at least: six months, as laws about such logs ask.
+const MinRetention = 184
+
+// Retention says when payloads of ended runs are erased. Records are never deleted.
+type Retention struct {
+	Days  int64 `yaml:"days" about:"days after a run's end when its payloads are erased, 184 or more; they are kept if 0"`
+	Short bool  `yaml:"short" about:"allow fewer days than 184, where no law asks for them"`
 }
 
 // Limits are those of the server that operators tune.
@@ -352,6 +362,11 @@ func (c *Config) check() error {
 					map[string]string{"ipfs.peers": "/p2p/12D3Koo..."}[name])
 			}
 		}
+	}
+	if d := c.Retention.Days; d > 0 && d < MinRetention && !c.Retention.Short {
+		return bad("retention.days", "%d are fewer than %d, which laws about logs of such systems ask for; set retention.short too if none is for you", d, MinRetention)
+	} else if d > 36500 {
+		return bad("retention.days", "%d are more than a hundred years; write 0 to keep everything", d)
 	}
 	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
 		return bad("limits.idle", "%s is not between 1m and 24h", d)

@@ -63,6 +63,8 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"a nested one", "chain:\n  rcp: x\n", nil, nil, `writ.yaml:2: unknown key "chain.rcp"; did you mean "rpc"?`},
 		{"one inside a list", "models:\n- name: a\n  modle: b\n", nil, nil, `writ.yaml:3: unknown key "models.0.modle"; did you mean "model"?`},
 		{"a key twice", "data: x\ndata: y\n", nil, nil, `writ.yaml:2: the key "data" stands twice`},
+		{"payloads that are kept too short", "retention: {days: 30}\n", nil, nil, `writ.yaml:1): 30 are fewer than 184, which laws about logs of such systems ask for; set retention.short too`},
+		{"payloads that are kept for ever by mistake", "retention: {days: 1000000}\n", nil, nil, `write 0 to keep everything`},
 		{"no Kubo RPC", "ipfs: {api: localhost}\n", nil, nil, `not an http or https URL`},
 		{"no libp2p address", "ipfs: {listen: ['0.0.0.0:4001']}\n", nil, nil, `"0.0.0.0:4001" is not such an address; write for instance /ip4/127.0.0.1/tcp/4001`},
 		{"a peer without identity", "ipfs: {peers: [/ip4/127.0.0.1/tcp/4001]}\n", nil, nil, `write for instance /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo...`},

@@ -82,7 +82,7 @@ func TestCrash(t *testing.T) {
 	wg.Wait()
 	took := time.Since(begun)
 	t.Logf("%d kills: %d steps, %d logged heads, %d closed runs acknowledged and there; %d torn writes: %d whole, %d mended and said so, %d refused %v; %.1f s a hundred",
-		sum.kills, sum.steps, sum.heads, sum.runs, sum.torn, sum.whole, sum.mended, sum.refused, sum.why, took.Seconds()/float64(n)*100)
+		sum.kills, sum.steps, sum.heads, sum.runs, sum.torn, sum.whole, sum.mended, sum.refused, sum.why, took.Seconds()/float64(max(sum.kills, 1))*100)
 	if !t.Failed() && (sum.steps == 0 || sum.heads == 0 || sum.torn != sum.kills) {
 		t.Error("the trials proved nothing: nothing was acknowledged before the kills")
 	}
@@ -103,6 +103,10 @@ func folder(t *testing.T, first, n int, sum *figures) {
 	}
 	defer os.RemoveAll(dir)
 	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil { // the process may die before it makes it
+		t.Error(err)
+		return
+	}
 	seen := acked{map[string]string{}, map[string]bool{}}
 	for i := range n {
 		chance := rand.New(rand.NewPCG(uint64(first+i), 9))

@@ -195,11 +195,19 @@ func (w *writer) open(ctx context.Context, c *agent.Commit, session int64) (run 
 		name = o.Key
 	}
 	err = w.row(ctx, `INSERT INTO runs
-		(cid, session, account, agent, opened, key, hash, steps, last, head, status, closed, owner, until, fence)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, 1) RETURNING id`,
+		(cid, session, account, agent, opened, key, hash, steps, last, head, status, closed, ended, owner, until, fence)
+		VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`,
 		[]any{key(c.Run), session, o.Account[:], o.Agent, c.At, name, o.Hash[:], key(c.Step.CID), headKey(c), c.Status,
-			closed(c.Status), o.Owner, o.Until}, &run)
+			closed(c.Status), endOf(c), o.Owner, o.Until}, &run)
 	return run, err
+}
+
+// endOf is when the run ends, or 0.
+func endOf(c *agent.Commit) int64 {
+	if closed(c.Status) {
+		return c.At
+	}
+	return 0
 }
 
 func (w *writer) advance(ctx context.Context, c *agent.Commit, run int64) error {
@@ -210,7 +218,7 @@ func (w *writer) advance(ctx context.Context, c *agent.Commit, run int64) error 
 	}
 	// Its own column and statement: an update that names it would touch the index of unfinished runs at each step.
 	if err == nil && closed(c.Status) {
-		err = w.exec(ctx, "UPDATE runs SET closed = 1 WHERE id = ?", run)
+		err = w.exec(ctx, "UPDATE runs SET closed = 1, ended = ? WHERE id = ?", c.At, run)
 	}
 	return err
 }

@@ -74,17 +74,31 @@ func (db *DB) Held(ctx context.Context, c provenance.Link) ([]byte, error) {
 // Erase implements agent.Eraser, so that nobody can open the leaves any more here; their ciphertext and every
 // CID stay. The keys' bytes are overwritten in the file, and the journal that still had them is emptied as soon as no
 // reader needs it. Backups are the operator's to erase. agent.ErrConflict if the run is not closed, or has another head
-// by now.
-func (db *DB) Erase(ctx context.Context, e agent.Erasure) error {
-	err := checkBlocks([]provenance.Block{e.Head, e.Record}, nil)
+// by now;
+// agent.ErrOnHold if it, or its wallet, is under a legal hold.
+func (db *DB) Erase(ctx context.Context, all ...agent.Erasure) error {
+	blocks := make([]provenance.Block, 0, 2*len(all))
+	size := 0
+	for _, e := range all {
+		blocks = append(blocks, e.Record, e.Head)
+		size += len(e.Head.Data) + len(e.Record.Data)
+	}
+	err := checkBlocks(blocks, nil)
 	if err == nil {
-		err = db.do(ctx, len(e.Head.Data)+len(e.Record.Data), func(ctx context.Context, w *writer) error { return w.erase(ctx, &e) })
+		err = db.do(ctx, size, func(ctx context.Context, w *writer) error {
+			for i := range all {
+				if err := w.erase(ctx, &all[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	if err == nil {
 		err = db.truncate(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("erase leaves of run %s: %w", e.Run, err)
+		return fmt.Errorf("erase leaves: %w", err)
 	}
 	return nil
 }
@@ -95,7 +109,12 @@ func (w *writer) erase(ctx context.Context, e *agent.Erasure) error {
 		return err
 	}
 	if n == 0 {
-		return fmt.Errorf("the run is not closed, or has another head: %w", agent.ErrConflict)
+		return fmt.Errorf("run %s is not closed, or has another head: %w", e.Run, agent.ErrConflict)
+	}
+	for _, run := range append([]provenance.Link{e.Run}, e.Callers...) { // here, so that one that is made meanwhile counts
+		if err := w.checkHolds(ctx, run); err != nil {
+			return err
+		}
 	}
 	if err := w.putBlocks(ctx, []provenance.Block{e.Record, e.Head}, nil); err != nil {
 		return err

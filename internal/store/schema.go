@@ -88,6 +88,16 @@ ALTER TABLE runs ADD COLUMN cut INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE holds ADD COLUMN settled INTEGER;
 ALTER TABLE holds ADD COLUMN used BLOB;
 CREATE INDEX holds_run ON holds (run);
+`, `
+-- When a run has ended, and when its payloads were erased since their time was over. Runs that had ended before this was
+-- noted count from now.
+ALTER TABLE runs ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN swept INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET ended = CAST(strftime('%s', 'now') AS INTEGER) * 1000 WHERE closed = 1;
+CREATE INDEX runs_ended ON runs (ended) WHERE closed = 1 AND swept = 0;
+-- Rows are never deleted. Of run and account one is NULL.
+CREATE TABLE legal_holds (id INTEGER PRIMARY KEY, run BLOB, account BLOB, at INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL,
+	removed INTEGER NOT NULL DEFAULT 0, removed_by TEXT NOT NULL DEFAULT '', released TEXT NOT NULL DEFAULT '');
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.
