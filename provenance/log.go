@@ -41,7 +41,10 @@ const (
 
 // A LogKey is a log's name and public key, as they are written in a verifier key: "origin+hash+key", with an Ed25519
 // key (c2sp.org/signed-note, "Verifier keys").
-type LogKey struct{ verifier note.Verifier }
+type LogKey struct {
+	verifier note.Verifier
+	vkey     string
+}
 
 // ParseLogKey reads a verifier key of a log.
 func ParseLogKey(vkey string) (LogKey, error) {
@@ -49,8 +52,11 @@ func ParseLogKey(vkey string) (LogKey, error) {
 	if err != nil {
 		return LogKey{}, fmt.Errorf("a log's key is name+hash+key as the server serves it at /log/: %w", err)
 	}
-	return LogKey{v}, nil
+	return LogKey{v, vkey}, nil
 }
+
+// VKey returns the key as it is written: "origin+hash+key".
+func (k LogKey) VKey() string { return k.vkey }
 
 // Origin returns the log's name, the first line of its checkpoints.
 func (k LogKey) Origin() string {

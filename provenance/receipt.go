@@ -82,6 +82,7 @@ type LogOptions struct {
 	// no [*Fault] says that it cannot be asked now.
 	Checkpoint  []byte
 	Consistency func(old, new Checkpoint) ([][32]byte, error)
+	Anchors     *Anchors // what a chain of the verifier's choice has; nil if none was asked
 }
 
 // A Logged is a receipt with what it links to. Nothing of it has been judged but that each is of its kind.

@@ -69,9 +69,12 @@ func (a *auditor) log(o provenance.Options) {
 		err = a.boundBefore(logged, p.Index, c, policy)
 	}
 	var outside uint64 // entries of the log that the checkpoint from elsewhere covers
-	var unasked string
+	var unasked, anchored string
 	if err == nil && len(o.Log.Checkpoint) > 0 {
 		outside, unasked, err = known(c, o.Log, policy)
+	}
+	if err == nil && o.Log.Anchors != nil {
+		anchored, err = a.anchored(p.Index, c, o.Log, policy)
 	}
 	if err != nil {
 		a.failed(err)
@@ -93,12 +96,12 @@ func (a *auditor) log(o provenance.Options) {
 	case len(o.Log.Checkpoint) > 0 && outside <= p.Index:
 		a.rep.Unprove("that others see this head in the log: the checkpoint from elsewhere is older than it")
 	}
-	a.rep.Pass(provenance.CheckLog, 1+held, note)
+	a.rep.Pass(provenance.CheckLog, 1+held, note+anchored)
 	witnessed := policy.Quorum.Wants() // and met, or the checkpoint would not have been accepted
 	switch {
 	case !a.ev.Closed:
 		a.rep.Unprove("that nothing happened after this head: the run is not closed")
-	case held == 0 && !witnessed && outside <= p.Index:
+	case held == 0 && !witnessed && outside <= p.Index && anchored == "":
 		a.rep.Unprove("that others see the same log: no receipt, witness or checkpoint from outside was given")
 	default:
 		a.rep.Establish()
@@ -188,26 +191,70 @@ func known(c provenance.Checkpoint, o provenance.LogOptions, policy provenance.L
 	if err != nil {
 		return 0, "", err
 	}
-	outside, newer := old.Size, c
-	if newer.Size < old.Size {
-		old, newer = newer, old
+	if unasked, err = joined(c, old, o); unasked != "" || err != nil {
+		return 0, unasked, err
+	}
+	return old.Size, "", nil
+}
+
+// joined checks that two checkpoints are of one log, or says why its log could not be asked.
+func joined(a, b provenance.Checkpoint, o provenance.LogOptions) (unasked string, err error) {
+	if b.Size < a.Size {
+		a, b = b, a
 	}
 	var hashes [][32]byte
-	if old.Size != newer.Size && old.Size > 0 {
+	if a.Size != b.Size && a.Size > 0 {
 		if o.Consistency == nil {
-			return 0, "the log itself was not given, which has the proof", nil
+			return "the log itself was not given, which has the proof", nil
 		}
-		hashes, err = o.Consistency(old, newer)
+		hashes, err = o.Consistency(a, b)
 		if _, found := errors.AsType[*provenance.Fault](err); found {
-			return 0, "", err
+			return "", err
 		} else if err != nil {
-			return 0, err.Error(), nil
+			return err.Error(), nil
 		}
 	}
-	if err := old.Consistent(newer, hashes); err != nil {
-		return 0, "", err
+	return "", a.Consistent(b, hashes)
+}
+
+// anchored checks the head's place and time by the anchors on a chain, and says where the head is anchored; nothing if
+// that is not shown.
+func (a *auditor) anchored(index uint64, c provenance.Checkpoint, o provenance.LogOptions, policy provenance.LogPolicy) (string, error) {
+	var keys []string
+	for _, k := range policy.Logs {
+		if k.Origin() == c.Origin {
+			keys = append(keys, k.VKey())
+		}
 	}
-	return outside, "", nil
+	if err := o.Anchors.Check(keys); err != nil {
+		return "", err
+	}
+	if err := o.Anchors.Place(index, a.ev.Head.At); err != nil {
+		return "", err
+	}
+	by, yes := o.Anchors.Cover(index)
+	if !yes {
+		a.rep.Unprove("that the head is anchored: no anchor on the chain has it yet")
+		return "", nil
+	}
+	for _, x := range o.Anchors.List {
+		if x.Size == c.Size { // no proof is needed
+			by = x
+		}
+	}
+	unasked, err := joined(c, provenance.Checkpoint{Origin: c.Origin, Size: by.Size, Root: by.Root}, o)
+	if f, found := errors.AsType[*provenance.Fault](err); found && f.Code == provenance.CodeLogConsistency {
+		return "", &provenance.Fault{Code: provenance.CodeAnchorRoot, Detail: fmt.Sprintf(
+			"the tree of size %d that is anchored in block %d is not one log with the checkpoint of size %d", by.Size, by.Block, c.Size)}
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case unasked != "":
+		a.rep.Unprove("that the anchored tree has this head: " + unasked)
+		return "", nil
+	}
+	return fmt.Sprintf("; anchored in block %d of chain %d at %s", by.Block, o.Anchors.Chain, stamp(1000*by.Time)), nil
 }
 
 // receipts checks what clients hold against the history, and returns how many agree.

@@ -12,6 +12,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -19,6 +20,7 @@ type logVectors struct {
 	Wallet  string `json:"operator_wallet"`
 	Vectors []struct {
 		Name, File, Policy, Held, Offered, Verdict, Completeness, Code, What string
+		Anchor, Anchors                                                      string
 		Receipts, Consistency                                                []string
 		Class                                                                int
 	}
@@ -55,6 +57,9 @@ func TestEachLieAboutTheLogIsRefusedWithItsOwnCode(t *testing.T) {
 			for _, name := range x.Receipts {
 				o.Log.Receipts = append(o.Log.Receipts, read(t, name))
 			}
+			if x.Anchors != "" {
+				o.Log.Anchors = readAnchors(t, x.Anchor, read(t, x.Anchors))
+			}
 			car := read(t, x.File)
 			src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
 			if err != nil {
@@ -73,14 +78,40 @@ func TestEachLieAboutTheLogIsRefusedWithItsOwnCode(t *testing.T) {
 		})
 		classes[x.Class], codes[x.Code] = true, true
 	}
-	for class := 67; class <= 71; class++ {
+	for class := 67; class <= 72; class++ {
 		if !classes[class] {
 			t.Errorf("no vector of class %d", class)
 		}
 	}
-	if len(codes) < 18 || !classes[64] || !classes[65] {
+	if len(codes) < 22 || !classes[64] || !classes[65] {
 		t.Errorf("%d codes", len(codes))
 	}
+}
+
+// readAnchors reads what a chain says, and where the verifier was told to look.
+func readAnchors(t *testing.T, contract string, raw []byte) *provenance.Anchors {
+	t.Helper()
+	var f struct {
+		Chain   uint64
+		Code    string
+		Anchors []struct {
+			Size, Block  uint64
+			Root, Closed []byte
+			Made, Time   int64
+		}
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		t.Fatal(err)
+	}
+	a := &provenance.Anchors{Chain: f.Chain, Code: common.FromHex(f.Code)}
+	var err error
+	if a.Want, a.Contract, err = ethcall.ParseContract(contract); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range f.Anchors {
+		a.List = append(a.List, provenance.Anchor{Size: x.Size, Root: [32]byte(x.Root), Closed: [32]byte(x.Closed), Made: x.Made, Block: x.Block, Time: x.Time})
+	}
+	return a
 }
 
 func follow(t *testing.T, p provenance.LogPolicy, held, offered []byte, consistency []string) provenance.Code {

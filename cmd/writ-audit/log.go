@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/internal/logreader"
 	"github.com/writ-run/writ/provenance"
 )
@@ -17,6 +19,8 @@ type logFlags struct {
 	wallet, key, policy, checkpoint string
 	at                              string // where the log is
 	receipts                        []string
+	anchorRPC, anchorContract       string
+	anchorFrom                      uint64
 }
 
 func (l *logFlags) define(f *flag.FlagSet) {
@@ -25,6 +29,9 @@ func (l *logFlags) define(f *flag.FlagSet) {
 	f.StringVar(&l.policy, "witness-policy", "", "")
 	f.StringVar(&l.checkpoint, "checkpoint", "", "")
 	f.StringVar(&l.at, "log", "", "")
+	f.StringVar(&l.anchorRPC, "anchor-rpc", "", "")
+	f.StringVar(&l.anchorContract, "anchor-contract", "", "")
+	f.Uint64Var(&l.anchorFrom, "anchor-from", 0, "")
 	f.Func("receipt", "", func(s string) error { l.receipts = append(l.receipts, s); return nil })
 }
 
@@ -59,8 +66,8 @@ func (l *logFlags) options(ctx context.Context) (o provenance.LogOptions, err er
 			return o, err
 		}
 	}
-	if l.at == "" {
-		return o, nil
+	if o.Anchors, err = l.anchors(ctx); err != nil || l.at == "" {
+		return o, err
 	}
 	log, err := logreader.Open(l.at)
 	if err != nil {
@@ -68,6 +75,28 @@ func (l *logFlags) options(ctx context.Context) (o provenance.LogOptions, err er
 	}
 	o.Consistency = func(old, new provenance.Checkpoint) ([][32]byte, error) { return log.Consistency(ctx, old, new) }
 	return o, nil
+}
+
+// anchors asks a chain for what is anchored there, if one is named.
+func (l *logFlags) anchors(ctx context.Context) (*provenance.Anchors, error) {
+	if l.anchorRPC == "" && l.anchorContract == "" {
+		return nil, nil
+	}
+	chain, contract, err := ethcall.ParseContract(l.anchorContract)
+	if err != nil || l.anchorRPC == "" {
+		return nil, usage("--anchor-rpc, an endpoint of your choice, and --anchor-contract, 0x... or eip155:8453:0x..., belong together")
+	}
+	client, err := ethcall.Dial(l.anchorRPC)
+	if err != nil {
+		return nil, usage("--anchor-rpc: %w", err)
+	}
+	defer client.Close()
+	a, err := client.Anchors(ctx, contract, l.anchorFrom)
+	if err != nil {
+		return nil, networkError{fmt.Errorf("the anchors: %w; ask another endpoint, or begin later, with --anchor-from BLOCK", err)}
+	}
+	a.Want = chain
+	return a, nil
 }
 
 // readText reads a file of at most 64 KiB.

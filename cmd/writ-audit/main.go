@@ -77,6 +77,9 @@ verify also takes what shows that nothing was left out, each got by another way 
   --receipt FILE            a receipt that a client of the run kept; may be given several times
   --checkpoint FILE         a checkpoint of the log from elsewhere; the file's must be of one log with it
   --log URL|DIR             the log, or a copy of its files, from which the proof of that comes
+  --anchor-rpc URL --anchor-contract 0x...|eip155:N:0x... [--anchor-from BLOCK]
+                            an endpoint of yours and the contract that has the log's anchors: that the head is in an
+                            anchored tree (with --log), and was not made at another time than it says; log takes them too
 --gateway URL, which may be given more than once, fetches what a CID leads to, or what FILE lacks, from trustless IPFS
 gateways. Nothing that they answer is trusted.
 log compares an older checkpoint OLD, a file, with a newer one, or with what the log at URL or in DIR says now; two files

@@ -72,6 +72,17 @@ type entryView struct {
 	Signed bool   `json:"signed,omitempty"` // by the operator's key that was given
 }
 
+// An anchorView is an anchor on a chain.
+type anchorView struct {
+	Size   uint64 `json:"size"`
+	Root   string `json:"root"`   // base64
+	Closed string `json:"closed"` // base64
+	Block  uint64 `json:"block"`
+	Time   string `json:"time"`  // of the block
+	Made   string `json:"made"`  // every head up to then is in the tree
+	Shown  bool   `json:"shown"` // to be of the log
+}
+
 // A watchView is what came of looking at a log once.
 type watchView struct {
 	Verdict    string          `json:"verdict"` // provenance.Verified, Gaps or Failed
@@ -82,6 +93,7 @@ type watchView struct {
 	First      bool            `json:"first,omitempty"`   // nothing was remembered: nothing is known of before
 	Refused    string          `json:"refused,omitempty"` // the file in which the checkpoint is that does not fit
 	Entries    []entryView     `json:"entries,omitempty"`
+	Anchors    []anchorView    `json:"anchors,omitempty"`
 	Unanswered string          `json:"unanswered,omitempty"` // why a log could not be asked, while it is followed
 }
 
@@ -97,6 +109,7 @@ type watcher struct {
 	// old is what is known, with its text; Size 0 and no text if nothing is.
 	old     provenance.Checkpoint
 	oldText []byte
+	anchors *provenance.Anchors // nil if no chain is named
 }
 
 // watchLog judges a log: two checkpoints of it, or one and what it says now; lists what is in it; follows it.
@@ -105,7 +118,7 @@ func (c *command) watchLog(args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	w := &watcher{c: c, policy: o.Policy}
+	w := &watcher{c: c, policy: o.Policy, anchors: o.Anchors}
 	f := &c.watch
 	last := args[len(args)-1]
 	switch {
@@ -119,8 +132,8 @@ func (c *command) watchLog(args []string) (int, error) {
 		return 0, usage("--interval is from 100ms to 24h, and --patience not negative")
 	case f.run != "" && len(c.gateways) == 0:
 		return 0, usage("--run wants --gateway, from which the heads come: the log has their CIDs alone")
-	case f.follow && (f.heads || f.run != ""):
-		return 0, usage("list heads without --follow")
+	case f.follow && (f.heads || f.run != "" || o.Anchors != nil):
+		return 0, usage("list heads and compare anchors without --follow")
 	}
 	var offered []byte // a checkpoint in a file
 	switch info, err := os.Stat(last); {
@@ -226,7 +239,9 @@ func (w *watcher) judge(ctx context.Context, raw []byte, v *watchView) error {
 	now, err := w.policy.OpenCheckpoint(raw)
 	if err == nil {
 		v.Now = viewOfCheckpoint(now)
-		err = w.extends(ctx, now, v)
+		if err = w.extends(ctx, now, v); err == nil && w.anchors != nil {
+			err = w.anchored(ctx, now, v)
+		}
 	}
 	if _, found := errors.AsType[*provenance.Fault](err); found {
 		// Two checkpoints that do not fit are the proof against the log: keep the one that is not remembered.
@@ -272,6 +287,43 @@ func (w *watcher) extends(ctx context.Context, now provenance.Checkpoint, v *wat
 		}
 	}
 	return w.old.Consistent(now, hashes)
+}
+
+// anchored checks that what is anchored on the chain is of this log, as far as the checkpoint goes.
+func (w *watcher) anchored(ctx context.Context, now provenance.Checkpoint, v *watchView) error {
+	var keys []string
+	for _, k := range w.policy.Logs {
+		if k.Origin() == now.Origin {
+			keys = append(keys, k.VKey())
+		}
+	}
+	if err := w.anchors.Check(keys); err != nil {
+		return err
+	}
+	v.Anchors = []anchorView{}
+	stamp := func(s int64) string { return time.Unix(s, 0).UTC().Format(time.RFC3339) }
+	for _, x := range w.anchors.List {
+		old := provenance.Checkpoint{Origin: now.Origin, Size: x.Size, Root: x.Root}
+		shown := x.Size == now.Size || x.Size < now.Size && w.log != nil
+		if x.Size > now.Size && w.c.log.at == "" && w.log != nil { // the log itself says so
+			return &provenance.Fault{Code: provenance.CodeLogStale, Detail: fmt.Sprintf("the log has %d entries, and block %d anchors %d", now.Size, x.Block, x.Size)}
+		}
+		if shown {
+			var hashes [][32]byte
+			var err error
+			if x.Size < now.Size {
+				if hashes, err = w.log.Consistency(ctx, old, now); err != nil {
+					return err
+				}
+			}
+			if old.Consistent(now, hashes) != nil {
+				return &provenance.Fault{Code: provenance.CodeAnchorRoot, Detail: fmt.Sprintf("the tree of size %d that block %d anchors is not of this log", x.Size, x.Block)}
+			}
+		}
+		v.Anchors = append(v.Anchors, anchorView{x.Size, base64.StdEncoding.EncodeToString(x.Root[:]), base64.StdEncoding.EncodeToString(x.Closed[:]),
+			x.Block, stamp(x.Time), stamp(x.Made), shown})
+	}
+	return nil
 }
 
 // remember writes a file whole or not at all, durably.
@@ -430,6 +482,13 @@ func (v *watchView) text(w io.Writer) error {
 		fmt.Fprintf(&b, "%8d  %-9s  %s", e.Index, e.Kind, e.CID)
 		if e.Kind == "head" {
 			fmt.Fprintf(&b, "  step %d of run %s at %s", e.Seq, e.Run, e.At)
+		}
+		b.WriteString("\n")
+	}
+	for _, x := range v.Anchors {
+		fmt.Fprintf(&b, "anchor size %d in block %d of %s, with every head up to %s", x.Size, x.Block, x.Time, x.Made)
+		if !x.Shown {
+			b.WriteString("; not compared: it is of another size, and the log was not given")
 		}
 		b.WriteString("\n")
 	}

@@ -56,6 +56,7 @@ type plan struct {
 	WalletChains []ethcall.Chain // where else contract wallets are; optional
 	IPFS         ipfsPlan        // optional
 	Heads        headLogPlan     // optional
+	Anchor       anchorPlan      // optional
 	Agents       []agent.Definition
 	Tools        []tools.Tool // besides those of the chain; optional
 	Models       []agent.NamedModel
@@ -77,6 +78,7 @@ type node struct {
 	contracts *ethcall.Chains
 	ipfs      *mirror
 	heads     *translog.Log
+	anchors   *anchors
 	key       ed25519.PrivateKey
 	lock      *flock.Flock
 	epoch     string
@@ -110,6 +112,9 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, err
 	}
 	if n.heads, err = openHeadLog(ctx, p.Heads, p.Data, n.db, n.key, p.Log); err != nil {
+		return nil, err
+	}
+	if n.anchors, err = startAnchors(ctx, p.Anchor, n.db, n.heads, p.Log); err != nil {
 		return nil, err
 	}
 	if n.pool, err = chain.NewPool(chain.PoolConfig{URLs: p.Chain.URLs, Chain: p.Chain.Book.Chain}); err != nil {
@@ -208,6 +213,7 @@ func (n *node) close() {
 	}
 	n.sweeper.close()
 	n.ipfs.close()
+	n.anchors.close()
 	if n.heads != nil {
 		n.heads.Close()
 	}

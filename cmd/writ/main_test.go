@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,7 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/writ-run/writ/internal/chain"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the scripts' expectations")
@@ -37,6 +41,7 @@ func TestMain(m *testing.M) {
 //	flip FILE OFFSET             change one bit, counted from the end
 //	cut FILE BYTES               cut bytes off the end
 //	policyof FILE LINE...        write a policy file that asks for all witnesses of the lines
+//	until TEXT PROGRAM ARGS...   run again and again, for a minute, until it prints the text and ends with 0
 //	truncate DIR                 cut every file of a folder to half
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -44,10 +49,11 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WRIT_HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("MALLORY", hex.EncodeToString(crypto.FromECDSA(chain.Accounts()["mallory"].Key))) // of the dev chain, which is public
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"policyof": policyOfWitnesses, "truncate": truncateAll,
+			"until": untilItSays, "policyof": policyOfWitnesses, "truncate": truncateAll,
 			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
 		},
 	})
@@ -166,6 +172,22 @@ func policyOfWitnesses(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+group+"\nquorum everyone\n"), 0o600))
+}
+
+func untilItSays(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until TEXT PROGRAM ARGS...")
+	}
+	for end := time.Now().Add(time.Minute); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("it did not print %q in a minute", args[0])
+		}
+		time.Sleep(200 * time.Millisecond) // another process does what is waited for
+	}
 }
 
 func truncateAll(ts *testscript.TestScript, neg bool, args []string) {

@@ -220,6 +220,9 @@ func (a *app) planOf(c *config.Config, bookFile string) (plan, error) {
 			return p, err
 		}
 	}
+	if p.Anchor, err = anchorOf(c); err != nil {
+		return p, err
+	}
 	p.Models, err = modelsOf(c.Models)
 	return p, err
 }

@@ -9,12 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/provenance"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var keys, identity, operator, wallet, logKey, policy string
-	var receipts []string
+	var keys, identity, operator string
+	var log logFlags
+	var rpc []string
 	c := &cobra.Command{
 		Use: "verify FILE.car", Short: "Check a run's record as a stranger, without any server",
 		Long: `Judges the record in a CAR file and trusts nothing in it: hashes, spelling and links of every block, the wallet's and
@@ -26,7 +28,11 @@ line is the verdict:
   FAILED code at CID     something is wrong (exit code 2, 3 or 4; see writ help exit-codes)
 
 --operator-key is the key that you got from the operator by another way than this file; without it the head cannot be
-checked. --keys opens sealed payloads, of which permission and decisions are made.`,
+checked. --keys opens sealed payloads, of which permission and decisions are made.
+
+What shows that nothing was left out comes by other ways, too: the log's key, a receipt that you kept, the witnesses that
+you trust, a checkpoint from elsewhere, or an anchor on a chain. --rpc asks a chain again whether a contract wallet
+accepted what it signed. Each endpoint is one of your choice, and nothing is asked unless you name one.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o := provenance.Options{}
@@ -42,8 +48,12 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 			if o.Keys, err = openKeys(keys, identity); err != nil {
 				return err
 			}
-			if o.Log, err = logOptions(wallet, logKey, policy, receipts); err != nil {
+			if o.Log, err = log.options(c.Context()); err != nil {
 				return err
+			}
+			chains, err := ethcall.DialAll(rpc)
+			if err != nil {
+				return usage("--rpc: %s", err)
 			}
 			var rep *provenance.Report
 			src, f, err := openCAR(args[0])
@@ -53,7 +63,11 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 				return err
 			} else {
 				defer f.Close()
-				rep = audit.Verify(src, o)
+				if len(chains) > 0 {
+					rep = audit.VerifyOn(c.Context(), src, o, chains)
+				} else {
+					rep = audit.Verify(src, o)
+				}
 			}
 			exit := audit.Exit(rep)
 			if exit == exitOK {
@@ -75,10 +89,8 @@ checked. --keys opens sealed payloads, of which permission and decisions are mad
 	}
 	c.Flags().StringVar(&keys, "keys", "", "key `file` of the sealed payloads")
 	c.Flags().StringVar(&identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
-	c.Flags().StringVar(&wallet, "operator-wallet", "", "the operator's wallet, an `address`: it bound the operator's key")
-	c.Flags().StringVar(&logKey, "log-key", "", "the log's `key`: origin+hash+key, or a file that holds it")
-	c.Flags().StringVar(&policy, "witness-policy", "", "policy `file` of the witnesses that must have cosigned")
-	c.Flags().StringArrayVar(&receipts, "receipt", nil, "receipt `file` that you kept; may be given several times")
+	log.define(c.Flags())
+	c.Flags().StringArrayVar(&rpc, "rpc", nil, "`endpoint` that is asked again about contract wallets; may be given several times")
 	c.Flags().StringVar(&operator, "operator-key", "", "the operator's public `key`: 64 hex digits, or a file that holds them")
 	return c
 }

@@ -24,10 +24,12 @@ import (
 	"github.com/ethereum/go-ethereum/eth"
 	"github.com/ethereum/go-ethereum/eth/catalyst"
 	"github.com/ethereum/go-ethereum/eth/ethconfig"
+	"github.com/ethereum/go-ethereum/eth/filters"
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/node"
 	"github.com/ethereum/go-ethereum/p2p"
 	"github.com/ethereum/go-ethereum/params"
+	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/writ-run/writ/tools"
 )
@@ -194,6 +196,8 @@ func assemble(host string, port int) (*Dev, *eth.Ethereum, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, stack.Close())
 	}
+	// Events are asked for by eth_getLogs, which no service brings along by itself.
+	stack.RegisterAPIs([]rpc.API{{Namespace: "eth", Service: filters.NewFilterAPI(filters.NewFilterSystem(backend.APIBackend, filters.Config{}))}})
 	if err := stack.Start(); err != nil {
 		return nil, nil, errors.Join(err, stack.Close())
 	}

@@ -53,6 +53,7 @@ type Config struct {
 	Log          Log          `yaml:"log" about:"what is logged, and how"`
 	Transparency Transparency `yaml:"transparency" about:"the public log of signed heads"`
 	Retention    Retention    `yaml:"retention" about:"how long payloads are kept"`
+	Anchor       Anchor       `yaml:"anchor" about:"where the log's checkpoints are anchored on a chain; nowhere by default"`
 	Limits       Limits       `yaml:"limits" about:"what clients may cost; 0 takes the default"`
 
 	origins map[string]string // by path: where a value that is no default came from
@@ -139,6 +140,15 @@ const MinRetention = 184
 type Retention struct {
 	Days  int64 `yaml:"days" about:"days after a run's end when its payloads are erased, 184 or more; they are kept if 0"`
 	Short bool  `yaml:"short" about:"allow fewer days than 184, where no law asks for them"`
+}
+
+// Anchor says where the log is anchored. It is off without RPC; with it, all but Interval is needed.
+type Anchor struct {
+	RPC      []string      `yaml:"rpc" about:"JSON-RPC endpoints of the chain that the log is anchored on, 1 to 8; off if empty"`
+	Chain    int64         `yaml:"chain" about:"EIP-155 id of that chain"`
+	Contract string        `yaml:"contract" about:"address of the anchors' contract; writ anchor deploy makes one"`
+	Key      Secret        `yaml:"key" path:"secret" about:"private key of the account that anchors, which must do nothing else"`
+	Interval time.Duration `yaml:"interval" about:"between two anchors, 1m or more; 1h if 0"`
 }
 
 // Limits are those of the server that operators tune.
@@ -367,6 +377,28 @@ func (c *Config) check() error {
 		return bad("retention.days", "%d are fewer than %d, which laws about logs of such systems ask for; set retention.short too if none is for you", d, MinRetention)
 	} else if d > 36500 {
 		return bad("retention.days", "%d are more than a hundred years; write 0 to keep everything", d)
+	}
+	for _, r := range c.Anchor.RPC {
+		if err := isEndpoint(r); err != nil {
+			return bad("anchor.rpc", "%v", err)
+		}
+	}
+	switch a := c.Anchor; {
+	case len(a.RPC) == 0 && (a.Chain != 0 || a.Contract != "" || a.Key != ""):
+		return bad("anchor.rpc", "must name an endpoint, or the log is not anchored; take the other keys out to leave it so")
+	case len(a.RPC) == 0:
+	case len(a.RPC) > 8:
+		return bad("anchor.rpc", "%d endpoints; give 1 to 8", len(a.RPC))
+	case a.Chain <= 0:
+		return bad("anchor.chain", "needs the EIP-155 id of the chain")
+	case !common.IsHexAddress(a.Contract):
+		return bad("anchor.contract", "%q is not an address; make one with: writ anchor deploy", a.Contract)
+	case a.Key == "":
+		return bad("anchor.key", "needs the key of an account of its own")
+	case a.Key == c.Chain.Key:
+		return bad("anchor.key", "is chain.key too; an account that does both would take its own nonces, so give it one of its own")
+	case a.Interval != 0 && a.Interval < time.Minute:
+		return bad("anchor.interval", "%s is less than 1m", a.Interval)
 	}
 	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
 		return bad("limits.idle", "%s is not between 1m and 24h", d)

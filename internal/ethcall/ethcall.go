@@ -8,7 +8,8 @@
 // about the same block, by its hash, and what counts is what enough of them agree on. Everything else (no answer, too
 // few endpoints, different blocks, different answers, an old block) is auth.ErrUnavailable, and never a yes or a no.
 //
-// The standard library and package auth are all that it is made of, so that an auditor's program stays small.
+// An auditor also reads by it what a chain has of a log ([Client.Anchors]). The standard library, auth and provenance are
+// all that it is made of, so that an auditor's program stays small.
 package ethcall
 
 import (

@@ -38,7 +38,7 @@ var within = []string{
 	"internal/store/storetest -> internal/store", // a suite and what it is for
 	"internal/chain/walletstest -> internal/chain",
 	"cmd/writ-audit -> internal/logreader", // reads a log's tiles, only where one is named
-	"cmd/writ-audit -> internal/ethcall",   // std and auth alone: asks a chain again, only with --rpc
+	"cmd/writ-audit -> internal/ethcall",   // std, auth and provenance: asks a chain again, only with --rpc
 }
 
 // pure lists what levels below 2 must not import: no clock is read, no file, no network, no chance. time itself is

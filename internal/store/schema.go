@@ -98,6 +98,12 @@ CREATE INDEX runs_ended ON runs (ended) WHERE closed = 1 AND swept = 0;
 -- Rows are never deleted. Of run and account one is NULL.
 CREATE TABLE legal_holds (id INTEGER PRIMARY KEY, run BLOB, account BLOB, at INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL,
 	removed INTEGER NOT NULL DEFAULT 0, removed_by TEXT NOT NULL DEFAULT '', released TEXT NOT NULL DEFAULT '');
+`, `
+-- The transactions that anchor the log on a chain, each from before it is first sent. block is 0 until it is mined.
+CREATE TABLE anchors (
+	id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, slot INTEGER NOT NULL, nonce INTEGER NOT NULL, size INTEGER NOT NULL,
+	root BLOB NOT NULL, closed BLOB NOT NULL, made INTEGER NOT NULL, tx BLOB NOT NULL, block INTEGER NOT NULL DEFAULT 0,
+	time INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0);
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

@@ -30,6 +30,8 @@ type logVector struct {
 	Held         string          `json:"held,omitempty"`        // a checkpoint that the verifier has
 	Offered      string          `json:"offered,omitempty"`     // one that is offered as the newest
 	Consistency  []string        `json:"consistency,omitempty"` // hashes from the one to the other, base64
+	Anchors      string          `json:"anchors,omitempty"`     // what the chain says that the verifier asked
+	Anchor       string          `json:"anchor,omitempty"`      // the contract that the verifier was told, by CAIP-10
 	Verdict      string          `json:"verdict"`
 	Completeness string          `json:"completeness,omitempty"`
 	Code         provenance.Code `json:"code,omitempty"`
@@ -328,6 +330,9 @@ func logVectors(files map[string][]byte) (logList, error) {
 	for name, raw := range map[string][]byte{"log-5.checkpoint": tree.checkpoint(5), "log-9.checkpoint": tree.checkpoint(9),
 		"log-5-fork.checkpoint": fork.checkpoint(5), "log-9-fork.checkpoint": fork.checkpoint(9)} {
 		files[name] = raw
+	}
+	if err := anchorVectors(files, &l); err != nil {
+		return l, err
 	}
 	text := func(hashes [][32]byte) (out []string) {
 		for _, h := range hashes {

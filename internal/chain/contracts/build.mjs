@@ -4,6 +4,7 @@
 //   USDC.sol       -> USDC.json                 the dev chain's token
 //   Wallets.sol    -> wallets.json              contract wallets, good ones and hostile ones, for tests
 //   Validator.yul  -> ../../../auth/validator.hex
+//   Anchor.yul     -> ../../../provenance/anchor.hex
 import { readFileSync, writeFileSync } from "node:fs";
 import solc from "solc";
 
@@ -34,6 +35,7 @@ const bytecode = (c) => "0x" + c.evm.bytecode.object;
 const { USDC } = compile("Solidity", "USDC.sol", settings);
 const wallets = compile("Solidity", "Wallets.sol", settings);
 const { Validator } = compile("Yul", "Validator.yul", { ...settings, optimizer: { enabled: true } });
+const { Anchor } = compile("Yul", "Anchor.yul", { ...settings, optimizer: { enabled: true } });
 const files = {
   "USDC.json": json({ ...head, abi: USDC.abi, bytecode: bytecode(USDC) }),
   "wallets.json": json({
@@ -42,6 +44,7 @@ const files = {
       .map(([name, c]) => [name, { abi: c.abi, bytecode: bytecode(c) }])),
   }),
   "../../../auth/validator.hex": Validator.evm.bytecode.object + "\n",
+  "../../../provenance/anchor.hex": Anchor.evm.bytecode.object + "\n",
 };
 
 for (const [name, text] of Object.entries(files)) {

@@ -1,0 +1,449 @@
+// Package anchor puts the transparency log on a chain: one transaction an interval, whose event says the size and root of
+// the log's newest checkpoint, the root of the runs that are closed in it, and up to when every head is in it.
+//
+// The journal says what is to be done. A [Keeper] signs a transaction and stores it before it is first sent, sends the
+// same bytes until they are mined, and begins the next one only in a later interval: a restart neither repeats nor skips
+// one. A transaction that waits for so long that the contract would refuse it is replaced under its own nonce, so that one
+// of the two at most is mined. A chain that is away stops nothing: it is asked again.
+package anchor
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/provenance"
+)
+
+// Times. The contract refuses what is more than window old.
+const (
+	window  = 15 * time.Minute
+	stale   = window - 2*time.Minute // a transaction that has waited for so long is replaced
+	behind  = window - 5*time.Minute // a checkpoint that lags by so much is not anchored
+	soon    = 2 * time.Second        // between looks for a transaction that was sent
+	later   = 5 * time.Minute        // at most, between attempts
+	lag     = time.Minute            // a chain's newest block may be older than that only because nothing happens on it
+	gas     = 300_000                // of a transaction; it takes about 27,000, on some chains more for its bytes
+	maxTake = 256                    // entries that are read at once
+)
+
+// A Client is the chain. A chain.Pool is one. What the chain itself answers against a transaction is an rpc.Error.
+type Client interface {
+	ChainID(ctx context.Context) (*big.Int, error)
+	HeaderByNumber(ctx context.Context, number *big.Int) (*types.Header, error)
+	CodeAt(ctx context.Context, account common.Address, number *big.Int) ([]byte, error)
+	NonceAt(ctx context.Context, account common.Address, number *big.Int) (uint64, error)
+	SuggestGasTipCap(ctx context.Context) (*big.Int, error)
+	SendTransaction(ctx context.Context, tx *types.Transaction) error
+	TransactionReceipt(ctx context.Context, hash common.Hash) (*types.Receipt, error)
+}
+
+// A Store has the log's entries, their blocks, and what was anchored. A store.DB is one.
+type Store interface {
+	Entries(ctx context.Context, from uint64, limit int) ([]agent.Entry, error)
+	Block(ctx context.Context, c provenance.Link) ([]byte, error)
+	PutAnchoring(ctx context.Context, a agent.Anchoring) error
+	SettleAnchoring(ctx context.Context, hash [32]byte, block uint64, time int64, failed bool) error
+	Anchorings(ctx context.Context, limit int) ([]agent.Anchoring, error)
+}
+
+// Config says what a [Keeper] is made of. All of it is required but Interval, Now and Log.
+type Config struct {
+	Client   Client
+	Store    Store
+	Key      *ecdsa.PrivateKey // of an account that does nothing else, or its nonces would be taken
+	Contract common.Address
+	VKey     string        // the log's
+	Newest   func() []byte // the log's newest checkpoint, nil if there is none
+	Interval time.Duration // 1 h if 0
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// A Keeper anchors one log. One goroutine uses it.
+type Keeper struct {
+	cfg     Config
+	account common.Address
+	checked bool      // the contract is the one
+	gone    [32]byte  // of a transaction whose nonce is used and that no node has
+	closed  compactor // of the heads that close runs
+	trouble string    // what was said last to be wrong
+}
+
+// New returns a Keeper. Nothing is asked yet.
+func New(cfg Config) (*Keeper, error) {
+	if cfg.Client == nil || cfg.Store == nil || cfg.Key == nil || cfg.Newest == nil || cfg.VKey == "" || cfg.Contract == (common.Address{}) {
+		return nil, errors.New("anchor: a chain, a store, a key, a contract and a log are needed")
+	}
+	if cfg.Interval == 0 {
+		cfg.Interval = time.Hour
+	}
+	if cfg.Interval < time.Minute {
+		return nil, fmt.Errorf("anchor: every %s is too often; 1m is the least", cfg.Interval)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Keeper{cfg: cfg, account: crypto.PubkeyToAddress(cfg.Key.PublicKey), closed: newCompactor()}, nil
+}
+
+// Run anchors until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	pause := soon
+	for {
+		wait, err := k.Step(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			if k.trouble != err.Error() { // said once, not each time
+				k.trouble = err.Error()
+				k.cfg.Log.WarnContext(ctx, "the log is not anchored; trying again", "err", err)
+			}
+			wait = pause
+			pause = min(2*pause, later)
+		} else {
+			pause, k.trouble = soon, ""
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Step does what is due: it settles what was sent, sends again, or begins the next anchor. It returns after how long
+// there is more to do.
+func (k *Keeper) Step(ctx context.Context) (time.Duration, error) {
+	if err := k.check(ctx); err != nil {
+		return 0, err
+	}
+	known, err := k.cfg.Store.Anchorings(ctx, 64)
+	if err != nil {
+		return 0, err
+	}
+	waiting, err := k.settle(ctx, known)
+	if err != nil {
+		return 0, err
+	}
+	if waiting != nil {
+		if k.cfg.Now().Sub(time.Unix(waiting.Made, 0)) < stale {
+			return soon, k.send(ctx, waiting.Tx)
+		}
+		return soon, k.begin(ctx, waiting.Slot, waiting)
+	}
+	slot := k.cfg.Now().UnixNano() / int64(k.cfg.Interval)
+	if known, err = k.cfg.Store.Anchorings(ctx, 1); err != nil {
+		return 0, err
+	}
+	if n := len(known); n > 0 {
+		last := &known[n-1]
+		if last.Slot >= slot && !last.Failed {
+			next := time.Unix(0, (slot+1)*int64(k.cfg.Interval))
+			return min(max(next.Sub(k.cfg.Now()), time.Second), k.cfg.Interval), nil
+		}
+		// What is refused costs gas each time.
+		if rest := later - k.cfg.Now().Sub(time.Unix(last.Made, 0)); last.Failed && last.Block > 0 && rest > 0 {
+			return min(rest, later), nil
+		}
+	}
+	return soon, k.begin(ctx, slot, nil)
+}
+
+// check makes sure, once, that the contract is the one of this log and this account.
+func (k *Keeper) check(ctx context.Context) error {
+	if k.checked {
+		return nil
+	}
+	code, err := k.cfg.Client.CodeAt(ctx, k.cfg.Contract, nil)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(code, provenance.AnchorRuntime(k.cfg.VKey, k.account)) {
+		return fmt.Errorf("the contract %s is not one that takes anchors of this log from %s; make one with: writ anchor deploy", k.cfg.Contract, k.account)
+	}
+	k.checked = true
+	return nil
+}
+
+// settle notes what came of transactions, and returns the newest one that the chain may still take in.
+func (k *Keeper) settle(ctx context.Context, known []agent.Anchoring) (waiting *agent.Anchoring, err error) {
+	mined := map[uint64]bool{} // nonces
+	for i := range known {
+		a := &known[i]
+		if !a.Open() {
+			continue
+		}
+		r, err := k.cfg.Client.TransactionReceipt(ctx, a.Hash)
+		if errors.Is(err, ethereum.NotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		h, err := k.cfg.Client.HeaderByNumber(ctx, r.BlockNumber)
+		if err != nil {
+			return nil, err
+		}
+		failed := r.Status != types.ReceiptStatusSuccessful
+		if err := k.cfg.Store.SettleAnchoring(ctx, a.Hash, r.BlockNumber.Uint64(), int64(h.Time), failed); err != nil {
+			return nil, err
+		}
+		a.Block, a.Failed = r.BlockNumber.Uint64(), failed
+		mined[a.Nonce] = true
+		if failed {
+			k.cfg.Log.WarnContext(ctx, "an anchor was refused by its contract, and is made anew", "tx", common.Hash(a.Hash).Hex())
+		} else {
+			k.cfg.Log.InfoContext(ctx, "log anchored", "size", a.Size, "block", a.Block, "tx", common.Hash(a.Hash).Hex())
+		}
+	}
+	used, err := k.cfg.Client.NonceAt(ctx, k.account, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := range known {
+		a := &known[i]
+		if !a.Open() {
+			continue
+		}
+		over := mined[a.Nonce] // another one with its nonce was mined
+		if !over && a.Nonce < used {
+			// Its nonce is used, and no node has it. One node may be ahead of another: look twice.
+			over = k.gone == a.Hash
+			k.gone = a.Hash
+		}
+		if over {
+			if err := k.cfg.Store.SettleAnchoring(ctx, a.Hash, 0, 0, true); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		waiting = a
+	}
+	return waiting, nil
+}
+
+// begin makes, stores and sends the anchor of a slot; instead of an older one under its nonce, if there is one.
+func (k *Keeper) begin(ctx context.Context, slot int64, instead *agent.Anchoring) error {
+	// First the time and then the checkpoint: what is not in it was made after that time.
+	head, err := k.cfg.Client.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return err
+	}
+	made := time.Unix(int64(head.Time), 0)
+	if now := k.cfg.Now(); now.Sub(made) > lag { // no block comes while nothing happens, as on a dev chain
+		made = now.Add(-lag)
+	}
+	raw := k.cfg.Newest()
+	if raw == nil {
+		return errors.New("the log has published no checkpoint yet")
+	}
+	c, err := provenance.ParseCheckpoint(raw)
+	if err != nil {
+		return err
+	}
+	if c.Size == 0 {
+		return errors.New("the log has no entry yet")
+	}
+	first, err := k.after(ctx, c.Size)
+	if err != nil {
+		return err
+	}
+	if !first.IsZero() && first.Before(made) {
+		if made.Sub(first) > behind {
+			return fmt.Errorf("the log's checkpoint lacks a head of %s ago", made.Sub(first).Round(time.Second))
+		}
+		made = first
+	}
+	a := agent.Anchoring{Slot: slot, Anchor: provenance.Anchor{Size: c.Size, Root: c.Root, Made: made.Unix()}}
+	if a.Closed, err = k.closed.root(ctx, k.cfg.Store, c.Size); err != nil {
+		return err
+	}
+	id, err := k.cfg.Client.ChainID(ctx)
+	if err != nil {
+		return err
+	}
+	tip, err := k.cfg.Client.SuggestGasTipCap(ctx)
+	if err != nil {
+		return err
+	}
+	base := head.BaseFee
+	if base == nil {
+		base = new(big.Int)
+	}
+	price := new(big.Int).Add(tip, new(big.Int).Lsh(base, 1))
+	if instead == nil {
+		if a.Nonce, err = k.cfg.Client.NonceAt(ctx, k.account, nil); err != nil {
+			return err
+		}
+	} else {
+		// Nodes take a replacement only for at least a tenth more, of both.
+		old := new(types.Transaction)
+		if err := old.UnmarshalBinary(instead.Tx); err != nil {
+			return err
+		}
+		a.Nonce = instead.Nonce
+		tip, price = atLeast(tip, old.GasTipCap()), atLeast(price, old.GasFeeCap())
+	}
+	tx, err := types.SignNewTx(k.cfg.Key, types.LatestSignerForChainID(id), &types.DynamicFeeTx{
+		ChainID: id, Nonce: a.Nonce, To: &k.cfg.Contract, Data: a.Call(), Gas: gas, GasTipCap: tip, GasFeeCap: price,
+	})
+	if err != nil {
+		return err
+	}
+	if a.Tx, err = tx.MarshalBinary(); err != nil {
+		return err
+	}
+	a.Hash = tx.Hash()
+	if err := k.cfg.Store.PutAnchoring(ctx, a); err != nil {
+		return err
+	}
+	return k.send(ctx, a.Tx)
+}
+
+// atLeast returns the larger of a fee and an eighth more than an old one.
+func atLeast(fee, old *big.Int) *big.Int {
+	more := new(big.Int).Add(old, new(big.Int).Rsh(old, 3))
+	if more.Add(more, common.Big1).Cmp(fee) > 0 {
+		return more
+	}
+	return fee
+}
+
+// send sends a stored transaction. What the chain says against it is told by its receipt, or by there being none; only
+// that nobody was reached is an error.
+func (k *Keeper) send(ctx context.Context, raw []byte) error {
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(raw); err != nil {
+		return err
+	}
+	err := k.cfg.Client.SendTransaction(ctx, tx)
+	if _, said := errors.AsType[rpc.Error](err); !said {
+		return err
+	}
+	k.cfg.Log.DebugContext(ctx, "anchor sent again", "err", err) // as when it is known already
+	return nil
+}
+
+// after returns when the first head was made that is not among the first size entries; zero if all are.
+func (k *Keeper) after(ctx context.Context, size uint64) (time.Time, error) {
+	more, err := k.cfg.Store.Entries(ctx, size, maxTake)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, e := range more {
+		h, err := headOf(ctx, k.cfg.Store, e)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if h != nil {
+			return time.UnixMilli(h.At).Truncate(time.Second), nil
+		}
+	}
+	return time.Time{}, nil
+}
+
+// headOf returns an entry's head, or nil if it is none, or is there no more.
+func headOf(ctx context.Context, s Store, e agent.Entry) (*provenance.Head, error) {
+	data, err := s.Block(ctx, e.CID)
+	if errors.Is(err, agent.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec, err := provenance.DecodeAny(data)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", e.Index, err)
+	}
+	h, _ := rec.(*provenance.Head)
+	return h, nil
+}
+
+// A compactor keeps the tree of the heads that close runs, up to a place in the log.
+type compactor struct {
+	tree *compact.Range
+	upTo uint64
+}
+
+func newCompactor() compactor {
+	f := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	return compactor{tree: f.NewEmptyRange(0)}
+}
+
+// root returns the root (RFC 6962, section 2.1) of the CIDs of the heads among the first size entries that name a step
+// which closes its run, and no erasure, in their order.
+func (c *compactor) root(ctx context.Context, s Store, size uint64) ([32]byte, error) {
+	if size < c.upTo {
+		*c = newCompactor()
+	}
+	for c.upTo < size {
+		entries, err := s.Entries(ctx, c.upTo, int(min(maxTake, size-c.upTo)))
+		if err != nil {
+			return [32]byte{}, err
+		}
+		if len(entries) == 0 {
+			return [32]byte{}, fmt.Errorf("the journal has %d entries of the %d that are published", c.upTo, size)
+		}
+		for _, e := range entries {
+			closes, err := closing(ctx, s, e)
+			if err == nil && closes {
+				err = c.tree.Append(rfc6962.DefaultHasher.HashLeaf(e.CID.Bytes()), nil)
+			}
+			if err != nil {
+				return [32]byte{}, err
+			}
+			c.upTo = e.Index + 1
+		}
+	}
+	if c.tree.End() == 0 {
+		return [32]byte(rfc6962.DefaultHasher.EmptyRoot()), nil
+	}
+	root, err := c.tree.GetRootHash(nil)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return [32]byte(root), nil
+}
+
+func closing(ctx context.Context, s Store, e agent.Entry) (bool, error) {
+	h, err := headOf(ctx, s, e)
+	if err != nil || h == nil || len(h.Erased) > 0 {
+		return false, err
+	}
+	data, err := s.Block(ctx, h.Step)
+	if errors.Is(err, agent.ErrNotFound) {
+		return false, nil
+	}
+	var step provenance.Step
+	if err == nil {
+		err = provenance.Decode(data, &step)
+	}
+	if err != nil {
+		return false, fmt.Errorf("step of entry %d: %w", e.Index, err)
+	}
+	for _, does := range step.Does {
+		if _, ok := does.(*provenance.Close); ok {
+			return true, nil
+		}
+	}
+	return false, nil
+}
