@@ -202,3 +202,11 @@ func BenchmarkParsePlain(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkParseFloor is the one hash that a message cannot be read without: EIP-55's over the address.
+func BenchmarkParseFloor(b *testing.B) {
+	lower := []byte("2c7536e3605d9c16a7a3d7b1898e529396a65c23")
+	for b.Loop() {
+		crypto.Keccak256Hash(lower)
+	}
+}

@@ -57,12 +57,12 @@ func Parse(raw []byte) (*Message, error) {
 		f.Line, f.Column = 1+bytes.Count(raw[:i], []byte("\n")), i-bytes.LastIndexByte(raw[:i], '\n')
 		return nil, f
 	}
-	p := parser{rest: string(raw)}
-	m := p.message()
+	p := &parser{rest: string(raw)}
+	p.message()
 	if p.err != nil {
 		return nil, p.err
 	}
-	return m, nil
+	return &p.m, nil
 }
 
 // notPrintable returns where the first byte stands that is neither printable ASCII nor LF, or -1.
@@ -93,12 +93,14 @@ type parser struct {
 	done bool // the last line has been read
 	err  *Fault
 
-	statement, requestID  string // what the Message points to
+	// What is read, and what it points to: one piece of memory for all of it.
+	m                     Message
+	statement, requestID  string
 	expiration, notBefore Stamp
 }
 
-func (p *parser) message() *Message {
-	m := new(Message)
+func (p *parser) message() {
+	m := &p.m
 	p.greeting(m)
 	p.address(m)
 	p.empty("the line after the address must be empty")
@@ -156,7 +158,6 @@ func (p *parser) message() *Message {
 		p.atEnd(p.next())
 		p.fail(CodeLine, "message", "no line is expected here")
 	}
-	return m
 }
 
 func (p *parser) greeting(m *Message) {
@@ -193,8 +194,8 @@ func (p *parser) address(m *Message) {
 		p.fail(CodeAddressForm, "address", "not 0x and 40 hex digits")
 		return
 	}
-	m.Address = common.HexToAddress(s)
-	if !checksummed(s[2:]) {
+	var ok bool
+	if m.Address, ok = readAddress(s[2:]); !ok {
 		p.fail(CodeAddressChecksum, "address", "its capitals are not those of EIP-55")
 	}
 }
@@ -242,8 +243,12 @@ func (p *parser) next() string {
 		p.fail(CodeLine, "message", "it ends before this line")
 		return ""
 	}
-	line, rest, more := strings.Cut(p.rest, "\n")
-	p.rest, p.done = rest, !more
+	line := p.rest
+	if i := strings.IndexByte(line, '\n'); i >= 0 {
+		line, p.rest = line[:i], line[i+1:]
+	} else {
+		p.rest, p.done = "", true
+	}
 	return line
 }
 
@@ -329,20 +334,25 @@ func (m *Message) String() string {
 
 // parseAddress reads 0x and 40 hex digits with the capitals of EIP-55.
 func parseAddress(s string) (common.Address, bool) {
-	if !isAddress(s) || !checksummed(s[2:]) {
+	if !isAddress(s) {
 		return common.Address{}, false
 	}
-	return common.HexToAddress(s), true
+	return readAddress(s[2:])
 }
 
 func isAddress(s string) bool { return len(s) == 42 && s[:2] == "0x" && only(s[2:], digit|hexLetter) }
 
-// checksummed says whether the capitals of 40 hex digits are those of EIP-55: a letter is a capital if the digit in
-// its place of the hash of the lower-case address is 8 or more.
-func checksummed(digits string) bool {
+// readAddress reads 40 hex digits and says whether their capitals are those of EIP-55: a letter is a capital if the digit
+// in its place of the hash of the lower-case address is 8 or more.
+func readAddress(digits string) (a common.Address, checksummed bool) {
 	var lower [40]byte
 	for i := range lower {
-		lower[i] = digits[i] | 0x20 // leaves digits as they are
+		c := digits[i] | 0x20 // leaves digits as they are
+		lower[i] = c
+		if c > '9' {
+			c -= 'a' - '0' - 10
+		}
+		a[i/2] = a[i/2]<<4 | (c - '0')
 	}
 	hash := crypto.Keccak256Hash(lower[:])
 	for i := range lower {
@@ -351,10 +361,10 @@ func checksummed(digits string) bool {
 			nibble = hash[i/2] & 15
 		}
 		if c := digits[i]; c > '9' && (c < 'a') != (nibble >= 8) {
-			return false
+			return common.Address{}, false
 		}
 	}
-	return true
+	return a, true
 }
 
 // parseTime reads a date-time of RFC 3339, section 5.6. The letters T and Z may be lower case. A second of 60 is

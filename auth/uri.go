@@ -4,26 +4,24 @@ import "strings"
 
 // validURI says whether s is a URI of RFC 3986, section 3: absolute, so with a scheme.
 func validURI(s string) bool {
-	scheme, rest, ok := strings.Cut(s, ":")
-	if !ok || !isScheme(scheme) {
+	i := strings.IndexByte(s, ':')
+	if i < 0 || !isScheme(s[:i]) {
 		return false
 	}
-	rest, fragment, _ := strings.Cut(rest, "#")
-	rest, query, _ := strings.Cut(rest, "?")
-	if !encoded(fragment, pathChar|slashes) || !encoded(query, pathChar|slashes) {
-		return false
-	}
-	if after, ok := strings.CutPrefix(rest, "//"); ok {
-		authority := after
-		rest = ""
-		if i := strings.IndexByte(after, '/'); i >= 0 {
-			authority, rest = after[:i], after[i:]
+	rest := s[i+1:]
+	if len(rest) >= 2 && rest[0] == '/' && rest[1] == '/' {
+		end := 2
+		for end < len(rest) && rest[end] != '/' && rest[end] != '?' && rest[end] != '#' {
+			end++
 		}
-		if _, _, ok := splitAuthority(authority); !ok {
+		if _, _, ok := splitAuthority(rest[2:end]); !ok {
 			return false
 		}
+		rest = rest[end:]
 	}
-	return encoded(rest, pathChar|slashes) // no ? is left in it
+	// Path and query are of the same characters; the first # ends them.
+	n := span(rest, pathChar|slashes)
+	return n == len(rest) || rest[n] == '#' && encoded(rest[n+1:], pathChar|slashes)
 }
 
 // splitAuthority takes an authority of RFC 3986, section 3.2, apart. Host and port may be empty.
@@ -95,28 +93,27 @@ func isIPv4(s string) bool {
 	return len(parts) == 4
 }
 
-func isScheme(s string) bool {
-	return s != "" && classes[s[0]]&alpha != 0 &&
-		all(s, func(c byte) bool { return isAlnum(c) || c == '+' || c == '-' || c == '.' })
-}
+func isScheme(s string) bool { return s != "" && classes[s[0]]&alpha != 0 && only(s, schemeChar) }
 
 // encoded says whether every character of s is of one of the classes or begins a percent-encoded byte.
-func encoded(s string, class uint8) bool {
+func encoded(s string, class uint16) bool { return span(s, class) == len(s) }
+
+// span returns how many bytes at the start of s are characters of the classes, or percent-encoded bytes.
+func span(s string, class uint16) int {
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' {
-			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
-				return false
-			}
-			i += 2
-		} else if classes[s[i]]&class == 0 {
-			return false
+		if classes[s[i]]&class != 0 {
+			continue
 		}
+		if s[i] != '%' || i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
+			return i
+		}
+		i += 2
 	}
-	return true
+	return len(s)
 }
 
 // only says whether every character of s is of one of the classes.
-func only(s string, class uint8) bool {
+func only(s string, class uint16) bool {
 	for i := range len(s) {
 		if classes[s[i]]&class == 0 {
 			return false
@@ -144,18 +141,19 @@ const (
 	colonAt   // : @
 	slashes   // / ?
 	genDelims // # [ ]
+	schemeChar
 
 	nameChar = alpha | digit | mark | subDelim // of a host
 	pathChar = nameChar | colonAt
 	anyChar  = pathChar | slashes | genDelims // reserved and unreserved
 )
 
-var classes = func() (t [256]uint8) {
+var classes = func() (t [256]uint16) {
 	for c := 'a'; c <= 'z'; c++ {
 		t[c] |= alpha
 		t[c-'a'+'A'] |= alpha
 	}
-	set := func(s string, class uint8) {
+	set := func(s string, class uint16) {
 		for _, c := range s {
 			t[c] |= class
 		}
@@ -167,6 +165,11 @@ var classes = func() (t [256]uint8) {
 	set(":@", colonAt)
 	set("/?", slashes)
 	set("#[]", genDelims)
+	for c := range t {
+		if t[c]&(alpha|digit) != 0 || c == '+' || c == '-' || c == '.' {
+			t[c] |= schemeChar
+		}
+	}
 	return t
 }()
 
