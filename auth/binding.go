@@ -55,6 +55,12 @@ func (b KeyBinding) Verify(sig []byte) error {
 	return err
 }
 
+// Question returns what the chain of an operator's contract wallet is asked about its signature over the binding.
+func (b KeyBinding) Question(sig []byte) (Question, error) {
+	digest, err := b.Digest()
+	return Question{Chain: b.Chain, Account: b.Operator, Hash: digest, Sig: sig, Spends: true}, err
+}
+
 func (b *KeyBinding) validate() error {
 	switch {
 	case b.Chain == 0 || b.Chain > maxChain:

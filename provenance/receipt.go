@@ -25,8 +25,22 @@ type KeyBinding struct {
 	Log      string   // verifier key of the log that heads go to: "origin+hash+key", see c2sp.org/signed-note
 	Operator [20]byte // the wallet
 	Chain    uint64   // EIP-155 id that the wallet signed for
-	Method   string   // how Sig is verified: "eoa"
+	Method   string   // how Sig is verified: "eoa", or "eip1271" or "eip6492" if the wallet is a contract
 	Sig      []byte   // 65 bytes for an EOA
+	Asked    *AskedAt // where the contract accepted Sig; nil for "eoa"
+}
+
+// An AskedAt is the block of a wallet's chain at which it was asked.
+type AskedAt struct {
+	Number uint64
+	Block  [32]byte // its hash
+}
+
+func (a *AskedAt) fields(c *coder) {
+	f := c.open()
+	c.bytes32(&f, "block", &a.Block)
+	c.uint(&f, "number", &a.Number)
+	c.close(&f)
 }
 
 func (*Receipt) kind() string    { return "receipt/1" }
@@ -52,6 +66,7 @@ func (b *KeyBinding) fields(c *coder) {
 	c.text(&f, "log", &b.Log)
 	c.bytes(&f, "sig", &b.Sig)
 	c.int(&f, "from", &b.From)
+	optional(c, &f, "asked", &b.Asked, (*AskedAt).fields)
 	c.text(&f, "build", &b.Build)
 	c.uint(&f, "chain", &b.Chain)
 	c.int(&f, "until", &b.Until)
@@ -61,6 +76,9 @@ func (b *KeyBinding) fields(c *coder) {
 	c.close(&f)
 	if c.err != nil || c.mode == walking {
 		return
+	}
+	if b.Asked != nil && b.Method == "eoa" {
+		c.fail(CodeSchemaMissing, "method eoa: no chain is asked about a key's signature")
 	}
 	if len(operator) != len(b.Operator) {
 		c.fail(CodeSchemaRange, "an operator's address of %d bytes instead of 20", len(operator))

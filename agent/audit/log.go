@@ -28,11 +28,12 @@ func (a *auditor) log(o provenance.Options) {
 	policy, key := o.Log.Policy, o.OperatorKey
 	logged := a.ev.Logged
 	if logged != nil && logged.Binding != nil {
-		if !a.bound(logged.Binding, o) {
+		holds, shown := a.bound(logged.Binding, o)
+		if !holds {
 			a.rep.Skip(provenance.CheckLog, 0, "not reached: the key binding does not hold")
 			return
 		}
-		if len(key) == 0 && o.Log.Wallet != [20]byte{} {
+		if shown && len(key) == 0 && o.Log.Wallet != [20]byte{} {
 			key = logged.Binding.Key
 			if len(policy.Logs) == 0 { // the wallet says which log, too
 				if k, err := provenance.ParseLogKey(logged.Binding.Log); err == nil {
@@ -121,17 +122,13 @@ func (a *auditor) failed(err error) {
 	a.rep.Fault(f)
 }
 
-// bound judges the key binding, and says whether it holds. If the operator is known by its wallet alone, it is what
-// the head is checked by.
-func (a *auditor) bound(b *provenance.KeyBinding, o provenance.Options) bool {
+// bound judges the key binding: holds says that nothing speaks against it, shown that the wallet did sign it, which of a
+// contract wallet only its chain can say. If the operator is known by its wallet alone, it is what the head is checked by.
+func (a *auditor) bound(b *provenance.KeyBinding, o provenance.Options) (holds, shown bool) {
 	at := a.ev.Logged.BindingCID
-	fail := func(code provenance.Code, format string, args ...any) bool {
+	fail := func(code provenance.Code, format string, args ...any) (bool, bool) {
 		a.rep.Fault(&provenance.Fault{Code: code, At: at, Detail: fmt.Sprintf(format, args...)})
-		return false
-	}
-	if b.Method != auth.MethodEOA {
-		a.rep.Skip(provenance.CheckHead, 0, "not checked: the key is bound by method "+b.Method)
-		return true
+		return false, false
 	}
 	signed := auth.KeyBinding{
 		Chain: b.Chain, Operator: common.Address(b.Operator), Key: [32]byte(b.Key), Build: b.Build, Log: b.Log,
@@ -139,8 +136,9 @@ func (a *auditor) bound(b *provenance.KeyBinding, o provenance.Options) bool {
 	}
 	wallet := o.Log.Wallet
 	h, run := &a.ev.Head, &a.ev.Run
-	if err := signed.Verify(b.Sig); err != nil {
-		return fail(CodeHeadBinding, "the wallet %s did not sign this key binding", signed.Operator.Hex())
+	why, err := a.signedBinding(b, signed)
+	if err != nil {
+		return fail(CodeHeadBinding, "the wallet %s did not sign this key binding (%v)", signed.Operator.Hex(), err)
 	}
 	switch {
 	case wallet != [20]byte{} && wallet != b.Operator:
@@ -152,15 +150,52 @@ func (a *auditor) bound(b *provenance.KeyBinding, o provenance.Options) bool {
 	case a.ev.Runtime.Build != b.Build:
 		return fail(CodeHeadBuild, "the key is bound for the program %.80q, and %.80q ran", b.Build, a.ev.Runtime.Build)
 	}
+	if why != "" {
+		a.rep.Unprove("that the operator's wallet bound the key: " + why)
+	}
 	if len(o.OperatorKey) > 0 || wallet == [20]byte{} {
-		return true
+		return true, why == ""
+	}
+	if why != "" {
+		a.rep.Skip(provenance.CheckHead, 0, "not checked: "+why)
+		return true, false
 	}
 	if err := h.Verify(b.Key); err != nil {
 		a.failed(err)
-		return false
+		return false, false
 	}
 	a.rep.Pass(provenance.CheckHead, 2, "the wallet "+signed.Operator.Hex()+" bound the key")
-	return true
+	return true, true
+}
+
+// signedBinding says whether the wallet signed a key binding: err if it did not, why if that was not checked. A contract
+// wallet's chain is asked again at the block that the binding names.
+func (a *auditor) signedBinding(b *provenance.KeyBinding, signed auth.KeyBinding) (why string, err error) {
+	if b.Method == auth.MethodEOA {
+		return "", signed.Verify(b.Sig)
+	}
+	q, err := signed.Question(b.Sig)
+	if err == nil {
+		_, err = q.Call()
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case b.Method != q.Method():
+		return "", fmt.Errorf("the signature is not one of the method %.20q", b.Method)
+	case b.Asked == nil:
+		return "", errors.New("it does not say at which block its chain was asked")
+	case a.wallet.ask == nil:
+		return fmt.Sprintf("it is a contract (%s), and chain %d accepted its signature at block %d, as the operator says; give an endpoint of that chain to ask it again", b.Method, b.Chain, b.Asked.Number), nil
+	}
+	got, err := a.wallet.ask(q, b.Asked.Block)
+	if err != nil {
+		return fmt.Sprintf("it is a contract, and its chain could not be asked again at block %d: %v", b.Asked.Number, err), nil
+	}
+	if got.Verdict != auth.Accepted {
+		return "", fmt.Errorf("asked again at block %d of chain %d, %s", b.Asked.Number, b.Chain, got.Verdict)
+	}
+	return "", nil
 }
 
 func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

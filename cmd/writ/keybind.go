@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -20,6 +23,7 @@ func (a *app) keyCommand() *cobra.Command {
 	var data, wallet, operator, signature, origin, program, from string
 	var chain uint64
 	var days int
+	var rpc []string
 	var print bool
 	bind := &cobra.Command{
 		Use: "bind", Short: "Have the operator's wallet bind the key that signs heads",
@@ -29,7 +33,10 @@ of writ, in which log. Auditors then need to know nothing but the wallet's addre
 
 The wallet signs here (--wallet file:PATH, env:NAME or keystore:PATH), or elsewhere: --print shows the typed data for
 eth_signTypedData_v4, and the same call with --signature takes what came of it. The server logs the binding at its next
-start, before it signs anything under it. Bind again for each build that is deployed.`,
+start, before it signs anything under it. Bind again for each build that is deployed.
+
+The operator's wallet may be a contract, such as a Safe: give --rpc URL of its chain, best of two that must agree. The
+binding then names the block at which the contract accepted the signature, and auditors ask again there.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data == "" {
@@ -92,19 +99,20 @@ start, before it signs anything under it. Bind again for each build that is depl
 					return usage("%s", err)
 				}
 			case signature != "":
-				if sig, err = auth.ParseSig(signature); err != nil {
+				if sig, err = auth.ParseContractSig(signature); err != nil {
 					return usage("--signature: %s", err)
 				}
 			default:
 				return usage("give --signature, or --print to see what is to be signed")
 			}
-			if err := b.Verify(sig); err != nil {
-				return failf(exitSignature, "binding", "the signature is not one of this binding by %s: %s", b.Operator.Hex(), err)
-			}
-			block, err := provenance.Encode(&provenance.KeyBinding{
+			rec := &provenance.KeyBinding{
 				Key: b.Key[:], From: b.From.UnixMilli(), Until: b.Until.UnixMilli(), Build: b.Build, Log: b.Log,
-				Operator: b.Operator, Chain: b.Chain, Method: auth.MethodEOA, Sig: sig,
-			})
+				Operator: b.Operator, Chain: b.Chain, Method: auth.MethodEOA,
+			}
+			if err := signBinding(c.Context(), rec, b, sig, rpc); err != nil {
+				return err
+			}
+			block, err := provenance.Encode(rec)
 			if err != nil {
 				return err
 			}
@@ -139,6 +147,38 @@ start, before it signs anything under it. Bind again for each build that is depl
 	f.IntVar(&days, "days", 365, "how many days it signs")
 	f.StringVar(&program, "build", build(), "the `build` that may sign with it: writ version says it")
 	f.StringVar(&origin, "origin", "", "the log's name, as transparency.origin sets it")
+	f.StringArrayVar(&rpc, "rpc", nil, "endpoint of that chain, a `URL`, to ask about a contract wallet; may be repeated")
 	f.Uint64Var(&chain, "chain", 1, "EIP-155 `id` that the wallet signs for")
 	return group("key", "The operator's key and its wallet", bind)
+}
+
+// signBinding completes the record of a binding with its signature, if the operator's wallet made it: by its key, or as its
+// contract says.
+func signBinding(ctx context.Context, rec *provenance.KeyBinding, b auth.KeyBinding, sig []byte, rpc []string) error {
+	q, err := b.Question(sig)
+	if err != nil {
+		return usage("%s", err)
+	}
+	var contracts auth.Contracts
+	if len(rpc) > 0 {
+		chains, err := ethcall.New(ethcall.Config{Chains: []ethcall.Chain{{Chain: b.Chain, URLs: rpc, Quorum: min(ethcall.Quorum, len(rpc))}}})
+		if err != nil {
+			return usage("--rpc: %s", err)
+		}
+		defer chains.Close()
+		contracts = chains
+	}
+	canonical, v, err := auth.Check(ctx, contracts, q)
+	switch {
+	case errors.Is(err, auth.ErrUnavailable):
+		return err
+	case err != nil && contracts == nil:
+		return failf(exitSignature, "binding", "the signature is not one of this binding by %s: %s; of a contract wallet give --rpc URL", b.Operator.Hex(), err)
+	case err != nil:
+		return failf(exitSignature, "binding", "the signature is not one of this binding by %s: %s", b.Operator.Hex(), err)
+	}
+	if rec.Sig = canonical; v != nil {
+		rec.Method, rec.Asked = q.Method(), &provenance.AskedAt{Number: v.Number, Block: v.Block}
+	}
+	return nil
 }
