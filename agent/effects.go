@@ -35,8 +35,8 @@ func (a *actor) perform(ctx context.Context, wg *sync.WaitGroup) {
 		switch e := e.(type) {
 		case *provenance.AskModel:
 			prompt := a.machine.Prompt(a.state, e.MaxTokens)
-			salt := a.state.Salt()
-			do = func(ctx context.Context) answer { return a.askModel(ctx, ref, e, prompt, salt) }
+			salt, live := a.state.Salt(), a.machine.Live(a.state)
+			do = func(ctx context.Context) answer { return a.askModel(ctx, ref, e, prompt, salt, live) }
 		case *provenance.Call:
 			// Whether an earlier process began it is not known; what must not be repeated is treated as begun.
 			again := a.loaded && ref.Seq < a.info.Steps
@@ -93,7 +93,7 @@ func (a *actor) guarded(ctx context.Context, ref provenance.Ref, do func(context
 
 // askModel asks the chosen model. A failure is an event like any other; the loop takes the next candidate.
 func (a *actor) askModel(
-	ctx context.Context, ref provenance.Ref, e *provenance.AskModel, prompt model.Prompt, salt [32]byte,
+	ctx context.Context, ref provenance.Ref, e *provenance.AskModel, prompt model.Prompt, salt [32]byte, live bool,
 ) answer {
 	named, ok := a.r.models[e.Route.Model]
 	if !ok {
@@ -109,7 +109,7 @@ func (a *actor) askModel(
 	begun := a.r.cfg.Now()
 	var reply model.Reply
 	var err error
-	if s, ok := named.Model.(Streamer); ok {
+	if s, ok := named.Model.(Streamer); ok && live {
 		reply, err = s.Stream(ctx, prompt, func(text string) { a.r.delta(a.info.ID, text) })
 	} else {
 		reply, err = named.Model.Reply(ctx, prompt)

@@ -480,6 +480,9 @@ func (x flip) fact() string {
 		return fmt.Sprintf("%s is unknown: %v", l.source(), err)
 	}
 	holds := !x.want
+	if l.op == "field" && l.field.name == "text" && r != nil {
+		return textFact(op, holds, show(r, x.f))
+	}
 	show := show
 	if spans(l, r) {
 		show = showSpan
@@ -542,6 +545,19 @@ func (x flip) fact() string {
 		return fmt.Sprintf("the argument %q is not given", x.e.name)
 	}
 	return is
+}
+
+// textFact tells of the text that is decided about without quoting it: who reads the sentence may not read the text.
+func textFact(op string, holds bool, r string) string {
+	says := map[string][2]string{
+		"contains": {"contains", "does not contain"}, "startsWith": {"starts with", "does not start with"},
+		"endsWith": {"ends with", "does not end with"}, "==": {"is", "is not"}, "!=": {"is not", "is"},
+		"in": {"is one of", "is not one of"}, "in_set": {"is in", "is not in"}, "in_cidr": {"is in", "is not in"},
+	}[op]
+	if holds {
+		return "text " + says[0] + " " + r
+	}
+	return "text " + says[1] + " " + r
 }
 
 // countedAs is what a sentence calls one side of a comparison.

@@ -78,6 +78,7 @@ rules:
   - {id: prompts, at: provenance.publish, effect: permit, when: part == "prompt", mode: commit-only}
   - {id: life, at: session.issue, effect: forbid, when: life > hours(1)}
   - {id: empty, at: input, effect: forbid, when: 'text contains "BEGIN PRIVATE KEY"', message: a key does not belong in a request}
+  - {id: word, at: output, effect: forbid, when: 'text contains "password"'}
   - {id: source, at: retrieval, effect: permit, when: 'source == "handbook"'}
 `)
 	noon := int64(1_772_450_000_000) // Monday 2026-03-02, 12:13:20 in Berlin
@@ -173,6 +174,7 @@ rules:
 		{"a mode", Layers{more}, asks(ProvenancePublish, func(r *Request) { r.Part = "prompt" })},
 		{"a long session", Layers{more}, asks(SessionIssue, func(r *Request) { r.Life = 3_600_001 })},
 		{"a key in a request", Layers{more}, asks(Input, func(r *Request) { r.Text = "-----BEGIN PRIVATE KEY-----" })},
+		{"a word in an answer", Layers{more}, asks(Output, func(r *Request) { r.Text = "your password is hunter2" })},
 		{"another source", Layers{more}, asks(Retrieval, func(r *Request) { r.Source = "wiki" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -25,6 +25,16 @@ func (l Layers) Speaks(p Point) bool {
 	return slices.ContainsFunc(l, func(s *Set) bool { return len(s.points[p]) > 0 })
 }
 
+// Passes says whether everything at p is permitted as it is, whatever it says: no set has another rule there than a
+// permit without a condition, and each has one or leaves the point open.
+func (l Layers) Passes(p Point) bool {
+	return !slices.ContainsFunc(l, func(s *Set) bool {
+		return len(s.points[p]) == 0 && !s.open(p) || slices.ContainsFunc(s.points[p], func(x *rule) bool {
+			return x.effect != "permit" || x.when.op != "constant" || x.unless != nil || x.tools != nil
+		})
+	})
+}
+
 // open says whether s permits at p what it does not forbid.
 func (s *Set) open(p Point) bool { return p.Open() && !s.allowList[p] }
 

@@ -91,7 +91,8 @@ type RunEvent struct {
 	Does  []Effect `json:"does"`
 }
 
-// A RunDelta is text as a model writes it. It is not durable: some may be missing, and the next event replaces all.
+// A RunDelta is text as a model writes it. It is not durable: some may be missing, and the next event replaces all. Where
+// a policy could still refuse or change the text, or a secret could be in it, none is sent: the event has what was decided.
 type RunDelta struct {
 	Sub   string `json:"sub" form:"name"`
 	Run   string `json:"run" form:"cid"`
@@ -118,7 +119,7 @@ type Ref struct {
 // An Event is what came in. Kind says which of the other fields are there; a payload that was erased is absent.
 //
 //	ask      Input, Key
-//	reply    Of, and Model, Text, Calls, or Failed
+//	reply    Of, and Model, Text, Calls, or Failed; no Text if the step says something else in its place
 //	result   Of, Status, Output
 //	verdict  Of, Approved, Why
 //	lapse    Of unless it is the whole run, Why

@@ -33,6 +33,12 @@ func (hello) Reply(context.Context, model.Prompt) (model.Reply, error) {
 // serveReal starts a server with the real runtime and a store on disk.
 func serveReal(t *testing.T) (*fixture, *agent.Runner, *store.DB, *auth.Desk) {
 	t.Helper()
+	return serveRules(t, hello{}, "  - {id: answers, at: output, effect: permit}\n")
+}
+
+// serveRules is serveReal with a model and with rules beside the one that lets it be asked.
+func serveRules(t *testing.T, m agent.Model, rules string) (*fixture, *agent.Runner, *store.DB, *auth.Desk) {
+	t.Helper()
 	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "writ.db")})
 	if err != nil {
 		t.Fatal(err)
@@ -44,11 +50,11 @@ func serveReal(t *testing.T) (*fixture, *agent.Runner, *store.DB, *auth.Desk) {
 	}
 	r, err := agent.New(t.Context(), agent.Config{
 		Store: db, Key: key, Policy: agent.Policy{Name: "all", Source: []byte(
-			"schema: writ/policies/1\nname: all\nrules:\n  - {id: models, at: model.route, effect: permit}\n  - {id: answers, at: output, effect: permit}\n")},
+			"schema: writ/policies/1\nname: all\nrules:\n  - {id: models, at: model.route, effect: permit}\n" + rules)},
 		Agents: []agent.Definition{{
 			Name: "reader", Instructions: "Answer.", Routes: []agent.Route{{ID: "only", Use: "m"}}, Grant: defaults,
 		}},
-		Models: []agent.NamedModel{{Model: hello{}, Info: model.Info{Name: "m", Kind: model.KindScripted, Provider: "test", Model: "m", MaxTokens: 100}}},
+		Models: []agent.NamedModel{{Model: m, Info: model.Info{Name: "m", Kind: model.KindScripted, Provider: "test", Model: "m", MaxTokens: 100}}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,10 @@ func (c *conn) view(ctx context.Context, sub *subscription, s agent.StepView) (w
 			}
 			w.Tool = name
 		}
+		// What a policy cut, or refused, is not shown beside what is said in its place. The record has it, sealed.
+		if w.Kind == "say" && w.Text != out.Event.Text && out.Event.Kind == "reply" {
+			out.Event.Text = ""
+		}
 		out.Does = append(out.Does, w)
 	}
 	return out, nil
