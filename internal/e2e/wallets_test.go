@@ -128,6 +128,9 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 			(exit != audit.ExitIncomplete || !strings.Contains(says, "signed by a contract wallet")) {
 			t.Errorf("%s: verified without a chain: exit code %d, %s", got.Wallet, exit, says)
 		}
+		if exit, says := command(t, filepath.Join(bin, "writ"), home, append(verify, "--rpc", url)...); exit != 0 {
+			t.Errorf("%s: writ verify with its chain: exit code %d, %s", got.Wallet, exit, says)
+		}
 		if exit, says := command(t, filepath.Join(bin, "writ-audit"), home, append(verify, "--rpc", url)...); exit != 0 {
 			t.Errorf("%s: verified with its chain: exit code %d, %s", got.Wallet, exit, says)
 		}
