@@ -67,6 +67,9 @@ func TestASecondReaderReadsARunOfTheRuntime(t *testing.T) {
 	file, f, err := open(car)
 	check(t, err)
 	defer f.Close()
+	if got := strings.Join(r.Checked, " "); got != "grant request" { // without the operator's key, not the head
+		t.Errorf("it has checked %s", got)
+	}
 	if !r.OK || r.Root != file.Root().String() || r.Blocks != file.Len() || r.Steps < 6 || !strings.HasPrefix(r.Wallet, "0x") ||
 		r.Leaves.Opened < 5 || r.Leaves.Sealed+r.Leaves.Withheld != 0 {
 		t.Errorf("%+v", r)
@@ -83,12 +86,12 @@ func TestASecondReaderAgreesOnTheVectors(t *testing.T) {
 		}
 	}
 	check(t, json.Unmarshal(b, &list))
-	// Bytes, links, order of the steps, leaves, the head and the wallet's signature are what it looks at.
+	// Bytes, links, order of the steps, leaves, the head, erasures, sub-agents and signatures are what it looks at.
 	looksAt := []string{"car.", "block.", "codec.", "link.", "links.", "leaf.", "head.", "history.seq", "history.run",
-		"history.clock", "history.ask", "history.of", "history.twice", "history.head", "schema.version", "grant.signature", "grant.agent", "grant.rules"}
+		"history.clock", "history.ask", "history.of", "history.twice", "history.head", "schema.version", "grant.signature", "grant.agent", "grant.rules",
+		"grant.request", "delegation.issuer", "delegation.signature", "delegation.agent", "delegation.call", "delegation.from"}
 	misses := map[string]bool{
-		"length-long":     true, // its CAR library reads any spelling of a length
-		"erasure-foreign": true, // it knows nothing of erasures
+		"length-long": true, // its CAR library reads any spelling of a length
 	}
 	var files, names, codes []string
 	for _, v := range list.Vectors {

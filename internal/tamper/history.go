@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,10 +31,19 @@ type history struct {
 	head    provenance.Head
 	offer   auth.Offer // what the wallet signed
 	public  bool
+	name    string // of the agent
+
+	verification *provenance.Verification // of a contract wallet's grant; nil if there is none
+	delegation   *provenance.Delegation   // of a sub-agent's run
+	child        *history                 // of the sub-agent that was called; nil if none was
+	answered     int                      // the step that has its result
 
 	// Settings of a liar.
 	keepAsk     bool                              // the request's signature stays as it is
 	keepVerdict bool                              // so do the approvals
+	keepSig     bool                              // and the delegation's signature
+	misgiven    func(*provenance.Result)          // changes the result of the sub-agent's call
+	disown      bool                              // the delegation is for the call that it names, not for the one that was made
 	foreign     map[int]provenance.Link           // steps that name another run
 	patch       func(seq int, data []byte) []byte // of an encoded step
 	behead      func(*provenance.Head)            // before the head is signed
@@ -105,6 +115,14 @@ func (h *history) link() (err error) {
 	if err := h.seal(&h.grant, false); err != nil {
 		return err
 	}
+	if x := h.verification; x != nil {
+		if err := h.seal(x, false); err != nil {
+			return err
+		}
+		if h.grant.Verification, err = h.record(x); err != nil {
+			return err
+		}
+	}
 	parts := []struct {
 		to  *provenance.Link
 		rec provenance.Record
@@ -122,12 +140,22 @@ func (h *history) link() (err error) {
 			return err
 		}
 	}
+	if h.delegation != nil {
+		if err := h.empower(); err != nil {
+			return err
+		}
+	}
 	if h.runCID, err = h.record(&h.run); err != nil {
 		return err
 	}
 	var prev provenance.Link
 	cids := make([]provenance.Link, len(h.steps))
 	for i, s := range h.steps {
+		if h.child != nil && i == h.answered {
+			if err := h.bringBack(prev, cids); err != nil {
+				return err
+			}
+		}
 		s.Run, s.Prev = h.runCID, prev
 		if other, ok := h.foreign[i]; ok {
 			s.Run = other
@@ -205,6 +233,11 @@ func (h *history) crown() error {
 func (h *history) resign(s *provenance.Step, cids []provenance.Link) error {
 	if ask, ok := s.Event.(*provenance.Ask); ok && !h.keepAsk {
 		params, _ := ask.Request.Bytes()
+		if h.delegation != nil {
+			f := auth.Frame{Session: h.run.Delegation, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method, Params: params}
+			ask.Sig = ed25519.Sign(h.operator, f.Bytes())
+			return nil
+		}
 		sig, err := h.session.SignFrame(auth.Frame{Session: h.run.Grant, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method, Params: params})
 		if err != nil {
 			return err

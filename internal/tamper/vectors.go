@@ -300,6 +300,25 @@ func vectors() []vector {
 				slices.Reverse(blocks[1:])
 				return carOf(blocks), nil
 			}},
+		{Name: "honest-sub-agent", Verdict: verified, What: "an agent that called another, whose run is in the file",
+			make: family(false, func(*history) {})},
+		{Name: "honest-sub-agent-own", Verdict: verified, What: "the run of the agent that was called, with the call and what led to it",
+			make: family(true, func(*history) {})},
+		{Name: "honest-sub-agent-apart", Verdict: gaps,
+			What: "an agent that called another, whose run is in another file: a part of the whole",
+			make: without(family(false, func(*history) {}), func(r provenance.Record) bool {
+				h, ok := r.(*provenance.Head)
+				return ok && h.Seq == 3 && h.Run != must(play(boss())).runCID
+			})},
+		{Name: "honest-resumed", Verdict: verified,
+			What: "a run that a crash held up for a day before its tool's result, then went on",
+			make: told(small, func(h *history) { shift(h, 2, 20*time.Minute) })},
+		{Name: "honest-chain", Verdict: verified, Class: 40,
+			What: "another run's history of 4,000 blocks in a line: deeper than many a stack (a test makes one of a million)",
+			make: told(line, func(*history) {})},
+		{Name: "honest-two-branches", Verdict: verified,
+			What: "two runs of one session that came from one thread, each by itself: a fork of the talk, not of a history",
+			make: told(small, func(h *history) { h.run.Thread = "a thread that was taken up twice" })},
 		{Name: "honest-paths", Verdict: verified, Class: 39,
 			What: "another run's history of 40 blocks with 2^40 paths, each block to be visited once",
 			make: told(paths, func(*history) {})},
@@ -486,6 +505,13 @@ func vectors() []vector {
 		{Name: "leaf-padding", Code: provenance.CodeLeafOpen, Class: 42,
 			What: "a leaf with more padding than its text asks for",
 			make: padded},
+
+		{Name: "unixfs-size", Code: provenance.CodeLinkCodec, Class: 43,
+			What: "a payload that is a UnixFS file with a false size: the format has leaves of its own, and no node of UnixFS is one",
+			make: unixfs("\x0a\x0a\x08\x02\x12\x02hi\x18\xff\xff\x7f")},
+		{Name: "unixfs-path", Code: provenance.CodeLinkCodec, Class: 44,
+			What: "a payload that is a UnixFS directory with the name ../../etc/passwd",
+			make: unixfs("\x12\x18\x12\x10../../etc/passwd\x18\x00\x0a\x02\x08\x01")},
 
 		// History: re-linked and signed again by the operator.
 		{Name: "dropped", Code: provenance.CodeHistorySeq, Class: 45, Peer: "drop some",
@@ -780,6 +806,85 @@ func vectors() []vector {
 				return keyFile(wrong)
 			}},
 
+		// Contract wallets: their word is what a chain said of it.
+		{Name: "honest-contract", Verdict: gaps,
+			What: "a contract wallet's permission, with the record of what its chain said; only the chain itself proves it",
+			make: contract(func(*history, *provenance.Verification) {})},
+		{Name: "contract-unasked", Code: audit.CodeGrantVerification, Class: 66, What: "a contract wallet's permission that no chain was asked about",
+			make: contract(func(h *history, _ *provenance.Verification) { h.verification = nil })},
+		{Name: "contract-chain", Code: audit.CodeGrantVerification, Class: 66, What: "another chain was asked than the wallet's",
+			make: contract(func(_ *history, x *provenance.Verification) { x.Chain = 1 })},
+		{Name: "contract-method", Code: audit.CodeGrantVerification, Class: 66, What: "what a chain said of a wallet that was not deployed, for one that was",
+			make: contract(func(_ *history, x *provenance.Verification) { x.Method = "eip6492" })},
+		{Name: "contract-late", Code: audit.CodeGrantVerification, Class: 66, What: "the chain was asked after the run had begun",
+			make: contract(func(_ *history, x *provenance.Verification) { x.At = start.Add(time.Hour).UnixMilli() })},
+
+		// Sub-agents: the operator has made the delegation, and all that hangs on it.
+		{Name: "delegation-issuer", Code: audit.CodeDelegationIssuer, What: "a delegation in the name of another key",
+			make: family(true, func(h *history) { h.child.delegation.Issuer = h.other.Public().String() })},
+		{Name: "delegation-signature", Code: audit.CodeDelegationSignature, Class: 64, What: "a delegation that was changed after it was signed",
+			make: family(true, func(h *history) { h.child.keepSig = true; h.child.delegation.Nonce[0] ^= 1 })},
+		{Name: "delegation-form", Code: audit.CodeDelegationForm, What: "a delegation whose limits are none",
+			make: family(true, func(h *history) { h.child.delegation.Caveats = "{}" })},
+		{Name: "delegation-late", Code: audit.CodeDelegationLater, Class: 60, What: "a delegation that lasts longer than the permission",
+			make: family(true, func(h *history) { h.child.delegation.Expires = start.Add(2 * time.Hour).UnixMilli() })},
+		{Name: "delegation-expired", Code: audit.CodeDelegationLater, Class: 60, What: "a run that was opened after its delegation's end",
+			make: family(true, func(h *history) {
+				d := h.child.delegation
+				d.At, d.Expires = d.At-2000, d.At-1000
+			})},
+		{Name: "delegation-wider", Code: audit.CodeDelegationWider, Class: 60, What: "a delegation with more calls than the permission",
+			make: family(true, func(h *history) {
+				c := must(auth.ParseCaveats(h.child.delegation.Caveats))
+				c.MaxCalls = 1000
+				h.child.delegation.Caveats = c.JSON()
+			})},
+		{Name: "delegation-tool", Code: audit.CodeDelegationWider, Class: 60, What: "a delegation of a tool that the wallet did not allow",
+			make: family(true, func(h *history) { h.child.delegation.Tools = append(h.child.delegation.Tools, "token.send") })},
+		{Name: "delegation-agent", Code: audit.CodeDelegationAgent, What: "a delegation for another agent than the one that ran",
+			make: family(true, func(h *history) { h.child.delegation.Agent = h.run.Agent })},
+		{Name: "delegation-caller", Code: audit.CodeDelegationCaller, Class: 47, What: "a delegation for a call that nobody made",
+			make: family(true, func(h *history) {
+				c := h.child
+				c.disown = true
+				call := *c.run.Parent
+				call.Effect = 9
+				c.delegation.Call, c.run.Parent = call, &call
+			})},
+		{Name: "delegation-call", Code: provenance.CodeDelegationCall, Class: 50, What: "a run under the delegation of another call",
+			make: family(true, func(h *history) {
+				c := h.child
+				c.disown = true
+				call := *c.run.Parent
+				call.Effect = 9
+				c.delegation.Call = call
+			})},
+		{Name: "delegation-from", Code: provenance.CodeDelegationFrom, What: "a delegation that comes from another permission",
+			make: family(true, func(h *history) {
+				c := h.child
+				c.disown = true
+				g := provenance.Grant{Message: provenance.NewPayload([]byte("another")), Sig: provenance.NewPayload([]byte("sig")), Method: "eoa"}
+				if err := c.seal(&g, false); err != nil {
+					panic(err)
+				}
+				b := must(provenance.Encode(&g))
+				c.delegation.From = b.CID
+				h.books = append(h.books, b, c.leaves[g.Message.Leaf()], c.leaves[g.Sig.Leaf()])
+			})},
+		{Name: "delegation-limits", Code: audit.CodeDelegationLimits, What: "a delegation with other limits than the calling agent's tool has",
+			make: family(true, func(h *history) { h.child.delegation.Expires-- })},
+		{Name: "delegation-input", Code: audit.CodeDelegationInput, Class: 61, What: "the sub-agent was asked something else than the call says",
+			make: familyOf(func(w *world) { w.helper.input = "say it again" }, true, func(*history) {})},
+		{Name: "delegation-result", Code: audit.CodeDelegationChild, What: "a result that is not what the sub-agent's run came to",
+			make: familyOf(func(w *world) {
+				w.lies = func(r *provenance.Result) {
+					out, _ := r.Output.Bytes()
+					r.Output = provenance.NewPayload(bytes.Replace(out, []byte("it said hi"), []byte("it said no"), 1))
+				}
+			}, false, func(*history) {})},
+		{Name: "delegation-nobody", Code: audit.CodeDelegationChild, Class: 54, What: "a sub-agent's result without its run",
+			make: familyOf(func(w *world) { w.lies = func(r *provenance.Result) { r.Child = cid.Undef } }, false, func(*history) {})},
+
 		// Keys.
 		{Name: "forged", Code: provenance.CodeHeadKey, Class: 64, Peer: "stranger's forgery",
 			What: "signed by a stranger, who put his own key into the head",
@@ -810,6 +915,87 @@ func vectors() []vector {
 				h.keepAsk = true
 				h.steps[0].Event.(*provenance.Ask).Request = provenance.NewPayload([]byte(`{"agent":"payer","idempotency_key":"vector-0001","input":"pay mallory"}`))
 			})},
+	}
+}
+
+// contract is the small run of a contract wallet.
+func contract(change func(*history, *provenance.Verification)) func(*bench) ([]byte, error) {
+	return told(small, func(h *history) {
+		h.grant.Method, h.grant.Sig = auth.MethodEIP1271, provenance.NewPayload([]byte("an owner's word"))
+		h.verification = &provenance.Verification{
+			Method: auth.MethodEIP1271, Standing: string(auth.StandingContract), Chain: 1337, Number: 10, Block: [32]byte{1},
+			State: provenance.NewPayload(make([]byte, 64)), Validator: auth.ValidatorHash, Gas: 3000, Asked: 2, Agreed: 2,
+			At: start.Add(-time.Second).UnixMilli(), Took: 5,
+		}
+		change(h, h.verification)
+	})
+}
+
+// line is a world whose run was opened by another one, whose history is a line of blocks.
+func line() *world {
+	w := small()
+	next := provenance.NewRaw([]byte("the end"))
+	extra := map[provenance.Link][]byte{next.CID: next.Data}
+	for range 4000 {
+		data := []byte("\x81\xd8\x2a\x58\x25\x00" + next.CID.KeyString())
+		next = provenance.Block{CID: provenance.Sum(cid.DagCBOR, data), Data: data}
+		extra[next.CID] = data
+	}
+	w.parent, w.extra = &provenance.Parent{Step: next.CID}, extra
+	return w
+}
+
+// unixfs puts a dag-pb node in the place of the small run's first payload.
+func unixfs(node string) func(*bench) ([]byte, error) {
+	return func(b *bench) ([]byte, error) {
+		sum := sha256.Sum256([]byte(node))
+		pb := "\x01\x70\x12\x20" + string(sum[:])
+		return told(small, func(h *history) {
+			h.patch = func(seq int, data []byte) []byte {
+				if seq != 3 {
+					return data
+				}
+				i := bytes.Index(data, []byte("\x62ct\xd8\x2a\x58\x25\x00")) + 8
+				return slices.Concat(data[:i], []byte(pb), data[i+36:])
+			}
+		})(b)
+	}
+}
+
+// without leaves out of a file the records that gone says, and what only they lead to.
+func without(make func(*bench) ([]byte, error), gone func(provenance.Record) bool) func(*bench) ([]byte, error) {
+	return func(b *bench) ([]byte, error) {
+		file, err := make(b)
+		if err != nil {
+			return nil, err
+		}
+		src, err := provenance.OpenCAR(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			return nil, err
+		}
+		var left []provenance.Block
+		seen := map[provenance.Link]bool{}
+		for todo := []provenance.Link{src.Root()}; len(todo) > 0; {
+			c := todo[0]
+			todo = todo[1:]
+			data, err := src.Get(c)
+			if seen[c] || err != nil {
+				continue
+			}
+			seen[c] = true
+			if c.Prefix().Codec == cid.DagCBOR {
+				rec, err := provenance.DecodeAny(data)
+				if err != nil {
+					return nil, err
+				}
+				if c != src.Root() && gone(rec) {
+					continue
+				}
+				todo = append(todo, provenance.Links(rec)...)
+			}
+			left = append(left, provenance.Block{CID: c, Data: data})
+		}
+		return carOf(left), nil
 	}
 }
 

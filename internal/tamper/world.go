@@ -65,6 +65,11 @@ type world struct {
 	parent *provenance.Parent
 	extra  map[provenance.Link][]byte // blocks of other runs
 
+	helper     *world                   // the sub-agent that the first agent calls by "agent.helper"; none if nil
+	caller     *game                    // of a sub-agent's run
+	delegation *provenance.Delegation   // which it acts under
+	lies       func(*provenance.Result) // changes the result of the sub-agent's call
+
 	// What a lying operator decides by, in place of what is recorded.
 	decideRules string
 	decideDapp  bool // decides as if there were no dApp's rules
@@ -220,6 +225,10 @@ func play(w *world) (*history, error) {
 		leaves: map[provenance.Link]provenance.Block{}, public: w.public,
 	}
 	maps.Copy(h.extra, w.extra)
+	h.name, h.delegation, h.misgiven = "payer", w.delegation, w.lies
+	if w.caller != nil {
+		h.name = "helper"
+	}
 	var names []string
 	toolDefs, books := map[provenance.Link]*provenance.ToolDef{}, map[provenance.Link][]byte{}
 	for _, spec := range w.tools {
@@ -240,9 +249,14 @@ func play(w *world) (*history, error) {
 		}
 		names = append(names, spec.Name)
 	}
-	h.agent.Name, h.agent.Instructions = "payer", "Pay what is asked."
+	h.agent.Name, h.agent.Instructions = h.name, "Pay what is asked."
 	h.agent.Routes = []provenance.AgentRoute{{ID: "first", When: w.route, Use: "main"}, {ID: "then", When: "true", Use: "spare"}}
 	h.agent.Limits = provenance.Limits{Turns: 8, Calls: 8, Tokens: 50_000, Cost: 500_000_000, Wall: (24 * time.Hour).Milliseconds()}
+	if w.helper != nil {
+		if err := h.helped(w.helper, toolDefs, &names); err != nil {
+			return nil, err
+		}
+	}
 	h.rules = provenance.PolicySet{Name: "vectors", Source: w.rules}
 	h.runtime = provenance.Runtime{Version: "vectors", Build: "unknown", Key: h.operator.Public().(ed25519.PublicKey)}
 	for i, name := range []string{"main", "spare"} {
@@ -276,6 +290,9 @@ func play(w *world) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.caller != nil {
+		grant, h.offer = w.caller.grant, w.caller.history.offer
+	}
 	h.grant = recordOf(grant)
 	h.run = provenance.Run{Opened: w.opened.UnixMilli(), Nonce: [32]byte{w.nonce}, Parent: w.parent}
 
@@ -303,16 +320,33 @@ func play(w *world) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.caller != nil {
+		byGrant = grant
+	}
 	if err := h.link(); err != nil { // so far there are no steps, but the run has its CID
 		return nil, err
 	}
-	m, err := loop.New(loop.Config{
+	c := loop.Config{
 		Session: h.run.Grant, Agent: &byAgent, Tools: toolDefs, Books: books, Rules: &byRules, Dapp: byDapp, Grant: byGrant, Runtime: &h.runtime,
-	})
+	}
+	if w.delegation != nil {
+		c.Delegations = []loop.Delegated{{CID: h.run.Delegation, Delegation: w.delegation}}
+		if c.Agents, err = auth.Ed25519Key(h.runtime.Key); err != nil {
+			return nil, err
+		}
+	}
+	m, err := loop.New(c)
 	if err != nil {
 		return nil, err
 	}
-	g := &game{world: w, history: h, machine: m, ledger: newLedger(m.Budgets()), grant: grant}
+	ledgers, err := m.Ledgers(loop.State{}, w.opened.UnixMilli(), nil) // none has a window
+	if err != nil {
+		return nil, err
+	}
+	g := &game{world: w, history: h, machine: m, ledger: newLedger(ledgers), grant: grant}
+	if w.caller != nil {
+		g.ledger.share(w.caller.ledger)
+	}
 	h.keepVerdict = true // while it is played, what is signed once stays right
 	err = g.play()
 	h.keepVerdict = false
@@ -356,16 +390,21 @@ type game struct {
 	state   loop.State
 	asked   int    // models
 	nonce   uint64 // of the agent's account
+	late    int64  // ms that sub-agents have taken
 }
 
 func (g *game) play() error {
 	g.state.Run = g.runCID
-	params, err := json.Marshal(map[string]string{"agent": "payer", "input": g.world.input, "idempotency_key": "vector-0001"})
+	params, err := json.Marshal(map[string]string{"agent": g.name, "input": g.world.input, "idempotency_key": "vector-0001"})
 	if err != nil {
 		return err
 	}
 	var next provenance.Event = &provenance.Ask{
 		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start", Key: g.session.Public().String(),
+	}
+	if d := g.history.delegation; d != nil {
+		ask := next.(*provenance.Ask)
+		ask.Method, ask.Key = loop.MethodDelegate, d.Issuer
 	}
 	for next != nil && (g.stop == 0 || len(g.steps) < g.stop) {
 		if g.cancel > 0 && len(g.steps) == g.cancel {
@@ -380,7 +419,7 @@ func (g *game) play() error {
 
 // step takes in one event and returns the next one: the answer to the first effect that wants one.
 func (g *game) step(ev provenance.Event) (provenance.Event, error) {
-	at := start.UnixMilli() + int64(len(g.steps))*1000
+	at := g.opened.UnixMilli() + int64(len(g.steps))*1000 + g.late
 	facts := g.ledger.facts()
 	facts.Budgets = g.state.Changed(facts.Budgets)
 	facts.Revoked = g.revoke > 0 && len(g.steps) >= g.revoke
@@ -436,6 +475,9 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 		}
 		return &provenance.Verdict{Of: ref, Approval: &provenance.Approval{Method: auth.MethodEOA}}, nil // link has it signed
 	case *provenance.Call:
+		if g.machine.DelegateOf(e) != nil {
+			return g.delegate(ref, e)
+		}
 		if e.Phase == provenance.PhaseSend && g.lapse {
 			return &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}, nil
 		}
@@ -463,7 +505,7 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 
 // A ledger is what the store keeps of a run's budgets.
 type ledger struct {
-	budgets []loop.Budget
+	budgets []loop.Ledger
 	state   map[string]*provenance.Budget
 	holds   map[hold]money.Amount
 }
@@ -473,7 +515,7 @@ type hold struct {
 	ref    provenance.Ref
 }
 
-func newLedger(budgets []loop.Budget) *ledger {
+func newLedger(budgets []loop.Ledger) *ledger {
 	l := &ledger{budgets: budgets, state: map[string]*provenance.Budget{}, holds: map[hold]money.Amount{}}
 	for _, b := range budgets {
 		zero := money.Of(b.Cap.Asset(), 0)
