@@ -30,6 +30,7 @@ type demoReport struct {
 	Runs     []demoRun `json:"runs"`
 	CAR      []string  `json:"car"`
 	Verified bool      `json:"verified"`
+	Complete bool      `json:"complete"` // completeness is established for each run, by receipt and log
 	Tampered string    `json:"tampered"` // the reason code of the file with one byte flipped
 	Replayed bool      `json:"replayed"`
 	Folder   string    `json:"folder"`
@@ -124,7 +125,7 @@ func (d *demo) tell(ctx context.Context) (err error) {
 	}
 	d.report.Seconds = time.Since(d.began).Seconds()
 	d.next(dev)
-	if !d.report.Verified || !d.report.Replayed || d.report.Tampered == "" {
+	if !d.report.Verified || !d.report.Complete || !d.report.Replayed || d.report.Tampered == "" {
 		return &failure{exit: exitIntegrity, code: "demo", message: "the demo did not end as it should; the files are in " + d.dir, result: d.report}
 	}
 	return nil
@@ -381,9 +382,18 @@ func (d *demo) approve(ctx context.Context, run string) error {
 // check exports the runs, stops the server, and lets an auditor's process look at each file.
 func (d *demo) check(ctx context.Context) error {
 	d.part(7, "Check", "a stranger gets the files. The server is stopped first")
-	var files [][2]string
+	var files [][3]string
 	for i, r := range d.report.Runs {
 		car, keys := filepath.Join(d.dir, fmt.Sprintf("run%d.car", i+1)), filepath.Join(d.dir, fmt.Sprintf("run%d.keys.json", i+1))
+		// The receipt is what the client keeps: it shows the stranger that nothing was left out since.
+		receipt := filepath.Join(d.dir, fmt.Sprintf("run%d.tlog-proof", i+1))
+		text, err := d.cl.Receipt(ctx, r.Run, receiptWait)
+		if err == nil {
+			err = os.WriteFile(receipt, []byte(text), 0o600)
+		}
+		if err != nil {
+			return err
+		}
 		p, err := d.cl.Provenance(ctx, r.Run, true)
 		if err != nil {
 			return err
@@ -391,7 +401,7 @@ func (d *demo) check(ctx context.Context) error {
 		if err := d.export(ctx, p, car, keys); err != nil {
 			return err
 		}
-		files = append(files, [2]string{car, keys})
+		files = append(files, [3]string{car, keys, receipt})
 		d.report.CAR = append(d.report.CAR, car)
 	}
 	d.cl.Close()
@@ -400,20 +410,22 @@ func (d *demo) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.report.Verified = true
+	d.report.Verified, d.report.Complete = true, true
 	for i, f := range files {
 		if i == 0 {
-			fmt.Fprintf(d.w, "\n  %s\n", d.paint.dim("$ writ-audit verify "+filepath.Base(f[0])+" --keys "+filepath.Base(f[1])+" --operator-key "+d.ready.OperatorKey[:8]+"..."))
-			if err := d.show(exec.CommandContext(ctx, audit, "verify", "--keys", f[1], "--operator-key", d.ready.OperatorKey, f[0])); err != nil {
+			fmt.Fprintf(d.w, "\n  %s\n", d.paint.dim("$ writ-audit verify "+filepath.Base(f[0])+" --keys "+filepath.Base(f[1])+" --operator-key "+d.ready.OperatorKey[:8]+"... \\"))
+			fmt.Fprintf(d.w, "  %s\n", d.paint.dim("    --log-key writ/log/... --receipt "+filepath.Base(f[2])))
+			if err := d.show(exec.CommandContext(ctx, audit, d.verify(f[0], f[1], f[2])...)); err != nil {
 				d.report.Verified = false
 			}
 		}
-		rep, err := d.verdict(ctx, audit, f[0], f[1])
+		rep, err := d.verdict(ctx, audit, f[0], f[1], f[2])
 		if err != nil {
 			return err
 		}
 		d.report.Verified = d.report.Verified && rep.Verdict == provenance.Verified
-		d.fact(filepath.Base(f[0]), "%s: %d steps, %d blocks, %d bytes", d.mark(rep), rep.Steps, rep.Blocks, rep.Bytes)
+		d.report.Complete = d.report.Complete && rep.Completeness == provenance.Established
+		d.fact(filepath.Base(f[0]), "%s, completeness %s: %d steps, %d blocks, %d bytes", d.mark(rep), rep.Completeness, rep.Steps, rep.Blocks, rep.Bytes)
 	}
 
 	bad := filepath.Join(d.dir, "tampered.car")
@@ -425,7 +437,7 @@ func (d *demo) check(ctx context.Context) error {
 	if err := os.WriteFile(bad, b, 0o600); err != nil {
 		return err
 	}
-	rep, err := d.verdict(ctx, audit, bad, files[1][1])
+	rep, err := d.verdict(ctx, audit, bad, files[1][1], files[1][2])
 	if err != nil {
 		return err
 	}
@@ -482,9 +494,14 @@ func (d *demo) export(ctx context.Context, p wire.Provenance, car, keys string) 
 	return k.Close()
 }
 
+// verify is how the auditor is called for one file: with what the stranger has by another way than the file.
+func (d *demo) verify(car, keys, receipt string) []string {
+	return []string{"verify", "--keys", keys, "--operator-key", d.ready.OperatorKey, "--log-key", d.ready.LogKey, "--receipt", receipt, car}
+}
+
 // verdict runs the auditor on one file and reads its report. That it says "failed" is no error of this.
-func (d *demo) verdict(ctx context.Context, audit, car, keys string) (rep provenance.Report, err error) {
-	out, runErr := exec.CommandContext(ctx, audit, "verify", "--json", "--keys", keys, "--operator-key", d.ready.OperatorKey, car).Output()
+func (d *demo) verdict(ctx context.Context, audit, car, keys, receipt string) (rep provenance.Report, err error) {
+	out, runErr := exec.CommandContext(ctx, audit, append(d.verify(car, keys, receipt), "--json")...).Output()
 	if err := json.Unmarshal(out, &rep); err != nil {
 		return rep, fmt.Errorf("the auditor said nothing that can be read: %w (%v)", err, runErr)
 	}

@@ -36,6 +36,9 @@ func TestDemo(t *testing.T) {
 	if !r.OK || !r.Verified || !r.Replayed || r.Tampered == "" {
 		t.Errorf("ok %t, verified %t, replayed %t, tampered %q", r.OK, r.Verified, r.Replayed, r.Tampered)
 	}
+	if !r.Complete {
+		t.Error("completeness is not established")
+	}
 	if r.Seconds > 60 {
 		t.Errorf("it took %.0f s", r.Seconds)
 	}
@@ -57,7 +60,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("run %d said %q, want it to hold %q", said.run, r.Runs[said.run].Said, said.want)
 		}
 	}
-	for _, want := range []string{"bob had 25 USDC, and has 30 USDC", "alice had 1000 USDC, and has 1002 USDC", "wants you to sign in", "VERIFIED", "killed"} {
+	for _, want := range []string{"bob had 25 USDC, and has 30 USDC", "alice had 1000 USDC, and has 1002 USDC", "wants you to sign in", "VERIFIED", "completeness established", "killed"} {
 		if !strings.Contains(strings.ReplaceAll(story.String(), "1,0", "10"), want) {
 			t.Errorf("the story does not say %q", want)
 		}
