@@ -86,7 +86,7 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 	}
 	const refused = "sign_in_refused sig.contract"
 	var seen []string
-	contract := ""
+	contract, safe := "", ""
 	for line := range strings.Lines(string(out)) {
 		var got struct {
 			Wallet, Account, Version                 string
@@ -101,6 +101,9 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 		}
 		seen = append(seen, got.Wallet)
 		contract = got.Account
+		if got.Version != "" {
+			safe = "eip155:1337:" + got.Account
+		}
 		ownKey, bare := got.Wallet == "delegated, with its own key", strings.Contains(got.Wallet, "not deployed")
 		for _, c := range []struct {
 			rule string
@@ -142,6 +145,14 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 	}
 	if !slices.Equal(seen, want) {
 		t.Errorf("these signed in: %q, want %q", seen, want)
+	}
+
+	config := filepath.Join(home, "writ.yaml")
+	if err := os.WriteFile(config, []byte("chain: {rpc: ["+url+"]}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, says := command(t, filepath.Join(bin, "writ"), home, "doctor", "--config", config, "--wallet", safe); !strings.Contains(says, "ok  wallet     "+safe+" is a contract that lists its owners, as a Safe does (chain 1337, block ") {
+		t.Errorf("writ doctor of a Safe: %s", says)
 	}
 
 	stop()
