@@ -1,9 +1,13 @@
 package provenance
 
 import (
+	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -59,4 +63,111 @@ func TestTheDocsNameEveryCode(t *testing.T) {
 			t.Errorf("docs/record.md names %s, which is not there", code)
 		}
 	}
+}
+
+// byTest has the rules that no file of the vectors can show, and the test that does: what needs a chain, a server, a file
+// too large to keep, or another caller than a verifier of files.
+var byTest = map[string]string{
+	"car.size":         "TestTheIndexIsBounded",
+	"car.unreadable":   "TestUnreadableFile",
+	"codec.size":       "TestCheckRefusesTooLargeABlock",
+	"delegation.depth": "TestEachFalseDelegationIsRefusedByItsOwnReason",
+	"delegation.spent": "TestTheAuditAddsUpParentAndChild",
+	"grant.contract":   "TestAContractWalletPaysAndAStrangerAsksItsChainAgain",
+	"leaf.hash":        "TestAPayloadOpensOnlyToItsText",
+	"log.missing":      "TestALogIsOneOrIsFoundOut",
+	"log.tile":         "TestALogIsOneOrIsFoundOut",
+}
+
+// notYet are rules that the code holds and nothing here breaks yet. The docs say so.
+var notYet = []string{"approvals.contract", "approvals.verification", "grant.revocation", "history.bound", "links.size"}
+
+// Each rule of docs/record.md and docs/log.md names the vectors that break it, all of them and no other, or the test that
+// does; -update writes them.
+func TestTheDocsNameTheVectorsOfEachRule(t *testing.T) {
+	vectors := map[string][]string{}
+	for _, name := range []string{"vectors.json", "log-vectors.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", "tamper", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list struct {
+			Vectors []struct{ Name, Code string }
+		}
+		if err := json.Unmarshal(data, &list); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range list.Vectors {
+			if v.Code != "" {
+				vectors[v.Code] = append(vectors[v.Code], v.Name)
+			}
+		}
+	}
+	tests := testNames(t)
+	row := regexp.MustCompile("(?m)^\\| `([a-z]+\\.[a-z0-9_]+)` \\| (.*?) \\|(?: (.*) \\|)?$")
+	named := map[string]bool{}
+	for _, doc := range []string{"record.md", "log.md"} {
+		path := filepath.Join("..", "docs", doc)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong := 0
+		out := row.ReplaceAllStringFunc(string(text), func(line string) string {
+			m := row.FindStringSubmatch(line)
+			code, rule := m[1], m[2]
+			named[code] = true
+			want := strings.Join(vectors[code], ", ")
+			if want == "" && slices.Contains(notYet, code) {
+				want = "none yet"
+			} else if want == "" {
+				want = "`" + byTest[code] + "`"
+				if !tests[byTest[code]] {
+					t.Errorf("%s has no vector, and no test is named for it", code)
+				}
+			} else if byTest[code] != "" || slices.Contains(notYet, code) {
+				t.Errorf("%s has vectors; it needs no test named", code)
+			}
+			if m[3] != want {
+				wrong++
+				if !*update {
+					t.Errorf("docs/%s: %s names %q, want %q", doc, code, m[3], want)
+				}
+			}
+			return "| `" + code + "` | " + rule + " | " + want + " |"
+		})
+		if *update && wrong > 0 {
+			if err := os.WriteFile(path, []byte(out), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for code, names := range vectors {
+		if !named[code] && !strings.HasPrefix(code, "block.") && !strings.HasPrefix(code, "keys.") { // these stand in the text
+			t.Errorf("the vectors %v break %s, of which the docs say nothing", names, code)
+		}
+	}
+}
+
+// testNames lists the tests of the repository.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		src, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(src, -1) {
+			names[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }

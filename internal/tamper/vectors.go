@@ -479,6 +479,23 @@ func vectors() []vector {
 			make: spelt(put("step/1", "step/2"))},
 		{Name: "type", Code: provenance.CodeSchemaType, What: "a text where a number should be",
 			make: spelt(at("\x61x"))},
+		{Name: "key-missing", Code: provenance.CodeSchemaMissing, What: "a later step that names none before it",
+			make: spelt(func(b []byte) []byte {
+				i := bytes.Index(b, []byte("\x64prev\xd8"))
+				b[0]--
+				return slices.Delete(b, i, i+46)
+			})},
+		{Name: "evidence-range", Code: provenance.CodeSchemaRange, What: "a level of evidence that there is not",
+			make: spelt(put("\x68evidence\x00", "\x68evidence\x05"))},
+		{Name: "budgets-order", Code: provenance.CodeSchemaOrder, What: "budgets out of order",
+			make: told(small, func(h *history) {
+				h.patch = func(seq int, b []byte) []byte {
+					if seq == 0 {
+						return put("\x6bgrant/calls", "\x6bzrant/calls")(b)
+					}
+					return b
+				}
+			})},
 		{Name: "int-range", Code: provenance.CodeCodecInt, Class: 33, What: "a number that does not fit 63 bits",
 			make: spelt(at("\x1b" + strings.Repeat("\xff", 8)))},
 		{Name: "trailing", Code: provenance.CodeCodecTrailing, Class: 34, What: "a byte after the record",
