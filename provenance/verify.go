@@ -715,6 +715,10 @@ type Evidence struct {
 	keys   map[Link]LeafKey
 	steps  []byte   // their CIDs, newest first
 	places []uint32 // with a CAR, in place of them: where they stand in the file
+
+	kept      []*Step // the first ones, as far as Each keeps them
+	keptBytes int     // of them, and of one more if there was no room for it
+	lastBytes int     // of the step that was read last, its leaves included
 }
 
 // Len returns the number of steps.
@@ -734,12 +738,20 @@ func (e *Evidence) cidAt(place int32) Link {
 	return cidFrom(e.steps[int(place)*cidLen : (int(place)+1)*cidLen])
 }
 
-// Each calls do with every step from the first on. Steps are read again for each call, and not kept. It ends with
-// the first error.
+// Each calls do with every step from the first on. It ends with the first error. A step must not be changed: those of a
+// short history are kept for the next call, others are read again.
 func (e *Evidence) Each(do func(c Link, s *Step) error) error {
 	for seq := range e.Len() {
 		c := e.StepCID(seq)
-		s, err := e.step(c)
+		var s *Step
+		var err error
+		if seq < len(e.kept) {
+			s = e.kept[seq]
+		} else if s, err = e.step(c); err == nil && e.Len() <= maxKept && seq == len(e.kept) {
+			if e.keptBytes += e.lastBytes; e.keptBytes <= maxKeptBytes {
+				e.kept = append(e.kept, s)
+			}
+		}
 		if err == nil {
 			err = do(c, s)
 		}
@@ -749,6 +761,12 @@ func (e *Evidence) Each(do func(c Link, s *Step) error) error {
 	}
 	return nil
 }
+
+// Bounds on what Each keeps: steps, and the bytes of their blocks and leaves.
+const (
+	maxKept      = 256
+	maxKeptBytes = 1 << 20
+)
 
 func (e *Evidence) step(c Link) (*Step, error) {
 	data, err := e.src.Get(c)
@@ -760,6 +778,7 @@ func (e *Evidence) step(c Link) (*Step, error) {
 	}
 	s := new(Step)
 	var ps []*Payload
+	e.lastBytes = len(data)
 	if err := read(data, s, func(p *Payload) { ps = append(ps, p) }); err != nil {
 		return nil, fmt.Errorf("step %s: %w", c, err)
 	}
@@ -787,5 +806,6 @@ func (e *Evidence) openLeaf(p *Payload) error {
 	if err != nil {
 		return fmt.Errorf("leaf %s: %w", p.leaf, err)
 	}
+	e.lastBytes += len(data)
 	return p.Open(data, key)
 }

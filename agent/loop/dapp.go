@@ -47,7 +47,7 @@ func (c *Config) checkDapp() error {
 
 // LoadDapp loads a recorded dApp's set, under the bounds of a set that is not the operator's.
 func LoadDapp(rec *provenance.PolicySet, blocks map[provenance.Link][]byte, tools []policies.ToolType) (*policies.Set, error) {
-	return policies.Load([]byte(rec.Source), policies.Options{
+	return load([]byte(rec.Source), policies.Options{
 		Layer: LayerDapp, Untrusted: true, Tools: tools, Partial: true, Parts: PartsOf(rec, blocks),
 	})
 }

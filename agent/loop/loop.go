@@ -177,7 +177,7 @@ func New(c Config) (*Machine, error) {
 		})
 	}
 	types := m.toolTypes()
-	operator, err := policies.Load([]byte(c.Rules.Source), policies.Options{
+	operator, err := load([]byte(c.Rules.Source), policies.Options{
 		Layer: LayerOperator, Tools: types, Partial: true, Parts: PartsOf(c.Rules, c.Books),
 	})
 	if err != nil {
@@ -197,7 +197,7 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("make a loop: %w", err)
 	}
 	for i, own := range sources {
-		set, err := policies.Load(own, policies.Options{Layer: names[i], Untrusted: true, Tools: types})
+		set, err := load(own, policies.Options{Layer: names[i], Untrusted: true, Tools: types})
 		if err != nil {
 			return nil, fmt.Errorf("make a loop: the rules of %s: %w", names[i], err)
 		}

@@ -7,6 +7,9 @@
 // signed, they sign again, unless that is the lie; so that each check must find its lie alone.
 //
 //	go run ./internal/tamper -out provenance/testdata/tamper
+//
+// With -decisions it makes the corpus of decisions of agent/audit/testdata: runs under every policy set of the repository,
+// kept as evidence that an auditor of a later version must still find right.
 package main
 
 import (
@@ -23,10 +26,24 @@ import (
 )
 
 //go:generate go run . -out ../../provenance/testdata/tamper
+//go:generate go run . -decisions ../../agent/audit/testdata/decisions.gz -sets ../..
 
 func main() {
 	out := flag.String("out", "provenance/testdata/tamper", "`folder` to write to")
+	corpus := flag.String("decisions", "", "write the corpus of decisions to this `file` instead")
+	root := flag.String("sets", ".", "the repository's `folder`, whose policy sets the corpus is made with")
 	flag.Parse()
+	if *corpus != "" {
+		data, err := decisions(*root)
+		if err == nil {
+			err = os.WriteFile(*corpus, data, 0o644)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "tamper:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	files, err := generate()
 	for name, data := range files {
 		if err == nil {

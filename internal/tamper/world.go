@@ -54,16 +54,18 @@ type world struct {
 	stop    int            // steps after which nothing more happens; 0 for never
 	public  bool           // payloads of steps are not sealed
 
-	tools  []tools.Spec
-	rules  string
-	dapp   string // rules of the dApp whose page asked; none if empty
-	origin string // of that page
-	route  string // the condition of the first route
-	offer  auth.Offer
-	opened time.Time
-	nonce  byte
-	parent *provenance.Parent
-	extra  map[provenance.Link][]byte // blocks of other runs
+	tools    []tools.Spec
+	rules    string
+	parts    []provenance.Part  // of the rules; optional
+	partData []provenance.Block // the same
+	dapp     string             // rules of the dApp whose page asked; none if empty
+	origin   string             // of that page
+	route    string             // the condition of the first route
+	offer    auth.Offer
+	opened   time.Time
+	nonce    byte
+	parent   *provenance.Parent
+	extra    map[provenance.Link][]byte // blocks of other runs
 
 	helper     *world                   // the sub-agent that the first agent calls by "agent.helper"; none if nil
 	caller     *game                    // of a sub-agent's run
@@ -257,7 +259,11 @@ func play(w *world) (*history, error) {
 			return nil, err
 		}
 	}
-	h.rules = provenance.PolicySet{Name: "vectors", Source: w.rules}
+	h.rules = provenance.PolicySet{Name: "vectors", Source: w.rules, Parts: w.parts}
+	for _, b := range w.partData {
+		books[b.CID] = b.Data
+		h.books = append(h.books, b)
+	}
 	h.runtime = provenance.Runtime{Version: "vectors", Build: "unknown", Key: h.operator.Public().(ed25519.PublicKey)}
 	for i, name := range []string{"main", "spare"} {
 		h.runtime.Models = append(h.runtime.Models, provenance.ModelInfo{
@@ -339,7 +345,7 @@ func play(w *world) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	ledgers, err := m.Ledgers(loop.State{}, w.opened.UnixMilli(), nil) // none has a window
+	ledgers, err := m.Ledgers(loop.State{}, w.opened.UnixMilli(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -420,7 +426,11 @@ func (g *game) play() error {
 // step takes in one event and returns the next one: the answer to the first effect that wants one.
 func (g *game) step(ev provenance.Event) (provenance.Event, error) {
 	at := g.opened.UnixMilli() + int64(len(g.steps))*1000 + g.late
-	facts := g.ledger.facts()
+	ledgers, err := g.machine.Ledgers(g.state, at, ev)
+	if err != nil {
+		return nil, err
+	}
+	facts := g.ledger.facts(ledgers)
 	facts.Budgets = g.state.Changed(facts.Budgets)
 	facts.Revoked = g.revoke > 0 && len(g.steps) >= g.revoke
 	next, todo, err := g.machine.Step(g.state, at, ev, facts)
@@ -505,9 +515,8 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 
 // A ledger is what the store keeps of a run's budgets.
 type ledger struct {
-	budgets []loop.Ledger
-	state   map[string]*provenance.Budget
-	holds   map[hold]money.Amount
+	state map[string]*provenance.Budget
+	holds map[hold]money.Amount
 }
 
 type hold struct {
@@ -516,7 +525,7 @@ type hold struct {
 }
 
 func newLedger(budgets []loop.Ledger) *ledger {
-	l := &ledger{budgets: budgets, state: map[string]*provenance.Budget{}, holds: map[hold]money.Amount{}}
+	l := &ledger{state: map[string]*provenance.Budget{}, holds: map[hold]money.Amount{}}
 	for _, b := range budgets {
 		zero := money.Of(b.Cap.Asset(), 0)
 		l.state[b.ID] = &provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: zero, Reserved: zero}
@@ -524,8 +533,12 @@ func newLedger(budgets []loop.Ledger) *ledger {
 	return l
 }
 
-func (l *ledger) facts() (f provenance.Facts) {
-	for _, b := range l.budgets {
+func (l *ledger) facts(ledgers []loop.Ledger) (f provenance.Facts) {
+	for _, b := range ledgers {
+		if l.state[b.ID] == nil {
+			zero := money.Of(b.Cap.Asset(), 0)
+			l.state[b.ID] = &provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: zero, Reserved: zero}
+		}
 		f.Budgets = append(f.Budgets, *l.state[b.ID])
 	}
 	return f
