@@ -33,7 +33,11 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("WRIT_CRASH_DIR"); dir != "" {
-		if err := crashChild(dir); err != nil {
+		child := crashChild
+		if os.Getenv("WRIT_CRASH_SPENDS") != "" {
+			child = spendChild
+		}
+		if err := child(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

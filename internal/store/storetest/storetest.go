@@ -72,6 +72,8 @@ func Run(t *testing.T, c Config) {
 		{"a sign-in nonce is taken once", testNonce},
 		{"of 1,000 callers one gets the nonce", testNonceRace},
 		{"of 1,000 reservations 10 fit a cap worth 10", testCapRace},
+		{"each window and each recipient has a ledger of its own", testWindows},
+		{"of 1,000 reservations in windows as many fit as the tightest has room for", testWindowRace},
 		{"of 64 commits of one step one wins", testSeqRace},
 		{"no reservation commits after a revocation", testRevokeRace},
 		{"every history of a budget and a nonce is that of one caller at a time", testLinear},
