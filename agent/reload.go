@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -68,7 +69,7 @@ func (r *Runner) earlier(ctx context.Context, now *ruling) ([]provenance.Link, e
 		if err != nil {
 			return nil, fmt.Errorf("session %s: %w", s.ID, err)
 		}
-		if rules, err := m.Rules(); err != nil || rules != now.of(m.Scheme+"://"+m.Domain) {
+		if rules, err := m.Rules(); err != nil || rules != now.of(strings.ToLower(m.Scheme+"://"+m.Domain)) {
 			out = append(out, s.ID)
 		}
 	}

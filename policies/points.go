@@ -35,6 +35,13 @@ func (l Layers) Passes(p Point) bool {
 	})
 }
 
+// Relabels says whether any set has a rule that labels something, so that the run may hold more than its tools declare.
+func (l Layers) Relabels() bool {
+	return slices.ContainsFunc(l, func(s *Set) bool {
+		return slices.ContainsFunc(s.rules, func(x *rule) bool { return x.effect == "label" })
+	})
+}
+
 // open says whether s permits at p what it does not forbid.
 func (s *Set) open(p Point) bool { return p.Open() && !s.allowList[p] }
 

@@ -249,10 +249,16 @@ func (m *Machine) publish() error {
 		m.published = append(m.published, records...)
 		return nil
 	}
+	// Nothing has come in yet, so what is decided about has the label of the most that it may come to hold: a rule that
+	// publishes what is not secret must not publish what may turn out to be.
 	base := m.issue()
-	base.Label = label.Label{Integrity: label.User, Secrecy: label.Session}
+	base.Context = m.most()
 	for _, part := range parts {
-		if err := decide(part, "", base); err != nil {
+		req := base
+		if req.Label = base.Context; part == "request" {
+			req.Label = label.Label{Integrity: label.User, Secrecy: label.Session}
+		}
+		if err := decide(part, "", req); err != nil {
 			return err
 		}
 	}
@@ -261,8 +267,8 @@ func (m *Machine) publish() error {
 		for _, part := range toolParts {
 			req := base
 			req.Tool, req.Class = spec.Name, string(spec.Class)
-			if part == "result" {
-				req.Label = outputLabel(&spec, nil)
+			if req.Label = base.Context; part == "result" {
+				req.Label = mostOf(&spec)
 			}
 			if err := decide(part, spec.Name, req); err != nil {
 				return err
@@ -270,6 +276,33 @@ func (m *Machine) publish() error {
 		}
 	}
 	return nil
+}
+
+// anything is the label of which nothing better is known.
+var anything = label.Label{Integrity: label.Untrusted, Secrecy: label.Secret}
+
+// most is the label of everything that a run of the machine may come to hold.
+func (m *Machine) most() label.Label {
+	l := label.Label{Integrity: label.User, Secrecy: label.Session}.Join(m.ground)
+	for _, t := range m.tools {
+		l = l.Join(mostOf(&t.spec))
+	}
+	if m.layers.Relabels() {
+		l = l.Join(anything)
+	}
+	return l
+}
+
+// mostOf is the label of what a tool may return. A document says itself what it is.
+func mostOf(s *tools.Spec) label.Label {
+	l := outputLabel(s, nil)
+	if s.Class == tools.ChainTx {
+		l = l.Join(contractWords)
+	}
+	if s.Output != nil && s.Output.Documents {
+		l = l.Join(anything)
+	}
+	return l
 }
 
 func partKey(part, tool string) string {
