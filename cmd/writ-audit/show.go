@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -37,6 +38,8 @@ type stepView struct {
 	// Decisions are those that belong to no effect. Label is what the context is worth from here on, if it changed.
 	Decisions []decisionView `json:"decisions,omitempty"`
 	Label     string         `json:"label,omitempty"`
+	// Child is the run of the sub-agent whose answer the event is. Of one that is in another file only Run is set.
+	Child *runView `json:"child,omitempty"`
 
 	ledgers int // how many of Facts are ledgers; they come first
 }
@@ -84,14 +87,32 @@ func (c *command) show(files []string) (int, error) {
 	}
 	b.WriteString("\n")
 	for _, s := range v.Steps {
-		s.text(&b, full)
+		s.text(&b, "", full)
 	}
 	b.WriteString("\nThis shows what the record says. Whether it is right: writ-audit verify\n")
 	_, err = io.WriteString(c.out, b.String())
 	return 0, err
 }
 
-func (s *stepView) text(b *strings.Builder, full bool) {
+// text writes a step, and the run of a sub-agent under the step that has its answer. Every line begins with margin.
+func (s *stepView) text(to *strings.Builder, margin string, full bool) {
+	b := new(strings.Builder)
+	defer func() {
+		for line := range strings.Lines(b.String()) {
+			to.WriteString(margin + line)
+		}
+		c := s.Child
+		switch {
+		case c == nil:
+		case c.Agent == "":
+			fmt.Fprintf(to, "%s    +- run %s, which is not in this file\n", margin, c.Run)
+		default:
+			fmt.Fprintf(to, "%s    +- agent %s, run %s\n", margin, audit.Printable(c.Agent), c.Run)
+			for _, s := range c.Steps {
+				s.text(to, margin+"    |  ", full)
+			}
+		}
+	}()
 	cut := func(t string) string {
 		t = audit.Printable(t) // one line, which nothing in the evidence can break
 		if runes := []rune(t); !full && len(runes) > 100 {
@@ -143,9 +164,26 @@ func (c *command) view(file, keyFile string) (*runView, error) {
 		return nil, err
 	}
 	defer f.Close()
-	rep, ev := provenance.Verify(car, provenance.Options{Keys: keys})
+	v, err := viewRun(car, keys, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return v, nil
+}
+
+// A branch is the history of a sub-agent's run in the blocks of its caller's.
+type branch struct {
+	provenance.Source
+	root provenance.Link
+}
+
+func (b branch) Root() provenance.Link { return b.root }
+
+// viewRun reads a run and those of its sub-agents, which are at most [provenance.MaxDelegations] deep.
+func viewRun(src provenance.Source, keys map[provenance.Link]provenance.LeafKey, depth int) (*runView, error) {
+	rep, ev := provenance.Verify(src, provenance.Options{Keys: keys})
 	if ev == nil {
-		return nil, fmt.Errorf("%s: %w", file, &provenance.Fault{Code: rep.Code, Detail: rep.Detail})
+		return nil, &provenance.Fault{Code: rep.Code, Detail: rep.Detail}
 	}
 	v := &runView{
 		Run: ev.RunCID.String(), Head: ev.HeadCID.String(), Opened: stamp(ev.Run.Opened, time.RFC3339),
@@ -163,15 +201,23 @@ func (c *command) view(file, keyFile string) (*runView, error) {
 			v.Wallet, v.Allowed = "unknown", "nothing: "+err.Error()
 		}
 	}
-	err = ev.Each(func(c provenance.Link, s *provenance.Step) error {
-		v.Steps = append(v.Steps, viewOf(ev, c, s))
+	err := ev.Each(func(c provenance.Link, s *provenance.Step) error {
+		view := viewOf(ev, c, s)
+		if r, ok := s.Event.(*provenance.Result); ok && r.Child.Defined() {
+			child, err := viewChild(ev, r.Child, keys, depth)
+			if err != nil {
+				return err
+			}
+			view.Child = child
+		}
+		v.Steps = append(v.Steps, view)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, err
 	}
 	// A record shows the ledgers that others have drawn on; with the keys, all that the decisions saw can be shown.
-	audit.Replay(car, provenance.Options{Keys: keys}, func(r audit.Replayed) {
+	audit.Replay(src, provenance.Options{Keys: keys}, func(r audit.Replayed) {
 		if r.Ledgers != nil {
 			s := &v.Steps[r.Seq]
 			s.Facts = append(knownLedgers(r.Ledgers), s.Facts[s.ledgers:]...)
@@ -179,6 +225,19 @@ func (c *command) view(file, keyFile string) (*runView, error) {
 		}
 	})
 	return v, nil
+}
+
+func viewChild(ev *provenance.Evidence, head provenance.Link, keys map[provenance.Link]provenance.LeafKey, depth int) (*runView, error) {
+	var h provenance.Head
+	if err := ev.Record(head, &h); errors.Is(err, provenance.ErrAbsent) {
+		return &runView{Run: "of head " + head.String()}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if depth == provenance.MaxDelegations {
+		return nil, &provenance.Fault{Code: provenance.CodeDelegationDepth, At: head, Detail: "sub-agents are too deep"}
+	}
+	return viewRun(branch{ev.Source(), head}, keys, depth+1)
 }
 
 func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) stepView {
