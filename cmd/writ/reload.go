@@ -26,7 +26,7 @@ import (
 	"github.com/writ-run/writ/policies"
 )
 
-// A reload is asked for by SIGHUP, or by a request that the operator's key signed: POST /operator/reload from the same
+// A reload is asked for by SIGHUP, if the server is not at a terminal, or by a request that the operator's key signed: POST /operator/reload from the same
 // machine. Both read the configuration again, and of it the policy sets alone.
 
 // reloadContext separates the operator's signature over a reload from every other use of the key.
@@ -190,7 +190,7 @@ func (a *app) policyReload() *cobra.Command {
 		Use: "reload", Short: "Have a running server read its policy sets again",
 		Long: `Has the server on this machine read its configuration again, and of it the policy sets: the operator's and those of
 dApps. They are loaded, proven and tested by their own tests aside; if anything is wrong with them the old ones stay, and
-the reason is told. SIGHUP does the same, and its outcome is in the server's log.
+the reason is told. SIGHUP does the same to a server that no terminal has started, and its outcome is in the log.
 
 New sessions get the new sets. A session that is open keeps the set that its wallet signed until it ends, after a restart
 too: a reload widens nothing. Nor does it tighten what is open; for a set that must hold at once, --end-sessions ends the

@@ -102,7 +102,9 @@ func (a *app) serve(ctx context.Context, p plan, ln net.Listener, readyFile stri
 	}
 	defer n.close()
 	a.untilSignal = true
-	defer n.reloadOnHangup(ctx)()
+	if !isTerminal(a.in) { // there it says that the terminal is gone, and the server goes with it
+		defer n.reloadOnHangup(ctx)()
+	}
 	return n.serve(ctx, ln, func() error {
 		r.Listen = ln.Addr().String()
 		r.URL, r.OperatorKey, r.Epoch, r.Data = "http://"+r.Listen, n.publicKey(), n.epoch, p.Data
