@@ -123,7 +123,8 @@ type auditor struct {
 
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
 
-	judging // of Judge
+	limit   int // bytes of texts that are replayed; maxReplayed if 0
+	judging     // of Judge
 
 	wallet wallet
 }
