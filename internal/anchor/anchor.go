@@ -78,10 +78,10 @@ type Config struct {
 type Keeper struct {
 	cfg     Config
 	account common.Address
-	checked bool      // the contract is the one
-	gone    [32]byte  // of a transaction whose nonce is used and that no node has
-	closed  compactor // of the heads that close runs
-	trouble string    // what was said last to be wrong
+	checked bool              // the contract is the one
+	gone    map[[32]byte]bool // transactions whose nonce is used and that no node had
+	closed  compactor         // of the heads that close runs
+	trouble string            // what was said last to be wrong
 }
 
 // New returns a Keeper. Nothing is asked yet.
@@ -101,7 +101,7 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{cfg: cfg, account: crypto.PubkeyToAddress(cfg.Key.PublicKey), closed: newCompactor()}, nil
+	return &Keeper{cfg: cfg, account: crypto.PubkeyToAddress(cfg.Key.PublicKey), gone: map[[32]byte]bool{}, closed: newCompactor()}, nil
 }
 
 // Run anchors until ctx ends.
@@ -227,13 +227,14 @@ func (k *Keeper) settle(ctx context.Context, known []agent.Anchoring) (waiting *
 		over := mined[a.Nonce] // another one with its nonce was mined
 		if !over && a.Nonce < used {
 			// Its nonce is used, and no node has it. One node may be ahead of another: look twice.
-			over = k.gone == a.Hash
-			k.gone = a.Hash
+			over = k.gone[a.Hash]
+			k.gone[a.Hash] = true
 		}
 		if over {
 			if err := k.cfg.Store.SettleAnchoring(ctx, a.Hash, 0, 0, true); err != nil {
 				return nil, err
 			}
+			delete(k.gone, a.Hash)
 			continue
 		}
 		waiting = a

@@ -341,6 +341,30 @@ func TestWhatWaitsTooLongIsReplaced(t *testing.T) {
 	}
 }
 
+// TestAnotherUseOfTheAccount: what was signed can be mined no more, since its nonce was used elsewhere; the anchor is made
+// anew, under the next one.
+func TestAnotherUseOfTheAccount(t *testing.T) {
+	r := newRig(t)
+	r.now = time.Now()
+	r.head(true)
+	first, second := r.old(2*time.Minute), r.old(time.Minute) // two under one nonce, and neither was sent
+	bob := chain.Accounts()["bob"].Address
+	r.transact(r.key, &bob, nil, big.NewInt(1))
+	r.client.lost = true // nor is it now
+	k := r.keeper()
+	for range 3 {
+		if _, err := k.Step(r.ctx); err != nil && !errors.Is(err, chain.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	r.client.lost = false
+	r.step(k)
+	rows := must(r.db.Anchorings(r.ctx, 10))
+	if len(rows) != 3 || rows[0].Hash != first.Hash || !rows[0].Failed || rows[1].Hash != second.Hash || !rows[1].Failed || rows[2].Nonce != first.Nonce+1 || len(r.anchors()) != 1 {
+		t.Errorf("journal: %+v", rows)
+	}
+}
+
 // TestACheckpointThatLagsIsNotAnchored: made never claims more than the checkpoint has.
 func TestACheckpointThatLagsIsNotAnchored(t *testing.T) {
 	r := newRig(t)
