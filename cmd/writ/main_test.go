@@ -40,6 +40,11 @@ func TestMain(m *testing.M) {
 //	firstleaf VAR FILE OTHER     set a variable to the first leaf of a key file that is not in the other
 //	flip FILE OFFSET             change one bit, counted from the end
 //	cut FILE BYTES               cut bytes off the end
+//	kubo VAR                     start a Kubo node of the script's own, and set a variable to its RPC's URL
+//	pinned FILE.car OUT.car      wait until it has pinned the head of a file, and write what it exports of it
+//
+// The condition kubo says whether there is a Kubo.
+//
 //	policyof FILE LINE...        write a policy file that asks for all witnesses of the lines
 //	until TEXT PROGRAM ARGS...   run again and again, for a minute, until it prints the text and ends with 0
 //	truncate DIR                 cut every file of a folder to half
@@ -47,6 +52,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
+		Condition: func(c string) (bool, error) {
+			if c != "kubo" {
+				return false, fmt.Errorf("unknown condition %q", c)
+			}
+			return haveKubo(), nil
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WRIT_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("MALLORY", hex.EncodeToString(crypto.FromECDSA(chain.Accounts()["mallory"].Key))) // of the dev chain, which is public
@@ -55,6 +66,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": untilItSays, "policyof": policyOfWitnesses, "truncate": truncateAll,
 			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
+			"kubo": kubo, "pinned": pinned,
 		},
 	})
 }
