@@ -25,6 +25,16 @@ func (l Layers) Speaks(p Point) bool {
 	return slices.ContainsFunc(l, func(s *Set) bool { return len(s.points[p]) > 0 })
 }
 
+// Unspoken lists the open points on which the set has no rule, so that everything is permitted there.
+func (s *Set) Unspoken() (out []Point) {
+	for _, p := range points {
+		if p.point.Open() && len(s.points[p.point]) == 0 {
+			out = append(out, p.point)
+		}
+	}
+	return out
+}
+
 // Passes says whether everything at p is permitted as it is, whatever it says: no set has another rule there than a
 // permit without a condition, and each has one or leaves the point open.
 func (l Layers) Passes(p Point) bool {

@@ -141,7 +141,24 @@ func (a *app) policyCommand() *cobra.Command {
 			})
 		},
 	}
-	return group("policy", "Check, test, explain, compare, reload and show policy sets", a.policyCheck(), a.policyTest(), a.policyExplain(), a.policyDiff(), a.policyFmt(), a.policyReload(), show)
+	return group("policy", "Check, test, explain, compare, reload and show policy sets", a.policyCheck(), a.policyTest(), a.policyExplain(), a.policyDiff(), a.policyFmt(), a.policySchema(), a.policyReload(), show)
+}
+
+func (a *app) policySchema() *cobra.Command {
+	var tests bool
+	c := &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of policy sets, for editors", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			schema := policies.SetSchema()
+			if tests {
+				schema = policies.TestsFileSchema()
+			}
+			_, err := a.out.Write(schema)
+			return err
+		},
+	}
+	c.Flags().BoolVar(&tests, "tests", false, "of files of tests instead")
+	return c
 }
 
 func (a *app) policyExplain() *cobra.Command {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ type checkedSet struct {
 	Tests    int                `json:"tests"`
 	Findings []policies.Finding `json:"findings"` // waived ones too
 	Unjudged []policies.Finding `json:"unjudged"`
+	Unspoken []policies.Point   `json:"unspoken"` // open points without rules
 	open     int
 }
 
@@ -34,7 +36,8 @@ Each finding fails the command (exit code 64). If it is meant, the set says so, 
   waive:
     - {check: redundant, for: small-payments, why: the bound is repeated for its readers}
 
-Questions with too many combinations to count out are listed as not judged; they do not fail.`,
+Questions with too many combinations to count out are listed as not judged, and points that are open and have no rule,
+so that everything is permitted there (what it leads to is decided elsewhere), as that; neither fails.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			sets, open := []checkedSet{}, 0
@@ -50,7 +53,7 @@ Questions with too many combinations to count out are listed as not judged; they
 				r := set.Check(more...)
 				s := checkedSet{Set: name, Name: set.Name(), Rules: set.Size(), Tests: len(set.Test(more...)),
 					Findings: append([]policies.Finding{}, r.Findings...), Unjudged: append([]policies.Finding{}, r.Unjudged...),
-					open: len(r.Open())}
+					Unspoken: append([]policies.Point{}, set.Unspoken()...), open: len(r.Open())}
 				sets, open = append(sets, s), open+s.open
 			}
 			text := func(w io.Writer) {
@@ -65,6 +68,9 @@ Questions with too many combinations to count out are listed as not judged; they
 					}
 					for _, f := range s.Unjudged {
 						fmt.Fprintf(w, "%s:%s\n", s.Set, p.dim(f.String()))
+					}
+					if len(s.Unspoken) > 0 {
+						fmt.Fprintln(w, p.dim(fmt.Sprintf("%s: it has no rule at %s, so everything is permitted there", s.Set, and(s.Unspoken))))
 					}
 					fmt.Fprintf(w, "%s: %s, %s, %s\n", s.Set, count(s.Rules, "rule"), count(s.Tests, "test"), count(s.open, "finding"))
 				}
@@ -100,6 +106,21 @@ func casesOf(set *policies.Set, files []string) ([]policies.Case, error) {
 		all = append(all, cases...)
 	}
 	return all, nil
+}
+
+// and writes a list as people do: "a, b and c".
+func and(list []policies.Point) string {
+	var b strings.Builder
+	for i, p := range list {
+		switch {
+		case i > 0 && i == len(list)-1:
+			b.WriteString(" and ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(p))
+	}
+	return b.String()
 }
 
 func count(n int, what string) string {
