@@ -69,14 +69,25 @@ var agentName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 //go:embed agents/*.yaml
 var shipped embed.FS
 
-// Shipped returns the definition of an agent that comes with writ: "treasurer", which can pay within its grant, or
-// "reader", which can only read.
+// Shipped returns the definition of an agent that comes with writ: "treasurer", which can pay within its grant,
+// "reader", which can only read the chain, or "researcher", which also reads pages and documents, where the
+// configuration names some.
 func Shipped(name string) (Definition, error) {
 	b, err := shipped.ReadFile("agents/" + name + ".yaml")
 	if err != nil {
-		return Definition{}, fmt.Errorf("no agent %q comes with writ; there are: reader, treasurer", name)
+		return Definition{}, fmt.Errorf("no agent %q comes with writ; there are: %s", name, strings.Join(ShippedNames(), ", "))
 	}
 	return ParseDefinition(b)
+}
+
+// ShippedNames lists the agents that come with writ, sorted.
+func ShippedNames() []string {
+	files, _ := shipped.ReadDir("agents") // embedded, so it is there
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return names
 }
 
 // definitionFile is the YAML form, described by agents/schema.json.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -169,7 +170,10 @@ func TestADelegatesGrantIsNeverWider(t *testing.T) {
 }
 
 func TestTheShippedAgentsLoad(t *testing.T) {
-	for _, name := range []string{"treasurer", "reader"} {
+	if got := agent.ShippedNames(); !slices.Equal(got, []string{"reader", "researcher", "treasurer"}) {
+		t.Errorf("got %v", got)
+	}
+	for _, name := range agent.ShippedNames() {
 		d, err := agent.Shipped(name)
 		if err != nil || d.Name != name {
 			t.Errorf("%s: %v", name, err)

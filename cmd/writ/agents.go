@@ -14,7 +14,7 @@ import (
 	"github.com/writ-run/writ/internal/client"
 )
 
-// shippedAgents are those that every server runs.
+// shippedAgents are those that every server runs; the researcher needs documents and hosts, which a configuration names.
 var shippedAgents = []string{"treasurer", "reader"}
 
 func (a *app) agentsCommand() *cobra.Command {
@@ -95,7 +95,7 @@ func definition(name string) (agent.Definition, error) {
 	}
 	src, err := readSource(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return agent.Definition{}, usage("there is no agent %q: it is neither a file nor one that comes with writ (%s)", name, strings.Join(shippedAgents, ", "))
+		return agent.Definition{}, usage("there is no agent %q: it is neither a file nor one that comes with writ (%s)", name, strings.Join(agent.ShippedNames(), ", "))
 	} else if err != nil {
 		return agent.Definition{}, err
 	}

@@ -22,7 +22,8 @@ scheme: http
 domain: localhost:8420
 origins: [http://localhost:8420]
 
-# Agents by file, or those that come with writ: treasurer can pay within its grant, reader can only read.
+# Agents by file, or those that come with writ: treasurer can pay within its grant, reader can only read the chain.
+# With fetch and documents below there is a researcher too, for which policies: research is made.
 agents: [treasurer, reader]
 
 # The operator's rules: a file, or a built-in set (writ policy show spend-with-approval).

@@ -422,7 +422,7 @@ func (c *Config) check() error {
 		}
 	}
 	if len(c.Agents) == 0 {
-		return bad("agents", "at least one is needed; treasurer and reader come with writ")
+		return bad("agents", "at least one is needed; treasurer, reader and researcher come with writ")
 	}
 	if c.Policies == "" {
 		return bad("policies", "a policy set is needed; \"default\" comes with writ")
