@@ -305,7 +305,7 @@ func (a *actor) try(ctx context.Context, ev provenance.Event, blocks []provenanc
 		return fmt.Errorf("step %d: %w: %w", seq, errRecord, err)
 	}
 	c := Commit{
-		Run: a.info.ID, Fence: a.fence, Seq: seq, At: at, Step: block, Status: next.Status, Open: a.opening,
+		Run: a.info.ID, Fence: a.fence, Seq: seq, At: at, Step: block, Status: next.Status, Open: a.opening, Under: a.under(),
 		Blocks: append(append(append([]provenance.Block{}, a.blocks...), blocks...), more...),
 		Leaves: append(append([]provenance.Leaf{}, leaves...), keys...),
 	}
@@ -402,7 +402,11 @@ func (a *actor) facts(ctx context.Context, ledgers []loop.Ledger) (provenance.Fa
 	if err != nil {
 		return f, fmt.Errorf("read the session: %w", err)
 	}
-	f.Revoked = s.Revoked != 0 || a.taken
+	over, err := a.r.lapsed(ctx, a.under())
+	if err != nil {
+		return f, fmt.Errorf("read the delegations: %w", err)
+	}
+	f.Revoked = s.Revoked != 0 || a.taken || over != nil
 	f.Wallet = a.fact
 	f.Down = a.r.down()
 	return f, nil

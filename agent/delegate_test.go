@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,7 +12,10 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/policies/money"
@@ -283,6 +287,149 @@ func TestWhatEndsACallerEndsItsSubAgents(t *testing.T) {
 			b.verified(child)
 		})
 	}
+}
+
+// One delegation ends by itself: the run that acts under it and those that it has called. The caller goes on, told what
+// came of it; so do the session and every other sub-agent. What was revoked stays so over a restart.
+func TestADelegationIsRevokedByItself(t *testing.T) {
+	pay5 := `{"token":"USDC","to":"bob","amount":"5"}`
+	for name, tt := range map[string]struct {
+		revoke func(b *bench, delegation provenance.Link) agent.RevokeRequest
+		refuse bool // the proof does not hold
+	}{
+		"by the session key": {revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			return b.endDelegation(provenance.RevokedSession, d)
+		}},
+		"by the wallet": {revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			return b.endDelegation(provenance.RevokedText, d)
+		}},
+		"by the operator": {revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			return b.endDelegation(provenance.RevokedOperator, d)
+		}},
+		"by a text that ends the session": {refuse: true, revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			q := b.revocation(provenance.RevokedText)
+			q.Delegation = d
+			return q
+		}},
+		"by typed data, which names no delegation": {refuse: true, revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			q := b.revocation(provenance.RevokedTyped)
+			q.Delegation = d
+			return q
+		}},
+		"by a text for another delegation": {refuse: true, revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			q := b.endDelegation(provenance.RevokedText, b.session.ID)
+			q.Delegation = d
+			return q
+		}},
+		"of the session, by a text that ends a delegation": {refuse: true, revoke: func(b *bench, d provenance.Link) agent.RevokeRequest {
+			q := b.endDelegation(provenance.RevokedText, d)
+			q.Delegation = provenance.Link{}
+			return q
+		}},
+		"of what is no delegation": {refuse: true, revoke: func(b *bench, _ provenance.Link) agent.RevokeRequest {
+			return b.endDelegation(provenance.RevokedText, b.session.ID)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openWith(t, cast{
+				"boss":  replies{ask("agent.clerk"), ask("agent.clerk"), text("that was it")},
+				"clerk": replies{ask("agent.payer"), text("the payer has ended")},
+				"payer": replies{calls(call("1", "bank.pay", pay5)), text("paid")},
+			}, func(c *agent.Config) { withDelegates(c, "boss", "clerk") })
+			run := b.startAs("boss", "pay bob 5")
+			clerk := b.childWhen(run)
+			for begun := time.Now(); len(b.all()) < 3 && time.Since(begun) < 30*time.Second; {
+				time.Sleep(5 * time.Millisecond) // no hint is given of a new run
+			}
+			payer := b.childOf(clerk).ID
+			b.until(payer, "parked")
+			from, err := b.r.Lineage(t.Context(), clerk)
+			if err != nil || len(from.Callers) != 1 || from.Callers[0] != run {
+				t.Fatalf("the sub-agent's run comes from %+v, %v", from, err)
+			}
+			err = b.r.Revoke(t.Context(), tt.revoke(b, from.Delegation))
+			if tt.refuse {
+				if err == nil || b.info(payer).Status != "parked" {
+					t.Errorf("%v, and the payer's run is %s", err, b.info(payer).Status)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.until(clerk, provenance.CloseRevoked)
+			b.until(payer, provenance.CloseRevoked)
+			b.r.Close()
+			b.restart()
+			// The caller asks again, which after the first answer needs the wallet: another delegation, and that one holds.
+			var last agent.PendingApproval
+			for begun := time.Now(); goesOn(b.info(run).Status) && time.Since(begun) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+				pending, err := b.r.Approvals(t.Context(), b.session)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, last = range pending {
+					if err := b.approve(t.Context(), b.r, last); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			b.until(run, provenance.CloseAnswered)
+			if n := b.paid.Load(); n != 1 {
+				t.Errorf("%d payments", n)
+			}
+			if s, err := b.r.Session(t.Context(), b.session.ID); err != nil || s.Revoked != 0 {
+				t.Errorf("the session was revoked at %d, %v", s.Revoked, err)
+			}
+			for _, id := range b.all() {
+				b.verified(id)
+			}
+			// A revocation of a delegation that the run does not act under ends nothing.
+			other, err := b.r.Lineage(t.Context(), last.Run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := b.lieAbout(clerk)
+			for _, s := range l.steps {
+				if x, ok := s.Event.(*provenance.Lapse); ok && x.By.Defined() {
+					var rec provenance.Revocation
+					l.read(x.By, &rec)
+					rec.Delegation = other.Delegation
+					x.By = l.put(&rec)
+				}
+			}
+			if rep := l.told(b.r.Key()); rep.Code != audit.CodeGrantRevocation {
+				t.Errorf("ended by the end of another delegation: %s %s (%s)", rep.Verdict, rep.Code, rep.Detail)
+			}
+		})
+	}
+}
+
+// endDelegation proves that a delegation of the bench's session is to end.
+func (b *bench) endDelegation(method string, delegation provenance.Link) agent.RevokeRequest {
+	b.Helper()
+	q := agent.RevokeRequest{Session: b.session.ID, Delegation: delegation, Method: method}
+	text, err := auth.DelegationEndText(b.session.ID, delegation, "enough", start)
+	if err != nil {
+		b.Fatal(err)
+	}
+	q.Message = text
+	switch method {
+	case provenance.RevokedText:
+		q.Sig, err = b.wallet.SignText(text)
+	case provenance.RevokedOperator:
+		q.Sig = loop.SignRevocation(b.config.Key, text)
+	default:
+		q.Message, err = json.Marshal(wire.RevokeParams{Session: b.session.ID.String(), Delegation: delegation.String()})
+		q.Frame = auth.Frame{Session: b.session.ID, Channel: [32]byte{1}, Seq: 9, Method: wire.SessionRevoke, Params: q.Message}
+		if err == nil {
+			q.Sig, err = b.key.SignFrame(q.Frame)
+		}
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return q
 }
 
 // A process that dies at any write goes on with the sub-agent's run where it was, and opens none twice.

@@ -15,19 +15,21 @@ import (
 // nobody can invent one.
 type RevokeRequest struct {
 	Session provenance.Link
-	Method  string     // one of provenance's Revoked constants
-	Message []byte     // what was signed; with RevokedSession, the params of Frame
-	Sig     []byte     //
-	Frame   auth.Frame // RevokedSession only; its Session is the one whose key signed
+	// Delegation is the one of the session that ends; undefined for the whole session.
+	Delegation provenance.Link
+	Method     string     // one of provenance's Revoked constants
+	Message    []byte     // what was signed; with RevokedSession, the params of Frame
+	Sig        []byte     //
+	Frame      auth.Frame // RevokedSession only; its Session is the one whose key signed
 }
 
-// Revoke ends a session, and with it every run of a sub-agent to which it has delegated. When it returns, no
-// reservation of the session commits any more, and every run of it has been told to end: calls that are under way are
+// Revoke ends a session, and with it every run of a sub-agent to which it has delegated; or one delegation, and with it
+// every run that acts under it. When it returns, no reservation of the session, or under the delegation, commits any more, and every run of it has been told to end: calls that are under way are
 // cancelled, what they hold and have not used is free again. The error is ErrNotFound, loop.ErrRevocation if the proof
 // does not hold, auth.ErrUnavailable if a contract wallet's chain could not be asked about it, or the store's.
 func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 	rec := &provenance.Revocation{
-		Grant: q.Session, At: r.cfg.Now().UnixMilli(), Method: q.Method,
+		Grant: q.Session, Delegation: q.Delegation, At: r.cfg.Now().UnixMilli(), Method: q.Method,
 		Message: provenance.NewPayload(q.Message), Sig: provenance.NewPayload(q.Sig),
 	}
 	s, err := r.cfg.Store.Session(ctx, q.Session)
@@ -37,6 +39,11 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 	grant, err := auth.RereadAs(s.Method, s.Message, s.Sig)
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
+	}
+	if q.Delegation.Defined() {
+		if err := r.delegatedFrom(ctx, q.Session, q.Delegation); err != nil {
+			return fmt.Errorf("revoke delegation %s: %w", q.Delegation, err)
+		}
 	}
 	var signer *auth.Grant
 	if q.Method == provenance.RevokedSession {
@@ -67,10 +74,16 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 	if err := r.cfg.Store.PutBlocks(ctx, append(append(said, blocks...), block), append(saidLeaves, leaves...)); err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
+	if q.Delegation.Defined() {
+		if err := r.cfg.Store.RevokeDelegation(ctx, q.Delegation, rec.At, block.CID); err != nil {
+			return fmt.Errorf("revoke %s: %w", q.Session, err)
+		}
+		return r.endRuns(ctx, q.Session, q.Delegation)
+	}
 	if err := r.cfg.Store.Revoke(ctx, q.Session, rec.At, block.CID); err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
-	return r.endRuns(ctx, q.Session)
+	return r.endRuns(ctx, q.Session, provenance.Link{})
 }
 
 // RevokeAsOperator ends a session by the operator's own key. reason is printable ASCII, at most 200 characters.
@@ -84,8 +97,44 @@ func (r *Runner) RevokeAsOperator(ctx context.Context, session provenance.Link, 
 	})
 }
 
-// endRuns tells every open run of a revoked session to end.
-func (r *Runner) endRuns(ctx context.Context, session provenance.Link) error {
+// delegatedFrom says whether a delegation comes from a session: ErrNotFound if it is none, or another's.
+func (r *Runner) delegatedFrom(ctx context.Context, session, delegation provenance.Link) error {
+	at := delegation
+	for range provenance.MaxDelegations {
+		var d provenance.Delegation
+		if err := r.record(ctx, at, &d); err != nil {
+			return fmt.Errorf("%w: %v", ErrNotFound, err)
+		}
+		if at = d.From; at == session {
+			return nil
+		}
+	}
+	return ErrNotFound
+}
+
+// under lists the delegations that a run acts under.
+func (j *journal) under() []provenance.Link {
+	var out []provenance.Link
+	for _, d := range j.machine.Authority().Chain {
+		out = append(out, d.CID)
+	}
+	return out
+}
+
+// lapsed returns the event that ends a run for which a delegation was revoked, or nil.
+func (r *Runner) lapsed(ctx context.Context, under []provenance.Link) (*provenance.Lapse, error) {
+	if len(under) == 0 {
+		return nil, nil
+	}
+	by, at, err := r.cfg.Store.RevokedDelegation(ctx, under)
+	if err != nil || at == 0 {
+		return nil, err
+	}
+	return &provenance.Lapse{Why: provenance.LapseRevoked, By: by}, nil
+}
+
+// endRuns tells every open run of a revoked session to end, or those that act under a delegation of it.
+func (r *Runner) endRuns(ctx context.Context, session, delegation provenance.Link) error {
 	s, err := r.cfg.Store.Session(ctx, session) // whose revocation is the first one, if there were two
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", session, err)
@@ -102,19 +151,46 @@ func (r *Runner) endRuns(ctx context.Context, session provenance.Link) error {
 		if info.Session != session {
 			continue
 		}
-		err = r.deliver(ctx, run, revoked(s))
+		ev := revoked(s)
+		if delegation.Defined() {
+			if ev, err = r.endedUnder(ctx, session, run, delegation); err != nil {
+				return fmt.Errorf("revoke %s: %w", session, err)
+			}
+			if ev == nil {
+				continue
+			}
+		}
+		err = r.deliver(ctx, run, ev)
 		for try := 0; errors.Is(err, ErrFull) && try < 50; try++ { // others wait for it too; it must not be left out
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
 			}
-			err = r.deliver(ctx, run, revoked(s))
+			err = r.deliver(ctx, run, ev)
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) { // which has ended by itself
 			r.log.WarnContext(ctx, "run of a revoked session did not end", "run", run, "err", err)
 		}
 	}
 	return nil
+}
+
+// endedUnder returns the event that ends a run if it acts under a revoked delegation, else nil.
+func (r *Runner) endedUnder(ctx context.Context, session, run, delegation provenance.Link) (*provenance.Lapse, error) {
+	var rec provenance.Run
+	if err := r.record(ctx, run, &rec); err != nil {
+		return nil, err
+	}
+	chain, err := r.chain(ctx, session, rec.Delegation)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range chain {
+		if d.CID == delegation {
+			return r.lapsed(ctx, []provenance.Link{delegation})
+		}
+	}
+	return nil, nil
 }
 
 // revoked is the event that ends a run of a revoked session.

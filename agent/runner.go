@@ -313,7 +313,10 @@ func (r *Runner) load(ctx context.Context, run provenance.Link) (*journal, error
 		j.ends = revoked(session)
 	} else if info.Status == StatusCut {
 		j.ends = &provenance.Lapse{Why: provenance.LapseCancelled}
-	} else if j.ends, err = r.orphaned(ctx, rec.Parent); err != nil {
+	} else if j.ends, err = r.lapsed(ctx, j.under()); err == nil && j.ends == nil {
+		j.ends, err = r.orphaned(ctx, rec.Parent)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("load run %s: %w", run, err)
 	}
 	if rec.Delegation.Defined() {

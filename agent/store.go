@@ -50,6 +50,11 @@ type Store interface {
 	// Revoke ends a session at the time at (ms UTC) by the record that by names, and is ordered with Commit: no
 	// reservation of the session commits after it. Revoking twice keeps the first time and record.
 	Revoke(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error
+	// RevokeDelegation ends a delegation as Revoke does a session: no reservation commits under it after that.
+	RevokeDelegation(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error
+	// RevokedDelegation returns the revocation of the first of some delegations that has one, and its time; undefined if
+	// none has.
+	RevokedDelegation(ctx context.Context, ids []provenance.Link) (by provenance.Link, at int64, err error)
 	// Use notes that a session's key has signed a request, by the store's clock, and returns the session. ErrIdle if it
 	// was not used for idle before; ErrStale if it is revoked or over. What was noted may be a sixteenth of idle old.
 	Use(ctx context.Context, id provenance.Link, idle time.Duration) (Session, error)
@@ -122,7 +127,8 @@ const StatusCut = "cut"
 //	the run exists iff Open is nil                    ErrNotFound, ErrConflict
 //	Fence is the run's newest and its owner's         ErrFenced    (not for Open)
 //	Seq is the number of steps so far                 ErrSeq
-//	the session is neither revoked nor expired at At  ErrStale     (only if Reserve is not empty, or with a Nonce)
+//	the session is neither revoked nor expired at At,
+//	nor is any delegation of Under revoked            ErrStale     (only if Reserve is not empty, or with a Nonce)
 //	each reservation fits its cap                     ErrBudget
 //	Nonce was never used                              ErrNonceUsed
 type Commit struct {
@@ -141,6 +147,8 @@ type Commit struct {
 	Reserve []Reservation
 	Settle  []Settlement
 	Nonce   *TxNonce // optional
+
+	Under []provenance.Link // the delegations that the run acts under; at most provenance.MaxDelegations
 
 	Open *Opening // set for the first step only
 }

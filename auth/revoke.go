@@ -66,6 +66,42 @@ func ParseRevocationText(text []byte) (session cid.Cid, err error) {
 	return session, nil
 }
 
+// DelegationEndText is [RevocationText] for one delegation of a session: it ends that and what was delegated from it, and
+// the session goes on.
+func DelegationEndText(session, delegation cid.Cid, reason string, issued time.Time) ([]byte, error) {
+	if !delegation.Defined() {
+		return nil, fault(CodeApprovalForm, "delegation", "it is missing")
+	}
+	text, err := RevocationText(session, reason, issued)
+	if err != nil {
+		return nil, err
+	}
+	return append(fmt.Appendf(nil, "%s%s of session ", endDelegation, delegation), text[len(endSession):]...), nil
+}
+
+const endDelegation = "End delegation "
+
+// ParseDelegationEnd returns what a text of [DelegationEndText] ends. No other spelling is accepted. The error is a
+// [*Fault].
+func ParseDelegationEnd(text []byte) (session, delegation cid.Cid, err error) {
+	bad := fault(CodeApprovalForm, "message", "not the text that ends a delegation")
+	if len(text) > MaxMessage {
+		return cid.Undef, cid.Undef, bad
+	}
+	rest, ok := strings.CutPrefix(string(text), endDelegation)
+	id, rest, ok2 := strings.Cut(rest, " of session ")
+	if !ok || !ok2 {
+		return cid.Undef, cid.Undef, bad
+	}
+	if delegation, err = parseLink(linkPrefix + id); err != nil {
+		return cid.Undef, cid.Undef, bad
+	}
+	if session, err = ParseRevocationText([]byte(endSession + rest)); err != nil {
+		return cid.Undef, cid.Undef, bad
+	}
+	return session, delegation, nil
+}
+
 // VerifyText checks that an account signed a text as personal_sign does. The error is a [*Fault].
 func VerifyText(account common.Address, text, sig []byte) error {
 	_, err := signedBy(account, textDigest(text), sig)

@@ -78,9 +78,10 @@ const (
 	RevokedOperator = "operator" // the operator's key signed the text Message
 )
 
-// A Revocation ends a session, and with it everything that was delegated from it.
+// A Revocation ends a session, and with it everything that was delegated from it; or, with a Delegation, only that and
+// what was delegated from it.
 type Revocation struct {
-	Grant   Link     // *Grant, of the session that ends
+	Grant   Link     // *Grant, of the session that ends, or that the delegation comes from
 	At      int64    // ms UTC
 	Method  string   // one of the Revoked constants
 	Message *Payload // what was signed
@@ -88,6 +89,8 @@ type Revocation struct {
 	Frame   *RevokedFrame // RevokedSession only
 	// Verification is what the chain said of a contract wallet's Sig; undefined for every other signer.
 	Verification Link
+
+	Delegation Link // *Delegation that ends; undefined if it is the whole session. Not with RevokedTyped
 }
 
 // A RevokedFrame is the rest of a signed request to revoke a session.
@@ -106,8 +109,12 @@ func (r *Revocation) fields(c *coder) {
 	c.linkTo(&f, "grant", &r.Grant)
 	c.oneOf(&f, "method", &r.Method, RevokedTyped, RevokedText, RevokedSession, RevokedOperator)
 	r.Message = r.Message.in(c, &f, "message", true)
+	c.optLink(&f, "delegation", &r.Delegation)
 	c.optLink(&f, "verification", &r.Verification)
 	c.close(&f)
+	if c.err == nil && c.mode != walking && r.Delegation.Defined() && r.Method == RevokedTyped {
+		c.fail(CodeSchemaMissing, "method %s: what it signs names a session and no delegation", r.Method)
+	}
 	if c.err == nil && c.mode != walking && r.Verification.Defined() && r.Method != RevokedTyped && r.Method != RevokedText {
 		c.fail(CodeSchemaMissing, "method %s: a chain is asked about what a wallet signed only", r.Method)
 	}
@@ -181,6 +188,11 @@ func (v *verifier) revocation(l Link) error {
 	r := new(Revocation)
 	if err := v.record(l, r); err != nil {
 		return err
+	}
+	if r.Delegation.Defined() {
+		if err := v.record(r.Delegation, new(Delegation)); err != nil {
+			return err
+		}
 	}
 	v.ev.Revocations[l] = r
 	if err := v.verification(r.Verification); err != nil {

@@ -89,6 +89,9 @@ func records(t testing.TB) map[string]Record {
 		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig")},
 	}
 	all["policies-dapp"] = &PolicySet{Name: "shop", Source: "rules: []\n", Under: Sum(0x71, []byte("operator")), Origin: "https://shop.example"}
+	all["revocation-delegation"] = &Revocation{
+		Grant: d.From, Delegation: Sum(0x71, []byte("delegation")), At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig"),
+	}
 	all["policies-parts"] = &PolicySet{Name: "hours", Source: "rules: []\n", Parts: []Part{
 		{"set/friends", NewRaw([]byte("a\n")).CID}, {"zone/Asia/Tokyo", NewRaw([]byte("TZif")).CID},
 	}}

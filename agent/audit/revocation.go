@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/writ-run/writ/agent/loop"
@@ -32,6 +33,10 @@ func (a *auditor) revocations() (ok bool) {
 		}
 		if rec.Grant != a.ev.Run.Grant {
 			fail("the revocation is of another session")
+			return nil
+		}
+		if rec.Delegation.Defined() && !slices.Contains(a.ev.DelegationCIDs, rec.Delegation) {
+			fail("the revocation is of a delegation that this run does not act under")
 			return nil
 		}
 		if rec.At > s.At {

@@ -36,11 +36,11 @@ func CheckRevocation(r *provenance.Revocation, grant, signer *auth.Grant, operat
 	}
 	bad := func(err error) error { return fmt.Errorf("%w: %w", ErrRevocation, err) }
 	if r.Method == provenance.RevokedText || r.Method == provenance.RevokedOperator {
-		session, err := auth.ParseRevocationText(message)
+		session, delegation, err := endedBy(message, r.Delegation.Defined())
 		if err != nil {
 			return bad(err)
 		}
-		if session != r.Grant {
+		if session != r.Grant || delegation != r.Delegation {
 			return bad(errOtherSession)
 		}
 	}
@@ -87,8 +87,8 @@ func RevocationQuestion(r *provenance.Revocation, grant *auth.Grant) (auth.Quest
 	case grant.Method == auth.MethodEOA:
 		err = errors.New("no chain is asked about an account with a key")
 	case r.Method == provenance.RevokedText:
-		var session provenance.Link
-		if session, err = auth.ParseRevocationText(message); err == nil && session != r.Grant {
+		var session, delegation provenance.Link
+		if session, delegation, err = endedBy(message, r.Delegation.Defined()); err == nil && (session != r.Grant || delegation != r.Delegation) {
 			err = errOtherSession
 		}
 		q = grant.TextQuestion(message, sig)
@@ -111,6 +111,9 @@ func RevocationQuestion(r *provenance.Revocation, grant *auth.Grant) (auth.Quest
 
 func typedRevocation(r *provenance.Revocation, grant *auth.Grant, message []byte) (auth.Revocation, error) {
 	v, err := auth.ParseRevocation(message)
+	if err == nil && r.Delegation.Defined() {
+		err = errors.New("typed data names no delegation")
+	}
 	if err == nil && v.Session != r.Grant {
 		err = errOtherSession
 	}
@@ -121,6 +124,15 @@ func typedRevocation(r *provenance.Revocation, grant *auth.Grant, message []byte
 }
 
 var errOtherSession = errors.New("it is for another session")
+
+// endedBy reads which session, and if one is expected which delegation of it, a text ends.
+func endedBy(text []byte, one bool) (session, delegation provenance.Link, err error) {
+	if one {
+		return auth.ParseDelegationEnd(text)
+	}
+	session, err = auth.ParseRevocationText(text)
+	return session, delegation, err
+}
 
 // sameWallet says whether two grants are of one owner. An address on another chain may be another contract's.
 func sameWallet(a, b *auth.Grant) bool {
@@ -142,7 +154,11 @@ func checkFrame(r *provenance.Revocation, grant, signer *auth.Grant, params, sig
 	if err := wire.DecodeStrict(params, &p); err != nil {
 		return bad(err)
 	}
-	if p.Session != r.Grant.String() {
+	delegation := ""
+	if r.Delegation.Defined() {
+		delegation = r.Delegation.String()
+	}
+	if p.Session != r.Grant.String() || p.Delegation != delegation {
 		return bad(errOtherSession)
 	}
 	return nil

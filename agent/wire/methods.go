@@ -54,7 +54,7 @@ func Methods() []Method {
 		method[ChallengeParams, Challenge](SessionAsk, Anyone, "Returns the message that a wallet signs to open a session."),
 		method[OpenParams, Session](SessionOpen, Signed, "Opens a session on this socket, a new one or one that is open elsewhere."),
 		method[None, Session](SessionRenew, Signed, "Keeps the session from ending for want of use; it still ends at its time."),
-		method[RevokeParams, None](SessionRevoke, Either, "Ends a session and cancels what it has under way."),
+		method[RevokeParams, None](SessionRevoke, Either, "Ends a session, or one delegation of it, and cancels what it has under way."),
 		method[None, Sessions](SessionList, Opened, "Lists the wallet's sessions."),
 		method[StartParams, Started](RunStart, Signed, "Starts a run."),
 		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),

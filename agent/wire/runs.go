@@ -31,6 +31,9 @@ type Run struct {
 	Last    string `json:"last" form:"cid"`           // the newest step
 	Head    string `json:"head,omitempty" form:"cid"` // the newest signed head
 	Status  string `json:"status" form:"name"`        // "running", "parked", or why it closed
+	// Caller is the run whose agent called this one's, and Delegation what it acts under; absent if the user asked.
+	Caller     string `json:"caller,omitempty" form:"cid"`
+	Delegation string `json:"delegation,omitempty" form:"cid"`
 }
 
 // ListParams bound a list.
@@ -221,6 +224,8 @@ type Approval struct {
 	Typed   json.RawMessage `json:"typed_data"`                      // for eth_signTypedData_v4
 	Summary json.RawMessage `json:"summary,omitempty"`               // what the call would do
 	Until   int64           `json:"until"`                           // ms UTC
+	// Callers are the runs that wait for this one, since their agents called its; innermost first.
+	Callers []string `json:"callers,omitempty" form:"cid" max:"4"`
 }
 
 // Approvals lists the wallet's open ones.

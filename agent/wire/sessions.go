@@ -71,13 +71,15 @@ type Session struct {
 // RevokeParams end a session. Either the request is signed by a session key of the same wallet; or Message and
 // Signature prove it, and then no session need be open here. Message is the canonical JSON of an EIP-712 Revocation of
 // this session, or the text "End session ..." that docs/record.md gives, and Signature the wallet's over it; with
-// Operator it is that text, and the signature is the operator's.
+// Operator it is that text, and the signature is the operator's. With Delegation only that ends, the runs of a
+// sub-agent and of those that it called, and the text is "End delegation ...".
 type RevokeParams struct {
-	Session   string `json:"session" form:"cid"`
-	Reason    string `json:"reason,omitempty" form:"text" max:"200"`
-	Message   string `json:"message,omitempty" form:"text" max:"4096"`
-	Signature string `json:"signature,omitempty" form:"hex" max:"16386"`
-	Operator  bool   `json:"operator,omitempty"`
+	Session    string `json:"session" form:"cid"`
+	Delegation string `json:"delegation,omitempty" form:"cid"`
+	Reason     string `json:"reason,omitempty" form:"text" max:"200"`
+	Message    string `json:"message,omitempty" form:"text" max:"4096"`
+	Signature  string `json:"signature,omitempty" form:"hex" max:"16386"`
+	Operator   bool   `json:"operator,omitempty"`
 }
 
 // Sessions lists the wallet's sessions, newest first.

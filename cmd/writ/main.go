@@ -91,7 +91,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print no progress")
 	root.AddCommand(
 		a.demoCommand(), a.devCommand(), a.serveCommand(), a.devchainCommand(), a.initCommand(),
-		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.sessionsCommand(), a.authCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.sessionsCommand(), a.delegationsCommand(), a.authCommand(),
 		a.runCommand(), a.runsCommand(), a.approveCommand(),
 		a.keyCommand(), a.exportCommand(), a.importCommand(), a.gatewayCommand(), a.witnessCommand(), a.anchorCommand(), a.discloseCommand(), a.eraseCommand(), a.holdCommand(), a.catCommand(), a.verifyCommand(),
 		a.policyCommand(), a.agentsCommand(), a.configCommand(), a.doctorCommand(), a.versionCommand(),

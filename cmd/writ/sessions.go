@@ -229,7 +229,12 @@ func (a *app) revokeBy(ctx context.Context, server, session, reason string, by r
 	if err != nil {
 		return usage("%s", err)
 	}
-	p := wire.RevokeParams{Session: session, Message: string(text)}
+	return a.revokeWith(ctx, server, wire.RevokeParams{Session: session}, text, by)
+}
+
+// revokeWith has a text signed by whom by names, and sends it with p.
+func (a *app) revokeWith(ctx context.Context, server string, p wire.RevokeParams, text []byte, by revoker) (err error) {
+	p.Message = string(text)
 	var sig []byte
 	switch {
 	case by.message+by.signature != "" && by.key+by.keystore+by.operator == "":

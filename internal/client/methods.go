@@ -100,6 +100,11 @@ func (c *Client) Revoke(ctx context.Context, session, reason string) error {
 	return c.do(ctx, wire.SessionRevoke, wire.RevokeParams{Session: session, Reason: reason}, nil, true)
 }
 
+// RevokeDelegation ends one delegation of a session of the wallet.
+func (c *Client) RevokeDelegation(ctx context.Context, session, delegation, reason string) error {
+	return c.do(ctx, wire.SessionRevoke, wire.RevokeParams{Session: session, Delegation: delegation, Reason: reason}, nil, true)
+}
+
 // RevokeBy ends a session by a signature that p holds, of the session's wallet or of the operator. No session need be
 // open.
 func (c *Client) RevokeBy(ctx context.Context, p wire.RevokeParams) error {

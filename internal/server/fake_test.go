@@ -301,6 +301,10 @@ func (f *fakeRunner) watching() (n int) {
 	return n
 }
 
+func (f *fakeRunner) Lineage(context.Context, provenance.Link) (agent.Lineage, error) {
+	return agent.Lineage{}, nil
+}
+
 func (f *fakeRunner) Approvals(context.Context, agent.Session) ([]agent.PendingApproval, error) {
 	if f.boom {
 		panic("boom")

@@ -48,7 +48,7 @@ func runGet(ctx context.Context, c *conn, call call, p wire.RunParams) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return runOf(info), nil
+	return c.srv.runOf(ctx, info)
 }
 
 func runList(ctx context.Context, c *conn, call call, p wire.ListParams) (any, error) {
@@ -61,12 +61,16 @@ func runList(ctx context.Context, c *conn, call call, p wire.ListParams) (any, e
 	}
 	out := wire.Runs{Runs: []wire.Run{}}
 	for _, info := range list {
-		out.Runs = append(out.Runs, runOf(info))
+		r, err := c.srv.runOf(ctx, info)
+		if err != nil {
+			return nil, err
+		}
+		out.Runs = append(out.Runs, r)
 	}
 	return out, nil
 }
 
-func runOf(i agent.RunInfo) wire.Run {
+func (s *Server) runOf(ctx context.Context, i agent.RunInfo) (wire.Run, error) {
 	r := wire.Run{
 		ID: i.ID.String(), Session: i.Session.String(), Agent: i.Agent, Opened: i.Opened, Steps: i.Steps,
 		Last: i.Last.String(), Status: i.Status,
@@ -74,7 +78,11 @@ func runOf(i agent.RunInfo) wire.Run {
 	if i.Head.Defined() {
 		r.Head = i.Head.String()
 	}
-	return r
+	from, err := s.cfg.Runner.Lineage(ctx, i.ID)
+	if err == nil && from.Delegation.Defined() {
+		r.Delegation, r.Caller = from.Delegation.String(), from.Callers[0].String()
+	}
+	return r, err
 }
 
 func runCancel(ctx context.Context, c *conn, call call, p wire.RunParams) (any, error) {
@@ -100,8 +108,16 @@ func approvalList(ctx context.Context, c *conn, call call, _ wire.None) (any, er
 		if err != nil {
 			return nil, err
 		}
+		from, err := c.srv.cfg.Runner.Lineage(ctx, a.Run)
+		if err != nil {
+			return nil, err
+		}
+		var callers []string
+		for _, l := range from.Callers {
+			callers = append(callers, l.String())
+		}
 		out.Approvals = append(out.Approvals, wire.Approval{
-			Run: a.Run.String(), Effect: wire.Ref(a.Effect), Step: a.Step.String(),
+			Callers: callers, Run: a.Run.String(), Effect: wire.Ref(a.Effect), Step: a.Step.String(),
 			Message: string(message), Typed: typed, Summary: a.Summary, Until: a.Until,
 		})
 	}

@@ -58,6 +58,7 @@ type Runner interface {
 	Watch(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func())
 
 	Approvals(ctx context.Context, of agent.Session) ([]agent.PendingApproval, error)
+	Lineage(ctx context.Context, run provenance.Link) (agent.Lineage, error)
 	Decide(ctx context.Context, d agent.ApprovalDecision) error
 
 	// AgentsFor lists the agents with the rules that sessions for pages of this origin get.

@@ -335,6 +335,11 @@ func sessionRevoke(ctx context.Context, c *conn, call call, p wire.RevokeParams)
 		return nil, err
 	}
 	q := agent.RevokeRequest{Session: id}
+	if p.Delegation != "" {
+		if q.Delegation, err = cid.Decode(p.Delegation); err != nil {
+			return nil, wire.Errorf(wire.CodeParams, "delegation is not a CID.")
+		}
+	}
 	switch {
 	case call.frame.Method != "": // signed by a session key
 		if s.Owner() != call.seat.session.Owner() {
@@ -362,6 +367,10 @@ func sessionRevoke(ctx context.Context, c *conn, call call, p wire.RevokeParams)
 	}
 	if err := c.srv.cfg.Runner.Revoke(ctx, q); err != nil {
 		return nil, err
+	}
+	if q.Delegation.Defined() {
+		c.srv.log.InfoContext(ctx, "delegation revoked", "session", id, "delegation", q.Delegation, "account", s.Account, "by", q.Method)
+		return wire.None{}, nil
 	}
 	c.srv.log.InfoContext(ctx, "session revoked", "session", id, "account", s.Account, "by", q.Method)
 	c.srv.revoked(ctx, id)

@@ -59,6 +59,9 @@ func checkCommit(c *agent.Commit) error {
 	if len(c.Reserve) > maxEntries || len(c.Settle) > maxEntries {
 		return fmt.Errorf("%d reservations and %d settlements, more than %d", len(c.Reserve), len(c.Settle), maxEntries)
 	}
+	if len(c.Under) > provenance.MaxDelegations {
+		return fmt.Errorf("%d delegations, more than %d", len(c.Under), provenance.MaxDelegations)
+	}
 	var errs []error
 	for _, r := range c.Reserve {
 		errs = append(errs, checkName("ledger", r.Ledger), checkRef(r.Ref))
@@ -111,6 +114,14 @@ func (w *writer) commit(ctx context.Context, c *agent.Commit) error {
 		}
 		if err := stale(revoked, expires, c.At); err != nil {
 			return err
+		}
+		for _, d := range c.Under {
+			var one int
+			if err := w.row(ctx, "SELECT 1 FROM revoked_delegations WHERE cid = ?", []any{key(d)}, &one); err == nil {
+				return errDelegationRevoked
+			} else if !errors.Is(err, agent.ErrNotFound) {
+				return err
+			}
 		}
 	}
 	d, err := draw(sqlBook{ctx, w, run}, c)

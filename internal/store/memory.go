@@ -29,6 +29,7 @@ type Memory struct {
 	blocks   map[provenance.Link][]byte
 	leaves   map[provenance.Link]provenance.LeafKey
 	fleeting map[provenance.Link]fleeting
+	ended    map[provenance.Link]ending // delegations
 	sessions map[provenance.Link]*memorySession
 	runs     map[provenance.Link]*memoryRun
 	ledgers  map[string]agent.Ledger
@@ -68,7 +69,7 @@ func NewMemory() *Memory {
 		epoch:    newEpoch(),
 		blocks:   map[provenance.Link][]byte{},
 		leaves:   map[provenance.Link]provenance.LeafKey{},
-		fleeting: map[provenance.Link]fleeting{},
+		fleeting: map[provenance.Link]fleeting{}, ended: map[provenance.Link]ending{},
 		sessions: map[provenance.Link]*memorySession{},
 		runs:     map[provenance.Link]*memoryRun{},
 		ledgers:  map[string]agent.Ledger{},
@@ -244,6 +245,37 @@ func (m *Memory) Sessions(_ context.Context, account common.Address) ([]agent.Se
 	return all, nil
 }
 
+// An ending is the revocation of a delegation.
+type ending struct {
+	by provenance.Link
+	at int64
+}
+
+// RevokeDelegation implements agent.Store.
+func (m *Memory) RevokeDelegation(_ context.Context, id provenance.Link, at int64, by provenance.Link) error {
+	if err := checkRevoke(at, by); err != nil {
+		return fmt.Errorf("revoke delegation %s: %w", id, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended[id].at == 0 {
+		m.ended[id] = ending{by, at}
+	}
+	return nil
+}
+
+// RevokedDelegation implements agent.Store.
+func (m *Memory) RevokedDelegation(_ context.Context, ids []provenance.Link) (by provenance.Link, at int64, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, id := range ids {
+		if e := m.ended[id]; e.at != 0 {
+			return e.by, e.at, nil
+		}
+	}
+	return provenance.Link{}, 0, nil
+}
+
 // Revoke implements agent.Store.
 func (m *Memory) Revoke(_ context.Context, id provenance.Link, at int64, by provenance.Link) error {
 	m.mu.Lock()
@@ -303,6 +335,11 @@ func (m *Memory) commit(c *agent.Commit) error {
 	if len(c.Reserve) > 0 || c.Nonce != nil {
 		if err := stale(session.Revoked, session.Expires, c.At); err != nil {
 			return err
+		}
+		for _, d := range c.Under {
+			if m.ended[d].at != 0 {
+				return errDelegationRevoked
+			}
 		}
 	}
 	d, err := draw(memoryBook{m, run}, c)

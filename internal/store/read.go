@@ -156,6 +156,43 @@ func (db *DB) Revoke(ctx context.Context, id provenance.Link, at int64, by prove
 	return nil
 }
 
+var errDelegationRevoked = fmt.Errorf("%w: a delegation that it acts under is revoked", agent.ErrStale)
+
+// RevokeDelegation implements agent.Store.
+func (db *DB) RevokeDelegation(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error {
+	err := checkRevoke(at, by)
+	if err == nil {
+		err = db.do(ctx, 0, func(ctx context.Context, w *writer) error {
+			_, err := w.changed(ctx, "INSERT INTO revoked_delegations (cid, at, revocation) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", key(id), at, key(by))
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("revoke delegation %s: %w", id, err)
+	}
+	return nil
+}
+
+// RevokedDelegation implements agent.Store.
+func (db *DB) RevokedDelegation(ctx context.Context, ids []provenance.Link) (by provenance.Link, at int64, err error) {
+	for _, id := range ids {
+		var b []byte
+		row := db.readers.QueryRowContext(ctx, "SELECT at, revocation FROM revoked_delegations WHERE cid = ?", key(id))
+		err := notFound(row.Scan(&at, &b))
+		if errors.Is(err, agent.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = link(b, &by)
+		}
+		if err != nil {
+			return provenance.Link{}, 0, fmt.Errorf("look up delegation %s: %w", id, err)
+		}
+		return by, at, nil
+	}
+	return provenance.Link{}, 0, nil
+}
+
 func checkRevoke(at int64, by provenance.Link) error {
 	switch {
 	case at <= 0:

@@ -104,6 +104,9 @@ CREATE TABLE anchors (
 	id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, slot INTEGER NOT NULL, nonce INTEGER NOT NULL, size INTEGER NOT NULL,
 	root BLOB NOT NULL, closed BLOB NOT NULL, made INTEGER NOT NULL, tx BLOB NOT NULL, block INTEGER NOT NULL DEFAULT 0,
 	time INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0);
+`, `
+-- Delegations that were ended by themselves, and by which record.
+CREATE TABLE revoked_delegations (cid BLOB PRIMARY KEY, at INTEGER NOT NULL, revocation BLOB NOT NULL) WITHOUT ROWID;
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

@@ -76,6 +76,8 @@ func Run(t *testing.T, c Config) {
 		{"of 1,000 reservations in windows as many fit as the tightest has room for", testWindowRace},
 		{"of 64 commits of one step one wins", testSeqRace},
 		{"no reservation commits after a revocation", testRevokeRace},
+		{"a delegation ends by itself, and with what was delegated from it", testRevokeDelegation},
+		{"no reservation commits under a revoked delegation", testRevokeDelegationRace},
 		{"every history of a budget and a nonce is that of one caller at a time", testLinear},
 		{"a session that is not used ends", testUse},
 		{"what ends before its turn leaves nothing", testCancelled},
@@ -159,7 +161,7 @@ func (b *bench) run(s agent.Session) agent.Commit {
 
 // next returns the commit after c, which reserves and settles nothing.
 func (b *bench) next(c agent.Commit) agent.Commit {
-	return agent.Commit{Run: c.Run, Fence: c.Fence, Seq: c.Seq + 1, At: c.At + 1, Step: b.block(), Status: "running"}
+	return agent.Commit{Run: c.Run, Fence: c.Fence, Seq: c.Seq + 1, At: c.At + 1, Step: b.block(), Status: "running", Under: c.Under}
 }
 
 func (b *bench) must(err error) {
@@ -940,7 +942,12 @@ func testSeqRace(t *testing.T, b *bench) {
 
 // testRevokeRace lets a spender and a revocation meet 10,000 times, many at once so that they share a writer's groups,
 // each in a session and a ledger of its own.
-func testRevokeRace(t *testing.T, b *bench) {
+func testRevokeRace(t *testing.T, b *bench) { testRaces(t, b, false) }
+
+// testRevokeDelegationRace is the same with a delegation: the one that the run acts under, or one above it.
+func testRevokeDelegationRace(t *testing.T, b *bench) { testRaces(t, b, true) }
+
+func testRaces(t *testing.T, b *bench, delegated bool) {
 	races := 10_000
 	if testing.Short() {
 		races = 500
@@ -951,7 +958,7 @@ func testRevokeRace(t *testing.T, b *bench) {
 	for range 64 {
 		wg.Go(func() {
 			for n := range todo {
-				switch before := b.race(t, n); before {
+				switch before := b.race(t, n, delegated); before {
 				case 0:
 					none.Add(1)
 				default:
@@ -968,10 +975,50 @@ func testRevokeRace(t *testing.T, b *bench) {
 	t.Logf("%d races: %d spends before the revocation, in %d races none", races, spent.Load(), none.Load())
 }
 
-// race revokes a session while one of its runs spends, and returns how often it has spent.
-func (b *bench) race(t *testing.T, n int) (spends int64) {
+// testRevokeDelegation ends delegations one by one.
+func testRevokeDelegation(t *testing.T, b *bench) {
+	s := b.session(alice)
+	outer, inner, other, by := b.block().CID, b.block().CID, b.block().CID, b.block().CID
+	b.refused("a revocation without time", b.RevokeDelegation(b.ctx, outer, 0, by))
+	b.refused("a revocation without record", b.RevokeDelegation(b.ctx, outer, start, provenance.Link{}))
+	if got, at, err := b.RevokedDelegation(b.ctx, []provenance.Link{outer, inner}); err != nil || got.Defined() || at != 0 {
+		t.Errorf("before: %s at %d, %v", got, at, err)
+	}
+	b.must(b.RevokeDelegation(b.ctx, outer, start+5, by))
+	b.must(b.RevokeDelegation(b.ctx, outer, start+9, b.block().CID)) // the first one stands
+	if got, at, err := b.RevokedDelegation(b.ctx, []provenance.Link{inner, outer}); err != nil || got != by || at != start+5 {
+		t.Errorf("after: %s at %d, %v; want %s at %d", got, at, err, by, int64(start+5))
+	}
+	spend := func(under ...provenance.Link) error {
+		c := b.run(s)
+		c.Under = under
+		c.Reserve = []agent.Reservation{{Ledger: "x", Ref: provenance.Ref{Seq: c.Seq}, Amount: money.Of(usdc, 1), Cap: money.Of(usdc, 1<<40)}}
+		return b.Commit(b.ctx, c)
+	}
+	b.wants("under the revoked one", spend(outer), agent.ErrStale)
+	b.wants("under one that comes from it", spend(outer, inner), agent.ErrStale)
+	b.wants("under another", spend(other), nil)
+	b.wants("under none", spend(), nil)
+	idle := b.run(s)
+	idle.Under = []provenance.Link{outer}
+	b.wants("without a reservation", b.Commit(b.ctx, idle), nil)
+	five := b.run(s)
+	five.Under = []provenance.Link{other, other, other, other, other}
+	b.refused("five delegations", b.Commit(b.ctx, five))
+	if got, err := b.Session(b.ctx, s.ID); err != nil || got.Revoked != 0 {
+		t.Errorf("the session was revoked at %d, %v", got.Revoked, err)
+	}
+}
+
+// race revokes a session, or a delegation of it, while one of its runs spends, and returns how often it has spent.
+func (b *bench) race(t *testing.T, n int, delegated bool) (spends int64) {
 	s := b.session(alice)
 	c := b.run(s)
+	ends, revoke := s.ID, b.Revoke
+	if delegated {
+		c.Under = []provenance.Link{b.block().CID, b.block().CID}
+		ends, revoke = c.Under[n%2], b.RevokeDelegation
+	}
 	ledger := fmt.Sprint("race ", n)
 	var revoked atomic.Bool
 	done := make(chan struct{})
@@ -1000,7 +1047,7 @@ func (b *bench) race(t *testing.T, n int) (spends int64) {
 		runtime.Gosched()
 	}
 	by := b.block().CID
-	if err := b.Revoke(b.ctx, s.ID, start+1, by); err != nil {
+	if err := revoke(b.ctx, ends, start+1, by); err != nil {
 		t.Errorf("race %d: %v", n, err)
 	}
 	revoked.Store(true)
