@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,13 +19,21 @@ import (
 )
 
 func (a *app) approveCommand() *cobra.Command {
-	var server, reject string
-	var yes bool
+	var server, reject, keystore string
+	var yes, browser, noOpen bool
 	c := &cobra.Command{
 		Use: "approve [RUN]", Short: "Approve or refuse what waits for the wallet",
 		Long: `Lists the calls that wait for the wallet. With a RUN it shows the call, and the wallet signs an approval of exactly
 this call (EIP-712); any other argument would void it. With --reject the call is refused. Then the run is watched to
-its end.`,
+its end. A RUN also stands for the runs of the sub-agents that it has called.
+
+The wallet is the one that signed in here, or:
+
+  --keystore FILE    Ethereum's encrypted key file of the same wallet. Its password is asked for without echo, or read
+                     from the file that --password-file names. It is never an argument.
+  --browser          the wallet of your browser. A page on this machine opens, good for one approval and until the
+                     approval's time is over; --no-open only prints its address. It is the default on a terminal if the
+                     browser's wallet signed in.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			cl, s, err := a.connect(c.Context(), server)
@@ -35,6 +44,18 @@ its end.`,
 			all, err := cl.Approvals(c.Context())
 			if err != nil {
 				return err
+			}
+			wallet := s.Wallet
+			if keystore != "" {
+				wallet = "keystore:" + keystore
+			}
+			switch {
+			case keystore != "" && browser:
+				return usage("give one of --keystore and --browser")
+			case a.passwordFile != "" && !strings.HasPrefix(wallet, "keystore:"):
+				return usage("--password-file goes with a wallet in a key file: --keystore FILE")
+			case wallet == "" && isTerminal(a.in) && !a.json:
+				browser = true
 			}
 			if len(args) == 0 {
 				if c.Flags().Changed("reject") || yes {
@@ -58,23 +79,26 @@ its end.`,
 			}
 			found := false
 			for _, p := range all {
-				if p.Run != args[0] {
+				if p.Run != args[0] && !slices.Contains(p.Callers, args[0]) {
 					continue
 				}
 				found = true
-				if err := a.card(s, p); err != nil {
+				rows, err := a.card(s, p)
+				if err != nil {
 					return err
 				}
 				switch {
 				case c.Flags().Changed("reject"):
 					err = cl.Refuse(c.Context(), p, clip(reject, 190))
-				case s.Wallet == "":
-					return failf(exitSignature, "wallet", "the wallet of this session signs elsewhere; sign in with --key or --keystore to approve here")
+				case browser:
+					err = a.browserApprove(c.Context(), cl, s, p, rows, noOpen)
+				case wallet == "":
+					return failf(exitSignature, "wallet", "the wallet of this session signs elsewhere; approve with --browser, or with --keystore FILE")
 				default:
 					if err := a.consent(c.Context(), yes, "Approve with the wallet "+s.Account+"?", "not approved; the run still waits"); err != nil {
 						return err
 					}
-					err = a.sign(c.Context(), cl, s, p)
+					err = a.sign(c.Context(), cl, s, wallet, p)
 				}
 				if err != nil {
 					return err
@@ -89,7 +113,12 @@ its end.`,
 	}
 	c.Flags().StringVar(&server, "server", "", "`URL` of the server")
 	c.Flags().StringVar(&reject, "reject", "", "refuse, and say `why`")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "sign without asking")
+	f := c.Flags()
+	f.BoolVarP(&yes, "yes", "y", false, "sign without asking")
+	f.StringVar(&keystore, "keystore", "", "encrypted key `file` of the wallet")
+	f.StringVar(&a.passwordFile, "password-file", "", "`file` with the password of the key file")
+	f.BoolVar(&browser, "browser", false, "the wallet of your browser signs")
+	f.BoolVar(&noOpen, "no-open", false, "do not open the browser, only print the address")
 	return c
 }
 
@@ -121,11 +150,12 @@ func readApproval(s saved, w wire.Approval) (auth.Approval, error) {
 	return p, nil
 }
 
-// card shows a call that waits for the wallet. All of it is what the signature will cover.
-func (a *app) card(s saved, w wire.Approval) error {
+// card shows a call that waits for the wallet, and returns what it shows. All of it is what the signature will cover,
+// but the rows that say so.
+func (a *app) card(s saved, w wire.Approval) (rows [][2]string, err error) {
 	p, err := readApproval(s, w)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var more struct {
 		Args    json.RawMessage
@@ -135,12 +165,13 @@ func (a *app) card(s saved, w wire.Approval) error {
 		Why []string
 	}
 	if json.Unmarshal(w.Summary, &more) != nil || sha256.Sum256(more.Args) != p.Args {
-		return failf(exitSignature, "approval", "the server shows other arguments than it wants signed; do not sign it")
+		return nil, failf(exitSignature, "approval", "the server shows other arguments than it wants signed; do not sign it")
 	}
 	var b strings.Builder
 	fmt.Fprintln(&b, paint(a.color(a.err)).yellow("  The wallet is asked to approve exactly this call:"))
 	row := func(name, value string) {
 		if value != "" {
+			rows = append(rows, [2]string{name, plain(strings.ReplaceAll(value, "\n", " "))})
 			fmt.Fprintf(&b, "    %-9s %s\n", name, plain(strings.ReplaceAll(value, "\n", " ")))
 		}
 	}
@@ -159,20 +190,21 @@ func (a *app) card(s saved, w wire.Approval) error {
 	}
 	row("until", clock(p.NotAfter.UnixMilli())+", "+time.Until(p.NotAfter).Round(time.Second).String()+" left")
 	fmt.Fprint(a.err, b.String()) // asked for, so shown even if quiet
-	return nil
+	return rows, nil
 }
 
-func (a *app) sign(ctx context.Context, cl *client.Client, s saved, w wire.Approval) error {
+// sign has the wallet at ref approve a call.
+func (a *app) sign(ctx context.Context, cl *client.Client, s saved, ref string, w wire.Approval) error {
 	p, err := readApproval(s, w)
 	if err != nil {
 		return err
 	}
-	wallet, err := a.wallet(ctx, s.Wallet)
+	wallet, err := a.wallet(ctx, ref)
 	if err != nil {
 		return err
 	}
 	if wallet.Address() != p.Account {
-		return failf(exitSignature, "wallet", "%s now holds another wallet than the session's; sign in again", s.Wallet)
+		return failf(exitSignature, "wallet", "%s holds another wallet than the session's, which is %s", ref, s.Account)
 	}
 	sig, err := wallet.SignTyped(p)
 	if err != nil {

@@ -36,6 +36,9 @@ type loginPage struct {
 	url   string // with the code, behind #
 	until time.Time
 	now   func() time.Time
+	again string // the command that opens another one
+	// approve is the account whose approval the page asks for; zero for a sign-in, by whichever account.
+	approve common.Address
 
 	accounts   chan common.Address // each has room for the one value that it gets
 	texts      chan loginText
@@ -56,17 +59,23 @@ type loginText struct {
 	Domain  string `json:"domain"`
 	Limits  string `json:"limits"`
 	Message string `json:"message"`
+
+	Typed json.RawMessage `json:"typed,omitempty"` // of an approval, in place of Message: for eth_signTypedData_v4
+	Chain uint64          `json:"chain,omitempty"` // that Typed is for
+	Rows  [][2]string     `json:"rows,omitempty"`  // what Typed says, for people
 }
 
 // A loginReply ends the page.
 type loginReply struct {
 	Account string `json:"account,omitempty"`
 	Message string `json:"message,omitempty"` // what went wrong
+	Retry   bool   `json:"retry,omitempty"`   // and the user can do something about it on the page
+	Done    string `json:"done,omitempty"`    // what was done, if it was no sign-in
 }
 
 func newLoginPage(host string, now func() time.Time) *loginPage {
 	p := &loginPage{
-		host: host, now: now, until: now().Add(loginLife), code: rand.Text(), ticket: rand.Text(),
+		host: host, now: now, until: now().Add(loginLife), again: "writ login", code: rand.Text(), ticket: rand.Text(),
 		accounts: make(chan common.Address, 1), texts: make(chan loginText, 1), signatures: make(chan []byte, 1),
 		cancelled: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
@@ -82,6 +91,13 @@ func (p *loginPage) end(r loginReply) {
 		p.outcome, p.closed = r, true
 		close(p.ended)
 	}
+}
+
+// has says whether the code or the ticket is given, and leaves it there.
+func (p *loginPage) has(secret *string, given string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *secret != "" && subtle.ConstantTimeCompare([]byte(*secret), []byte(given)) == 1
 }
 
 // use takes the code or the ticket, once.
@@ -118,7 +134,7 @@ func (p *loginPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Origin") != "http://"+p.host:
 		refuse(w, http.StatusForbidden, "Another page must not ask this.")
 	case !p.now().Before(p.until):
-		refuse(w, http.StatusGone, "The five minutes for this sign-in are over. Run writ login again.")
+		refuse(w, http.StatusGone, "The five minutes for this page are over. Run "+p.again+" again.")
 	case r.URL.Path == "/account":
 		var in struct{ Account string }
 		if !readSmall(w, r, &in) {
@@ -126,8 +142,11 @@ func (p *loginPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if !common.IsHexAddress(in.Account) {
 			refuse(w, http.StatusBadRequest, "The wallet gave no account.")
+		} else if p.approve != (common.Address{}) && common.HexToAddress(in.Account) != p.approve && p.has(&p.code, given) {
+			reply(w, http.StatusConflict, loginReply{Retry: true,
+				Message: "Only the account " + p.approve.Hex() + " can approve this, and the wallet gave another. Choose that one in the wallet, and try again."})
 		} else if !p.use(&p.code, given) {
-			refuse(w, http.StatusForbidden, "This address was used already, or is not the one that writ login printed. Run writ login again.")
+			refuse(w, http.StatusForbidden, "This address was used already, or is not the one that "+p.again+" printed. Run "+p.again+" again.")
 		} else {
 			p.accounts <- common.HexToAddress(in.Account)
 			p.answer(w, r, p.texts)
@@ -141,7 +160,7 @@ func (p *loginPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			refuse(w, http.StatusBadRequest, "The wallet gave no signature that can be read.")
 		} else if !p.use(&p.ticket, given) {
-			refuse(w, http.StatusForbidden, "This text was signed already. Run writ login again.")
+			refuse(w, http.StatusForbidden, "This was signed already. Run "+p.again+" again.")
 		} else {
 			p.signatures <- sig
 			p.answer(w, r, nil)
@@ -186,6 +205,9 @@ func (p *loginPage) file(w http.ResponseWriter, r *http.Request) {
 	name := path.Base(r.URL.Path)
 	if r.URL.Path == "/" {
 		name = "index.html"
+		if p.approve != (common.Address{}) {
+			name = "approve.html"
+		}
 	}
 	b, err := loginFiles.ReadFile("loginpage/" + name)
 	if err != nil {
@@ -214,6 +236,33 @@ func reply(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v) // a page that is gone needs no answer
 }
 
+// serve opens the page, and returns how to close it.
+func (p *loginPage) serve(ctx context.Context, ln net.Listener) (stop func()) {
+	srv := &http.Server{Handler: p, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	return func() {
+		p.end(loginReply{Message: "This has ended. Run " + p.again + " again."})
+		last, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // for the page to hear the end
+		defer stop()
+		if srv.Shutdown(last) != nil {
+			srv.Close()
+		}
+		<-served
+	}
+}
+
+// show says where the page is, and opens it in the browser.
+func (a *app) show(page *loginPage, what string, noOpen bool) {
+	fmt.Fprintf(a.err, "%s with the wallet of your browser, within five minutes:\n\n  %s\n\n", what, page.url)
+	if noOpen {
+		return
+	}
+	if err := a.openBrowser(page.url); err != nil {
+		a.note("no browser could be opened (%s): open the address yourself", oneLine(err))
+	}
+}
+
 // browserLogin signs in with the wallet of a browser. open opens the page.
 func (a *app) browserLogin(ctx context.Context, server string, p loginPlan) (saved, error) {
 	var lc net.ListenConfig
@@ -222,24 +271,8 @@ func (a *app) browserLogin(ctx context.Context, server string, p loginPlan) (sav
 		return saved{}, fmt.Errorf("serve the page to sign in: %w", err)
 	}
 	page := newLoginPage(ln.Addr().String(), time.Now)
-	srv := &http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
-	defer func() {
-		page.end(loginReply{Message: "The sign-in has ended. Run writ login again."})
-		last, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second) // for the page to hear the end
-		defer stop()
-		if srv.Shutdown(last) != nil {
-			srv.Close()
-		}
-		<-served
-	}()
-	fmt.Fprintf(a.err, "Sign in with the wallet of your browser, within five minutes:\n\n  %s\n\n", page.url)
-	if !p.noOpen {
-		if err := a.openBrowser(page.url); err != nil {
-			a.note("no browser could be opened (%s): open the address yourself", oneLine(err))
-		}
-	}
+	defer page.serve(ctx, ln)()
+	a.show(page, "Sign in", p.noOpen)
 	ctx, stop := context.WithDeadlineCause(ctx, page.until, errLoginLate)
 	defer stop()
 	var account common.Address

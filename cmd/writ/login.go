@@ -364,7 +364,9 @@ func (a *app) resume(ctx context.Context, server string) (*client.Client, saved,
 	if err != nil {
 		return nil, saved{}, err
 	}
-	if _, err := c.Resume(ctx, s.Session, key); err != nil {
+	if now, err := c.Resume(ctx, s.Session, key); err == nil {
+		a.renewLater(now)
+	} else {
 		c.Close()
 		if e, ok := errors.AsType[*wire.Error](err); ok && e.Data.Code == wire.CodeNotFound {
 			err = failf(exitSignIn, "session_required", "the server does not know your session; run: writ login")

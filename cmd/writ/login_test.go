@@ -31,6 +31,12 @@ import (
 // testServer runs a node without a chain, which signing in does not need, and returns its URL.
 func testServer(t *testing.T) string {
 	t.Helper()
+	return testServerWith(t, func(*plan) {})
+}
+
+// testServerWith is testServer with a change of its plan.
+func testServerWith(t *testing.T, change func(*plan)) string {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ln, err := listen(ctx, "127.0.0.1:0")
 	if err != nil {
@@ -51,6 +57,7 @@ func testServer(t *testing.T) string {
 	if p.Models, err = modelsOf(nil); err != nil {
 		t.Fatal(err)
 	}
+	change(&p)
 	n, err := compose(ctx, p)
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +240,7 @@ func TestOnlyAnApprovalOfThisAccountRunAndCallIsSigned(t *testing.T) {
 	}
 	s := saved{Account: wallet.Address().Hex()}
 	a, _, _ := testApp(t, nil)
-	if err := a.card(s, offer(good, args)); err != nil {
+	if _, err := a.card(s, offer(good, args)); err != nil {
 		t.Fatal(err)
 	}
 	other := func(change func(*auth.Approval)) auth.Approval { p := good; change(&p); return p }
@@ -247,7 +254,7 @@ func TestOnlyAnApprovalOfThisAccountRunAndCallIsSigned(t *testing.T) {
 		{"other arguments than are shown", offer(good, `{"amount":"4"}`)},
 		{"no approval at all", wire.Approval{Message: "{}"}},
 	} {
-		if err := a.card(s, c.offer); err == nil || failureOf(err).exit != exitSignature {
+		if _, err := a.card(s, c.offer); err == nil || failureOf(err).exit != exitSignature {
 			t.Errorf("%s: got %v, want a refusal", c.name, err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
@@ -39,6 +40,8 @@ type app struct {
 	env      func(string) string
 
 	passwordFile string // of a key file; see keystore
+
+	renewAt time.Time // when the session is to be renewed while something is watched; zero for never
 
 	json        bool        // one object on out and nothing else
 	quiet       bool        // no progress on err

@@ -61,7 +61,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WRIT_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("MALLORY", hex.EncodeToString(crypto.FromECDSA(chain.Accounts()["mallory"].Key))) // of the dev chain, which is public
-			return nil
+			examples, err := filepath.Abs("../../examples")
+			e.Setenv("EXAMPLES", examples)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": untilItSays, "policyof": policyOfWitnesses, "truncate": truncateAll,

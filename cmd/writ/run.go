@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
@@ -21,7 +25,9 @@ type runResult struct {
 	Steps   uint64   `json:"steps"`
 	Last    string   `json:"last,omitempty"` // CID of the newest step seen
 	Waiting []string `json:"waiting,omitempty"`
-	Receipt string   `json:"receipt,omitempty"` // file with the proof that the newest head stands in the server's log
+	// WaitingRuns are the runs of sub-agents that wait for the wallet.
+	WaitingRuns []string `json:"waiting_runs,omitempty"`
+	Receipt     string   `json:"receipt,omitempty"` // file with the proof that the newest head stands in the server's log
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -59,11 +65,20 @@ wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" +
 	f.StringVar(&server, "server", "", "`URL` of the server")
 	f.StringVar(&agent, "agent", "", "which agent (default: the session's)")
 	f.StringVar(&key, "idempotency-key", "", "the same `key` and text start the run only once")
+	f.StringVar(&a.passwordFile, "password-file", "", "`file` with the password of the wallet's key file, to approve")
 	f.BoolVar(&approve, "yes-approve", false, "approve with the wallet's key without asking")
 	return c
 }
 
-// watch follows a run, from its start or after from, until it closes or waits for a wallet that does not sign here.
+// A watched is one update of client.Client.Events.
+type watched struct {
+	client.Update
+	err error
+}
+
+// watch follows a run, from its start or after from, until it closes or waits for a wallet that does not sign here. What
+// the sub-agents that it calls ask of the wallet is asked here too. While it watches the session does not end for want of
+// use; it still ends at its time.
 func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string, approve bool, from *wire.From) error {
 	p := paint(a.color(a.err))
 	if !a.json {
@@ -71,9 +86,51 @@ func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string,
 	}
 	r := runResult{Run: run, Status: "running"}
 	t := &teller{paint: p, say: func(line string) { a.note("%s", line) }}
-	for u, err := range cl.Events(ctx, run, from) {
-		if err != nil {
-			return err
+	pumping, stop := context.WithCancel(ctx)
+	updates := make(chan watched)
+	var pump sync.WaitGroup
+	pump.Go(func() {
+		defer close(updates)
+		for u, err := range cl.Events(pumping, run, from) {
+			select {
+			case updates <- watched{u, err}:
+			case <-pumping.Done():
+				return
+			}
+		}
+	})
+	defer pump.Wait()
+	defer stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	out := map[wire.Ref]bool{} // open calls of sub-agents
+	asked := map[string]bool{} // of what they wait for
+	for open := true; open; {
+		var u watched
+		select {
+		case u, open = <-updates:
+			if !open {
+				continue
+			}
+		case <-tick.C:
+			if err := a.keepAlive(ctx, cl, run); err != nil {
+				return err
+			}
+			if len(out) == 0 {
+				continue
+			}
+			left, err := a.seekBelow(ctx, cl, s, run, approve, asked)
+			if err != nil {
+				return err
+			}
+			if len(left) > 0 {
+				r.WaitingRuns, r.Status = left, "parked"
+				return a.finish(r)
+			}
+			continue
+		}
+		if u.err != nil {
+			return overWhileWatched(u.err, run)
 		}
 		switch {
 		case u.Void:
@@ -85,8 +142,15 @@ func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string,
 		ev := u.Event
 		r.Steps, r.Last = ev.Seq+1, ev.CID
 		t.tell(ev)
+		if ev.Event.Of != nil {
+			delete(out, *ev.Event.Of)
+		}
 		for i, e := range ev.Does {
 			switch e.Kind {
+			case "call":
+				if strings.HasPrefix(e.Tool, "agent.") {
+					out[wire.Ref{Seq: ev.Seq, Index: uint64(i)}] = true
+				}
 			case "say":
 				if r.Said != "" {
 					r.Said += "\n"
@@ -113,6 +177,76 @@ func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string,
 	}
 	r.Receipt = a.keepReceipt(ctx, cl, run)
 	return a.finish(r)
+}
+
+// overWhileWatched says what is left to do when the session has ended before the run.
+func overWhileWatched(err error, run string) error {
+	f := failureOf(err)
+	if f.exit != exitSignIn {
+		return err
+	}
+	why := "your session has ended"
+	e, _ := errors.AsType[*wire.Error](err)
+	switch code := wire.Code(f.code); {
+	case e != nil && e.Data.Reason == "session.idle":
+		why = "your session was not used for too long and has ended"
+	case code == wire.CodeExpired:
+		why = "your session has reached the end that the wallet signed"
+	case code == wire.CodeRevoked:
+		why = "your session was revoked"
+	}
+	return failf(exitSignIn, f.code, "%s while the run was watched; sign in again (writ login) and see what came of it: writ runs show %s", why, run)
+}
+
+// keepAlive renews the session where it would soon end for want of use. A renewal gives nothing else: what the wallet
+// allowed, and until when, stays as it was signed.
+func (a *app) keepAlive(ctx context.Context, cl *client.Client, run string) error {
+	now := time.Now()
+	if a.renewAt.IsZero() || now.Before(a.renewAt) {
+		return nil
+	}
+	s, err := cl.Renew(ctx)
+	if err != nil {
+		a.renewAt = now.Add(time.Minute)
+		if failureOf(err).exit == exitSignIn {
+			return overWhileWatched(err, run)
+		}
+		return nil // the server does not answer now; the events say so if it stays away
+	}
+	a.renewLater(s)
+	return nil
+}
+
+// renewLater notes when a session is to be renewed: half way to its end for want of use, if that is not its end anyway.
+func (a *app) renewLater(s wire.Session) {
+	a.renewAt = time.Time{}
+	if s.Idle < s.Expires {
+		a.renewAt = time.Now().Add(time.Until(time.UnixMilli(s.Idle)) / 2)
+	}
+}
+
+// seekBelow asks for what the sub-agents below a run wait for, each once. It returns the runs that are left waiting.
+func (a *app) seekBelow(ctx context.Context, cl *client.Client, s saved, run string, approve bool, asked map[string]bool) (left []string, err error) {
+	all, err := cl.Approvals(ctx)
+	if err != nil {
+		return nil, overWhileWatched(err, run)
+	}
+	for _, w := range all {
+		id := fmt.Sprintf("%s/%d.%d", w.Run, w.Effect.Seq, w.Effect.Index)
+		if !slices.Contains(w.Callers, run) || asked[id] {
+			continue
+		}
+		asked[id] = true
+		a.note("a sub-agent waits for the wallet, in run %s", w.Run)
+		waits, err := a.seek(ctx, cl, s, w.Run, w.Effect, approve)
+		if err != nil {
+			return nil, err
+		}
+		if waits {
+			left = append(left, w.Run)
+		}
+	}
+	return left, nil
 }
 
 // finish prints how a run ended. A refusal has an exit code of its own.
@@ -153,7 +287,7 @@ func (a *app) seek(ctx context.Context, cl *client.Client, s saved, run string, 
 		if w.Run != run || w.Effect != ref {
 			continue
 		}
-		if err := a.card(s, w); err != nil {
+		if _, err := a.card(s, w); err != nil {
 			return false, err
 		}
 		switch {
@@ -169,7 +303,7 @@ func (a *app) seek(ctx context.Context, cl *client.Client, s saved, run string, 
 				return false, cl.Refuse(ctx, w, "refused by the user")
 			}
 		}
-		return false, a.sign(ctx, cl, s, w)
+		return false, a.sign(ctx, cl, s, s.Wallet, w)
 	}
 	return false, nil // answered already, from elsewhere or before
 }

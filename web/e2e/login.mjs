@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 
 const [url, does, executablePath, picture] = process.argv.slice(2)
-const account = privateKeyToAccount(generatePrivateKey())
+const account = privateKeyToAccount(process.env.WRIT_E2E_KEY ?? generatePrivateKey())
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
 const page = await browser.newPage({ viewport: { width: 900, height: 760 }, colorScheme: picture?.includes('dark') ? 'dark' : 'light' })
 const faults = []

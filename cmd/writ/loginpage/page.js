@@ -1,6 +1,6 @@
 'use strict'
-// The page of `writ login --browser`: finds wallets (EIP-6963, EIP-1193), fetches the text for the account, has the wallet
-// sign it. The one-time code came in the address, behind the #, where no server and no Referer sees it.
+// The page of `writ login --browser` and `writ approve --browser`: finds wallets (EIP-6963, EIP-1193), fetches what the
+// account is to sign, has the wallet sign it. The one-time code came in the address, behind the #, where no server and no Referer sees it.
 const $ = (id) => document.getElementById(id)
 let code = location.hash.slice(1)
 history.replaceState(null, '', '/') // nobody reads it off the screen
@@ -21,10 +21,10 @@ const post = async (path, body) => {
   try {
     r = await fetch(path, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Writ-Code': code }, body: JSON.stringify(body) })
   } catch {
-    throw { ended: 'The program writ login does not answer any more. Run it again.' }
+    throw { ended: 'The program in the terminal does not answer any more. Run it again.' }
   }
   const answer = await r.json()
-  if (!r.ok) throw { ended: answer.message }
+  if (!r.ok) throw answer.retry ? { retry: answer.message } : { ended: answer.message }
   return answer
 }
 
@@ -32,11 +32,12 @@ const rejected = (e) => e?.code === 4001
 // What went wrong, in a sentence. An error of our own ends the page; one of the wallet lets the user try again.
 const failed = (e, again) => {
   if (e?.ended) return end(e.ended, 'bad')
+  if (e?.retry) return say(e.retry, 'bad')
   if (rejected(e)) return say('You declined in the wallet. Nothing was signed. Try again, or cancel.', 'bad')
   say(`The wallet says: ${e?.message ?? e}. ${again}`, 'bad')
 }
 
-let wallet, account, message
+let wallet, account, message, typed, chain
 
 const choose = async (w) => {
   if (busy) return
@@ -48,10 +49,20 @@ const choose = async (w) => {
     wallet = w
     const answer = await post('/account', { account: accounts[0] })
     code = answer.ticket // the code is used up
-    ;({ account, message } = answer)
-    $('limits').textContent = answer.limits
-    $('text').textContent = message
-    if (answer.domain !== location.host) {
+    ;({ account, message, typed, chain } = answer)
+    if (typed) {
+      for (const [name, value] of answer.rows) {
+        const dt = document.createElement('dt'), dd = document.createElement('dd')
+        dt.textContent = name
+        dd.textContent = value
+        $('rows').append(dt, dd)
+      }
+      $('text').textContent = JSON.stringify(typed, null, 2)
+    } else {
+      $('limits').textContent = answer.limits
+      $('text').textContent = message
+    }
+    if (!typed && answer.domain !== location.host) {
       $('origin').textContent = `The text is for ${answer.domain}, the server that you named, and this page is ${location.host}: your wallet may warn that they differ.`
       $('origin').hidden = false
     }
@@ -71,10 +82,15 @@ $('sign').onclick = async () => {
   busy = $('sign').disabled = true
   say(`Waiting for ${wallet.info.name} ...`)
   try {
-    const hex = '0x' + Array.from(new TextEncoder().encode(message), (b) => b.toString(16).padStart(2, '0')).join('')
-    const signature = await wallet.provider.request({ method: 'personal_sign', params: [hex, account] })
+    let signature
+    if (typed) {
+      await onChain()
+      signature = await wallet.provider.request({ method: 'eth_signTypedData_v4', params: [account, JSON.stringify(typed)] })
+    } else {
+      signature = await wallet.provider.request({ method: 'personal_sign', params: [hexOf(message), account] })
+    }
     const answer = await post('/signature', { signature })
-    end(`Signed in as ${answer.account}. Go on in the terminal; this page can be closed.`, 'good')
+    end(answer.done ?? `Signed in as ${answer.account}. Go on in the terminal; this page can be closed.`, 'good')
   } catch (e) {
     failed(e, 'Try again, or cancel.')
   } finally {
@@ -87,6 +103,20 @@ $('cancel').onclick = async () => {
     await post('/cancel', {})
   } catch { /* it has ended already */ }
   end('Cancelled. Nothing was signed, nothing has changed. This page can be closed.')
+}
+
+const hexOf = (text) => '0x' + Array.from(new TextEncoder().encode(text), (b) => b.toString(16).padStart(2, '0')).join('')
+
+// Some wallets sign typed data only while they are on its chain. One that cannot go there may sign all the same.
+const onChain = async () => {
+  const want = '0x' + chain.toString(16)
+  try {
+    if ((await wallet.provider.request({ method: 'eth_chainId' })) !== want) {
+      await wallet.provider.request({ method: 'wallet_switchEthereumChain', params: [{ chainId: want }] })
+    }
+  } catch (e) {
+    if (rejected(e)) throw e
+  }
 }
 
 const known = new Map()
@@ -102,7 +132,7 @@ const offer = (detail) => {
 }
 
 if (!code) {
-  end('This address is not complete. Open the one that writ login printed.', 'bad')
+  end('This address is not complete. Open the one that the terminal shows.', 'bad')
 } else {
   $('choose').hidden = $('cancel').hidden = false
   addEventListener('eip6963:announceProvider', (e) => offer(e.detail))
