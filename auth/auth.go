@@ -170,7 +170,8 @@ const (
 	CodeCaveats        Code = "caveats.range"      // a limit that is missing, out of bounds, unsorted or contradictory
 	CodeSentence       Code = "caveats.sentence"   // the limits do not fit the sentence
 	CodeStatement      Code = "statement.mismatch" // not the text generated from the ReCap
-	CodeKeyForm        Code = "key.form"           // not a did:key of a kind that we know
+	CodeKeyForm        Code = "key.form"           // not a did:key, or not the one spelling of a proper key
+	CodeKeyCodec       Code = "key.codec"          // a did:key of a kind of key that is not known here
 )
 
 // The signature is wrong.

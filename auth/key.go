@@ -79,8 +79,10 @@ func ParsePublicKey(did string) (PublicKey, error) {
 		}
 		k.kind = Secp256k1
 		copy(k.raw[:], ethcrypto.FromECDSAPub(pub))
+	case prefix == string(prefixEd25519) || prefix == string(prefixP256) || prefix == string(prefixSecp256k1):
+		return bad("it has not the length of its kind of key")
 	default:
-		return bad("only Ed25519, P-256 and secp256k1 keys are known")
+		return PublicKey{}, fault(CodeKeyCodec, "key", "only Ed25519, P-256 and secp256k1 keys are known")
 	}
 	if k.String() != did {
 		return bad("it is not spelt canonically")

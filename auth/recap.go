@@ -362,7 +362,11 @@ func (c *recapCoder) did(v *PublicKey) {
 	}
 	var err error
 	if *v, err = ParsePublicKey(s); err != nil {
-		c.fail(CodeKeyForm, "cnf is not a did:key of a kind that is known")
+		code := CodeKeyForm
+		if f, ok := err.(*Fault); ok {
+			code = f.Code
+		}
+		c.fail(code, "cnf is not a did:key of a kind that is known")
 	}
 }
 

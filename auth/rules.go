@@ -58,7 +58,8 @@ var rules = map[Code]string{
 	CodeCaveats:        "a rule of ours: every limit is there, within its bounds, in order",
 	CodeSentence:       "a rule of ours: the limits fit a sentence of 700 characters",
 	CodeStatement:      "ERC-5573: the statement is the one generated from the ReCap; ours begins with the limits",
-	CodeKeyForm:        "did:key: base58btc over multicodec and key; Ed25519, P-256 or secp256k1",
+	CodeKeyForm:        "did:key: base58btc over multicodec and key, of the key's length; a proper key, in one spelling",
+	CodeKeyCodec:       "a rule of ours: the multicodec of a did:key is that of Ed25519 (ed01), P-256 (8024) or secp256k1 (e701)",
 
 	CodeSigHex:      "EIP-4361, Signing and Verifying: a signature is 0x and hex digits",
 	CodeSigSize:     "ERC-191 and EIP-4361, Signing and Verifying: an account's signature has 65 bytes, a session key's 64",

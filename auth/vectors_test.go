@@ -528,6 +528,9 @@ func signinVectors(t *testing.T) []vector {
 	add(CodeURI, 52, "the URI of another host", nil, sub(did, "https://evil.com"))
 	add(CodeSecondDiffers, 53, "a scheme in capitals in the URI", nil, sub(did, "HTTPS://app.example.com"))
 	add(CodeKeyForm, 0, "a URI that is no key, and expected", func(e *Expect) { e.URI = "https://app.example.com" }, sub(did, "https://app.example.com"))
+	for _, c := range codecDIDs {
+		add(c.code, 94, "a session key of "+c.name, func(e *Expect) { e.URI = c.did }, sub(did, c.did))
+	}
 	add(CodeKeyForm, 94, "a weak session key", func(e *Expect) { e.URI = weakDID }, sub(did, weakDID))
 	add(CodeChain, 61, "another chain", nil, sub("Chain ID: 1337", "Chain ID: 1"))
 	add(CodeChain, 0, "another chain, and expected, outside the caveats", func(e *Expect) { e.Chain = 1 }, sub("Chain ID: 1337", "Chain ID: 1"))
@@ -702,6 +705,9 @@ func signinVectors(t *testing.T) []vector {
 	cnf(CodeStatement, "no fingerprint in the sentence", nil, sub(" Session key: "+fingerprint+".", ""))
 	cnf(CodeKeyForm, "no key in the ReCap", nil, inRecap(`"cnf":"`+did+`",`, ""))
 	cnf(CodeKeyForm, "a weak key in the ReCap", nil, inRecap(did, weakDID))
+	for _, c := range codecDIDs {
+		cnf(c.code, "in the ReCap a key of "+c.name, nil, inRecap(did, c.did))
+	}
 	cnf(CodeKeyForm, "a key that is none", nil, inRecap(did, "did:web:example.com"))
 	cnf(CodeKeyForm, "the key in the URI too", func(e *Expect) { e.URI = did }, sub("URI: "+origin, "URI: "+did))
 	cnf(CodeURI, "another origin in the URI", nil, sub("URI: "+origin, "URI: https://evil.example"))
@@ -712,6 +718,31 @@ func signinVectors(t *testing.T) []vector {
 	cnf(CodeKeyForm, "an empty key in the ReCap", nil, inRecap(`"cnf":"`+did+`"`, `"cnf":""`))
 	add(CodeASCII, 0, "the message in UTF-16", nil, func(s string) string { return "\xff\xfe" + s })
 	return list
+}
+
+// codecDIDs are did:keys of other multicodecs than the three that are known, or with a key of another length.
+var codecDIDs = []struct {
+	name string
+	code Code
+	did  string
+}{
+	{"X25519, which agrees on keys and signs nothing", CodeKeyCodec, didOf(0xec, 0x01, 32)},
+	{"P-384", CodeKeyCodec, didOf(0x81, 0x24, 33)},
+	{"BLS12-381", CodeKeyCodec, didOf(0xea, 0x01, 33)},
+	{"the identity codec", CodeKeyCodec, didOf(0x00, 0x20, 32)},
+	{"an Ed25519 private key's codec", CodeKeyCodec, didOf(0x80, 0x26, 32)},
+	{"a codec in three bytes", CodeKeyCodec, didOf(0xed, 0x81, 33)},
+	{"Ed25519, a byte too long", CodeKeyForm, didOf(0xed, 0x01, 33)},
+	{"P-256, not compressed to its length", CodeKeyForm, didOf(0x80, 0x24, 32)},
+}
+
+// didOf is the did:key of a multicodec's two bytes and a key of n bytes.
+func didOf(a, b byte, n int) string {
+	data := append([]byte{a, b, 2}, bytes.Repeat([]byte{7}, n-1)...)
+	if a == 0 { // base58 writes a zero byte as 1, which the multibase text then begins with
+		return didPrefix + "1" + toBase58(data[1:])
+	}
+	return didPrefix + toBase58(data)
 }
 
 // weakDID is the did:key of the Ed25519 point of order 1, under which one signature fits every text.
