@@ -393,3 +393,31 @@ func (b *bench) cancel(run provenance.Link) {
 		b.Errorf("cancel: %v", err)
 	}
 }
+
+// A wallet that the operator has struck from the list approves nothing any more: what it had waiting goes on waiting, and
+// can be refused.
+func TestAWalletStruckFromTheListApprovesNothing(t *testing.T) {
+	b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
+	run := b.start("pay bob 5")
+	b.until(run, "parked")
+	b.r.Close()
+	b.config.Wallets = []common.Address{{1}}
+	b.restart()
+	pending, err := b.r.Approvals(t.Context(), b.session)
+	if err != nil || len(pending) != 1 {
+		t.Fatalf("pending: %+v, %v", pending, err)
+	}
+	if err := b.approve(t.Context(), b.r, pending[0]); code(err) != auth.CodeAccount {
+		t.Errorf("approved by a wallet that is not served: %v", err)
+	}
+	if got := b.info(run).Status; got != "parked" || b.paid.Load() != 0 {
+		t.Errorf("the run is %s, %d payments", got, b.paid.Load())
+	}
+	if err := b.r.Decide(t.Context(), agent.ApprovalDecision{Run: run, Effect: pending[0].Effect}); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+	b.ended(run)
+	if b.paid.Load() != 0 {
+		t.Errorf("%d payments", b.paid.Load())
+	}
+}

@@ -217,6 +217,10 @@ func (r *Runner) Decide(ctx context.Context, d ApprovalDecision) error {
 		ev.Refused = or(clip(d.Reason, 200), "no reason given")
 		return r.deliver(ctx, d.Run, ev)
 	}
+	// The list may be another one since the run was started. A refusal moves nothing, so anybody's is taken.
+	if err := r.serves(j.info.Account, j.info.Owner()); err != nil {
+		return fmt.Errorf("decide: %w", err)
+	}
 	want, err := loop.ApprovalOf(j.machine.Grant(), j.info.Session, d.Run, j.steps[d.Effect.Seq], d.Effect, seek)
 	if err != nil {
 		return fmt.Errorf("decide: %w", err)
