@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ethereum/go-ethereum/common"
-
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
 )
@@ -17,7 +15,7 @@ type Reloaded struct {
 	Operator provenance.Link            // *provenance.PolicySet that new sessions get
 	Dapps    map[string]provenance.Link // by origin, where a dApp has its own
 	Changed  bool                       // any of them is another set than before
-	Earlier  []provenance.Link          // sessions that are open under other sets, newest first, of the newest 1,000 of all
+	Earlier  []provenance.Link          // sessions that are open under other sets, newest first
 }
 
 // Reload puts policy sets in the place of those that new sessions are opened under. They are loaded, proven and tested
@@ -56,47 +54,31 @@ func (x *ruling) equal(y *ruling) bool {
 
 // earlier lists the open sessions that are pinned to another set than a new one for their pages would get.
 func (r *Runner) earlier(ctx context.Context, now *ruling) ([]provenance.Link, error) {
-	all, err := r.cfg.Store.Sessions(ctx, common.Address{})
-	if err != nil {
-		return nil, err
-	}
 	var out []provenance.Link
-	for _, s := range all {
-		if s.Revoked != 0 || r.cfg.Now().UnixMilli() >= s.Expires {
-			continue
-		}
+	err := r.openSessions(ctx, func(s Session) error {
 		m, err := auth.Parse(s.Message)
 		if err != nil {
-			return nil, fmt.Errorf("session %s: %w", s.ID, err)
+			return fmt.Errorf("session %s: %w", s.ID, err)
 		}
 		if rules, err := m.Rules(); err != nil || rules != now.of(strings.ToLower(m.Scheme+"://"+m.Domain)) {
 			out = append(out, s.ID)
 		}
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }
 
 // EndEarlier ends, by the operator's key, every open session under another policy set than a new one would get, and
 // returns which. It is for a set that must hold at once: a reload alone reaches new sessions only.
 func (r *Runner) EndEarlier(ctx context.Context) ([]provenance.Link, error) {
-	var ended []provenance.Link
-	for {
-		list, err := r.earlier(ctx, r.rules.Load())
-		if err != nil {
-			return ended, fmt.Errorf("end sessions: %w", err)
-		}
-		before := len(ended)
-		for _, id := range list {
-			if err := r.RevokeAsOperator(ctx, id, "the policy sets were replaced"); err != nil && !errors.Is(err, ErrNotFound) {
-				return ended, fmt.Errorf("end session %s: %w", id, err)
-			}
-			ended = append(ended, id)
-		}
-		if len(ended) == before || len(list) < maxListed { // those beyond the newest come with the next list
-			return ended, nil
+	list, err := r.earlier(ctx, r.rules.Load())
+	if err != nil {
+		return nil, fmt.Errorf("end sessions: %w", err)
+	}
+	for i, id := range list {
+		if err := r.RevokeAsOperator(ctx, id, "the policy sets were replaced"); err != nil && !errors.Is(err, ErrNotFound) {
+			return list[:i], fmt.Errorf("end session %s: %w", id, err)
 		}
 	}
+	return list, nil
 }
-
-// maxListed is how many sessions a store lists at once.
-const maxListed = 1000

@@ -163,3 +163,25 @@ func TestReloadsUnderLoad(t *testing.T) {
 		t.Error("the last reload did not come in")
 	}
 }
+
+// However many sessions have come and gone since, one that is open under an earlier set is found.
+func TestAnEarlierSessionIsFoundBehindAThousandNewer(t *testing.T) {
+	b := open(t, replies{text("done")})
+	for i := range agent.MaxSessions + 50 {
+		at := b.session.Opened + 1 + int64(i/3)
+		err := b.store.PutSession(t.Context(), agent.Session{
+			ID: provenance.Sum(0x71, fmt.Append(nil, i)), Account: b.session.Account, Opened: at, Expires: at + 1, Message: []byte("m"), Sig: []byte("s"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.now.Store(b.session.Opened + 10_000)
+	if _, err := b.r.Reload(t.Context(), rulesWith(closed)); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := b.r.EndEarlier(t.Context())
+	if err != nil || len(ended) != 1 || ended[0] != b.session.ID {
+		t.Errorf("ended %v, %v; want the one open session", ended, err)
+	}
+}

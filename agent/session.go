@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -98,8 +99,39 @@ func (r *Runner) Session(ctx context.Context, id provenance.Link) (Session, erro
 
 // Sessions lists the sessions of a session's owner, newest first.
 func (r *Runner) Sessions(ctx context.Context, of Session) ([]Session, error) {
-	all, err := r.cfg.Store.Sessions(ctx, of.Account)
+	all, err := r.cfg.Store.Sessions(ctx, of.Account, math.MaxInt64)
 	return slices.DeleteFunc(all, func(s Session) bool { return s.Owner() != of.Owner() }), err
+}
+
+// openSessions calls do with every session of the store that is neither revoked nor over, newest first.
+func (r *Runner) openSessions(ctx context.Context, do func(Session) error) error {
+	seen := map[provenance.Link]bool{} // of the millisecond at which two lists meet
+	for until := int64(math.MaxInt64); ; {
+		list, err := r.cfg.Store.Sessions(ctx, common.Address{}, until)
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if s.Revoked != 0 || r.cfg.Now().UnixMilli() >= s.Expires || seen[s.ID] {
+				continue
+			}
+			if err := do(s); err != nil {
+				return err
+			}
+		}
+		if len(list) < MaxSessions {
+			return nil
+		}
+		last := list[len(list)-1].Opened
+		if last == until {
+			return fmt.Errorf("more than %d sessions were opened in one millisecond", MaxSessions)
+		}
+		until = last
+		clear(seen)
+		for _, s := range list {
+			seen[s.ID] = s.Opened == last
+		}
+	}
 }
 
 // seal gives every payload of rec that has none a leaf, and returns the leaves' blocks and keys. first is the number

@@ -24,6 +24,9 @@ var (
 	ErrFull      = errors.New("the store accepts no more writes") // disk full, or closed
 )
 
+// MaxSessions is how many sessions a [Store] lists at once.
+const MaxSessions = 1000
+
 // A Store keeps the journal, the blocks and the ledger. Every method may be called by many goroutines at once, and
 // returns only when what it wrote is durable. internal/store has one in SQL and one in memory; storetest is the
 // suite that both pass.
@@ -45,8 +48,9 @@ type Store interface {
 	// PutSession stores a session. Storing the same one again changes nothing.
 	PutSession(ctx context.Context, s Session) error
 	Session(ctx context.Context, id provenance.Link) (Session, error)
-	// Sessions lists an account's sessions, newest first; the zero account lists all. At most 1,000.
-	Sessions(ctx context.Context, account common.Address) ([]Session, error)
+	// Sessions lists an account's sessions that were opened at until, in ms UTC, or before, newest first; the zero account
+	// lists all. At most [MaxSessions].
+	Sessions(ctx context.Context, account common.Address, until int64) ([]Session, error)
 	// Revoke ends a session at the time at (ms UTC) by the record that by names, and is ordered with Commit: no
 	// reservation of the session commits after it. Revoking twice keeps the first time and record.
 	Revoke(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error

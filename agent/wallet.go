@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
-
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
@@ -120,19 +118,15 @@ func (r *Runner) stateAt(ctx context.Context, session provenance.Link) ([]byte, 
 
 // watchAll takes up the sessions that an earlier process has left.
 func (r *Runner) watchAll(ctx context.Context) error {
-	all, err := r.cfg.Store.Sessions(ctx, common.Address{})
-	if err != nil {
-		return err
-	}
-	for _, s := range all {
+	return r.openSessions(ctx, func(s Session) error {
 		if err := r.watch(ctx, s, nil); err != nil {
 			if errors.Is(err, ErrClosed) || ctx.Err() != nil {
 				return err
 			}
 			r.log.ErrorContext(ctx, "a contract wallet's session is not watched; it moves no value", "session", s.ID, "err", err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // sweep asks about every watched session once a [WalletCheck], until none is left.

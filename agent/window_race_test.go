@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -264,7 +265,7 @@ func TestKilledSpendsInWindows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	all, err := db.Sessions(t.Context(), [20]byte{})
+	all, err := db.Sessions(t.Context(), [20]byte{}, math.MaxInt64)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d sessions, %v; want one", len(all), err)
 	}

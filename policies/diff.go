@@ -54,7 +54,7 @@ type differ struct {
 func (d *differ) point(p Point) {
 	d.tried = 0
 	changed, rest := d.changes(p)
-	if len(changed) == 0 && !d.capsDiffer(p) {
+	if len(changed) == 0 && !d.capsDiffer() {
 		return
 	}
 	before := len(d.out.Differences)
@@ -146,10 +146,8 @@ func (x *rule) does() string {
 	return s
 }
 
-// capsDiffer says whether a budget that rules at p draw on or look at may be another one in the new set.
-func (d *differ) capsDiffer(p Point) bool {
-	return !slices.Equal(d.old.budgets, d.new.budgets)
-}
+// capsDiffer says whether the budgets that rules draw on or look at are others in the new set.
+func (d *differ) capsDiffer() bool { return !slices.Equal(d.old.budgets, d.new.budgets) }
 
 // near asks both sets about the regions of conds, in several surroundings, until they differ, and says whether they
 // did.
@@ -166,7 +164,7 @@ func (d *differ) near(p Point, r *rule, conds []*expression) (found bool) {
 			for _, sub := range s.subjects { // a cap shows with amounts that no condition tells apart
 				for _, a := range sub.atoms {
 					for _, v := range constsOf(a) {
-						if v.kind == kindAmount && p == Spend && v.m.Asset() == q.Amount.Asset() && d.capsDiffer(p) {
+						if v.kind == kindAmount && p == Spend && v.m.Asset() == q.Amount.Asset() && d.capsDiffer() {
 							amounts = append(amounts, v.m)
 						}
 					}
@@ -293,7 +291,7 @@ func (d *differ) bases(p Point) (out []*Request) {
 
 // proven counts out the regions of both sets' rules at p, and says whether all get the same answer.
 func (d *differ) proven(p Point) bool {
-	if d.capsDiffer(p) {
+	if d.capsDiffer() {
 		return false
 	}
 	approved := isIn(p, "approved", value{kind: kindBool, b: true})

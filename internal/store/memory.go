@@ -228,18 +228,18 @@ func (m *Memory) Session(_ context.Context, id provenance.Link) (agent.Session, 
 }
 
 // Sessions implements agent.Store.
-func (m *Memory) Sessions(_ context.Context, account common.Address) ([]agent.Session, error) {
+func (m *Memory) Sessions(_ context.Context, account common.Address, until int64) ([]agent.Session, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var found []*memorySession
 	for _, s := range m.sessions {
-		if account == (common.Address{}) || account == s.Account {
+		if s.Opened <= until && (account == (common.Address{}) || account == s.Account) {
 			found = append(found, s)
 		}
 	}
 	slices.SortFunc(found, func(a, b *memorySession) int { return cmp.Or(cmp.Compare(b.Opened, a.Opened), b.n-a.n) })
 	var all []agent.Session
-	for _, s := range found[:min(len(found), 1000)] {
+	for _, s := range found[:min(len(found), agent.MaxSessions)] {
 		all = append(all, s.Session)
 	}
 	return all, nil

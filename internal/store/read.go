@@ -119,10 +119,14 @@ func (db *DB) Session(ctx context.Context, id provenance.Link) (agent.Session, e
 }
 
 // Sessions implements agent.Store.
-func (db *DB) Sessions(ctx context.Context, account common.Address) ([]agent.Session, error) {
+func (db *DB) Sessions(ctx context.Context, account common.Address, until int64) ([]agent.Session, error) {
 	where, args := ofAccount("account", account)
+	if where == "" {
+		where = " WHERE true"
+	}
 	all, err := list(ctx, db, scanSession,
-		"SELECT "+sessionColumns+" FROM sessions"+where+" ORDER BY opened DESC, id DESC LIMIT 1000", args...)
+		"SELECT "+sessionColumns+" FROM sessions"+where+" AND opened <= ? ORDER BY opened DESC, id DESC LIMIT ?",
+		append(args, until, agent.MaxSessions)...)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}

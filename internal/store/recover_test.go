@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -331,7 +332,7 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 				t.Errorf("%s at %d: an open run goes on: %+v %v", what, at, info, err)
 			}
 		}
-		sessions, err := db.Sessions(t.Context(), [20]byte{})
+		sessions, err := db.Sessions(t.Context(), [20]byte{}, math.MaxInt64)
 		if err != nil {
 			t.Error(err)
 		}

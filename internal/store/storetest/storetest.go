@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -403,17 +404,22 @@ func testLists(t *testing.T, b *bench) {
 	b.must(err)
 	equal("unfinished", got, unfinished)
 
-	all, err := b.Sessions(b.ctx, common.Address{})
+	all, err := b.Sessions(b.ctx, common.Address{}, math.MaxInt64)
 	b.must(err)
 	var ids []provenance.Link
 	for _, s := range all {
 		ids = append(ids, s.ID)
 	}
 	equal("all sessions", ids, sessions)
-	ofBob, err := b.Sessions(b.ctx, bob)
+	ofBob, err := b.Sessions(b.ctx, bob, math.MaxInt64)
 	b.must(err)
 	if len(ofBob) != 2 || ofBob[0].Account != bob {
 		t.Errorf("sessions of bob: got %v", ofBob)
+	}
+	early, err := b.Sessions(b.ctx, common.Address{}, start)
+	b.must(err)
+	if len(early) != 2 || early[0].ID != sessions[4] || early[1].ID != sessions[5] {
+		t.Errorf("sessions that were opened at the start or before: got %v", early)
 	}
 }
 
