@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -84,7 +85,8 @@ type node struct {
 	epoch     string
 	log       *slog.Logger
 	reread    func() (agent.Rules, error)
-	dapps     []string // origins with a policy set, sorted
+	reloading sync.Mutex // held from the reading of the sets until they hold
+	dapps     []string   // origins with a policy set, sorted
 	sweeper   *sweeper
 }
 

@@ -57,8 +57,11 @@ type reloadResult struct {
 	Ended    int               `json:"ended"`   // sessions that were ended
 }
 
-// reload puts the policy sets that the configuration now names in the place of the old ones, or leaves all as it is.
+// reload puts the policy sets that the configuration now names in the place of the old ones, or leaves all as it is. One
+// follows the other, so that what was read last is what holds.
 func (n *node) reload(ctx context.Context, end bool) (reloadResult, error) {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
 	var out reloadResult
 	rules, err := n.reread()
 	if err != nil {
