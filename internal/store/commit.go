@@ -359,6 +359,16 @@ func (b sqlBook) held(k holdKey) (money.Amount, error) {
 	return amountOf(money.Asset{Symbol: symbol, Decimals: decimals}, amount), err
 }
 
+func (b sqlBook) booked(k holdKey) (bool, error) {
+	var one int
+	err := b.w.row(b.ctx, "SELECT 1 FROM holds WHERE ledger = ? AND run = ? AND seq = ? AND idx = ? AND settled = ?",
+		[]any{k.ledger, b.run, int64(k.ref.Seq), int64(k.ref.Index), settledByLoss}, &one)
+	if errors.Is(err, agent.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func ledgerOf(key, symbol string, decimals uint8, spent, reserved []byte) agent.Ledger {
 	a := money.Asset{Symbol: symbol, Decimals: decimals}
 	return agent.Ledger{Key: key, Spent: amountOf(a, spent), Reserved: amountOf(a, reserved)}

@@ -19,6 +19,7 @@ type holdKey struct {
 type book interface {
 	ledger(key string) (agent.Ledger, error)
 	held(k holdKey) (money.Amount, error)
+	booked(k holdKey) (bool, error) // whether it ended with the loss of a step, as spent
 }
 
 // A draft is the ledgers and the holds of one run as a commit would leave them, in order of first use. A hold of no
@@ -61,6 +62,9 @@ func (d *draft) settle(b book, s agent.Settlement) error {
 		// The effect held nothing here, or was settled before: there is nothing to end.
 		if s.Used.IsZero() {
 			return nil
+		}
+		if booked, err := b.booked(holdKey{s.Ledger, s.Ref}); err != nil || booked {
+			return err
 		}
 		return errors.New("the effect holds nothing in this ledger")
 	}

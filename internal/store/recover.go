@@ -110,6 +110,11 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 		if !r.Unknown() {
 			return nil
 		}
+		for _, e := range ends {
+			if err := w.bookHolds(ctx, e.id, maxNumber); err != nil {
+				return err
+			}
+		}
 		if err := w.exec(ctx, "UPDATE runs SET status = ?, cut = ? WHERE closed = 0", agent.StatusCut, w.now()); err != nil {
 			return err
 		}
@@ -270,7 +275,7 @@ func (db *DB) checkEntries(ctx context.Context, limit int) error {
 	return err
 }
 
-// cut takes the end of a run off and keeps it aside. What the lost steps held back counts as spent: it may have been.
+// cut takes the end of a run off and keeps it aside.
 func (w *writer) cut(ctx context.Context, t tail) error {
 	err := w.exec(ctx, `INSERT INTO cuts SELECT run, seq, steps.cid, data, ? FROM steps LEFT JOIN blocks ON blocks.cid = steps.cid
 		WHERE run = ? AND seq >= ?`, w.now(), t.id, int64(t.valid))
@@ -285,19 +290,19 @@ func (w *writer) cut(ctx context.Context, t tail) error {
 	if err := w.exec(ctx, "DELETE FROM steps WHERE run = ? AND seq >= ?", t.id, int64(t.valid)); err != nil {
 		return err
 	}
-	if err := w.cutHolds(ctx, t); err != nil {
+	if err := w.bookHolds(ctx, t.id, t.valid); err != nil {
 		return err
 	}
 	return w.exec(ctx, "UPDATE runs SET steps = ?, last = ?, status = ?, cut = ? WHERE id = ?",
 		int64(t.valid), key(t.prev), agent.StatusCut, w.now(), t.id)
 }
 
-// cutHolds brings the ledgers to where the last valid step left them, but for what the lost steps have reserved: that
-// counts as spent, for it may have been.
-func (w *writer) cutHolds(ctx context.Context, t tail) error {
-	rows, err := w.conn.QueryContext(ctx, `SELECT ledger, symbol, decimals, spent, reserved, seq, idx, amount, used
+// bookHolds counts as spent, in full, what a run whose steps from valid on are lost holds back, and what the lost steps
+// say that it holds no more: a lost step may have paid it. A later settlement of such a hold changes nothing.
+func (w *writer) bookHolds(ctx context.Context, run int64, valid uint64) error {
+	rows, err := w.conn.QueryContext(ctx, `SELECT ledger, symbol, decimals, spent, reserved, amount, used
 		FROM holds JOIN ledgers ON holds.ledger = ledgers.key
-		WHERE run = ?1 AND (seq >= ?2 AND settled IS NULL OR seq < ?2 AND settled >= ?2) ORDER BY ledger, seq, idx`, t.id, int64(t.valid))
+		WHERE run = ? AND (settled IS NULL OR settled >= ?) ORDER BY ledger, seq, idx`, run, int64(valid))
 	if err != nil {
 		return err
 	}
@@ -306,25 +311,22 @@ func (w *writer) cutHolds(ctx context.Context, t tail) error {
 	for rows.Next() {
 		var name, symbol string
 		var decimals uint8
-		var seq, idx int64
-		var spent, reserved, amount, used []byte
-		if err := rows.Scan(&name, &symbol, &decimals, &spent, &reserved, &seq, &idx, &amount, &used); err != nil {
+		var spent, reserved, amount, used []byte // used is nil if it is held
+		if err := rows.Scan(&name, &symbol, &decimals, &spent, &reserved, &amount, &used); err != nil {
 			return err
 		}
 		l, ok := ledgers[name]
 		if !ok {
 			l = ledgerOf(name, symbol, decimals, spent, reserved)
 		}
-		asset := l.Spent.Asset()
-		held, back := amountOf(asset, amount), amountOf(asset, used)
-		var errs [2]error
-		if uint64(seq) >= t.valid {
+		held := amountOf(l.Spent.Asset(), amount)
+		var errs [3]error
+		if used == nil {
 			l.Reserved, errs[0] = l.Reserved.Sub(held)
-			l.Spent, errs[1] = l.Spent.Add(held)
 		} else {
-			l.Reserved, errs[0] = l.Reserved.Add(held)
-			l.Spent, errs[1] = l.Spent.Sub(back)
+			l.Spent, errs[1] = l.Spent.Sub(amountOf(l.Spent.Asset(), used))
 		}
+		l.Spent, errs[2] = l.Spent.Add(held)
 		if err := errors.Join(errs[:]...); err != nil {
 			return fmt.Errorf("ledger %s: %w: %w", name, ErrCorrupt, err)
 		}
@@ -338,8 +340,11 @@ func (w *writer) cutHolds(ctx context.Context, t tail) error {
 			return err
 		}
 	}
-	if err := w.exec(ctx, "DELETE FROM holds WHERE run = ? AND seq >= ?", t.id, int64(t.valid)); err != nil {
+	if err := w.exec(ctx, "DELETE FROM holds WHERE run = ? AND seq >= ?", run, int64(valid)); err != nil {
 		return err
 	}
-	return w.exec(ctx, "UPDATE holds SET settled = NULL, used = NULL WHERE run = ? AND settled >= ?", t.id, int64(t.valid))
+	return w.exec(ctx, "UPDATE holds SET settled = ?, used = amount WHERE run = ? AND (settled IS NULL OR settled >= ?)", settledByLoss, run, int64(valid))
 }
+
+// settledByLoss stands in holds.settled, instead of a step, where a hold was booked since a step was lost.
+const settledByLoss = -1

@@ -29,6 +29,7 @@ type teller struct {
 	prev provenance.Link
 	seq  uint64
 	acks []provenance.Link // by seq
+	free bool              // what was reserved is settled as unused
 }
 
 var tellerKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
@@ -63,6 +64,9 @@ func (r *teller) tell(ctx context.Context, head bool, status string) error {
 	c.Reserve = []agent.Reservation{{Ledger: "l", Ref: provenance.Ref{Seq: r.seq}, Amount: one, Cap: money.Of(usd, 1<<40)}}
 	if r.seq > 0 {
 		c.Settle = []agent.Settlement{{Ledger: "l", Ref: provenance.Ref{Seq: r.seq - 1}, Used: one}}
+		if r.free {
+			c.Settle[0].Used = money.Of(usd, 0)
+		}
 	}
 	if head {
 		h := &provenance.Head{Run: r.run.CID, Seq: r.seq, Step: step.CID, At: int64(r.seq + 1)}
@@ -407,5 +411,68 @@ func TestAnEndThatIsMissingIsSeen(t *testing.T) {
 		if r, err := db.Recover(t.Context()); err != nil || r.Unknown() {
 			t.Errorf("%s: a second look: %+v, %v", test.name, r, err)
 		}
+	}
+}
+
+// TestWhatMayHaveBeenPaidIsSpent loses the step that followed on a reservation: what it did with it is not known, so the
+// end of the run, which takes it for unused, frees nothing.
+func TestWhatMayHaveBeenPaidIsSpent(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spent uint64
+		lose  func(t *testing.T, path string, wal, all []byte)
+	}{
+		{"the log's end is lost", 3, func(t *testing.T, path string, wal, _ []byte) {
+			if err := os.WriteFile(path+"-wal", wal, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the run's end is damaged", 4, func(t *testing.T, path string, _, all []byte) {
+			if err := os.WriteFile(path+"-wal", all, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, path, "UPDATE blocks SET data = x'00' WHERE cid = (SELECT last FROM runs)")
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			from, path := filepath.Join(t.TempDir(), "writ.db"), filepath.Join(t.TempDir(), "writ.db")
+			run, err := newTeller(t.Context(), openAt(t, Config{Path: from}), "r")
+			var wal, all []byte
+			for i := 0; i < 4 && err == nil; i++ {
+				wal = all
+				if err = run.tell(t.Context(), i == 0, "running"); err == nil {
+					all, err = os.ReadFile(from + "-wal")
+				}
+			}
+			for _, name := range []string{"", "-mark"} {
+				b, e := os.ReadFile(from + name)
+				err = errors.Join(err, e, os.WriteFile(path+name, b, 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.lose(t, path, wal, all)
+			run.db = openAt(t, Config{Path: path})
+			if r, err := run.db.Recover(t.Context()); err != nil || len(r.Cuts) == 0 && !r.Unknown() {
+				t.Fatalf("nothing is lost: %+v, %v", r, err)
+			}
+			want := func(spent, reserved uint64) {
+				t.Helper()
+				l, err := run.db.Ledgers(t.Context(), []string{"l"})
+				if err != nil || l[0].Spent != money.Of(usd, spent) || l[0].Reserved != money.Of(usd, reserved) {
+					t.Errorf("%v, %v; want %d spent and %d reserved", l, err, spent, reserved)
+				}
+			}
+			want(test.spent, 0)
+			run.prev, run.seq, run.free = run.acks[2], 3, true
+			if err := run.tell(t.Context(), false, "running"); err != nil {
+				t.Fatal(err)
+			}
+			want(test.spent, 1)
+			if err := run.tell(t.Context(), true, "cancelled"); err != nil {
+				t.Fatal(err)
+			}
+			want(test.spent, 1) // its own, which was unused, is free again, and it reserves another
+		})
 	}
 }
