@@ -21,7 +21,8 @@ type Reloaded struct {
 // Reload puts policy sets in the place of those that new sessions are opened under. They are loaded, proven and tested
 // aside: if one of them fails, in a [*policies.LoadError], a [*TestError] or otherwise, all stays as it was. A session
 // that is open keeps the set that its wallet signed, in this process and after a restart, since sets are kept by their
-// CID; so no session is ever widened. Nor is one tightened: [Runner.EndEarlier] ends those of earlier sets.
+// CID; so no session is ever widened. Nor is one tightened: [Runner.EndEarlier] ends those of earlier sets. After an error
+// Operator is defined if the new sets are in place and only Earlier is not known.
 func (r *Runner) Reload(ctx context.Context, with Rules) (Reloaded, error) {
 	next, blocks, err := r.compile(with.Operator, with.Dapps)
 	if err != nil {
@@ -57,8 +58,10 @@ func (r *Runner) earlier(ctx context.Context, now *ruling) ([]provenance.Link, e
 	var out []provenance.Link
 	err := r.openSessions(ctx, func(s Session) error {
 		m, err := auth.Parse(s.Message)
-		if err != nil {
-			return fmt.Errorf("session %s: %w", s.ID, err)
+		if err != nil { // whatever it was signed under, it is not known to be the new set
+			r.log.ErrorContext(ctx, "a stored session is not readable, and counts as one of an earlier policy set", "session", s.ID, "err", err)
+			out = append(out, s.ID)
+			return nil
 		}
 		if rules, err := m.Rules(); err != nil || rules != now.of(strings.ToLower(m.Scheme+"://"+m.Domain)) {
 			out = append(out, s.ID)
@@ -69,16 +72,23 @@ func (r *Runner) earlier(ctx context.Context, now *ruling) ([]provenance.Link, e
 }
 
 // EndEarlier ends, by the operator's key, every open session under another policy set than a new one would get, and
-// returns which. It is for a set that must hold at once: a reload alone reaches new sessions only.
-func (r *Runner) EndEarlier(ctx context.Context) ([]provenance.Link, error) {
+// returns which. It is for a set that must hold at once: a reload alone reaches new sessions only. One that cannot be
+// ended keeps none of the others open; the error says which.
+func (r *Runner) EndEarlier(ctx context.Context) (ended []provenance.Link, err error) {
 	list, err := r.earlier(ctx, r.rules.Load())
 	if err != nil {
 		return nil, fmt.Errorf("end sessions: %w", err)
 	}
-	for i, id := range list {
-		if err := r.RevokeAsOperator(ctx, id, "the policy sets were replaced"); err != nil && !errors.Is(err, ErrNotFound) {
-			return list[:i], fmt.Errorf("end session %s: %w", id, err)
+	var left []error
+	for _, id := range list {
+		switch err := r.RevokeAsOperator(ctx, id, "the policy sets were replaced"); {
+		case err == nil || errors.Is(err, ErrNotFound):
+			ended = append(ended, id)
+		case ctx.Err() != nil:
+			return ended, fmt.Errorf("end session %s, as %d more: %w", id, len(list)-len(ended)-len(left)-1, err)
+		default:
+			left = append(left, fmt.Errorf("end session %s: %w", id, err))
 		}
 	}
-	return list, nil
+	return ended, errors.Join(left...)
 }

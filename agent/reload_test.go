@@ -3,6 +3,7 @@ package agent_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -183,5 +184,29 @@ func TestAnEarlierSessionIsFoundBehindAThousandNewer(t *testing.T) {
 	ended, err := b.r.EndEarlier(t.Context())
 	if err != nil || len(ended) != 1 || ended[0] != b.session.ID {
 		t.Errorf("ended %v, %v; want the one open session", ended, err)
+	}
+}
+
+// A stored session that cannot be read hinders neither a reload nor the end of the others. It is ended with them.
+func TestADamagedSessionHindersNoReload(t *testing.T) {
+	b := open(t, replies{text("done")})
+	damaged := provenance.Sum(0x71, []byte("damaged"))
+	err := b.store.PutSession(t.Context(), agent.Session{
+		ID: damaged, Account: b.session.Account, Opened: b.session.Opened + 1, Expires: b.session.Expires, Message: []byte("m"), Sig: []byte("s"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []provenance.Link{damaged, b.session.ID}
+	if got, err := b.r.Reload(t.Context(), rulesWith(closed)); err != nil || !slices.Equal(got.Earlier, want) {
+		t.Errorf("reload: %+v, %v; want %v under earlier sets", got, err, want)
+	}
+	if ended, err := b.r.EndEarlier(t.Context()); err != nil || !slices.Equal(ended, want) {
+		t.Errorf("ended %v, %v; want %v", ended, err, want)
+	}
+	for _, id := range want {
+		if s, err := b.r.Session(t.Context(), id); err != nil || s.Revoked == 0 {
+			t.Errorf("session %s: revoked at %d, %v; want it revoked", id, s.Revoked, err)
+		}
 	}
 }

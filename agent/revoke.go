@@ -37,6 +37,9 @@ func (r *Runner) Revoke(ctx context.Context, q RevokeRequest) error {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}
 	grant, err := auth.RereadAs(s.Method, s.Message, s.Sig)
+	if err != nil && q.Method == provenance.RevokedOperator {
+		grant, err = new(auth.Grant), nil // the operator ends what is damaged too: that signature is over the session's id alone
+	}
 	if err != nil {
 		return fmt.Errorf("revoke %s: %w", q.Session, err)
 	}

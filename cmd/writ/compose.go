@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -85,14 +86,16 @@ type node struct {
 	epoch     string
 	log       *slog.Logger
 	reread    func() (agent.Rules, error)
-	reloading sync.Mutex // held from the reading of the sets until they hold
-	dapps     []string   // origins with a policy set, sorted
+	reloading sync.Mutex   // held from the reading of the sets until they hold
+	ordered   atomic.Int64 // when the newest order was issued that was taken, ms UTC; at first the start
+	dapps     []string     // origins with a policy set, sorted
 	sweeper   *sweeper
 }
 
 // compose builds a node from the leaves up. Nothing runs yet; the caller closes it.
 func compose(ctx context.Context, p plan) (_ *node, err error) {
 	n := &node{log: p.Log}
+	n.ordered.Store(time.Now().UnixMilli())
 	defer func() {
 		if err != nil {
 			n.close()
@@ -160,7 +163,7 @@ func compose(ctx context.Context, p plan) (_ *node, err error) {
 		return nil, err
 	}
 	n.server, err = server.New(server.Config{
-		Runner: n.runner, HeadLog: n.heads, Desk: desk, Dapps: dapps, Operator: n.operator(), Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
+		Runner: n.runner, HeadLog: n.heads, Desk: desk, Dapps: dapps, Operator: n.operator(ctx), Gateway: gateway, Origins: p.Origins, Hosts: p.Hosts, Version: version, Log: p.Log,
 		Metrics: p.Meters, Ready: n.ready, Limits: p.Limits,
 	})
 	if err != nil {

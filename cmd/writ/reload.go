@@ -24,6 +24,7 @@ import (
 	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/provenance"
 )
 
 // A reload is asked for by SIGHUP, if the server is not at a terminal, or by a request that the operator's key signed: POST /operator/reload from the same
@@ -32,7 +33,8 @@ import (
 // reloadContext separates the operator's signature over a reload from every other use of the key.
 const reloadContext = "writ/reload/1\n"
 
-// reloadWithin is how old a request may be. Repeating one within that time only reads the same files again.
+// reloadWithin is how old a request may be. Within that time each has to be newer than the one before, so that none is
+// taken twice.
 const reloadWithin = time.Minute
 
 // A reloadRequest is the body of POST /operator/reload: Message is the JSON of a reloadOrder, Signature the operator's
@@ -58,7 +60,8 @@ type reloadResult struct {
 }
 
 // reload puts the policy sets that the configuration now names in the place of the old ones, or leaves all as it is. One
-// follows the other, so that what was read last is what holds.
+// follows the other, so that what was read last is what holds. After an error the new sets are in place if the result
+// names the operator's.
 func (n *node) reload(ctx context.Context, end bool) (reloadResult, error) {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
@@ -77,19 +80,18 @@ func (n *node) reload(ctx context.Context, end bool) (reloadResult, error) {
 	r, err := n.runner.Reload(ctx, rules)
 	if err != nil && !r.Operator.Defined() {
 		return out, reloadFailure(err)
-	} else if err != nil {
-		return out, err
 	}
 	out = reloadResult{Operator: r.Operator.String(), Dapps: map[string]string{}, Changed: r.Changed, Earlier: len(r.Earlier)}
 	for origin, set := range r.Dapps {
 		out.Dapps[origin] = set.String()
 	}
-	if end {
-		ended, err := n.runner.EndEarlier(ctx)
-		if err != nil {
-			return out, err
-		}
+	if end { // even if they could not be listed a moment ago
+		var ended []provenance.Link
+		ended, err = n.runner.EndEarlier(ctx)
 		out.Ended, out.Earlier = len(ended), max(out.Earlier-len(ended), 0)
+	}
+	if err != nil {
+		return out, err
 	}
 	n.log.InfoContext(ctx, "policy sets reloaded", "operator", out.Operator, "changed", out.Changed, "earlier", out.Earlier, "ended", out.Ended)
 	return out, nil
@@ -121,8 +123,10 @@ func (n *node) reloadOnHangup(ctx context.Context) (stop func()) {
 			case <-ctx.Done():
 				return
 			case <-hangups:
-				if _, err := n.reload(ctx, false); err != nil {
+				if out, err := n.reload(ctx, false); err != nil && out.Operator == "" {
 					n.log.ErrorContext(ctx, "policy sets not reloaded; the old ones stay", "err", failureOf(err).message)
+				} else if err != nil {
+					n.log.ErrorContext(ctx, "policy sets reloaded; what is open under earlier ones is not known", "operator", out.Operator, "err", failureOf(err).message)
 				}
 			}
 		}
@@ -134,14 +138,18 @@ func (n *node) reloadOnHangup(ctx context.Context) (stop func()) {
 	}
 }
 
-// operator answers the operator's requests. The server has seen to it that they come from this machine.
-func (n *node) operator() http.Handler {
+// operator answers the operator's requests until life ends: who asked may leave, and what is begun is not left half-done.
+// The server has seen to it that they come from this machine.
+func (n *node) operator(life context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /operator/reload", func(w http.ResponseWriter, r *http.Request) {
 		order, err := n.readOrder(r.Body)
 		var out reloadResult
 		if err == nil {
-			out, err = n.reload(r.Context(), order.EndSessions)
+			ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+			defer cancel()
+			defer context.AfterFunc(life, cancel)()
+			out, err = n.reload(ctx, order.EndSessions)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err == nil {
@@ -154,7 +162,7 @@ func (n *node) operator() http.Handler {
 			status = http.StatusForbidden
 		}
 		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(reloadError{f.exit, f.code, f.message})
+		json.NewEncoder(w).Encode(reloadError{f.exit, f.code, f.message, out.Operator != "", out.Ended})
 	})
 	return mux
 }
@@ -163,6 +171,17 @@ type reloadError struct {
 	Exit    int    `json:"exit"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	Swapped bool   `json:"swapped"` // the new sets are in place all the same
+	Ended   int    `json:"ended"`   // sessions that were ended before the error
+}
+
+// holds says which sets hold after a reload that failed.
+func (e reloadError) holds() string {
+	why := strings.TrimSuffix(plain(e.Message), ".")
+	if e.Swapped {
+		return fmt.Sprintf("%s; the new policy sets are in place, and %s of earlier ones ended; ask again", why, count(e.Ended, "session"))
+	}
+	return why + "; the server goes on with the old policy sets"
 }
 
 func (n *node) readOrder(body io.Reader) (o reloadOrder, err error) {
@@ -182,6 +201,14 @@ func (n *node) readOrder(body io.Reader) (o reloadOrder, err error) {
 	}
 	if age := time.Since(time.UnixMilli(o.Issued)).Abs(); age > reloadWithin {
 		return bad("the order is of %s ago or ahead; look at the clocks", age.Round(time.Second))
+	}
+	for last := n.ordered.Load(); ; last = n.ordered.Load() {
+		if o.Issued <= last {
+			return bad("the order is not newer than the last one, or than the server's start; give it again")
+		}
+		if n.ordered.CompareAndSwap(last, o.Issued) {
+			break
+		}
 	}
 	return o, nil
 }
@@ -275,20 +302,23 @@ func sendReload(ctx context.Context, url string, key ed25519.PrivateKey, end boo
 		return out, usage("%s", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return out, failf(exitNetwork, "unreachable", "%s has not answered within a minute, and may still reload; its log says what came of it", url)
+	}
 	if err != nil {
 		return out, failf(exitNetwork, "unreachable", "no server answers at %s; give --server URL, or start it", url)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return out, failf(exitNetwork, "unreachable", "the server's answer did not come whole; ask again")
+		return out, failf(exitNetwork, "unreachable", "the server's answer did not come whole, so what came of it is not known; ask again")
 	}
 	var bad reloadError
 	switch {
 	case resp.StatusCode == http.StatusOK && json.Unmarshal(answer, &out) == nil:
 		return out, nil
 	case json.Unmarshal(answer, &bad) == nil && bad.Code != "":
-		return out, failf(bad.Exit, bad.Code, "%s; the server goes on with the old policy sets", strings.TrimSuffix(plain(bad.Message), "."))
+		return out, failf(bad.Exit, bad.Code, "%s", bad.holds())
 	}
 	return out, failf(exitNetwork, "unreachable", "%s is not a writ server that can reload: %s", url, plain(strings.TrimSpace(string(answer[:min(len(answer), 200)]))))
 }
