@@ -19,6 +19,7 @@ type Erasure struct {
 	Head   provenance.Block  // the new head, of the same step
 	Record provenance.Block  // the provenance.Erasure that Head names
 	Leaves []provenance.Link // whose keys are deleted
+	Shared bool              // some of Leaves are not the run's alone: its session's other runs need them too
 
 	Callers []provenance.Link // of a sub-agent's run, the runs above it: a hold on one of them is on this one too
 }
@@ -27,7 +28,8 @@ type Erasure struct {
 type Eraser interface {
 	Store
 	// Erase makes erasures, all of them or none. ErrConflict if a run is not closed, or has another head than Old;
-	// ErrOnHold if a run or its wallet is under a legal hold.
+	// ErrOnHold if a run or its wallet is under a legal hold; ErrShared if
+	// an erasure is Shared and another run of the session is open, or one of the wallet under a hold.
 	Erase(ctx context.Context, all ...Erasure) error
 }
 
@@ -37,6 +39,8 @@ var (
 	ErrNoLeaf = errors.New("the run has no such sealed leaf, or its key is gone already")
 	// ErrOnHold says that a legal hold keeps the payloads of a run.
 	ErrOnHold = errors.New("the run is under a legal hold")
+	// ErrShared says that a leaf is not only this run's, and that another run still needs it.
+	ErrShared = errors.New("another run needs it too, which is open or under a legal hold")
 	// ErrRetained says that a run has not ended long enough ago.
 	ErrRetained = errors.New("the run ended less than 184 days ago")
 )
@@ -48,12 +52,12 @@ const RetentionFloor = 184 * 24 * time.Hour
 // An EraseRequest says what is to be erased.
 type EraseRequest struct {
 	Run provenance.Link
-	// Leaves of the run or of its sub-agents' runs. If there are none, all payloads of their steps are erased; the
-	// grant's, which other runs of the session share, are erased only by name.
+	// Leaves of the run or of its sub-agents' runs. If there are none, all payloads of their steps are erased; those of
+	// grants, revocations and what chains said of wallets, which runs share, are erased only by name.
 	Leaves []provenance.Link
-	Why    string // for the record, in clear
-	At     int64  // ms UTC
-	Early  bool   // also before [RetentionFloor] has passed since the run's end
+	Why    string           // for the record, in clear
+	Now    func() time.Time // the clock; it is asked for each head right before that is signed
+	Early  bool             // also before [RetentionFloor] has passed since the run's end
 }
 
 // maxErased bounds the leaves of one erasure; more are erased by several, one after the other.
@@ -84,19 +88,14 @@ func erase(ctx context.Context, s Eraser, key ed25519.PrivateKey, q EraseRequest
 		if err := decodeFrom(ctx, s, info.Last, &last); err != nil {
 			return head, 0, err
 		}
-		if q.At-last.At < RetentionFloor.Milliseconds() {
+		if q.Now().UnixMilli()-last.At < RetentionFloor.Milliseconds() {
 			return head, 0, ErrRetained
 		}
 	}
 	leaves := q.Leaves
 	if len(leaves) == 0 {
-		var g provenance.Grant
-		if err := decodeFrom(ctx, s, own.grant, &g); err != nil {
-			return head, 0, err
-		}
-		shared := provenance.Links(&g)
 		for l := range own.keys {
-			if !slices.Contains(shared, l) {
+			if !own.shared[l] {
 				leaves = append(leaves, l)
 			}
 		}
@@ -115,12 +114,17 @@ func erase(ctx context.Context, s Eraser, key ed25519.PrivateKey, q EraseRequest
 	for some := range slices.Chunk(leaves, maxErased) {
 		all := make([]Erasure, 0, 1+len(own.below))
 		for _, run := range append([]provenance.Link{q.Run}, own.below...) {
-			e, err := erasure(ctx, s, key, run, some, q)
+			e, err := erasure(ctx, s, run, some)
 			if err != nil {
 				return head, n, err
 			}
 			if len(e.Leaves) > 0 {
 				all = append(all, e)
+			}
+		}
+		for i := range all { // only now, since a head must not say a time long before it is in the log
+			if err := all[i].sign(ctx, s, key, q); err != nil {
+				return head, n, err
 			}
 		}
 		if err := s.Erase(ctx, all...); err != nil {
@@ -131,8 +135,8 @@ func erase(ctx context.Context, s Eraser, key ed25519.PrivateKey, q EraseRequest
 	return head, n, nil
 }
 
-// erasure makes the erasure of one run: of those of some that it has.
-func erasure(ctx context.Context, s Eraser, key ed25519.PrivateKey, run provenance.Link, some []provenance.Link, q EraseRequest) (e Erasure, err error) {
+// erasure says what the erasure of one run is, without its records: of those of some that it has.
+func erasure(ctx context.Context, s Eraser, run provenance.Link, some []provenance.Link) (e Erasure, err error) {
 	info, err := s.Run(ctx, run)
 	if err != nil {
 		return e, err
@@ -147,40 +151,46 @@ func erasure(ctx context.Context, s Eraser, key ed25519.PrivateKey, run provenan
 	for _, l := range some {
 		if own.keys[l] {
 			e.Leaves = append(e.Leaves, l)
+			e.Shared = e.Shared || own.shared[l]
 		}
 	}
 	if len(e.Leaves) == 0 {
 		return e, nil
 	}
-	var head provenance.Head
-	if err := decodeFrom(ctx, s, info.Head, &head); err != nil {
-		return e, err
-	}
-	at := max(q.At, head.At)
-	if e.Record, err = provenance.Encode(&provenance.Erasure{At: at, Why: q.Why, Leaves: e.Leaves}); err != nil {
-		return e, err
-	}
-	head.At, head.Erased = at, append(head.Erased, e.Record.CID)
-	if err := head.Sign(key); err != nil {
-		return e, err
-	}
 	e.Run, e.Old = run, info.Head
-	if e.Callers, err = callers(ctx, s, run); err != nil {
-		return e, err
-	}
-	e.Head, err = provenance.Encode(&head)
+	e.Callers, err = callers(ctx, s, run)
 	return e, err
 }
 
-// What belongs to a run: its history and those of its sub-agents, and nothing of who called it.
+// sign makes the record of an erasure and the run's new head.
+func (e *Erasure) sign(ctx context.Context, s Store, key ed25519.PrivateKey, q EraseRequest) error {
+	var head provenance.Head
+	err := decodeFrom(ctx, s, e.Old, &head)
+	if err != nil {
+		return err
+	}
+	at := max(q.Now().UnixMilli(), head.At)
+	if e.Record, err = provenance.Encode(&provenance.Erasure{At: at, Why: q.Why, Leaves: e.Leaves}); err != nil {
+		return err
+	}
+	head.At, head.Erased = at, append(head.Erased, e.Record.CID)
+	if err := head.Sign(key); err != nil {
+		return err
+	}
+	e.Head, err = provenance.Encode(&head)
+	return err
+}
+
+// What belongs to a run: its history and those of its sub-agents, and nothing of who called it, or of another session
+// whose key ended its own.
 type belonging struct {
-	keys  map[provenance.Link]bool // leaves whose key is here
-	below []provenance.Link        // runs of sub-agents
-	grant provenance.Link
+	keys   map[provenance.Link]bool // leaves whose key is here
+	shared map[provenance.Link]bool // leaves of records that runs share: of who permitted, who ended it, what a chain said
+	below  []provenance.Link        // runs of sub-agents
 }
 
 func belongings(ctx context.Context, s Store, info RunInfo) (belonging, error) {
-	b := belonging{keys: map[provenance.Link]bool{}}
+	b := belonging{keys: map[provenance.Link]bool{}, shared: map[provenance.Link]bool{}}
 	seen := map[provenance.Link]bool{}
 	for todo := []provenance.Link{info.Head}; len(todo) > 0; {
 		c := todo[len(todo)-1]
@@ -205,24 +215,35 @@ func belongings(ctx context.Context, s Store, info RunInfo) (belonging, error) {
 		if err != nil {
 			return b, fmt.Errorf("record %s: %w", c, err)
 		}
-		caller := provenance.Link{}
+		var others []provenance.Link
+		shared := false
 		switch rec := rec.(type) {
 		case *provenance.Run:
 			if c != info.ID {
 				b.below = append(b.below, c)
-			} else {
-				b.grant = rec.Grant
 			}
 			if rec.Parent != nil {
-				caller = rec.Parent.Step
+				others = append(others, rec.Parent.Step)
 			}
 		case *provenance.Delegation:
-			caller = rec.Call.Step
+			others = append(others, rec.Call.Step)
+		case *provenance.Revocation:
+			shared = true
+			others = append(others, rec.Grant)
+			if rec.Frame != nil {
+				others = append(others, rec.Frame.From)
+			}
+		case *provenance.Grant, *provenance.Verification:
+			shared = true
 		}
 		for _, l := range provenance.Links(rec) {
-			if l != caller {
-				todo = append(todo, l)
+			if slices.Contains(others, l) {
+				continue
 			}
+			if shared && l.Prefix().Codec == rawCodec {
+				b.shared[l] = true
+			}
+			todo = append(todo, l)
 		}
 	}
 	return b, nil

@@ -52,12 +52,13 @@ type Swept struct {
 }
 
 // Sweep erases the payloads of every run that ended keep ago or longer, with all runs of its sub-agents. Each erasure is
-// a record that the run's new head names, says by which rule and when, and is told to log. A run that is open, or that a
+// a record that the run's new head names, says by which rule and when, and is told to log. now is
+// the clock; what is due is decided when the sweep begins. A run that is open, or that a
 // hold keeps, is left alone. One that was cut short is finished by the next.
-func Sweep(ctx context.Context, s Keeper, key ed25519.PrivateKey, keep time.Duration, now int64, log *slog.Logger) (Swept, error) {
+func Sweep(ctx context.Context, s Keeper, key ed25519.PrivateKey, keep time.Duration, now func() time.Time, log *slog.Logger) (Swept, error) {
 	var sum Swept
 	rule := fmt.Sprintf("retention: %d days after the end of the run", int(keep.Hours()/24))
-	before := now - keep.Milliseconds()
+	before := now().Add(-keep).UnixMilli()
 	for after := int64(0); ; {
 		runs, err := s.Ended(ctx, before, after, page)
 		if err != nil {
@@ -72,7 +73,7 @@ func Sweep(ctx context.Context, s Keeper, key ed25519.PrivateKey, keep time.Dura
 				continue
 			}
 			// Early: keep is what the operator has said in so many words, if it is less than the floor.
-			head, n, err := Erase(ctx, s, key, EraseRequest{Run: r.Run, Why: rule, At: now, Early: true})
+			head, n, err := Erase(ctx, s, key, EraseRequest{Run: r.Run, Why: rule, Now: now, Early: true})
 			switch {
 			case errors.Is(err, ErrOnHold):
 				sum.Held++
@@ -87,7 +88,7 @@ func Sweep(ctx context.Context, s Keeper, key ed25519.PrivateKey, keep time.Dura
 				sum.Runs, sum.Keys = sum.Runs+1, sum.Keys+n
 				log.InfoContext(ctx, "payloads erased", "run", r.Run, "keys", n, "head", head, "rule", rule)
 			}
-			if err := s.Swept(ctx, r.Run, now); err != nil {
+			if err := s.Swept(ctx, r.Run, now().UnixMilli()); err != nil {
 				return sum, fmt.Errorf("sweep run %s: %w", r.Run, err)
 			}
 		}
@@ -125,7 +126,7 @@ func Retain(ctx context.Context, s Keeper, key ed25519.PrivateKey, keep time.Dur
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		sum, err := Sweep(ctx, s, key, keep, time.Now().UnixMilli(), log)
+		sum, err := Sweep(ctx, s, key, keep, time.Now, log)
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "payloads that are past their retention are not erased; trying again in an hour", "err", err)
 		}

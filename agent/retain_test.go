@@ -59,6 +59,8 @@ func (b *bench) asUserOf(name string) {
 
 func after(d time.Duration) int64 { return start.Add(d).UnixMilli() }
 
+func clockAt(at int64) func() time.Time { return func() time.Time { return time.UnixMilli(at) } }
+
 const days = 24 * time.Hour
 
 // erasedOf returns how many leaves of a run are erased and how many are only sealed, as a stranger without keys sees it.
@@ -92,7 +94,7 @@ func TestRetention(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	sweep := func(now int64) agent.Swept {
 		t.Helper()
-		sum, err := agent.Sweep(t.Context(), db, b.config.Key, agent.RetentionFloor, now, log)
+		sum, err := agent.Sweep(t.Context(), db, b.config.Key, agent.RetentionFloor, clockAt(now), log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +162,7 @@ func TestASweepThatIsCutShort(t *testing.T) {
 		cuts := 0
 		for err := broken; err != nil; cuts++ {
 			k := &powerless{DB: db, at: cuts, done: done, err: broken}
-			_, err = agent.Sweep(t.Context(), k, b.config.Key, agent.RetentionFloor, after(185*days), slog.New(slog.DiscardHandler))
+			_, err = agent.Sweep(t.Context(), k, b.config.Key, agent.RetentionFloor, clockAt(after(185*days)), slog.New(slog.DiscardHandler))
 			if err != nil && !errors.Is(err, broken) {
 				t.Fatalf("write %d: %v", cuts, err)
 			}
@@ -209,7 +211,7 @@ func TestEraseKeepsToTheFloorAndToHolds(t *testing.T) {
 	b, db, boss, _, parked := kept(t)
 	child := b.childOf(boss).ID
 	erase := func(run provenance.Link, at time.Duration, early bool) error {
-		_, _, err := agent.Erase(t.Context(), db, b.config.Key, agent.EraseRequest{Run: run, At: after(at), Early: early, Why: "asked for"})
+		_, _, err := agent.Erase(t.Context(), db, b.config.Key, agent.EraseRequest{Run: run, Now: clockAt(after(at)), Early: early, Why: "asked for"})
 		return err
 	}
 	if err := erase(boss, 183*days, false); !errors.Is(err, agent.ErrRetained) {

@@ -155,7 +155,8 @@ What ended less than 184 days ago is kept, unless --early says otherwise, with -
 legal hold (writ hold) is not erased.
 
 It cannot be undone. Backups of the data folder, and keys that were disclosed, are not reached. The permission that the
-wallet signed is shared by the runs of its session and erased only by name.`,
+wallet signed, its revocation, and what a chain said of a contract wallet are shared by the runs of its session: they are
+erased only by name, and only while no other run that may need them is open or under a legal hold.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			id, leaves, err := runAndLeaves(run, args)
@@ -190,11 +191,13 @@ wallet signed is shared by the runs of its session and erased only by name.`,
 				}
 			}
 			head, n, err := agent.Erase(c.Context(), db, key, agent.EraseRequest{
-				Run: id, Leaves: leaves, Why: why, At: time.Now().UnixMilli(), Early: early,
+				Run: id, Leaves: leaves, Why: why, Now: time.Now, Early: early,
 			})
 			switch {
 			case errors.Is(err, agent.ErrOnHold):
 				return failf(exitDenied, "held", "the run is under a legal hold, and nothing was erased; writ hold list shows which, writ hold remove ends it")
+			case errors.Is(err, agent.ErrShared):
+				return failf(exitDenied, "shared", "another run needs this too, which is open or under a legal hold, and nothing was erased; writ hold list shows the holds")
 			case errors.Is(err, agent.ErrRetained):
 				return failf(exitDenied, "retained", "the run ended less than 184 days ago and is kept; to erase it all the same give --early and --why")
 			case errors.Is(err, agent.ErrNotFound):

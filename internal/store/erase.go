@@ -75,7 +75,8 @@ func (db *DB) Held(ctx context.Context, c provenance.Link) ([]byte, error) {
 // CID stay. The keys' bytes are overwritten in the file, and the journal that still had them is emptied as soon as no
 // reader needs it. Backups are the operator's to erase. agent.ErrConflict if the run is not closed, or has another head
 // by now;
-// agent.ErrOnHold if it, or its wallet, is under a legal hold.
+// agent.ErrOnHold if it, or its wallet, is under a legal hold; agent.ErrShared if it is Shared, and another run of its
+// session is open, or one of its wallet under a hold.
 func (db *DB) Erase(ctx context.Context, all ...agent.Erasure) error {
 	blocks := make([]provenance.Block, 0, 2*len(all))
 	size := 0
@@ -113,6 +114,11 @@ func (w *writer) erase(ctx context.Context, e *agent.Erasure) error {
 	}
 	for _, run := range append([]provenance.Link{e.Run}, e.Callers...) { // here, so that one that is made meanwhile counts
 		if err := w.checkHolds(ctx, run); err != nil {
+			return err
+		}
+	}
+	if e.Shared {
+		if err := w.checkShared(ctx, e.Run); err != nil {
 			return err
 		}
 	}

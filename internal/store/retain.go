@@ -98,6 +98,18 @@ func (w *writer) checkHolds(ctx context.Context, run provenance.Link) error {
 	return err
 }
 
+// checkShared says whether what a run shares is still needed: by a run of its session that is open, or by one that is
+// held, of any session of its wallet, since one session's key may have ended another.
+func (w *writer) checkShared(ctx context.Context, run provenance.Link) error {
+	var needed bool
+	err := w.row(ctx, `SELECT EXISTS (SELECT 1 FROM runs WHERE account = mine.account AND (`+heldRun+` OR closed = 0 AND session = mine.session))
+		FROM runs AS mine WHERE cid = ?`, []any{key(run)}, &needed)
+	if err == nil && needed {
+		return fmt.Errorf("run %s: %w", run, agent.ErrShared)
+	}
+	return err
+}
+
 // Ended implements agent.Keeper.
 func (db *DB) Ended(ctx context.Context, before, after int64, limit int) ([]agent.EndedRun, error) {
 	runs, err := list(ctx, db, func(scan func(...any) error) (r agent.EndedRun, err error) {

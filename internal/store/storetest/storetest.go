@@ -306,13 +306,12 @@ func testFleeting(t *testing.T, b *bench) {
 }
 
 func testErasure(t *testing.T, b *bench) {
-	db, ok := b.Store.(interface {
-		Erase(ctx context.Context, e agent.Erasure) error
-	})
+	db, ok := b.Store.(agent.Eraser)
 	if !ok {
 		t.Skip("this store has no erasures")
 	}
-	c := b.run(b.session(alice))
+	s := b.session(alice)
+	c := b.run(s)
 	leaf, head := provenance.NewRaw([]byte("sealed")), b.block()
 	c.Blocks, c.Leaves, c.Head = []provenance.Block{leaf}, []provenance.Leaf{{CID: leaf.CID, Key: provenance.LeafKey{1}}}, &head
 	b.must(b.Commit(b.ctx, c))
@@ -327,6 +326,16 @@ func testErasure(t *testing.T, b *bench) {
 	if _, err := b.LeafKey(b.ctx, leaf.CID); err != nil {
 		t.Errorf("a refused erasure took the key: %v", err)
 	}
+	sibling := b.run(s)
+	b.must(b.Commit(b.ctx, sibling))
+	e.Shared = true
+	b.wants("what an open run of the session shares", db.Erase(b.ctx, e), agent.ErrShared)
+	if info, err := b.Run(b.ctx, c.Run); err != nil || info.Head != head.CID {
+		t.Errorf("a refused erasure moved the head to %v, %v", info.Head, err)
+	}
+	sibling = b.next(sibling)
+	sibling.Status = "answered"
+	b.must(b.Commit(b.ctx, sibling))
 	b.must(db.Erase(b.ctx, e))
 	_, err := b.LeafKey(b.ctx, leaf.CID)
 	b.wants("the key", err, agent.ErrNotFound)
