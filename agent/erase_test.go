@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/writ-run/writ/agent"
@@ -193,4 +194,46 @@ func TestAnErasureHasItsOwnTime(t *testing.T) {
 	if at[0] <= after(185*days) || at[1] <= at[0] || at[1] > now {
 		t.Errorf("heads of a sweep that began at %d and ended at %d say %v", after(185*days), now, at)
 	}
+}
+
+// What was recorded of a contract wallet at its sign-in is not erased with a run of it. Where it was erased by name,
+// there is nothing to compare the wallet with, and after a restart its session moves no value.
+func TestAContractWalletWithoutItsRecordMovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &oracle{verdict: auth.Accepted}
+		var db *store.DB
+		b := openWith(t, paying, func(cfg *agent.Config) {
+			bubbled(cfg)
+			cfg.Contracts, c.now = c, cfg.Now
+			db = onDisk(t, cfg)
+		})
+		u := b.signInAs(theContract, 1337)
+		run := b.startFor(&u, "pay")
+		b.until(run, provenance.CloseAnswered)
+		var g provenance.Grant
+		b.hasKeys(u.session.ID, &g)
+		erase := func(leaves ...provenance.Link) {
+			t.Helper()
+			_, _, err := agent.Erase(t.Context(), db, b.config.Key, agent.EraseRequest{
+				Run: run, Leaves: leaves, Now: b.config.Now, Early: true, Why: "asked for",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		erase()
+		n, leaves := b.hasKeys(g.Verification, &provenance.Verification{})
+		if n != 1 {
+			t.Fatal("the record of the sign-in went with a run")
+		}
+		erase(leaves...)
+		b.r.Close()
+		b.restart()
+		b.ended(b.startFor(&u, "pay again"))
+		c.say(func() { c.owners++ })
+		b.ended(b.startFor(&u, "and again"))
+		if n := b.paid.Load(); n != 1 {
+			t.Errorf("paid %d times, want once: before the restart", n)
+		}
+	})
 }

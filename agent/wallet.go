@@ -26,7 +26,7 @@ const (
 type watched struct {
 	question auth.Question
 	expires  int64  // ms UTC
-	state    []byte // code and owners at the sign-in; nil if they were erased
+	state    []byte // code and owners at the sign-in; nil if they were erased: the session moves no value
 }
 
 // errTakenBack says that a contract wallet does not stand by its permission any more.
@@ -214,7 +214,7 @@ func (a *actor) wallet(ctx context.Context, ev provenance.Event) (fact *provenan
 	r.mu.Lock()
 	w, ok := r.watching[id]
 	r.mu.Unlock()
-	if !ok { // revoked, over, or not to be watched: the loop denies
+	if !ok || w.state == nil { // revoked, over, not to be watched, or nothing to compare it with: the loop denies
 		return nil, false
 	}
 	v, err := r.standing(ctx, w)
