@@ -21,9 +21,6 @@ func (db *DB) Commit(ctx context.Context, c agent.Commit) error {
 	if err == nil {
 		err = db.do(ctx, commitSize(&c), func(ctx context.Context, w *writer) error {
 			err := w.commit(ctx, &c)
-			if err == nil {
-				w.mark.set(&c)
-			}
 			ended, w.ended = w.ended, false
 			return err
 		})

@@ -3,86 +3,119 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
-	"io"
-	"io/fs"
+	"fmt"
 	"os"
-
-	"github.com/ipfs/go-cid"
+	"path/filepath"
 
 	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/provenance"
 )
 
-// A mark names the newest step that was acknowledged, in a small file beside the database: run, step and a checksum.
-// It is written after the step is on the disk and is itself never waited for, so it is never ahead of what was
-// acknowledged. A database without the step that its mark names has lost an end that was on the disk.
-type mark struct {
-	file *os.File
-	next []byte // of the group under way; nil if it has no step
-}
+// A mark is a small file beside the database that says how many groups of writes were acknowledged. The database counts
+// them itself, in the transaction of each group (meta.writes). The mark is written after a group is on the disk and is
+// itself never waited for, so it is never ahead of what was acknowledged: a database that has counted less has lost an
+// end that was on the disk, be it a step, a revocation or a nonce.
+//
+// It has two slots, written in turn, so that a write that is cut short leaves the other one. The file is made, and
+// waited for, before the first group is: one that is missing, or has no slot that holds, says the same as one that is
+// ahead of the database.
+type mark struct{ file *os.File }
 
-const markSize = 2*36 + 8
+const (
+	markSlot = 8 + 8 // the count, big-endian, and the start of its SHA-256
+	markGap  = 4096  // from one slot to the next: no block of a disk has both
+)
 
+// openMark opens the mark of the database at path, and makes the file if it is not there.
 func openMark(path string) (*mark, error) {
 	f, err := os.OpenFile(path+"-mark", os.O_RDWR|os.O_CREATE, 0o600)
-	return &mark{file: f}, err
-}
-
-// set notes the step of a commit; it counts once the group is durable.
-func (m *mark) set(c *agent.Commit) {
-	m.next = append(append(m.next[:0], c.Run.Bytes()...), c.Step.CID.Bytes()...)
-}
-
-// write says that the group is durable. An error of it takes nothing back: what was written is, and an old mark is true.
-func (m *mark) write() {
-	if len(m.next) == markSize-8 {
-		sum := sha256.Sum256(m.next)
-		_, _ = m.file.WriteAt(append(m.next, sum[:8]...), 0)
-	}
-	m.next = m.next[:0]
-}
-
-// readMark returns the step that the mark at path names, or the undefined one if there is no whole mark.
-func readMark(path string) (run, step provenance.Link, err error) {
-	f, err := os.Open(path + "-mark")
-	if errors.Is(err, fs.ErrNotExist) {
-		return run, step, nil
-	}
 	if err != nil {
-		return run, step, err
+		return nil, err
 	}
-	defer f.Close()
-	b := make([]byte, markSize)
-	if _, err := io.ReadFull(f, b); ended(err) {
-		return run, step, nil
-	} else if err != nil {
-		return run, step, err
-	}
-	if sum := sha256.Sum256(b[:72]); string(sum[:8]) != string(b[72:]) {
-		return run, step, nil // torn: it says nothing
-	}
-	run, err = cid.Cast(b[:36])
-	if err == nil {
-		step, err = cid.Cast(b[36:72])
-	}
-	if err != nil {
-		return provenance.Link{}, provenance.Link{}, nil
-	}
-	return run, step, nil
+	return &mark{f}, nil
 }
 
-// behind says whether the step that the mark names is not in the journal, and not among what was cut.
+// write says that the database counts n and that this is on the disk. An error of it takes nothing back: what was
+// written is, and an old mark is true.
+func (m *mark) write(n int64) error {
+	b := binary.BigEndian.AppendUint64(nil, uint64(n))
+	sum := sha256.Sum256(b)
+	_, err := m.file.WriteAt(append(b, sum[:8]...), n%2*markGap)
+	return err
+}
+
+// read returns how many groups were acknowledged at least, or -1 if no slot holds, and whether both hold. If one does
+// not, its write was cut short, and the group that it was for is one more than the other slot says.
+func (m *mark) read() (n int64, whole bool, err error) {
+	n, whole = -1, true
+	for slot := range int64(2) {
+		b := make([]byte, markSlot)
+		if _, err := m.file.ReadAt(b, slot*markGap); err != nil && !ended(err) {
+			return 0, false, err
+		}
+		says, sum := int64(binary.BigEndian.Uint64(b)), sha256.Sum256(b[:8])
+		if string(sum[:8]) != string(b[8:]) || says < 0 || says%2 != slot {
+			whole = false
+			continue
+		}
+		n = max(n, says)
+	}
+	if !whole && n >= 0 {
+		n++
+	}
+	return n, whole, nil
+}
+
+// reset writes the mark anew for a database that counts n, above 0, and waits until it is on the disk.
+func (m *mark) reset(n int64) error {
+	dir, err := os.Open(filepath.Dir(m.file.Name()))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return errors.Join(m.write(n-1), m.write(n), m.file.Sync(), dir.Sync())
+}
+
+// checkMark compares the mark with the database, before anything else is written. If an end is lost, the database
+// itself remembers it until [DB.Recover] has dealt with it, as [writer.noteDamage] has it.
+func (w *writer) checkMark(ctx context.Context) error {
+	said, whole, err := w.mark.read() // first, since whoever else writes raises the database's count before the mark's
+	if err != nil {
+		return err
+	}
+	var counted int64
+	if err := w.row(ctx, "SELECT value FROM meta WHERE key = 'writes'", nil, &counted); err != nil {
+		return fmt.Errorf("count of writes: %w", err)
+	}
+	behind := said > counted || said < 0 && counted > 1
+	if behind {
+		if err := w.exec(ctx, "INSERT INTO meta VALUES ('behind', '1') ON CONFLICT DO NOTHING"); err != nil {
+			return err
+		}
+		if counted, err = w.count(ctx); err != nil { // that note must not get lost either
+			return err
+		}
+	}
+	// One that has counted nothing is new, or from before there was a count: nothing is expected of its mark.
+	if behind || !whole {
+		return w.mark.reset(counted)
+	}
+	return nil
+}
+
+// count raises the count of groups by the one under way, and returns it.
+func (w *writer) count(ctx context.Context) (n int64, err error) {
+	err = w.row(ctx, "UPDATE meta SET value = value + 1 WHERE key = 'writes' RETURNING value", nil, &n)
+	return n, err
+}
+
+// behind says whether the database has lost an end that was acknowledged.
 func (db *DB) behind(ctx context.Context) (bool, error) {
-	run, step, err := readMark(db.path)
-	if err != nil || !step.Defined() {
-		return false, err
-	}
 	var one int
-	err = db.get(ctx, `SELECT 1 FROM steps JOIN runs ON run = id WHERE runs.cid = ?1 AND steps.cid = ?2
-		UNION ALL SELECT 1 FROM cuts JOIN runs ON run = id WHERE runs.cid = ?1 AND cuts.cid = ?2 LIMIT 1`, []any{key(run), key(step)}, &one)
+	err := db.get(ctx, "SELECT 1 FROM meta WHERE key = 'behind'", nil, &one)
 	if errors.Is(err, agent.ErrNotFound) {
-		return true, nil
+		return false, nil
 	}
-	return false, err
+	return err == nil, err
 }

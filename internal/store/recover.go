@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/writ-run/writ/agent"
@@ -24,7 +23,8 @@ type Recovery struct {
 	// acknowledged.
 	Log  string
 	Lost int
-	// Behind says that the journal has not the step that was acknowledged last.
+	// Behind says that the database has not all the writes that were acknowledged, or that the mark that counts them is
+	// gone, so that this cannot be known.
 	Behind bool
 }
 
@@ -121,11 +121,8 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 		if err := w.exec(ctx, "UPDATE sessions SET expires = min(expires, ?)", w.now()); err != nil {
 			return err
 		}
-		return w.exec(ctx, "DELETE FROM meta WHERE key = 'damaged'")
+		return w.exec(ctx, "DELETE FROM meta WHERE key IN ('damaged', 'behind')")
 	})
-	if err == nil && r.Behind { // what it named is gone, and said to be
-		err = os.Truncate(db.path+"-mark", 0)
-	}
 	if err != nil {
 		return fail(err)
 	}

@@ -277,7 +277,7 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 	db := openAt(t, Config{Path: filepath.Join(dir, "writ.db")})
 	open := tales(t, db)
 	files := map[string][]byte{}
-	for _, name := range []string{"writ.db", "writ.db-wal"} {
+	for _, name := range []string{"writ.db", "writ.db-wal", "writ.db-mark"} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -302,7 +302,8 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 			bad[at] ^= byte(1 + chance.IntN(255))
 		}
 		path := filepath.Join(t.TempDir(), "writ.db")
-		if err := errors.Join(os.WriteFile(path, files["writ.db"], 0o600), os.WriteFile(path+"-wal", bad, 0o600)); err != nil {
+		if err := errors.Join(os.WriteFile(path, files["writ.db"], 0o600), os.WriteFile(path+"-wal", bad, 0o600),
+			os.WriteFile(path+"-mark", files["writ.db-mark"], 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		db, err := Open(t.Context(), Config{Path: path})
@@ -316,7 +317,7 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 		}
 		kept, _ := filepath.Glob(path + "-wal.damaged-*")
 		if what != "garbled" {
-			if len(kept) != 0 || r.Log != "" {
+			if len(kept) != 0 || r.Log != "" || r.Behind != (what == "cut") {
 				t.Errorf("%s at %d: taken for damage: %+v", what, at, r)
 			}
 			db.Close()
@@ -372,31 +373,66 @@ func TestAnEndThatIsMissingIsSeen(t *testing.T) {
 		return b
 	}
 	var ends []int
-	for range 4 {
-		if err := run.tell(t.Context(), run.seq == 0, "running"); err != nil {
+	var older []byte
+	for i := range 5 {
+		var err error
+		if i == 4 { // the newest write is no step
+			err = db.Revoke(t.Context(), record("session of r").CID, 7, record("a revocation").CID)
+		} else {
+			err = run.tell(t.Context(), run.seq == 0, "running")
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		ends = append(ends, len(read("writ.db-wal")))
+		if i == 2 {
+			older = read("writ.db-mark")
+		}
 	}
 	main, wal, newest := read("writ.db"), read("writ.db-wal"), read("writ.db-mark")
-	torn := bytes.Clone(newest)
-	torn[40] ^= 1
+	torn := func(slots ...int) []byte {
+		b := bytes.Clone(newest)
+		for _, slot := range slots {
+			b[slot*markGap+9] ^= 1
+		}
+		return b
+	}
+	last := int(newest[7]) % 2 // the slot that was written last
+	if newest[markGap+7] > newest[7] {
+		last = 1
+	}
+	former := bytes.Repeat([]byte{1, 0x71, 0x12, 0x20}, 20) // as long as the one that named a step
 	for _, test := range []struct {
 		name   string
 		wal    int
-		mark   []byte
+		mark   []byte // nil if there is none
 		behind bool
 	}{
-		{"whole", ends[3], newest, false},
-		{"the last transaction is missing", ends[2], newest, true},
-		{"three are missing", ends[0], newest, true},
-		{"an older mark", ends[3], nil, false},
-		{"a torn mark says nothing", ends[2], torn, false},
-		{"half a mark says nothing", ends[2], newest[:30], false},
+		{"whole", ends[4], newest, false},
+		{"the revocation is missing", ends[3], newest, true},
+		{"a step is missing", ends[2], newest, true},
+		{"four are missing", ends[0], newest, true},
+		{"an older mark", ends[4], older, false},
+		{"the last write of the mark was cut short", ends[4], torn(last), false},
+		{"cut short, and the end is missing", ends[3], torn(last), true},
+		{"the other slot is damaged, and the end is missing", ends[3], torn(1 - last), true},
+		{"no slot holds", ends[4], torn(0, 1), true},
+		{"half a mark", ends[3], newest[:30], true},
+		{"an empty mark", ends[4], []byte{}, true},
+		{"another's mark", ends[4], former, true},
+		{"no mark", ends[4], nil, true},
 	} {
 		path := filepath.Join(t.TempDir(), "writ.db")
-		err := errors.Join(os.WriteFile(path, main, 0o600), os.WriteFile(path+"-wal", wal[:test.wal], 0o600), os.WriteFile(path+"-mark", test.mark, 0o600))
+		err := errors.Join(os.WriteFile(path, main, 0o600), os.WriteFile(path+"-wal", wal[:test.wal], 0o600))
+		if test.mark != nil {
+			err = errors.Join(err, os.WriteFile(path+"-mark", test.mark, 0o600))
+		}
 		if err != nil {
+			t.Fatal(err)
+		}
+		if db, err := Open(t.Context(), Config{Path: path}); err != nil { // by somebody who recovers nothing, and writes
+			t.Fatal(err)
+		} else if err := errors.Join(db.PutSession(t.Context(), agent.Session{ID: record("another").CID}), db.Close()); err != nil {
 			t.Fatal(err)
 		}
 		db := openAt(t, Config{Path: path})
@@ -474,5 +510,36 @@ func TestWhatMayHaveBeenPaidIsSpent(t *testing.T) {
 			}
 			want(test.spent, 1) // its own, which was unused, is free again, and it reserves another
 		})
+	}
+}
+
+// A database from before its groups were counted has a mark that says nothing, or none: it is not behind, and from then
+// on it is counted.
+func TestAnOlderDatabaseIsNotBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "writ.db")
+	db, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tales(t, db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, path, "DELETE FROM meta WHERE key = 'writes'")
+	damage(t, path, fmt.Sprintf("DELETE FROM migrations WHERE version = %d", len(migrations)))
+	if err := os.WriteFile(path+"-mark", bytes.Repeat([]byte{1, 0x71, 0x12, 0x20}, 20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, behind := range []bool{false, true} {
+		db, err := Open(t.Context(), Config{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := db.Recover(t.Context()); err != nil || r.Behind != behind {
+			t.Errorf("opened %d times: %+v, %v", i+1, r, err)
+		}
+		if err := errors.Join(db.PutSession(t.Context(), agent.Session{ID: record("another").CID}), db.Close(), os.Remove(path+"-mark")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

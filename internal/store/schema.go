@@ -107,6 +107,9 @@ CREATE TABLE anchors (
 `, `
 -- Delegations that were ended by themselves, and by which record.
 CREATE TABLE revoked_delegations (cid BLOB PRIMARY KEY, at INTEGER NOT NULL, revocation BLOB NOT NULL) WITHOUT ROWID;
+`, `
+-- How many groups of writes there were since this is counted, and one more. The mark beside the file says the same.
+INSERT INTO meta VALUES ('writes', '1');
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

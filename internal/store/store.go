@@ -123,19 +123,26 @@ func open(ctx context.Context, c Config) (*DB, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	if damage != nil {
-		if err := w.noteDamage(ctx, damage); err != nil {
-			return nil, errors.Join(err, w.close(), pool.Close())
-		}
+		err = w.noteDamage(ctx, damage)
 	}
-	readers, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
+	if err == nil {
+		w.mark, err = openMark(path)
+	}
 	if err != nil {
 		return nil, errors.Join(err, w.close(), pool.Close())
 	}
+	fail := func(err error) (*DB, error) {
+		return nil, errors.Join(err, w.mark.file.Close(), w.close(), pool.Close())
+	}
+	if err := w.checkMark(ctx); err != nil {
+		return fail(err)
+	}
+	readers, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
+	if err != nil {
+		return fail(err)
+	}
 	readers.SetMaxOpenConns(8)
 	readers.SetMaxIdleConns(8)
-	if w.mark, err = openMark(path); err != nil {
-		return nil, errors.Join(err, readers.Close(), w.close(), pool.Close())
-	}
 	db := &DB{
 		path:    path,
 		readers: readers,

@@ -69,7 +69,7 @@ type writer struct {
 	limit  int   // jobs in one group
 	most   int64 // sign-in nonces that may be outstanding
 	nonces int64 // outstanding sign-in nonces; -1 if they must be counted
-	mark   *mark // of the newest step
+	mark   *mark // of the newest group
 	ended  bool  // the commit at hand has deleted leaves that end with their run
 	broken error // why nothing is acknowledged any more; nil while all is well
 }
@@ -128,7 +128,7 @@ func (w *writer) group(ctx context.Context, first *job, queue <-chan *job) (grou
 	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return []*job{first}, w.failed(fmt.Errorf("begin: %w", err))
 	}
-	size := 0
+	size, wrote, count := 0, false, int64(0)
 	for j := first; j != nil; j = w.next(queue, len(group), size) {
 		if !j.taken.CompareAndSwap(false, true) {
 			continue // its caller has left
@@ -138,6 +138,10 @@ func (w *writer) group(ctx context.Context, first *job, queue <-chan *job) (grou
 		if err = w.savepoint(ctx, j); err != nil {
 			break
 		}
+		wrote = wrote || j.err == nil
+	}
+	if err == nil && wrote {
+		count, err = w.count(ctx)
 	}
 	if err == nil && w.faults != nil {
 		err = w.faults()
@@ -149,10 +153,11 @@ func (w *writer) group(ctx context.Context, first *job, queue <-chan *job) (grou
 		// SQLite may have rolled back by itself, which makes this an error. If neither did, the next BEGIN says so.
 		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
 		w.nonces = -1
-		w.mark.next = w.mark.next[:0]
 		return group, w.failed(err)
 	}
-	w.mark.write()
+	if wrote {
+		_ = w.mark.write(count)
+	}
 	return group, nil
 }
 
