@@ -77,6 +77,15 @@ func TestARunUnderAHoldKeepsWhatItShares(t *testing.T) {
 	if q.Sig, err = second.key.SignFrame(q.Frame); err != nil {
 		t.Fatal(err)
 	}
+	first := b.user
+	b.user = second
+	elsewhere := b.start("pay bob from here") // a run of the session whose key ends the other
+	b.until(elsewhere, "parked")
+	if err := b.r.Cancel(t.Context(), elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	b.until(elsewhere, provenance.CloseCancelled)
+	b.user = first
 	if err := b.r.Revoke(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +104,7 @@ func TestARunUnderAHoldKeepsWhatItShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum, err := agent.Sweep(t.Context(), db, b.config.Key, agent.RetentionFloor, clockAt(after(185*days)), slog.New(slog.DiscardHandler))
-	if err != nil || sum.Runs != 1 {
+	if err != nil || sum.Runs != 2 {
 		t.Fatalf("%+v, %v", sum, err)
 	}
 	if leaves, n := b.erasedOf(other); n != 1 || leaves.Erased == 0 {
@@ -113,26 +122,29 @@ func TestARunUnderAHoldKeepsWhatItShares(t *testing.T) {
 			t.Errorf("%T %d: %d keys are left, want 2", x.rec, i, n)
 		}
 	}
-	byName := func(i int) error {
+	byName := func(run provenance.Link, i int) error {
 		_, leaves := b.hasKeys(shared[i].id, shared[i].rec)
 		_, _, err := agent.Erase(t.Context(), db, b.config.Key, agent.EraseRequest{
-			Run: other, Leaves: leaves, Now: clockAt(after(185 * days)), Why: "asked for",
+			Run: run, Leaves: leaves, Now: clockAt(after(185 * days)), Why: "asked for",
 		})
 		return err
 	}
 	for i := range 2 {
-		if err := byName(i); !errors.Is(err, agent.ErrShared) {
+		if err := byName(other, i); !errors.Is(err, agent.ErrShared) {
 			t.Errorf("%T by name, while another run of it is under a hold: %v", shared[i].rec, err)
 		}
 	}
-	if err := byName(2); !errors.Is(err, agent.ErrNoLeaf) {
+	if err := byName(other, 2); !errors.Is(err, agent.ErrNoLeaf) {
 		t.Errorf("by name, the permission of the session that has ended this one: %v", err)
+	}
+	if err := byName(elsewhere, 2); !errors.Is(err, agent.ErrShared) {
+		t.Errorf("the permission of the key that has ended a run under a hold, by name: %v", err)
 	}
 	if err := db.Release(t.Context(), hold.ID, "counsel", "settled"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		if err := byName(i); err != nil {
+		if err := byName(other, i); err != nil {
 			t.Errorf("%T by name, when nobody needs it: %v", shared[i].rec, err)
 		}
 		if n, _ := b.hasKeys(shared[i].id, shared[i].rec); n != 0 {
