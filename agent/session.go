@@ -105,14 +105,15 @@ func (r *Runner) Sessions(ctx context.Context, of Session) ([]Session, error) {
 
 // openSessions calls do with every session of the store that is neither revoked nor over, newest first.
 func (r *Runner) openSessions(ctx context.Context, do func(Session) error) error {
+	at := r.cfg.Now().UnixMilli()
 	seen := map[provenance.Link]bool{} // of the millisecond at which two lists meet
 	for until := int64(math.MaxInt64); ; {
-		list, err := r.cfg.Store.Sessions(ctx, common.Address{}, until)
+		list, err := r.cfg.Store.OpenSessions(ctx, at, until)
 		if err != nil {
 			return err
 		}
 		for _, s := range list {
-			if s.Revoked != 0 || r.cfg.Now().UnixMilli() >= s.Expires || seen[s.ID] {
+			if seen[s.ID] {
 				continue
 			}
 			if err := do(s); err != nil {

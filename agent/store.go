@@ -51,6 +51,9 @@ type Store interface {
 	// Sessions lists an account's sessions that were opened at until, in ms UTC, or before, newest first; the zero account
 	// lists all. At most [MaxSessions].
 	Sessions(ctx context.Context, account common.Address, until int64) ([]Session, error)
+	// OpenSessions lists the sessions of all accounts that are not revoked and expire after the time at, as Sessions does:
+	// opened at until or before, newest first, at most [MaxSessions].
+	OpenSessions(ctx context.Context, at, until int64) ([]Session, error)
 	// Revoke ends a session at the time at (ms UTC) by the record that by names, and is ordered with Commit: no
 	// reservation of the session commits after it. Revoking twice keeps the first time and record.
 	Revoke(ctx context.Context, id provenance.Link, at int64, by provenance.Link) error

@@ -229,20 +229,31 @@ func (m *Memory) Session(_ context.Context, id provenance.Link) (agent.Session, 
 
 // Sessions implements agent.Store.
 func (m *Memory) Sessions(_ context.Context, account common.Address, until int64) ([]agent.Session, error) {
+	return m.listSessions(func(s *memorySession) bool {
+		return s.Opened <= until && (account == (common.Address{}) || account == s.Account)
+	}), nil
+}
+
+// OpenSessions implements agent.Store.
+func (m *Memory) OpenSessions(_ context.Context, at, until int64) ([]agent.Session, error) {
+	return m.listSessions(func(s *memorySession) bool { return s.Opened <= until && s.Revoked == 0 && s.Expires > at }), nil
+}
+
+// listSessions returns the newest sessions that belong in a list.
+func (m *Memory) listSessions(in func(*memorySession) bool) (all []agent.Session) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var found []*memorySession
 	for _, s := range m.sessions {
-		if s.Opened <= until && (account == (common.Address{}) || account == s.Account) {
+		if in(s) {
 			found = append(found, s)
 		}
 	}
 	slices.SortFunc(found, func(a, b *memorySession) int { return cmp.Or(cmp.Compare(b.Opened, a.Opened), b.n-a.n) })
-	var all []agent.Session
 	for _, s := range found[:min(len(found), agent.MaxSessions)] {
 		all = append(all, s.Session)
 	}
-	return all, nil
+	return all
 }
 
 // An ending is the revocation of a delegation.

@@ -133,6 +133,17 @@ func (db *DB) Sessions(ctx context.Context, account common.Address, until int64)
 	return all, nil
 }
 
+// OpenSessions implements agent.Store.
+func (db *DB) OpenSessions(ctx context.Context, at, until int64) ([]agent.Session, error) {
+	all, err := list(ctx, db, scanSession,
+		"SELECT "+sessionColumns+" FROM sessions WHERE revoked = 0 AND expires > ? AND opened <= ? ORDER BY opened DESC, id DESC LIMIT ?",
+		at, until, agent.MaxSessions)
+	if err != nil {
+		return nil, fmt.Errorf("list open sessions: %w", err)
+	}
+	return all, nil
+}
+
 // ofAccount returns the condition on a list of an account's rows; the zero account has none.
 func ofAccount(column string, a common.Address) (where string, args []any) {
 	if a == (common.Address{}) {

@@ -110,6 +110,9 @@ CREATE TABLE revoked_delegations (cid BLOB PRIMARY KEY, at INTEGER NOT NULL, rev
 `, `
 -- How many groups of writes there were since this is counted, and one more. The mark beside the file says the same.
 INSERT INTO meta VALUES ('writes', '1');
+`, `
+-- Those that are over are passed by without a look at their rows.
+CREATE INDEX sessions_open ON sessions (opened, expires) WHERE revoked = 0;
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

@@ -430,6 +430,46 @@ func testLists(t *testing.T, b *bench) {
 	if len(early) != 2 || early[0].ID != sessions[4] || early[1].ID != sessions[5] {
 		t.Errorf("sessions that were opened at the start or before: got %v", early)
 	}
+
+	// Open are those that are neither revoked nor over.
+	b.must(b.Revoke(b.ctx, sessions[1], start+10, b.block().CID))
+	short := agent.Session{ID: b.block().CID, Account: bob, Opened: start + 2, Expires: start + 100, Message: []byte("m"), Sig: []byte("s")}
+	b.must(b.PutSession(b.ctx, short))
+	open := func(at, until int64) (ids []provenance.Link) {
+		all, err := b.OpenSessions(b.ctx, at, until)
+		b.must(err)
+		for _, s := range all {
+			ids = append(ids, s.ID)
+		}
+		return ids
+	}
+	unrevoked := slices.Concat(sessions[:1], sessions[2:])
+	equal("open before the short one is over", open(start+99, math.MaxInt64), append([]provenance.Link{short.ID}, unrevoked...))
+	equal("open when the short one is over", open(start+100, math.MaxInt64), unrevoked)
+	equal("open of those that were opened early", open(start+100, start), sessions[4:])
+	equal("open when all are over", open(start+3600_000, math.MaxInt64), nil)
+	// However many have come and gone since, a page has those that are open.
+	many := agent.MaxSessions + 1
+	if testing.Short() {
+		many = 3
+	}
+	gone := make(chan agent.Session, many)
+	for range many {
+		gone <- agent.Session{ID: b.block().CID, Account: alice, Opened: start + 3, Expires: start + 4, Message: []byte("m"), Sig: []byte("s")}
+	}
+	close(gone)
+	var wg sync.WaitGroup
+	for range 64 { // commits at once are one write
+		wg.Go(func() {
+			for s := range gone {
+				if err := b.PutSession(b.ctx, s); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	equal("open behind many that are over", open(start+100, math.MaxInt64), unrevoked)
 }
 
 func testRevoke(t *testing.T, b *bench) {
