@@ -113,6 +113,7 @@ type Runner struct {
 	ctx    context.Context // ends with Close; the Runner owns every goroutine under it
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	prove  func(...*policies.Set) error // prove, but for tests
 
 	mu       sync.Mutex // guards the rest
 	closed   bool
@@ -120,6 +121,7 @@ type Runner struct {
 	locks    map[provenance.Link]*runLock    // of runs that are being taken up
 	timers   map[provenance.Link]*time.Timer // of parked runs
 	machines map[provenance.Link]*loop.Machine
+	asked    map[provenance.Link]bool // pinned policy sets that were proven
 	watchers map[provenance.Link]map[*watcher]struct{}
 	accounts map[string]*sync.Mutex      // chain accounts: one signs at a time
 	pulses   map[string]pulse            // of the models
@@ -150,7 +152,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 		cfg: c, log: c.Log,
 		agents: map[string]AgentInfo{}, tools: map[string]provenance.Link{}, impls: map[string]tools.Tool{},
 		models: map[string]NamedModel{}, live: map[provenance.Link]*actor{}, timers: map[provenance.Link]*time.Timer{},
-		locks: map[provenance.Link]*runLock{}, machines: map[provenance.Link]*loop.Machine{}, watchers: map[provenance.Link]map[*watcher]struct{}{},
+		locks: map[provenance.Link]*runLock{}, machines: map[provenance.Link]*loop.Machine{}, asked: map[provenance.Link]bool{}, prove: prove, watchers: map[provenance.Link]map[*watcher]struct{}{},
 		accounts: map[string]*sync.Mutex{}, pulses: map[string]pulse{},
 	}
 	blocks, err := r.records()

@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
 )
 
 // ErrUnsafe says that the rules, as this program reads them, let through what they must deny. Nothing is served then.
@@ -34,6 +35,27 @@ func prove(sets ...*policies.Set) error {
 	}
 	layers := policies.Layers(append(slices.Clip(sets), wallet))
 	return proveBy(func(q *policies.Request) policies.Outcome { return layers.Decide(q).Outcome }, probe)
+}
+
+// proven proves a set that a session was signed under, once in the life of this process: an older one was proven when it
+// was loaded, but maybe by another program. sets are the operator's and, if rules is a dApp's, that one's.
+func (r *Runner) proven(rules provenance.Link, sets []*policies.Set) error {
+	r.mu.Lock()
+	done := r.asked[rules]
+	r.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := r.prove(sets...); err != nil {
+		return fmt.Errorf("policy set %s: %w", rules, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.asked) >= maxMachines {
+		clear(r.asked)
+	}
+	r.asked[rules] = true
+	return nil
 }
 
 // proveBy asks decide about the known-bad actions.

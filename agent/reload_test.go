@@ -210,3 +210,32 @@ func TestADamagedSessionHindersNoReload(t *testing.T) {
 		}
 	}
 }
+
+// A set that a session is pinned to is asked about known-bad actions by the program that goes on with it, and once.
+func TestAPinnedSetIsProvenAfterARestart(t *testing.T) {
+	b := open(t, replies{text("done")})
+	b.r.Close()
+	b.config.Policy.Source = []byte(operatorRules + closed) // the session's is an older one now
+	b.restart()
+	asked, says := 0, agent.ErrUnsafe
+	b.r.ProveBy(func(sets ...*policies.Set) error {
+		if asked++; len(sets) != 1 || sets[0].Name() != "test" {
+			t.Errorf("asked about %d sets", len(sets))
+		}
+		return says
+	})
+	q, err := b.request("hello", "key-00000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.r.Start(t.Context(), q); !errors.Is(err, agent.ErrUnsafe) {
+		t.Errorf("a run under a set that permits what it must deny: %v", err)
+	}
+	says = nil
+	for range 2 {
+		b.until(b.start("hello"), provenance.CloseAnswered)
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times, want once in vain and once more", asked)
+	}
+}

@@ -497,6 +497,13 @@ func (r *Runner) machine(ctx context.Context, s Session, agent, rules, runtime, 
 	if m, err = loop.New(c); err != nil {
 		return nil, err
 	}
+	above := 1 // the sets above the wallet's: the operator's, and a dApp's
+	if c.Dapp != nil {
+		above++
+	}
+	if err := r.proven(rules, m.Layers()[:above]); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.machines) >= maxMachines {
