@@ -356,10 +356,10 @@ func (b sqlBook) held(k holdKey) (money.Amount, error) {
 	return amountOf(money.Asset{Symbol: symbol, Decimals: decimals}, amount), err
 }
 
-func (b sqlBook) booked(k holdKey) (bool, error) {
+func (b sqlBook) lost(k holdKey) (bool, error) {
 	var one int
-	err := b.w.row(b.ctx, "SELECT 1 FROM holds WHERE ledger = ? AND run = ? AND seq = ? AND idx = ? AND settled = ?",
-		[]any{k.ledger, b.run, int64(k.ref.Seq), int64(k.ref.Index), settledByLoss}, &one)
+	err := b.w.row(b.ctx, "SELECT 1 FROM holds WHERE ledger = ? AND run = ? AND seq = ? AND idx = ? AND settled IS NULL AND used IS NOT NULL",
+		[]any{k.ledger, b.run, int64(k.ref.Seq), int64(k.ref.Index)}, &one)
 	if errors.Is(err, agent.ErrNotFound) {
 		return false, nil
 	}

@@ -19,7 +19,7 @@ type holdKey struct {
 type book interface {
 	ledger(key string) (agent.Ledger, error)
 	held(k holdKey) (money.Amount, error)
-	booked(k holdKey) (bool, error) // whether it ended with the loss of a step, as spent
+	lost(k holdKey) (bool, error) // whether a step that is lost may have used all that is held
 }
 
 // A draft is the ledgers and the holds of one run as a commit would leave them, in order of first use. A hold of no
@@ -63,9 +63,6 @@ func (d *draft) settle(b book, s agent.Settlement) error {
 		if s.Used.IsZero() {
 			return nil
 		}
-		if booked, err := b.booked(holdKey{s.Ledger, s.Ref}); err != nil || booked {
-			return err
-		}
 		return errors.New("the effect holds nothing in this ledger")
 	}
 	// What is not used is free again by no longer being held.
@@ -74,6 +71,13 @@ func (d *draft) settle(b book, s agent.Settlement) error {
 	}
 	if err != nil {
 		return err
+	}
+	if s.Used != held {
+		if lost, err := b.lost(holdKey{s.Ledger, s.Ref}); err != nil {
+			return err
+		} else if lost {
+			s.Used = held
+		}
 	}
 	if l.Reserved, err = l.Reserved.Sub(held); err != nil {
 		return err

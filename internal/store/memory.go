@@ -444,7 +444,7 @@ func (b memoryBook) ledger(key string) (agent.Ledger, error) {
 
 func (b memoryBook) held(k holdKey) (money.Amount, error) { return b.run.holds[k], nil }
 
-func (memoryBook) booked(holdKey) (bool, error) { return false, nil }
+func (memoryBook) lost(holdKey) (bool, error) { return false, nil }
 
 // Run implements agent.Store.
 func (m *Memory) Run(_ context.Context, id provenance.Link) (agent.RunInfo, error) {

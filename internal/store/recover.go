@@ -111,7 +111,7 @@ func (db *DB) Recover(ctx context.Context) (Recovery, error) {
 			return nil
 		}
 		for _, e := range ends {
-			if err := w.bookHolds(ctx, e.id, maxNumber); err != nil {
+			if err := w.useHolds(ctx, e.id); err != nil {
 				return err
 			}
 		}
@@ -287,19 +287,19 @@ func (w *writer) cut(ctx context.Context, t tail) error {
 	if err := w.exec(ctx, "DELETE FROM steps WHERE run = ? AND seq >= ?", t.id, int64(t.valid)); err != nil {
 		return err
 	}
-	if err := w.bookHolds(ctx, t.id, t.valid); err != nil {
+	if err := w.cutHolds(ctx, t); err != nil {
 		return err
 	}
 	return w.exec(ctx, "UPDATE runs SET steps = ?, last = ?, status = ?, cut = ? WHERE id = ?",
 		int64(t.valid), key(t.prev), agent.StatusCut, w.now(), t.id)
 }
 
-// bookHolds counts as spent, in full, what a run whose steps from valid on are lost holds back, and what the lost steps
-// say that it holds no more: a lost step may have paid it. A later settlement of such a hold changes nothing.
-func (w *writer) bookHolds(ctx context.Context, run int64, valid uint64) error {
-	rows, err := w.conn.QueryContext(ctx, `SELECT ledger, symbol, decimals, spent, reserved, amount, used
+// cutHolds brings the ledgers to where the last valid step left them, but for what the lost steps have reserved: that
+// counts as spent, for it may have been.
+func (w *writer) cutHolds(ctx context.Context, t tail) error {
+	rows, err := w.conn.QueryContext(ctx, `SELECT ledger, symbol, decimals, spent, reserved, seq, idx, amount, used
 		FROM holds JOIN ledgers ON holds.ledger = ledgers.key
-		WHERE run = ? AND (settled IS NULL OR settled >= ?) ORDER BY ledger, seq, idx`, run, int64(valid))
+		WHERE run = ?1 AND (seq >= ?2 AND settled IS NULL OR seq < ?2 AND settled >= ?2) ORDER BY ledger, seq, idx`, t.id, int64(t.valid))
 	if err != nil {
 		return err
 	}
@@ -308,22 +308,25 @@ func (w *writer) bookHolds(ctx context.Context, run int64, valid uint64) error {
 	for rows.Next() {
 		var name, symbol string
 		var decimals uint8
-		var spent, reserved, amount, used []byte // used is nil if it is held
-		if err := rows.Scan(&name, &symbol, &decimals, &spent, &reserved, &amount, &used); err != nil {
+		var seq, idx int64
+		var spent, reserved, amount, used []byte
+		if err := rows.Scan(&name, &symbol, &decimals, &spent, &reserved, &seq, &idx, &amount, &used); err != nil {
 			return err
 		}
 		l, ok := ledgers[name]
 		if !ok {
 			l = ledgerOf(name, symbol, decimals, spent, reserved)
 		}
-		held := amountOf(l.Spent.Asset(), amount)
-		var errs [3]error
-		if used == nil {
+		asset := l.Spent.Asset()
+		held, back := amountOf(asset, amount), amountOf(asset, used)
+		var errs [2]error
+		if uint64(seq) >= t.valid {
 			l.Reserved, errs[0] = l.Reserved.Sub(held)
+			l.Spent, errs[1] = l.Spent.Add(held)
 		} else {
-			l.Spent, errs[1] = l.Spent.Sub(amountOf(l.Spent.Asset(), used))
+			l.Reserved, errs[0] = l.Reserved.Add(held)
+			l.Spent, errs[1] = l.Spent.Sub(back)
 		}
-		l.Spent, errs[2] = l.Spent.Add(held)
 		if err := errors.Join(errs[:]...); err != nil {
 			return fmt.Errorf("ledger %s: %w: %w", name, ErrCorrupt, err)
 		}
@@ -337,11 +340,17 @@ func (w *writer) bookHolds(ctx context.Context, run int64, valid uint64) error {
 			return err
 		}
 	}
-	if err := w.exec(ctx, "DELETE FROM holds WHERE run = ? AND seq >= ?", run, int64(valid)); err != nil {
+	if err := w.exec(ctx, "DELETE FROM holds WHERE run = ? AND seq >= ?", t.id, int64(t.valid)); err != nil {
 		return err
 	}
-	return w.exec(ctx, "UPDATE holds SET settled = ?, used = amount WHERE run = ? AND (settled IS NULL OR settled >= ?)", settledByLoss, run, int64(valid))
+	if err := w.exec(ctx, "UPDATE holds SET settled = NULL WHERE run = ? AND settled >= ?", t.id, int64(t.valid)); err != nil {
+		return err
+	}
+	return w.useHolds(ctx, t.id)
 }
 
-// settledByLoss stands in holds.settled, instead of a step, where a hold was booked since a step was lost.
-const settledByLoss = -1
+// useHolds has what the run still holds back count as spent in full, whatever the steps to come say of it: a step that
+// is lost may have paid it. It stays reserved until one of them settles it, since the run's record has it so.
+func (w *writer) useHolds(ctx context.Context, run int64) error {
+	return w.exec(ctx, "UPDATE holds SET used = amount WHERE run = ? AND settled IS NULL", run)
+}
