@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ type witnessReady struct {
 
 func (a *app) witnessCommand() *cobra.Command {
 	var data, name, addr, readyFile string
-	var logs []string
+	var logs, fresh []string
 	c := &cobra.Command{
 		Use: "witness --log VKEY", Short: "Cosign the checkpoints of logs, as somebody else than their operator",
 		Long: `Runs a witness (c2sp.org/tlog-witness): it remembers the newest checkpoint of each log that it knows, and cosigns the
@@ -38,6 +39,9 @@ logged.
 times. The key of the witness and what it remembers are in --data. Never give one key two memories, and never restore
 an older one: it could then cosign a second history. A checkpoint that a log signed against what is remembered is kept
 as a .convicted file: with the .checkpoint beside it, it is the proof.
+
+A witness that has its key already and remembers nothing of a log does not begin with that log: the memory may be lost.
+If it has never cosigned a checkpoint of that log, say so with --new-log ORIGIN, once.
 
 The line that it prints goes into the log's policy file (transparency.witnesses) and into those of verifiers
 (writ-audit verify --witness-policy). It listens on this machine only unless --listen says otherwise; put TLS before it.`,
@@ -55,6 +59,8 @@ The line that it prints goes into the log's policy file (transparency.witnesses)
 				return err
 			}
 			defer lock.Unlock()
+			_, err = os.Stat(filepath.Join(data, "witness.key"))
+			old := err == nil
 			key, err := keyFile(data, "witness")
 			if err != nil {
 				return err
@@ -73,6 +79,9 @@ The line that it prints goes into the log's policy file (transparency.witnesses)
 			w, err := witness.New(witness.Config{Name: name, Key: key, Logs: keys, Keep: witness.Folder(memory), Log: log})
 			if err != nil {
 				return failf(exitIntegrity, "witness", "%s", err)
+			}
+			if err := beginsAnew(w, keys, fresh, old); err != nil {
+				return err
 			}
 			ln, err := listen(c.Context(), addr)
 			if err != nil {
@@ -100,10 +109,28 @@ The line that it prints goes into the log's policy file (transparency.witnesses)
 	f := c.Flags()
 	f.StringVar(&data, "data", "", "`folder` of the witness's key and memory")
 	f.StringArrayVar(&logs, "log", nil, "a log's `key`, or a file of keys; may be given several times")
+	f.StringArrayVar(&fresh, "new-log", nil, "`origin` of a log of which this key has never cosigned anything; may be given several times")
 	f.StringVar(&name, "name", "", "the witness's `name`, best a URL without scheme (default: made of its key)")
 	f.StringVar(&addr, "listen", "127.0.0.1:8422", "`host:port` to listen on; port 0 takes a free one")
 	f.StringVar(&readyFile, "ready-file", "", "`file` to write when logs can come")
 	return c
+}
+
+// beginsAnew refuses to begin at nothing with a log that the witness may have cosigned: it has its key already, nothing is
+// remembered, and its operator has not said that the log is new to it.
+func beginsAnew(w *witness.Witness, keys []provenance.LogKey, fresh []string, old bool) error {
+	for _, origin := range fresh {
+		if !slices.ContainsFunc(keys, func(k provenance.LogKey) bool { return k.Origin() == origin }) {
+			return usage("--new-log %s: no --log has that origin", plain(origin))
+		}
+	}
+	for _, k := range keys {
+		if old && !w.Remembers(k.Origin()) && !slices.Contains(fresh, k.Origin()) {
+			return failf(exitIntegrity, "witness", "the witness has its key but remembers nothing of %s; restore its memory, or, if it has never cosigned that log, give --new-log %s",
+				plain(k.Origin()), plain(k.Origin()))
+		}
+	}
+	return nil
 }
 
 // witnessedLogs reads the keys of logs: each is one, or a file of some, one a line.

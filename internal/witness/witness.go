@@ -117,8 +117,11 @@ func (w *Witness) load(origin string, k *known) error {
 	if err != nil {
 		return fmt.Errorf("what is remembered of %s: %w", origin, err)
 	}
-	k.raw, k.at, k.sure = raw, provenance.Checkpoint{Origin: origin}, false
+	if len(raw) == 0 && len(k.raw) > 0 {
+		return fmt.Errorf("what is remembered of %s is gone, of size %d; restore it, and never begin without it", origin, k.at.Size)
+	}
 	if len(raw) == 0 {
+		k.raw, k.at, k.sure = nil, provenance.Checkpoint{Origin: origin}, false
 		return nil
 	}
 	c, err := w.policy.OpenCheckpoint(raw)
@@ -128,8 +131,22 @@ func (w *Witness) load(origin string, k *known) error {
 	if err != nil {
 		return fmt.Errorf("what is remembered of %s is damaged; restore it, and never begin without it: %w", origin, err)
 	}
-	k.at = c
+	if c.Size < k.at.Size {
+		return fmt.Errorf("what is remembered of %s is older than it was: of size %d, and was of %d; restore it", origin, c.Size, k.at.Size)
+	}
+	k.raw, k.at, k.sure = raw, c, false
 	return nil
+}
+
+// Remembers says whether a checkpoint of a log was remembered when the witness was made, or has been since.
+func (w *Witness) Remembers(origin string) bool {
+	k := w.known[origin]
+	if k == nil {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.raw) > 0
 }
 
 // A refusal is the answer to a request that gets no signature.
@@ -163,6 +180,8 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "only POST", http.StatusMethodNotAllowed)
 		return
 	}
+	// The body comes first: who sends it slowly holds no place.
+	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
 	select {
 	case w.places <- struct{}{}:
 		defer func() { <-w.places }()
@@ -171,7 +190,6 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "too many requests at once; come again", http.StatusServiceUnavailable)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
 	var line []byte
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		err = refuse(http.StatusRequestEntityTooLarge, "more than %d bytes", maxBody)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -333,4 +334,66 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("two spellings of one request: %q and %q", body, again)
 		}
 	})
+}
+
+// TestAMemoryThatGoesIsNotBegunAnew: after a save that failed the memory is read again. If it is gone by then, or an older
+// one, nothing is cosigned, and of neither history.
+func TestAMemoryThatGoesIsNotBegunAnew(t *testing.T) {
+	h, fork := newHistory(20, 20), newHistory(20, 3)
+	for what, lose := range map[string]func(path string) error{
+		"gone":  os.Remove,
+		"older": func(path string) error { return os.WriteFile(path, h.checkpoint(5), 0o600) },
+	} {
+		dir := t.TempDir()
+		keep := &failing{Folder: Folder(dir)}
+		w := newWitness(t, keep)
+		if w.Remembers(h.origin) || w.Remembers("example.com/other") {
+			t.Error("something is remembered at the start")
+		}
+		if r := ask(w, h.body(0, 9)); r.Code != 200 || !w.Remembers(h.origin) {
+			t.Fatal(r.Code)
+		}
+		keep.before = true
+		if r := ask(w, h.body(9, 12)); r.Code != 500 {
+			t.Fatal(r.Code)
+		}
+		keep.before = false
+		if err := lose(must(filepath.Glob(filepath.Join(dir, "*.checkpoint")))[0]); err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []string{fork.body(0, 9), fork.body(5, 9), h.body(9, 12), h.body(0, 9)} {
+			if r := ask(w, body); r.Code == 200 || strings.Contains(r.Body.String(), "—") {
+				t.Errorf("%s: cosigned: %d %q", what, r.Code, r.Body)
+			}
+		}
+	}
+}
+
+// TestSlowBodiesHoldNoPlace: however many send slowly, others are answered.
+func TestSlowBodiesHoldNoPlace(t *testing.T) {
+	w := newWitness(t, Folder(t.TempDir()))
+	var wg sync.WaitGroup
+	begun := make(chan struct{}, maxAtOnce)
+	var writers []*io.PipeWriter
+	for range maxAtOnce {
+		body, write := io.Pipe()
+		writers = append(writers, write)
+		wg.Go(func() {
+			w.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/add-checkpoint", body))
+		})
+		wg.Go(func() {
+			io.WriteString(write, "o") // returns when it was read
+			begun <- struct{}{}
+		})
+	}
+	for range maxAtOnce {
+		<-begun
+	}
+	if r := ask(w, newHistory(5, 5).body(0, 5)); r.Code != 200 {
+		t.Errorf("got %d", r.Code)
+	}
+	for _, write := range writers {
+		write.Close()
+	}
+	wg.Wait()
 }
