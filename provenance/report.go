@@ -154,8 +154,8 @@ func (r *Report) Failure(name string) (code Code, at string) {
 	return f.Code, at
 }
 
-// unheard is what stays open without a log.
-const unheard = "that no other run or step was hidden: completeness needs a log of heads, and none was given"
+// unheard is what stays open without a log, and without anything from outside that shows it.
+const unheard = "that no other run or step was hidden: completeness needs a log of heads that is seen from outside"
 
 // Establish says that the history is complete: it is closed, and that its last head is in a log has been seen from
 // outside.
