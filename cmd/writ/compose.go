@@ -258,15 +258,22 @@ func lockData(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, usage("the data folder cannot be made: %s", err)
 	}
-	lock := flock.New(filepath.Join(dir, "writ.lock"), flock.SetPermissions(0o600))
-	ok, err := lock.TryLock()
-	if err != nil {
+	lock := dataLock(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // a command that opens the store has it for moments
+	defer cancel()
+	ok, err := lock.TryLockContext(ctx, 50*time.Millisecond)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, usage("the data folder %s cannot be used: %s", dir, err)
 	}
 	if !ok {
 		return nil, usage("another writ uses the data folder %s; stop it, or give another --data", dir)
 	}
 	return lock, nil
+}
+
+// dataLock is the lock of a data folder, which is not taken yet.
+func dataLock(dir string) *flock.Flock {
+	return flock.New(filepath.Join(dir, "writ.lock"), flock.SetPermissions(0o600))
 }
 
 // operatorKey reads the key that signs heads, or makes it at the first start. operator.pub beside it holds the public

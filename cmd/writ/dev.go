@@ -21,7 +21,6 @@ import (
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/chain"
 	"github.com/writ-run/writ/internal/config"
-	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/internal/telemetry"
 )
 
@@ -198,9 +197,9 @@ func devWallet(data string) (path, address string, err error) {
 // catchUp brings the agent's account on a new chain to the nonce that the journal of an earlier one expects, by
 // payments of nothing to itself: the journal stays, the chain does not, and no nonce of the journal is signed twice.
 func catchUp(ctx context.Context, data, url string) error {
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(data, "writ.db")})
+	db, err := openBeside(ctx, data)
 	if err != nil {
-		return failf(exitInternal, "store", "%s", err)
+		return err
 	}
 	defer db.Close()
 	me := chain.Accounts()["agent"]

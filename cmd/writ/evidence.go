@@ -24,7 +24,19 @@ func openData(ctx context.Context, dir string) (*store.DB, error) {
 	} else if err != nil {
 		return nil, usage("the data folder cannot be read: %s", err)
 	}
-	db, err := store.Open(ctx, store.Config{Path: path})
+	return openBeside(ctx, dir)
+}
+
+// openBeside opens the store of a data folder that a server may be using. If none does, it has the folder to itself while
+// it opens the store, which looks for damage; a server has done so at its start.
+func openBeside(ctx context.Context, dir string) (*store.DB, error) {
+	lock := dataLock(dir)
+	alone, err := lock.TryLock()
+	if err != nil {
+		return nil, usage("the data folder %s cannot be used: %s", dir, err)
+	}
+	defer lock.Close()
+	db, err := store.Open(ctx, store.Config{Path: filepath.Join(dir, "writ.db"), Shared: !alone})
 	if err != nil {
 		return nil, failf(exitInternal, "store", "%s", err)
 	}

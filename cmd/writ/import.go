@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
@@ -37,9 +36,9 @@ func (a *app) importCommand() *cobra.Command {
 			if err := os.MkdirAll(data, 0o700); err != nil {
 				return err
 			}
-			db, err := store.Open(c.Context(), store.Config{Path: filepath.Join(data, "writ.db")})
+			db, err := openBeside(c.Context(), data)
 			if err != nil {
-				return failf(exitInternal, "store", "%s", err)
+				return err
 			}
 			defer db.Close()
 			stored, err := importBlocks(c.Context(), db, src, known)

@@ -56,6 +56,10 @@ type Config struct {
 	Queue int              // writes that may wait before agent.ErrFull is the answer; 4,096 if 0
 	Group int              // writes that may share one fsync; 256 if 0
 
+	// Shared says that another process has the store open, or may have. What is being written looks like damage to who
+	// reads it meanwhile: only who has the store alone looks for any.
+	Shared bool
+
 	faults func() error // lets tests fail a group after its writes, before COMMIT
 	nonces int64        // lets tests have few; maxNonces if 0
 }
@@ -108,9 +112,11 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	if err := touch(path); err != nil {
 		return nil, err
 	}
-	damage, err := checkLog(path)
-	if err != nil {
-		return nil, err
+	var damage *walDamage
+	if !c.Shared {
+		if damage, err = checkLog(path); err != nil {
+			return nil, err
+		}
 	}
 	pool, err := sql.Open("sqlite", dsn(path, "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
 		"secure_delete(1)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"))
@@ -134,8 +140,10 @@ func open(ctx context.Context, c Config) (*DB, error) {
 	fail := func(err error) (*DB, error) {
 		return nil, errors.Join(err, w.mark.file.Close(), w.close(), pool.Close())
 	}
-	if err := w.checkMark(ctx); err != nil {
-		return fail(err)
+	if !c.Shared {
+		if err := w.checkMark(ctx); err != nil {
+			return fail(err)
+		}
 	}
 	readers, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
 	if err != nil {
