@@ -34,6 +34,7 @@ type anchorPlan struct {
 	Contract common.Address
 	Key      *ecdsa.PrivateKey
 	Interval time.Duration
+	MaxFee   *big.Int // wei; anchor's own if nil
 }
 
 func anchorOf(c *config.Config) (p anchorPlan, err error) {
@@ -41,6 +42,9 @@ func anchorOf(c *config.Config) (p anchorPlan, err error) {
 		return p, nil
 	}
 	p = anchorPlan{URLs: c.Anchor.RPC, Chain: uint64(c.Anchor.Chain), Contract: common.HexToAddress(c.Anchor.Contract), Interval: c.Anchor.Interval}
+	if c.Anchor.MaxFee > 0 {
+		p.MaxFee = new(big.Int).Mul(big.NewInt(c.Anchor.MaxFee), big.NewInt(1e9))
+	}
 	secret, err := c.Anchor.Key.Reveal()
 	if err != nil {
 		return p, failf(exitUsage, "config", "anchor.key: %s", err)
@@ -67,7 +71,7 @@ func startAnchors(ctx context.Context, p anchorPlan, db *store.DB, heads *transl
 		return nil, usage("anchor: %s", err)
 	}
 	k, err := anchor.New(anchor.Config{
-		Client: pool, Store: db, Key: p.Key, Contract: p.Contract, VKey: heads.VKey(), Newest: heads.Published, Interval: p.Interval, Log: log,
+		Client: pool, Store: db, Key: p.Key, Contract: p.Contract, VKey: heads.VKey(), Newest: heads.Published, Interval: p.Interval, MaxFee: p.MaxFee, Log: log,
 	})
 	if err != nil {
 		pool.Close()

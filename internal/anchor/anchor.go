@@ -41,6 +41,9 @@ const (
 	maxTake = 256                    // entries that are read at once
 )
 
+// ErrFee says that nothing is begun, since the chain asks a higher fee than is allowed.
+var ErrFee = errors.New("the chain asks more than the highest fee")
+
 // A Client is the chain. A chain.Pool is one. What the chain itself answers against a transaction is an rpc.Error.
 type Client interface {
 	ChainID(ctx context.Context) (*big.Int, error)
@@ -61,7 +64,7 @@ type Store interface {
 	Anchorings(ctx context.Context, limit int) ([]agent.Anchoring, error)
 }
 
-// Config says what a [Keeper] is made of. All of it is required but Interval, Now and Log.
+// Config says what a [Keeper] is made of. All of it is required but Interval, MaxFee, Now and Log.
 type Config struct {
 	Client   Client
 	Store    Store
@@ -70,6 +73,7 @@ type Config struct {
 	VKey     string        // the log's
 	Newest   func() []byte // the log's newest checkpoint, nil if there is none
 	Interval time.Duration // 1 h if 0
+	MaxFee   *big.Int      // wei for a unit of gas at most, 100 gwei if nil; while a chain asks more nothing is begun
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -94,6 +98,12 @@ func New(cfg Config) (*Keeper, error) {
 	}
 	if cfg.Interval < time.Minute {
 		return nil, fmt.Errorf("anchor: every %s is too often; 1m is the least", cfg.Interval)
+	}
+	if cfg.MaxFee == nil {
+		cfg.MaxFee = big.NewInt(100e9)
+	}
+	if cfg.MaxFee.Sign() <= 0 {
+		return nil, errors.New("anchor: the highest fee is not above 0")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -290,7 +300,14 @@ func (k *Keeper) begin(ctx context.Context, slot int64, instead *agent.Anchoring
 	if base == nil {
 		base = new(big.Int)
 	}
+	dear := fmt.Errorf("%w of %s wei for a unit of gas; it waits until fees fall, or raise anchor.max_fee_gwei", ErrFee, k.cfg.MaxFee)
+	if new(big.Int).Add(tip, base).Cmp(k.cfg.MaxFee) > 0 {
+		return k.repeat(ctx, instead, dear)
+	}
 	price := new(big.Int).Add(tip, new(big.Int).Lsh(base, 1))
+	if price.Cmp(k.cfg.MaxFee) > 0 { // room for blocks to become dearer, but not above it
+		price = k.cfg.MaxFee
+	}
 	if instead == nil {
 		if a.Nonce, err = k.cfg.Client.NonceAt(ctx, k.account, nil); err != nil {
 			return err
@@ -303,6 +320,9 @@ func (k *Keeper) begin(ctx context.Context, slot int64, instead *agent.Anchoring
 		}
 		a.Nonce = instead.Nonce
 		tip, price = atLeast(tip, old.GasTipCap()), atLeast(price, old.GasFeeCap())
+		if price.Cmp(k.cfg.MaxFee) > 0 {
+			return k.repeat(ctx, instead, dear)
+		}
 	}
 	tx, err := types.SignNewTx(k.cfg.Key, types.LatestSignerForChainID(id), &types.DynamicFeeTx{
 		ChainID: id, Nonce: a.Nonce, To: &k.cfg.Contract, Data: a.Call(), Gas: gas, GasTipCap: tip, GasFeeCap: price,
@@ -318,6 +338,15 @@ func (k *Keeper) begin(ctx context.Context, slot int64, instead *agent.Anchoring
 		return err
 	}
 	return k.send(ctx, a.Tx)
+}
+
+// repeat sends a transaction that is too dear to replace once more, if there is one: should all nodes have dropped it, its
+// nonce would never be used. The contract will refuse it, and the next one follows. The error says why.
+func (k *Keeper) repeat(ctx context.Context, old *agent.Anchoring, why error) error {
+	if old == nil {
+		return why
+	}
+	return errors.Join(why, k.send(ctx, old.Tx))
 }
 
 // atLeast returns the larger of a fee and an eighth more than an old one.

@@ -289,6 +289,48 @@ func TestACrashRepeatsAndSkipsNothing(t *testing.T) {
 	}
 }
 
+// TestFeesHaveACeiling: while the chain asks more nothing is signed; below it no fee is above it, of a replacement neither.
+func TestFeesHaveACeiling(t *testing.T) {
+	r := newRig(t)
+	r.head(true)
+	tip := must(r.client.SuggestGasTipCap(r.ctx))
+	base := must(r.client.HeaderByNumber(r.ctx, nil)).BaseFee
+	asks := new(big.Int).Add(tip, base)
+	k := r.keeper()
+	k.cfg.MaxFee = new(big.Int).Sub(asks, common.Big1)
+	if _, err := k.Step(r.ctx); !errors.Is(err, ErrFee) {
+		t.Errorf("above the ceiling: %v", err)
+	}
+	if rows := must(r.db.Anchorings(r.ctx, 10)); len(rows) != 0 || len(r.client.sent) != 0 {
+		t.Errorf("above the ceiling %d were signed and %d sent", len(rows), len(r.client.sent))
+	}
+
+	// One that waits for too long, and is at the ceiling already, is not replaced; it is sent again and takes its nonce.
+	r.now = time.Now()
+	a := r.old(time.Hour)
+	k.cfg.MaxFee = big.NewInt(2e10)
+	if _, err := k.Step(r.ctx); !errors.Is(err, ErrFee) {
+		t.Errorf("a replacement above the ceiling: %v", err)
+	}
+	if rows := must(r.db.Anchorings(r.ctx, 10)); len(rows) != 1 || r.client.sent[a.Hash] != 1 {
+		t.Errorf("a replacement above the ceiling: %d signed, the old one sent %d times", len(rows), r.client.sent[a.Hash])
+	}
+	if receipt := r.receipt(a.Hash); receipt.Status != 0 {
+		t.Error("the contract takes what is an hour old")
+	}
+
+	// It goes on as soon as it may, and pays no more than that.
+	r.step(k)
+	rows := must(r.db.Anchorings(r.ctx, 10))
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(rows[len(rows)-1].Tx); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.anchors()) != 1 || tx.GasFeeCap().Cmp(k.cfg.MaxFee) > 0 {
+		t.Errorf("%d anchors, the last for at most %s; want one for at most %s", len(r.anchors()), tx.GasFeeCap(), k.cfg.MaxFee)
+	}
+}
+
 // old stores a transaction that has waited for too long, and does not send it.
 func (r *rig) old(ago time.Duration) agent.Anchoring {
 	r.t.Helper()

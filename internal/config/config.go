@@ -142,13 +142,14 @@ type Retention struct {
 	Short bool  `yaml:"short" about:"allow fewer days than 184, where no law asks for them"`
 }
 
-// Anchor says where the log is anchored. It is off without RPC; with it, all but Interval is needed.
+// Anchor says where the log is anchored. It is off without RPC; with it, all but Interval and MaxFee is needed.
 type Anchor struct {
 	RPC      []string      `yaml:"rpc" about:"JSON-RPC endpoints of the chain that the log is anchored on, 1 to 8; off if empty"`
 	Chain    int64         `yaml:"chain" about:"EIP-155 id of that chain"`
 	Contract string        `yaml:"contract" about:"address of the anchors' contract; writ anchor deploy makes one"`
 	Key      Secret        `yaml:"key" path:"secret" about:"private key of the account that anchors, which must do nothing else"`
 	Interval time.Duration `yaml:"interval" about:"between two anchors, 1m or more; 1h if 0"`
+	MaxFee   int64         `yaml:"max_fee_gwei" about:"gwei for a unit of gas at most; while the chain asks more, anchors wait; 100 if 0"`
 }
 
 // Limits are those of the server that operators tune.
@@ -399,6 +400,8 @@ func (c *Config) check() error {
 		return bad("anchor.key", "is chain.key too; an account that does both would take its own nonces, so give it one of its own")
 	case a.Interval != 0 && a.Interval < time.Minute:
 		return bad("anchor.interval", "%s is less than 1m", a.Interval)
+	case a.MaxFee < 0 || a.MaxFee > 1_000_000:
+		return bad("anchor.max_fee_gwei", "%d is not from 1 to 1000000; 0 is 100", a.MaxFee)
 	}
 	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
 		return bad("limits.idle", "%s is not between 1m and 24h", d)

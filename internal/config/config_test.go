@@ -69,6 +69,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"an anchor without a contract", "anchor: {rpc: ['http://127.0.0.1:1'], chain: 1}\n", nil, nil, `make one with: writ anchor deploy`},
 		{"an anchor by the account of the agents", "wallets: [any]\nchain: {key: 'env:K'}\nanchor: {rpc: ['http://127.0.0.1:1'], chain: 1, contract: '0x5fbdb2315678afecb367f032d93f642f64180aa3', key: 'env:K'}\n", nil, nil, `is chain.key too`},
 		{"anchors each second", "anchor: {rpc: ['http://127.0.0.1:1'], chain: 1, contract: '0x5fbdb2315678afecb367f032d93f642f64180aa3', key: 'env:K', interval: 1s}\n", nil, nil, `1s is less than 1m`},
+		{"anchors at any price", "wallets: [any]\nanchor: {rpc: ['http://127.0.0.1:1'], chain: 1, contract: '0x5fbdb2315678afecb367f032d93f642f64180aa3', key: 'env:K', max_fee_gwei: 1000001}\n", nil, nil, `1000001 is not from 1 to 1000000`},
 		{"no Kubo RPC", "ipfs: {api: localhost}\n", nil, nil, `not an http or https URL`},
 		{"no libp2p address", "ipfs: {listen: ['0.0.0.0:4001']}\n", nil, nil, `"0.0.0.0:4001" is not such an address; write for instance /ip4/127.0.0.1/tcp/4001`},
 		{"a peer without identity", "ipfs: {peers: [/ip4/127.0.0.1/tcp/4001]}\n", nil, nil, `write for instance /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo...`},
