@@ -302,170 +302,225 @@ func (c *Config) Settings() []Setting {
 
 // check looks at values that have the right type and may still make no sense.
 func (c *Config) check() error {
-	bad := func(path, format string, args ...any) error {
-		from := c.origins[path]
-		if from == "" {
-			from = "default"
+	for _, part := range []func() error{
+		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkIPFS, c.checkRetention, c.checkAnchor, c.checkSigning, c.checkAgents,
+		c.checkModels,
+	} {
+		if err := part(); err != nil {
+			return err
 		}
-		return fmt.Errorf("%s (%s): %s", path, from, fmt.Sprintf(format, args...))
 	}
+	return nil
+}
+
+// bad is an error about the setting at path, with the place that it comes from.
+func (c *Config) bad(path, format string, args ...any) error {
+	from := c.origins[path]
+	if from == "" {
+		from = "default"
+	}
+	return fmt.Errorf("%s (%s): %s", path, from, fmt.Sprintf(format, args...))
+}
+
+// checkLeaves checks what can be said of each setting alone.
+func (c *Config) checkLeaves() error {
 	for _, l := range leaves(reflect.ValueOf(c).Elem(), "") {
 		if one := l.field.Tag.Get("one"); one != "" && !slices.Contains(strings.Fields(one), l.value.String()) {
-			return bad(l.path, "%q is none of %s%s", l.value, strings.ReplaceAll(one, " ", ", "), meant(l.value.String(), strings.Fields(one)))
+			return c.bad(l.path, "%q is none of %s%s", l.value, strings.ReplaceAll(one, " ", ", "), meant(l.value.String(), strings.Fields(one)))
 		}
 		if s, ok := l.value.Interface().(Secret); ok {
 			if err := s.check(); err != nil {
-				return bad(l.path, "%v", err)
+				return c.bad(l.path, "%v", err)
 			}
 		}
 		if l.value.CanInt() && l.value.Int() < 0 {
-			return bad(l.path, "must not be negative")
+			return c.bad(l.path, "must not be negative")
 		}
 	}
+	return nil
+}
+
+// checkPlaces checks where the server is, and for which pages.
+func (c *Config) checkPlaces() error {
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
-		return bad("listen", "%q is not an address with a port; write for instance 127.0.0.1:8420", c.Listen)
+		return c.bad("listen", "%q is not an address with a port; write for instance 127.0.0.1:8420", c.Listen)
 	}
 	if c.Data == "" {
-		return bad("data", "must name a folder")
+		return c.bad("data", "must name a folder")
 	}
 	if u, err := url.Parse(c.Scheme + "://" + c.Domain); err != nil || c.Domain == "" || u.Host != c.Domain {
-		return bad("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
+		return c.bad("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
 	}
 	for _, o := range c.Origins {
 		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" && u.Scheme != "http" {
-			return bad("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
+			return c.bad("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
 		}
 	}
 	dapps := map[string]bool{}
 	for i, d := range c.Dapps {
 		switch u, err := url.Parse(d.Origin); {
 		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || d.Origin != strings.ToLower(u.Scheme+"://"+u.Host):
-			return bad("dapps", "%q is not an origin; write scheme://host or scheme://host:port in lower case, nothing after it", d.Origin)
+			return c.bad("dapps", "%q is not an origin; write scheme://host or scheme://host:port in lower case, nothing after it", d.Origin)
 		case dapps[d.Origin]:
-			return bad("dapps", "%s is there twice", d.Origin)
+			return c.bad("dapps", "%s is there twice", d.Origin)
 		case d.Policies == "":
-			return bad("dapps", "entry %d, %s, names no policies", i+1, d.Origin)
+			return c.bad("dapps", "entry %d, %s, names no policies", i+1, d.Origin)
 		}
 		dapps[d.Origin] = true
 	}
+	return nil
+}
+
+// checkWallets checks who may sign in, and which chain is asked.
+func (c *Config) checkWallets() error {
 	for _, w := range c.Wallets {
 		if !common.IsHexAddress(w) && !isContract(w) && (w != "any" || len(c.Wallets) > 1) {
-			return bad("wallets", "%q is not an address; write 0x and 40 hex digits, for a contract wallet eip155:CHAIN: before it, or any alone", w)
+			return c.bad("wallets", "%q is not an address; write 0x and 40 hex digits, for a contract wallet eip155:CHAIN: before it, or any alone", w)
 		}
 	}
 	if c.Chain.Key != "" && len(c.Wallets) == 0 {
-		return bad("wallets", "must say who may sign in, since agents spend the money of chain.key: list addresses, or write any")
+		return c.bad("wallets", "must say who may sign in, since agents spend the money of chain.key: list addresses, or write any")
 	}
 	for _, r := range c.Chain.RPC {
 		if err := isEndpoint(r); err != nil {
-			return bad("chain.rpc", "%v", err)
+			return c.bad("chain.rpc", "%v", err)
 		}
 	}
+	return nil
+}
+
+// checkIPFS checks who gets blocks.
+func (c *Config) checkIPFS() error {
 	if c.IPFS.API != "" {
 		if err := isEndpoint(c.IPFS.API); err != nil {
-			return bad("ipfs.api", "%v", err)
+			return c.bad("ipfs.api", "%v", err)
 		}
 	}
 	for name, list := range map[string][]string{"ipfs.listen": c.IPFS.Listen, "ipfs.peers": c.IPFS.Peers} {
 		for _, a := range list {
 			if !strings.HasPrefix(a, "/") || name == "ipfs.peers" && !strings.Contains(a, "/p2p/") {
-				return bad(name, "%q is not such an address; write for instance /ip4/127.0.0.1/tcp/4001%s", a,
+				return c.bad(name, "%q is not such an address; write for instance /ip4/127.0.0.1/tcp/4001%s", a,
 					map[string]string{"ipfs.peers": "/p2p/12D3Koo..."}[name])
 			}
 		}
 	}
+	return nil
+}
+
+// checkRetention checks how long payloads are kept.
+func (c *Config) checkRetention() error {
 	if d := c.Retention.Days; d > 0 && d < MinRetention && !c.Retention.Short {
-		return bad("retention.days", "%d are fewer than %d, which laws about logs of such systems ask for; set retention.short too if none is for you", d, MinRetention)
+		return c.bad("retention.days", "%d are fewer than %d, which laws about logs of such systems ask for; set retention.short too if none is for you", d, MinRetention)
 	} else if d > 36500 {
-		return bad("retention.days", "%d are more than a hundred years; write 0 to keep everything", d)
+		return c.bad("retention.days", "%d are more than a hundred years; write 0 to keep everything", d)
 	}
+	return nil
+}
+
+// checkAnchor checks where the log is anchored.
+func (c *Config) checkAnchor() error {
 	for _, r := range c.Anchor.RPC {
 		if err := isEndpoint(r); err != nil {
-			return bad("anchor.rpc", "%v", err)
+			return c.bad("anchor.rpc", "%v", err)
 		}
 	}
 	switch a := c.Anchor; {
 	case len(a.RPC) == 0 && (a.Chain != 0 || a.Contract != "" || a.Key != ""):
-		return bad("anchor.rpc", "must name an endpoint, or the log is not anchored; take the other keys out to leave it so")
+		return c.bad("anchor.rpc", "must name an endpoint, or the log is not anchored; take the other keys out to leave it so")
 	case len(a.RPC) == 0:
 	case len(a.RPC) > 8:
-		return bad("anchor.rpc", "%d endpoints; give 1 to 8", len(a.RPC))
+		return c.bad("anchor.rpc", "%d endpoints; give 1 to 8", len(a.RPC))
 	case a.Chain <= 0:
-		return bad("anchor.chain", "needs the EIP-155 id of the chain")
+		return c.bad("anchor.chain", "needs the EIP-155 id of the chain")
 	case !common.IsHexAddress(a.Contract):
-		return bad("anchor.contract", "%q is not an address; make one with: writ anchor deploy", a.Contract)
+		return c.bad("anchor.contract", "%q is not an address; make one with: writ anchor deploy", a.Contract)
 	case a.Key == "":
-		return bad("anchor.key", "needs the key of an account of its own")
+		return c.bad("anchor.key", "needs the key of an account of its own")
 	case a.Key == c.Chain.Key:
-		return bad("anchor.key", "is chain.key too; an account that does both would take its own nonces, so give it one of its own")
+		return c.bad("anchor.key", "is chain.key too; an account that does both would take its own nonces, so give it one of its own")
 	case a.Interval != 0 && a.Interval < time.Minute:
-		return bad("anchor.interval", "%s is less than 1m", a.Interval)
+		return c.bad("anchor.interval", "%s is less than 1m", a.Interval)
 	case a.MaxFee < 0 || a.MaxFee > 1_000_000:
-		return bad("anchor.max_fee_gwei", "%d is not from 1 to 1000000; 0 is 100", a.MaxFee)
+		return c.bad("anchor.max_fee_gwei", "%d is not from 1 to 1000000; 0 is 100", a.MaxFee)
 	}
+	return nil
+}
+
+// checkSigning checks how long sessions idle, and who judges contract wallets.
+func (c *Config) checkSigning() error {
 	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
-		return bad("limits.idle", "%s is not between 1m and 24h", d)
+		return c.bad("limits.idle", "%s is not between 1m and 24h", d)
 	}
 	if n := int64(len(c.Chain.RPC)); c.Chain.Quorum > n && n > 0 {
-		return bad("chain.quorum", "%d of %d endpoints cannot agree; add endpoints to chain.rpc", c.Chain.Quorum, n)
+		return c.bad("chain.quorum", "%d of %d endpoints cannot agree; add endpoints to chain.rpc", c.Chain.Quorum, n)
 	}
 	for i, w := range c.ContractWallets {
 		switch n := int64(len(w.RPC)); {
 		case w.Chain <= 0:
-			return bad("contract_wallets", "entry %d needs a chain, its EIP-155 id", i+1)
+			return c.bad("contract_wallets", "entry %d needs a chain, its EIP-155 id", i+1)
 		case n == 0 || n > 8:
-			return bad("contract_wallets", "chain %d has %d endpoints; give 1 to 8", w.Chain, n)
+			return c.bad("contract_wallets", "chain %d has %d endpoints; give 1 to 8", w.Chain, n)
 		case w.Quorum < 0 || w.Quorum > n:
-			return bad("contract_wallets", "chain %d: %d of %d endpoints cannot agree", w.Chain, w.Quorum, n)
+			return c.bad("contract_wallets", "chain %d: %d of %d endpoints cannot agree", w.Chain, w.Quorum, n)
 		}
 		for _, r := range w.RPC {
 			if err := isEndpoint(r); err != nil {
-				return bad("contract_wallets", "chain %d: %v", w.Chain, err)
+				return c.bad("contract_wallets", "chain %d: %v", w.Chain, err)
 			}
 		}
 	}
+	return nil
+}
+
+// checkAgents checks what agents are there, by which rules and documents.
+func (c *Config) checkAgents() error {
 	if len(c.Agents) == 0 {
-		return bad("agents", "at least one is needed; treasurer, reader and researcher come with writ")
+		return c.bad("agents", "at least one is needed; treasurer, reader and researcher come with writ")
 	}
 	if c.Policies == "" {
-		return bad("policies", "a policy set is needed; \"default\" comes with writ")
+		return c.bad("policies", "a policy set is needed; \"default\" comes with writ")
 	}
 	sources := map[string]bool{}
 	for i, d := range c.Documents {
 		if d.Source == "" || strings.Trim(d.Source, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || d.Path == "" {
-			return bad("documents", "entry %d needs a source, of lower-case letters, digits, '-' and '_', and a path", i+1)
+			return c.bad("documents", "entry %d needs a source, of lower-case letters, digits, '-' and '_', and a path", i+1)
 		}
 		if sources[d.Source] {
-			return bad("documents", "the source %q is there twice", d.Source)
+			return c.bad("documents", "the source %q is there twice", d.Source)
 		}
 		sources[d.Source] = true
 		if _, err := label.ParseIntegrity(d.Integrity); d.Integrity != "" && err != nil {
-			return bad("documents", "source %s: %v", d.Source, err)
+			return c.bad("documents", "source %s: %v", d.Source, err)
 		}
 		if _, err := label.ParseSecrecy(d.Secrecy); d.Secrecy != "" && err != nil {
-			return bad("documents", "source %s: %v", d.Source, err)
+			return c.bad("documents", "source %s: %v", d.Source, err)
 		}
 	}
+	return nil
+}
+
+// checkModels checks which models answer.
+func (c *Config) checkModels() error {
 	seen := map[string]bool{}
 	for i, m := range c.Models {
 		at := "models." + strconv.Itoa(i)
 		switch {
 		case m.Name == "" || m.Model == "":
-			return bad("models", "model %d needs a name and a model", i+1)
+			return c.bad("models", "model %d needs a name and a model", i+1)
 		case m.Name == "rules" || seen[m.Name]:
-			return bad("models", "the name %q is taken", m.Name)
+			return c.bad("models", "the name %q is taken", m.Name)
 		case m.Kind != "openai":
-			return bad("models", "model %q: kind %q is none of openai", m.Name, m.Kind)
+			return c.bad("models", "model %q: kind %q is none of openai", m.Name, m.Kind)
 		}
 		seen[m.Name] = true
 		if err := isEndpoint(m.URL); err != nil {
-			return bad("models", "%s: %v", at, err)
+			return c.bad("models", "%s: %v", at, err)
 		}
 		if err := m.Key.check(); err != nil {
-			return bad("models", "model %q: key: %v", m.Name, err)
+			return c.bad("models", "model %q: key: %v", m.Name, err)
 		}
 		if m.PriceIn < 0 || m.PriceOut < 0 || m.MaxTokens < 0 {
-			return bad("models", "model %q: prices and max_tokens must not be negative", m.Name)
+			return c.bad("models", "model %q: prices and max_tokens must not be negative", m.Name)
 		}
 	}
 	return nil
