@@ -490,7 +490,7 @@ func TestAnApprovalThatDoesNotCome(t *testing.T) {
 		b.restart()
 		run := b.start("pay 5")
 		b.until(run, "parked")
-		time.Sleep(3 * time.Minute)
+		time.Sleep(3 * time.Minute) // by the bubble's clock
 		synctest.Wait()
 		b.until(run, provenance.CloseDenied)
 		b.verified(run)
@@ -574,7 +574,7 @@ func TestARunThatAFullStoreStoppedGoesOnByItself(t *testing.T) {
 		b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("paid")},
 			func(c *agent.Config) { full.Store = c.Store; c.Store = full })
 		run := b.start("pay")
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // by the bubble's clock
 		synctest.Wait()
 		b.until(run, provenance.CloseAnswered)
 		if full.n.Load() != 4 {

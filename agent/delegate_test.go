@@ -363,7 +363,7 @@ func TestADelegationIsRevokedByItself(t *testing.T) {
 			b.restart()
 			// The caller asks again, which after the first answer needs the wallet: another delegation, and that one holds.
 			var last agent.PendingApproval
-			for begun := time.Now(); goesOn(b.info(run).Status) && time.Since(begun) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+			for begun := time.Now(); goesOn(b.info(run).Status) && time.Since(begun) < 30*time.Second; time.Sleep(5 * time.Millisecond) { // no hint is given of a new run
 				pending, err := b.r.Approvals(t.Context(), b.session)
 				if err != nil {
 					t.Fatal(err)

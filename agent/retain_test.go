@@ -289,7 +289,7 @@ func TestRetainSweepsEveryHour(t *testing.T) {
 			defer close(done)
 			agent.Retain(ctx, &c, nil, 200*days, slog.New(slog.DiscardHandler), func() { t.Error("nothing was erased") })
 		}()
-		time.Sleep(24*time.Hour + time.Minute)
+		time.Sleep(24*time.Hour + time.Minute) // by the bubble's clock
 		cancel()
 		<-done
 		if len(c.asked) != 25 || c.asked[0] != begun.Add(-200*days).UnixMilli() || c.asked[24] != begun.Add(24*time.Hour-200*days).UnixMilli() {

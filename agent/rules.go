@@ -110,6 +110,7 @@ type TestError struct {
 	Of     int // tests that ran
 }
 
+// Error says how many of the set's own tests fail, and of the first one where it stands and why.
 func (e *TestError) Error() string {
 	t := e.Failed[0]
 	s := fmt.Sprintf("%d of its own %d tests fail: line %d, %q: %s", len(e.Failed), e.Of, t.Line, t.Name, t.Detail)

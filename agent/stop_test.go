@@ -210,7 +210,7 @@ func TestAStalledModelIsReplacedByTheNext(t *testing.T) {
 			c.Agents[0].Routes = append(c.Agents[0].Routes, agent.Route{ID: "fallback", Use: "second"})
 		})
 		run := b.start("hi")
-		time.Sleep(time.Minute + time.Second)
+		time.Sleep(time.Minute + time.Second) // by the bubble's clock
 		synctest.Wait()
 		b.until(run, provenance.CloseAnswered)
 		if got := b.said(run); got != "second here" {
@@ -236,7 +236,7 @@ func TestAStalledTool(t *testing.T) {
 			b.config.ToolTimeout = time.Minute
 			b.restart()
 			run := b.start("go")
-			time.Sleep(time.Minute + time.Second)
+			time.Sleep(time.Minute + time.Second) // by the bubble's clock
 			synctest.Wait()
 			b.until(run, provenance.CloseAnswered)
 			views, err := b.r.Steps(t.Context(), run, 2, 1)

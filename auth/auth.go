@@ -87,6 +87,7 @@ type Fault struct {
 	cause error
 }
 
+// Error says where the fault is, what is wrong, and the code in parentheses.
 func (f *Fault) Error() string {
 	s := f.Detail
 	if f.Field != "" {

@@ -20,6 +20,7 @@ type DelegationError struct {
 	Why  string          // a sentence for people
 }
 
+// Error says why the delegation does not hold, in a sentence for people.
 func (e *DelegationError) Error() string { return "the delegation does not hold: " + e.Why }
 
 // The rules of a delegation, as codes of an audit name them after "delegation.".

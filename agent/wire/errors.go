@@ -92,6 +92,7 @@ type ErrorData struct {
 	Reason       string `json:"reason,omitempty"`   // what is wrong with a message or signature, as package auth names it
 }
 
+// Error returns the message, a sentence for people.
 func (e *Error) Error() string { return e.Message }
 
 // Is says that two errors of one code are the same, so that errors.Is works on [Errorf] values.
