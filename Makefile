@@ -1,10 +1,11 @@
 # make demo      the whole story on embedded defaults: no key, no network
 # make test      everything that proves it
+# make field     what was found in the field, against the real programs (make test has it too)
 # make check     what the automatic checks do
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: demo test check bench bench-peers crash fuzz generate zones claims model svg vectors build interop
+.PHONY: shots cuts load demo test field check bench bench-peers crash mutants mutants-record fuzz generate zones claims model svg vectors release build interop
 
 # The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
 NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
@@ -23,6 +24,12 @@ test: $(NODE)
 	$(GO) vet ./...
 	$(GO) test -shuffle=on -timeout 15m ./...
 
+# Streams of models, answers of endpoints, tokens, orders, policy sets and files that were found in the field, given to
+# the real programs. It takes some minutes at most. It measures floods through Caddy too: WRIT_FLOOD_P95=1 makes a wait of
+# more than twice the quiet one a failure.
+field:
+	$(GO) test ./internal/e2e -run 'TestField$$' -count=1 -v -timeout 10m
+
 # The policy sets that come with writ.
 SETS := $(wildcard policies/sets/*.yaml examples/*/policies.yaml)
 
@@ -37,6 +44,10 @@ check: test
 	CGO_ENABLED=0 $(GO) build ./...
 	$(MAKE) fuzz FUZZTIME=2000x # a count: go test -fuzz with a time may fail at its very end
 
+# Pictures of every page and state, light and dark, wide and narrow, in docs/shots (those in the README are committed).
+shots: $(NODE)
+	mkdir -p docs/shots && WRIT_E2E_PICTURES=$(CURDIR)/docs/shots $(GO) test ./internal/e2e -count=1 -run 'TestTheConsole$$'
+
 # Each as a ratio to a floor that is measured in the same run.
 bench:
 	@$(GO) run ./internal/bench $(BENCHFLAGS)
@@ -48,9 +59,31 @@ crash:
 	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) \
 	  $(GO) test ./internal/crash -run 'TestCrash$$' -count=1 -v -timeout 2h -trials $(TRIALS)
 
+# Cuts sockets of streaming runs at random places. make test does a few.
+CUTS ?= 1000
+cuts:
+	$(GO) test ./internal/server -run 'TestRandomCuts$$' -count=1 -v -cuts $(CUTS) | grep -v '^ *---\|^=== '
+
+# Many connections from another process, some of them streaming, some reading slowly: what each costs, how fast events
+# come, and that none is lost. It needs 2 file descriptors a connection.
+LOAD ?= 5000
+load:
+	$(GO) test ./internal/server -run 'TestLoad$$' -count=1 -v -timeout 20m -load $(LOAD)
+
 # The policies beside expr alone, cel-go and cedar-go, which the product does not depend on: a module of its own.
 bench-peers:
 	@cd internal/bench/peers && $(GO) run .
+
+# Changes recorded files at random: half as an outsider, who has no key, half as the operator, who links and signs anew.
+# make test does a few hundred. MUTANTS=2000 does so many.
+MUTANTS ?= 80000
+mutants-record:
+	$(GO) test ./internal/tamper -run 'TestMutantsOfRecords$$' -count=1 -v -timeout 3h -mutants $(MUTANTS)
+
+# Puts a mistake into one source file at a time, without changing the tree, and runs the test that must notice it.
+# WORDS="P1 S5" does these alone. make test checks that the table is not stale.
+mutants:
+	@$(GO) run ./internal/mutants $(WORDS)
 
 FUZZTIME ?= 60s
 fuzz:
@@ -58,18 +91,30 @@ fuzz:
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$p" || exit 1; \
 	done
 
-# Everything in the repository that is made from something else: tampered files, the protocol's description, the config's
+# Everything in the repository that is made from something else: lists of the tampered files, the protocol's description, the config's
 # schema, the token's bytecode. What it changes is to be read before it is committed.
 generate:
 	$(GO) generate ./...
 	$(GO) test ./agent/wire -run TestOpenRPC -update
 	$(GO) test ./internal/config -run TestSchema -update
-	cd internal/chain/contracts && { test -d node_modules/solc || npm ci; } && npm run build
+	cd internal/eth/devchain/contracts && { test -d node_modules/solc || npm ci; } && npm run build
 
 # The time zones that policies read by, as Go has them. Recorded decisions stay as they are: their zones are recorded.
 zones:
 	cp "$$($(GO) env GOROOT)/lib/time/zoneinfo.zip" policies/calendar/zoneinfo.zip
 	$(GO) test ./policies/calendar
+
+# The files that a verifier must refuse and those that it must not, for people who write one: 200 files, 2 MB. A release
+# publishes the same files; SHA256SUMS is in the repository too.
+VECTORS ?= vectors
+vectors:
+	$(GO) run ./internal/tamper/vectors -out $(VECTORS)
+	cp provenance/testdata/tamper/README.md $(VECTORS)/
+	cd $(VECTORS) && sha256sum --quiet --check SHA256SUMS && cmp SHA256SUMS $(CURDIR)/provenance/testdata/tamper/SHA256SUMS
+
+# What a release publishes: both programs, and the vectors as one file, the same bytes each time.
+release: build vectors
+	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C $(VECTORS) -cf - . | gzip -9n >bin/vectors.tar.gz
 
 claims:
 	@$(GO) run ./internal/house/claims $(WORDS)

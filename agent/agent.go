@@ -1,14 +1,21 @@
-// Package agent runs agents: it performs what the loop decides, and makes everything durable first.
+// Package agent runs an agent inside a Go program, with tools of its own, under permissions that a stranger can check.
 //
-// A [Runner] is made from a [Config]: a [Store], agents, tools, models, the operator's policy set. A wallet's grant
-// becomes a [Session]; a signed request in that session becomes a run ([Runner.Start]). Each run is one goroutine
-// while it has something to do: it takes events in, lets agent/loop decide, commits the step with its blocks and
-// reservations in one transaction, and only then performs the step's effects, whose answers come back as events. A
-// run that waits for the wallet holds no goroutine; [Runner.Decide] wakes it, over any socket, after any restart.
+//	weather := agent.Func("weather.now", "Tells the weather in a city.", agent.Read, forecast,
+//		"what is the weather in {city}")
+//	a, err := agent.Open(ctx, agent.Config{Tools: []agent.Tool{weather}})
+//	...
+//	defer a.Close()
+//	answer, err := a.Ask(ctx, "what is the weather in Rome?")
 //
-// Nothing is kept beside the journal. After a crash [Runner.Resume] reads the steps again, arrives at the same state,
-// and performs the effects that have no answer yet, each in the way that its class allows: a read again, a chain
-// transaction by broadcasting the same bytes, and an effect that must not be repeated not at all.
+// It is the whole runtime, not a lighter one: a wallet signs a real grant, every call is decided by policy, every step
+// is a record before it is acted on, and [Answer.Report] checks the records as a stranger would. Without a model, rules
+// read the request by the tools' own utterances.
+//
+// The journal is in memory unless [Config].Store names a file. With a file, whatever a crash or a stop left open goes
+// on when the agent is opened again. What the policy does not let pass by itself waits for the wallet: [Config].Approve
+// answers at once, or [Agent.Approvals] lists what waits, days later and after any restart.
+//
+// For the wallets of others, who come over sockets, use the writ server.
 package agent
 
 import (
@@ -17,302 +24,247 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/model/planner"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/policies"
-	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/runner"
 )
 
-// A Model answers prompts. The loop needs nothing else of a provider.
-type Model interface {
-	// Reply answers p, whole, or fails. An error with a method Code() string tells the record why, in a short code.
-	Reply(ctx context.Context, p model.Prompt) (model.Reply, error)
-}
+// A Model answers prompts: Reply(ctx, model.Prompt) (model.Reply, error).
+type Model = runner.Model
 
-// A Streamer is a Model that can show its text as it comes. delta is called in order and must not be kept.
-type Streamer interface {
-	Model
-	Stream(ctx context.Context, p model.Prompt, delta func(text string)) (model.Reply, error)
-}
+// A Streamer is a Model that can show its text as it comes.
+type Streamer = runner.Streamer
 
-// A NamedModel is a model with what is recorded of it. Info.Name is what routes call it.
-type NamedModel struct {
-	Info  model.Info
-	Model Model
-}
-
-// Config says what a [Runner] is made of.
+// A Config says what an [Agent] is. Everything but Tools, or Delegates, has a default.
 type Config struct {
-	Store  Store        // required
-	Agents []Definition // required, at least one
-	Tools  []tools.Tool // those that the agents name, at least
-	Models []NamedModel // required, at least one
-	Policy Policy       // required: the operator's policy set
-	Dapps  []Dapp       // policy sets of dApps; optional
-	// Wallets may open sessions and start runs; anybody may if there are none. Agents spend their own account's money,
-	// so with a key of worth either this or the policy set must say whose word counts.
-	Wallets []common.Address
-	// ContractWallets are those of Wallets that are contracts, by CAIP-10 ("eip155:8453:0x..."): a contract's address
-	// may be somebody else's on another chain, so it is let in with its chain only. If Wallets is empty and this is not,
-	// only these may.
-	ContractWallets []string
-	Contracts       auth.Contracts // asks their chains; without it they do not sign in
+	Name         string // lower-case letters, digits and '-', at most 32 bytes; "agent" if empty
+	Instructions string // for a model
+	Tools        []Tool
+	Delegates    []Delegate // other agents that it may call
+	Model        Model      // rules if nil: no model, and nothing is guessed
 
-	Key     ed25519.PrivateKey // required: signs heads
-	HeadLog Log                // takes the heads in; they stay in the store alone if nil
-	Version string             // of the program; "dev" if empty
-	Build   string             // digest or revision of it; "unknown" if empty
+	// Policy is the operator's policy set, in YAML. If nil, calls of class [Read] pass, and every other call asks the
+	// wallet each time.
+	Policy []byte
+	// Limits are what the wallet grants. The zero value is 1,000 calls, 10 million tokens and 10 USD of models for one
+	// day, and no spending of assets.
+	Limits auth.Caveats
 
-	Log          *slog.Logger     // logs nothing if nil
-	Now          func() time.Time // time.Now if nil
-	Rand         io.Reader        // crypto/rand if nil: nonces of runs; read by many goroutines at once
-	Owner        string           // names this process among those of one store; "local" if empty
-	Idle         time.Duration    // for which a session may go unused before its key signs nothing more; 15 min if 0
-	ModelTimeout time.Duration    // 2 min if 0
-	ToolTimeout  time.Duration    // 30 s if 0
-	SendTimeout  time.Duration    // 2 min if 0: for a transaction's inclusion; then it is in doubt
-	// LeafKey gives the key of the i-th new leaf of a step. Chance if nil; tests fix it so that two runs of the
-	// same events have the same CIDs.
-	LeafKey func(run provenance.Link, seq uint64, i int) provenance.LeafKey
+	// Store is where the journal is: "memory:", which is the default, or "sqlite:" and a path. A file must be of one
+	// process at a time; its keys are in a file beside it, readable by its owner only.
+	Store string
+	// Wallet signs the grant and the approvals. If nil, a wallet is made that lives as long as the Store.
+	Wallet Wallet
+	// Approve answers what waits for the wallet: true signs it, false refuses it, and an error leaves it waiting. It is
+	// called from the goroutine that waits for the run, one question at a time. If nil, such a run ends its [Agent.Ask]
+	// with the outcome [Waiting].
+	Approve func(context.Context, Approval) (bool, error)
+
+	Log *slog.Logger // logs nothing if nil
 }
 
-// A Policy is a policy set in source.
-type Policy struct {
-	Name   string
-	Source []byte // YAML
-
-	// File reads a file that the source names, such as a long set; it is asked once. If nil, there are none.
-	File func(name string) ([]byte, error)
+// A Delegate is an agent that another may call, as the tool "agent." and its name. What it does is within its limits
+// and within everything that its caller may.
+type Delegate struct {
+	Name         string // as of Config
+	About        string // for the calling agent's model
+	Instructions string
+	Tools        []Tool
+	Delegates    []Delegate
+	Model        Model
+	Utterances   []string // sentence patterns with a slot {input} that mean a call, for an agent without a model
+	MaxCalls     uint64   // tool calls in one call of it; 10 if 0
 }
 
-// A Runner runs agents. Its methods may be called by many goroutines at once.
-type Runner struct {
-	cfg    Config
-	log    *slog.Logger
-	agents map[string]AgentInfo
-	tools  map[string]provenance.Link // by name, the record of the tool as it is now
-	impls  map[string]tools.Tool
-	models map[string]NamedModel
-
-	types     []policies.ToolType // of all tools, agents' included
-	rules     atomic.Pointer[ruling]
-	reloading sync.RWMutex // held to change rules, and to store a session under them
-	runtime   provenance.Link
-
-	ctx    context.Context // ends with Close; the Runner owns every goroutine under it
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	prove  func(...*policies.Set) error // prove, but for tests
-
-	mu       sync.Mutex // guards the rest
-	closed   bool
-	live     map[provenance.Link]*actor
-	locks    map[provenance.Link]*runLock    // of runs that are being taken up
-	timers   map[provenance.Link]*time.Timer // of parked runs
-	machines map[provenance.Link]*loop.Machine
-	asked    map[provenance.Link]bool // pinned policy sets that were proven
-	watchers map[provenance.Link]map[*watcher]struct{}
-	accounts map[string]*sync.Mutex      // chain accounts: one signs at a time
-	pulses   map[string]pulse            // of the models
-	watching map[provenance.Link]watched // sessions of contract wallets
-	sweeping bool                        // they are being asked about
+// A Wallet is an account that signs. [*auth.Wallet] is one that holds its key, see [auth.NewWallet].
+type Wallet interface {
+	Address() common.Address
+	// SignText signs as personal_sign does (EIP-191): 65 bytes.
+	SignText(text []byte) ([]byte, error)
+	// SignTyped signs as eth_signTypedData_v4 does (EIP-712): 65 bytes. An [auth.Approval] can also give its TypedData.
+	SignTyped(t interface{ Digest() ([32]byte, error) }) ([]byte, error)
 }
 
-// maxMachines bounds the compiled machines that are kept; when there are more, all are dropped and compiled again.
-const maxMachines = 1024
-
-// New returns a Runner, or an error that names what is wrong with the config. It stores the records that runs will
-// refer to and starts nothing: call [Runner.Resume] for the runs that a crash or a stop left open.
-func New(ctx context.Context, c Config) (*Runner, error) {
-	switch {
-	case c.Store == nil:
-		return nil, errors.New("make a runner: Store is required")
-	case len(c.Agents) == 0:
-		return nil, errors.New("make a runner: at least one agent is required")
-	case len(c.Models) == 0:
-		return nil, errors.New("make a runner: at least one model is required")
-	case len(c.Policy.Source) == 0:
-		return nil, errors.New("make a runner: Policy is required")
-	case len(c.Key) != ed25519.PrivateKeySize:
-		return nil, errors.New("make a runner: Key must be an Ed25519 private key")
+// policyWithoutOne is the policy of an agent that has none of its own: reads pass, and so do calls of its sub-agents,
+// since what those do is decided call by call; everything else asks the wallet.
+func policyWithoutOne(delegates []string) []byte {
+	asks := `class != "read"`
+	for _, name := range delegates {
+		asks += fmt.Sprintf(" && tool != %q", loop.AgentTool(name, "", nil).Name)
 	}
-	setDefaults(&c)
-	r := &Runner{
-		cfg: c, log: c.Log,
-		agents: map[string]AgentInfo{}, tools: map[string]provenance.Link{}, impls: map[string]tools.Tool{},
-		models: map[string]NamedModel{}, live: map[provenance.Link]*actor{}, timers: map[provenance.Link]*time.Timer{},
-		locks: map[provenance.Link]*runLock{}, machines: map[provenance.Link]*loop.Machine{}, asked: map[provenance.Link]bool{}, prove: prove, watchers: map[provenance.Link]map[*watcher]struct{}{},
-		accounts: map[string]*sync.Mutex{}, pulses: map[string]pulse{},
+	return fmt.Appendf(nil, `schema: writ/policies/1
+name: reads-pass
+rules:
+  - {id: calls, at: tool.call, effect: permit}
+  - {id: ask-effects, at: tool.call, effect: approve, when: '%s', ttl: 24h}
+  - {id: models, at: model.route, effect: permit}
+  - {id: answers, at: output, effect: permit}
+  - {id: documents, at: retrieval, effect: permit}
+`, asks)
+}
+
+// An Agent runs requests. Its methods may be called by many goroutines at once.
+type Agent struct {
+	runner *runner.Runner
+	store  closingStore
+	wallet Wallet
+	key    ed25519.PublicKey // of the operator: signs heads
+	name   string
+	limits auth.Caveats
+
+	delegates bool // a run that is running may wait for the wallet in a sub-agent's run
+	approve   func(context.Context, Approval) (bool, error)
+	session   *signedIn
+}
+
+// Open makes an agent, signs its wallet in, and takes up whatever an earlier process left open in the Store. The error
+// names the field of c that is wrong. Close it when done.
+func Open(ctx context.Context, c Config) (*Agent, error) {
+	if c.Name == "" {
+		c.Name = "agent"
 	}
-	blocks, err := r.records()
+	config := runner.Config{Log: c.Log, Policy: runner.Policy{Name: c.Name, Source: c.Policy}}
+	defined := definitions{config: &config}
+	if err := defined.add(c); err != nil {
+		return nil, fmt.Errorf("open agent: %w", err)
+	}
+	if c.Policy == nil {
+		config.Policy.Source = policyWithoutOne(defined.delegates)
+	}
+	config.Owner = rand.Text()
+	kept, err := openStore(ctx, c.Store, config.Owner)
 	if err != nil {
-		return nil, fmt.Errorf("make a runner: %w", err)
+		return nil, fmt.Errorf("open agent: Store: %w", err)
 	}
-	if err := c.Store.PutBlocks(ctx, blocks, nil); err != nil {
-		return nil, fmt.Errorf("make a runner: %w", err)
+	a := &Agent{store: kept.store, wallet: c.Wallet, name: c.Name, approve: c.Approve, delegates: len(c.Delegates) > 0}
+	a.key = kept.operator.Public().(ed25519.PublicKey)
+	if a.wallet == nil {
+		a.wallet = kept.wallet
 	}
-	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	return r, nil
+	config.Store, config.Key, config.Wallets = kept.store, kept.operator, []common.Address{a.wallet.Address()}
+	if a.runner, err = runner.New(ctx, config); err != nil {
+		return nil, errors.Join(fmt.Errorf("open agent: %w", err), kept.store.Close())
+	}
+	a.limits = defined.limits
+	a.session = &signedIn{agent: a}
+	if _, err := a.runner.Resume(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open agent: %w", err), a.Close())
+	}
+	if _, err := a.session.current(ctx); err != nil { // a wrong Limits or Wallet is told now, not at the first request
+		return nil, errors.Join(fmt.Errorf("open agent: %w", err), a.Close())
+	}
+	return a, nil
 }
 
-func setDefaults(c *Config) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Rand == nil {
-		c.Rand = rand.Reader
-	}
-	if c.Version == "" {
-		c.Version = "dev"
-	}
-	if c.Build == "" {
-		c.Build = "unknown"
-	}
-	if c.Owner == "" {
-		c.Owner = "local"
-	}
-	if c.Idle == 0 {
-		c.Idle = 15 * time.Minute
-	}
-	if c.ModelTimeout == 0 {
-		c.ModelTimeout = 2 * time.Minute
-	}
-	if c.ToolTimeout == 0 {
-		c.ToolTimeout = 30 * time.Second
-	}
-	if c.SendTimeout == 0 {
-		c.SendTimeout = 2 * time.Minute
-	}
-	if c.LeafKey == nil {
-		c.LeafKey = func(provenance.Link, uint64, int) (k provenance.LeafKey) {
-			rand.Read(k[:]) // never fails: it ends the program rather than give weak bytes
-			return k
-		}
-	}
+// Close stops the runs where they are, durable, waits for the goroutines and closes the Store.
+func (a *Agent) Close() error {
+	a.runner.Close()
+	return a.store.Close()
 }
 
-// records makes the records of the tools, agents, rules and the runtime, and checks each by compiling it.
-func (r *Runner) records() ([]provenance.Block, error) {
-	var blocks []provenance.Block
-	put := func(rec provenance.Record) (provenance.Link, error) {
-		b, err := provenance.Encode(rec)
-		if err == nil {
-			blocks = append(blocks, b)
-		}
-		return b.CID, err
-	}
-	var types []policies.ToolType
-	for _, t := range r.cfg.Tools {
-		spec := t.Spec()
-		def, err := tools.Compile(spec)
-		if err != nil {
-			return nil, fmt.Errorf("tool %q: %w", spec.Name, err)
-		}
-		if _, ok := t.(tools.Chain); ok != (spec.Class == tools.ChainTx) {
-			return nil, fmt.Errorf("tool %s: class %s and its methods do not fit", spec.Name, spec.Class)
-		}
-		if r.impls[spec.Name] != nil {
-			return nil, fmt.Errorf("tool %s is there twice", spec.Name)
-		}
-		rec, book, err := loop.RecordOf(spec)
-		if err != nil {
-			return nil, err
-		}
-		if book != nil {
-			blocks = append(blocks, *book)
-		}
-		link, err := put(rec)
-		if err != nil {
-			return nil, fmt.Errorf("tool %s: %w", spec.Name, err)
-		}
-		r.tools[spec.Name], r.impls[spec.Name] = link, t
-		tt := policies.ToolType{Name: spec.Name}
-		for _, p := range def.Params() {
-			tt.Params = append(tt.Params, policies.Param{Name: p.Name, Kind: policies.ArgKind(p.Kind)})
-		}
-		types = append(types, tt)
-	}
-	for _, d := range r.cfg.Agents {
-		for _, x := range d.Delegates {
-			name := loop.AgentTool(x.Agent, "", nil).Name
-			if !slices.ContainsFunc(types, func(t policies.ToolType) bool { return t.Name == name }) {
-				types = append(types, policies.ToolType{Name: name, Params: []policies.Param{{Name: "input", Kind: policies.ArgKind(tools.KindString)}}})
-			}
-		}
-	}
-	runtime := &provenance.Runtime{
-		Version: r.cfg.Version, Build: r.cfg.Build, Key: r.cfg.Key.Public().(ed25519.PublicKey),
-	}
-	for _, m := range r.cfg.Models {
-		i := m.Info
-		if i.Name == "" || m.Model == nil || i.MaxTokens <= 0 || i.PriceIn < 0 || i.PriceOut < 0 {
-			return nil, fmt.Errorf("model %q needs a name, an implementation, MaxTokens above zero and prices", i.Name)
-		}
-		if _, there := r.models[i.Name]; there {
-			return nil, fmt.Errorf("model %q is there twice", i.Name)
-		}
-		r.models[i.Name] = m
-		runtime.Models = append(runtime.Models, provenance.ModelInfo{
-			Name: i.Name, Kind: string(i.Kind), Provider: i.Provider, Model: i.Model,
-			PriceIn: i.PriceIn, PriceOut: i.PriceOut, MaxTokens: i.MaxTokens,
-		})
-	}
-	var err error
-	if r.runtime, err = put(runtime); err != nil {
-		return nil, fmt.Errorf("runtime: %w", err)
-	}
-	r.types = types
-	rules, sets, err := r.compile(r.cfg.Policy, r.cfg.Dapps)
-	if err != nil {
-		return nil, err
-	}
-	r.rules.Store(rules)
-	blocks = append(blocks, sets...)
-	for i, d := range r.cfg.Agents {
-		if slices.ContainsFunc(r.cfg.Agents[:i], func(o Definition) bool { return o.Name == d.Name }) {
-			return nil, fmt.Errorf("agent %q is there twice", d.Name)
-		}
-		for _, route := range d.Routes {
-			if _, err := policies.CompileRoute(or(route.When, "true")); err != nil {
-				return nil, fmt.Errorf("agent %q: route %q: %w", d.Name, route.ID, err)
-			}
-		}
-		if _, err := r.agentRecord(d, put, nil); err != nil {
-			return nil, err
-		}
-	}
-	return blocks, nil
+// OperatorKey returns the public key that signs the heads of runs. Who checks a record elsewhere pins it.
+func (a *Agent) OperatorKey() ed25519.PublicKey { return slices.Clone(a.key) }
+
+// definitions collects an agent and those that it may call, with their tools and models, for a runner.
+type definitions struct {
+	config    *runner.Config
+	delegates []string
+	limits    auth.Caveats // of the agent that is asked
 }
 
-// Key returns the public key that heads are signed with. An auditor pins it.
-func (r *Runner) Key() ed25519.PublicKey { return r.cfg.Key.Public().(ed25519.PublicKey) }
-
-// Epoch names the store's incarnation.
-func (r *Runner) Epoch(ctx context.Context) (string, error) { return r.cfg.Store.Epoch(ctx) }
-
-// Close stops every run where it is, durable, and waits for the goroutines. Runs go on with [Runner.Resume], in this
-// process or another.
-func (r *Runner) Close() {
-	r.mu.Lock()
-	r.closed = true
-	for _, t := range r.timers {
-		t.Stop()
+// add adds the agent that is asked and all below it.
+func (d *definitions) add(c Config) error {
+	if len(c.Tools) == 0 && len(c.Delegates) == 0 {
+		return errors.New("at least one of Tools and Delegates is required")
 	}
-	r.mu.Unlock()
-	r.cancel()
-	r.wg.Wait()
+	if _, err := d.addOne(Delegate{
+		Name: c.Name, Instructions: c.Instructions, Tools: c.Tools, Delegates: c.Delegates, Model: c.Model,
+	}, limitsOrDefault(c.Limits)); err != nil {
+		return err
+	}
+	d.limits = d.config.Agents[0].Grant // each agent is put before those that it calls
+	return nil
+}
+
+// addOne adds one agent and returns how many levels of agents are below it.
+func (d *definitions) addOne(x Delegate, limits auth.Caveats) (depth uint64, err error) {
+	def := agentfile.Definition{
+		Name: x.Name, Instructions: x.Instructions, Routes: []agentfile.Route{{ID: "only", Use: x.Name}}, Grant: limits,
+	}
+	if def.Instructions == "" {
+		def.Instructions = "Answer with the tools that you have."
+	}
+	for _, t := range x.Tools {
+		if b, bad := t.(badTool); bad {
+			return 0, b.err
+		}
+		name := t.Spec().Name
+		def.Tools = append(def.Tools, name)
+		if !slices.ContainsFunc(d.config.Tools, func(o Tool) bool { return o.Spec().Name == name }) {
+			d.config.Tools = append(d.config.Tools, t)
+		}
+	}
+	for _, below := range x.Delegates {
+		narrowed := limits
+		narrowed.MaxCalls = below.MaxCalls
+		if narrowed.MaxCalls == 0 {
+			narrowed.MaxCalls = 10
+		}
+		levels, err := d.addOne(below, narrowed)
+		if err != nil {
+			return 0, fmt.Errorf("delegate %s: %w", below.Name, err)
+		}
+		depth = max(depth, levels+1)
+		def.Delegates = append(def.Delegates,
+			agentfile.Delegate{Agent: below.Name, About: below.About, Utterances: below.Utterances})
+		d.delegates = append(d.delegates, below.Name)
+	}
+	def.Grant.MaxDepth = max(def.Grant.MaxDepth, depth)
+	d.config.Models = append(d.config.Models, modelOf(x))
+	d.config.Agents = append([]agentfile.Definition{def}, d.config.Agents...)
+	return depth, nil
+}
+
+func modelOf(x Delegate) runner.NamedModel {
+	if x.Model == nil {
+		rules := planner.New()
+		info := rules.Info()
+		info.Name = x.Name
+		return runner.NamedModel{Model: rules, Info: info}
+	}
+	return runner.NamedModel{Model: x.Model, Info: model.Info{
+		Name: x.Name, Kind: model.KindModel, Provider: "own", Model: x.Name, MaxTokens: 4096,
+	}}
+}
+
+// limitsOrDefault fills in the limits that are not set.
+func limitsOrDefault(c auth.Caveats) auth.Caveats {
+	if c.MaxCalls == 0 {
+		c.MaxCalls = 1000
+	}
+	if c.MaxTokens == 0 {
+		c.MaxTokens = 10_000_000
+	}
+	if c.MaxCostNanoUSD == 0 {
+		c.MaxCostNanoUSD = 10_000_000_000
+	}
+	if len(c.Chains) == 0 {
+		c.Chains = []uint64{loneChain}
+	}
+	return c
+}
+
+// closingStore is what the agent needs of a store: everything that the runner does, and its end.
+type closingStore interface {
+	journal.Store
+	Close() error
 }

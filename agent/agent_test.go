@@ -1,585 +1,405 @@
 package agent_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/agent/model"
-	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/store"
-	"github.com/writ-run/writ/policies/label"
-	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
 )
 
-var usdc = money.Asset{Symbol: "USDC", Decimals: 6}
+type place struct {
+	City string `json:"city"`
+}
 
-// start is the fixed clock of these tests.
-var start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+func weather() agent.Tool {
+	return agent.Func("weather.now", "Tells the weather in a city.", agent.Read,
+		func(_ context.Context, p place) (string, error) { return "sunny in " + p.City, nil }, "what is the weather in {city}")
+}
 
-// A replies is a model that gives its replies in order, by how many tool results the prompt holds.
-type replies []model.Reply
+type note struct {
+	To   string `json:"to"`
+	Text string `json:"text"`
+}
 
-func (r replies) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
-	n := 0
-	for _, m := range p.Messages {
-		if m.Role == model.RoleAssistant {
-			n++
+// notes is a tool with an effect, which counts.
+func notes(sent *atomic.Int64) agent.Tool {
+	return agent.Func("note.send", "Sends a note to somebody.", agent.Once, func(_ context.Context, n note) (string, error) {
+		sent.Add(1)
+		return "sent to " + n.To, nil
+	}, "tell {to} {text}")
+}
+
+func open(t *testing.T, c agent.Config) *agent.Agent {
+	t.Helper()
+	a, err := agent.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+func ask(t *testing.T, a *agent.Agent, input string) *agent.Answer {
+	t.Helper()
+	answer, err := a.Ask(t.Context(), input)
+	if err != nil {
+		t.Fatalf("ask %q: %v", input, err)
+	}
+	return answer
+}
+
+func wantVerified(t *testing.T, answer *agent.Answer) *provenance.Report {
+	t.Helper()
+	report, err := answer.Report(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Verdict != provenance.Verified {
+		t.Errorf("verdict %s: %s %s", report.Verdict, report.Code, report.Detail)
+	}
+	return report
+}
+
+func TestAReadAnswersAndVerifies(t *testing.T) {
+	a := open(t, agent.Config{Tools: []agent.Tool{weather()}})
+	for range 2 { // an agent answers more than once
+		answer := ask(t, a, "what is the weather in Rome?")
+		if !strings.Contains(answer.Text, "sunny in Rome") || answer.Outcome != agent.Answered {
+			t.Errorf("got %q, %s", answer.Text, answer.Outcome)
+		}
+		wantVerified(t, answer)
+	}
+}
+
+func TestOutsideTheGrammarItSaysWhatItIs(t *testing.T) {
+	a := open(t, agent.Config{Tools: []agent.Tool{weather()}})
+	if answer := ask(t, a, "write me a poem"); !strings.Contains(answer.Text, "rules") {
+		t.Errorf("got %q, which does not say that rules answer", answer.Text)
+	}
+}
+
+func TestAnEffectAsksTheWallet(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		approve bool
+		sent    int64
+		outcome string
+	}{
+		{"approved, it is done once", true, 1, agent.Answered},
+		{"refused, it is not done", false, 0, agent.Denied},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sent atomic.Int64
+			var asked []agent.Approval
+			a := open(t, agent.Config{
+				Tools: []agent.Tool{notes(&sent)},
+				Approve: func(_ context.Context, p agent.Approval) (bool, error) {
+					asked = append(asked, p)
+					return tt.approve, nil
+				},
+			})
+			answer := ask(t, a, "tell bob hello")
+			if sent.Load() != tt.sent || answer.Outcome != tt.outcome {
+				t.Errorf("sent %d times, outcome %s; want %d, %s: %q", sent.Load(), answer.Outcome, tt.sent, tt.outcome, answer.Text)
+			}
+			if len(asked) != 1 || asked[0].Tool != "note.send" || string(asked[0].Args) != `{"text":"hello","to":"bob"}` {
+				t.Errorf("the wallet was asked for %+v", asked)
+			}
+			wantVerified(t, answer)
+		})
+	}
+}
+
+func TestAnErrorOfApproveLeavesTheRunWaiting(t *testing.T) {
+	var sent atomic.Int64
+	away := errors.New("nobody is at the desk")
+	a := open(t, agent.Config{
+		Tools:   []agent.Tool{notes(&sent)},
+		Approve: func(context.Context, agent.Approval) (bool, error) { return false, away },
+	})
+	if _, err := a.Ask(t.Context(), "tell bob hello"); !errors.Is(err, away) {
+		t.Errorf("got %v, want %v", err, away)
+	}
+	waiting, err := a.Approvals(t.Context())
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("%d approvals wait, %v; want one", len(waiting), err)
+	}
+}
+
+func TestAnApprovalOutlivesTheProcess(t *testing.T) {
+	var sent atomic.Int64
+	dir := t.TempDir()
+	c := agent.Config{Tools: []agent.Tool{notes(&sent)}, Store: "sqlite:" + filepath.Join(dir, "agent.db")}
+	first, err := agent.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := ask(t, first, "tell bob hello")
+	if answer.Outcome != agent.Waiting {
+		t.Fatalf("outcome %s, want %s", answer.Outcome, agent.Waiting)
+	}
+	key := first.OperatorKey()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := open(t, c)
+	if !slices.Equal(second.OperatorKey(), key) {
+		t.Error("the operator's key is another one after the restart")
+	}
+	waiting, err := second.Approvals(t.Context())
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("%d approvals wait, %v; want one", len(waiting), err)
+	}
+	if err := waiting[0].Approve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run, err := second.Run(t.Context(), answer.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := run.Wait(t.Context())
+	if err != nil || done.Outcome != agent.Answered || sent.Load() != 1 {
+		t.Fatalf("outcome %v, sent %d times, %v", done, sent.Load(), err)
+	}
+	wantVerified(t, done)
+	if info, err := os.Stat(filepath.Join(dir, "agent.db.keys.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file of keys is %v, %v; want mode 0600", info.Mode(), err)
+	}
+}
+
+func TestAWalletOfOnesOwnSigns(t *testing.T) {
+	wallet, err := auth.ParseWallet(strings.Repeat("11", 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent atomic.Int64
+	a := open(t, agent.Config{
+		Tools: []agent.Tool{notes(&sent)}, Wallet: wallet,
+		Approve: func(_ context.Context, p agent.Approval) (bool, error) {
+			if got := p.Typed().Account; got != wallet.Address() {
+				t.Errorf("the approval is for %s, want %s", got, wallet.Address())
+			}
+			return true, nil
+		},
+	})
+	wantVerified(t, ask(t, a, "tell bob hello"))
+}
+
+func TestEventsComeInOrderAndOnce(t *testing.T) {
+	var sent atomic.Int64
+	a := open(t, agent.Config{
+		Tools:   []agent.Tool{notes(&sent)},
+		Approve: func(context.Context, agent.Approval) (bool, error) { return true, nil },
+	})
+	run, err := a.Start(t.Context(), "tell bob hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from the journal alone
+		var kinds []agent.Kind
+		var last uint64
+		for e, err := range run.Events(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind == agent.Delta {
+				continue
+			}
+			if e.Seq < last {
+				t.Errorf("step %d comes after step %d", e.Seq, last)
+			}
+			kinds, last = append(kinds, e.Kind), e.Seq
+		}
+		want := []agent.Kind{
+			agent.Replied, agent.Asked, agent.Decided, agent.Called, agent.Result, agent.Replied, agent.Said, agent.Closed,
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("got %v\nwant %v", kinds, want)
 		}
 	}
-	if n >= len(r) {
-		return model.Reply{}, errors.New("no reply left")
+}
+
+func TestManyAskAtOnce(t *testing.T) {
+	a := open(t, agent.Config{Tools: []agent.Tool{weather()}})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			answer, err := a.Ask(t.Context(), "what is the weather in Rome?")
+			if err != nil || answer.Outcome != agent.Answered {
+				t.Errorf("got %+v, %v", answer, err)
+			}
+		})
 	}
-	return r[n], nil
+	wg.Wait()
 }
 
-func calls(cs ...model.Call) model.Reply { return model.Reply{Stop: model.StopTools, Calls: cs} }
-func text(s string) model.Reply          { return model.Reply{Stop: model.StopEnd, Text: s} }
-
-func call(id, tool, args string) model.Call {
-	return model.Call{ID: id, Tool: tool, Args: []byte(args)}
+type thing struct {
+	What string `json:"what"`
 }
 
-// A payTool moves value without a chain: class keyed, its effects counted by idempotency key.
-type payTool struct {
-	class tools.Class
-	n     *atomic.Int64
+func TestAsSoonAsTheCallerHasEnoughWaitReturns(t *testing.T) {
+	begun := make(chan struct{})
+	slow := agent.Func("slow.look", "Looks slowly.", agent.Read, func(ctx context.Context, _ thing) (string, error) {
+		close(begun)
+		<-ctx.Done()
+		return "", ctx.Err()
+	}, "look at {what}")
+	a := open(t, agent.Config{Tools: []agent.Tool{slow}})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { // ended by the test's end at the latest, with begun
+		<-begun
+		cancel()
+	}()
+	if _, err := a.Ask(ctx, "look at it"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
 }
 
-func book() *tools.Book {
-	return &tools.Book{
-		Chain: 1337,
-		Names: map[string]common.Address{
-			"bob":     common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
-			"mallory": common.HexToAddress("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+func TestCancelEndsARun(t *testing.T) {
+	var sent atomic.Int64
+	a := open(t, agent.Config{Tools: []agent.Tool{notes(&sent)}})
+	answer := ask(t, a, "tell bob hello")
+	run, err := a.Run(t.Context(), answer.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Cancel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err = run.Wait(t.Context()); err != nil || answer.Outcome != agent.Cancelled || sent.Load() != 0 {
+		t.Errorf("got %+v, %v, sent %d times", answer, err, sent.Load())
+	}
+}
+
+// A relay is a model that hands every request to a sub-agent and says what came back.
+type relay struct{ to string }
+
+func (r relay) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+	last := p.Messages[len(p.Messages)-1]
+	if last.Role == model.RoleTool {
+		return model.Reply{Stop: model.StopEnd, Text: "It says: " + last.Text}, nil
+	}
+	return model.Reply{Stop: model.StopTools, Calls: []model.Call{{
+		ID: "1", Tool: r.to, Args: []byte(`{"input":"tell bob hello"}`),
+	}}}, nil
+}
+
+func TestASubAgentsEffectAsksTheWalletToo(t *testing.T) {
+	var sent atomic.Int64
+	asked := 0
+	a := open(t, agent.Config{
+		Model:     relay{"agent.clerk"},
+		Delegates: []agent.Delegate{{Name: "clerk", About: "Sends notes.", Tools: []agent.Tool{notes(&sent)}}},
+		Approve: func(context.Context, agent.Approval) (bool, error) {
+			asked++
+			return true, nil
 		},
-		Tokens: map[string]tools.Token{
-			"USDC": {Address: common.HexToAddress("0x5FbDB2315678afecb367f032d93F642f64180aa3"), Decimals: 6},
-		},
+	})
+	answer := ask(t, a, "tell bob hello")
+	if asked != 1 || sent.Load() != 1 || answer.Outcome != agent.Answered {
+		t.Errorf("asked %d times, sent %d times, %s: %q", asked, sent.Load(), answer.Outcome, answer.Text)
+	}
+	wantVerified(t, answer)
+}
+
+func TestMistakesArriveAsErrors(t *testing.T) {
+	noTool := agent.Func("Weather Now", "", agent.Read, func(context.Context, place) (string, error) { return "", nil })
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "lone.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	one := []agent.Tool{weather()}
+	for _, tt := range []struct {
+		name string
+		c    agent.Config
+		want string
+	}{
+		{"nothing to do", agent.Config{}, "at least one of Tools and Delegates"},
+		{"a tool with a bad name", agent.Config{Tools: []agent.Tool{noTool}}, "Weather Now"},
+		{"an agent with a bad name", agent.Config{Name: "My Agent", Tools: one}, "My Agent"},
+		{"a bad policy", agent.Config{Tools: one, Policy: []byte("rules: 3")}, "policy"},
+		{"a store of another kind", agent.Config{Tools: one, Store: "redis://x"}, "Store"},
+		{"a folder that is not there", agent.Config{Tools: one, Store: "sqlite:" + filepath.Join(dir, "no/x.db")}, "no/x.db"},
+		{"a database without its keys", agent.Config{Tools: one, Store: "sqlite:" + filepath.Join(dir, "lone.db")}, "backup"},
+		{"limits that nobody can grant", agent.Config{Tools: one, Limits: auth.Caveats{MaxDepth: 9}}, "max_depth"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, err := agent.Open(t.Context(), tt.c)
+			if err == nil {
+				a.Close()
+				t.Fatal("it opened")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %q, which does not say %q", err, tt.want)
+			}
+		})
 	}
 }
 
-func (p *payTool) Spec() tools.Spec {
-	return tools.Spec{
-		Name: "bank.pay", About: "Pays a token to somebody.", Class: p.class,
-		Output: &tools.Output{Integrity: label.Tool},
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{
-			"amount":{"type":"string","format":"amount","x-asset":"token"},
-			"to":{"type":"string","format":"address"},
-			"token":{"type":"string","format":"token"}}}`),
-		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"}, Book: book(),
+func TestARunThatIsNotThere(t *testing.T) {
+	a := open(t, agent.Config{Tools: []agent.Tool{weather()}})
+	if _, err := a.Run(t.Context(), provenance.Sum(0x71, []byte("nothing"))); !errors.Is(err, agent.ErrNotFound) {
+		t.Errorf("got %v, want %v", err, agent.ErrNotFound)
 	}
 }
 
-func (p *payTool) Call(_ context.Context, in tools.Input) ([]byte, error) {
-	p.n.Add(1)
-	return []byte(`{"status":"ok","paid":"` + in.Args.Amount.String() + `"}`), nil
+type order struct {
+	Customer struct {
+		Name string   `json:"name"`
+		Tags []string `json:"tags,omitempty"`
+	} `json:"customer"`
+	Amount int `json:"amount"`
 }
 
-type echoTool struct{}
+// An ordering is a model that orders once.
+type ordering struct{}
 
-func (echoTool) Spec() tools.Spec {
-	return tools.Spec{
-		Name: "echo.say", About: "Says it again.", Class: tools.Read, Output: &tools.Output{Integrity: label.Tool},
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],"properties":{"text":{"type":"string"}}}`),
+func (ordering) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+	if last := p.Messages[len(p.Messages)-1]; last.Role == model.RoleTool {
+		return model.Reply{Stop: model.StopEnd, Text: last.Text}, nil
 	}
+	return model.Reply{Stop: model.StopTools, Calls: []model.Call{{
+		ID: "1", Tool: "shop.order", Args: []byte(`{"customer":{"name":"bob","tags":["new"]},"amount":3}`),
+	}}}, nil
 }
 
-func (echoTool) Call(_ context.Context, in tools.Input) ([]byte, error) {
-	return json.Marshal(map[string]string{"said": in.Args.Values[0].Text})
-}
-
-const operatorRules = `schema: writ/policies/1
-name: test
-assets: {USDC: 6}
-budgets:
-  - {id: allowance, cap: 'usdc("1000")', scope: agent}
+func TestNestedArgumentsAreJudgedByTheirPaths(t *testing.T) {
+	var key string
+	place := agent.Func("shop.order", "Orders.", agent.Keyed, func(ctx context.Context, o order) (string, error) {
+		key = agent.IdempotencyKey(ctx)
+		return "ordered for " + o.Customer.Name + " " + strings.Join(o.Customer.Tags, ","), nil
+	})
+	const rules = `schema: writ/policies/1
+name: shop
 rules:
-  - {id: tools, at: tool.call, effect: permit}
-  - {id: spends, at: spend, effect: permit, when: 'asset == "USDC"', reserve: {budget: allowance}}
+  - {id: small, at: tool.call, tool: shop.order, effect: permit, when: 'args.amount <= %s && args.customer.name == "bob"'}
   - {id: models, at: model.route, effect: permit}
   - {id: answers, at: output, effect: permit}
 `
-
-// A bench is a Runner with one open session.
-type bench struct {
-	testing.TB
-	r     *agent.Runner
-	store agent.Store
-	user
-	now    *atomic.Int64 // ms
-	paid   *atomic.Int64
-	config agent.Config
-}
-
-// A user has a wallet, a session key and an open session.
-type user struct {
-	session agent.Session
-	key     auth.PrivateKey
-	wallet  *auth.Wallet
-	seq     uint64
-	agent   string          // whose runs are started; the first one's if empty
-	limits  *auth.Caveats   // that are signed; the agent's defaults if nil
-	origin  string          // of the page that asks; http://127.0.0.1 if empty
-	rules   provenance.Link // that are signed; those of the origin if undefined
-	nonce   string          // of the next sign-in
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-func caveats() auth.Caveats {
-	return auth.Caveats{
-		MaxTotal:     []money.Amount{money.Of(usdc, 20_000_000)},
-		MaxPerCall:   []money.Amount{money.Of(usdc, 10_000_000)},
-		ApproveAbove: []money.Amount{money.Of(usdc, 1_000_000)},
-		MaxCalls:     40, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337},
-	}
-}
-
-func config(t testing.TB, s agent.Store, m agent.Model, now, paid *atomic.Int64) agent.Config {
-	seed := sha256.Sum256([]byte("operator"))
-	return agent.Config{
-		Store: s,
-		Agents: []agent.Definition{{
-			Name: "payer", Instructions: "Pay what is asked.", Tools: []string{"bank.pay", "echo.say"},
-			Routes: []agent.Route{{ID: "only", Use: "scripted"}}, Grant: caveats(),
-		}},
-		Tools:  []tools.Tool{&payTool{class: tools.Keyed, n: paid}, echoTool{}},
-		Models: []agent.NamedModel{{Info: model.Info{Name: "scripted", Kind: model.KindScripted, Provider: "test", Model: "script/1", MaxTokens: 1000}, Model: m}},
-		Policy: agent.Policy{Name: "test", Source: []byte(operatorRules)},
-		Key:    ed25519.NewKeyFromSeed(seed[:]),
-		Now:    func() time.Time { return time.UnixMilli(now.Load()) },
-		Rand:   &counter{},
-		LeafKey: func(run provenance.Link, seq uint64, i int) provenance.LeafKey {
-			return sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", run, seq, i))
-		},
-	}
-}
-
-// A counter is a source of chance that has none: the same seed gives the same bytes.
-type counter struct {
-	seed byte
-	n    atomic.Uint64
-}
-
-func (c *counter) Read(b []byte) (int, error) {
-	for i := 0; i < len(b); {
-		sum := sha256.Sum256(fmt.Appendf(nil, "%d/%d", c.seed, c.n.Add(1)))
-		i += copy(b[i:], sum[:])
-	}
-	return len(b), nil
-}
-
-func open(t testing.TB, m agent.Model) *bench {
-	t.Helper()
-	return openWith(t, m, func(*agent.Config) {})
-}
-
-func openWith(t testing.TB, m agent.Model, change func(*agent.Config)) *bench {
-	t.Helper()
-	return openAs(t, m, change, func(*user) {})
-}
-
-func openAs(t testing.TB, m agent.Model, change func(*agent.Config), who func(*user)) *bench {
-	t.Helper()
-	b := &bench{TB: t, store: store.NewMemory(), now: new(atomic.Int64), paid: new(atomic.Int64)}
-	b.now.Store(start.UnixMilli())
-	b.config = config(t, b.store, m, b.now, b.paid)
-	change(&b.config)
-	b.store = b.config.Store
-	b.restart()
-	t.Cleanup(func() { b.r.Close() })
-	who(&b.user)
-	if err := b.signIn(t.Context(), b.r); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func (b *bench) restart() {
-	b.Helper()
-	r, err := agent.New(b.Context(), b.config)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.r = r
-	if _, err := r.Resume(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func (u *user) signIn(ctx context.Context, r *agent.Runner) (err error) {
-	if u.wallet, err = auth.ParseWallet("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"); err != nil {
-		return err
-	}
-	if u.key, err = auth.Generate(auth.Ed25519, &counter{seed: 9}); err != nil {
-		return err
-	}
-	at := or(u.origin, "http://127.0.0.1")
-	scheme, domain, _ := strings.Cut(at, "://")
-	agents := r.AgentsFor(at)
-	info := agents[max(slices.IndexFunc(agents, func(i agent.AgentInfo) bool { return i.Name == u.agent }), 0)]
-	if u.rules.Defined() {
-		info.Rules = u.rules
-	}
-	if u.limits != nil {
-		info.Defaults = *u.limits
-	}
-	raw, err := auth.Build(auth.Offer{
-		Scheme: scheme, Domain: domain, Account: u.wallet.Address(), Chain: 1337, Key: u.key.Public(),
-		Nonce: or(u.nonce, "abcdefgh12345678"), RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
-		Tools: info.Tools, Caveats: info.Defaults, Issued: start, Expires: start.Add(time.Hour),
-	})
-	if err != nil {
-		return err
-	}
-	sig, err := u.wallet.SignText(raw)
-	if err != nil {
-		return err
-	}
-	grant, err := auth.Reread(raw, sig)
-	if err != nil {
-		return err
-	}
-	u.session, err = r.OpenSession(ctx, grant)
-	return err
-}
-
-func (u *user) request(input, key string) (agent.StartRequest, error) {
-	name := u.agent
-	if name == "" {
-		name = "payer"
-	}
-	params, err := json.Marshal(wire.StartParams{Agent: name, Input: input, Key: key})
-	if err != nil {
-		return agent.StartRequest{}, err
-	}
-	u.seq++
-	f := auth.Frame{Session: u.session.ID, Channel: [32]byte{1}, Seq: u.seq, Method: wire.RunStart, Params: params}
-	sig, err := u.key.SignFrame(f)
-	return agent.StartRequest{Session: u.session, Frame: f, Sig: sig, Agent: name, Input: input, Key: key}, err
-}
-
-func (u *user) approve(ctx context.Context, r *agent.Runner, p agent.PendingApproval) error {
-	message, err := p.Approval.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	sig, err := u.wallet.SignTyped(p.Approval)
-	if err != nil {
-		return err
-	}
-	return r.Decide(ctx, agent.ApprovalDecision{Run: p.Run, Effect: p.Effect, Approve: true, Message: message, Sig: sig})
-}
-
-func (b *bench) start(input string) provenance.Link {
-	b.Helper()
-	req, err := b.request(input, fmt.Sprintf("%x", sha256.Sum256([]byte(input)))[:32])
-	if err != nil {
-		b.Fatal(err)
-	}
-	info, err := b.r.Start(b.Context(), req)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return info.ID
-}
-
-// until waits for a run to reach a status.
-func (b *bench) until(run provenance.Link, status string) agent.RunInfo {
-	b.Helper()
-	info := b.wait(run, func(s string) bool { return s == status || s != "running" && s != "parked" })
-	if info.Status != status {
-		b.Fatalf("run ended as %q, want %q: %s", info.Status, status, b.said(run))
-	}
-	return info
-}
-
-// ended waits for a run to close.
-func (b *bench) ended(run provenance.Link) agent.RunInfo {
-	b.Helper()
-	return b.wait(run, func(s string) bool { return s != "running" && s != "parked" })
-}
-
-func (b *bench) wait(run provenance.Link, good func(status string) bool) agent.RunInfo {
-	b.Helper()
-	hints, _, stop := b.r.Watch(run)
-	defer stop()
-	timeout := time.After(30 * time.Second)
-	for {
-		info, err := b.r.Run(b.Context(), run)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if good(info.Status) {
-			return info
-		}
-		select {
-		case <-hints:
-		case <-timeout:
-			b.Fatalf("run is still %q after 30 s", info.Status)
-		}
-	}
-}
-
-// said returns what the run told the user.
-func (b *bench) said(run provenance.Link) string {
-	b.Helper()
-	views, err := b.r.Steps(b.Context(), run, 0, 256)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var out []string
-	for _, v := range views {
-		for _, e := range v.Step.Does {
-			if s, ok := e.(*provenance.Say); ok {
-				t, _ := s.Text.Bytes()
-				out = append(out, string(t))
-			}
-		}
-	}
-	return strings.Join(out, "\n")
-}
-
-func TestARunAnswers(t *testing.T) {
-	b := open(t, replies{calls(call("1", "echo.say", `{"text":"hi"}`)), text("it said hi")})
-	run := b.start("echo hi")
-	b.until(run, provenance.CloseAnswered)
-	if got := b.said(run); got != "it said hi" {
-		t.Errorf("said %q", got)
-	}
-	b.verified(run)
-}
-
-func TestASmallPaymentIsMadeAndALargeOneDenied(t *testing.T) {
-	b := open(t, replies{
-		calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`), call("2", "bank.pay", `{"token":"USDC","to":"mallory","amount":"500"}`)),
-		text("paid one, not the other"),
-	})
-	run := b.start("pay")
-	b.until(run, provenance.CloseAnswered)
-	if n := b.paid.Load(); n != 1 {
-		t.Errorf("paid %d times, want 1", n)
-	}
-	b.verified(run)
-}
-
-func TestAPaymentWaitsForTheWalletAndSurvivesARestart(t *testing.T) {
-	b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")})
-	run := b.start("pay 5")
-	b.until(run, "parked")
-	b.r.Close()
-	b.restart()
-	pending, err := b.r.Approvals(t.Context(), agent.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
-	if err != nil || len(pending) != 1 {
-		t.Fatalf("approvals: %v, %v; want one", pending, err)
-	}
-	p := pending[0]
-	message, err := p.Approval.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sig, err := b.wallet.SignTyped(p.Approval)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bad := append([]byte(nil), sig...)
-	bad[3] ^= 1
-	if err := b.r.Decide(t.Context(), agent.ApprovalDecision{Run: run, Effect: p.Effect, Approve: true, Message: message, Sig: bad}); err == nil {
-		t.Error("a forged approval was taken")
-	}
-	if err := b.r.Decide(t.Context(), agent.ApprovalDecision{Run: run, Effect: p.Effect, Approve: true, Message: message, Sig: sig}); err != nil {
-		t.Fatal(err)
-	}
-	b.until(run, provenance.CloseAnswered)
-	if n := b.paid.Load(); n != 1 {
-		t.Errorf("paid %d times, want 1", n)
-	}
-	b.verified(run)
-}
-
-// audited exports a run and lets a stranger check it.
-func (b *bench) audited(run provenance.Link) *provenance.Report {
-	b.Helper()
-	src, o := b.exported(run)
-	return audit.Verify(src, o)
-}
-
-func (b *bench) exported(run provenance.Link) (*provenance.CAR, provenance.Options) {
-	b.Helper()
-	var car bytes.Buffer
-	if _, err := agent.Export(b.Context(), b.store, &car, run); err != nil {
-		b.Fatal(err)
-	}
-	keys, err := b.r.Keys(b.Context(), run)
-	if err != nil {
-		b.Fatal(err)
-	}
-	src, err := provenance.OpenCAR(bytes.NewReader(car.Bytes()), int64(car.Len()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return src, provenance.Options{OperatorKey: b.r.Key(), Keys: keys}
-}
-
-func (b *bench) verified(run provenance.Link) {
-	b.Helper()
-	rep := b.audited(run)
-	if rep.Verdict != provenance.Verified {
-		out, _ := json.MarshalIndent(rep, "", "  ")
-		b.Fatalf("verdict %s, want verified: %s", rep.Verdict, out)
-	}
-}
-
-func TestARequestIsSignedBySessionAndOnlyOnce(t *testing.T) {
-	b := open(t, replies{text("hello")})
-	good, err := b.request("hi", "key-00001")
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged := good
-	forged.Frame.Params = bytes.Replace(good.Frame.Params, []byte("hi"), []byte("ho"), 1)
-	if _, err := b.r.Start(t.Context(), forged); !errors.Is(err, agent.ErrSignature) {
-		t.Errorf("another text under the same signature: %v, want ErrSignature", err)
-	}
-	first, err := b.r.Start(t.Context(), good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := b.r.Start(t.Context(), good)
-	if err != nil || again.ID != first.ID {
-		t.Errorf("the same request again: %v, %v; want the same run", again.ID, err)
-	}
-	other, err := b.request("something else", "key-00001")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.r.Start(t.Context(), other); !errors.Is(err, agent.ErrConflict) {
-		t.Errorf("another request under the same key: %v, want ErrConflict", err)
-	}
-	b.ended(first.ID)
-}
-
-func TestAnApprovalThatDoesNotCome(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := open(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("no answer came")})
-		b.r.Close()
-		b.config.Now = func() time.Time { return start.Add(time.Since(bubbleStart)) }
-		b.restart()
-		run := b.start("pay 5")
-		b.until(run, "parked")
-		time.Sleep(3 * time.Minute) // by the bubble's clock
-		synctest.Wait()
-		b.until(run, provenance.CloseDenied)
-		b.verified(run)
-	})
-}
-
-// bubbleStart is when every synctest bubble begins.
-var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func TestAModelThatFailsIsReplacedByTheNext(t *testing.T) {
-	b := openWith(t, replies{}, func(c *agent.Config) {
-		c.Models = append(c.Models, agent.NamedModel{
-			Info:  model.Info{Name: "second", Kind: model.KindScripted, Provider: "test", Model: "script/2", MaxTokens: 1000},
-			Model: replies{text("second here")},
+	for limit, want := range map[string]string{"5": agent.Answered, "2": agent.Denied} {
+		key = ""
+		a := open(t, agent.Config{
+			Model: ordering{}, Tools: []agent.Tool{place}, Policy: []byte(strings.Replace(rules, "%s", limit, 1)),
 		})
-		c.Agents[0].Routes = append(c.Agents[0].Routes, agent.Route{ID: "fallback", Use: "second"})
-	})
-	run := b.start("hi")
-	b.until(run, provenance.CloseAnswered)
-	if got := b.said(run); got != "second here" {
-		t.Errorf("said %q", got)
-	}
-	b.verified(run)
-}
-
-func TestLimitsEndARunWithAWrapUp(t *testing.T) {
-	loop := calls(call("1", "echo.say", `{"text":"again"}`))
-	b := openWith(t, replies{loop, loop, loop, text("that is all I found"), loop}, func(c *agent.Config) {
-		c.Agents[0].Limits.Turns = 4
-	})
-	run := b.start("loop")
-	b.until(run, provenance.CloseLimit)
-	if got := b.said(run); got != "that is all I found" {
-		t.Errorf("said %q", got)
-	}
-	b.verified(run)
-}
-
-func TestAModelThatMisbehavesDoesNotHangTheRun(t *testing.T) {
-	many := make([]model.Call, 65)
-	for i := range many {
-		many[i] = call(fmt.Sprint(i), "echo.say", `{"text":"hi"}`)
-	}
-	for _, tt := range []struct {
-		name   string
-		reply  model.Reply
-		status string
-	}{
-		{"names that are no UTF-8 are recorded with marks", model.Reply{Stop: model.StopEnd, Text: "ok", ID: "\xff", Model: "\xfe"}, provenance.CloseAnswered},
-		{"a tool name that is no UTF-8 is no tool", calls(call("\xff", "\xfe", `{}`)), provenance.CloseFailed},
-		{"more calls than a reply may have", calls(many...), provenance.CloseFailed},
-		{"a text that no leaf can hold", text(strings.Repeat("x", 300<<10)), provenance.CloseFailed},
-		{"arguments that are no JSON", calls(call("1", "echo.say", "\xff{")), provenance.CloseFailed},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			b := open(t, replies{tt.reply}) // where another turn follows, no reply is left
-			run := b.start("hi")
-			b.until(run, tt.status)
-			b.verified(run)
-		})
-	}
-}
-
-// A fullStore refuses one commit, as a store does whose disk is full for a while.
-type fullStore struct {
-	agent.Store
-	at uint64 // the step that is refused
-	n  atomic.Int64
-}
-
-func (s *fullStore) Commit(ctx context.Context, c agent.Commit) error {
-	if c.Seq == s.at && s.n.Add(1) <= 3 {
-		return fmt.Errorf("no room: %w", agent.ErrFull)
-	}
-	return s.Store.Commit(ctx, c)
-}
-
-func TestARunThatAFullStoreStoppedGoesOnByItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		full := &fullStore{at: 2}
-		b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"1"}`)), text("paid")},
-			func(c *agent.Config) { full.Store = c.Store; c.Store = full })
-		run := b.start("pay")
-		time.Sleep(time.Minute) // by the bubble's clock
-		synctest.Wait()
-		b.until(run, provenance.CloseAnswered)
-		if full.n.Load() != 4 {
-			t.Errorf("the step was tried %d times, want 4", full.n.Load())
+		answer := ask(t, a, "order three for bob")
+		if done := len(key) == 64; done != (want == agent.Answered) {
+			t.Errorf("limit %s: the order was placed: %t, with the key %q; %s", limit, done, key, answer.Text)
 		}
-		b.verified(run)
-	})
+		wantVerified(t, answer)
+	}
 }

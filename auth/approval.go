@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 const (
@@ -46,8 +47,8 @@ func (a Approval) Digest() ([32]byte, error) {
 	if err := a.validate(); err != nil {
 		return [32]byte{}, err
 	}
-	t := a.typed()
-	return t.digest(), nil
+	t := a.typedData()
+	return t.signedDigest(), nil
 }
 
 // TypedData returns the argument of eth_signTypedData_v4, as JSON.
@@ -55,8 +56,8 @@ func (a Approval) TypedData() ([]byte, error) {
 	if err := a.validate(); err != nil {
 		return nil, err
 	}
-	t := a.typed()
-	return t.json()
+	t := a.typedData()
+	return t.encodeJSON()
 }
 
 // Verify checks that the account signed the approval and that it is not over at now. The error is a [*Fault].
@@ -66,7 +67,7 @@ func (a Approval) Verify(sig []byte, now time.Time) error {
 		return err
 	}
 	if now.After(a.NotAfter) {
-		return fault(CodeApprovalLate, "notAfter", "the time for this approval is over")
+		return newFault(CodeApprovalLate, "notAfter", "the time for this approval is over")
 	}
 	_, err = signedBy(a.Account, digest, sig)
 	return err
@@ -90,7 +91,7 @@ func (a Approval) VerifyAs(method string, sig []byte, now time.Time) error {
 		return err
 	}
 	if now.After(a.NotAfter) {
-		return fault(CodeApprovalLate, "notAfter", "the time for this approval is over")
+		return newFault(CodeApprovalLate, "notAfter", "the time for this approval is over")
 	}
 	return q.isOf(method)
 }
@@ -98,7 +99,8 @@ func (a Approval) VerifyAs(method string, sig []byte, now time.Time) error {
 // Under checks that the approval belongs to the grant's account, chain and origin, and to a tool that it has.
 func (a Approval) Under(g *Grant) error {
 	if a.Account != g.Account || a.Chain != g.Chain || a.Salt != Salt(g.Scheme, g.Domain) || !g.Has(a.Tool) {
-		return fault(CodeApprovalElse, "approval", "it was made for another account, chain, origin or tool than the grant's")
+		return newFault(CodeApprovalElse, "approval",
+			"it was made for another account, chain, origin or tool than the grant's")
 	}
 	return nil
 }
@@ -107,22 +109,22 @@ func (a *Approval) validate() error {
 	asset := a.Amount.Asset()
 	switch {
 	case !a.Session.Defined() || !a.Run.Defined() || !a.Step.Defined():
-		return fault(CodeApprovalForm, "approval", "session, run or step is missing")
+		return newFault(CodeApprovalForm, "approval", "session, run or step is missing")
 	case a.Chain == 0 || a.Chain > maxChain || a.Effect > maxChain:
-		return fault(CodeApprovalForm, "approval", "chain or effect is out of range")
-	case !isTool(a.Tool):
-		return fault(CodeApprovalForm, "tool", "not the name of a tool")
-	case !printable(a.Summary, maxSummary) || a.Summary == "":
-		return fault(CodeApprovalForm, "summary", "not 1 to %d printable ASCII characters", maxSummary)
+		return newFault(CodeApprovalForm, "approval", "chain or effect is out of range")
+	case !arg.IsToolName(a.Tool):
+		return newFault(CodeApprovalForm, "tool", "not the name of a tool")
+	case !isPrintable(a.Summary, maxSummary) || a.Summary == "":
+		return newFault(CodeApprovalForm, "summary", "not 1 to %d printable ASCII characters", maxSummary)
 	case asset != (money.Asset{}) && !asset.Valid(), asset == (money.Asset{}) && !a.Amount.IsZero():
-		return fault(CodeApprovalForm, "asset", "a bad symbol or too many decimals")
-	case !wholeSecond(a.NotAfter):
-		return fault(CodeApprovalForm, "notAfter", "not a whole second after 1970")
+		return newFault(CodeApprovalForm, "asset", "a bad symbol or too many decimals")
+	case !isWholeSecond(a.NotAfter):
+		return newFault(CodeApprovalForm, "notAfter", "not a whole second after 1970")
 	}
 	return nil
 }
 
-func (a *Approval) typed() typed {
+func (a *Approval) typedData() typed {
 	return typed{name: "ToolApproval", chain: a.Chain, salt: a.Salt, fields: []member{
 		addressOf("account", a.Account),
 		stringOf("session", a.Session.String()),
@@ -183,12 +185,13 @@ func (a *Approval) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	amount, err := money.FromUnits(money.Asset{Symbol: j.Asset, Decimals: j.Decimals}, j.MaxAmount)
-	d.check(err == nil, "maxAmount")
+	d.checkField(err == nil, "maxAmount")
 	*a = Approval{
-		Chain: j.ChainID, Salt: d.hash("salt", j.Salt), Account: d.address("account", j.Account),
-		Session: d.link("session", j.Session), Run: d.link("run", j.Run), Step: d.link("step", j.Step),
-		Effect: j.Effect, Tool: j.Tool, Args: d.hash("argsHash", j.ArgsHash), Summary: j.Summary, Amount: amount,
-		Recipient: d.address("recipient", j.Recipient), NotAfter: time.Unix(j.NotAfter, 0).UTC(), Nonce: d.hash("nonce", j.Nonce),
+		Chain: j.ChainID, Salt: d.readHash("salt", j.Salt), Account: d.readAddress("account", j.Account),
+		Session: d.readLink("session", j.Session), Run: d.readLink("run", j.Run), Step: d.readLink("step", j.Step),
+		Effect: j.Effect, Tool: j.Tool, Args: d.readHash("argsHash", j.ArgsHash), Summary: j.Summary, Amount: amount,
+		Recipient: d.readAddress("recipient", j.Recipient), NotAfter: time.Unix(j.NotAfter, 0).UTC(),
+		Nonce: d.readHash("nonce", j.Nonce),
 	}
 	if d.err != nil {
 		return d.err
@@ -218,8 +221,8 @@ func (r Revocation) Digest() ([32]byte, error) {
 	if err := r.validate(); err != nil {
 		return [32]byte{}, err
 	}
-	t := r.typed()
-	return t.digest(), nil
+	t := r.typedData()
+	return t.signedDigest(), nil
 }
 
 // TypedData returns the argument of eth_signTypedData_v4, as JSON.
@@ -227,8 +230,8 @@ func (r Revocation) TypedData() ([]byte, error) {
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
-	t := r.typed()
-	return t.json()
+	t := r.typedData()
+	return t.encodeJSON()
 }
 
 // Verify checks that the account signed the revocation. The error is a [*Fault].
@@ -241,8 +244,8 @@ func (r Revocation) Verify(sig []byte) error {
 	return err
 }
 
-// Question returns what a contract wallet's chain is asked about its signature over the revocation. One endpoint's word is
-// enough: it moves no value.
+// Question returns what a contract wallet's chain is asked about its signature over the revocation. One endpoint's word
+// is enough: it moves no value.
 func (r Revocation) Question(sig []byte) (Question, error) {
 	digest, err := r.Digest()
 	return Question{Chain: r.Chain, Account: r.Account, Hash: digest, Sig: sig}, err
@@ -251,7 +254,7 @@ func (r Revocation) Question(sig []byte) (Question, error) {
 // Under checks that the revocation belongs to the grant's account, chain and origin.
 func (r Revocation) Under(g *Grant) error {
 	if r.Account != g.Account || r.Chain != g.Chain || r.Salt != Salt(g.Scheme, g.Domain) {
-		return fault(CodeApprovalElse, "revocation", "it was made for another account, chain or origin than the grant's")
+		return newFault(CodeApprovalElse, "revocation", "it was made for another account, chain or origin than the grant's")
 	}
 	return nil
 }
@@ -259,18 +262,18 @@ func (r Revocation) Under(g *Grant) error {
 func (r *Revocation) validate() error {
 	switch {
 	case !r.Session.Defined():
-		return fault(CodeApprovalForm, "session", "it is missing")
+		return newFault(CodeApprovalForm, "session", "it is missing")
 	case r.Chain == 0 || r.Chain > maxChain:
-		return fault(CodeApprovalForm, "chainId", "it is out of range")
-	case !printable(r.Reason, maxReason):
-		return fault(CodeApprovalForm, "reason", "not at most %d printable ASCII characters", maxReason)
-	case !wholeSecond(r.IssuedAt):
-		return fault(CodeApprovalForm, "issuedAt", "not a whole second after 1970")
+		return newFault(CodeApprovalForm, "chainId", "it is out of range")
+	case !isPrintable(r.Reason, maxReason):
+		return newFault(CodeApprovalForm, "reason", "not at most %d printable ASCII characters", maxReason)
+	case !isWholeSecond(r.IssuedAt):
+		return newFault(CodeApprovalForm, "issuedAt", "not a whole second after 1970")
 	}
 	return nil
 }
 
-func (r *Revocation) typed() typed {
+func (r *Revocation) typedData() typed {
 	return typed{name: "Revocation", chain: r.Chain, salt: r.Salt, fields: []member{
 		addressOf("account", r.Account),
 		stringOf("session", r.Session.String()),
@@ -308,8 +311,8 @@ func (r *Revocation) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*r = Revocation{
-		Chain: j.ChainID, Salt: d.hash("salt", j.Salt), Account: d.address("account", j.Account),
-		Session: d.link("session", j.Session), Reason: j.Reason, IssuedAt: time.Unix(j.IssuedAt, 0).UTC(),
+		Chain: j.ChainID, Salt: d.readHash("salt", j.Salt), Account: d.readAddress("account", j.Account),
+		Session: d.readLink("session", j.Session), Reason: j.Reason, IssuedAt: time.Unix(j.IssuedAt, 0).UTC(),
 	}
 	if d.err != nil {
 		return d.err
@@ -328,7 +331,7 @@ func parseCanonical(data []byte, v interface {
 	json.Unmarshaler
 }) error {
 	if len(data) > MaxMessage {
-		return fault(CodeApprovalForm, "message", "it has %d bytes; at most %d are read", len(data), MaxMessage)
+		return newFault(CodeApprovalForm, "message", "it has %d bytes; at most %d are read", len(data), MaxMessage)
 	}
 	if err := v.UnmarshalJSON(data); err != nil {
 		return err
@@ -338,7 +341,7 @@ func parseCanonical(data []byte, v interface {
 		return err
 	}
 	if !bytes.Equal(again, data) {
-		return fault(CodeApprovalForm, "message", "it is not spelt canonically")
+		return newFault(CodeApprovalForm, "message", "it is not spelt canonically")
 	}
 	return nil
 }
@@ -349,10 +352,10 @@ func strictJSON(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return fault(CodeApprovalForm, "message", "not JSON with exactly the keys of this message")
+		return newFault(CodeApprovalForm, "message", "not JSON with exactly the keys of this message")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fault(CodeApprovalForm, "message", "something follows the JSON")
+		return newFault(CodeApprovalForm, "message", "something follows the JSON")
 	}
 	return nil
 }
@@ -367,40 +370,40 @@ func newDecoder(data []byte, v any) (*decoder, error) {
 	return new(decoder), nil
 }
 
-func (d *decoder) check(ok bool, field string) {
+func (d *decoder) checkField(ok bool, field string) {
 	if !ok && d.err == nil {
-		d.err = fault(CodeApprovalForm, field, "it is missing or not of its form")
+		d.err = newFault(CodeApprovalForm, field, "it is missing or not of its form")
 	}
 }
 
-func (d *decoder) hash(field, s string) (out [32]byte) {
+func (d *decoder) readHash(field, s string) (out [32]byte) {
 	digits, ok := strings.CutPrefix(s, "0x")
 	b, err := hex.DecodeString(digits)
 	ok = ok && err == nil && len(b) == 32
-	if d.check(ok, field); ok {
+	if d.checkField(ok, field); ok {
 		copy(out[:], b)
 	}
 	return out
 }
 
-func (d *decoder) address(field, s string) common.Address {
+func (d *decoder) readAddress(field, s string) common.Address {
 	a, ok := parseAddress(s)
-	d.check(ok, field)
+	d.checkField(ok, field)
 	return a
 }
 
-func (d *decoder) link(field, s string) cid.Cid {
+func (d *decoder) readLink(field, s string) cid.Cid {
 	c, err := parseLink(linkPrefix + s)
-	d.check(err == nil, field)
+	d.checkField(err == nil, field)
 	return c
 }
 
 func hex32(b [32]byte) string { return "0x" + hex.EncodeToString(b[:]) }
 
-func printable(s string, limit int) bool {
-	return len(s) <= limit && all(s, func(c byte) bool { return c >= ' ' && c <= '~' })
+func isPrintable(s string, limit int) bool {
+	return len(s) <= limit && allBytes(s, func(c byte) bool { return c >= ' ' && c <= '~' })
 }
 
-func wholeSecond(t time.Time) bool {
+func isWholeSecond(t time.Time) bool {
 	return t.Unix() > 0 && t.Unix() <= maxChain && t.Nanosecond() == 0
 }

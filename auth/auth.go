@@ -10,8 +10,8 @@
 // [Verify] checks a signed message against what the verifier expects of it; all of [Expect] is mandatory, so nothing
 // can be forgotten. [Reread] is the auditor's half: all that can be checked years later with nothing but the bytes.
 //
-// A wallet may be a contract. Then its chain is asked, through [Contracts], which the caller brings: [Check] says whether
-// an account signed, by its key or by its contract. An account's own key never needs a chain.
+// A wallet may be a contract. Then its chain is asked, through [Contracts], which the caller brings: [Check] says
+// whether an account signed, by its key or by its contract. An account's own key never needs a chain.
 //
 // Texts are read by this package's own byte-exact parser, [Parse]; the signature is checked over the bytes received,
 // never over a text written anew. The siwe-go library gives a second opinion, and a message on which the two readers
@@ -66,14 +66,14 @@ func (g *Grant) Spends() bool { return len(g.Caveats.MaxTotal) > 0 }
 
 // Question returns what the account's contract is asked about the grant, at the sign-in and later again. For MethodEOA
 // there is nothing to ask.
-func (g *Grant) Question() Question { return g.question(textDigest(g.Message)) }
+func (g *Grant) Question() Question { return g.questionOf(textDigest(g.Message)) }
 
-func (g *Grant) question(hash [32]byte) Question {
+func (g *Grant) questionOf(hash [32]byte) Question {
 	return Question{Chain: g.Chain, Account: g.Account, Hash: hash, Sig: g.Sig, Spends: g.Spends()}
 }
 
 // Has says whether the grant lets its agent call the tool.
-func (g *Grant) Has(tool string) bool { return contains(g.Tools, tool) }
+func (g *Grant) Has(tool string) bool { return containsSorted(g.Tools, tool) }
 
 // A Fault says why something was refused. Code is for programs; Error is one sentence for people. It never holds a
 // key, and of foreign text it quotes single characters only.
@@ -102,7 +102,7 @@ func (f *Fault) Error() string {
 // Unwrap returns what lies behind the fault: [ErrNonce], [ErrUnavailable] or nothing.
 func (f *Fault) Unwrap() error { return f.cause }
 
-func fault(code Code, field, format string, args ...any) *Fault {
+func newFault(code Code, field, format string, args ...any) *Fault {
 	return &Fault{Code: code, Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 

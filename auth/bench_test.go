@@ -32,7 +32,7 @@ func BenchmarkSecond(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := second(m, s.raw); err != nil {
+		if err := askSecondReader(m, s.raw); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -63,12 +63,12 @@ func (a always) TakeNonce(context.Context, string, time.Time) ([]byte, error) {
 func BenchmarkSignIn(b *testing.B) {
 	d := newDesk(b)
 	c, sig := d.challenge(b)
-	d.c.Nonces = always(d.nonces.data[slot(c.Nonce, channel)])
-	kept := d.take(c.Message)
+	d.c.Nonces = always(d.nonces.data[nonceSlot(c.Nonce, channel)])
+	kept := d.takeWritten(c.Message)
 	b.ReportAllocs()
 	for b.Loop() {
 		g := *kept.grant
-		d.keep(c.Message, &written{&g, kept.hash})
+		d.rememberWritten(c.Message, &written{&g, kept.hash})
 		if _, err := d.Open(context.Background(), c.Message, sig, channel); err != nil {
 			b.Fatal(err)
 		}
@@ -79,8 +79,8 @@ func BenchmarkSignIn(b *testing.B) {
 func BenchmarkSignInElsewhere(b *testing.B) {
 	d := newDesk(b)
 	c, sig := d.challenge(b)
-	d.c.Nonces = always(d.nonces.data[slot(c.Nonce, channel)])
-	d.take(c.Message)
+	d.c.Nonces = always(d.nonces.data[nonceSlot(c.Nonce, channel)])
+	d.takeWritten(c.Message)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := d.Open(context.Background(), c.Message, sig, channel); err != nil {

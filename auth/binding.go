@@ -31,8 +31,8 @@ func (b KeyBinding) Digest() ([32]byte, error) {
 	if err := b.validate(); err != nil {
 		return [32]byte{}, err
 	}
-	t := b.typed()
-	return t.digest(), nil
+	t := b.typedData()
+	return t.signedDigest(), nil
 }
 
 // TypedData returns the argument of eth_signTypedData_v4, as JSON.
@@ -40,8 +40,8 @@ func (b KeyBinding) TypedData() ([]byte, error) {
 	if err := b.validate(); err != nil {
 		return nil, err
 	}
-	t := b.typed()
-	return t.json()
+	t := b.typedData()
+	return t.encodeJSON()
 }
 
 // Verify checks that the operator's wallet, an account with a key of its own, signed the binding. The error is a
@@ -64,18 +64,18 @@ func (b KeyBinding) Question(sig []byte) (Question, error) {
 func (b *KeyBinding) validate() error {
 	switch {
 	case b.Chain == 0 || b.Chain > maxChain:
-		return fault(CodeBindingForm, "chain", "out of range")
+		return newFault(CodeBindingForm, "chain", "out of range")
 	case b.Operator == (common.Address{}) || b.Key == [32]byte{}:
-		return fault(CodeBindingForm, "binding", "operator or key is missing")
-	case !wholeSecond(b.From) || !wholeSecond(b.Until) || !b.From.Before(b.Until):
-		return fault(CodeBindingForm, "until", "not two whole seconds after 1970, in order")
-	case b.Build == "" || !printable(b.Build, maxBinding) || b.Log == "" || !printable(b.Log, maxBinding):
-		return fault(CodeBindingForm, "build", "build and log are 1 to %d printable ASCII characters", maxBinding)
+		return newFault(CodeBindingForm, "binding", "operator or key is missing")
+	case !isWholeSecond(b.From) || !isWholeSecond(b.Until) || !b.From.Before(b.Until):
+		return newFault(CodeBindingForm, "until", "not two whole seconds after 1970, in order")
+	case b.Build == "" || !isPrintable(b.Build, maxBinding) || b.Log == "" || !isPrintable(b.Log, maxBinding):
+		return newFault(CodeBindingForm, "build", "build and log are 1 to %d printable ASCII characters", maxBinding)
 	}
 	return nil
 }
 
-func (b *KeyBinding) typed() typed {
+func (b *KeyBinding) typedData() typed {
 	return typed{name: "KeyBinding", chain: b.Chain, fields: []member{
 		addressOf("operator", b.Operator),
 		bytes32Of("key", b.Key),

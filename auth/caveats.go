@@ -14,7 +14,7 @@ import (
 
 // Bounds on caveats. They keep the sentence readable and make an unlimited grant impossible to write down.
 const (
-	MaxSentence = 700 // characters of the limits sentence
+	MaxSentence = 800 // characters of the limits sentence
 	MaxTools    = 64
 	MaxDepth    = 4 // levels of sub-agents
 
@@ -56,8 +56,8 @@ type Caveats struct {
 	MaxDepth         uint64 // levels of sub-agents: 0 to 4
 }
 
-// sorted returns a copy with every list in its order.
-func (c Caveats) sorted() Caveats {
+// sortedCopy returns a copy with every list in its order.
+func (c Caveats) sortedCopy() Caveats {
 	for _, list := range []*[]money.Amount{&c.MaxTotal, &c.MaxPerCall, &c.ApproveAbove} {
 		*list = slices.SortedFunc(slices.Values(*list), func(a, b money.Amount) int {
 			return cmp.Compare(a.Asset().Symbol, b.Asset().Symbol)
@@ -76,40 +76,44 @@ func (c Caveats) Validate() error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	return fits(c.Sentence("", time.Time{}), "")
+	return fitsSentence(c.Sentence("", time.Time{}), "")
 }
 
-// fits says whether a sentence can be shown. A long agent name does not count against the limits, so that caveats are
-// valid or not whatever the agent.
-func fits(sentence, agent string) error {
+// fitsSentence says whether a sentence can be shown. A long agent name does not count against the limits, so that
+// caveats are valid or not whatever the agent.
+func fitsSentence(sentence, agent string) error {
 	if n := len(sentence) - len(agent) + maxAgent; n > MaxSentence {
-		return fault(CodeSentence, "", "the limits take %d characters; at most %d can be shown: name fewer", n, MaxSentence)
+		return newFault(CodeSentence, "", "the limits take %d characters; at most %d can be shown: name fewer", n,
+			MaxSentence)
 	}
 	return nil
 }
 
 // validate is Validate without the sentence.
 func (c *Caveats) validate() error {
+	if missing := c.listMissing(); len(missing) > 1 {
+		return newFault(CodeCaveats, missing[0], "it is missing, and so is %s", strings.Join(missing[1:], ", "))
+	}
 	if err := c.validateAmounts(); err != nil {
 		return err
 	}
 	switch {
 	case c.MaxCalls < 1 || c.MaxCalls > maxCalls:
-		return fault(CodeCaveats, "max_calls", "it must be between 1 and %d", maxCalls)
+		return newFault(CodeCaveats, "max_calls", "it must be between 1 and %d", maxCalls)
 	case c.MaxTokens < 1 || c.MaxTokens > maxTokens:
-		return fault(CodeCaveats, "max_tokens", "it must be between 1 and %d", maxTokens)
+		return newFault(CodeCaveats, "max_tokens", "it must be between 1 and %d", maxTokens)
 	case c.MaxCostNanoUSD < 1 || c.MaxCostNanoUSD > maxCost:
-		return fault(CodeCaveats, "max_cost_usd", "it must be above 0 and at most %d", maxCost/nanoPerUSD)
+		return newFault(CodeCaveats, "max_cost_usd", "it must be above 0 and at most %d", maxCost/nanoPerUSD)
 	case c.MaxDepth > MaxDepth:
-		return fault(CodeCaveats, "max_depth", "it must be at most %d", MaxDepth)
+		return newFault(CodeCaveats, "max_depth", "it must be at most %d", MaxDepth)
 	case len(c.Chains) == 0:
-		return fault(CodeCaveats, "chains", "at least one chain must be named")
+		return newFault(CodeCaveats, "chains", "at least one chain must be named")
 	}
 	isChain := func(n uint64) bool { return n > 0 && n <= maxChain }
 	if err := validateList("chains", c.Chains, cmp.Compare, isChain); err != nil {
 		return err
 	}
-	isPayee := func(a common.Address) bool { return !reserved(a) }
+	isPayee := func(a common.Address) bool { return !isReservedAddress(a) }
 	if err := validateList("recipients", c.Recipients, common.Address.Cmp, isPayee); err != nil {
 		return err
 	}
@@ -119,6 +123,25 @@ func (c *Caveats) validate() error {
 	return validateList("models", c.Models, strings.Compare, isModel)
 }
 
+// listMissing returns what every grant must give and this one does not, so that it is learnt at once.
+func (c *Caveats) listMissing() (out []string) {
+	for _, x := range []struct {
+		name string
+		is   bool
+	}{
+		{"max_calls", c.MaxCalls > 0}, {"max_tokens", c.MaxTokens > 0}, {"max_cost_usd", c.MaxCostNanoUSD > 0},
+		{"chains", len(c.Chains) > 0},
+		{"max_total", len(c.MaxTotal) > 0 || len(c.MaxPerCall)+len(c.ApproveAbove) == 0},
+		{"max_per_call", len(c.MaxPerCall) > 0 || len(c.MaxTotal)+len(c.ApproveAbove) == 0},
+		{"approve_above", len(c.ApproveAbove) > 0 || len(c.MaxTotal)+len(c.MaxPerCall) == 0},
+	} {
+		if !x.is {
+			out = append(out, x.name)
+		}
+	}
+	return out
+}
+
 func (c *Caveats) validateAmounts() error {
 	lists := []struct {
 		name    string
@@ -126,50 +149,50 @@ func (c *Caveats) validateAmounts() error {
 	}{{"max_total", c.MaxTotal}, {"max_per_call", c.MaxPerCall}, {"approve_above", c.ApproveAbove}}
 	for _, l := range lists {
 		if len(l.amounts) != len(c.MaxTotal) || len(l.amounts) > maxAssets {
-			return fault(CodeCaveats, l.name, "it must name the same assets as max_total, and at most %d", maxAssets)
+			return newFault(CodeCaveats, l.name, "it must name the same assets as max_total, and at most %d", maxAssets)
 		}
 		for i, a := range l.amounts {
 			asset := a.Asset()
 			whole, _, _ := strings.Cut(a.Decimal(), ".")
 			switch {
 			case !asset.Valid():
-				return fault(CodeCaveats, l.name, "an asset has a bad symbol or too many decimals")
+				return newFault(CodeCaveats, l.name, "an asset has a bad symbol or too many decimals")
 			case asset != c.MaxTotal[i].Asset():
-				return fault(CodeCaveats, l.name, "it must name the same assets as max_total, in the same order")
+				return newFault(CodeCaveats, l.name, "it must name the same assets as max_total, in the same order")
 			case i > 0 && asset.Symbol <= l.amounts[i-1].Asset().Symbol:
-				return fault(CodeCaveats, l.name, "assets must be sorted by symbol and named once")
+				return newFault(CodeCaveats, l.name, "assets must be sorted by symbol and named once")
 			case slices.ContainsFunc(l.amounts[:i], func(b money.Amount) bool {
 				return strings.EqualFold(b.Asset().Symbol, asset.Symbol)
 			}):
-				return fault(CodeCaveats, l.name, "the symbols of two assets differ in capitals only")
+				return newFault(CodeCaveats, l.name, "the symbols of two assets differ in capitals only")
 			case len(whole) > maxDigits:
-				return fault(CodeCaveats, l.name, "%s is more than a grant may give", a)
+				return newFault(CodeCaveats, l.name, "%s is more than a grant may give", a)
 			case a.IsZero() && l.name != "approve_above":
-				return fault(CodeCaveats, l.name, "the limit for %s is zero; leave the asset out instead", asset.Symbol)
-			case l.name == "max_per_call" && above(a, c.MaxTotal[i]):
-				return fault(CodeCaveats, l.name, "%s is more than the total of %s", a, c.MaxTotal[i])
+				return newFault(CodeCaveats, l.name, "the limit for %s is zero; leave the asset out instead", asset.Symbol)
+			case l.name == "max_per_call" && exceeds(a, c.MaxTotal[i]):
+				return newFault(CodeCaveats, l.name, "%s is more than the total of %s", a, c.MaxTotal[i])
 			}
 		}
 	}
 	return nil
 }
 
-// above says whether a > b, both of one asset.
-func above(a, b money.Amount) bool {
+// exceeds says whether a > b, both of one asset.
+func exceeds(a, b money.Amount) bool {
 	n, err := a.Cmp(b)
 	return err != nil || n > 0
 }
 
 func validateList[T any](name string, list []T, compare func(a, b T) int, ok func(T) bool) error {
 	if len(list) > maxEntries {
-		return fault(CodeCaveats, name, "at most %d can be named", maxEntries)
+		return newFault(CodeCaveats, name, "at most %d can be named", maxEntries)
 	}
 	for i, v := range list {
 		if !ok(v) {
-			return fault(CodeCaveats, name, "entry %d is not allowed", i+1)
+			return newFault(CodeCaveats, name, "entry %d is not allowed", i+1)
 		}
 		if i > 0 && compare(list[i-1], v) >= 0 {
-			return fault(CodeCaveats, name, "entries must be sorted and named once")
+			return newFault(CodeCaveats, name, "entries must be sorted and named once")
 		}
 	}
 	return nil
@@ -178,15 +201,15 @@ func validateList[T any](name string, list []T, compare func(a, b T) int, ok fun
 // Within says whether c allows nothing that outer does not: what a renewal, or what a client asks for, may be. Both
 // must be valid. The error is a [*Fault] that names the first caveat that is wider.
 func (c Caveats) Within(outer Caveats) error {
-	wider := func(name string) error { return fault(CodeCaveats, name, "it is wider than what may be given") }
+	wider := func(name string) error { return newFault(CodeCaveats, name, "it is wider than what may be given") }
 	for i, total := range c.MaxTotal {
 		at := slices.IndexFunc(outer.MaxTotal, func(a money.Amount) bool { return a.Asset() == total.Asset() })
 		switch {
-		case at < 0 || above(total, outer.MaxTotal[at]):
+		case at < 0 || exceeds(total, outer.MaxTotal[at]):
 			return wider("max_total")
-		case above(c.MaxPerCall[i], outer.MaxPerCall[at]):
+		case exceeds(c.MaxPerCall[i], outer.MaxPerCall[at]):
 			return wider("max_per_call")
-		case above(c.ApproveAbove[i], outer.ApproveAbove[at]):
+		case exceeds(c.ApproveAbove[i], outer.ApproveAbove[at]):
 			return wider("approve_above")
 		}
 	}
@@ -201,20 +224,20 @@ func (c Caveats) Within(outer Caveats) error {
 		return wider("max_depth")
 	case outer.ApproveIfTainted && !c.ApproveIfTainted:
 		return wider("approve_if_tainted")
-	case !subset(c.Chains, outer.Chains):
+	case !isSubset(c.Chains, outer.Chains):
 		return wider("chains")
 	// An empty list means any.
-	case len(outer.Recipients) > 0 && (len(c.Recipients) == 0 || !subset(c.Recipients, outer.Recipients)):
+	case len(outer.Recipients) > 0 && (len(c.Recipients) == 0 || !isSubset(c.Recipients, outer.Recipients)):
 		return wider("recipients")
-	case len(outer.Hosts) > 0 && (len(c.Hosts) == 0 || !subset(c.Hosts, outer.Hosts)):
+	case len(outer.Hosts) > 0 && (len(c.Hosts) == 0 || !isSubset(c.Hosts, outer.Hosts)):
 		return wider("hosts")
-	case len(outer.Models) > 0 && (len(c.Models) == 0 || !subset(c.Models, outer.Models)):
+	case len(outer.Models) > 0 && (len(c.Models) == 0 || !isSubset(c.Models, outer.Models)):
 		return wider("models")
 	}
 	return nil
 }
 
-func subset[T comparable](a, b []T) bool {
+func isSubset[T comparable](a, b []T) bool {
 	return !slices.ContainsFunc(a, func(v T) bool { return !slices.Contains(b, v) })
 }
 
@@ -228,11 +251,11 @@ func (c Caveats) Sentence(agent string, until time.Time) string {
 			b.WriteString(p)
 		}
 	}
-	say("Let agent ", agent, " act for me on chain ", join(c.Chains, " and ", formatUint), " until ",
+	say("Let agent ", agent, " act for me on chain ", joinText(c.Chains, " and ", formatUint), " until ",
 		until.UTC().Format(time.DateTime), " UTC.")
 	to := "anyone"
 	if len(c.Recipients) > 0 {
-		to = join(c.Recipients, " or ", common.Address.Hex) + " only"
+		to = joinText(c.Recipients, " or ", common.Address.Hex) + " only"
 	}
 	if len(c.MaxTotal) == 0 {
 		say(" It may not spend anything.")
@@ -240,9 +263,10 @@ func (c Caveats) Sentence(agent string, until time.Time) string {
 			say(" Recipients: ", to, ".")
 		}
 	} else {
-		say(" It may spend at most ", join(c.MaxTotal, " and ", money.Amount.String), " in total and ",
-			join(c.MaxPerCall, " and ", money.Amount.String), " per call, to ", to, ", and must ask me above ",
-			join(c.ApproveAbove, " or ", money.Amount.String), ".")
+		say(" It may spend at most ", joinText(c.MaxTotal, " and ", money.Amount.String), " in total and ",
+			joinText(c.MaxPerCall, " and ", money.Amount.String), " per call, to ", to, ", and must ask me above ",
+			joinText(c.ApproveAbove, " or ", money.Amount.String),
+			", counting all that went without asking since it last asked me, to one recipient or in all.")
 	}
 	if c.ApproveIfTainted {
 		say(" It must ask me before it spends on the word of untrusted content.")
@@ -267,7 +291,7 @@ func (c Caveats) Sentence(agent string, until time.Time) string {
 	return b.String()
 }
 
-func join[T any](list []T, sep string, text func(T) string) string {
+func joinText[T any](list []T, sep string, text func(T) string) string {
 	if len(list) == 1 {
 		return text(list[0])
 	}
@@ -292,7 +316,7 @@ func isHost(s string) bool {
 		if part == "" || len(part) > 63 || part[0] == '-' || part[len(part)-1] == '-' {
 			return false
 		}
-		if !all(part, func(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' || c == '-' }) {
+		if !allBytes(part, func(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' || c == '-' }) {
 			return false
 		}
 	}
@@ -301,10 +325,10 @@ func isHost(s string) bool {
 
 func isModel(s string) bool {
 	return s != "" && len(s) <= 64 &&
-		all(s, func(c byte) bool { return isAlnum(c) || strings.IndexByte("._:/@+-", c) >= 0 })
+		allBytes(s, func(c byte) bool { return isAlnum(c) || strings.IndexByte("._:/@+-", c) >= 0 })
 }
 
-func contains(sorted []string, s string) bool {
+func containsSorted(sorted []string, s string) bool {
 	_, ok := slices.BinarySearch(sorted, s)
 	return ok
 }

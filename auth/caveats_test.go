@@ -96,7 +96,7 @@ func TestSentenceOfEveryLimit(t *testing.T) {
 	}
 	want := "Let agent treasurer act for me on chain 1 and 8453 until 2026-11-23 12:00:00 UTC. It may spend at most 0.5 ETH " +
 		"and 25 USDC in total and 0.000000000000000001 ETH and 5.25 USDC per call, to " + bob.Hex() + " only, and must ask me " +
-		"above 0 ETH or 1 USDC. It must ask me before it spends on the word of untrusted content. Limits: 40 tool calls, " +
+		"above 0 ETH or 1 USDC, counting all that went without asking since it last asked me, to one recipient or in all. It must ask me before it spends on the word of untrusted content. Limits: 40 tool calls, " +
 		"200000 model tokens, 3.5 USD model cost. Models: gpt-5-mini only. Web hosts: api.example.com, example.com only. " +
 		"Sub-agents: at most 2 deep."
 	if got := c.Sentence("treasurer", noon); got != want {
@@ -126,7 +126,7 @@ func genCaveats(t *rapid.T) Caveats {
 	c.Models = rapid.SliceOfNDistinct(rapid.StringMatching(`[A-Za-z0-9._:/@+-]{1,16}`), 0, 2, rapid.ID[string]).Draw(t, "models")
 	c.ApproveIfTainted = rapid.Bool().Draw(t, "tainted")
 	c.MaxDepth = rapid.Uint64Range(0, MaxDepth).Draw(t, "depth")
-	return c.sorted()
+	return c.sortedCopy()
 }
 
 // Every limit that is enforced is in the sentence, the sentence can be signed in a message, and what comes back from
@@ -141,7 +141,7 @@ func TestEveryLimitIsSigned(t *testing.T) {
 		o := s.offer
 		o.Caveats, o.Chain = c, rapid.SampledFrom(c.Chains).Draw(t, "chain")
 		o.Agent = rapid.StringMatching(`[a-z][a-z0-9-]{0,31}`).Draw(t, "agent")
-		o.Tools = rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9_]{1,8}(\.[a-z0-9_]{1,8})?`), 0, 5, rapid.ID[string]).Draw(t, "tools")
+		o.Tools = rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z][a-z0-9_]{0,7}(\.[a-z][a-z0-9_]{0,7})?`), 0, 5, rapid.ID[string]).Draw(t, "tools")
 		o.Expires = o.Issued.Add(time.Duration(rapid.IntRange(1, 24*3600).Draw(t, "life")) * time.Second)
 		o.OriginURI = rapid.Bool().Draw(t, "the key is in the ReCap")
 		raw, err := Build(o)
@@ -175,7 +175,7 @@ func TestEveryLimitIsSigned(t *testing.T) {
 		if key, err := m.SessionKey(); err != nil || key != o.Key {
 			t.Errorf("the message names the key %s, %v", key, err)
 		}
-		if len(sentence) > MaxSentence || !all(sentence, isStatement) {
+		if len(sentence) > MaxSentence || !allBytes(sentence, isStatement) {
 			t.Fatalf("the sentence cannot be shown: %s", sentence)
 		}
 		shown := []string{o.Agent, o.Expires.Format(time.DateTime),
@@ -251,7 +251,7 @@ func TestSentencesDiffer(t *testing.T) {
 			b.Hosts = append([]string{"added.example"}, a.Hosts...)
 		}
 		ra, rb := recap{agent: "a", caveats: a}, recap{agent: "a", caveats: b}
-		if (ra.uri() == rb.uri()) != (a.Sentence("a", noon) == b.Sentence("a", noon)) && !onlyDecimals(a, b) {
+		if (ra.encodeURI() == rb.encodeURI()) != (a.Sentence("a", noon) == b.Sentence("a", noon)) && !onlyDecimals(a, b) {
 			t.Errorf("different limits, one sentence: %s", a.Sentence("a", noon))
 		}
 	})
@@ -309,7 +309,7 @@ func TestWithinIsAnOrder(t *testing.T) {
 			t.Errorf("not within itself: %v", err)
 		}
 		ra, rb := recap{agent: "a", caveats: a}, recap{agent: "a", caveats: b}
-		if a.Within(b) == nil && b.Within(a) == nil && ra.uri() != rb.uri() {
+		if a.Within(b) == nil && b.Within(a) == nil && ra.encodeURI() != rb.encodeURI() {
 			t.Errorf("each within the other, and yet not the same: %+v %+v", a, b)
 		}
 	})

@@ -154,7 +154,7 @@ func TestIdentityOfAKeyIsOneAndOfAContractOneAChain(t *testing.T) {
 
 func TestAWrapperHasOneForm(t *testing.T) {
 	good := Wrap(foundry, []byte("deploy it"), bytes.Repeat([]byte{7}, 65))
-	w, err := unwrap(good)
+	w, err := unwrapSignature(good)
 	if err != nil || w.factory != foundry || string(w.prepare) != "deploy it" || len(w.sig) != 65 {
 		t.Fatalf("got %+v, %v", w, err)
 	}
@@ -176,11 +176,11 @@ func TestAWrapperHasOneForm(t *testing.T) {
 		"cut in the middle":                     append(bytes.Clone(good[:100]), magic6492...),
 		"an odd number of bytes before the end": append([]byte{1}, good...),
 	} {
-		if _, err := unwrap(sig); code(err) != CodeSigWrapper {
+		if _, err := unwrapSignature(sig); code(err) != CodeSigWrapper {
 			t.Errorf("%s: got %v", rule, err)
 		}
 	}
-	if w, err := unwrap(good[:len(good)-1]); err != nil || w.factory != (common.Address{}) {
+	if w, err := unwrapSignature(good[:len(good)-1]); err != nil || w.factory != (common.Address{}) {
 		t.Errorf("without the magic value it is a signature like any other: got %+v, %v", w, err)
 	}
 }
@@ -190,7 +190,7 @@ func TestTheAnswerIsReadStrictly(t *testing.T) {
 	answer := func(words ...uint64) []byte {
 		var b []byte
 		for _, n := range words {
-			b = append(b, word(n)...)
+			b = append(b, wordOf(n)...)
 		}
 		return b
 	}
@@ -229,7 +229,7 @@ func FuzzWrapper(f *testing.F) {
 	f.Add(magic6492)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, sig []byte) {
-		w, err := unwrap(sig)
+		w, err := unwrapSignature(sig)
 		if err != nil {
 			if c := code(err); c != CodeSigWrapper && c != CodeSigSize {
 				t.Errorf("got %v", err)
@@ -238,7 +238,7 @@ func FuzzWrapper(f *testing.F) {
 		}
 		back := w.sig
 		if w.factory != (common.Address{}) {
-			back = w.wrap()
+			back = w.wrapSignature()
 		}
 		if !bytes.Equal(back, sig) {
 			t.Errorf("two spellings of one wrapper: %x and %x", sig, back)
@@ -248,10 +248,10 @@ func FuzzWrapper(f *testing.F) {
 
 // FuzzAnswer: an endpoint's bytes give an answer or an error, and nothing else than a one gives a yes.
 func FuzzAnswer(f *testing.F) {
-	f.Add(append(append(word(1), word(1)...), make([]byte, 4*32)...))
+	f.Add(append(append(wordOf(1), wordOf(1)...), make([]byte, 4*32)...))
 	f.Fuzz(func(t *testing.T, out []byte) {
 		a, err := Question{Chain: 1, Account: account}.Read(out)
-		if err == nil && a.Verdict == Accepted && !bytes.Equal(out[:64], append(word(1), word(1)...)) {
+		if err == nil && a.Verdict == Accepted && !bytes.Equal(out[:64], append(wordOf(1), wordOf(1)...)) {
 			t.Errorf("a yes from %x", out)
 		}
 	})

@@ -64,7 +64,7 @@ type written struct {
 
 const maxWritten = 1024 // some 3 MB
 
-func (d *Desk) keep(raw []byte, w *written) {
+func (d *Desk) rememberWritten(raw []byte, w *written) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.wrote, d.ring[d.next])
@@ -73,8 +73,8 @@ func (d *Desk) keep(raw []byte, w *written) {
 	d.next = (d.next + 1) % maxWritten
 }
 
-// take returns what was kept of a message, once, or nil.
-func (d *Desk) take(raw []byte) *written {
+// takeWritten returns what was kept of a message, once, or nil.
+func (d *Desk) takeWritten(raw []byte) *written {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.wrote[string(raw)]
@@ -84,20 +84,20 @@ func (d *Desk) take(raw []byte) *written {
 	return w
 }
 
-// read returns what keep would have kept of a message.
-func (d *Desk) read(raw []byte) (*written, error) {
-	if w := d.take(raw); w != nil {
+// readWritten returns what keep would have kept of a message.
+func (d *Desk) readWritten(raw []byte) (*written, error) {
+	if w := d.takeWritten(raw); w != nil {
 		return w, nil
 	}
 	m, err := Parse(raw)
 	if err != nil {
 		return nil, err
 	}
-	g, err := read(m)
+	g, err := readGrant(m)
 	if g == nil {
 		g = &Grant{Nonce: m.Nonce} // its nonce is used up all the same
 	}
-	return &written{g, textDigest(raw)}, m.place(err)
+	return &written{g, textDigest(raw)}, m.addLine(err)
 }
 
 // NewDesk returns a Desk, or an error that names the first field that is wrong.
@@ -150,18 +150,18 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 		r.Life = DefaultLife
 	}
 	if r.Life < time.Second || r.Life > MaxLife {
-		return Challenge{}, fault(CodeTimeLife, "life", "it must be between a second and %d hours", int(MaxLife/time.Hour))
+		return Challenge{}, newFault(CodeTimeLife, "life", "it must be between a second and %d hours", int(MaxLife/time.Hour))
 	}
-	nonce, err := d.text()
+	nonce, err := d.randomText()
 	if err != nil {
 		return Challenge{}, err
 	}
-	id, err := d.text()
+	id, err := d.randomText()
 	if err != nil {
 		return Challenge{}, err
 	}
 	now := d.c.Now().UTC().Truncate(time.Second)
-	raw, g, err := build(Offer{
+	raw, g, err := buildMessage(Offer{
 		Scheme: d.c.Scheme, Domain: d.c.Domain, Account: r.Account, Chain: r.Chain, Key: r.Key, Nonce: nonce,
 		RequestID: id, Agent: r.Agent, AgentCID: r.AgentCID, RulesCID: r.RulesCID, Tools: r.Tools, Caveats: r.Caveats,
 		Issued: now, Expires: now.Add(r.Life), OriginURI: r.OriginURI,
@@ -170,25 +170,26 @@ func (d *Desk) Challenge(ctx context.Context, r Request) (Challenge, error) {
 		return Challenge{}, err
 	}
 	c := Challenge{Message: raw, Nonce: nonce, RequestID: id, Expires: now.Add(NonceLife)}
-	if err := d.c.Nonces.PutNonce(ctx, slot(nonce, r.Channel), raw, c.Expires); err != nil {
+	if err := d.c.Nonces.PutNonce(ctx, nonceSlot(nonce, r.Channel), raw, c.Expires); err != nil {
 		return Challenge{}, fmt.Errorf("remember a challenge: %w", err)
 	}
-	d.keep(raw, &written{g, textDigest(raw)})
+	d.rememberWritten(raw, &written{g, textDigest(raw)})
 	return c, nil
 }
 
-// Open takes a signed message back over the channel that asked for it. The nonce of a text that can be read is used
-// up by this, whatever comes of the rest. The error is a [*Fault], and [ErrNonce] if the nonce is not good (any more); any other error is the
-// store's.
+// Open takes a signed message back over the channel that asked for it. The nonce of a text that can be read is used up
+// by this, whatever comes of the rest. The error is a [*Fault], and [ErrNonce] if the nonce is not good (any more); any
+// other error is the store's.
 func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Grant, error) {
-	w, unread := d.read(raw)
+	w, unread := d.readWritten(raw)
 	if w == nil {
 		return nil, unread
 	}
 	now := d.c.Now()
-	issued, err := d.c.Nonces.TakeNonce(ctx, slot(w.grant.Nonce, channel), now)
+	issued, err := d.c.Nonces.TakeNonce(ctx, nonceSlot(w.grant.Nonce, channel), now)
 	if errors.Is(err, ErrNonce) {
-		f := fault(CodeNonceUsed, "Nonce", "it is unknown, used, expired, or was issued to another connection: ask for a new message and sign that one")
+		f := newFault(CodeNonceUsed, "Nonce",
+			"it is unknown, used, expired, or was issued to another connection: ask for a new message and sign that one")
 		f.cause = ErrNonce
 		return nil, f
 	}
@@ -203,28 +204,30 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 		if err := w.grant.checkTimes(now); err != nil {
 			return nil, err
 		}
-		return d.seal(ctx, w, raw, sig)
+		return d.checkSignature(ctx, w, raw, sig)
 	}
 	// Something was changed: the first check that fails says what.
-	want, err := expected(issued, now)
+	want, err := expectIssued(issued, now)
 	if err != nil {
 		return nil, fmt.Errorf("read a stored challenge: %w", err)
 	}
 	if _, err := Verify(raw, sig, want); err != nil { // by its key alone: no chain is asked about a text that is not ours
 		return nil, err
 	}
-	return nil, fault(CodeAltered, "message", "it is not the one that was issued: sign that one as it is")
+	return nil, newFault(CodeAltered, "message", "it is not the one that was issued: sign that one as it is")
 }
 
-// slot names what is stored of a challenge: its nonce on the connection that asked for it, so that who has seen a message
-// cannot use it up from elsewhere.
-func slot(nonce string, channel [32]byte) string { return nonce + "@" + hex.EncodeToString(channel[:]) }
+// nonceSlot names what is stored of a challenge: its nonce on the connection that asked for it, so that who has seen a
+// message cannot use it up from elsewhere.
+func nonceSlot(nonce string, channel [32]byte) string {
+	return nonce + "@" + hex.EncodeToString(channel[:])
+}
 
-// seal checks the signature, by the account's key or its contract, and completes the grant.
-func (d *Desk) seal(ctx context.Context, w *written, raw, sig []byte) (*Grant, error) {
+// checkSignature checks the signature, by the account's key or its contract, and completes the grant.
+func (d *Desk) checkSignature(ctx context.Context, w *written, raw, sig []byte) (*Grant, error) {
 	g := w.grant
 	g.Message, g.Sig = bytes.Clone(raw), bytes.Clone(sig)
-	canonical, v, err := Check(ctx, d.c.Contracts, g.question(w.hash))
+	canonical, v, err := Check(ctx, d.c.Contracts, g.questionOf(w.hash))
 	if err != nil {
 		return nil, err
 	}
@@ -235,13 +238,13 @@ func (d *Desk) seal(ctx context.Context, w *written, raw, sig []byte) (*Grant, e
 	return g, nil
 }
 
-// expected returns what an issued message promises.
-func expected(issued []byte, now time.Time) (Expect, error) {
+// expectIssued returns what an issued message promises.
+func expectIssued(issued []byte, now time.Time) (Expect, error) {
 	m, err := Parse(issued)
 	if err != nil {
 		return Expect{}, err
 	}
-	g, err := read(m)
+	g, err := readGrant(m)
 	if err != nil {
 		return Expect{}, err
 	}
@@ -251,8 +254,8 @@ func expected(issued []byte, now time.Time) (Expect, error) {
 	}, nil
 }
 
-// text returns 22 random letters and digits: 131 bits.
-func (d *Desk) text() (string, error) {
+// randomText returns 22 random letters and digits: 131 bits.
+func (d *Desk) randomText() (string, error) {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	var out strings.Builder
 	var buf [32]byte
@@ -261,7 +264,7 @@ func (d *Desk) text() (string, error) {
 			return "", fmt.Errorf("make a nonce: %w", err)
 		}
 		for _, b := range buf {
-			if int(b) < 4*len(alphabet) { // else the first letters would be more likely
+			if int(b) < 4*len(alphabet) { // a larger byte is dropped, or the first letters would be more likely
 				out.WriteByte(alphabet[int(b)%len(alphabet)])
 			}
 			if out.Len() == 22 {

@@ -153,17 +153,17 @@ func TestAKeptMessageIsReadAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.take(c.Message) != nil {
+	if d.takeWritten(c.Message) != nil {
 		t.Error("a message is kept after it was opened")
 	}
-	at := slot(c.Nonce, channel)
+	at := nonceSlot(c.Nonce, channel)
 	d.nonces.data[at], d.nonces.ends[at] = bytes.Clone(c.Message), c.Expires
 	slow, err := d.Open(context.Background(), c.Message, sig, channel)
 	if err != nil || !reflect.DeepEqual(fast, slow) {
 		t.Errorf("got %+v, %v\nwant %+v", slow, err, fast)
 	}
 	for range 2*maxWritten + 3 {
-		d.keep([]byte(d.mustText()), new(written))
+		d.rememberWritten([]byte(d.mustText()), new(written))
 	}
 	if len(d.wrote) != maxWritten {
 		t.Errorf("%d messages are kept, want %d", len(d.wrote), maxWritten)
@@ -171,7 +171,7 @@ func TestAKeptMessageIsReadAlike(t *testing.T) {
 }
 
 func (d *testDesk) mustText() string {
-	s, err := d.text()
+	s, err := d.randomText()
 	if err != nil {
 		panic(err)
 	}

@@ -17,46 +17,48 @@ func Examine(raw, sig []byte, domain string, now time.Time) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = m.examine(raw, domain, now)
+	err = m.examineAll(raw, domain, now)
 	if err == nil {
 		_, err = signedBy(m.Address, textDigest(raw), sig)
 	}
-	return m, m.place(err)
+	return m, m.addLine(err)
 }
 
-// ExamineOn is [Examine] of a message that a contract wallet may have signed: if its account's own key did not, c is asked
-// whether its contract accepts the signature, which is as [ParseContractSig] returns it. v is what was said, and nil if the
-// key signed. errors.Is(err, [ErrUnavailable]) if the chain could not be asked.
-func ExamineOn(ctx context.Context, c Contracts, raw, sig []byte, domain string, now time.Time) (m *Message, v *Verification, err error) {
+// ExamineOn is [Examine] of a message that a contract wallet may have signed: if its account's own key did not, c is
+// asked whether its contract accepts the signature, which is as [ParseContractSig] returns it. v is what was said, and
+// nil if the key signed. errors.Is(err, [ErrUnavailable]) if the chain could not be asked.
+func ExamineOn(
+	ctx context.Context, c Contracts, raw, sig []byte, domain string, now time.Time,
+) (m *Message, v *Verification, err error) {
 	if m, err = Parse(raw); err != nil {
 		return nil, nil, err
 	}
-	if err = m.examine(raw, domain, now); err == nil {
+	if err = m.examineAll(raw, domain, now); err == nil {
 		_, v, err = Check(ctx, c, Question{Chain: m.Chain, Account: m.Address, Hash: textDigest(raw), Sig: sig, Spends: true})
 	}
-	return m, v, m.place(err)
+	return m, v, m.addLine(err)
 }
 
-// examine checks all but the signature.
-func (m *Message) examine(raw []byte, domain string, now time.Time) error {
+// examineAll checks all but the signature.
+func (m *Message) examineAll(raw []byte, domain string, now time.Time) error {
 	if beyondSecond(m) == "" {
-		if err := second(m, raw); err != nil {
+		if err := askSecondReader(m, raw); err != nil {
 			return err
 		}
 	}
 	switch {
 	case domain == "":
-		return fault(CodeExpect, "domain", "the verifier does not say what it expects")
+		return newFault(CodeExpect, "domain", "the verifier does not say what it expects")
 	case now.IsZero():
-		return fault(CodeExpect, "now", "the verifier does not say what it expects")
+		return newFault(CodeExpect, "now", "the verifier does not say what it expects")
 	case m.Domain != domain:
-		return fault(CodeDomain, "domain", "it is not %s", domain)
+		return newFault(CodeDomain, "domain", "it is not %s", domain)
 	case m.IssuedAt.Time.After(now.Add(Skew)):
-		return fault(CodeIssued, "Issued At", "it lies in the future")
+		return newFault(CodeIssued, "Issued At", "it lies in the future")
 	case m.NotBefore != nil && m.NotBefore.Time.After(now.Add(Skew)):
-		return fault(CodeEarly, "Not Before", "this time has not come yet")
+		return newFault(CodeEarly, "Not Before", "this time has not come yet")
 	case m.Expiration != nil && !now.Before(m.Expiration.Time):
-		return fault(CodeExpired, "Expiration Time", "it is over")
+		return newFault(CodeExpired, "Expiration Time", "it is over")
 	}
 	return nil
 }

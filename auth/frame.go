@@ -46,7 +46,7 @@ func (f Frame) Bytes() []byte {
 }
 
 // Verify checks that the key's owner signed the frame. The error is a [*Fault].
-func (f Frame) Verify(key PublicKey, sig []byte) error { return key.verify(f.Bytes(), sig) }
+func (f Frame) Verify(key PublicKey, sig []byte) error { return key.verifySignature(f.Bytes(), sig) }
 
 // SignFrame signs f for [Frame.Verify].
 func (k PrivateKey) SignFrame(f Frame) ([]byte, error) { return k.Sign(f.Bytes()) }

@@ -56,7 +56,7 @@ func checkParse(t *testing.T, raw []byte) {
 		t.Errorf("the grammar does not allow what Parse accepts:\n%q", raw)
 	}
 	// Outside of what siwe-go is known not to cope with, two readers that were written apart must agree.
-	if err := second(m, raw); err != nil && beyondSecond(m) == "" || code(err) == CodeSecondPanics {
+	if err := askSecondReader(m, raw); err != nil && beyondSecond(m) == "" || code(err) == CodeSecondPanics {
 		t.Errorf("siwe-go disagrees: %v\n%q", err, raw)
 	}
 }
@@ -92,10 +92,10 @@ func FuzzRecap(f *testing.F) {
 			}
 			return
 		}
-		if again := r.uri(); again != uri {
+		if again := r.encodeURI(); again != uri {
 			t.Errorf("two spellings of one ReCap: %q and %q", uri, again)
 		}
-		if s := r.statement(r.sentence(noon)); !all(s, isStatement) {
+		if s := r.wholeStatement(r.limitsSentence(noon)); !allBytes(s, isStatement) {
 			t.Errorf("the statement of %q cannot be signed: %q", uri, s)
 		}
 	})
@@ -110,15 +110,15 @@ func FuzzSignature(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c, err := canonical(sig)
+		c, err := canonicalSignature(sig)
 		if err != nil {
 			return
 		}
-		if again, err := canonical(c[:]); err != nil || again != c {
+		if again, err := canonicalSignature(c[:]); err != nil || again != c {
 			t.Errorf("%x is not canonical after all: %v", c, err)
 		}
 		digest := textDigest(message)
-		who, err := signer(digest, c)
+		who, err := recoverSigner(digest, c)
 		if err != nil {
 			return
 		}

@@ -47,7 +47,7 @@ const didPrefix = "did:key:z"
 // one spelling. Ed25519 keys of small order, under which one signature fits many texts, are refused.
 func ParsePublicKey(did string) (PublicKey, error) {
 	bad := func(why string) (PublicKey, error) {
-		return PublicKey{}, fault(CodeKeyForm, "key", "%s", why)
+		return PublicKey{}, newFault(CodeKeyForm, "key", "%s", why)
 	}
 	text, ok := strings.CutPrefix(did, didPrefix)
 	if !ok || len(text) > 64 {
@@ -61,7 +61,7 @@ func ParsePublicKey(did string) (PublicKey, error) {
 	body := data[2:]
 	switch prefix := string(data[:2]); {
 	case prefix == string(prefixEd25519) && len(body) == ed25519.PublicKeySize:
-		if weak(body) {
+		if isWeakPoint(body) {
 			return bad("it is not a proper Ed25519 key")
 		}
 		k.kind = Ed25519
@@ -82,7 +82,7 @@ func ParsePublicKey(did string) (PublicKey, error) {
 	case prefix == string(prefixEd25519) || prefix == string(prefixP256) || prefix == string(prefixSecp256k1):
 		return bad("it has not the length of its kind of key")
 	default:
-		return PublicKey{}, fault(CodeKeyCodec, "key", "only Ed25519, P-256 and secp256k1 keys are known")
+		return PublicKey{}, newFault(CodeKeyCodec, "key", "only Ed25519, P-256 and secp256k1 keys are known")
 	}
 	if k.String() != did {
 		return bad("it is not spelt canonically")
@@ -134,11 +134,11 @@ func (k *PublicKey) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// verify checks a signature of 64 bytes: Ed25519 over the message (RFC 8032), ECDSA as r and s over its SHA-256, as
-// WebCrypto makes it.
-func (k PublicKey) verify(message, sig []byte) error {
+// verifySignature checks a signature of 64 bytes: Ed25519 over the message (RFC 8032), ECDSA as r and s over its
+// SHA-256, as WebCrypto makes it.
+func (k PublicKey) verifySignature(message, sig []byte) error {
 	if len(sig) != 64 {
-		return fault(CodeSigSize, "signature", "it has %d bytes, not 64", len(sig))
+		return newFault(CodeSigSize, "signature", "it has %d bytes, not 64", len(sig))
 	}
 	var ok bool
 	switch k.kind {
@@ -153,7 +153,7 @@ func (k PublicKey) verify(message, sig []byte) error {
 		ok = ethcrypto.VerifySignature(k.raw[:], digest[:], sig)
 	}
 	if !ok {
-		return fault(CodeSigSigner, "signature", "it was not made by the session key over these bytes")
+		return newFault(CodeSigSigner, "signature", "it was not made by the session key over these bytes")
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func Generate(kind Kind, rand io.Reader) (PrivateKey, error) {
 			return k, err
 		}
 	}
-	return PrivateKey{}, fault(CodeKeyForm, "key", "the source of chance gives no usable bytes")
+	return PrivateKey{}, newFault(CodeKeyForm, "key", "the source of chance gives no usable bytes")
 }
 
 // ParsePrivateKey reads what [PrivateKey.Secret] wrote.
@@ -185,7 +185,7 @@ func ParsePrivateKey(secret string) (PrivateKey, error) {
 	kind, digits, _ := strings.Cut(secret, ":")
 	var seed [32]byte
 	if n, err := hex.Decode(seed[:], []byte(digits[:min(len(digits), 64)])); err != nil || n != 32 || len(digits) != 64 {
-		return PrivateKey{}, fault(CodeKeyForm, "key", "not a kind, a colon and 64 hex digits")
+		return PrivateKey{}, newFault(CodeKeyForm, "key", "not a kind, a colon and 64 hex digits")
 	}
 	return fromSeed(Kind(kind), seed)
 }
@@ -208,7 +208,7 @@ func fromSeed(kind Kind, seed [32]byte) (PrivateKey, error) {
 			return k, nil
 		}
 	}
-	return PrivateKey{}, fault(CodeKeyForm, "key", "not a session key of a kind that is known here")
+	return PrivateKey{}, newFault(CodeKeyForm, "key", "not a session key of a kind that is known here")
 }
 
 // Public returns the public half.
@@ -254,7 +254,7 @@ func (k PrivateKey) Sign(message []byte) ([]byte, error) {
 		}
 		return sig[:64], nil
 	}
-	return nil, fault(CodeKeyForm, "key", "there is no session key to sign with")
+	return nil, newFault(CodeKeyForm, "key", "there is no session key to sign with")
 }
 
 const redacted = "[redacted]"
@@ -271,8 +271,8 @@ func (k PrivateKey) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText returns "[redacted]", so that no JSON holds the key by accident.
 func (k PrivateKey) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// weak says whether an Ed25519 key is one of the points of small order, or not in its shortest form.
-func weak(key []byte) bool {
+// isWeakPoint says whether an Ed25519 key is one of the points of small order, or not in its shortest form.
+func isWeakPoint(key []byte) bool {
 	k := [32]byte(key)
 	k[31] &= 0x7f // the sign of x
 	// y is 2^255 - 19 or more

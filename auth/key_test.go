@@ -50,23 +50,23 @@ func TestKeysSignAndVerify(t *testing.T) {
 		if err != nil || back != k.Public() {
 			t.Fatalf("%s: the public key does not come back: %v", kind, err)
 		}
-		if err := back.verify(text, sig); err != nil {
+		if err := back.verifySignature(text, sig); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 		for _, other := range kinds {
-			if other != kind && testKey(t, other, 3).Public().verify(text, sig) == nil {
+			if other != kind && testKey(t, other, 3).Public().verifySignature(text, sig) == nil {
 				t.Errorf("a signature of %s passes as %s", kind, other)
 			}
 		}
 		for _, bad := range [][]byte{nil, sig[:63], append(bytes.Clone(sig), 0), make([]byte, 64), bytes.Repeat([]byte{255}, 64)} {
-			if back.verify(text, bad) == nil {
+			if back.verifySignature(text, bad) == nil {
 				t.Errorf("%s: %x is accepted", kind, bad)
 			}
 		}
 		for i := range sig {
 			bad := bytes.Clone(sig)
 			bad[i] ^= 1 << (i % 8)
-			if back.verify(text, bad) == nil {
+			if back.verifySignature(text, bad) == nil {
 				t.Errorf("%s: byte %d changed is accepted", kind, i)
 			}
 		}
@@ -75,7 +75,7 @@ func TestKeysSignAndVerify(t *testing.T) {
 			t.Errorf("%s: the private key does not come back: %v", kind, err)
 		}
 	}
-	if (PublicKey{}).verify(text, make([]byte, 64)) == nil {
+	if (PublicKey{}).verifySignature(text, make([]byte, 64)) == nil {
 		t.Error("the zero key verifies something")
 	}
 	if _, err := (PrivateKey{}).Sign(text); code(err) != CodeKeyForm {
@@ -276,7 +276,7 @@ func TestFaultsAreSentences(t *testing.T) {
 	if got, want := f.Error(), "line 9, Nonce: it is used (nonce.used)"; got != want || !errors.Is(f, errNone) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, want := fault(CodeSize, "", "too long").Error(), "too long (message.size)"; got != want {
+	if got, want := newFault(CodeSize, "", "too long").Error(), "too long (message.size)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -8,14 +8,14 @@ import (
 )
 
 // Sorted returns the caveats with every list in its order, as they must be to be valid.
-func (c Caveats) Sorted() Caveats { return c.sorted() }
+func (c Caveats) Sorted() Caveats { return c.sortedCopy() }
 
 // JSON returns the caveats in canonical JSON, as a ReCap has them: what a delegation records. c must be valid.
 func (c Caveats) JSON() string {
 	w := recapCoder{writing: true}
-	w.lit(`{`)
-	w.caveats(&c)
-	w.lit(`}`)
+	w.codeLiteral(`{`)
+	w.codeCaveats(&c)
+	w.codeLiteral(`}`)
 	return string(w.b)
 }
 
@@ -23,14 +23,14 @@ func (c Caveats) JSON() string {
 func ParseCaveats(text string) (Caveats, error) {
 	var c Caveats
 	if len(text) > MaxMessage {
-		return Caveats{}, fault(CodeSize, "caveats", "longer than %d bytes", MaxMessage)
+		return Caveats{}, newFault(CodeSize, "caveats", "longer than %d bytes", MaxMessage)
 	}
 	r := recapCoder{b: []byte(text)}
-	r.lit(`{`)
-	r.caveats(&c)
-	r.lit(`}`)
+	r.codeLiteral(`{`)
+	r.codeCaveats(&c)
+	r.codeLiteral(`}`)
 	if r.err == nil && len(r.b) > 0 {
-		r.fail(CodeRecapJSON, "something follows the JSON")
+		r.failOnce(CodeRecapJSON, "something follows the JSON")
 	}
 	if r.err != nil {
 		return Caveats{}, r.err
@@ -46,10 +46,11 @@ func ParseCaveats(text string) (Caveats, error) {
 // [*Fault] that names the caveat of which nothing is left, or says that outer has no level of sub-agents.
 func (c Caveats) Narrow(outer Caveats) (Caveats, error) {
 	nothing := func(name string) (Caveats, error) {
-		return Caveats{}, fault(CodeCaveats, name, "nothing of what the sub-agent is to have is within what its caller has")
+		return Caveats{}, newFault(CodeCaveats, name,
+			"nothing of what the sub-agent is to have is within what its caller has")
 	}
 	if outer.MaxDepth == 0 {
-		return Caveats{}, fault(CodeCaveats, "max_depth", "no sub-agent may be called")
+		return Caveats{}, newFault(CodeCaveats, "max_depth", "no sub-agent may be called")
 	}
 	out := Caveats{
 		MaxCalls: min(c.MaxCalls, outer.MaxCalls), MaxTokens: min(c.MaxTokens, outer.MaxTokens),
@@ -61,36 +62,37 @@ func (c Caveats) Narrow(outer Caveats) (Caveats, error) {
 		if at < 0 {
 			continue
 		}
-		total = lesser(total, outer.MaxTotal[at])
+		total = lesserAmount(total, outer.MaxTotal[at])
 		out.MaxTotal = append(out.MaxTotal, total)
-		out.MaxPerCall = append(out.MaxPerCall, lesser(total, lesser(c.MaxPerCall[i], outer.MaxPerCall[at])))
-		out.ApproveAbove = append(out.ApproveAbove, lesser(c.ApproveAbove[i], outer.ApproveAbove[at]))
+		out.MaxPerCall = append(out.MaxPerCall, lesserAmount(total, lesserAmount(c.MaxPerCall[i], outer.MaxPerCall[at])))
+		out.ApproveAbove = append(out.ApproveAbove, lesserAmount(c.ApproveAbove[i], outer.ApproveAbove[at]))
 	}
 	var ok bool
-	if out.Chains, ok = intersect(c.Chains, outer.Chains); !ok || len(out.Chains) == 0 {
+	if out.Chains, ok = intersectLists(c.Chains, outer.Chains); !ok || len(out.Chains) == 0 {
 		return nothing("chains")
 	}
-	if out.Recipients, ok = intersect(c.Recipients, outer.Recipients); !ok {
+	if out.Recipients, ok = intersectLists(c.Recipients, outer.Recipients); !ok {
 		return nothing("recipients")
 	}
-	if out.Hosts, ok = intersect(c.Hosts, outer.Hosts); !ok {
+	if out.Hosts, ok = intersectLists(c.Hosts, outer.Hosts); !ok {
 		return nothing("hosts")
 	}
-	if out.Models, ok = intersect(c.Models, outer.Models); !ok {
+	if out.Models, ok = intersectLists(c.Models, outer.Models); !ok {
 		return nothing("models")
 	}
 	return out, nil
 }
 
-func lesser(a, b money.Amount) money.Amount {
-	if above(a, b) {
+func lesserAmount(a, b money.Amount) money.Amount {
+	if exceeds(a, b) {
 		return b
 	}
 	return a
 }
 
-// intersect returns what stands in both lists, of which an empty one stands for everything. ok is false if nothing does.
-func intersect[T comparable](a, b []T) (both []T, ok bool) {
+// intersectLists returns what stands in both lists, of which an empty one stands for everything. ok is false if nothing
+// does.
+func intersectLists[T comparable](a, b []T) (both []T, ok bool) {
 	switch {
 	case len(a) == 0:
 		return slices.Clone(b), true
@@ -107,8 +109,8 @@ func intersect[T comparable](a, b []T) (both []T, ok bool) {
 
 // Ed25519Key returns an Ed25519 public key as a session key is written. It fails if pub is not a proper one.
 func Ed25519Key(pub ed25519.PublicKey) (PublicKey, error) {
-	if len(pub) != ed25519.PublicKeySize || weak(pub) {
-		return PublicKey{}, fault(CodeKeyForm, "key", "it is not a proper Ed25519 key")
+	if len(pub) != ed25519.PublicKeySize || isWeakPoint(pub) {
+		return PublicKey{}, newFault(CodeKeyForm, "key", "it is not a proper Ed25519 key")
 	}
 	k := PublicKey{kind: Ed25519}
 	copy(k.raw[:], pub)
@@ -117,4 +119,4 @@ func Ed25519Key(pub ed25519.PublicKey) (PublicKey, error) {
 
 // Verify checks a signature of 64 bytes over message, which must begin with a context of its own so that it is nothing
 // else that the key signs. The error is a [*Fault].
-func (k PublicKey) Verify(message, sig []byte) error { return k.verify(message, sig) }
+func (k PublicKey) Verify(message, sig []byte) error { return k.verifySignature(message, sig) }

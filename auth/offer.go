@@ -33,13 +33,13 @@ type Offer struct {
 // and what [Reread] says of it, once it is signed, is what the offer says. An error is a [*Fault] that names the
 // first field that is wrong.
 func Build(o Offer) ([]byte, error) {
-	raw, _, err := build(o)
+	raw, _, err := buildMessage(o)
 	return raw, err
 }
 
-// build is Build, and the grant that was read in the message; it is not signed yet.
-func build(o Offer) ([]byte, *Grant, error) {
-	r := recap{agent: o.Agent, tools: slices.Sorted(slices.Values(o.Tools)), caveats: o.Caveats.sorted()}
+// buildMessage is Build, and the grant that was read in the message; it is not signed yet.
+func buildMessage(o Offer) ([]byte, *Grant, error) {
+	r := recap{agent: o.Agent, tools: slices.Sorted(slices.Values(o.Tools)), caveats: o.Caveats.sortedCopy()}
 	if err := r.validate(); err != nil {
 		return nil, nil, err
 	}
@@ -47,19 +47,19 @@ func build(o Offer) ([]byte, *Grant, error) {
 		return nil, nil, err
 	}
 	if !o.AgentCID.Defined() || !o.RulesCID.Defined() {
-		return nil, nil, fault(CodeResources, "Resources", "the agent or the policy set has no CID")
+		return nil, nil, newFault(CodeResources, "Resources", "the agent or the policy set has no CID")
 	}
 	uri := o.Key.String()
 	if o.OriginURI {
 		uri, r.key = o.Scheme+"://"+o.Domain, o.Key
 	}
 	expires := o.Expires.UTC().Truncate(time.Second)
-	statement := r.statement(r.sentence(expires))
+	statement := r.wholeStatement(r.limitsSentence(expires))
 	m := Message{
 		Scheme: o.Scheme, Domain: o.Domain, Address: o.Account, Statement: &statement, URI: uri,
 		Chain: o.Chain, Nonce: o.Nonce, RequestID: &o.RequestID,
-		IssuedAt: stamp(o.Issued), Expiration: ptr(stamp(expires)), NotBefore: ptr(stamp(o.Issued)),
-		Resources: []string{linkPrefix + o.AgentCID.String(), linkPrefix + o.RulesCID.String(), r.uri()},
+		IssuedAt: stampOf(o.Issued), Expiration: pointerTo(stampOf(expires)), NotBefore: pointerTo(stampOf(o.Issued)),
+		Resources: []string{linkPrefix + o.AgentCID.String(), linkPrefix + o.RulesCID.String(), r.encodeURI()},
 	}
 	raw := []byte(m.String())
 	// Read it back: no field may say more than it should, such as a nonce with a line break in it.
@@ -67,19 +67,19 @@ func build(o Offer) ([]byte, *Grant, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := second(back, raw); err != nil {
+	if err := askSecondReader(back, raw); err != nil {
 		return nil, nil, err
 	}
-	g, err := read(back)
+	g, err := readGrant(back)
 	if err != nil {
 		return nil, nil, err
 	}
 	return raw, g, nil
 }
 
-func stamp(t time.Time) Stamp {
+func stampOf(t time.Time) Stamp {
 	t = t.UTC().Truncate(time.Second)
 	return Stamp{t.Format(time.RFC3339), t}
 }
 
-func ptr[T any](v T) *T { return &v }
+func pointerTo[T any](v T) *T { return &v }

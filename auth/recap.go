@@ -10,14 +10,14 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 const (
 	recapPrefix = "urn:recap:"
 	agentPrefix = "urn:writ:agent:"
 
-	maxAgent    = 32
-	maxToolName = 64
+	maxAgent = 32
 
 	preamble = "I further authorize the stated URI to perform the following actions on my behalf:"
 )
@@ -41,40 +41,44 @@ type recap struct {
 // validate says whether the recap can be written.
 func (r *recap) validate() error {
 	if !isAgent(r.agent) {
-		return fault(CodeAgent, "agent", "a name is 1 to %d lower-case letters, digits and hyphens, a letter first", maxAgent)
+		return newFault(CodeAgent, "agent", "a name is 1 to %d lower-case letters, digits and hyphens, a letter first",
+			maxAgent)
 	}
 	if len(r.tools) > MaxTools {
-		return fault(CodeCaveats, "tools", "at most %d can be named", MaxTools)
+		return newFault(CodeCaveats, "tools", "at most %d can be named", MaxTools)
 	}
 	for i, t := range r.tools {
-		if !isTool(t) {
-			return fault(CodeCaveats, "tools", "entry %d is not the name of a tool", i+1)
+		if !arg.IsToolName(t) {
+			return newFault(CodeCaveats, "tools", "entry %d is not the name of a tool", i+1)
 		}
 		if i > 0 && r.tools[i-1] >= t {
-			return fault(CodeCaveats, "tools", "entries must be sorted and named once")
+			return newFault(CodeCaveats, "tools", "entries must be sorted and named once")
 		}
 	}
 	return r.caveats.validate()
 }
 
-// uri returns the one ReCap URI of r.
-func (r *recap) uri() string {
+// encodeURI returns the one ReCap URI of r.
+func (r *recap) encodeURI() string {
 	c := recapCoder{writing: true, b: make([]byte, 0, 512+32*len(r.tools))}
-	c.recap(r)
+	c.codeRecap(r)
 	return recapPrefix + base64.RawURLEncoding.EncodeToString(c.b)
 }
 
-// sentence returns what is enforced in plain words.
-func (r *recap) sentence(until time.Time) string {
+// limitsSentence returns what is enforced in plain words.
+func (r *recap) limitsSentence(until time.Time) string {
 	s := r.caveats.Sentence(r.agent, until)
+	if slices.ContainsFunc(r.tools, func(t string) bool { return strings.HasPrefix(t, "wallet.") }) {
+		s += " It asks my own wallet to send what tools named wallet. do: that is my own money."
+	}
 	if r.key.kind != "" {
 		s += " Session key: " + r.key.Fingerprint() + "."
 	}
 	return s
 }
 
-// statement returns the whole statement of a grant: the limits, then the abilities in the words of ERC-5573.
-func (r *recap) statement(limits string) string {
+// wholeStatement returns the whole statement of a grant: the limits, then the abilities in the words of ERC-5573.
+func (r *recap) wholeStatement(limits string) string {
 	var b strings.Builder
 	b.Grow(len(limits) + 256 + 16*len(r.tools))
 	b.WriteString(limits + " " + preamble + " (1) 'run': 'start' for '" + agentPrefix + r.agent + "'.")
@@ -97,16 +101,16 @@ func (r *recap) statement(limits string) string {
 func parseRecap(uri string) (*recap, error) {
 	text, ok := strings.CutPrefix(uri, recapPrefix)
 	if !ok {
-		return nil, fault(CodeRecapMissing, "Resources", "the last resource is not a ReCap")
+		return nil, newFault(CodeRecapMissing, "Resources", "the last resource is not a ReCap")
 	}
 	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || strings.ContainsAny(text, "\r\n") {
-		return nil, fault(CodeRecapBase64, "ReCap", "not unpadded base64url")
+		return nil, newFault(CodeRecapBase64, "ReCap", "not unpadded base64url")
 	}
 	c, r := recapCoder{b: data}, new(recap)
-	c.recap(r)
+	c.codeRecap(r)
 	if c.err == nil && len(c.b) > 0 {
-		c.fail(CodeRecapJSON, "something follows the JSON")
+		c.failOnce(CodeRecapJSON, "something follows the JSON")
 	}
 	if c.err != nil {
 		return nil, c.err
@@ -125,158 +129,159 @@ type recapCoder struct {
 	err     error
 }
 
-func (c *recapCoder) recap(r *recap) {
-	c.lit(`{`)
-	c.lit(`"att":{`)
+func (c *recapCoder) codeRecap(r *recap) {
+	c.codeLiteral(`{`)
+	c.codeLiteral(`"att":{`)
 	resource := agentPrefix + r.agent
-	c.text(&resource)
+	c.codeText(&resource)
 	if name, ok := strings.CutPrefix(resource, agentPrefix); ok {
 		r.agent = name
 	} else {
-		c.fail(CodeRecapUnknown, "its resource is not an agent")
+		c.failOnce(CodeRecapUnknown, "its resource is not an agent")
 	}
-	c.lit(`:{`)
-	c.lit(`"run/start":`)
-	c.lit(`[{`)
+	c.codeLiteral(`:{`)
+	c.codeLiteral(`"run/start":`)
+	c.codeLiteral(`[{`)
 	c.cnf = &r.key
-	c.caveats(&r.caveats)
-	c.lit(`}]`)
-	for i := 0; c.writing && i < len(r.tools) || !c.writing && c.next(`,"tool/`); i++ {
+	c.codeCaveats(&r.caveats)
+	c.codeLiteral(`}]`)
+	for i := 0; c.writing && i < len(r.tools) || !c.writing && c.isNext(`,"tool/`); i++ {
 		if !c.writing {
 			r.tools = append(r.tools, "")
 		}
 		tool := "tool/" + r.tools[i]
-		c.lit(`,`)
-		c.text(&tool)
+		c.codeLiteral(`,`)
+		c.codeText(&tool)
 		r.tools[i] = strings.TrimPrefix(tool, "tool/")
-		if !c.writing && !c.next(`:[{}]`) {
-			c.fail(CodeRecapUnknown, "a tool has a qualification that is not known here")
+		if !c.writing && !c.isNext(`:[{}]`) {
+			c.failOnce(CodeRecapUnknown, "a tool has a qualification that is not known here")
 		}
-		c.lit(`:[{}]`)
+		c.codeLiteral(`:[{}]`)
 	}
-	c.lit(`}`)
-	c.lit(`}`)
-	c.lit(`}`)
+	c.codeLiteral(`}`)
+	c.codeLiteral(`}`)
+	c.codeLiteral(`}`)
 }
 
-func (c *recapCoder) caveats(v *Caveats) {
-	coderList(c, "approve_above", &v.ApproveAbove, c.amount)
-	if c.key("approve_if_tainted", v.ApproveIfTainted) {
-		if c.next(`false`) {
-			c.fail(CodeRecapCanonical, "a false is written out")
+func (c *recapCoder) codeCaveats(v *Caveats) {
+	coderList(c, "approve_above", &v.ApproveAbove, c.codeAmount)
+	if c.codeKey("approve_if_tainted", v.ApproveIfTainted) {
+		if c.isNext(`false`) {
+			c.failOnce(CodeRecapCanonical, "a false is written out")
 		}
-		c.lit(`true`)
+		c.codeLiteral(`true`)
 		v.ApproveIfTainted = true
 	}
-	coderList(c, "chains", &v.Chains, c.num)
-	if c.cnf != nil && c.key("cnf", c.cnf.kind != "") {
-		c.did(c.cnf)
+	coderList(c, "chains", &v.Chains, c.codeNumber)
+	if c.cnf != nil && c.codeKey("cnf", c.cnf.kind != "") {
+		c.codeKeyDID(c.cnf)
 	}
-	coderList(c, "hosts", &v.Hosts, c.text)
-	c.count("max_calls", &v.MaxCalls)
-	if c.key("max_cost_usd", v.MaxCostNanoUSD != 0) {
-		c.cost(&v.MaxCostNanoUSD)
+	coderList(c, "hosts", &v.Hosts, c.codeText)
+	c.codeCount("max_calls", &v.MaxCalls)
+	if c.codeKey("max_cost_usd", v.MaxCostNanoUSD != 0) {
+		c.codeCost(&v.MaxCostNanoUSD)
 	}
-	c.count("max_depth", &v.MaxDepth)
-	coderList(c, "max_per_call", &v.MaxPerCall, c.amount)
-	c.count("max_tokens", &v.MaxTokens)
-	coderList(c, "max_total", &v.MaxTotal, c.amount)
-	coderList(c, "models", &v.Models, c.text)
-	coderList(c, "recipients", &v.Recipients, c.address)
+	c.codeCount("max_depth", &v.MaxDepth)
+	coderList(c, "max_per_call", &v.MaxPerCall, c.codeAmount)
+	c.codeCount("max_tokens", &v.MaxTokens)
+	coderList(c, "max_total", &v.MaxTotal, c.codeAmount)
+	coderList(c, "models", &v.Models, c.codeText)
+	coderList(c, "recipients", &v.Recipients, c.codeAddress)
 }
 
 // known holds the keys that can stand in a recap, so that one out of place is told from one that means nothing.
-var known = strings.Fields("att run/start approve_above approve_if_tainted chains cnf hosts max_calls max_cost_usd max_depth " +
+var known = strings.Fields("att run/start approve_above approve_if_tainted chains cnf hosts max_calls max_cost_usd " +
+	"max_depth " +
 	"max_per_call max_tokens max_total models recipients")
 
-// lit writes s, or reads it.
-func (c *recapCoder) lit(s string) {
+// codeLiteral writes s, or reads it.
+func (c *recapCoder) codeLiteral(s string) {
 	switch {
 	case c.err != nil:
 	case c.writing:
 		c.b = append(c.b, s...)
-	case c.next(s):
+	case c.isNext(s):
 		c.b = c.b[len(s):]
 	default:
-		c.wrong()
+		c.refuseNext()
 	}
 }
 
-// next says whether s is what comes next.
-func (c *recapCoder) next(s string) bool {
+// isNext says whether s is what comes next.
+func (c *recapCoder) isNext(s string) bool {
 	return c.err == nil && len(c.b) >= len(s) && string(c.b[:len(s)]) == s
 }
 
-// wrong says why what comes next cannot be there.
-func (c *recapCoder) wrong() {
+// refuseNext says why what comes next cannot be there.
+func (c *recapCoder) refuseNext() {
 	rest := strings.TrimPrefix(string(c.b), ",")
 	if key, ok := strings.CutPrefix(rest, `"`); ok {
 		key, _, _ = strings.Cut(key, `"`)
 		if slices.Contains(known, key) {
-			c.fail(CodeRecapCanonical, "a key is out of its order or there twice")
+			c.failOnce(CodeRecapCanonical, "a key is out of its order or there twice")
 		} else {
-			c.fail(CodeRecapUnknown, "it has a key that is not known here")
+			c.failOnce(CodeRecapUnknown, "it has a key that is not known here")
 		}
 	}
 	if strings.TrimLeft(rest, " \t\r\n") != rest {
-		c.fail(CodeRecapCanonical, "it has white space")
+		c.failOnce(CodeRecapCanonical, "it has white space")
 	}
-	c.fail(CodeRecapJSON, "not JSON of the expected shape")
+	c.failOnce(CodeRecapJSON, "not JSON of the expected shape")
 }
 
-func (c *recapCoder) fail(code Code, why string) {
+func (c *recapCoder) failOnce(code Code, why string) {
 	if c.err == nil {
-		c.err = fault(code, "ReCap", "%s", why)
+		c.err = newFault(code, "ReCap", "%s", why)
 	}
 }
 
-// key writes a key of the caveats if it has a value, or reads it if it is next. It returns whether a value follows.
-func (c *recapCoder) key(name string, present bool) bool {
+// codeKey writes a key of the caveats if it has a value, or reads it if it is next. It returns whether a value follows.
+func (c *recapCoder) codeKey(name string, present bool) bool {
 	s := `"` + name + `":`
 	if c.some {
 		s = "," + s
 	}
-	if c.err != nil || c.writing && !present || !c.writing && !c.next(s) {
+	if c.err != nil || c.writing && !present || !c.writing && !c.isNext(s) {
 		return false
 	}
-	c.lit(s)
+	c.codeLiteral(s)
 	c.some = true
 	return true
 }
 
-func (c *recapCoder) count(name string, v *uint64) {
-	if c.key(name, *v != 0) {
-		if c.num(v); *v == 0 {
-			c.fail(CodeRecapCanonical, "a zero is written out")
+func (c *recapCoder) codeCount(name string, v *uint64) {
+	if c.codeKey(name, *v != 0) {
+		if c.codeNumber(v); *v == 0 {
+			c.failOnce(CodeRecapCanonical, "a zero is written out")
 		}
 	}
 }
 
 // coderList writes or reads a list of at least one entry. Bounds on its length are checked with all others.
 func coderList[T any](c *recapCoder, name string, v *[]T, item func(*T)) {
-	if !c.key(name, len(*v) > 0) {
+	if !c.codeKey(name, len(*v) > 0) {
 		return
 	}
-	c.lit(`[`)
-	if c.next(`]`) && !c.writing {
-		c.fail(CodeRecapCanonical, "an empty list is written out")
+	c.codeLiteral(`[`)
+	if c.isNext(`]`) && !c.writing {
+		c.failOnce(CodeRecapCanonical, "an empty list is written out")
 	}
 	for i := 0; c.err == nil && (!c.writing || i < len(*v)); i++ {
-		if i > 0 && !c.writing && c.next(`]`) {
+		if i > 0 && !c.writing && c.isNext(`]`) {
 			break
 		}
 		if i > 0 {
-			c.lit(`,`)
+			c.codeLiteral(`,`)
 		}
 		if !c.writing {
 			*v = append(*v, *new(T))
 		}
 		item(&(*v)[i])
 	}
-	c.lit(`]`)
+	c.codeLiteral(`]`)
 }
 
-func (c *recapCoder) num(v *uint64) {
+func (c *recapCoder) codeNumber(v *uint64) {
 	if c.writing {
 		c.b = strconv.AppendUint(c.b, *v, 10)
 		return
@@ -288,75 +293,75 @@ func (c *recapCoder) num(v *uint64) {
 	var err error
 	*v, err = strconv.ParseUint(string(c.b[:n]), 10, 64)
 	if n == 0 || n > 1 && c.b[0] == '0' {
-		c.fail(CodeRecapJSON, "a number is not in plain digits")
+		c.failOnce(CodeRecapJSON, "a number is not in plain digits")
 	} else if err != nil || *v > maxChain {
-		c.fail(CodeCaveats, "a number is more than 2^53 - 1")
+		c.failOnce(CodeCaveats, "a number is more than 2^53 - 1")
 	}
 	c.b = c.b[n:]
 }
 
-func (c *recapCoder) text(v *string) {
+func (c *recapCoder) codeText(v *string) {
 	if c.writing {
 		c.b = append(append(append(c.b, '"'), *v...), '"')
 		return
 	}
-	c.lit(`"`)
+	c.codeLiteral(`"`)
 	for i := 0; c.err == nil && i < len(c.b); i++ {
 		switch ch := c.b[i]; {
 		case ch == '"':
 			*v, c.b = string(c.b[:i]), c.b[i+1:]
 			return
 		case ch == '\\' || ch < ' ' || ch > '~':
-			c.fail(CodeRecapCanonical, "a text has an escape or a character outside ASCII")
+			c.failOnce(CodeRecapCanonical, "a text has an escape or a character outside ASCII")
 		}
 	}
-	c.fail(CodeRecapJSON, "a text has no end")
+	c.failOnce(CodeRecapJSON, "a text has no end")
 }
 
-func (c *recapCoder) amount(v *money.Amount) {
+func (c *recapCoder) codeAmount(v *money.Amount) {
 	asset, units := v.Asset(), v.Units()
 	decimals := uint64(asset.Decimals)
-	c.lit(`{"asset":`)
-	c.text(&asset.Symbol)
-	c.lit(`,"decimals":`)
-	c.num(&decimals)
-	c.lit(`,"units":`)
-	c.text(&units)
-	c.lit(`}`)
+	c.codeLiteral(`{"asset":`)
+	c.codeText(&asset.Symbol)
+	c.codeLiteral(`,"decimals":`)
+	c.codeNumber(&decimals)
+	c.codeLiteral(`,"units":`)
+	c.codeText(&units)
+	c.codeLiteral(`}`)
 	if c.writing || c.err != nil {
 		return
 	}
 	asset.Decimals = uint8(min(decimals, 255))
 	var err error
 	if *v, err = money.FromUnits(asset, units); err != nil {
-		c.fail(CodeCaveats, "units are not a decimal number of 256 bits")
+		c.failOnce(CodeCaveats, "units are not a decimal number of 256 bits")
 	}
 }
 
-// cost is a decimal number of dollars with at most nine fraction digits.
-func (c *recapCoder) cost(v *int64) {
+// codeCost is a decimal number of dollars with at most nine fraction digits.
+func (c *recapCoder) codeCost(v *int64) {
 	s := money.Of(usd, uint64(max(*v, 0))).Decimal()
-	c.text(&s)
+	c.codeText(&s)
 	if c.writing || c.err != nil {
 		return
 	}
 	a, err := money.ParseDecimal(usd, s)
 	n := a.Uint256()
 	if err != nil || !n.IsUint64() || n.Uint64() > maxCost {
-		c.fail(CodeCaveats, "max_cost_usd is not a decimal number of dollars up to 1000000")
+		c.failOnce(CodeCaveats, "max_cost_usd is not a decimal number of dollars up to 1000000")
 		return
 	}
 	if a.Decimal() != s {
-		c.fail(CodeRecapCanonical, "max_cost_usd has a zero too many")
+		c.failOnce(CodeRecapCanonical, "max_cost_usd has a zero too many")
 	}
 	if *v = int64(n.Uint64()); *v == 0 {
-		c.fail(CodeCaveats, "max_cost_usd is zero")
+		c.failOnce(CodeCaveats, "max_cost_usd is zero")
 	}
 }
 
-func (c *recapCoder) did(v *PublicKey) {
+func (c *recapCoder) codeKeyDID(v *PublicKey) {
 	s := v.String()
-	c.text(&s)
+	c.codeText(&s)
 	if c.writing || c.err != nil {
 		return
 	}
@@ -366,36 +371,23 @@ func (c *recapCoder) did(v *PublicKey) {
 		if f, ok := err.(*Fault); ok {
 			code = f.Code
 		}
-		c.fail(code, "cnf is not a did:key of a kind that is known")
+		c.failOnce(code, "cnf is not a did:key of a kind that is known")
 	}
 }
 
-func (c *recapCoder) address(v *common.Address) {
+func (c *recapCoder) codeAddress(v *common.Address) {
 	s := v.Hex()
-	c.text(&s)
+	c.codeText(&s)
 	if c.writing || c.err != nil {
 		return
 	}
 	var ok bool
 	if *v, ok = parseAddress(s); !ok {
-		c.fail(CodeCaveats, "a recipient is not an address with EIP-55 capitals")
+		c.failOnce(CodeCaveats, "a recipient is not an address with EIP-55 capitals")
 	}
 }
 
 func isAgent(s string) bool {
 	return s != "" && len(s) <= maxAgent && s[0] >= 'a' && s[0] <= 'z' &&
-		all(s, func(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' || c == '-' })
-}
-
-// isTool says whether s is the name of a tool: lower-case letters, digits and '_' in parts joined by '.'.
-func isTool(s string) bool {
-	if len(s) > maxToolName {
-		return false
-	}
-	for part := range strings.SplitSeq(s, ".") {
-		if part == "" || !all(part, func(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' || c == '_' }) {
-			return false
-		}
-	}
-	return true
+		allBytes(s, func(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'z' || c == '-' })
 }

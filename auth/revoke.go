@@ -19,13 +19,14 @@ func RevocationText(session cid.Cid, reason string, issued time.Time) ([]byte, e
 	}
 	switch {
 	case !session.Defined():
-		return nil, fault(CodeApprovalForm, "session", "it is missing")
-	case !printable(reason, maxReason):
-		return nil, fault(CodeApprovalForm, "reason", "not at most %d printable ASCII characters", maxReason)
-	case !wholeSecond(issued):
-		return nil, fault(CodeApprovalForm, "Issued At", "not a whole second after 1970")
+		return nil, newFault(CodeApprovalForm, "session", "it is missing")
+	case !isPrintable(reason, maxReason):
+		return nil, newFault(CodeApprovalForm, "reason", "not at most %d printable ASCII characters", maxReason)
+	case !isWholeSecond(issued):
+		return nil, newFault(CodeApprovalForm, "Issued At", "not a whole second after 1970")
 	}
-	return fmt.Appendf(nil, "%s%s%s\nReason: %s\nIssued At: %s", endSession, session, endAll, reason, issued.UTC().Format(time.RFC3339)), nil
+	return fmt.Appendf(nil, "%s%s%s\nReason: %s\nIssued At: %s", endSession, session, endAll, reason,
+		issued.UTC().Format(time.RFC3339)), nil
 }
 
 const (
@@ -37,7 +38,7 @@ const (
 // ParseRevocationText returns the session that a text of [RevocationText] ends. No other spelling is accepted. The
 // error is a [*Fault].
 func ParseRevocationText(text []byte) (session cid.Cid, err error) {
-	bad := fault(CodeApprovalForm, "message", "not the text of a revocation")
+	bad := newFault(CodeApprovalForm, "message", "not the text of a revocation")
 	if len(text) > MaxMessage {
 		return cid.Undef, bad
 	}
@@ -66,11 +67,11 @@ func ParseRevocationText(text []byte) (session cid.Cid, err error) {
 	return session, nil
 }
 
-// DelegationEndText is [RevocationText] for one delegation of a session: it ends that and what was delegated from it, and
-// the session goes on.
+// DelegationEndText is [RevocationText] for one delegation of a session: it ends that and what was delegated from it,
+// and the session goes on.
 func DelegationEndText(session, delegation cid.Cid, reason string, issued time.Time) ([]byte, error) {
 	if !delegation.Defined() {
-		return nil, fault(CodeApprovalForm, "delegation", "it is missing")
+		return nil, newFault(CodeApprovalForm, "delegation", "it is missing")
 	}
 	text, err := RevocationText(session, reason, issued)
 	if err != nil {
@@ -84,7 +85,7 @@ const endDelegation = "End delegation "
 // ParseDelegationEnd returns what a text of [DelegationEndText] ends. No other spelling is accepted. The error is a
 // [*Fault].
 func ParseDelegationEnd(text []byte) (session, delegation cid.Cid, err error) {
-	bad := fault(CodeApprovalForm, "message", "not the text that ends a delegation")
+	bad := newFault(CodeApprovalForm, "message", "not the text that ends a delegation")
 	if len(text) > MaxMessage {
 		return cid.Undef, cid.Undef, bad
 	}
@@ -108,8 +109,8 @@ func VerifyText(account common.Address, text, sig []byte) error {
 	return err
 }
 
-// TextQuestion returns what the account's contract is asked about another text that it signed as personal_sign does. One
-// endpoint's word is enough: a text moves no value.
+// TextQuestion returns what the account's contract is asked about another text that it signed as personal_sign does.
+// One endpoint's word is enough: a text moves no value.
 func (g *Grant) TextQuestion(text, sig []byte) Question {
 	return Question{Chain: g.Chain, Account: g.Account, Hash: textDigest(text), Sig: sig}
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/spruceid/siwe-go"
 )
 
-// second asks siwe-go what it reads in raw and refuses any difference to m. It is frozen upstream and lax in known
-// ways, so it never decides alone; but two parsers that were written apart seldom share a bug.
+// askSecondReader asks siwe-go what it reads in raw and refuses any difference to m. It is frozen upstream and lax in
+// known ways, so it never decides alone; but two parsers that were written apart seldom share a bug.
 //
 // siwe-go does not know a scheme before the domain: it is taken off for siwe-go, and only for it. A few texts that
 // the grammar allows are beyond siwe-go, see beyondSecond; no grant needs them, so they are refused too.
-func second(m *Message, raw []byte) (err error) {
+func askSecondReader(m *Message, raw []byte) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = fault(CodeSecondPanics, "", "siwe-go could not cope with the message")
+			err = newFault(CodeSecondPanics, "", "siwe-go could not cope with the message")
 		}
 	}()
 	text := string(raw)
@@ -26,7 +26,7 @@ func second(m *Message, raw []byte) (err error) {
 	}
 	other, e := siwe.ParseMessage(text)
 	if e != nil {
-		return fault(CodeSecondRefuses, "", "siwe-go cannot read the message")
+		return newFault(CodeSecondRefuses, "", "siwe-go cannot read the message")
 	}
 	var issued, expires, notBefore *string = &m.IssuedAt.Text, nil, nil
 	if m.Expiration != nil {
@@ -47,20 +47,20 @@ func second(m *Message, raw []byte) (err error) {
 	}{
 		{"domain", other.GetDomain() == m.Domain},
 		{"address", other.GetAddress() == m.Address},
-		{"statement", same(other.GetStatement(), m.Statement)},
+		{"statement", isSameText(other.GetStatement(), m.Statement)},
 		{"URI", uri.String() == m.URI},
 		{"Version", other.GetVersion() == "1"},
 		{"Chain ID", other.GetChainID() >= 0 && uint64(other.GetChainID()) == m.Chain},
 		{"Nonce", other.GetNonce() == m.Nonce},
-		{"Issued At", same(&otherIssued, issued)},
-		{"Expiration Time", same(other.GetExpirationTime(), expires)},
-		{"Not Before", same(other.GetNotBefore(), notBefore)},
-		{"Request ID", same(other.GetRequestID(), m.RequestID)},
+		{"Issued At", isSameText(&otherIssued, issued)},
+		{"Expiration Time", isSameText(other.GetExpirationTime(), expires)},
+		{"Not Before", isSameText(other.GetNotBefore(), notBefore)},
+		{"Request ID", isSameText(other.GetRequestID(), m.RequestID)},
 		{"Resources", slices.Equal(resources, m.Resources)},
 		{"message", other.String() == text},
 	} {
 		if !f.same {
-			return fault(CodeSecondDiffers, f.name, "siwe-go reads something else")
+			return newFault(CodeSecondDiffers, f.name, "siwe-go reads something else")
 		}
 	}
 	return nil
@@ -106,7 +106,7 @@ func plainURL(s string) bool {
 	return err == nil && u.String() == s
 }
 
-func same(a, b *string) bool {
+func isSameText(a, b *string) bool {
 	if a == nil || b == nil {
 		return a == b
 	}

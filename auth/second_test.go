@@ -63,7 +63,7 @@ func TestReadersAgreeOnWhatTheGrammarAllows(t *testing.T) {
 		if beyondSecond(m) != "" {
 			return false
 		}
-		if err := second(m, []byte(text)); err != nil {
+		if err := askSecondReader(m, []byte(text)); err != nil {
 			t.Errorf("siwe-go disagrees: %v\n%q", err, text)
 		}
 		return true

@@ -22,25 +22,25 @@ var (
 func ParseSig(s string) ([]byte, error) {
 	digits, ok := strings.CutPrefix(s, "0x")
 	if !ok || len(digits)%2 != 0 || len(digits) > 2*MaxMessage {
-		return nil, fault(CodeSigHex, "signature", "not 0x and an even number of hex digits")
+		return nil, newFault(CodeSigHex, "signature", "not 0x and an even number of hex digits")
 	}
 	sig, err := hex.DecodeString(digits)
 	if err != nil {
-		return nil, fault(CodeSigHex, "signature", "not 0x and an even number of hex digits")
+		return nil, newFault(CodeSigHex, "signature", "not 0x and an even number of hex digits")
 	}
 	if len(sig) != SigSize {
-		return nil, fault(CodeSigSize, "signature", "it has %d bytes, not %d", len(sig), SigSize)
+		return nil, newFault(CodeSigSize, "signature", "it has %d bytes, not %d", len(sig), SigSize)
 	}
 	return sig, nil
 }
 
-// canonical returns the one form of a signature: 65 bytes, r and s in range, s in the lower half (EIP-2), v 27 or 28.
-// A v of 0 or 1, which hardware wallets send, becomes 27 or 28; anything else is refused, since each other form
+// canonicalSignature returns the one form of a signature: 65 bytes, r and s in range, s in the lower half (EIP-2), v 27
+// or 28. A v of 0 or 1, which hardware wallets send, becomes 27 or 28; anything else is refused, since each other form
 // would be a second signature over the same text.
-func canonical(sig []byte) ([SigSize]byte, error) {
+func canonicalSignature(sig []byte) ([SigSize]byte, error) {
 	var out [SigSize]byte
 	if len(sig) != SigSize {
-		return out, fault(CodeSigSize, "signature", "it has %d bytes, not %d", len(sig), SigSize)
+		return out, newFault(CodeSigSize, "signature", "it has %d bytes, not %d", len(sig), SigSize)
 	}
 	copy(out[:], sig)
 	if out[64] < 2 {
@@ -50,41 +50,41 @@ func canonical(sig []byte) ([SigSize]byte, error) {
 	var zero [32]byte
 	switch {
 	case out[64] != 27 && out[64] != 28:
-		return out, fault(CodeSigV, "signature", "v is %d, not 27, 28, 0 or 1", sig[64])
+		return out, newFault(CodeSigV, "signature", "v is %d, not 27, 28, 0 or 1", sig[64])
 	case bytes.Equal(r, zero[:]), bytes.Equal(s, zero[:]),
 		bytes.Compare(r, curveOrder[:]) >= 0, bytes.Compare(s, curveOrder[:]) >= 0:
-		return out, fault(CodeSigRange, "signature", "r or s is out of range")
+		return out, newFault(CodeSigRange, "signature", "r or s is out of range")
 	case bytes.Compare(s, halfOrder[:]) > 0:
-		return out, fault(CodeSigHighS, "signature", "s is in the upper half of the curve's order")
+		return out, newFault(CodeSigHighS, "signature", "s is in the upper half of the curve's order")
 	}
 	return out, nil
 }
 
-// signer returns the address whose key made the canonical signature over the digest.
-func signer(digest common.Hash, sig [SigSize]byte) (common.Address, error) {
+// recoverSigner returns the address whose key made the canonical signature over the digest.
+func recoverSigner(digest common.Hash, sig [SigSize]byte) (common.Address, error) {
 	sig[64] -= 27
 	pub, err := crypto.Ecrecover(digest[:], sig[:])
 	if err != nil {
-		return common.Address{}, fault(CodeSigRecover, "signature", "no key could have made it")
+		return common.Address{}, newFault(CodeSigRecover, "signature", "no key could have made it")
 	}
 	return common.BytesToAddress(crypto.Keccak256(pub[1:])[12:]), nil
 }
 
 // signedBy checks that account made sig over the digest and returns the canonical form of sig.
 func signedBy(account common.Address, digest common.Hash, sig []byte) ([]byte, error) {
-	if reserved(account) {
-		return nil, fault(CodeAddressReserved, "address", "nobody can sign for it")
+	if isReservedAddress(account) {
+		return nil, newFault(CodeAddressReserved, "address", "nobody can sign for it")
 	}
-	c, err := canonical(sig)
+	c, err := canonicalSignature(sig)
 	if err != nil {
 		return nil, err
 	}
-	who, err := signer(digest, c)
+	who, err := recoverSigner(digest, c)
 	if err != nil {
 		return nil, err
 	}
 	if who != account {
-		return nil, fault(CodeSigSigner, "signature", "it was not made by %s over these bytes", account.Hex())
+		return nil, newFault(CodeSigSigner, "signature", "it was not made by %s over these bytes", account.Hex())
 	}
 	return c[:], nil
 }
@@ -96,9 +96,9 @@ func textDigest(text []byte) common.Hash {
 	return crypto.Keccak256Hash(strconv.AppendInt(p, int64(len(text)), 10), text)
 }
 
-// reserved says whether an address is zero or a precompile (up to 0x1ff), so that no key stands behind it. An
+// isReservedAddress says whether an address is zero or a precompile (up to 0x1ff), so that no key stands behind it. An
 // ecrecover that fails returns the zero address, and contracts have taken it for a signer.
-func reserved(a common.Address) bool {
+func isReservedAddress(a common.Address) bool {
 	for _, b := range a[:18] {
 		if b != 0 {
 			return false

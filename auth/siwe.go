@@ -50,15 +50,15 @@ const greeting = " wants you to sign in with your Ethereum account:"
 // message should be accepted; [Verify] does.
 func Parse(raw []byte) (*Message, error) {
 	if len(raw) > MaxMessage {
-		return nil, fault(CodeSize, "", "the message has %d bytes; at most %d are read", len(raw), MaxMessage)
+		return nil, newFault(CodeSize, "", "the message has %d bytes; at most %d are read", len(raw), MaxMessage)
 	}
 	if i := notPrintable(raw); i >= 0 {
-		f := fault(CodeASCII, "message", "the byte 0x%02x is not printable ASCII", raw[i])
+		f := newFault(CodeASCII, "message", "the byte 0x%02x is not printable ASCII", raw[i])
 		f.Line, f.Column = 1+bytes.Count(raw[:i], []byte("\n")), i-bytes.LastIndexByte(raw[:i], '\n')
 		return nil, f
 	}
 	p := &parser{rest: string(raw)}
-	p.message()
+	p.parseMessage()
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -99,71 +99,71 @@ type parser struct {
 	expiration, notBefore Stamp
 }
 
-func (p *parser) message() {
+func (p *parser) parseMessage() {
 	m := &p.m
-	p.greeting(m)
-	p.address(m)
-	p.empty("the line after the address must be empty")
-	first := p.next()
-	second := p.next()
+	p.parseGreeting(m)
+	p.parseAddress(m)
+	p.expectEmpty("the line after the address must be empty")
+	first := p.nextLine()
+	second := p.nextLine()
 	uri, ok := strings.CutPrefix(second, "URI: ")
-	if first != "" || !ok { // else the message has no statement
+	if first != "" || !ok { // otherwise the message has no statement
 		p.statement = first
 		m.Statement = &p.statement
 		for i := range len(first) {
 			if !isStatement(first[i]) {
 				p.line, p.col = p.line-1, i+1
-				p.fail(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
+				p.failOnce(CodeStatementChar, "statement", "the character %q is not allowed in it", first[i])
 				break
 			}
 		}
 		if second != "" {
-			p.fail(CodeLine, "statement", "an empty line must follow it")
+			p.failOnce(CodeLine, "statement", "an empty line must follow it")
 		}
-		uri = p.field("URI")
+		uri = p.readField("URI")
 	}
 	if m.URI = uri; !validURI(uri) {
-		p.fail(CodeURIForm, "URI", "not an absolute URI of RFC 3986")
+		p.failOnce(CodeURIForm, "URI", "not an absolute URI of RFC 3986")
 	}
-	if v := p.field("Version"); v != "1" {
-		p.fail(CodeVersion, "Version", "only version 1 is known")
+	if v := p.readField("Version"); v != "1" {
+		p.failOnce(CodeVersion, "Version", "only version 1 is known")
 	}
-	p.chain(m)
-	if m.Nonce = p.field("Nonce"); len(m.Nonce) < 8 || len(m.Nonce) > maxNonce || !only(m.Nonce, alpha|digit) {
-		p.fail(CodeNonceForm, "Nonce", "not 8 to %d letters and digits", maxNonce)
+	p.parseChain(m)
+	if m.Nonce = p.readField("Nonce"); len(m.Nonce) < 8 || len(m.Nonce) > maxNonce || !consistsOf(m.Nonce, alpha|digit) {
+		p.failOnce(CodeNonceForm, "Nonce", "not 8 to %d letters and digits", maxNonce)
 	}
-	m.IssuedAt = p.stamp("Issued At", p.field("Issued At"))
-	if s, ok := p.option("Expiration Time: "); ok {
-		p.expiration = p.stamp("Expiration Time", s)
+	m.IssuedAt = p.parseStamp("Issued At", p.readField("Issued At"))
+	if s, ok := p.readOption("Expiration Time: "); ok {
+		p.expiration = p.parseStamp("Expiration Time", s)
 		m.Expiration = &p.expiration
 	}
-	if s, ok := p.option("Not Before: "); ok {
-		p.notBefore = p.stamp("Not Before", s)
+	if s, ok := p.readOption("Not Before: "); ok {
+		p.notBefore = p.parseStamp("Not Before", s)
 		m.NotBefore = &p.notBefore
 	}
-	if s, ok := p.option("Request ID: "); ok {
+	if s, ok := p.readOption("Request ID: "); ok {
 		p.requestID = s
 		m.RequestID = &p.requestID
-		if len(s) > maxRequestID || !encoded(s, pathChar) {
-			p.fail(CodeRequestIDForm, "Request ID", "not at most %d characters of the kind pchar in RFC 3986", maxRequestID)
+		if len(s) > maxRequestID || !isEncoded(s, pathChar) {
+			p.failOnce(CodeRequestIDForm, "Request ID", "not at most %d characters of the kind pchar in RFC 3986", maxRequestID)
 		}
 	}
-	if s, ok := p.option("Resources:"); ok {
+	if s, ok := p.readOption("Resources:"); ok {
 		if s != "" {
-			p.fail(CodeLine, "Resources", "nothing may follow on this line")
+			p.failOnce(CodeLine, "Resources", "nothing may follow on this line")
 		}
-		p.resources(m)
+		p.parseResources(m)
 	}
 	if !p.done {
-		p.atEnd(p.next())
-		p.fail(CodeLine, "message", "no line is expected here")
+		p.atEnd(p.nextLine())
+		p.failOnce(CodeLine, "message", "no line is expected here")
 	}
 }
 
-func (p *parser) greeting(m *Message) {
-	head, ok := strings.CutSuffix(p.next(), greeting)
+func (p *parser) parseGreeting(m *Message) {
+	head, ok := strings.CutSuffix(p.nextLine(), greeting)
 	if !ok {
-		p.fail(CodeLine, "domain", "the first line must end with %q", greeting[1:])
+		p.failOnce(CodeLine, "domain", "the first line must end with %q", greeting[1:])
 		return
 	}
 	m.Domain = head
@@ -171,52 +171,52 @@ func (p *parser) greeting(m *Message) {
 		m.Scheme, m.Domain, p.col = scheme, domain, len(scheme)+len("://")+1
 		if !isScheme(scheme) {
 			p.col = 1
-			p.fail(CodeSchemeForm, "scheme", "not a scheme of RFC 3986")
+			p.failOnce(CodeSchemeForm, "scheme", "not a scheme of RFC 3986")
 		}
 	}
 	host, port, ok := splitAuthority(m.Domain)
 	switch {
 	case !ok:
-		p.fail(CodeDomainForm, "domain", "not an authority of RFC 3986")
+		p.failOnce(CodeDomainForm, "domain", "not an authority of RFC 3986")
 	case host == "":
-		p.fail(CodeDomainForm, "domain", "the host is empty")
+		p.failOnce(CodeDomainForm, "domain", "the host is empty")
 	case !isPort(port):
-		p.fail(CodeDomainForm, "domain", "there is no such port")
+		p.failOnce(CodeDomainForm, "domain", "there is no such port")
 	}
 }
 
-func (p *parser) address(m *Message) {
-	s := p.next()
+func (p *parser) parseAddress(m *Message) {
+	s := p.nextLine()
 	if p.err != nil {
 		return
 	}
 	if !isAddress(s) {
-		p.fail(CodeAddressForm, "address", "not 0x and 40 hex digits")
+		p.failOnce(CodeAddressForm, "address", "not 0x and 40 hex digits")
 		return
 	}
 	var ok bool
 	if m.Address, ok = readAddress(s[2:]); !ok {
-		p.fail(CodeAddressChecksum, "address", "its capitals are not those of EIP-55")
+		p.failOnce(CodeAddressChecksum, "address", "its capitals are not those of EIP-55")
 	}
 }
 
-func (p *parser) chain(m *Message) {
-	s := p.field("Chain ID")
-	if s == "" || !only(s, digit) || len(s) > 1 && s[0] == '0' {
-		p.fail(CodeChainForm, "Chain ID", "not a decimal number without leading zeros")
+func (p *parser) parseChain(m *Message) {
+	s := p.readField("Chain ID")
+	if s == "" || !consistsOf(s, digit) || len(s) > 1 && s[0] == '0' {
+		p.failOnce(CodeChainForm, "Chain ID", "not a decimal number without leading zeros")
 		return
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || n == 0 || n > maxChain {
-		p.fail(CodeChainRange, "Chain ID", "not between 1 and 2^53 - 1")
+		p.failOnce(CodeChainRange, "Chain ID", "not between 1 and 2^53 - 1")
 	}
 	m.Chain = n
 }
 
-func (p *parser) resources(m *Message) {
+func (p *parser) parseResources(m *Message) {
 	m.Resources = make([]string, 0, 3)
 	for !p.done && p.err == nil {
-		line := p.next()
+		line := p.nextLine()
 		p.atEnd(line)
 		uri, ok := strings.CutPrefix(line, "- ")
 		if ok {
@@ -224,23 +224,23 @@ func (p *parser) resources(m *Message) {
 		}
 		switch {
 		case !ok || !validURI(uri):
-			p.fail(CodeResourceForm, "Resources", "not %q and an absolute URI of RFC 3986", "- ")
+			p.failOnce(CodeResourceForm, "Resources", "not %q and an absolute URI of RFC 3986", "- ")
 		case len(m.Resources) == MaxResources:
-			p.fail(CodeResourceCount, "Resources", "more than %d", MaxResources)
+			p.failOnce(CodeResourceCount, "Resources", "more than %d", MaxResources)
 		}
 		m.Resources = append(m.Resources, uri)
 	}
 }
 
-// next returns the next line. There is always a first one, which may be empty.
-func (p *parser) next() string {
+// nextLine returns the next line. There is always a first one, which may be empty.
+func (p *parser) nextLine() string {
 	if p.err != nil {
 		return ""
 	}
 	p.line++
 	p.col = 1
 	if p.done {
-		p.fail(CodeLine, "message", "it ends before this line")
+		p.failOnce(CodeLine, "message", "it ends before this line")
 		return ""
 	}
 	line := p.rest
@@ -255,48 +255,48 @@ func (p *parser) next() string {
 // atEnd refuses an empty line if it is the last: editors add a line break at the end of a file.
 func (p *parser) atEnd(line string) {
 	if p.done && line == "" {
-		p.fail(CodeLine, "message", "the line break before it is not part of a message: take it off the end")
+		p.failOnce(CodeLine, "message", "the line break before it is not part of a message: take it off the end")
 	}
 }
 
-func (p *parser) empty(why string) {
-	if p.next() != "" {
-		p.fail(CodeLine, "message", "%s", why)
+func (p *parser) expectEmpty(why string) {
+	if p.nextLine() != "" {
+		p.failOnce(CodeLine, "message", "%s", why)
 	}
 }
 
-// field returns the value of the next line, which must be the named one.
-func (p *parser) field(name string) string {
-	s := p.next()
+// readField returns the value of the next line, which must be the named one.
+func (p *parser) readField(name string) string {
+	s := p.nextLine()
 	if len(s) < len(name)+2 || s[:len(name)] != name || s[len(name):len(name)+2] != ": " {
-		p.fail(CodeLine, name, "%q was expected on this line", name+": ")
+		p.failOnce(CodeLine, name, "%q was expected on this line", name+": ")
 		return ""
 	}
 	p.col = len(name) + len(": ") + 1
 	return s[len(name)+2:]
 }
 
-// option returns the value of the next line if it begins with prefix.
-func (p *parser) option(prefix string) (string, bool) {
+// readOption returns the value of the next line if it begins with prefix.
+func (p *parser) readOption(prefix string) (string, bool) {
 	if p.done || p.err != nil || !strings.HasPrefix(p.rest, prefix) {
 		return "", false
 	}
-	s := p.next()
+	s := p.nextLine()
 	p.col = len(prefix) + 1
 	return s[len(prefix):], true
 }
 
-func (p *parser) stamp(name, s string) Stamp {
+func (p *parser) parseStamp(name, s string) Stamp {
 	t, ok := parseTime(s)
 	if !ok {
-		p.fail(CodeTimeForm, name, "not a date-time of RFC 3339 that exists")
+		p.failOnce(CodeTimeForm, name, "not a date-time of RFC 3339 that exists")
 	}
 	return Stamp{s, t}
 }
 
-func (p *parser) fail(code Code, field, format string, args ...any) {
+func (p *parser) failOnce(code Code, field, format string, args ...any) {
 	if p.err == nil {
-		p.err = fault(code, field, format, args...)
+		p.err = newFault(code, field, format, args...)
 		p.err.Line, p.err.Column = max(p.line, 1), max(p.col, 1)
 	}
 }
@@ -340,10 +340,12 @@ func parseAddress(s string) (common.Address, bool) {
 	return readAddress(s[2:])
 }
 
-func isAddress(s string) bool { return len(s) == 42 && s[:2] == "0x" && only(s[2:], digit|hexLetter) }
+func isAddress(s string) bool {
+	return len(s) == 42 && s[:2] == "0x" && consistsOf(s[2:], digit|hexLetter)
+}
 
-// readAddress reads 40 hex digits and says whether their capitals are those of EIP-55: a letter is a capital if the digit
-// in its place of the hash of the lower-case address is 8 or more.
+// readAddress reads 40 hex digits and says whether their capitals are those of EIP-55: a letter is a capital if the
+// digit in its place of the hash of the lower-case address is 8 or more.
 func readAddress(digits string) (a common.Address, checksummed bool) {
 	var lower [40]byte
 	for i := range lower {
@@ -374,57 +376,71 @@ func parseTime(s string) (time.Time, bool) {
 	if len(s) < 20 || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
 		return time.Time{}, false
 	}
-	year, ok1 := digits(s[0:4])
-	month, ok2 := digits(s[5:7])
-	day, ok3 := digits(s[8:10])
-	hour, ok4 := digits(s[11:13])
-	minute, ok5 := digits(s[14:16])
-	second, ok6 := digits(s[17:19])
+	year, ok1 := readDigits(s[0:4])
+	month, ok2 := readDigits(s[5:7])
+	day, ok3 := readDigits(s[8:10])
+	hour, ok4 := readDigits(s[11:13])
+	minute, ok5 := readDigits(s[14:16])
+	second, ok6 := readDigits(s[17:19])
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
 		return time.Time{}, false
 	}
 	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 60 {
 		return time.Time{}, false
 	}
-	s = s[19:]
-	nano := 0
-	if s[0] == '.' {
-		n := 1
-		for n < len(s) && isDigit(s[n]) {
-			n++
-		}
-		if n == 1 || n > 10 {
-			return time.Time{}, false
-		}
-		nano, _ = digits(s[1:n])
-		for i := n; i < 10; i++ {
-			nano *= 10
-		}
-		s = s[n:]
+	nano, rest, ok := parseFraction(s[19:])
+	if !ok {
+		return time.Time{}, false
 	}
-	offset := 0
-	switch {
-	case s == "Z" || s == "z":
-	case len(s) == 6 && (s[0] == '+' || s[0] == '-') && s[3] == ':':
-		h, ok1 := digits(s[1:3])
-		m, ok2 := digits(s[4:6])
-		if !ok1 || !ok2 || h > 23 || m > 59 {
-			return time.Time{}, false
-		}
-		if offset = h*60 + m; s[0] == '-' {
-			offset = -offset
-		}
-	default:
+	offset, ok := parseOffset(rest)
+	if !ok {
 		return time.Time{}, false
 	}
 	t := time.Date(year, time.Month(month), day, hour, minute-offset, second, nano, time.UTC)
-	if second == 60 {
-		// t is midnight after the leap second, if it can be one.
-		if m := t.Month(); t.Hour() != 0 || t.Minute() != 0 || t.Day() != 1 || m != time.January && m != time.July {
-			return time.Time{}, false
-		}
+	return t, second < 60 || followsLeapSecond(t)
+}
+
+// parseFraction reads the fraction of a second that s may begin with, of at most nine digits, in nanoseconds.
+func parseFraction(s string) (nano int, rest string, ok bool) {
+	if s[0] != '.' {
+		return 0, s, true
 	}
-	return t, true
+	n := 1
+	for n < len(s) && isDigit(s[n]) {
+		n++
+	}
+	if n == 1 || n > 10 {
+		return 0, "", false
+	}
+	nano, _ = readDigits(s[1:n])
+	for range 10 - n {
+		nano *= 10
+	}
+	return nano, s[n:], true
+}
+
+// parseOffset reads the time zone that s is, in minutes east of UTC.
+func parseOffset(s string) (minutes int, ok bool) {
+	if s == "Z" || s == "z" {
+		return 0, true
+	}
+	if len(s) != 6 || s[0] != '+' && s[0] != '-' || s[3] != ':' {
+		return 0, false
+	}
+	h, ok1 := readDigits(s[1:3])
+	m, ok2 := readDigits(s[4:6])
+	if !ok1 || !ok2 || h > 23 || m > 59 {
+		return 0, false
+	}
+	if minutes = h*60 + m; s[0] == '-' {
+		minutes = -minutes
+	}
+	return minutes, true
+}
+
+// followsLeapSecond says whether t is a midnight, in UTC, before which there may have been a leap second.
+func followsLeapSecond(t time.Time) bool {
+	return t.Hour() == 0 && t.Minute() == 0 && t.Day() == 1 && (t.Month() == time.January || t.Month() == time.July)
 }
 
 func daysIn(year, month int) int {
@@ -440,7 +456,8 @@ func daysIn(year, month int) int {
 	return 31
 }
 
-func digits(s string) (n int, ok bool) {
+// readDigits returns the number that s is, if all of it is digits.
+func readDigits(s string) (n int, ok bool) {
 	for i := range len(s) {
 		if !isDigit(s[i]) {
 			return 0, false

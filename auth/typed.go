@@ -45,14 +45,14 @@ func uintOf(name string, n *uint256.Int) member {
 
 func uint64Of(name string, n uint64) member { return uintOf(name, uint256.NewInt(n)) }
 
-func (t *typed) domain() typed {
+func (t *typed) domainOf() typed {
 	return typed{name: "EIP712Domain", fields: []member{
 		stringOf("name", "writ"), stringOf("version", "1"), uint64Of("chainId", t.chain), bytes32Of("salt", t.salt),
 	}}
 }
 
-// hash is hashStruct of EIP-712: the type's hash, then one word a field.
-func (t *typed) hash() common.Hash {
+// hashStruct is hashStruct of EIP-712: the type's hash, then one word a field.
+func (t *typed) hashStruct() common.Hash {
 	var b bytes.Buffer
 	sig := make([]string, len(t.fields))
 	for i, f := range t.fields {
@@ -65,15 +65,15 @@ func (t *typed) hash() common.Hash {
 	return crypto.Keccak256Hash(b.Bytes())
 }
 
-// digest is what the wallet signs.
-func (t *typed) digest() [32]byte {
-	d := t.domain()
-	domain, message := d.hash(), t.hash()
+// signedDigest is what the wallet signs.
+func (t *typed) signedDigest() [32]byte {
+	d := t.domainOf()
+	domain, message := d.hashStruct(), t.hashStruct()
 	return crypto.Keccak256Hash([]byte("\x19\x01"), domain[:], message[:])
 }
 
-// json is the argument of eth_signTypedData_v4.
-func (t *typed) json() ([]byte, error) {
+// encodeJSON is the argument of eth_signTypedData_v4.
+func (t *typed) encodeJSON() ([]byte, error) {
 	type declared struct {
 		Name string `json:"name"`
 		Type string `json:"type"`
@@ -91,7 +91,7 @@ func (t *typed) json() ([]byte, error) {
 		}
 		return out
 	}
-	d := t.domain()
+	d := t.domainOf()
 	domain := values(d.fields)
 	domain["chainId"] = t.chain // wallets compare it with their chain's number
 	return plainJSON(map[string]any{

@@ -20,14 +20,14 @@ func validURI(s string) bool {
 		rest = rest[end:]
 	}
 	// Path and query are of the same characters; the first # ends them.
-	n := span(rest, pathChar|slashes)
-	return n == len(rest) || rest[n] == '#' && encoded(rest[n+1:], pathChar|slashes)
+	n := spanOf(rest, pathChar|slashes)
+	return n == len(rest) || rest[n] == '#' && isEncoded(rest[n+1:], pathChar|slashes)
 }
 
 // splitAuthority takes an authority of RFC 3986, section 3.2, apart. Host and port may be empty.
 func splitAuthority(s string) (host, port string, ok bool) {
 	if user, rest, found := strings.Cut(s, "@"); found {
-		if !encoded(user, nameChar|colonAt) {
+		if !isEncoded(user, nameChar|colonAt) {
 			return "", "", false
 		}
 		s = rest
@@ -37,10 +37,10 @@ func splitAuthority(s string) (host, port string, ok bool) {
 		if !found || !isIPv6(inner) || rest != "" && rest[0] != ':' {
 			return "", "", false
 		}
-		return inner, strings.TrimPrefix(rest, ":"), only(strings.TrimPrefix(rest, ":"), digit)
+		return inner, strings.TrimPrefix(rest, ":"), consistsOf(strings.TrimPrefix(rest, ":"), digit)
 	}
 	host, port, _ = strings.Cut(s, ":")
-	return host, port, encoded(host, nameChar) && only(port, digit)
+	return host, port, isEncoded(host, nameChar) && consistsOf(port, digit)
 }
 
 // isPort says whether digits are a port that can exist, or none.
@@ -49,8 +49,8 @@ func isPort(digits string) bool { return len(digits) < 5 || len(digits) == 5 && 
 // isIPv6 says whether s is an IPv6 address of RFC 3986: no zone.
 func isIPv6(s string) bool {
 	head, tail, short := strings.Cut(s, "::")
-	n, ok := groups(head, !short)
-	m, okTail := groups(tail, true)
+	n, ok := countGroups(head, !short)
+	m, okTail := countGroups(tail, true)
 	if !ok || !okTail {
 		return false
 	}
@@ -60,8 +60,8 @@ func isIPv6(s string) bool {
 	return n+m <= 7 && !strings.Contains(tail, "::")
 }
 
-// groups counts the 16-bit groups of a part of an IPv6 address. Only the last part may end in an IPv4 address.
-func groups(s string, last bool) (n int, ok bool) {
+// countGroups counts the 16-bit groups of a part of an IPv6 address. Only the last part may end in an IPv4 address.
+func countGroups(s string, last bool) (n int, ok bool) {
 	if s == "" {
 		return 0, true
 	}
@@ -74,7 +74,7 @@ func groups(s string, last bool) (n int, ok bool) {
 			n += 2
 			continue
 		}
-		if len(part) < 1 || len(part) > 4 || !only(part, digit|hexLetter) {
+		if len(part) < 1 || len(part) > 4 || !consistsOf(part, digit|hexLetter) {
 			return 0, false
 		}
 		n++
@@ -85,7 +85,7 @@ func groups(s string, last bool) (n int, ok bool) {
 func isIPv4(s string) bool {
 	parts := strings.Split(s, ".")
 	for _, part := range parts {
-		n, ok := digits(part)
+		n, ok := readDigits(part)
 		if !ok || len(part) > 3 || n > 255 || len(part) > 1 && part[0] == '0' {
 			return false
 		}
@@ -93,13 +93,13 @@ func isIPv4(s string) bool {
 	return len(parts) == 4
 }
 
-func isScheme(s string) bool { return s != "" && classes[s[0]]&alpha != 0 && only(s, schemeChar) }
+func isScheme(s string) bool { return s != "" && classes[s[0]]&alpha != 0 && consistsOf(s, schemeChar) }
 
-// encoded says whether every character of s is of one of the classes or begins a percent-encoded byte.
-func encoded(s string, class uint16) bool { return span(s, class) == len(s) }
+// isEncoded says whether every character of s is of one of the classes or begins a percent-encoded byte.
+func isEncoded(s string, class uint16) bool { return spanOf(s, class) == len(s) }
 
-// span returns how many bytes at the start of s are characters of the classes, or percent-encoded bytes.
-func span(s string, class uint16) int {
+// spanOf returns how many bytes at the start of s are characters of the classes, or percent-encoded bytes.
+func spanOf(s string, class uint16) int {
 	for i := 0; i < len(s); i++ {
 		if classes[s[i]]&class != 0 {
 			continue
@@ -112,8 +112,8 @@ func span(s string, class uint16) int {
 	return len(s)
 }
 
-// only says whether every character of s is of one of the classes.
-func only(s string, class uint16) bool {
+// consistsOf says whether every character of s is of one of the classes.
+func consistsOf(s string, class uint16) bool {
 	for i := range len(s) {
 		if classes[s[i]]&class == 0 {
 			return false
@@ -122,7 +122,7 @@ func only(s string, class uint16) bool {
 	return true
 }
 
-func all(s string, is func(byte) bool) bool {
+func allBytes(s string, is func(byte) bool) bool {
 	for i := range len(s) {
 		if !is(s[i]) {
 			return false

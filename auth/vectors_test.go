@@ -961,7 +961,7 @@ func TestFrameVectors(t *testing.T) {
 func TestVectorsHoldEveryClass(t *testing.T) {
 	seen := map[int]bool{}
 	cases := 0
-	for _, f := range []string{"parse.json", "signature.json", "signin.json", "frame.json"} {
+	for _, f := range []string{"parse.json", "signature.json", "signin.json", "frame.json", "approval.json"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "vectors", f))
 		if err != nil {
 			t.Fatal(err)

@@ -38,13 +38,14 @@ func (e *Expect) validate() error {
 		name string
 		set  bool
 	}{
-		{"Scheme", e.Scheme != ""}, {"Domain", e.Domain != ""}, {"URI", e.URI != ""}, {"Key", e.Key.kind != ""}, {"Chain", e.Chain != 0},
+		{"Scheme", e.Scheme != ""}, {"Domain", e.Domain != ""}, {"URI", e.URI != ""}, {"Key", e.Key.kind != ""},
+		{"Chain", e.Chain != 0},
 		{"Nonce", e.Nonce != ""}, {"RequestID", e.RequestID != ""}, {"Account", e.Account != common.Address{}},
 		{"Agent", e.Agent != ""}, {"AgentCID", e.AgentCID.Defined()}, {"RulesCID", e.RulesCID.Defined()},
 		{"Now", !e.Now.IsZero()},
 	} {
 		if !f.set {
-			return fault(CodeExpect, f.name, "the verifier does not say what it expects")
+			return newFault(CodeExpect, f.name, "the verifier does not say what it expects")
 		}
 	}
 	return nil
@@ -62,12 +63,12 @@ func Verify(raw, sig []byte, want Expect) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := verify(m, raw, sig, want)
-	return g, m.place(err)
+	g, err := verifyMessage(m, raw, sig, want)
+	return g, m.addLine(err)
 }
 
-func verify(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
-	if err := second(m, raw); err != nil {
+func verifyMessage(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
+	if err := askSecondReader(m, raw); err != nil {
 		return nil, err
 	}
 	if err := want.validate(); err != nil {
@@ -79,51 +80,51 @@ func verify(m *Message, raw, sig []byte, want Expect) (*Grant, error) {
 	}
 	switch {
 	case m.Scheme != want.Scheme:
-		return nil, fault(CodeScheme, "scheme", "it is not %s", want.Scheme)
+		return nil, newFault(CodeScheme, "scheme", "it is not %s", want.Scheme)
 	case m.Domain != want.Domain:
-		return nil, fault(CodeDomain, "domain", "it is not %s", want.Domain)
+		return nil, newFault(CodeDomain, "domain", "it is not %s", want.Domain)
 	case m.Address != want.Account:
-		return nil, fault(CodeAccount, "address", "it is not %s", want.Account.Hex())
+		return nil, newFault(CodeAccount, "address", "it is not %s", want.Account.Hex())
 	case m.URI != want.URI:
-		return nil, fault(CodeURI, "URI", "it is not the session key of this challenge")
+		return nil, newFault(CodeURI, "URI", "it is not the session key of this challenge")
 	case m.Chain != want.Chain:
-		return nil, fault(CodeChain, "Chain ID", "it is not %d", want.Chain)
+		return nil, newFault(CodeChain, "Chain ID", "it is not %d", want.Chain)
 	case m.Nonce != want.Nonce:
-		return nil, fault(CodeNonce, "Nonce", "it is not the one of this challenge")
+		return nil, newFault(CodeNonce, "Nonce", "it is not the one of this challenge")
 	case requestID != want.RequestID:
-		return nil, fault(CodeRequestID, "Request ID", "it is not the one of this challenge")
+		return nil, newFault(CodeRequestID, "Request ID", "it is not the one of this challenge")
 	}
-	g, err := read(m)
+	g, err := readGrant(m)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case g.Key != want.Key:
-		return nil, fault(CodeURI, "ReCap", "it does not name the session key of this challenge")
+		return nil, newFault(CodeURI, "ReCap", "it does not name the session key of this challenge")
 	case g.Agent != want.Agent:
-		return nil, fault(CodeAgent, "agent", "it is not %s", want.Agent)
+		return nil, newFault(CodeAgent, "agent", "it is not %s", want.Agent)
 	case !g.AgentCID.Equals(want.AgentCID):
-		return nil, fault(CodeAgent, "Resources", "the agent is not the version expected")
+		return nil, newFault(CodeAgent, "Resources", "the agent is not the version expected")
 	case !g.RulesCID.Equals(want.RulesCID):
-		return nil, fault(CodeRules, "Resources", "the policy set is not the one expected")
+		return nil, newFault(CodeRules, "Resources", "the policy set is not the one expected")
 	}
 	if err := g.checkTimes(want.Now); err != nil {
 		return nil, err
 	}
-	return seal(g, raw, sig)
+	return sealGrant(g, raw, sig)
 }
 
 // checkTimes says whether a message may be shown at now.
 func (g *Grant) checkTimes(now time.Time) error {
 	switch {
 	case g.Issued.After(now.Add(Skew)):
-		return fault(CodeIssued, "Issued At", "it lies in the future")
+		return newFault(CodeIssued, "Issued At", "it lies in the future")
 	case g.Issued.Before(now.Add(-IssuedWithin - Skew)):
-		return fault(CodeIssued, "Issued At", "it is too long ago: ask for a new message and sign that one")
+		return newFault(CodeIssued, "Issued At", "it is too long ago: ask for a new message and sign that one")
 	case g.NotBefore.After(now.Add(Skew)):
-		return fault(CodeEarly, "Not Before", "this time has not come yet")
+		return newFault(CodeEarly, "Not Before", "this time has not come yet")
 	case !now.Before(g.Expires):
-		return fault(CodeExpired, "Expiration Time", "it is over: ask for a new message and sign that one")
+		return newFault(CodeExpired, "Expiration Time", "it is over: ask for a new message and sign that one")
 	}
 	return nil
 }
@@ -139,22 +140,22 @@ func Reread(raw, sig []byte) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := reread(m, raw, sig)
-	return g, m.place(err)
+	g, err := rereadMessage(m, raw, sig)
+	return g, m.addLine(err)
 }
 
-func reread(m *Message, raw, sig []byte) (*Grant, error) {
-	if err := second(m, raw); err != nil {
+func rereadMessage(m *Message, raw, sig []byte) (*Grant, error) {
+	if err := askSecondReader(m, raw); err != nil {
 		return nil, err
 	}
-	g, err := read(m)
+	g, err := readGrant(m)
 	if err != nil {
 		return nil, err
 	}
 	if len(sig) == SigSize && sig[64] < 27 {
-		return nil, fault(CodeSigV, "signature", "v is %d; in a record it is 27 or 28", sig[64])
+		return nil, newFault(CodeSigV, "signature", "v is %d; in a record it is 27 or 28", sig[64])
 	}
-	return seal(g, raw, sig)
+	return sealGrant(g, raw, sig)
 }
 
 // RereadAs is [Reread] of a message that was signed by the method given. For a contract wallet's method only the
@@ -168,10 +169,10 @@ func RereadAs(method string, raw, sig []byte) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := second(m, raw); err != nil {
+	if err := askSecondReader(m, raw); err != nil {
 		return nil, err
 	}
-	g, err := read(m)
+	g, err := readGrant(m)
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +183,8 @@ func RereadAs(method string, raw, sig []byte) (*Grant, error) {
 	return g, nil
 }
 
-// seal checks the signature and completes the grant.
-func seal(g *Grant, raw, sig []byte) (*Grant, error) {
+// sealGrant checks the signature and completes the grant.
+func sealGrant(g *Grant, raw, sig []byte) (*Grant, error) {
 	canonical, err := signedBy(g.Account, textDigest(raw), sig)
 	if err != nil {
 		return nil, err
@@ -192,8 +193,8 @@ func seal(g *Grant, raw, sig []byte) (*Grant, error) {
 	return g, nil
 }
 
-// read turns a message into a grant, which is not signed yet.
-func read(m *Message) (*Grant, error) {
+// readGrant turns a message into a grant, which is not signed yet.
+func readGrant(m *Message) (*Grant, error) {
 	g := &Grant{
 		Account: m.Address, Chain: m.Chain, Scheme: m.Scheme, Domain: m.Domain, URI: m.URI, Nonce: m.Nonce,
 		Issued: m.IssuedAt.Time, NotBefore: m.IssuedAt.Time,
@@ -202,20 +203,20 @@ func read(m *Message) (*Grant, error) {
 		g.NotBefore = m.NotBefore.Time
 	}
 	if m.Expiration == nil {
-		return nil, fault(CodeExpiryMissing, "Expiration Time", "a grant must end; this one does not say when")
+		return nil, newFault(CodeExpiryMissing, "Expiration Time", "a grant must end; this one does not say when")
 	}
 	g.Expires = m.Expiration.Time
 	switch {
-	case reserved(m.Address):
-		return nil, fault(CodeAddressReserved, "address", "nobody can sign for it")
+	case isReservedAddress(m.Address):
+		return nil, newFault(CodeAddressReserved, "address", "nobody can sign for it")
 	case !isOrigin(m.Scheme, m.Domain):
-		return nil, fault(CodeDomain, "domain", "not the plain origin of a web page")
+		return nil, newFault(CodeDomain, "domain", "not the plain origin of a web page")
 	case m.RequestID == nil || *m.RequestID == "":
-		return nil, fault(CodeRequestID, "Request ID", "it is missing")
+		return nil, newFault(CodeRequestID, "Request ID", "it is missing")
 	case !g.Expires.After(g.Issued) || !g.Expires.After(g.NotBefore):
-		return nil, fault(CodeTimeOrder, "Expiration Time", "it is not after Issued At and Not Before")
+		return nil, newFault(CodeTimeOrder, "Expiration Time", "it is not after Issued At and Not Before")
 	case g.Expires.Sub(g.Issued) > MaxLife:
-		return nil, fault(CodeTimeLife, "Expiration Time", "a grant lives for at most %d hours", int(MaxLife/time.Hour))
+		return nil, newFault(CodeTimeLife, "Expiration Time", "a grant lives for at most %d hours", int(MaxLife/time.Hour))
 	}
 	g.RequestID = *m.RequestID
 	var err error
@@ -225,7 +226,7 @@ func read(m *Message) (*Grant, error) {
 			return nil, err
 		}
 	}
-	uri, err := g.resources(m.Resources)
+	uri, err := g.readResources(m.Resources)
 	if err != nil {
 		return nil, err
 	}
@@ -236,27 +237,27 @@ func read(m *Message) (*Grant, error) {
 	g.Agent, g.Tools, g.Caveats = r.agent, r.tools, r.caveats
 	switch {
 	case inRecap && r.key.kind == "":
-		return nil, fault(CodeKeyForm, "key", "neither the URI nor the ReCap names a session key")
+		return nil, newFault(CodeKeyForm, "key", "neither the URI nor the ReCap names a session key")
 	case inRecap:
 		g.Key = r.key
 	case r.key.kind != "":
-		return nil, fault(CodeKeyForm, "ReCap", "it names a session key, and the URI does too")
+		return nil, newFault(CodeKeyForm, "ReCap", "it names a session key, and the URI does too")
 	}
 	if !slices.Contains(g.Caveats.Chains, g.Chain) {
-		return nil, fault(CodeChain, "Chain ID", "it is not among the chains of the caveats")
+		return nil, newFault(CodeChain, "Chain ID", "it is not among the chains of the caveats")
 	}
-	sentence := r.sentence(g.Expires)
-	if err := fits(sentence, g.Agent); err != nil {
+	sentence := r.limitsSentence(g.Expires)
+	if err := fitsSentence(sentence, g.Agent); err != nil {
 		return nil, err
 	}
-	if m.Statement == nil || *m.Statement != r.statement(sentence) {
-		return nil, fault(CodeStatement, "statement", "it does not say what the ReCap grants")
+	if m.Statement == nil || *m.Statement != r.wholeStatement(sentence) {
+		return nil, newFault(CodeStatement, "statement", "it does not say what the ReCap grants")
 	}
 	return g, nil
 }
 
-// resources reads the links to agent and rules and returns the ReCap's URI.
-func (g *Grant) resources(list []string) (recap string, err error) {
+// readResources reads the links to agent and rules and returns the ReCap's URI.
+func (g *Grant) readResources(list []string) (recap string, err error) {
 	n, last := 0, -1
 	for i, r := range list {
 		if strings.HasPrefix(r, recapPrefix) {
@@ -265,13 +266,13 @@ func (g *Grant) resources(list []string) (recap string, err error) {
 	}
 	switch {
 	case n == 0:
-		return "", fault(CodeRecapMissing, "Resources", "there is no ReCap")
+		return "", newFault(CodeRecapMissing, "Resources", "there is no ReCap")
 	case n > 1:
-		return "", fault(CodeRecapCount, "Resources", "there are %d ReCaps", n)
+		return "", newFault(CodeRecapCount, "Resources", "there are %d ReCaps", n)
 	case last != len(list)-1:
-		return "", fault(CodeRecapPlace, "Resources", "the ReCap is not the last one")
+		return "", newFault(CodeRecapPlace, "Resources", "the ReCap is not the last one")
 	case len(list) != 3:
-		return "", fault(CodeResources, "Resources", "they must be the agent, the policy set and the ReCap")
+		return "", newFault(CodeResources, "Resources", "they must be the agent, the policy set and the ReCap")
 	}
 	if g.AgentCID, err = parseLink(list[0]); err != nil {
 		return "", err
@@ -293,7 +294,7 @@ func (m *Message) SessionKey() (PublicKey, error) {
 		return PublicKey{}, err
 	}
 	if r.key.kind == "" {
-		return PublicKey{}, fault(CodeKeyForm, "key", "neither the URI nor the ReCap names a session key")
+		return PublicKey{}, newFault(CodeKeyForm, "key", "neither the URI nor the ReCap names a session key")
 	}
 	return r.key, nil
 }
@@ -301,7 +302,7 @@ func (m *Message) SessionKey() (PublicKey, error) {
 // Rules returns the policy set that a message names, and checks nothing else.
 func (m *Message) Rules() (cid.Cid, error) {
 	if len(m.Resources) != 3 {
-		return cid.Undef, fault(CodeResources, "Resources", "they must be the agent, the policy set and the ReCap")
+		return cid.Undef, newFault(CodeResources, "Resources", "they must be the agent, the policy set and the ReCap")
 	}
 	return parseLink(m.Resources[1])
 }
@@ -313,7 +314,7 @@ func parseLink(s string) (cid.Cid, error) {
 	c, err := cid.Decode(text)
 	// Decode reads several spellings; String writes one.
 	if !ok || err != nil || c.Version() != 1 || c.String() != text {
-		return cid.Undef, fault(CodeResources, "Resources", "not ipfs:// and a CIDv1 in base32")
+		return cid.Undef, newFault(CodeResources, "Resources", "not ipfs:// and a CIDv1 in base32")
 	}
 	return c, nil
 }

@@ -29,7 +29,7 @@ func NewWallet(rand io.Reader) (*Wallet, error) {
 func ParseWallet(key string) (*Wallet, error) {
 	b, err := hex.DecodeString(strings.TrimPrefix(key, "0x"))
 	if err != nil || len(b) != 32 {
-		return nil, fault(CodeKeyForm, "key", "not 64 hex digits")
+		return nil, newFault(CodeKeyForm, "key", "not 64 hex digits")
 	}
 	return walletOf(b)
 }
@@ -37,7 +37,7 @@ func ParseWallet(key string) (*Wallet, error) {
 func walletOf(scalar []byte) (*Wallet, error) {
 	key, err := crypto.ToECDSA(scalar)
 	if err != nil {
-		return nil, fault(CodeKeyForm, "key", "not a private key of secp256k1")
+		return nil, newFault(CodeKeyForm, "key", "not a private key of secp256k1")
 	}
 	return &Wallet{key}, nil
 }
@@ -46,7 +46,7 @@ func walletOf(scalar []byte) (*Wallet, error) {
 func (w *Wallet) Address() common.Address { return crypto.PubkeyToAddress(w.key.PublicKey) }
 
 // SignText signs a text as personal_sign does (EIP-191). The signature is in its canonical form.
-func (w *Wallet) SignText(text []byte) ([]byte, error) { return w.sign(textDigest(text)) }
+func (w *Wallet) SignText(text []byte) ([]byte, error) { return w.signDigest(textDigest(text)) }
 
 // SignTyped signs an [Approval] or a [Revocation] as eth_signTypedData_v4 does.
 func (w *Wallet) SignTyped(t interface{ Digest() ([32]byte, error) }) ([]byte, error) {
@@ -54,10 +54,10 @@ func (w *Wallet) SignTyped(t interface{ Digest() ([32]byte, error) }) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	return w.sign(digest)
+	return w.signDigest(digest)
 }
 
-func (w *Wallet) sign(digest [32]byte) ([]byte, error) {
+func (w *Wallet) signDigest(digest [32]byte) ([]byte, error) {
 	sig, err := crypto.Sign(digest[:], w.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign with the wallet: %w", err)

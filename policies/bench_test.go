@@ -95,8 +95,8 @@ func BenchmarkLoadFloor(b *testing.B) {
 		if err := yaml.Unmarshal(src, &doc); err != nil {
 			b.Fatal(err)
 		}
-		for _, r := range member(doc.Content[0], "rules").Content {
-			if _, err := expr.Compile(member(r, "when").Value, expr.Env(env), expr.AsBool()); err != nil {
+		for _, r := range memberOf(doc.Content[0], "rules").Content {
+			if _, err := expr.Compile(memberOf(r, "when").Value, expr.Env(env), expr.AsBool()); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -25,7 +25,7 @@ func (l Layers) Decide(r *Request) Decision {
 		return d
 	}
 	for i, s := range l {
-		if !s.decide(r, &d) {
+		if !s.addDecision(r, &d) {
 			return l.explain(r)
 		}
 		if i == 0 && len(l) > 1 && r.Point == ProvenancePublish && d.Mode == "" {
@@ -35,27 +35,27 @@ func (l Layers) Decide(r *Request) Decision {
 	if d.Outcome != Permit || roomFor(r, l, d.Reserve) != nil {
 		return l.explain(r)
 	}
-	d.Reserve = l.kept(d.Reserve)
+	d.Reserve = l.reservesWithLedger(d.Reserve)
 	return d
 }
 
-// decide adds the set's answer to d, or returns false if it denies. It allocates nothing but the answer.
-func (s *Set) decide(r *Request, d *Decision) bool {
-	f := s.frame(r)
-	defer s.release(f)
-	permitted := s.open(r.Point)
+// addDecision adds the set's answer to d, or returns false if it denies. It allocates nothing but the answer.
+func (s *Set) addDecision(r *Request, d *Decision) bool {
+	f := s.takeFrame(r)
+	defer s.returnFrame(f)
+	permitted := s.IsOpenAt(r.Point)
 	for _, x := range s.points[r.Point] {
-		if !x.about(r) {
+		if !x.IsAbout(r) {
 			continue
 		}
-		holds, err := x.holds(f)
-		if err != nil || holds && (x.effect == "forbid" || x.effect == "route" && !s.routes(x, r, f)) {
+		holds, err := x.matches(f)
+		if err != nil || holds && (x.Effect == "forbid" || x.Effect == "route" && !s.routesTo(x, r, f)) {
 			return false
 		}
 		if !holds {
 			continue
 		}
-		switch x.effect {
+		switch x.Effect {
 		case "permit":
 			permitted = true
 		case "approve":
@@ -64,15 +64,15 @@ func (s *Set) decide(r *Request, d *Decision) bool {
 			}
 		}
 		if x.more != nil {
-			x.more.add(d)
+			x.more.addTo(d)
 		}
 		if d.Rules == nil {
 			d.Rules = make([]string, 0, 4)
 		}
-		d.Rules = append(d.Rules, x.full)
-		for i := range x.reserves {
-			m, err := x.reserves[i].amount.amt(f)
-			if err != nil || !addReserve(&d.Reserve, x.reserves[i].budget.ID, *m) {
+		d.Rules = append(d.Rules, x.FullID)
+		for i := range x.Reserves {
+			m, err := x.Reserves[i].Amount.Amount(f)
+			if err != nil || !addReserve(&d.Reserve, x.Reserves[i].Budget.ID, *m) {
 				return false
 			}
 		}
@@ -80,38 +80,38 @@ func (s *Set) decide(r *Request, d *Decision) bool {
 	return permitted
 }
 
-func (s *Set) frame(r *Request) *frame {
+func (s *Set) takeFrame(r *Request) *frame {
 	f := s.frames.Get().(*frame)
-	f.r = r
+	f.Request = r
 	return f
 }
 
-func (s *Set) release(f *frame) {
-	f.r = nil
-	clear(f.vars)
+func (s *Set) returnFrame(f *frame) {
+	f.Request = nil
+	clear(f.Vars)
 	s.frames.Put(f)
 }
 
-// about says whether the rule is for the request's tool.
-func (x *rule) about(r *Request) bool {
-	return x.tools == nil || slices.Contains(x.tools, r.Tool)
+// IsAbout says whether the rule is for the request's tool.
+func (x *Rule) IsAbout(r *Request) bool {
+	return x.Tools == nil || slices.Contains(x.Tools, r.Tool)
 }
 
 var errUnknownTool = errors.New("the set was loaded without the type of this tool")
 
-// holds says whether the rule matches. The when of an earlier false answer spares the unless.
-func (x *rule) holds(f *frame) (bool, error) {
-	if x.unknown {
+// matches says whether the rule matches. The when of an earlier false answer spares the unless.
+func (x *Rule) matches(f *frame) (bool, error) {
+	if x.Unknown {
 		return false, errUnknownTool
 	}
-	if ok, err := x.when.bool(f); err != nil || !ok || x.unless == nil {
+	if ok, err := x.When.Bool(f); err != nil || !ok || x.Unless == nil {
 		return ok, err
 	}
-	ok, err := x.unless.bool(f)
+	ok, err := x.Unless.Bool(f)
 	return !ok && err == nil, err
 }
 
-// addReserve notes that a step holds m in a budget. Where several rules hold something in the same budget each says
+// addReserve notes that a step reserves m in a budget. Where several rules reserve in the same budget each says
 // what the step needs at least, so the largest stands. It returns false if the assets differ.
 func addReserve(list *[]Reserve, budget string, m money.Amount) bool {
 	for i := range *list {
@@ -129,16 +129,16 @@ func addReserve(list *[]Reserve, budget string, m money.Amount) bool {
 
 // A shortage is a reservation that does not fit.
 type shortage struct {
-	def                     BudgetDef
-	spent, held, asked, has money.Amount
-	err                     error // why the budget could not be read; the amounts are then unset
+	def                         BudgetDef
+	spent, reserved, asked, has money.Amount
+	err                         error // why the budget could not be read; the amounts are then unset
 }
 
 // roomFor returns the first reservation that its budget has no room for, or nil.
 func roomFor(r *Request, l Layers, reserves []Reserve) *shortage {
 	for _, x := range reserves {
-		def := l.budget(x.Budget)
-		limit, used, err := usage(r, def)
+		def := l.findBudget(x.Budget)
+		limit, used, err := budgetUse(r, def)
 		if err != nil {
 			return &shortage{def: def, asked: x.Amount, err: err}
 		}
@@ -157,14 +157,14 @@ func roomFor(r *Request, l Layers, reserves []Reserve) *shortage {
 			if !def.Kept() {
 				return &shortage{def: def, asked: x.Amount, has: limit}
 			}
-			b := findLedger(r, def.ID)
-			return &shortage{def: def, spent: b.Spent, held: b.Reserved, asked: x.Amount, has: remainder(limit, used)}
+			b := r.Ledger(def.ID)
+			return &shortage{def: def, spent: b.Spent, reserved: b.Reserved, asked: x.Amount, has: amountLeft(limit, used)}
 		}
 	}
 	return nil
 }
 
-func (l Layers) budget(id string) BudgetDef {
+func (l Layers) findBudget(id string) BudgetDef {
 	for _, s := range l {
 		for _, def := range s.budgets {
 			if def.ID == id {
@@ -175,7 +175,8 @@ func (l Layers) budget(id string) BudgetDef {
 	return BudgetDef{}
 }
 
-func findLedger(r *Request, id string) *Budget {
+// Ledger returns the state of a budget, or nil if the request does not list it.
+func (r *Request) Ledger(id string) *Budget {
 	for i := range r.Budgets {
 		if r.Budgets[i].ID == id {
 			return &r.Budgets[i]
@@ -184,13 +185,13 @@ func findLedger(r *Request, id string) *Budget {
 	return nil
 }
 
-// usage returns the cap of a budget and what is used of it, reservations included. The smaller of the set's cap and
+// budgetUse returns the cap of a budget and what is used of it, reservations included. The smaller of the set's cap and
 // the ledger's stands. A budget that the request does not list is an error.
-func usage(r *Request, def BudgetDef) (limit, used money.Amount, err error) {
+func budgetUse(r *Request, def BudgetDef) (limit, used money.Amount, err error) {
 	if !def.Kept() {
 		return def.Cap, money.Of(def.Cap.Asset(), 0), nil
 	}
-	b := findLedger(r, def.ID)
+	b := r.Ledger(def.ID)
 	if b == nil {
 		return limit, used, fmt.Errorf("the state of budget %s is not known", def.ID)
 	}
@@ -211,8 +212,8 @@ func usage(r *Request, def BudgetDef) (limit, used money.Amount, err error) {
 	return limit, used, err
 }
 
-// remainder is what is left of limit, at least nothing. Both count the same asset.
-func remainder(limit, used money.Amount) money.Amount {
+// amountLeft is what is left of limit, at least nothing. Both count the same asset.
+func amountLeft(limit, used money.Amount) money.Amount {
 	left, err := limit.Sub(used)
 	if err != nil {
 		return money.Of(limit.Asset(), 0)
@@ -220,12 +221,12 @@ func remainder(limit, used money.Amount) money.Amount {
 	return left
 }
 
-// measure is what left and spent say of a budget in a condition. Reservations in flight count as spent, so that two
-// calls at once cannot both see the same room.
-func measure(fn string, r *Request, def BudgetDef) (money.Amount, error) {
-	limit, used, err := usage(r, def)
+// measureBudget is what left and spent say of a budget in a condition. Reservations in flight count as spent, so that
+// two calls at once cannot both see the same room.
+func measureBudget(fn string, r *Request, def BudgetDef) (money.Amount, error) {
+	limit, used, err := budgetUse(r, def)
 	if err != nil || fn == "spent" {
 		return used, err
 	}
-	return remainder(limit, used), nil
+	return amountLeft(limit, used), nil
 }

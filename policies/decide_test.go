@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // rulesOf writes a set of rules at tool.call: "permit: when", "forbid: when", "approve: when".
@@ -119,11 +120,11 @@ rules:
   - {id: memo, at: tool.call, tool: erc20.transfer, effect: forbid, when: 'given("memo") && args.memo contains "drain"'}
   - {id: tries, at: tool.call, tool: erc20.transfer, effect: forbid, when: 'args.tries > 3'}
 `)
-	args := func(to string, token, memo string, tries int64) []Arg {
-		return []Arg{{Name: "token", Kind: ArgString, Set: true, Text: token},
-			{Name: "to", Kind: ArgAddress, Set: true, Addr: common.HexToAddress(to)},
-			{Name: "memo", Kind: ArgString, Set: memo != "", Text: memo},
-			{Name: "tries", Kind: ArgInt, Set: tries >= 0, Int: tries}}
+	args := func(to string, token, memo string, tries int64) []arg.Value {
+		return []arg.Value{{Name: "token", Kind: arg.String, Set: true, Text: token},
+			{Name: "to", Kind: arg.Address, Set: true, Addr: common.HexToAddress(to)},
+			{Name: "memo", Kind: arg.String, Set: memo != "", Text: memo},
+			{Name: "tries", Kind: arg.Int, Set: tries >= 0, Int: tries}}
 	}
 	for _, c := range []struct {
 		name string
@@ -138,7 +139,7 @@ rules:
 		{"an absent argument is an error, so a deny", Request{Tool: "erc20.transfer", Args: args("0xa1", "USDC", "", -1)}, "operator/tries"},
 		{"missing arguments deny", Request{Tool: "erc20.transfer"}, "operator/friends"},
 		{"an argument of another kind denies",
-			Request{Tool: "erc20.transfer", Args: []Arg{{Name: "to", Kind: ArgString, Set: true, Text: "0xa1"}}}, "operator/friends"},
+			Request{Tool: "erc20.transfer", Args: []arg.Value{{Name: "to", Kind: arg.String, Set: true, Text: "0xa1"}}}, "operator/friends"},
 	} {
 		c.r.Point, c.r.Expires = ToolCall, 10_000_000
 		d := Layers{s}.Decide(&c.r)
@@ -338,8 +339,8 @@ func TestAddingALayerNeverWidens(t *testing.T) {
 				t.Fatalf("%s and %s give %s and %s\n%s\n%s", one.Outcome, other.Outcome, both.Outcome, turned.Outcome, a.Source(), b.Source())
 			}
 			// The way that explains must say what the fast way says.
-			found, reserves, rules, _ := (Layers{a, b}).examine(r)
-			if o := outcome(found); o != both.Outcome ||
+			found, reserves, rules, _ := (Layers{a, b}).listFindings(r)
+			if o := outcomeOf(found); o != both.Outcome ||
 				o == Permit && (!slices.Equal(reserves, both.Reserve) || !slices.Equal(rules, both.Rules)) {
 				t.Fatalf("%+v, but examined: %s %v %v", both, o, reserves, rules)
 			}

@@ -2,8 +2,10 @@ package policies
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -13,6 +15,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/policies/internal/cond"
+	"github.com/writ-run/writ/policies/internal/keys"
+	"github.com/writ-run/writ/policies/internal/strict"
 	"github.com/writ-run/writ/policies/label"
 )
 
@@ -29,11 +35,9 @@ const (
 	Ephemeral  Mode = "ephemeral"   // the key ends with the run
 )
 
-var modes = []string{string(Public), string(Sealed), string(CommitOnly), string(Ephemeral)}
-
 // stricter returns the stricter of two modes. The empty one asks for nothing.
 func (m Mode) stricter(n Mode) Mode {
-	if slices.Index(modes, string(n)) > slices.Index(modes, string(m)) {
+	if slices.Index(keys.Modes, string(n)) > slices.Index(keys.Modes, string(m)) {
 		return n
 	}
 	return m
@@ -75,7 +79,7 @@ func (o *obligation) String() string {
 	return s
 }
 
-func (o *obligation) add(d *Decision) {
+func (o *obligation) addTo(d *Decision) {
 	if o.redact != nil {
 		d.Redact = append(d.Redact, o.redact)
 	}
@@ -84,12 +88,12 @@ func (o *obligation) add(d *Decision) {
 	d.Mode = d.Mode.stricter(o.mode)
 }
 
-// routes says whether the route rule x, which matches, lets the request's model answer. A rule of a higher priority
+// routesTo says whether the route rule x, which matches, lets the request's model answer. A rule of a higher priority
 // that matches too stands before it. One that cannot be evaluated lets nothing through.
-func (s *Set) routes(x *rule, r *Request, f *frame) bool {
+func (s *Set) routesTo(x *Rule, r *Request, f *frame) bool {
 	for _, y := range s.points[ModelRoute] {
-		if y.effect == "route" && y.more.priority > x.more.priority {
-			if holds, err := y.holds(f); err != nil {
+		if y.Effect == "route" && y.more.priority > x.more.priority {
+			if holds, err := y.matches(f); err != nil {
 				return false
 			} else if holds {
 				return true // y is asked itself
@@ -118,7 +122,7 @@ func Apply(text []byte, rs []*Redaction) []byte {
 	dec.UseNumber()
 	var v any
 	if err := dec.Decode(&v); err != nil || dec.More() {
-		return []byte(cut(string(text), rs))
+		return []byte(cutPatterns(string(text), rs))
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
@@ -132,9 +136,9 @@ func Apply(text []byte, rs []*Redaction) []byte {
 func redactValue(v any, rs []*Redaction) any {
 	switch v := v.(type) {
 	case string:
-		return cut(v, rs)
+		return cutPatterns(v, rs)
 	case json.Number:
-		if s := cut(v.String(), rs); s != v.String() {
+		if s := cutPatterns(v.String(), rs); s != v.String() {
 			return s
 		}
 	case []any:
@@ -148,14 +152,14 @@ func redactValue(v any, rs []*Redaction) any {
 				out[k] = Redacted
 				continue
 			}
-			out[cut(k, rs)] = redactValue(x, rs)
+			out[cutPatterns(k, rs)] = redactValue(x, rs)
 		}
 		return out
 	}
 	return v
 }
 
-func cut(s string, rs []*Redaction) string {
+func cutPatterns(s string, rs []*Redaction) string {
 	for _, r := range rs {
 		for _, p := range r.patterns {
 			s = p.ReplaceAllLiteralString(s, Redacted)
@@ -184,13 +188,8 @@ const (
 	maxProgram  = 1000 // instructions of a compiled pattern
 )
 
-// Keys of the blocks, and where each effect can stand.
+// Where each effect can stand.
 var (
-	keysRedact = []string{"fields", "patterns"}
-	keysRoute  = []string{"use", "priority"}
-	keysLimit  = []string{"tokens", "calls", "bytes"}
-	keysLabel  = []string{"integrity", "secrecy"}
-
 	effectPoints = map[string][]Point{
 		"approve": {ToolCall, Spend},
 		"redact":  {Input, ToolResult, Retrieval, Output},
@@ -204,93 +203,96 @@ var (
 )
 
 // readObligation reads the block that belongs to the rule's effect, and refuses those that do not.
-func (l *loader) readObligation(item *yaml.Node, m map[string]*yaml.Node, r *rule) {
-	if at := effectPoints[r.effect]; at != nil && !slices.Contains(at, r.at) {
+func (l *loader) readObligation(item *yaml.Node, m map[string]*yaml.Node, r *Rule) {
+	if at := effectPoints[r.Effect]; at != nil && !slices.Contains(at, r.At) {
 		why := ""
 		switch {
-		case r.effect == "approve":
+		case r.Effect == "approve":
 			why = "; the wallet approves calls"
-		case r.effect == "redact" && r.at == ProvenancePublish:
+		case r.Effect == "redact" && r.At == ProvenancePublish:
 			why = "; what happened is recorded as it was: keep it back with a permit of mode commit-only"
 		}
-		l.problem(or(m["effect"], item), "the effect %s stands at %s, not at %s%s", r.effect, pointList(at), r.at, why)
+		l.Report(cmp.Or(m["effect"], item), "the effect %s stands at %s, not at %s%s", r.Effect, pointList(at), r.At, why)
 	}
 	for _, key := range []string{"redact", "route", "limit", "label"} {
 		switch {
-		case m[key] != nil && r.effect != key:
-			l.problem(m[key], "%s: belongs to a rule with effect: %s", key, key)
-		case m[key] == nil && r.effect == key:
-			l.problem(item, "%s: is missing; it says what the rule does", key)
+		case m[key] != nil && r.Effect != key:
+			l.Report(m[key], "%s: belongs to a rule with effect: %s", key, key)
+		case m[key] == nil && r.Effect == key:
+			l.Report(item, "%s: is missing; it says what the rule does", key)
 		}
 	}
 	if v := m["mode"]; v != nil {
-		s, _ := l.scalar(v, "mode")
+		s, _ := l.Scalar(v, "mode")
 		switch {
-		case r.effect != "permit" || r.at != ProvenancePublish:
-			l.problem(v, "a mode belongs to a permit at %s", ProvenancePublish)
-		case !slices.Contains(modes, s):
-			l.hinted(v, nearest(s, modes), "mode must be public, sealed, commit-only or ephemeral")
+		case r.Effect != "permit" || r.At != ProvenancePublish:
+			l.Report(v, "a mode belongs to a permit at %s", ProvenancePublish)
+		case !slices.Contains(keys.Modes, s):
+			l.ReportHint(v, wording.Nearest(s, keys.Modes), "mode must be public, sealed, commit-only or ephemeral")
 		default:
 			r.more = &obligation{mode: Mode(s)}
 		}
 	}
-	block := m[r.effect]
-	if block == nil {
-		return
+	if block := m[r.Effect]; block != nil {
+		l.readEffect(block, r)
 	}
+}
+
+// readEffect reads the block of an effect that has one.
+func (l *loader) readEffect(block *yaml.Node, r *Rule) {
 	o := &obligation{}
-	switch r.effect {
+	switch r.Effect {
 	case "redact":
 		o.redact = l.readRedact(block)
 	case "route":
-		b := l.mapping(block, "route", keysRoute)
-		l.list(or(b["use"], block), "use", func(n *yaml.Node) {
-			if s, ok := l.scalar(n, "a model"); ok {
+		b := l.Mapping(block, "route", keys.Route)
+		l.List(cmp.Or(b["use"], block), "use", func(n *yaml.Node) {
+			if s, ok := l.Scalar(n, "a model"); ok {
 				o.use = append(o.use, s)
 			}
 		})
-		o.priority = l.whole(b["priority"], 0, 1000)
+		o.priority = l.Whole(b["priority"], 0, 1000)
 		if len(o.use) == 0 {
-			l.problem(block, "use: names no model")
+			l.Report(block, "use: names no model")
 		}
 	case "limit":
-		b := l.mapping(block, "limit", keysLimit)
+		b := l.Mapping(block, "limit", keys.Limit)
 		if len(b) == 0 {
-			l.problem(block, "limit: bounds nothing; say tokens, calls or bytes")
+			l.Report(block, "limit: bounds nothing; say tokens, calls or bytes")
 		}
-		for _, key := range sortedKeys(b) {
-			if !slices.Contains(limitPoints[key], r.at) {
-				l.problem(b[key], "%s are bounded at %s, not at %s", key, pointList(limitPoints[key]), r.at)
+		for _, key := range slices.Sorted(maps.Keys(b)) {
+			if !slices.Contains(limitPoints[key], r.At) {
+				l.Report(b[key], "%s are bounded at %s, not at %s", key, pointList(limitPoints[key]), r.At)
 			}
 		}
-		o.limit.Tokens = l.whole(b["tokens"], 1, 1<<40)
-		o.limit.Calls = l.whole(b["calls"], 1, 1<<20)
-		o.limit.Bytes = l.whole(b["bytes"], 1, 1<<30)
+		o.limit.Tokens = l.Whole(b["tokens"], 1, 1<<40)
+		o.limit.Calls = l.Whole(b["calls"], 1, 1<<20)
+		o.limit.Bytes = l.Whole(b["bytes"], 1, 1<<30)
 	case "label":
-		b := l.mapping(block, "label", keysLabel)
+		b := l.Mapping(block, "label", keys.Label)
 		if len(b) == 0 {
-			l.problem(block, "label: says nothing; say integrity or secrecy")
+			l.Report(block, "label: says nothing; say integrity or secrecy")
 		}
-		o.label = l.levels(b)
+		o.label = ReadLevels(&l.Reader, b)
 	default:
 		return
 	}
 	r.more = o
 }
 
-// levels reads the levels of a label block.
-func (l *loader) levels(b map[string]*yaml.Node) (out label.Label) {
+// ReadLevels reads the levels of a label out of the mapping b.
+func ReadLevels(l *strict.Reader, b map[string]*yaml.Node) (out label.Label) {
 	var err error
 	if v := b["integrity"]; v != nil {
-		s, _ := l.scalar(v, "integrity")
+		s, _ := l.Scalar(v, "integrity")
 		if out.Integrity, err = label.ParseIntegrity(s); err != nil {
-			l.problem(v, "%v", err)
+			l.Report(v, "%v", err)
 		}
 	}
 	if v := b["secrecy"]; v != nil {
-		s, _ := l.scalar(v, "secrecy")
+		s, _ := l.Scalar(v, "secrecy")
 		if out.Secrecy, err = label.ParseSecrecy(s); err != nil {
-			l.problem(v, "%v", err)
+			l.Report(v, "%v", err)
 		}
 	}
 	return out
@@ -304,47 +306,33 @@ func pointList(ps []Point) string {
 	return strings.Join(names, ", ")
 }
 
-// whole reads a plain whole number of at least least and at most most; 0 if it is absent.
-func (l *loader) whole(n *yaml.Node, least, most int64) int64 {
-	if n == nil {
-		return 0
-	}
-	s, _ := l.scalar(n, "a number")
-	i, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || i < least || i > most || strconv.FormatInt(i, 10) != s {
-		l.problem(n, "it must be a whole number from %d to %d", least, most)
-		return 0
-	}
-	return i
-}
-
 func (l *loader) readRedact(n *yaml.Node) *Redaction {
-	m := l.mapping(n, "redact", keysRedact)
+	m := l.Mapping(n, "redact", keys.Redact)
 	r := &Redaction{}
-	l.list(m["fields"], "fields", func(x *yaml.Node) {
-		s, ok := l.scalar(x, "a field")
-		if ok && (s == "" || !plain(s)) {
-			l.problem(x, "a field is the name of a JSON key, in printable ASCII")
+	l.List(m["fields"], "fields", func(x *yaml.Node) {
+		s, ok := l.Scalar(x, "a field")
+		if ok && (s == "" || !isPlainASCII(s)) {
+			l.Report(x, "a field is the name of a JSON key, in printable ASCII")
 		}
 		r.fields = append(r.fields, s)
 	})
-	l.list(m["patterns"], "patterns", func(x *yaml.Node) {
-		s, ok := l.scalar(x, "a pattern")
+	l.List(m["patterns"], "patterns", func(x *yaml.Node) {
+		s, ok := l.Scalar(x, "a pattern")
 		if !ok {
 			return
 		}
 		p, err := compilePattern(s)
 		if err != nil {
-			l.problem(x, "%v", err)
+			l.Report(x, "%v", err)
 			return
 		}
 		r.patterns = append(r.patterns, p)
 	})
 	switch {
 	case len(r.fields)+len(r.patterns) == 0:
-		l.problem(n, "redact: cuts nothing out; name fields or patterns")
+		l.Report(n, "redact: cuts nothing out; name fields or patterns")
 	case len(r.fields) > maxFields || len(r.patterns) > maxPatterns:
-		l.problem(n, "redact: has more than %d fields or %d patterns", maxFields, maxPatterns)
+		l.Report(n, "redact: has more than %d fields or %d patterns", maxFields, maxPatterns)
 	}
 	return r
 }
@@ -359,7 +347,7 @@ func compilePattern(s string) (*regexp.Regexp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the pattern cannot be read: %w", err)
 	}
-	if size(tree) > maxProgram {
+	if patternSize(tree) > maxProgram {
 		return nil, fmt.Errorf("the pattern repeats too much; its parts must be at most %d", maxProgram)
 	}
 	p, err := regexp.Compile(s)
@@ -372,11 +360,11 @@ func compilePattern(s string) (*regexp.Regexp, error) {
 	return p, nil
 }
 
-// size is an upper bound of the parts that a pattern has once its repetitions are written out.
-func size(re *syntax.Regexp) int {
+// patternSize is an upper bound of the parts that a pattern has once its repetitions are written out.
+func patternSize(re *syntax.Regexp) int {
 	n := 1 + len(re.Rune)
 	for _, sub := range re.Sub {
-		n += size(sub)
+		n += patternSize(sub)
 	}
 	if re.Op == syntax.OpRepeat {
 		n *= max(re.Min, re.Max, 1)
@@ -385,21 +373,22 @@ func size(re *syntax.Regexp) int {
 }
 
 // refuseTie reports a route rule that can match together with an earlier one of the same priority and leads elsewhere.
-func (l *loader) refuseTie(item *yaml.Node, r *rule) {
-	if r.effect != "route" {
+func (l *loader) refuseTie(item *yaml.Node, r *Rule) {
+	if r.Effect != "route" {
 		return
 	}
 	for _, x := range l.set.rules {
-		if x.effect != "route" || x.more.priority != r.more.priority || slices.Equal(x.more.use, r.more.use) {
+		if x.Effect != "route" || x.more.priority != r.more.priority || slices.Equal(x.more.use, r.more.use) {
 			continue
 		}
-		both, conds := false, []*expression{x.matches(), r.matches()}
-		known := newSpace(conds).each(maxLoad, func(g region) bool {
-			both = g.says(conds[0]) == yes && g.says(conds[1]) == yes
+		both, conds := false, []*expression{x.Condition(), r.Condition()}
+		known := cond.NewSpace(conds).Each(cond.MaxLoad, func(g region) bool {
+			both = g.Says(conds[0]) == cond.Yes && g.Says(conds[1]) == cond.Yes
 			return !both
 		})
 		if both || !known {
-			l.problem(item, "it can match together with %s, of the same priority, and leads elsewhere; give one a higher priority", x.id)
+			l.Report(item, "it can match together with %s, of the same priority, and leads elsewhere; "+
+				"give one a higher priority", x.ID)
 		}
 	}
 }

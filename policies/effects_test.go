@@ -156,7 +156,7 @@ func TestLabelsInConditions(t *testing.T) {
 		{"plain", Request{}, Permit, ""},
 		{"from there", Request{Label: evil}, Deny, "untrusted is true"},
 		{"from elsewhere", Request{Label: label.Label{Integrity: label.Untrusted, Origins: []string{"web:b.example"}}}, Permit, ""},
-		{"private data to a host", Request{Label: label.Label{Secrecy: label.Wallet}, Host: "b.example"}, Deny, `host is "b.example"`},
+		{"private data to a host", Request{Label: label.Label{Secrecy: label.Wallet}, Host: "b.example"}, Deny, `host is not ""`},
 		{"tainted", Request{Context: evil, Class: "once"}, Approve, "tainted"},
 	} {
 		c.r.Point = ToolCall

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -98,7 +99,7 @@ rules:
 	}
 	paid := func(minutesAgo int64, units uint64) Act {
 		return Act{Tool: "erc20.transfer", Class: "chain", At: noon - minutesAgo*60_000, OK: true, Amount: usdc(units), To: common.HexToAddress("0xb0"),
-			Args: []Arg{{Name: "to", Kind: ArgAddress, Set: true, Addr: common.HexToAddress("0xb0")}}}
+			Args: []arg.Value{{Name: "to", Kind: arg.Address, Set: true, Addr: common.HexToAddress("0xb0")}}}
 	}
 	asks := func(p Point, change func(*Request)) Request {
 		return later(func(r *Request) { *r = Request{Point: p, Now: noon, Past: r.Past}; change(r) })
@@ -114,12 +115,14 @@ rules:
 	spend := func(units uint64, to string, spent uint64) Request {
 		return Request{Point: Spend, Tool: "erc20.transfer", Class: "chain", Amount: usdc(units), To: common.HexToAddress(to), Budgets: ledger(spent)}
 	}
-	call := func(args ...Arg) Request {
+	call := func(args ...arg.Value) Request {
 		return Request{Point: ToolCall, Tool: "erc20.transfer", Class: "chain", Expires: 1e9, Args: args}
 	}
-	text := func(name, s string) Arg { return Arg{Name: name, Kind: ArgString, Set: true, Text: s} }
-	num := func(name string, i int64) Arg { return Arg{Name: name, Kind: ArgInt, Set: true, Int: i} }
-	amount := func(units uint64) Arg { return Arg{Name: "amount", Kind: ArgAmount, Set: true, Amount: usdc(units)} }
+	text := func(name, s string) arg.Value { return arg.Value{Name: name, Kind: arg.String, Set: true, Text: s} }
+	num := func(name string, i int64) arg.Value { return arg.Value{Name: name, Kind: arg.Int, Set: true, Int: i} }
+	amount := func(units uint64) arg.Value {
+		return arg.Value{Name: "amount", Kind: arg.Amount, Set: true, Amount: usdc(units)}
+	}
 
 	for _, c := range []struct {
 		name string
@@ -160,8 +163,8 @@ rules:
 		{"not looked up", Layers{more}, later(func(r *Request) { r.Class = "keyed" })},
 		{"to the same again", Layers{more}, later(func(r *Request) { r.To = common.HexToAddress("0xb0") }, paid(20, 1))},
 		{"from the web", Layers{more}, later(func(r *Request) { r.Label.Integrity = label.Untrusted })},
-		{"a network", Layers{more}, asks(ToolCall, func(r *Request) { r.Tool, r.Args = "erc20.transfer", []Arg{text("memo", "10.1.2.3")} })},
-		{"no address of a network", Layers{more}, asks(ToolCall, func(r *Request) { r.Tool, r.Args = "erc20.transfer", []Arg{text("memo", "localhost")} })},
+		{"a network", Layers{more}, asks(ToolCall, func(r *Request) { r.Tool, r.Args = "erc20.transfer", []arg.Value{text("memo", "10.1.2.3")} })},
+		{"no address of a network", Layers{more}, asks(ToolCall, func(r *Request) { r.Tool, r.Args = "erc20.transfer", []arg.Value{text("memo", "localhost")} })},
 		{"an origin", Layers{more}, asks(ToolCall, func(r *Request) { r.Label.Origins = []string{"web:evil.example"} })},
 		{"an integrity", Layers{more}, asks(ToolCall, func(r *Request) { r.Class, r.Label.Integrity = "once", label.Tool })},
 		{"refused before", Layers{more}, asks(ToolCall, func(r *Request) { r.Refused = 3 })},

@@ -2,70 +2,26 @@ package policies
 
 import (
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/policies/internal/cond"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
-// A kind is the type of an expression. There are no others: no floats, lists, maps, nil or any.
-type kind uint8
-
-const (
-	kindBool kind = iota + 1
-	kindInt
-	kindString
-	kindAddress
-	kindAmount
+// A condition is compiled by what it reads, which is a [Request].
+type (
+	expression = cond.Expr[Request]
+	field      = cond.Field[Request]
+	frame      = cond.Frame[Request]
+	region     = cond.Region[Request]
+	kind       = cond.Kind
+	value      = cond.Value
 )
 
-func (k kind) String() string {
-	return [...]string{"nothing", "a bool", "an int", "a string", "an address", "an amount"}[k]
-}
-
-// A value is one evaluated expression.
-type value struct {
-	kind kind
-	b    bool
-	i    int64
-	s    string
-	a    common.Address
-	m    money.Amount
-}
-
-// String shows the value as people write it: "10 USDC", a quoted string, a checksummed address.
-func (v value) String() string {
-	switch v.kind {
-	case kindBool:
-		return strconv.FormatBool(v.b)
-	case kindInt:
-		return strconv.FormatInt(v.i, 10)
-	case kindString:
-		return strconv.Quote(v.s)
-	case kindAddress:
-		return v.a.Hex()
-	case kindAmount:
-		return v.m.String()
-	}
-	return ""
-}
-
-// A field is one name of an environment: how conditions read it, and how tests and suggestions write it.
-type field struct {
-	name string
-	kind kind
-	bool func(*Request) bool
-	int  func(*Request) int64
-	str  func(*Request) string
-	addr func(*Request) *common.Address
-	amt  func(*Request) *money.Amount
-	set  func(*Request, value)
-
-	// reach says how far from a user's hands the field is. A suggestion changes what is nearest.
-	reach int
-}
-
+// How far a field is from a user's hands.
 const (
 	reachLimit    = 1 // amounts and sizes
 	reachArg      = 2 // recipients and other arguments
@@ -76,58 +32,91 @@ const (
 )
 
 func intField(name string, reach int, at func(*Request) *int64) field {
-	return field{name: name, kind: kindInt, reach: reach,
-		int: func(r *Request) int64 { return *at(r) },
-		set: func(r *Request, v value) { *at(r) = v.i }}
+	return field{Name: name, Kind: cond.Int, Reach: reach, IntAt: at,
+		Set: func(r *Request, v value) { *at(r) = v.Int }}
 }
 
 func stringField(name string, reach int, at func(*Request) *string) field {
-	return field{name: name, kind: kindString, reach: reach,
-		str: func(r *Request) string { return *at(r) },
-		set: func(r *Request, v value) { *at(r) = v.s }}
+	return field{Name: name, Kind: cond.String, Reach: reach, TextAt: at,
+		Set: func(r *Request, v value) { *at(r) = v.Text }}
+}
+
+// wordField is a text of our own vocabulary: it may be shown.
+func wordField(name string, reach int, at func(*Request) *string) field {
+	f := stringField(name, reach, at)
+	f.Ours = true
+	return f
 }
 
 func addressField(name string, reach int, at func(*Request) *common.Address) field {
-	return field{name: name, kind: kindAddress, reach: reach, addr: at,
-		set: func(r *Request, v value) { *at(r) = v.a }}
+	return field{Name: name, Kind: cond.Address, Reach: reach, Addr: at,
+		Set: func(r *Request, v value) { *at(r) = v.Addr }}
 }
 
 // sessionFields are there at every point.
 var sessionFields = []field{
 	intField("now", reachRun, func(r *Request) *int64 { return &r.Now }),
-	stringField("agent", reachFixed, func(r *Request) *string { return &r.Agent }),
+	wordField("agent", reachFixed, func(r *Request) *string { return &r.Agent }),
 	addressField("wallet", reachFixed, func(r *Request) *common.Address { return &r.Wallet }),
 	intField("chain", reachFixed, func(r *Request) *int64 { return &r.Chain }),
 	intField("expires", reachFixed, func(r *Request) *int64 { return &r.Expires }),
 	intField("turn", reachRun, func(r *Request) *int64 { return &r.Turn }),
 	intField("calls", reachRun, func(r *Request) *int64 { return &r.Calls }),
 	intField("refused", reachRun, func(r *Request) *int64 { return &r.Refused }),
-	{name: "approved", kind: kindBool, reach: reachApproval,
-		bool: func(r *Request) bool { return r.Approved },
-		set:  func(r *Request, v value) { r.Approved = v.b }},
+	{Name: "approved", Kind: cond.Bool, Reach: reachApproval,
+		Bool: func(r *Request) bool { return r.Approved },
+		Set:  func(r *Request, v value) { r.Approved = v.Bool }},
 }
 
 var (
 	toolFields = []field{
-		stringField("tool", reachFixed, func(r *Request) *string { return &r.Tool }),
-		stringField("class", reachFixed, func(r *Request) *string { return &r.Class }),
+		wordField("tool", reachFixed, func(r *Request) *string { return &r.Tool }),
+		wordField("class", reachFixed, func(r *Request) *string { return &r.Class }),
 	}
 	spendFields = []field{
-		{name: "amount", kind: kindAmount, reach: reachLimit,
-			amt: func(r *Request) *money.Amount { return &r.Amount },
-			set: func(r *Request, v value) { r.Amount = v.m }},
-		{name: "asset", kind: kindString, reach: reachFixed,
-			str: func(r *Request) string { return r.Amount.Asset().Symbol }},
+		{Name: "amount", Kind: cond.Amount, Reach: reachLimit,
+			Amount: func(r *Request) *money.Amount { return &r.Amount },
+			Set:    func(r *Request, v value) { r.Amount = v.Amount }},
+		{Name: "asset", Kind: cond.String, Reach: reachFixed, Ours: true,
+			Text: func(r *Request) string { return r.Amount.Asset().Symbol }},
 		addressField("to", reachArg, func(r *Request) *common.Address { return &r.To }),
+		{Name: "debit", Kind: cond.Amount, Reach: reachFixed,
+			Amount: func(r *Request) *money.Amount { return orAmount(&r.Debit, r) },
+			Set:    func(r *Request, v value) { r.Debit = v.Amount }},
+		{Name: "credit", Kind: cond.Amount, Reach: reachFixed,
+			Amount: func(r *Request) *money.Amount { return orAmount(&r.Credit, r) },
+			Set:    func(r *Request, v value) { r.Credit = v.Amount }},
+		intField("others", reachFixed, func(r *Request) *int64 { return &r.Others }),
+		stringField("simulated", reachFixed, func(r *Request) *string { return &r.Simulated }),
 	}
 	routeFields = []field{
-		stringField("model", reachModel, func(r *Request) *string { return &r.Model }),
-		stringField("kind", reachModel, func(r *Request) *string { return &r.Kind }),
-		stringField("provider", reachModel, func(r *Request) *string { return &r.Provider }),
+		wordField("model", reachModel, func(r *Request) *string { return &r.Model }),
+		wordField("kind", reachModel, func(r *Request) *string { return &r.Kind }),
+		wordField("provider", reachModel, func(r *Request) *string { return &r.Provider }),
 		intField("tokens", reachLimit, func(r *Request) *int64 { return &r.Tokens }),
 		usdField("cost", func(r *Request) *int64 { return &r.Cost }),
+		boolField("planned", reachLimit, func(r *Request) *bool { return &r.Planned }),
+		boolField("writes", reachLimit, func(r *Request) *bool { return &r.Writes }),
+		intField("input", reachLimit, func(r *Request) *int64 { return &r.Input }),
+		intField("offered", reachLimit, func(r *Request) *int64 { return &r.Offered }),
+		usdField("left", func(r *Request) *int64 { return &r.Left }),
+		intField("ttft_p50", reachModel, func(r *Request) *int64 { return &r.TTFT50 }),
+		intField("ttft_p95", reachModel, func(r *Request) *int64 { return &r.TTFT95 }),
+		intField("errors", reachModel, func(r *Request) *int64 { return &r.Errors }),
+		intField("queue", reachModel, func(r *Request) *int64 { return &r.Queue }),
+		wordField("breaker", reachModel, func(r *Request) *string { return &r.Breaker }),
+		usdField("price_in", func(r *Request) *int64 { return &r.PriceIn }),
+		usdField("price_out", func(r *Request) *int64 { return &r.PriceOut }),
 	}
 )
+
+// orAmount returns what was simulated, or the call's amount if nothing was.
+func orAmount(simulated *money.Amount, r *Request) *money.Amount {
+	if simulated.Asset() == (money.Asset{}) {
+		return &r.Amount
+	}
+	return simulated
+}
 
 // points lists the ten points with the fields that each has besides the session's.
 var points = []struct {
@@ -138,7 +127,7 @@ var points = []struct {
 	{Input, fieldsWith([]field{sizeField, textField}, labelFields)},
 	{ModelRoute, fieldsWith(routeFields, labelFields)},
 	{ModelResponse, fieldsWith(replyFields, []field{sizeField, textField}, labelFields)},
-	{ToolCall, fieldsWith(toolFields, []field{hostField}, labelFields)},
+	{ToolCall, fieldsWith(toolFields, []field{hostField, asksField}, labelFields)},
 	{ToolResult, fieldsWith(toolFields, []field{statusField, sizeField, textField}, labelFields)},
 	{Retrieval, fieldsWith(toolFields, sourceFields, []field{sizeField, textField}, labelFields)},
 	{Spend, fieldsWith(toolFields, spendFields, labelFields)},
@@ -146,34 +135,29 @@ var points = []struct {
 	{ProvenancePublish, fieldsWith([]field{partField}, toolFields, labelFields)},
 }
 
-// fieldsOf returns the flat environment of p, or false if there is no such point.
-func fieldsOf(p Point) ([]field, bool) {
+// environments are the fields that each point has. Never written to.
+var environments = func() map[Point][]field {
+	m := map[Point][]field{}
 	for _, e := range points {
-		if e.point == p {
-			return append(slices.Clone(sessionFields), e.fields...), true
-		}
+		m[e.point] = slices.Concat(sessionFields, e.fields)
 	}
-	return nil, false
+	return m
+}()
+
+// Fields returns the flat environment of p, which is not to be changed, or false if there is no such point.
+func Fields(p Point) ([]field, bool) {
+	fields, ok := environments[p]
+	return fields, ok
 }
 
-func argKind(k ArgKind) kind {
-	switch k {
-	case ArgString:
-		return kindString
-	case ArgInt:
-		return kindInt
-	case ArgBool:
-		return kindBool
-	case ArgAddress:
-		return kindAddress
-	case ArgAmount:
-		return kindAmount
-	}
-	return 0
+// isKnown says whether conditions may ask about arguments of a kind. What is in an object, a list or opaque JSON is no
+// value of theirs.
+func isKnown(k arg.Kind) bool {
+	return cond.KindOf(k) != 0 || k == arg.Object || k == arg.List || k == arg.JSON
 }
 
 // findArg returns the request's argument, or nil if it is absent or of another kind.
-func findArg(r *Request, name string, k ArgKind) *Arg {
+func findArg(r *Request, name string, k arg.Kind) *arg.Value {
 	for i := range r.Args {
 		if a := &r.Args[i]; a.Name == name {
 			if a.Set && a.Kind == k {
@@ -185,13 +169,19 @@ func findArg(r *Request, name string, k ArgKind) *Arg {
 	return nil
 }
 
-func setArg(r *Request, name string, k ArgKind, v value) {
-	n := Arg{Name: name, Kind: k, Set: true, Text: v.s, Int: v.i, Bool: v.b, Addr: v.a, Amount: v.m}
+// SetArg gives an argument a value. The objects that it is part of are then there too.
+func (r *Request) SetArg(name string, k arg.Kind, v value) {
+	n := arg.Value{Name: name, Kind: k, Set: true, Text: v.Text, Int: v.Int, Bool: v.Bool, Addr: v.Addr, Amount: v.Amount}
+	there := false
 	for i := range r.Args {
-		if r.Args[i].Name == name {
-			r.Args[i] = n
-			return
+		switch x := &r.Args[i]; {
+		case x.Name == name:
+			*x, there = n, true
+		case strings.HasPrefix(name, x.Name+"."):
+			x.Set = true
 		}
 	}
-	r.Args = append(r.Args, n)
+	if !there {
+		r.Args = append(r.Args, n)
+	}
 }

@@ -9,34 +9,37 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/policies/internal/cond"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
-// literal says whether name is a call that makes a constant of a constant, such as usdc("12.50").
-func (sc *scope) literal(name string) bool {
+// isLiteral says whether name is a call that makes a constant of a constant, such as usdc("12.50").
+func (sc *scope) isLiteral(name string) bool {
 	_, ok := sc.assets[name]
-	return ok || name == "addr" || milliseconds[name] > 0
+	return ok || name == "addr" || name == "decimal" || milliseconds[name] > 0
 }
 
 // milliseconds are the literals of durations.
 var milliseconds = map[string]int64{"seconds": 1000, "minutes": 60_000, "hours": 3_600_000, "days": 86_400_000}
 
-var functionNames = []string{"addr", "seconds", "minutes", "hours", "days", "in_set", "in_window", "in_cidr", "given", "left", "spent", "from",
-	"count", "sum", "happened", "same"}
+var functionNames = []string{"addr", "decimal", "seconds", "minutes", "hours", "days", "in_set", "in_window", "in_cidr",
+	"given", "left", "spent", "from", "count", "sum", "happened", "same", "len"}
 
 // arity is how many arguments the functions take; those that are not here take one.
 var arity = map[string][2]int{"in_set": {2, 2}, "in_window": {3, 3}, "in_cidr": {2, 1 + maxPrefixes},
 	"count": {1, 2}, "sum": {2, 3}, "happened": {1, 2}, "same": {3, 4}}
 
-func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
+func (sc *scope) compileCall(n *ast.CallNode) (*expression, *conditionError) {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
-		return nil, wrong(n, "there are no methods")
+		return nil, errorAt(n, "there are no methods")
 	}
 	name := callee.Value
-	if !sc.literal(name) && !slices.Contains(functionNames, name) {
-		e := wrong(n, "there is no function %q", name)
-		e.hint = nearest(name, append(slices.Sorted(maps.Keys(sc.assets)), functionNames...))
+	if !sc.isLiteral(name) && !slices.Contains(functionNames, name) {
+		e := errorAt(n, "there is no function %q", name)
+		e.hint = wording.Nearest(name, append(slices.Sorted(maps.Keys(sc.assets)), functionNames...))
 		return nil, e
 	}
 	takes, several := arity[name]
@@ -48,133 +51,123 @@ func (sc *scope) call(n *ast.CallNode) (*expression, *conditionError) {
 		if takes[1] > takes[0] {
 			to = fmt.Sprintf(" to %d", takes[1])
 		}
-		return nil, wrong(n, "%s takes %d%s argument(s), not %d", name, takes[0], to, got)
+		return nil, errorAt(n, "%s takes %d%s argument(s), not %d", name, takes[0], to, got)
 	}
 	switch name {
 	case "count", "sum", "happened", "same":
-		return sc.history(n, name)
+		return sc.compileHistory(n, name)
 	case "in_window":
-		return sc.inWindow(n)
+		return sc.compileInWindow(n)
 	case "in_cidr":
-		return sc.inCIDR(n)
+		return sc.compileInCIDR(n)
 	case "in_set":
-		return sc.inSet(n)
+		return sc.compileInSet(n)
 	case "given":
-		return sc.given(n)
+		return sc.compileGiven(n)
+	case "len":
+		return sc.compileLength(n)
 	case "from":
-		return sc.from(n)
+		return sc.compileFrom(n)
 	case "left", "spent":
-		return sc.budget(n, name)
+		return sc.compileBudget(n, name)
 	}
 	v, err := sc.literalValue(n, name)
 	if err != nil {
 		return nil, err
 	}
-	return constant(n, v), nil
+	return cond.Constant[Request](n, v), nil
 }
 
 // literalValue computes usdc("12.50"), calls(40), addr("0x...") and hours(2). All are folded here, at load.
 func (sc *scope) literalValue(n *ast.CallNode, name string) (value, *conditionError) {
 	asset, isAsset := sc.assets[name]
 	whole := asset == money.Calls || asset == money.Tokens
-	switch arg := n.Arguments[0].(type) {
+	switch lit := n.Arguments[0].(type) {
 	case *ast.StringNode:
 		switch {
 		case isAsset && !whole:
-			m, err := money.ParseDecimal(asset, arg.Value)
+			m, err := money.ParseDecimal(asset, lit.Value)
 			if err != nil {
-				return value{}, wrong(n, "%v", err)
+				return value{}, errorAt(n, "%v", err)
 			}
-			return value{kind: kindAmount, m: m}, nil
+			return value{Kind: cond.Amount, Amount: m}, nil
 		case name == "addr":
-			a, err := parseAddress(arg.Value)
+			a, err := cond.ParseAddress(lit.Value)
 			if err != nil {
-				return value{}, wrong(n, "%v", err)
+				return value{}, errorAt(n, "%v", err)
 			}
-			return value{kind: kindAddress, a: a}, nil
+			return value{Kind: cond.Address, Addr: a}, nil
+		case name == "decimal":
+			d, err := arg.ParseDecimal(lit.Value)
+			if err != nil {
+				return value{}, errorAt(n, "%v", err)
+			}
+			return value{Kind: cond.Number, Text: d.String()}, nil
 		}
 	case *ast.IntegerNode:
 		ms := milliseconds[name]
 		switch {
 		case isAsset && whole:
-			return value{kind: kindAmount, m: money.Of(asset, uint64(arg.Value))}, nil
+			return value{Kind: cond.Amount, Amount: money.Of(asset, uint64(lit.Value))}, nil
 		case ms > 0:
-			i, err := mulInt(int64(arg.Value), ms)
+			i, err := cond.MulInt(int64(lit.Value), ms)
 			if err != nil {
-				return value{}, wrong(n, "%v", err)
+				return value{}, errorAt(n, "%v", err)
 			}
-			return value{kind: kindInt, i: i}, nil
+			return value{Kind: cond.Int, Int: i}, nil
 		}
 	}
 	example := name + `("12.50")`
 	switch {
+	case name == "decimal":
 	case name == "addr":
 		example = `addr("0x...")`
 	case whole || !isAsset:
 		example = name + "(10)"
 	}
-	return value{}, wrong(n, "%s needs a literal: %s", name, example)
-}
-
-// parseAddress reads 0x and 40 hex digits: all of one case, or mixed with a valid checksum (EIP-55).
-func parseAddress(s string) (common.Address, error) {
-	if len(s) != 42 || s[:2] != "0x" || strings.Trim(s[2:], "0123456789abcdefABCDEF") != "" {
-		return common.Address{}, fmt.Errorf("%q is not an address: 0x and 40 hex digits", clip(s))
-	}
-	a := common.HexToAddress(s)
-	if h := s[2:]; h != strings.ToLower(h) && h != strings.ToUpper(h) && a.Hex() != s {
-		return common.Address{}, fmt.Errorf("the checksum of address %s is wrong", s)
-	}
-	return a, nil
-}
-
-func clip(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "..."
-	}
-	return s
+	return value{}, errorAt(n, "%s needs a literal: %s", name, example)
 }
 
 // A namedSet is a list under a name, looked up by hash.
 type namedSet struct {
-	kind      kind // kindAddress or kindString
+	kind      kind // cond.Address or cond.String
 	addresses map[common.Address]struct{}
 	strings   map[string]struct{}
 	members   []value // sorted
 	used      bool
 }
 
-func (sc *scope) inSet(n *ast.CallNode) (*expression, *conditionError) {
+func (sc *scope) compileInSet(n *ast.CallNode) (*expression, *conditionError) {
 	l, err := sc.compile(n.Arguments[0])
 	if err != nil {
 		return nil, err
 	}
 	name, ok := n.Arguments[1].(*ast.StringNode)
 	if !ok {
-		return nil, wrong(n, `in_set needs the name of a set: in_set(to, "friends")`)
+		return nil, errorAt(n, `in_set needs the name of a set: in_set(to, "friends")`)
 	}
 	set := sc.sets[name.Value]
 	if set == nil {
-		e := wrong(name, "there is no set %q", clip(name.Value))
-		e.hint = nearest(name.Value, slices.Sorted(maps.Keys(sc.sets)))
+		e := errorAt(name, "there is no set %q", wording.Clip(name.Value, 60))
+		e.hint = wording.Nearest(name.Value, slices.Sorted(maps.Keys(sc.sets)))
 		return nil, e
 	}
-	if set.kind != l.kind {
-		return nil, wrong(n, "%s is %s, but the set %q holds another kind", l.source(), l.kind, name.Value)
+	if set.kind != l.Kind {
+		return nil, errorAt(n, "%s is %s, but the set %q holds another kind", l.Source(), l.Kind, name.Value)
 	}
 	set.used = true
-	list := &expression{node: name, op: "list", name: name.Value, list: set.members}
-	e := &expression{kind: kindBool, node: n, op: "in_set", name: name.Value, kids: []*expression{l, list}}
-	if l.kind == kindString {
-		e.bool = func(f *frame) (bool, error) {
-			s, err := l.str(f)
+	list := &expression{Node: name, Op: "list", Name: name.Value, List: set.members}
+	e := &expression{Kind: cond.Bool, Node: n, Op: "in_set", Name: name.Value, Kids: []*expression{l, list}}
+	if l.Kind == cond.String {
+		e.Bool = func(f *frame) (bool, error) {
+			s, err := l.Text(f)
 			_, in := set.strings[s]
 			return in && err == nil, err
 		}
 		return e, nil
 	}
-	e.bool = func(f *frame) (bool, error) {
-		a, err := l.addr(f)
+	e.Bool = func(f *frame) (bool, error) {
+		a, err := l.Addr(f)
 		if err != nil {
 			return false, err
 		}
@@ -184,25 +177,25 @@ func (sc *scope) inSet(n *ast.CallNode) (*expression, *conditionError) {
 	return e, nil
 }
 
-// given compiles given("memo"): was the optional argument present?
-func (sc *scope) given(n *ast.CallNode) (*expression, *conditionError) {
+// compileGiven compiles given("memo"): was the optional argument present?
+func (sc *scope) compileGiven(n *ast.CallNode) (*expression, *conditionError) {
 	name, ok := n.Arguments[0].(*ast.StringNode)
 	if !ok {
-		return nil, wrong(n, `given needs the name of an argument: given("memo")`)
+		return nil, errorAt(n, `given needs the name of an argument: given("memo")`)
 	}
 	k, err := sc.argKind(name, name.Value)
 	if err != nil {
 		return nil, err
 	}
-	return &expression{kind: kindBool, node: n, op: "given", name: name.Value, arg: k,
-		bool: func(f *frame) (bool, error) { return findArg(f.r, name.Value, k) != nil, nil }}, nil
+	return &expression{Kind: cond.Bool, Node: n, Op: "given", Name: name.Value, Arg: k,
+		Bool: func(f *frame) (bool, error) { return findArg(f.Request, name.Value, k) != nil, nil }}, nil
 }
 
-// budget compiles left("id") and spent("id").
-func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionError) {
+// compileBudget compiles left("id") and spent("id").
+func (sc *scope) compileBudget(n *ast.CallNode, fn string) (*expression, *conditionError) {
 	name, ok := n.Arguments[0].(*ast.StringNode)
 	if !ok {
-		return nil, wrong(n, `%s needs the name of a budget: %s("daily")`, fn, fn)
+		return nil, errorAt(n, `%s needs the name of a budget: %s("daily")`, fn, fn)
 	}
 	def, err := sc.findBudget(name, name.Value)
 	if err != nil {
@@ -210,13 +203,13 @@ func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionErro
 	}
 	switch {
 	case def.Window == PerCall:
-		return nil, wrong(n, "the budget %q is one of each call, so nothing is %s of it before", name.Value, fn)
+		return nil, errorAt(n, "the budget %q is one of each call, so nothing is %s of it before", name.Value, fn)
 	case def.PerRecipient && sc.point != Spend:
-		return nil, wrong(n, "the budget %q counts by recipient, which only spend has", name.Value)
+		return nil, errorAt(n, "the budget %q counts by recipient, which only spend has", name.Value)
 	}
-	return &expression{kind: kindAmount, node: n, op: fn, name: name.Value,
-		amt: func(f *frame) (*money.Amount, error) {
-			m, err := measure(fn, f.r, def)
+	return &expression{Kind: cond.Amount, Node: n, Op: fn, Name: name.Value,
+		Amount: func(f *frame) (*money.Amount, error) {
+			m, err := measureBudget(fn, f.Request, def)
 			return &m, err
 		}}, nil
 }
@@ -224,25 +217,25 @@ func (sc *scope) budget(n *ast.CallNode, fn string) (*expression, *conditionErro
 func (sc *scope) findBudget(n ast.Node, id string) (BudgetDef, *conditionError) {
 	def, ok := sc.budgets[id]
 	if !ok {
-		e := &conditionError{text: fmt.Sprintf("there is no budget %q", clip(id))}
+		e := &conditionError{text: fmt.Sprintf("there is no budget %q", wording.Clip(id, 60))}
 		if n != nil {
 			e.at = n.Location().From
 		}
-		e.hint = nearest(id, slices.Sorted(maps.Keys(sc.budgets)))
+		e.hint = wording.Nearest(id, slices.Sorted(maps.Keys(sc.budgets)))
 		return BudgetDef{}, e
 	}
 	return def, nil
 }
 
-// from compiles from("web:evil.example"): does what is decided about come from that origin?
-func (sc *scope) from(n *ast.CallNode) (*expression, *conditionError) {
+// compileFrom compiles from("web:evil.example"): does what is decided about come from that origin?
+func (sc *scope) compileFrom(n *ast.CallNode) (*expression, *conditionError) {
 	origin, ok := n.Arguments[0].(*ast.StringNode)
 	if !ok || !strings.Contains(origin.Value, ":") {
-		return nil, wrong(n, `from needs an origin: from("web:example.com"), from("doc:SOURCE") or from("tool:NAME")`)
+		return nil, errorAt(n, `from needs an origin: from("web:example.com"), from("doc:SOURCE") or from("tool:NAME")`)
 	}
 	if sc.point == SessionIssue || sc.point == "" {
-		return nil, wrong(n, "nothing has come in yet where this stands")
+		return nil, errorAt(n, "nothing has come in yet where this stands")
 	}
-	return &expression{kind: kindBool, node: n, op: "from", name: origin.Value,
-		bool: func(f *frame) (bool, error) { return f.r.Label.From(origin.Value), nil }}, nil
+	return &expression{Kind: cond.Bool, Node: n, Op: "from", Name: origin.Value,
+		Bool: func(f *frame) (bool, error) { return f.Request.Label.From(origin.Value), nil }}, nil
 }

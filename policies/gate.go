@@ -23,7 +23,7 @@ type limits struct {
 }
 
 var (
-	operatorLimits  = limits{source: 64 << 10, rules: 256, condition: 4 << 10, nesting: 32, nodes: 400, written: 2000}
+	operatorLimits  = limits{source: MaxSource, rules: 256, condition: 4 << 10, nesting: 32, nodes: 400, written: 2000}
 	untrustedLimits = limits{source: 16 << 10, rules: 64, condition: 2 << 10, nesting: 16, nodes: 128, written: 500}
 )
 
@@ -35,13 +35,13 @@ type conditionError struct {
 
 func (e *conditionError) Error() string { return e.text }
 
-func wrong(n ast.Node, format string, args ...any) *conditionError {
+func errorAt(n ast.Node, format string, args ...any) *conditionError {
 	return &conditionError{at: n.Location().From, text: fmt.Sprintf(format, args...)}
 }
 
-// parse reads one condition into a tree. It refuses by length, alphabet and nesting before the parser sees the text:
-// expr's own parser recurses without a bound on brackets. What the tree may hold is for [scope.compile] to say.
-func parse(src string, lim limits) (tree ast.Node, err *conditionError) {
+// parseCondition reads one condition into a tree. It refuses by length, alphabet and nesting before the parser sees the
+// text: expr's own parser recurses without a bound on brackets. What the tree may hold is for [scope.compile] to say.
+func parseCondition(src string, lim limits) (tree ast.Node, err *conditionError) {
 	if len(src) > lim.condition {
 		return nil, &conditionError{text: fmt.Sprintf("the condition has %d bytes, more than %d", len(src), lim.condition)}
 	}
@@ -110,8 +110,8 @@ func fromExpr(err error) *conditionError {
 	return &conditionError{text: text}
 }
 
-// plain says whether s is printable ASCII. An escape in a string literal could smuggle in what the gate refuses.
-func plain(s string) bool {
+// isPlainASCII says whether s is printable ASCII. An escape in a string literal could smuggle in what the gate refuses.
+func isPlainASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return false

@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +11,11 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/policies/internal/cond"
+	"github.com/writ-run/writ/policies/internal/keys"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // An Act is a tool call that a run has made, or is making: what the history functions count. A call that was denied,
@@ -21,7 +26,7 @@ type Act struct {
 	OK          bool  // it ended well; false if it is only not known that it did not happen
 	Amount      money.Amount
 	To          common.Address
-	Args        []Arg
+	Args        []arg.Value
 }
 
 // A question is what one history function asks of the past; all of it but the value in same is constant, so a
@@ -31,11 +36,11 @@ type question struct {
 	tool   string // a tool's name, "*" or "class:NAME"
 	asset  money.Asset
 	arg    string // of same
-	kind   ArgKind
+	kind   arg.Kind
 	window int64 // ms; 0 is all of the run
 }
 
-func (q *question) about(a *Act) bool {
+func (q *question) isAbout(a *Act) bool {
 	switch class, of := strings.CutPrefix(q.tool, "class:"); {
 	case of && class != a.Class, !of && q.tool != "*" && q.tool != a.Tool:
 		return false
@@ -43,43 +48,25 @@ func (q *question) about(a *Act) bool {
 	return q.fn != "sum" || a.Amount.Asset() == q.asset
 }
 
-// within says whether an act at that time lies in the window at now.
-func (q *question) within(at, now int64) bool {
+// isWithin says whether an act at that time lies in the window at now.
+func (q *question) isWithin(at, now int64) bool {
 	if q.window == 0 {
 		return true
 	}
-	from, err := subInt(now, q.window)
+	from, err := cond.SubInt(now, q.window)
 	return err != nil || at > from
 }
 
-// value is what the act says to same, or false.
-func (q *question) value(a *Act) (value, bool) {
-	if q.fn == "same" && q.about(a) {
+// valueIn is what the act says to same, or false.
+func (q *question) valueIn(a *Act) (value, bool) {
+	if q.fn == "same" && q.isAbout(a) {
 		for i := range a.Args {
 			if x := &a.Args[i]; x.Name == q.arg && x.Set && x.Kind == q.kind {
-				return argValue(x), true
+				return cond.ValueOf(x), true
 			}
 		}
 	}
 	return value{}, false
-}
-
-// argValue returns what the argument says, and nothing that its kind does not have: values are compared with ==.
-func argValue(a *Arg) value {
-	v := value{kind: argKind(a.Kind)}
-	switch v.kind {
-	case kindBool:
-		v.b = a.Bool
-	case kindInt:
-		v.i = a.Int
-	case kindString:
-		v.s = a.Text
-	case kindAddress:
-		v.a = a.Addr
-	case kindAmount:
-		v.m = a.Amount
-	}
-	return v
 }
 
 // A Past is what a run has done so far, with the answers to all that its layers ask of it. It is a value: what adds
@@ -132,7 +119,7 @@ func (l Layers) Past() Past {
 	}
 	out := Past{plan: p}
 	if len(p.questions) > 0 {
-		out.log, out.tallies = newLog(), p.blank()
+		out.log, out.tallies = newLog(), p.blankTallies()
 	}
 	return out
 }
@@ -147,7 +134,7 @@ func PastOf(acts []Act) Past {
 
 func newLog() *actLog { return &actLog{last: map[int]map[value]int{}, prev: map[int][]int{}} }
 
-func (p *plan) blank() []tally {
+func (p *plan) blankTallies() []tally {
 	out := make([]tally, len(p.questions))
 	for i, q := range p.questions {
 		out[i] = tally{sum: money.Of(q.asset, 0), last: -1}
@@ -168,22 +155,22 @@ func (p Past) With(a Act) Past {
 	if len(p.log.acts) != p.n { // another past has gone on from here: its acts are not ours
 		fresh := newLog()
 		for i := range p.n {
-			fresh.add(p.plan, p.log.acts[i])
+			fresh.addAct(p.plan, p.log.acts[i])
 		}
 		p.log = fresh
 	}
-	p.log.add(p.plan, a)
+	p.log.addAct(p.plan, a)
 	p.n++
 	p.tallies = slices.Clone(p.tallies)
 	for i, q := range p.plan.questions {
-		if q.about(&a) {
-			p.tallies[i].add(q, &a)
+		if q.isAbout(&a) {
+			p.tallies[i].addAct(q, &a)
 		}
 	}
 	return p
 }
 
-func (t *tally) add(q *question, a *Act) {
+func (t *tally) addAct(q *question, a *Act) {
 	t.n++
 	if q.fn == "sum" && !t.over {
 		sum, err := t.sum.Add(a.Amount)
@@ -194,7 +181,7 @@ func (t *tally) add(q *question, a *Act) {
 	}
 }
 
-func (l *actLog) add(p *plan, a Act) {
+func (l *actLog) addAct(p *plan, a Act) {
 	at := len(l.acts)
 	l.acts = append(l.acts, a)
 	for i, q := range p.questions {
@@ -202,7 +189,7 @@ func (l *actLog) add(p *plan, a Act) {
 			continue
 		}
 		before := -1
-		if v, ok := q.value(&a); ok {
+		if v, ok := q.valueIn(&a); ok {
 			if l.last[i] == nil {
 				l.last[i] = map[value]int{}
 			}
@@ -224,19 +211,19 @@ func (p Past) At(now int64) Past {
 	defer p.log.mu.Unlock()
 	tallies := slices.Clone(p.tallies)
 	if now < p.at { // only who asks what would be goes back
-		tallies = p.plan.blank()
+		tallies = p.plan.blankTallies()
 		for i, q := range p.plan.questions {
 			for k := range p.n {
-				if q.about(&p.log.acts[k]) {
-					tallies[i].add(q, &p.log.acts[k])
+				if q.isAbout(&p.log.acts[k]) {
+					tallies[i].addAct(q, &p.log.acts[k])
 				}
 			}
 		}
 	}
 	for i, q := range p.plan.questions {
 		t := &tallies[i]
-		for t.from < p.n && !q.within(p.log.acts[t.from].At, now) {
-			if a := &p.log.acts[t.from]; q.about(a) {
+		for t.from < p.n && !q.isWithin(p.log.acts[t.from].At, now) {
+			if a := &p.log.acts[t.from]; q.isAbout(a) {
 				t.n--
 				if q.fn == "sum" && !t.over {
 					t.sum, _ = t.sum.Sub(a.Amount) // it was added
@@ -259,8 +246,8 @@ func (p Past) Acts() []Act {
 	return slices.Clone(p.log.acts[:p.n])
 }
 
-// tally returns the answer to q as of r.Now, those under way not included.
-func (q *question) tally(r *Request) (tally, error) {
+// readTally returns the answer to q as of r.Now, those under way not included.
+func (q *question) readTally(r *Request) (tally, error) {
 	p := r.Past
 	if p.log == nil {
 		return tally{}, errNoHistory
@@ -269,8 +256,8 @@ func (q *question) tally(r *Request) (tally, error) {
 	if !known { // nobody keeps it
 		t := tally{sum: money.Of(q.asset, 0), last: -1}
 		for _, a := range p.Acts() {
-			if q.about(&a) && q.within(a.At, r.Now) {
-				t.add(q, &a)
+			if q.isAbout(&a) && q.isWithin(a.At, r.Now) {
+				t.addAct(q, &a)
 			}
 		}
 		return t, nil
@@ -283,24 +270,24 @@ func (q *question) tally(r *Request) (tally, error) {
 
 var errNoHistory = fmt.Errorf("what the run has done so far is not known")
 
-// count is the number of acts, those under way included: of two calls of one turn the second sees the first.
-func (q *question) count(r *Request) (int64, error) {
-	t, err := q.tally(r)
+// countActs is the number of acts, those under way included: of two calls of one turn the second sees the first.
+func (q *question) countActs(r *Request) (int64, error) {
+	t, err := q.readTally(r)
 	if err != nil {
 		return 0, err
 	}
 	n := t.n
 	for i := range r.Flying {
-		if q.about(&r.Flying[i]) {
+		if q.isAbout(&r.Flying[i]) {
 			n++
 		}
 	}
 	return n, nil
 }
 
-// total is what the acts moved, those under way included.
-func (q *question) total(r *Request) (money.Amount, error) {
-	t, err := q.tally(r)
+// sumAmounts is what the acts moved, those under way included.
+func (q *question) sumAmounts(r *Request) (money.Amount, error) {
+	t, err := q.readTally(r)
 	if err != nil {
 		return money.Amount{}, err
 	}
@@ -309,7 +296,7 @@ func (q *question) total(r *Request) (money.Amount, error) {
 	}
 	sum := t.sum
 	for i := range r.Flying {
-		if a := &r.Flying[i]; q.about(a) {
+		if a := &r.Flying[i]; q.isAbout(a) {
 			if sum, err = sum.Add(a.Amount); err != nil {
 				return money.Amount{}, err
 			}
@@ -318,27 +305,27 @@ func (q *question) total(r *Request) (money.Amount, error) {
 	return sum, nil
 }
 
-// happened says whether an act has ended well. One that is under way has not.
-func (q *question) happened(r *Request) (bool, error) {
-	t, err := q.tally(r)
-	return err == nil && t.last >= 0 && q.within(t.last, r.Now), err
+// hasHappened says whether an act has ended well. One that is under way has not.
+func (q *question) hasHappened(r *Request) (bool, error) {
+	t, err := q.readTally(r)
+	return err == nil && t.last >= 0 && q.isWithin(t.last, r.Now), err
 }
 
-// seen says whether an act had this value in the argument, those under way included.
-func (q *question) seen(r *Request, v value) (bool, error) {
+// hasSeen says whether an act had this value in the argument, those under way included.
+func (q *question) hasSeen(r *Request, v value) (bool, error) {
 	p := r.Past
 	if p.log == nil {
 		return false, errNoHistory
 	}
 	for i := range r.Flying {
-		if x, ok := q.value(&r.Flying[i]); ok && x == v {
+		if x, ok := q.valueIn(&r.Flying[i]); ok && x == v {
 			return true, nil
 		}
 	}
 	i, known := p.plan.number[q]
 	if !known {
 		for _, a := range p.Acts() {
-			if x, ok := q.value(&a); ok && x == v && q.within(a.At, r.Now) {
+			if x, ok := q.valueIn(&a); ok && x == v && q.isWithin(a.At, r.Now) {
 				return true, nil
 			}
 		}
@@ -351,14 +338,14 @@ func (q *question) seen(r *Request, v value) (bool, error) {
 		at = p.log.prev[i][at]
 		ok = at >= 0
 	}
-	return ok && q.within(p.log.acts[at].At, r.Now), nil
+	return ok && q.isWithin(p.log.acts[at].At, r.Now), nil
 }
 
-// history compiles count("pay", hours(1)), sum("pay", "USDC", days(1)), happened("quote", minutes(2)) and
+// compileHistory compiles count("pay", hours(1)), sum("pay", "USDC", days(1)), happened("quote", minutes(2)) and
 // same(to, "pay", "to"). The window may be left out: then it is the whole run.
-func (sc *scope) history(n *ast.CallNode, fn string) (*expression, *conditionError) {
+func (sc *scope) compileHistory(n *ast.CallNode, fn string) (*expression, *conditionError) {
 	if sc.ask == nil {
-		return nil, wrong(n, "%s is not known here: only the rules of a policy set look back", fn)
+		return nil, errorAt(n, "%s is not known here: only the rules of a policy set look back", fn)
 	}
 	q := &question{fn: fn}
 	args := n.Arguments
@@ -372,14 +359,14 @@ func (sc *scope) history(n *ast.CallNode, fn string) (*expression, *conditionErr
 	}
 	want := map[string]int{"count": 1, "happened": 1, "sum": 2, "same": 2}[fn] // literals
 	if len(args) < want || len(args) > want+1 {
-		return nil, wrong(n, "%s is written %s", fn, historyForms[fn])
+		return nil, errorAt(n, "%s is written %s", fn, historyForms[fn])
 	}
-	lit, ok := literals(&ast.CallNode{Arguments: args[:want]}, 0)
+	lit, ok := literalArguments(&ast.CallNode{Arguments: args[:want]}, 0)
 	if !ok {
-		return nil, wrong(n, "%s is written %s", fn, historyForms[fn])
+		return nil, errorAt(n, "%s is written %s", fn, historyForms[fn])
 	}
 	if len(args) > want {
-		if q.window, err = sc.window(args[want]); err != nil {
+		if q.window, err = sc.readWindow(args[want]); err != nil {
 			return nil, err
 		}
 	}
@@ -388,59 +375,71 @@ func (sc *scope) history(n *ast.CallNode, fn string) (*expression, *conditionErr
 	if err != nil {
 		return nil, err
 	}
-	e := &expression{node: n, op: fn}
 	switch fn {
 	case "sum":
-		asset, ok := sc.symbol(lit[1])
+		asset, ok := sc.assetOf(lit[1])
 		if !ok {
-			return nil, wrong(args[1], "there is no asset %q", clip(lit[1]))
+			return nil, errorAt(args[1], "there is no asset %q", wording.Clip(lit[1], 60))
 		}
 		q.asset = asset
 	case "same":
 		if q.arg = lit[1]; params == nil {
-			return nil, wrong(args[0], "same needs the name of one tool")
+			return nil, errorAt(args[0], "same needs the name of one tool")
 		}
-		k, known := params[q.arg]
-		if !known && len(params) > 0 {
-			e := wrong(args[1], "%s has no argument %q", q.tool, clip(q.arg))
-			for name := range params {
-				if near := nearest(q.arg, []string{name}); near != "" {
-					e.hint = near
-				}
-			}
-			return nil, e
+		if q.kind, err = kindOfSame(n, q, x, params); err != nil {
+			return nil, err
 		}
-		if known && argKind(k) != x.kind {
-			return nil, wrong(n, "%s is %s, but argument %q of %s is %s", x.source(), x.kind, q.arg, q.tool, argKind(k))
-		}
-		q.kind = k
 	}
-	q = sc.ask(q)
-	e.past = q
-	switch fn {
+	return historyNode(n, sc.ask(q), x), nil
+}
+
+// kindOfSame returns the kind of the argument that q compares x with; "" if nothing is known of the tool.
+func kindOfSame(n *ast.CallNode, q *question, x *expression, params map[string]arg.Kind) (arg.Kind, *conditionError) {
+	k, known := params[q.arg]
+	switch {
+	case !known && len(params) > 0:
+		e := errorAt(n.Arguments[2], "%s has no argument %q", q.tool, wording.Clip(q.arg, 60))
+		for name := range params {
+			if near := wording.Nearest(q.arg, []string{name}); near != "" {
+				e.hint = near
+			}
+		}
+		return "", e
+	case known && cond.KindOf(k) == 0:
+		return "", errorAt(n.Arguments[2], "argument %q of %s is of kind %s, which has no value to compare", q.arg, q.tool, k)
+	case known && cond.KindOf(k) != x.Kind:
+		return "", errorAt(n, "%s is %s, but argument %q of %s is %s", x.Source(), x.Kind, q.arg, q.tool, cond.KindOf(k))
+	}
+	return k, nil
+}
+
+// historyNode is the node of a question; x is what same compares.
+func historyNode(n ast.Node, q *question, x *expression) *expression {
+	e := &expression{Node: n, Op: q.fn, Past: q}
+	switch q.fn {
 	case "count":
-		e.kind = kindInt
-		e.int = func(f *frame) (int64, error) { return q.count(f.r) }
+		e.Kind = cond.Int
+		e.Int = func(f *frame) (int64, error) { return q.countActs(f.Request) }
 	case "sum":
-		e.kind = kindAmount
-		e.amt = func(f *frame) (*money.Amount, error) {
-			m, err := q.total(f.r)
+		e.Kind = cond.Amount
+		e.Amount = func(f *frame) (*money.Amount, error) {
+			m, err := q.sumAmounts(f.Request)
 			return &m, err
 		}
 	case "happened":
-		e.kind = kindBool
-		e.bool = func(f *frame) (bool, error) { return q.happened(f.r) }
+		e.Kind = cond.Bool
+		e.Bool = func(f *frame) (bool, error) { return q.hasHappened(f.Request) }
 	case "same":
-		e.kind, e.kids = kindBool, []*expression{x}
-		e.bool = func(f *frame) (bool, error) {
-			v, err := x.value(f)
+		e.Kind, e.Kids = cond.Bool, []*expression{x}
+		e.Bool = func(f *frame) (bool, error) {
+			v, err := x.Value(f)
 			if err != nil {
 				return false, err
 			}
-			return q.seen(f.r, v)
+			return q.hasSeen(f.Request, v)
 		}
 	}
-	return e, nil
+	return e
 }
 
 var historyForms = map[string]string{
@@ -450,35 +449,36 @@ var historyForms = map[string]string{
 	"same":     `same(to, "pay", "to") or same(to, "pay", "to", hours(1))`,
 }
 
-// window reads the constant length of a window, in ms.
-func (sc *scope) window(n ast.Node) (int64, *conditionError) {
+// readWindow reads the constant length of a window, in ms.
+func (sc *scope) readWindow(n ast.Node) (int64, *conditionError) {
 	e, err := sc.compile(n)
 	if err != nil {
 		return 0, err
 	}
-	if e.kind != kindInt || !e.constant() {
-		return 0, wrong(n, "a window must be a constant, such as hours(1)")
+	if e.Kind != cond.Int || !e.IsConstant() {
+		return 0, errorAt(n, "a window must be a constant, such as hours(1)")
 	}
-	ms, verr := e.int(&frame{})
+	ms, verr := e.Int(&frame{})
 	if verr != nil || ms <= 0 {
-		return 0, wrong(n, "a window must be longer than nothing")
+		return 0, errorAt(n, "a window must be longer than nothing")
 	}
 	return ms, nil
 }
 
 // actsOf checks whose acts are meant and returns the arguments of a tool; nil if it is not one tool, and none if
 // nothing is known of it.
-func (sc *scope) actsOf(n ast.Node, tool string) (map[string]ArgKind, *conditionError) {
+func (sc *scope) actsOf(n ast.Node, tool string) (map[string]arg.Kind, *conditionError) {
 	if class, ok := strings.CutPrefix(tool, "class:"); ok {
-		if !slices.Contains(classes, class) {
-			return nil, wrong(n, "there is no class %q; there are %s", clip(class), strings.Join(classes, ", "))
+		if !slices.Contains(keys.Classes, class) {
+			return nil, errorAt(n, "there is no class %q; there are %s", wording.Clip(class, 60),
+				strings.Join(keys.Classes, ", "))
 		}
 		return nil, nil
 	}
 	if tool == "*" {
 		return nil, nil
 	}
-	params := map[string]ArgKind{}
+	params := map[string]arg.Kind{}
 	var names []string
 	for _, t := range sc.tools {
 		names = append(names, t.Name)
@@ -490,17 +490,15 @@ func (sc *scope) actsOf(n ast.Node, tool string) (map[string]ArgKind, *condition
 		}
 	}
 	if !sc.partial {
-		e := wrong(n, "there is no tool %q", clip(tool))
-		e.hint = nearest(tool, names)
+		e := errorAt(n, "there is no tool %q", wording.Clip(tool, 60))
+		e.hint = wording.Nearest(tool, names)
 		return nil, e
 	}
 	return params, nil
 }
 
-var classes = []string{"read", "keyed", "chain", "once"}
-
-// symbol finds an asset of the set by its symbol.
-func (sc *scope) symbol(s string) (money.Asset, bool) {
+// assetOf finds an asset of the set by its symbol.
+func (sc *scope) assetOf(s string) (money.Asset, bool) {
 	for _, a := range sc.assets {
 		if a.Symbol == s {
 			return a, true
@@ -519,13 +517,13 @@ func (q *question) String() string {
 		s = "any tool"
 	}
 	if q.window > 0 {
-		s += " within " + span(q.window)
+		s += " within " + spanText(q.window)
 	}
 	return s
 }
 
-// span writes ms as people say it: 90s, 5m, 1h, 2d.
-func span(ms int64) string {
+// spanText writes ms as people say it: 90s, 5m, 1h, 2d.
+func spanText(ms int64) string {
 	if ms == 0 {
 		return "0s"
 	}
@@ -540,47 +538,47 @@ func span(ms int64) string {
 	return (time.Duration(ms) * time.Millisecond).String()
 }
 
-// summand takes l apart if it is a sum of one thing that a user can change and of one that is given, such as
+// freeSummand takes l apart if it is a sum of one thing that a user can change and of one that is given, such as
 // sum("pay", "USDC", days(1)) + amount: it returns the former, and what it must be for the sum to be v.
-func summand(l *expression, v value, f *frame) (part *expression, rest value, ok bool) {
-	if l.op != "+" {
+func freeSummand(l *expression, v value, f *frame) (part *expression, rest value, ok bool) {
+	if l.Op != "+" {
 		return nil, v, false
 	}
-	part, other := l.kids[0], l.kids[1]
-	if reach(other) < reach(part) {
+	part, other := l.Kids[0], l.Kids[1]
+	if reachOf(other) < reachOf(part) {
 		part, other = other, part
 	}
-	given, err := other.value(f)
-	if err != nil || part.op != "field" && part.op != "arg" {
+	given, err := other.Value(f)
+	if err != nil || part.Op != "field" && part.Op != "arg" {
 		return nil, v, false
 	}
-	if v.kind == kindInt {
-		v.i, err = subInt(v.i, given.i)
+	if v.Kind == cond.Int {
+		v.Int, err = cond.SubInt(v.Int, given.Int)
 	} else {
-		v.m, err = v.m.Sub(given.m)
+		v.Amount, err = v.Amount.Sub(given.Amount)
 	}
 	return part, v, err == nil
 }
 
-// past says what would have to have happened, or how long to wait until it no longer counts.
-func (x flip) past(try *Request, l, r *expression, op string) (w wish, ok bool) {
-	q := l.past
-	w.on = l.source()
-	switch l.op {
+// changePast says what would have to have happened, or how long to wait until it no longer counts.
+func (x flip) changePast(try *Request, l, r *expression, op string) (w wish, ok bool) {
+	q := questionOf(l)
+	w.on = l.Source()
+	switch l.Op {
 	case "happened":
 		if x.want {
 			w.text = "a call of " + q.String() + " before"
 			return w, false
 		}
 	case "same":
-		w.text = noun(l.kids[0]) + " of no call of " + q.String()
+		w.text = nounOf(l.Kids[0]) + " of no call of " + q.String()
 		if x.want {
-			w.text = noun(l.kids[0]) + " of a call of " + q.String()
+			w.text = nounOf(l.Kids[0]) + " of a call of " + q.String()
 		}
 		return w, false
 	}
-	if until, found := q.lapse(x, try); found {
-		w = waiting(until, utc)
+	if until, found := q.findLapse(x, try); found {
+		w = waitUntil(until, utc)
 		try.Now, try.Past = until, try.Past.At(until)
 		return w, true
 	}
@@ -588,38 +586,38 @@ func (x flip) past(try *Request, l, r *expression, op string) (w wish, ok bool) 
 		w.text = "a run without a call of " + q.String()
 		return w, false
 	}
-	v, err := r.value(x.f)
+	v, err := r.Value(x.f)
 	if err != nil {
 		return wish{}, false
 	}
 	if !x.want {
-		if o, has := opposite[op]; has {
+		if o, has := cond.Opposite[op]; has {
 			op = o
 		}
 	}
-	as := relation[op]
-	if op == "==" || op == "!=" {
-		as = map[string]string{"==": "just", "!=": "other than"}[op]
-	}
+	as := cmp.Or(relation[op], map[string]string{"==": "just", "!=": "other than"}[op])
 	w.text = countedAs(l) + " to be " + as + " " + v.String()
 	return w, false
 }
 
-// lapse returns the first time at which enough of the past no longer counts for the atom to say what is wanted.
-func (q *question) lapse(x flip, r *Request) (int64, bool) {
+// findLapse returns the first time at which enough of the past no longer counts for the atom to say what is wanted.
+func (q *question) findLapse(x flip, r *Request) (int64, bool) {
 	if q.window == 0 {
 		return 0, false
 	}
 	try := *r
 	for _, a := range r.Past.Acts() {
-		t, err := addInt(a.At, q.window)
-		if err != nil || t <= r.Now || !q.about(&a) {
+		t, err := cond.AddInt(a.At, q.window)
+		if err != nil || t <= r.Now || !q.isAbout(&a) {
 			continue
 		}
 		try.Now, try.Past = t, r.Past.At(t)
-		if b, err := x.e.bool(&frame{r: &try, vars: make([]slot, len(x.f.vars))}); err == nil && b == x.want {
+		if b, err := x.e.Bool(cond.NewFrame(&try, len(x.f.Vars))); err == nil && b == x.want {
 			return t, true
 		}
 	}
 	return 0, false
 }
+
+// questionOf is what the history function e asks.
+func questionOf(e *expression) *question { return e.Past.(*question) }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/policies/internal/keys"
 )
 
 // 100,000 random pairs and triples of layers, at five points: the strictest of them decides, whoever stands above whom, and
@@ -54,7 +56,7 @@ func TestRandomLayersNeverWiden(t *testing.T) {
 					b.WriteString(", reserve: {budget: day}")
 				}
 				if p == ProvenancePublish && effect == "permit" && rnd.IntN(2) == 0 {
-					b.WriteString(", mode: " + one(modes))
+					b.WriteString(", mode: " + one(keys.Modes))
 				}
 				b.WriteString("}\n")
 			}

@@ -9,12 +9,18 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-run/writ/policies/internal/keys"
+	"github.com/writ-run/writ/policies/internal/strict"
+
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/expr-lang/expr/ast"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/calendar"
+	"github.com/writ-run/writ/policies/internal/cond"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // Schema is what the schema key of a set says.
@@ -43,14 +49,24 @@ type Options struct {
 	Partial bool
 }
 
+// MaxSource is how many bytes an operator's source may have.
+const MaxSource = 64 << 10
+
+// limits returns the bounds for a source of the set itself.
+func (o *Options) limits() limits {
+	if o.Untrusted {
+		return untrustedLimits
+	}
+	return operatorLimits
+}
+
 // A Set is one loaded policy set. It never changes and may be used by many goroutines at once.
 type Set struct {
 	name, layer string
 	source      []byte
 	budgets     []BudgetDef
-	points      map[Point][]*rule
-	rules       []*rule // all, in the order of the source
-	tests       []Case
+	points      map[Point][]*Rule
+	rules       []*Rule // all, in the order of the source
 	sets        map[string]*namedSet
 	parts       []Part
 	perCall     bool        // a budget has no ledger
@@ -58,7 +74,7 @@ type Set struct {
 	slots       int         // variables that a frame needs
 	frames      sync.Pool
 	usedBudgets map[string]bool
-	waivers     []waiver
+	waivers     []Waiver
 	options     Options                // that it was loaded with
 	literals    map[string]money.Asset // by the name of their literal
 	allowList   map[Point]bool         // points with a permit rule
@@ -79,26 +95,27 @@ func (s *Set) Source() []byte { return bytes.Clone(s.source) }
 // Budgets returns the set's budgets, sorted by ID.
 func (s *Set) Budgets() []BudgetDef { return slices.Clone(s.budgets) }
 
-// A rule is one compiled rule.
-type rule struct {
-	id, full string // "pay", "operator/pay"
-	at       Point
-	tools    []string // nil: any
-	effect   string   // one of effects
-	when     *expression
-	unless   *expression // nil if there is none
-	message  string
-	ttl      int64 // ms; approve only
-	reserves []reservation
-	more     *obligation // what it asks for besides; nil for nothing
-	unknown  bool        // names no tool that was given: see Options.Partial
-	line     int
-	column   int
+// A Rule is one compiled rule, for package workshop to look at.
+type Rule struct {
+	ID, FullID string // "pay", "operator/pay"
+	At         Point
+	Tools      []string // nil: any
+	Effect     string   // one of effects
+	When       *expression
+	Unless     *expression // nil if there is none
+	message    string
+	TTL        int64 // ms; approve only
+	Reserves   []Reservation
+	more       *obligation // what it asks for besides; nil for nothing
+	Unknown    bool        // names no tool that was given: see Options.Partial
+	Line       int
+	Column     int
 }
 
-type reservation struct {
-	budget BudgetDef
-	amount *expression
+// A Reservation is what a rule takes of a budget.
+type Reservation struct {
+	Budget BudgetDef
+	Amount *expression
 }
 
 // A Problem is one thing that is wrong with a source.
@@ -139,29 +156,19 @@ func (e *LoadError) Error() string {
 	return "policy set of layer " + e.Layer + ": " + strings.Join(lines, "\n")
 }
 
-const maxProblems = 20
-
 // Load reads, checks and compiles a policy set. Every error is a [*LoadError]; it lists all that was found.
 func Load(source []byte, o Options) (*Set, error) {
-	l := &loader{o: o, lim: operatorLimits}
-	if o.Untrusted {
-		l.lim = untrustedLimits
-	}
-	l.load(source)
-	if len(l.problems) == 0 {
+	l := &loader{o: o, lim: o.limits()}
+	l.readSet(source)
+	if len(l.Problems) == 0 {
 		return l.set, nil
 	}
-	slices.SortStableFunc(l.problems, func(a, b Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	return nil, &LoadError{Layer: o.Layer, Problems: l.problems}
+	return nil, NewLoadError(l.o.Layer, l.Problems)
 }
 
 // A loader holds what Load has read so far. Problems are collected, not returned, so that an author sees all at once.
 type loader struct {
+	strict.Reader
 	o        Options
 	lim      limits
 	set      *Set
@@ -170,8 +177,6 @@ type loader struct {
 	zones    map[string]*calendar.Zone
 	vars     []variableDef
 	compiled map[Point]map[string]*expression // variables, by the points where they are used; nil if one is wrong
-	problems []Problem
-	rule     string // being read
 }
 
 type variableDef struct {
@@ -180,79 +185,68 @@ type variableDef struct {
 	used bool
 }
 
-// Keys of the format; schema.json lists the same.
-var (
-	keysSet     = []string{"schema", "name", "about", "assets", "budgets", "sets", "variables", "rules", "waive", "tests"}
-	keysBudget  = []string{"id", "cap", "scope", "window", "zone", "per"}
-	keysRule    = []string{"id", "at", "tool", "effect", "when", "unless", "message", "ttl", "reserve", "redact", "route", "limit", "label", "mode"}
-	keysSetFile = []string{"file"}
-	keysReserve = []string{"budget", "amount"}
-	keysTest    = []string{"name", "at", "given", "want"}
-	keysWant    = []string{"outcome", "rule", "reserve", "ttl", "redact", "limit", "label", "mode", "route"}
-	keysLedger  = []string{"spent", "reserved"}
-)
-
-func (l *loader) load(source []byte) {
-	if !identifier(l.o.Layer) {
-		l.problem(nil, "the layer %q is not a name: lower-case letters, digits, '-' and '_'", clip(l.o.Layer))
+func (l *loader) readSet(source []byte) {
+	if !strict.IsName(l.o.Layer) {
+		l.Report(nil, "the layer %q is not a name: lower-case letters, digits, '-' and '_'", wording.Clip(l.o.Layer, 60))
 		return
 	}
-	root := l.document(source)
+	root := l.ReadDocument(source, l.lim.source)
 	if root == nil {
 		return
 	}
 	l.set = &Set{
-		layer: l.o.Layer, source: bytes.Clone(source), points: map[Point][]*rule{}, sets: map[string]*namedSet{},
+		layer: l.o.Layer, source: bytes.Clone(source), points: map[Point][]*Rule{}, sets: map[string]*namedSet{},
 		usedBudgets: map[string]bool{}, options: l.o, allowList: map[Point]bool{},
 	}
 	l.assets = map[string]money.Asset{"calls": money.Calls, "tokens": money.Tokens, "usd": money.USD}
 	l.budgets = map[string]BudgetDef{}
 	l.compiled = map[Point]map[string]*expression{}
 
-	m := l.mapping(root, "a policy set", keysSet)
+	m := l.Mapping(root, "a policy set", keys.Set)
 	if v := m["schema"]; v == nil || v.Value != Schema {
-		l.problem(or(v, root), "schema must be %s", Schema)
+		l.Report(cmp.Or(v, root), "schema must be %s", Schema)
 		return
 	}
-	l.set.name = l.name(m["name"], root, "name")
-	l.text(m["about"], 2000) // for readers of the source; checked only
+	l.set.name = l.ReadName(m["name"], root, "name")
+	l.ReadText(m["about"], 2000) // for readers of the source; checked only
 	l.readAssets(m["assets"])
 	l.readSets(m["sets"])
 	l.readBudgets(m["budgets"])
 	l.readVariables(m["variables"])
 	l.readRules(m["rules"], root)
 	l.readWaivers(m["waive"])
-	l.readTests(m["tests"])
+	// What stands under tests: is for policies/workshop to read.
 	for _, v := range l.vars {
 		if !v.used && !l.o.Partial { // with Partial, rules that use it may not have been read
-			l.problem(v.node, "the variable %s is used by no rule; remove it", v.name)
+			l.Report(v.node, "the variable %s is used by no rule; remove it", v.name)
 		}
 	}
 	l.set.slots, l.set.literals = len(l.vars), l.assets
 	slices.SortFunc(l.set.parts, func(a, b Part) int { return strings.Compare(a.Name, b.Name) })
-	l.set.frames.New = func() any { return &frame{vars: make([]slot, l.set.slots)} }
+	l.set.frames.New = func() any { return cond.NewFrame[Request](nil, l.set.slots) }
 }
 
 func (l *loader) readAssets(n *yaml.Node) {
-	l.pairs(n, "assets", func(k, v *yaml.Node) {
+	l.Pairs(n, "assets", func(k, v *yaml.Node) {
 		a := money.Asset{Symbol: k.Value}
-		if s, ok := l.scalar(v, "the decimals"); ok {
+		if s, ok := l.Scalar(v, "the decimals"); ok {
 			var d uint
 			if _, err := fmt.Sscanf(s+" ", "%d ", &d); err != nil || d > money.MaxDecimals || fmt.Sprint(d) != s {
-				l.problem(v, "decimals must be a whole number of at most %d", money.MaxDecimals)
+				l.Report(v, "decimals must be a whole number of at most %d", money.MaxDecimals)
 				return
 			}
 			a.Decimals = uint8(d)
 		}
 		lit := strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToLower(a.Symbol))
 		switch {
-		case !a.Valid() || !identifier(lit):
-			l.problem(k, "%q is not an asset: 1 to 16 letters, digits, '.', '-' or '_', a letter first", clip(k.Value))
+		case !a.Valid() || !strict.IsName(lit):
+			l.Report(k, "%q is not an asset: 1 to 16 letters, digits, '.', '-' or '_', a letter first",
+				wording.Clip(k.Value, 60))
 		case slices.Contains(functionNames, lit) || slices.Contains(words, lit):
-			l.problem(k, "the asset %q would need a literal %s(), which is taken", k.Value, lit)
+			l.Report(k, "the asset %q would need a literal %s(), which is taken", k.Value, lit)
 		default:
 			if other, taken := l.assets[lit]; taken {
-				l.problem(k, "the literal of asset %q is that of %q", k.Value, other.Symbol)
+				l.Report(k, "the literal of asset %q is that of %q", k.Value, other.Symbol)
 				return
 			}
 			l.assets[lit] = a
@@ -265,79 +259,82 @@ var words = []string{"true", "false", "nil", "not", "and", "or", "in", "let", "i
 	"all", "none", "any", "one", "filter", "map", "count", "sum", "find", "reduce", "args"}
 
 func (l *loader) readSets(n *yaml.Node) {
-	l.pairs(n, "sets", func(k, v *yaml.Node) {
-		name := l.name(k, k, "the set")
+	l.Pairs(n, "sets", func(k, v *yaml.Node) {
+		name := l.ReadName(k, k, "the set")
 		set := &namedSet{addresses: map[common.Address]struct{}{}, strings: map[string]struct{}{}}
-		add := func(item *yaml.Node, s string) {
-			if strings.HasPrefix(s, "0x") {
-				a, err := parseAddress(s)
-				if err != nil {
-					l.problem(item, "%v", err)
-				} else if _, twice := set.addresses[a]; twice {
-					l.problem(item, "%s is in the set twice", s)
-				}
-				set.addresses[a] = struct{}{}
-				set.kind, set.members = kindAddress, append(set.members, value{kind: kindAddress, a: a})
-				return
-			}
-			if !plain(s) || s == "" {
-				l.problem(item, "a member must be an address or printable ASCII text")
-			} else if _, twice := set.strings[s]; twice {
-				l.problem(item, "%q is in the set twice", clip(s))
-			}
-			set.strings[s] = struct{}{}
-			set.kind, set.members = kindString, append(set.members, value{kind: kindString, s: s})
-		}
 		if v.Kind == yaml.MappingNode {
-			m := l.mapping(v, "a set", keysSetFile)
-			if file, ok := l.scalar(or(m["file"], v), "file"); ok {
+			m := l.Mapping(v, "a set", keys.SetFile)
+			if file, ok := l.Scalar(cmp.Or(m["file"], v), "file"); ok {
 				members, err := l.setFile(name, file)
 				if err != nil {
-					l.problem(v, "set %s: %v", name, err)
+					l.Report(v, "set %s: %v", name, err)
 					return
 				}
 				for _, s := range members {
-					if add(v, s); l.full() {
+					if l.addMember(set, v, s); l.IsFull() {
 						return
 					}
 				}
 			}
 		} else {
 			set.members = make([]value, 0, len(v.Content))
-			l.list(v, "a set", func(item *yaml.Node) {
-				if s, ok := l.scalar(item, "a member"); ok {
-					add(item, s)
+			set.addresses = make(map[common.Address]struct{}, len(v.Content))
+			l.List(v, "a set", func(item *yaml.Node) {
+				if s, ok := l.Scalar(item, "a member"); ok {
+					l.addMember(set, item, s)
 				}
 			})
 		}
 		if len(set.addresses) > 0 && len(set.strings) > 0 {
-			l.problem(v, "a set holds addresses or texts, not both")
+			l.Report(v, "a set holds addresses or texts, not both")
 		}
 		if len(set.members) == 0 {
-			l.problem(or(v, k), "the set %q is empty; use the condition false instead", name)
+			l.Report(cmp.Or(v, k), "the set %q is empty; use the condition false instead", name)
 		}
 		slices.SortFunc(set.members, func(x, y value) int {
-			return cmp.Or(x.a.Cmp(y.a), strings.Compare(x.s, y.s))
+			return cmp.Or(x.Addr.Cmp(y.Addr), strings.Compare(x.Text, y.Text))
 		})
 		l.set.sets[name] = set
 	})
 }
 
+// addMember adds an address or a text, which stands at n, to a named set.
+func (l *loader) addMember(set *namedSet, n *yaml.Node, s string) {
+	if strings.HasPrefix(s, "0x") {
+		a, err := cond.ParseAddress(s)
+		if err != nil {
+			l.Report(n, "%v", err)
+		} else if _, twice := set.addresses[a]; twice {
+			l.Report(n, "%s is in the set twice", s)
+		}
+		set.addresses[a] = struct{}{}
+		set.kind, set.members = cond.Address, append(set.members, value{Kind: cond.Address, Addr: a})
+		return
+	}
+	if !isPlainASCII(s) || s == "" {
+		l.Report(n, "a member must be an address or printable ASCII text")
+	} else if _, twice := set.strings[s]; twice {
+		l.Report(n, "%q is in the set twice", wording.Clip(s, 60))
+	}
+	set.strings[s] = struct{}{}
+	set.kind, set.members = cond.String, append(set.members, value{Kind: cond.String, Text: s})
+}
+
 func (l *loader) readBudgets(n *yaml.Node) {
-	l.list(n, "budgets", func(item *yaml.Node) {
-		m := l.mapping(item, "a budget", keysBudget)
-		id := l.name(m["id"], item, "id")
+	l.List(n, "budgets", func(item *yaml.Node) {
+		m := l.Mapping(item, "a budget", keys.Budget)
+		id := l.ReadName(m["id"], item, "id")
 		if _, twice := l.budgets[id]; twice {
-			l.problem(item, "the budget %q is there twice", id)
+			l.Report(item, "the budget %q is there twice", id)
 			return
 		}
 		def := BudgetDef{ID: l.o.Layer + "/" + id}
-		if v, ok := l.constant(or(m["cap"], item), kindAmount, "cap"); ok {
-			def.Cap = v.m
+		if v, ok := l.readConstant(cmp.Or(m["cap"], item), cond.Amount, "cap"); ok {
+			def.Cap = v.Amount
 		}
-		def.Scope, _ = l.scalar(or(m["scope"], item), "scope")
+		def.Scope, _ = l.Scalar(cmp.Or(m["scope"], item), "scope")
 		if !slices.Contains(scopes, def.Scope) {
-			l.hinted(or(m["scope"], item), nearest(def.Scope, scopes), "scope must be session, wallet or agent")
+			l.ReportHint(cmp.Or(m["scope"], item), wording.Nearest(def.Scope, scopes), "scope must be session, wallet or agent")
 		}
 		l.readWindow(m, &def)
 		l.budgets[id] = def
@@ -348,40 +345,39 @@ func (l *loader) readBudgets(n *yaml.Node) {
 
 var scopes = []string{"session", "wallet", "agent"}
 
-const maxVariables = 64
-
 func (l *loader) readVariables(n *yaml.Node) {
-	l.pairs(n, "variables", func(k, v *yaml.Node) {
+	l.Pairs(n, "variables", func(k, v *yaml.Node) {
 		name := k.Value
-		if !identifier(name) || strings.Contains(name, "-") || slices.Contains(words, name) {
-			l.problem(k, "%q cannot name a variable: lower-case letters, digits and '_', a letter first", clip(name))
+		if !strict.IsName(name) || strings.Contains(name, "-") || slices.Contains(words, name) {
+			l.Report(k, "%q cannot name a variable: lower-case letters, digits and '_', a letter first", wording.Clip(name, 60))
 			return
 		}
 		if isField(name) {
-			l.problem(k, "the variable %q would hide a field of that name", name)
+			l.Report(k, "the variable %q would hide a field of that name", name)
 			return
 		}
-		if len(l.vars) == maxVariables {
-			l.problem(k, "there are more than %d variables", maxVariables)
+		if len(l.vars) == cond.MaxVariables {
+			l.Report(k, "there are more than %d variables", cond.MaxVariables)
 			return
 		}
 		l.vars = append(l.vars, variableDef{name: name, node: v})
 	})
 }
 
-// scope returns what a rule at p can name.
-func (l *loader) scope(p Point) *scope {
-	fields, _ := fieldsOf(p)
+// scopeAt returns what a rule at p can name.
+func (l *loader) scopeAt(p Point) *scope {
+	fields, _ := Fields(p)
 	if l.compiled[p] == nil {
 		l.compiled[p] = map[string]*expression{}
 	}
 	return &scope{point: p, fields: fields, assets: l.assets, sets: l.set.sets, budgets: l.budgets,
-		zone: l.zone, ask: l.ask, tools: l.o.Tools, partial: l.o.Partial, vars: l.compiled[p], variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
+		zone: l.readZone, ask: l.noteQuestion, tools: l.o.Tools, partial: l.o.Partial, vars: l.compiled[p],
+		variable: l.variablesAbove(p, len(l.vars)), names: l.variableNames(len(l.vars)),
 		noArgs: "only a rule with tool: at tool.call has them"}
 }
 
-// ask notes a question of the past, once.
-func (l *loader) ask(q *question) *question {
+// noteQuestion notes a question of the past, once.
+func (l *loader) noteQuestion(q *question) *question {
 	i := slices.IndexFunc(l.set.questions, func(x *question) bool { return *x == *q })
 	if i < 0 {
 		i = len(l.set.questions)
@@ -410,12 +406,11 @@ func (l *loader) variablesAbove(p Point, above int) func(string) (*expression, *
 		if e, seen := vars[name]; seen && e != nil {
 			return e, nil
 		} else if !seen {
-			sc := l.scope(p)
+			sc := l.scopeAt(p)
 			sc.variable, sc.names = l.variablesAbove(p, i), l.variableNames(i)
 			vars[name] = nil // so that what is wrong with it is told once
-			if e, ok := l.condition(l.vars[i].node, sc, 0, "a variable"); ok {
-				vars[name] = variable(name, e, i)
-				vars[name].parts = e.written()
+			if e, ok := l.compileNode(l.vars[i].node, sc, 0, "a variable"); ok {
+				vars[name] = cond.Variable(name, e, i)
 				return vars[name], nil
 			}
 		}
@@ -423,141 +418,153 @@ func (l *loader) variablesAbove(p Point, above int) func(string) (*expression, *
 	}
 }
 
-// condition compiles the scalar n; want 0 allows any kind.
-func (l *loader) condition(n *yaml.Node, sc *scope, want kind, what string) (*expression, bool) {
-	src, ok := l.scalar(n, what)
+// compileNode compiles the scalar n; want 0 allows any kind.
+func (l *loader) compileNode(n *yaml.Node, sc *scope, want kind, what string) (*expression, bool) {
+	src, ok := l.Scalar(n, what)
 	if !ok {
 		return nil, false
 	}
-	e, err := sc.condition(src, l.lim, want, what)
-	if err == nil && e.written() > l.lim.written {
-		err = &conditionError{text: fmt.Sprintf("with its variables written out the condition has more than %d parts", l.lim.written)}
+	e, err := sc.compileSource(src, l.lim, want, what)
+	if err == nil && e.CountParts() > l.lim.written {
+		err = &conditionError{text: fmt.Sprintf("with its variables written out the condition has more than %d parts",
+			l.lim.written)}
 	}
 	if err != nil {
-		p := Problem{Rule: l.rule, Text: err.text, Hint: err.hint}
-		p.Line, p.Column = place(n, src, err.at)
-		l.problems = append(l.problems, p)
+		p := strict.Problem{Rule: l.Rule, Text: err.text, Hint: err.hint}
+		p.Line, p.Column = strict.Place(n, src, err.at)
+		l.Problems = append(l.Problems, p)
 		return nil, false
 	}
 	return e, true
 }
 
-// constant compiles a condition that reads nothing, and evaluates it.
-func (l *loader) constant(n *yaml.Node, want kind, what string) (value, bool) {
-	e, ok := l.condition(n, &scope{assets: l.assets}, want, what)
+// readConstant compiles a condition that reads nothing, and evaluates it.
+func (l *loader) readConstant(n *yaml.Node, want kind, what string) (value, bool) {
+	e, ok := l.compileNode(n, &scope{assets: l.assets}, want, what)
 	if !ok {
 		return value{}, false
 	}
-	v, err := e.value(&frame{r: &Request{}})
+	v, err := e.Value(&frame{Request: &Request{}})
 	if err != nil {
-		l.problem(n, "%s: %v", what, err)
+		l.Report(n, "%s: %v", what, err)
 		return value{}, false
 	}
 	return v, true
 }
-
-var effects = []string{"forbid", "permit", "approve", "redact", "route", "limit", "label"}
 
 // DefaultTTL is how long, in ms, the wallet has for an approval if no rule says otherwise.
 const DefaultTTL = 120_000
 
 func (l *loader) readRules(n, root *yaml.Node) {
 	if n == nil {
-		l.problem(root, "rules is missing")
+		l.Report(root, "rules is missing")
 		return
 	}
 	seen := map[string]bool{}
-	l.list(n, "rules", func(item *yaml.Node) {
-		l.rule = ""
+	l.List(n, "rules", func(item *yaml.Node) {
+		l.Rule = ""
 		if len(l.set.rules) == l.lim.rules {
-			l.problem(item, "there are more than %d rules", l.lim.rules)
+			l.Report(item, "there are more than %d rules", l.lim.rules)
 			return
 		}
-		m := l.mapping(item, "a rule", keysRule)
-		r := &rule{id: l.name(m["id"], item, "id"), line: item.Line, column: item.Column}
-		l.rule = r.id
-		r.full = l.o.Layer + "/" + r.id
-		if seen[r.id] {
-			l.problem(m["id"], "the id is there twice")
+		m := l.Mapping(item, "a rule", keys.Rule)
+		r := &Rule{ID: l.ReadName(m["id"], item, "id"), Line: item.Line, Column: item.Column}
+		l.Rule = r.ID
+		r.FullID = l.o.Layer + "/" + r.ID
+		if seen[r.ID] {
+			l.Report(m["id"], "the id is there twice")
 		}
-		seen[r.id] = true
+		seen[r.ID] = true
 		if l.readRule(item, m, r) {
 			l.refuseTie(item, r)
 			l.set.rules = append(l.set.rules, r)
-			if r.effect == "permit" {
-				l.set.allowList[r.at] = true
+			if r.Effect == "permit" {
+				l.set.allowList[r.At] = true
 			}
-			l.set.points[r.at] = append(l.set.points[r.at], r)
+			l.set.points[r.At] = append(l.set.points[r.At], r)
 		}
 	})
-	l.rule = ""
+	l.Rule = ""
 }
 
-func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *rule) bool {
-	before := len(l.problems)
-	at, _ := l.scalar(or(m["at"], item), "at")
-	r.at = Point(at)
-	if _, ok := fieldsOf(r.at); !ok {
-		l.hinted(or(m["at"], item), nearest(at, pointNames()), "at must be one of the ten points, not %q", clip(at))
+func (l *loader) readRule(item *yaml.Node, m map[string]*yaml.Node, r *Rule) bool {
+	before := len(l.Problems)
+	at, _ := l.Scalar(cmp.Or(m["at"], item), "at")
+	r.At = Point(at)
+	if _, ok := Fields(r.At); !ok {
+		l.ReportHint(cmp.Or(m["at"], item), wording.Nearest(at, pointNames()), "at must be one of the ten points, not %q",
+			wording.Clip(at, 60))
 		return false
 	}
-	r.effect, _ = l.scalar(or(m["effect"], item), "effect")
-	if !slices.Contains(effects, r.effect) {
-		l.hinted(or(m["effect"], item), nearest(r.effect, effects), "effect must be one of %s", strings.Join(effects, ", "))
+	r.Effect, _ = l.Scalar(cmp.Or(m["effect"], item), "effect")
+	if !slices.Contains(keys.Effects, r.Effect) {
+		l.ReportHint(cmp.Or(m["effect"], item), wording.Nearest(r.Effect, keys.Effects), "effect must be one of %s",
+			strings.Join(keys.Effects, ", "))
 	}
 	l.readObligation(item, m, r)
 
-	sc := l.scope(r.at)
+	sc := l.scopeAt(r.At)
 	l.readTools(m["tool"], r, sc)
 	// A rule for a tool whose type is not known cannot be compiled; it denies when it is asked.
-	if r.unknown {
-		return len(l.problems) == before
+	if r.Unknown {
+		return len(l.Problems) == before
 	}
 
-	r.when = constant(&ast.BoolNode{Value: true}, value{kind: kindBool, b: true})
+	r.When = cond.Constant[Request](&ast.BoolNode{Value: true}, value{Kind: cond.Bool, Bool: true})
 	for _, part := range []struct {
 		key string
 		to  **expression
-	}{{"when", &r.when}, {"unless", &r.unless}} {
+	}{{"when", &r.When}, {"unless", &r.Unless}} {
 		if m[part.key] == nil {
 			continue
 		}
-		if e, ok := l.condition(m[part.key], sc, kindBool, part.key); ok {
+		if e, ok := l.compileNode(m[part.key], sc, cond.Bool, part.key); ok {
 			l.refuseConstant(m[part.key], e, part.key)
 			*part.to = e
 		}
 	}
-	if r.unless != nil && len(l.problems) == before {
-		if can := answers(r.matches()); !can[yes] {
-			l.problem(m["unless"], "the rule can never match: unless covers all of when")
+	if r.Unless != nil && len(l.Problems) == before {
+		if can := possibleAnswers(r.Condition()); !can[cond.Yes] {
+			l.Report(m["unless"], "the rule can never match: unless covers all of when")
 		}
 	}
-	r.message = l.text(m["message"], 200)
-	r.ttl = DefaultTTL
-	if t := m["ttl"]; t != nil {
-		s, _ := l.scalar(t, "ttl")
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 10*time.Second || d > 24*time.Hour {
-			l.problem(t, "ttl must be a duration from 10s to 24h, such as 120s")
-		}
-		if r.effect != "approve" {
-			l.problem(t, "ttl belongs to an approve rule")
-		}
-		r.ttl = d.Milliseconds()
+	r.message = l.ReadText(m["message"], 200)
+	l.readTTL(m["ttl"], r)
+	l.readReserves(m["reserve"], r, sc)
+	return len(l.Problems) == before
+}
+
+func (l *loader) readTTL(n *yaml.Node, r *Rule) {
+	r.TTL = DefaultTTL
+	if n == nil {
+		return
 	}
-	if v := m["reserve"]; v != nil {
-		if r.effect == "forbid" {
-			l.problem(v, "a forbid rule reserves nothing")
-		} else if r.at != ToolCall && r.at != Spend && r.at != ModelRoute {
-			l.problem(v, "nothing is spent at %s; reserve at tool.call, spend or model.route", r.at)
-		}
-		if v.Kind == yaml.SequenceNode {
-			l.list(v, "reserve", func(x *yaml.Node) { l.readReserve(x, r, sc) })
-		} else {
-			l.readReserve(v, r, sc)
-		}
+	s, _ := l.Scalar(n, "ttl")
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 10*time.Second || d > 24*time.Hour {
+		l.Report(n, "ttl must be a duration from 10s to 24h, such as 120s")
 	}
-	return len(l.problems) == before
+	if r.Effect != "approve" {
+		l.Report(n, "ttl belongs to an approve rule")
+	}
+	r.TTL = d.Milliseconds()
+}
+
+// readReserves reads one reservation or a list of them.
+func (l *loader) readReserves(n *yaml.Node, r *Rule, sc *scope) {
+	if n == nil {
+		return
+	}
+	if r.Effect == "forbid" {
+		l.Report(n, "a forbid rule reserves nothing")
+	} else if r.At != ToolCall && r.At != Spend && r.At != ModelRoute {
+		l.Report(n, "nothing is spent at %s; reserve at tool.call, spend or model.route", r.At)
+	}
+	if n.Kind == yaml.SequenceNode {
+		l.List(n, "reserve", func(x *yaml.Node) { l.readReserve(x, r, sc) })
+	} else {
+		l.readReserve(n, r, sc)
+	}
 }
 
 func pointNames() []string {
@@ -569,14 +576,14 @@ func pointNames() []string {
 }
 
 // readTools reads tool: one name or a list. At tool.call it gives the rule those args that all named tools have.
-func (l *loader) readTools(n *yaml.Node, r *rule, sc *scope) {
+func (l *loader) readTools(n *yaml.Node, r *Rule, sc *scope) {
 	if n == nil {
 		return
 	}
-	switch r.at {
+	switch r.At {
 	case ToolCall, Spend, ToolResult, Retrieval, ProvenancePublish:
 	default:
-		l.problem(n, "tool: scopes a rule where a tool is at work, not at %s", r.at)
+		l.Report(n, "tool: scopes a rule where a tool is at work, not at %s", r.At)
 		return
 	}
 	var known []string
@@ -585,91 +592,97 @@ func (l *loader) readTools(n *yaml.Node, r *rule, sc *scope) {
 	}
 	found := 0
 	name := func(x *yaml.Node) {
-		s, ok := l.scalar(x, "tool")
+		s, ok := l.Scalar(x, "tool")
 		if !ok {
 			return
 		}
-		if slices.Contains(r.tools, s) {
-			l.problem(x, "the tool %q is there twice", clip(s))
+		if slices.Contains(r.Tools, s) {
+			l.Report(x, "the tool %q is there twice", wording.Clip(s, 60))
 		}
-		r.tools = append(r.tools, s)
+		r.Tools = append(r.Tools, s)
 		i := slices.Index(known, s)
 		if i < 0 {
 			if !l.o.Partial {
-				l.hinted(x, nearest(s, known), "there is no tool %q", clip(s))
+				l.ReportHint(x, wording.Nearest(s, known), "there is no tool %q", wording.Clip(s, 60))
 			}
 			return
 		}
 		found++
-		if found == 1 {
-			sc.args = map[string]ArgKind{}
-			for _, p := range l.o.Tools[i].Params {
-				sc.args[p.Name] = p.Kind
-			}
-			return
-		}
-		for a, k := range sc.args {
-			if !slices.Contains(l.o.Tools[i].Params, Param{Name: a, Kind: k}) {
-				delete(sc.args, a)
-			}
-		}
+		sc.narrowArgs(l.o.Tools[i].Params, found == 1)
 	}
 	if n.Kind == yaml.SequenceNode {
-		l.list(n, "tool", name)
+		l.List(n, "tool", name)
 	} else {
 		name(n)
 	}
-	if len(r.tools) == 0 {
-		l.problem(n, "tool: names no tool")
+	if len(r.Tools) == 0 {
+		l.Report(n, "tool: names no tool")
 	}
-	if r.at == Spend {
+	if r.At == Spend {
 		sc.args, sc.noArgs = nil, "at spend there are amount, asset and to"
-	} else if r.at != ToolCall {
+	} else if r.At != ToolCall {
 		sc.args, sc.noArgs = nil, "they are judged at tool.call"
 	}
-	r.unknown = found == 0 && l.o.Partial
+	r.Unknown = found == 0 && l.o.Partial
 }
 
-func (l *loader) readReserve(n *yaml.Node, r *rule, sc *scope) {
-	m := l.mapping(n, "reserve", keysReserve)
-	id, _ := l.scalar(or(m["budget"], n), "budget")
-	def, err := sc.findBudget(nil, id)
-	if err != nil {
-		l.hinted(or(m["budget"], n), err.hint, "%s", err.text)
+// narrowArgs leaves the arguments that all tools of a rule have: those of the first, less what another one has not.
+func (sc *scope) narrowArgs(params []arg.Param, first bool) {
+	if first {
+		sc.args = map[string]arg.Kind{}
+		for _, p := range params {
+			sc.args[p.Name] = p.Kind
+		}
 		return
 	}
-	if def.PerRecipient && r.at != Spend {
-		l.problem(n, "the budget %q counts by recipient, which only spend has", id)
+	for a, k := range sc.args {
+		same := func(p arg.Param) bool { return p.Name == a && p.Kind == k }
+		if !slices.ContainsFunc(params, same) {
+			delete(sc.args, a)
+		}
+	}
+}
+
+func (l *loader) readReserve(n *yaml.Node, r *Rule, sc *scope) {
+	m := l.Mapping(n, "reserve", keys.Reserve)
+	id, _ := l.Scalar(cmp.Or(m["budget"], n), "budget")
+	def, err := sc.findBudget(nil, id)
+	if err != nil {
+		l.ReportHint(cmp.Or(m["budget"], n), err.hint, "%s", err.text)
+		return
+	}
+	if def.PerRecipient && r.At != Spend {
+		l.Report(n, "the budget %q counts by recipient, which only spend has", id)
 	}
 	l.set.usedBudgets[id] = true
-	if slices.ContainsFunc(r.reserves, func(x reservation) bool { return x.budget.ID == def.ID }) {
-		l.problem(n, "the budget %q is reserved from twice", id)
+	if slices.ContainsFunc(r.Reserves, func(x Reservation) bool { return x.Budget.ID == def.ID }) {
+		l.Report(n, "the budget %q is reserved from twice", id)
 	}
 	src := m["amount"]
 	if src == nil {
-		natural := naturalAmount(r.at, def.Cap.Asset())
+		natural := naturalAmount(r.At, def.Cap.Asset())
 		if natural == "" {
-			l.problem(n, "amount is missing: %s has no natural amount in %s", r.at, def.Cap.Asset().Symbol)
+			l.Report(n, "amount is missing: %s has no natural amount in %s", r.At, def.Cap.Asset().Symbol)
 			return
 		}
 		// A synthetic scalar at the same place, so that there is one way in.
 		src = &yaml.Node{Kind: yaml.ScalarNode, Value: natural, Line: n.Line, Column: n.Column}
 		if natural == "tokens" {
-			r.reserves = append(r.reserves, reservation{def, tokenAmount()})
+			r.Reserves = append(r.Reserves, Reservation{def, tokenAmount()})
 			return
 		}
 	}
-	if e, ok := l.condition(src, sc, kindAmount, "amount"); ok {
-		if e.op == "constant" {
-			if v, _ := e.value(&frame{}); v.m.Asset() != def.Cap.Asset() {
-				l.problem(src, "the budget %q counts %s, not %s", id, def.Cap.Asset().Symbol, v.m.Asset().Symbol)
+	if e, ok := l.compileNode(src, sc, cond.Amount, "amount"); ok {
+		if e.Op == "constant" {
+			if v, _ := e.Value(&frame{}); v.Amount.Asset() != def.Cap.Asset() {
+				l.Report(src, "the budget %q counts %s, not %s", id, def.Cap.Asset().Symbol, v.Amount.Asset().Symbol)
 			}
 		}
-		r.reserves = append(r.reserves, reservation{def, e})
+		r.Reserves = append(r.Reserves, Reservation{def, e})
 	}
 }
 
-// naturalAmount is the condition of what a request at p draws from a budget in asset, or "".
+// naturalAmount is the condition of what a request at p takes of a budget in asset, or "".
 func naturalAmount(p Point, asset money.Asset) string {
 	switch {
 	case asset == money.Calls:
@@ -686,12 +699,13 @@ func naturalAmount(p Point, asset money.Asset) string {
 
 // tokenAmount reads the request's tokens as an amount of tokens.
 func tokenAmount() *expression {
-	f := &field{name: "tokens", kind: kindAmount, reach: reachLimit,
-		set: func(r *Request, v value) { r.Tokens = int64(v.m.Uint256().Uint64()) }}
-	return &expression{kind: kindAmount, node: &ast.IdentifierNode{Value: "tokens"}, op: "field", name: "tokens", field: f,
-		amt: func(f *frame) (*money.Amount, error) {
+	f := &field{Name: "tokens", Kind: cond.Amount, Reach: reachLimit,
+		Set: func(r *Request, v value) { r.Tokens = int64(v.Amount.Uint256().Uint64()) }}
+	return &expression{Kind: cond.Amount, Node: &ast.IdentifierNode{Value: "tokens"}, Op: "field", Name: "tokens",
+		Field: f,
+		Amount: func(f *frame) (*money.Amount, error) {
 			// A negative bound is a bug of the caller's; as unsigned it fits no budget.
-			m := money.Of(money.Tokens, uint64(f.r.Tokens))
+			m := money.Of(money.Tokens, uint64(f.Request.Tokens))
 			return &m, nil
 		}}
 }

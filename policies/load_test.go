@@ -2,7 +2,6 @@ package policies
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -49,7 +48,7 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"a contradiction of lists is refused", spend(`class in ["read", "once"] && class == "chain"`), "always false"},
 		{"a contradiction of times is refused", spend(`now > 10 && !(now > 5)`), "always false"},
 		{"a condition that is none is refused", spend(`tool`), "when must be a bool, not a string"},
-		{"comparing texts by order is refused", spend(`tool < "b"`), `"<" needs ints or amounts, not a string`},
+		{"comparing texts by order is refused", spend(`tool < "b"`), `"<" needs ints, numbers or amounts, not a string`},
 		{"mixing kinds is refused", spend(`tool == turn`), "tool is a string, but turn is an int"},
 
 		{"an unknown key is guessed", head + "ruls: []\n", `4:1: unknown key "ruls" in a policy set; did you mean "rules"?`},
@@ -114,11 +113,6 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"an empty set", head + "sets: {s: []}\nrules: []\n", "is empty"},
 		{"a member twice", head + "sets: {s: [a, a]}\nrules: []\n", `"a" is in the set twice`},
 		{"unless covers when", head + "rules: [{id: a, at: output, effect: permit, when: 'size > 10', unless: 'size > 5'}]\n", "can never match"},
-		{"a test of an unknown rule", head + "rules: [{id: aaaa, at: output, effect: permit}]\ntests: [{name: t, at: output, want: {outcome: permit, rule: aaab}}]\n",
-			`there is no rule "aaab"; did you mean "aaaa"?`},
-		{"a test gives an unknown field", head + "rules: []\ntests: [{name: t, at: output, given: {sise: 4}, want: {outcome: deny}}]\n",
-			`unknown key "sise" in given; did you mean "size"?`},
-		{"a test wants an outcome", head + "rules: []\ntests: [{name: t, at: output, want: {}}]\n", "outcome must be permit, approve or deny"},
 		{"broken YAML has a line", "schema: writ/policies/1\nname: [\n", "not valid YAML"},
 		{"an upper-case layer name", "", "the source is empty"},
 	} {
@@ -186,9 +180,6 @@ func TestPartialKeepsRulesForUnknownTools(t *testing.T) {
 rules:
   - {id: mail, at: tool.call, tool: mail.send, effect: forbid, when: 'late && args.to contains "x"'}
   - {id: all, at: tool.call, effect: permit}
-tests:
-  - {name: mail, at: tool.call, given: {tool: mail.send}, want: {outcome: permit}}
-  - {name: mail to x, at: tool.call, given: {tool: mail.send, args: {to: x}}, want: {outcome: deny}}
 `
 	if _, err := Load([]byte(src), Options{Layer: "operator", Tools: transferTools}); err == nil {
 		t.Error("an unknown tool loads without Partial")
@@ -202,13 +193,5 @@ tests:
 	}
 	if d := (Layers{s}).Decide(&Request{Point: ToolCall, Tool: "mail.send"}); d.Outcome != Deny {
 		t.Errorf("the unknown tool: %s", d.Outcome)
-	}
-	for _, res := range s.Test() {
-		if !res.Skipped {
-			t.Errorf("a test of the unknown tool is not skipped: %+v", res)
-		}
-	}
-	if f := s.Check().Findings; !slices.ContainsFunc(f, func(f Finding) bool { return f.Check == CheckTool && f.For == "mail" }) {
-		t.Errorf("Check does not tell of the unknown tool: %v", f)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/calendar"
 )
 
@@ -32,8 +33,8 @@ func (s *Set) Parts() []Part {
 	return out
 }
 
-// part returns the data of a part, recorded or new, and notes that the set depends on it.
-func (l *loader) part(name string, fresh func() ([]byte, error)) ([]byte, error) {
+// readPart returns the data of a part, recorded or new, and notes that the set depends on it.
+func (l *loader) readPart(name string, fresh func() ([]byte, error)) ([]byte, error) {
 	var data []byte
 	if l.o.Parts != nil {
 		recorded, ok := l.o.Parts[name]
@@ -57,14 +58,14 @@ func (l *loader) part(name string, fresh func() ([]byte, error)) ([]byte, error)
 	return data, nil
 }
 
-func (l *loader) zone(name string) (*calendar.Zone, error) {
+func (l *loader) readZone(name string) (*calendar.Zone, error) {
 	if z := l.zones[name]; z != nil {
 		return z, nil
 	}
-	rules, err := l.part("zone/"+name, func() ([]byte, error) {
+	rules, err := l.readPart("zone/"+name, func() ([]byte, error) {
 		data, ok := calendar.Rules(name)
 		if !ok {
-			return nil, fmt.Errorf("there is no time zone %q", clip(name))
+			return nil, fmt.Errorf("there is no time zone %q", wording.Clip(name, 60))
 		}
 		return data, nil
 	})
@@ -85,9 +86,9 @@ func (l *loader) zone(name string) (*calendar.Zone, error) {
 // setFile returns the members of a set that stands in a file: one a line, blank lines and lines from # on are left
 // out.
 func (l *loader) setFile(set, file string) ([]string, error) {
-	data, err := l.part("set/"+set, func() ([]byte, error) {
+	data, err := l.readPart("set/"+set, func() ([]byte, error) {
 		if l.o.File == nil {
-			return nil, fmt.Errorf("the file %q cannot be read here", clip(file))
+			return nil, fmt.Errorf("the file %q cannot be read here", wording.Clip(file, 60))
 		}
 		return l.o.File(file)
 	})

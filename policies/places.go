@@ -1,24 +1,19 @@
 package policies
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/calendar"
+	"github.com/writ-run/writ/policies/internal/cond"
 )
 
 // What is here asks when and where: hours of the week in a time zone, and addresses of networks.
-
-// hours are weekly hours of a place.
-type hours struct {
-	weekly calendar.Weekly
-	zone   *calendar.Zone
-}
-
-func (h *hours) String() string { return h.weekly.String() + " in " + h.zone.Name() }
 
 // utc is a zone without rules, so it is known everywhere and recorded nowhere.
 var utc = func() *calendar.Zone {
@@ -35,13 +30,13 @@ func (sc *scope) findZone(name string) (*calendar.Zone, error) {
 		return utc, nil
 	}
 	if sc.zone == nil {
-		return nil, fmt.Errorf("only UTC is known here, not the time zone %q", clip(name))
+		return nil, fmt.Errorf("only UTC is known here, not the time zone %q", wording.Clip(name, 60))
 	}
 	return sc.zone(name)
 }
 
-// literals returns the arguments from the i-th on, which must be string literals.
-func literals(n *ast.CallNode, i int) ([]string, bool) {
+// literalArguments returns the arguments from the i-th on, which must be string literals.
+func literalArguments(n *ast.CallNode, i int) ([]string, bool) {
 	var out []string
 	for _, a := range n.Arguments[i:] {
 		s, ok := a.(*ast.StringNode)
@@ -53,33 +48,34 @@ func literals(n *ast.CallNode, i int) ([]string, bool) {
 	return out, true
 }
 
-// inWindow compiles in_window(now, "Mon-Fri 09:00-18:00", "America/New_York").
-func (sc *scope) inWindow(n *ast.CallNode) (*expression, *conditionError) {
+// compileInWindow compiles in_window(now, "Mon-Fri 09:00-18:00", "America/New_York").
+func (sc *scope) compileInWindow(n *ast.CallNode) (*expression, *conditionError) {
 	at, err := sc.compile(n.Arguments[0])
 	if err != nil {
 		return nil, err
 	}
-	lit, ok := literals(n, 1)
-	if !ok || at.kind != kindInt {
-		return nil, wrong(n, `in_window needs a time, hours and a zone: in_window(now, "Mon-Fri 09:00-18:00", "America/New_York")`)
+	lit, ok := literalArguments(n, 1)
+	if !ok || at.Kind != cond.Int {
+		return nil, errorAt(n, `in_window needs a time, hours and a zone: `+
+			`in_window(now, "Mon-Fri 09:00-18:00", "America/New_York")`)
 	}
 	weekly, perr := calendar.ParseWeekly(lit[0])
 	if perr != nil {
-		return nil, wrong(n.Arguments[1], "%v", perr)
+		return nil, errorAt(n.Arguments[1], "%v", perr)
 	}
 	zone, perr := sc.findZone(lit[1])
 	if perr != nil {
-		e := wrong(n.Arguments[2], "%v", perr)
+		e := errorAt(n.Arguments[2], "%v", perr)
 		if sc.zone != nil {
-			e.hint = nearest(lit[1], calendar.Names())
+			e.hint = wording.Nearest(lit[1], calendar.Names())
 		}
 		return nil, e
 	}
-	h := &hours{weekly, zone}
-	list := &expression{node: n.Arguments[1], op: "list", text: h.String()}
-	return &expression{kind: kindBool, node: n, op: "in_window", kids: []*expression{at, list}, hours: h,
-		bool: func(f *frame) (bool, error) {
-			ms, err := at.int(f)
+	h := &cond.Hours{Weekly: weekly, Zone: zone}
+	list := &expression{Node: n.Arguments[1], Op: "list", Shown: h.String()}
+	return &expression{Kind: cond.Bool, Node: n, Op: "in_window", Kids: []*expression{at, list}, Hours: h,
+		Bool: func(f *frame) (bool, error) {
+			ms, err := at.Int(f)
 			if err != nil {
 				return false, err
 			}
@@ -89,31 +85,35 @@ func (sc *scope) inWindow(n *ast.CallNode) (*expression, *conditionError) {
 
 const maxPrefixes = 16
 
-// inCIDR compiles in_cidr(args.host, "10.0.0.0/8", "fd00::/8").
-func (sc *scope) inCIDR(n *ast.CallNode) (*expression, *conditionError) {
+// compileInCIDR compiles in_cidr(args.host, "10.0.0.0/8", "fd00::/8").
+func (sc *scope) compileInCIDR(n *ast.CallNode) (*expression, *conditionError) {
 	ip, err := sc.compile(n.Arguments[0])
 	if err != nil {
 		return nil, err
 	}
-	lit, ok := literals(n, 1)
-	if !ok || ip.kind != kindString {
-		return nil, wrong(n, `in_cidr needs a text and networks: in_cidr(args.host, "10.0.0.0/8", "fd00::/8")`)
+	lit, ok := literalArguments(n, 1)
+	if !ok || ip.Kind != cond.String {
+		return nil, errorAt(n, `in_cidr needs a text and networks: in_cidr(args.host, "10.0.0.0/8", "fd00::/8")`)
 	}
 	nets, perr := parsePrefixes(lit)
 	if perr != nil {
-		return nil, wrong(n.Arguments[1], "%v", perr)
+		return nil, errorAt(n.Arguments[1], "%v", perr)
 	}
-	list := &expression{node: n.Arguments[1], op: "list", text: strings.Join(lit, " or ")}
+	list := &expression{Node: n.Arguments[1], Op: "list", Shown: strings.Join(lit, " or ")}
 	for _, p := range nets { // a first address of each, for a suggestion
-		list.list = append(list.list, value{kind: kindString, s: p.Addr().String()})
+		list.List = append(list.List, value{Kind: cond.String, Text: p.Addr().String()})
 	}
-	return &expression{kind: kindBool, node: n, op: "in_cidr", kids: []*expression{ip, list},
-		bool: func(f *frame) (bool, error) {
-			s, err := ip.str(f)
+	return &expression{Kind: cond.Bool, Node: n, Op: "in_cidr", Kids: []*expression{ip, list},
+		Bool: func(f *frame) (bool, error) {
+			s, err := ip.Text(f)
 			if err != nil {
 				return false, err
 			}
-			return inPrefixes(s, nets)
+			in, err := inPrefixes(s, nets)
+			if err != nil {
+				return false, fmt.Errorf("%s is %w", ip.Source(), err)
+			}
+			return in, nil
 		}}, nil
 }
 
@@ -124,22 +124,24 @@ func parsePrefixes(list []string) ([]netip.Prefix, error) {
 	for _, s := range list {
 		p, err := netip.ParsePrefix(s)
 		if err != nil || p.Addr().Is4In6() {
-			return nil, fmt.Errorf("%q is not a network, such as 10.0.0.0/8 or fd00::/8", clip(s))
+			return nil, fmt.Errorf("%q is not a network, such as 10.0.0.0/8 or fd00::/8", wording.Clip(s, 60))
 		}
 		if p != p.Masked() {
-			return nil, fmt.Errorf("the network %s has bits beyond its length; it would be %s", clip(s), p.Masked())
+			return nil, fmt.Errorf("the network %s has bits beyond its length; it would be %s", wording.Clip(s, 60), p.Masked())
 		}
 		out = append(out, p)
 	}
 	return out, nil
 }
 
+var errNoIP = errors.New("not an IP address") // and not which: it comes from outside
+
 // inPrefixes says whether s is an address of one of the networks. What is no IP address is an error: as a mere no it
 // would slip through a forbid. An IPv4 address in IPv6's clothes (::ffff:10.0.0.1) is the IPv4 address.
 func inPrefixes(s string, nets []netip.Prefix) (bool, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
-		return false, fmt.Errorf("%q is not an IP address", clip(s))
+		return false, errNoIP
 	}
 	a = a.Unmap()
 	for _, p := range nets {

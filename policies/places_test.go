@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/policies/calendar"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 const office = head + `rules:
@@ -15,7 +16,7 @@ const office = head + `rules:
   - {id: net, at: tool.call, tool: web.get, effect: permit, unless: 'in_cidr(args.host, "10.0.0.0/8", "fd00::/8")'}
 `
 
-var webTool = []ToolType{{Name: "web.get", Params: []Param{{Name: "host", Kind: ArgString}}}}
+var webTool = []ToolType{{Name: "web.get", Params: []arg.Param{{Name: "host", Kind: arg.String}}}}
 
 func loadOffice(t *testing.T) *Set {
 	t.Helper()
@@ -44,7 +45,7 @@ func TestHoursAndNetworks(t *testing.T) {
 		// What is no address is no reason to go on: names and odd spellings of addresses are errors.
 		"example.org": Deny, "": Deny, "010.1.2.3": Deny, "10.1": Deny, "fd00::1%eth0": Deny, "0x0a010203": Deny,
 	} {
-		r := &Request{Point: ToolCall, Tool: "web.get", Args: []Arg{{Name: "host", Kind: ArgString, Set: true, Text: host}}}
+		r := &Request{Point: ToolCall, Tool: "web.get", Args: []arg.Value{{Name: "host", Kind: arg.String, Set: true, Text: host}}}
 		if d := (Layers{s}).Decide(r); d.Outcome != want {
 			t.Errorf("%s: %s (%s), want %s", host, d.Outcome, d.Message, want)
 		}

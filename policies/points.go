@@ -3,6 +3,7 @@ package policies
 import (
 	"slices"
 
+	"github.com/writ-run/writ/policies/internal/cond"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 )
@@ -39,8 +40,8 @@ func (s *Set) Unspoken() (out []Point) {
 // permit without a condition, and each has one or leaves the point open.
 func (l Layers) Passes(p Point) bool {
 	return !slices.ContainsFunc(l, func(s *Set) bool {
-		return len(s.points[p]) == 0 && !s.open(p) || slices.ContainsFunc(s.points[p], func(x *rule) bool {
-			return x.effect != "permit" || x.when.op != "constant" || x.unless != nil || x.tools != nil
+		return len(s.points[p]) == 0 && !s.IsOpenAt(p) || slices.ContainsFunc(s.points[p], func(x *Rule) bool {
+			return x.Effect != "permit" || x.When.Op != "constant" || x.Unless != nil || x.Tools != nil
 		})
 	})
 }
@@ -48,26 +49,26 @@ func (l Layers) Passes(p Point) bool {
 // Relabels says whether any set has a rule that labels something, so that the run may hold more than its tools declare.
 func (l Layers) Relabels() bool {
 	return slices.ContainsFunc(l, func(s *Set) bool {
-		return slices.ContainsFunc(s.rules, func(x *rule) bool { return x.effect == "label" })
+		return slices.ContainsFunc(s.rules, func(x *Rule) bool { return x.Effect == "label" })
 	})
 }
 
-// open says whether s permits at p what it does not forbid.
-func (s *Set) open(p Point) bool { return p.Open() && !s.allowList[p] }
+// IsOpenAt says whether s permits at p what it does not forbid.
+func (s *Set) IsOpenAt(p Point) bool { return p.Open() && !s.allowList[p] }
 
 func boolField(name string, reach int, at func(*Request) *bool) field {
-	return field{name: name, kind: kindBool, reach: reach,
-		bool: func(r *Request) bool { return *at(r) },
-		set:  func(r *Request, v value) { *at(r) = v.b }}
+	return field{Name: name, Kind: cond.Bool, Reach: reach,
+		Bool: func(r *Request) bool { return *at(r) },
+		Set:  func(r *Request, v value) { *at(r) = v.Bool }}
 }
 
 // usdField reads nano-dollars as an amount.
 func usdField(name string, at func(*Request) *int64) field {
-	return field{name: name, kind: kindAmount, reach: reachLimit,
+	return field{Name: name, Kind: cond.Amount, Reach: reachLimit,
 		// A negative cost is a bug of the caller's; as unsigned it is huge, so it passes under no cap.
-		amt: func(r *Request) *money.Amount { m := money.Of(money.USD, uint64(*at(r))); return &m },
-		set: func(r *Request, v value) {
-			if n := v.m.Uint256(); v.m.Asset() == money.USD && n.IsUint64() {
+		Amount: func(r *Request) *money.Amount { m := money.Of(money.USD, uint64(*at(r))); return &m },
+		Set: func(r *Request, v value) {
+			if n := v.Amount.Uint256(); v.Amount.Asset() == money.USD && n.IsUint64() {
 				*at(r) = int64(n.Uint64())
 			}
 		}}
@@ -79,18 +80,18 @@ var (
 
 	// labelFields are there at every point but session.issue, where nothing has come in yet.
 	labelFields = []field{
-		{name: "integrity", kind: kindString, reach: reachFixed,
-			str: func(r *Request) string { return r.Label.Integrity.String() },
-			set: func(r *Request, v value) { r.Label.Integrity, _ = label.ParseIntegrity(v.s) }},
-		{name: "secrecy", kind: kindString, reach: reachFixed,
-			str: func(r *Request) string { return r.Label.Secrecy.String() },
-			set: func(r *Request, v value) { r.Label.Secrecy, _ = label.ParseSecrecy(v.s) }},
-		{name: "untrusted", kind: kindBool, reach: reachFixed,
-			bool: func(r *Request) bool { return r.Label.Integrity == label.Untrusted },
-			set:  func(r *Request, v value) { r.Label.Integrity = untrustedIf(v.b) }},
-		{name: "tainted", kind: kindBool, reach: reachFixed,
-			bool: func(r *Request) bool { return r.Context.Integrity == label.Untrusted },
-			set:  func(r *Request, v value) { r.Context.Integrity = untrustedIf(v.b) }},
+		{Name: "integrity", Kind: cond.String, Reach: reachFixed, Ours: true,
+			Text: func(r *Request) string { return r.Label.Integrity.String() },
+			Set:  func(r *Request, v value) { r.Label.Integrity, _ = label.ParseIntegrity(v.Text) }},
+		{Name: "secrecy", Kind: cond.String, Reach: reachFixed, Ours: true,
+			Text: func(r *Request) string { return r.Label.Secrecy.String() },
+			Set:  func(r *Request, v value) { r.Label.Secrecy, _ = label.ParseSecrecy(v.Text) }},
+		{Name: "untrusted", Kind: cond.Bool, Reach: reachFixed,
+			Bool: func(r *Request) bool { return r.Label.Integrity == label.Untrusted },
+			Set:  func(r *Request, v value) { r.Label.Integrity = untrustedIf(v.Bool) }},
+		{Name: "tainted", Kind: cond.Bool, Reach: reachFixed,
+			Bool: func(r *Request) bool { return r.Context.Integrity == label.Untrusted },
+			Set:  func(r *Request, v value) { r.Context.Integrity = untrustedIf(v.Bool) }},
 	}
 	issueFields = []field{
 		intField("life", reachLimit, func(r *Request) *int64 { return &r.Life }),
@@ -101,20 +102,21 @@ var (
 		boolField("asks_if_tainted", reachArg, func(r *Request) *bool { return &r.AsksIfTainted }),
 	}
 	replyFields = []field{
-		stringField("model", reachModel, func(r *Request) *string { return &r.Model }),
-		stringField("kind", reachModel, func(r *Request) *string { return &r.Kind }),
-		stringField("provider", reachModel, func(r *Request) *string { return &r.Provider }),
+		wordField("model", reachModel, func(r *Request) *string { return &r.Model }),
+		wordField("kind", reachModel, func(r *Request) *string { return &r.Kind }),
+		wordField("provider", reachModel, func(r *Request) *string { return &r.Provider }),
 		intField("asks", reachLimit, func(r *Request) *int64 { return &r.Asks }),
 		stringField("stop", reachFixed, func(r *Request) *string { return &r.Stop }),
 		intField("evidence", reachFixed, func(r *Request) *int64 { return &r.Evidence }),
 	}
 	hostField    = stringField("host", reachArg, func(r *Request) *string { return &r.Host })
-	statusField  = stringField("status", reachFixed, func(r *Request) *string { return &r.Status })
+	asksField    = boolField("asks_wallet", reachFixed, func(r *Request) *bool { return &r.AsksWallet })
+	statusField  = wordField("status", reachFixed, func(r *Request) *string { return &r.Status })
 	sourceFields = []field{
 		stringField("source", reachFixed, func(r *Request) *string { return &r.Source }),
 		stringField("document", reachFixed, func(r *Request) *string { return &r.Document }),
 	}
-	partField = stringField("part", reachFixed, func(r *Request) *string { return &r.Part })
+	partField = wordField("part", reachFixed, func(r *Request) *string { return &r.Part })
 )
 
 func untrustedIf(b bool) label.Integrity {

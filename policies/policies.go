@@ -14,11 +14,13 @@
 // # The language
 //
 // A set is one YAML document; schema.json beside this package describes it, and the built-in sets ([Builtin]) show it.
-// Conditions are typed: bool, int (64 bits, an overflow is an error), string, address and amount. They may use
+// Conditions are typed: bool, int (64 bits, an overflow is an error), string, address, amount and number (an exact
+// decimal, of a tool's arguments only). They may use
 //
 //	&& || ! and or not      == != < <= > >=      + - * (ints; + - also of amounts)
 //	x in ["a", "b"]   not in   contains   startsWith   endsWith
 //	usdc("12.50")  calls(40)  tokens(1000)  usd("3.00")   amounts; one literal for each of the set's assets
+//	decimal("99.90")                                       a number; numbers compare, and that is all
 //	addr("0x...")  seconds(n)  minutes(n)  hours(n)  days(n)   an address; milliseconds
 //	in_set(to, "friends")                                  is it in the named set?
 //	in_window(now, "Mon-Fri 09:00-18:00", "America/New_York")  weekly hours, see [calendar.ParseWeekly]
@@ -29,6 +31,7 @@
 //	same(to, "pay", "to")                                  has a call had this value in that argument?
 //	left("day")  spent("day")                              of a budget; what is reserved counts as spent
 //	given("memo")  args.memo                               of a call; reading an absent argument is an error
+//	args.order.amount  len(args.order.items)               a member of an argument; how long a list is
 //	from("web:evil.example")                               does what is decided about come from there?
 //
 // and these fields:
@@ -36,9 +39,10 @@
 //	at every point      now, expires (ms UTC), agent, wallet, chain, turn, calls, refused, approved
 //	session.issue       life (ms), domain, max_calls, max_tokens, max_cost (in usd), asks_if_tainted
 //	input               size (bytes), text
-//	model.route         model, kind, provider, tokens, cost (an amount in usd)
+//	model.route         model, kind, provider, tokens, cost (an amount in usd), planned, writes, input, offered,
+//	                    left (an amount in usd)
 //	model.response      model, kind, provider, asks (tool calls), stop, evidence, size, text
-//	tool.call           tool, class, host (of a URL), and args.NAME in a rule with tool:
+//	tool.call           tool, class, host (of a URL), asks_wallet, and args.NAME in a rule with tool:
 //	tool.result         tool, class, status, size, text
 //	retrieval           tool, class, source, document (its CID), size, text
 //	spend               tool, class, amount, asset (its symbol), to
@@ -71,6 +75,7 @@ import (
 
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // A Point is a place in a run at which policies decide.
@@ -113,19 +118,42 @@ type Request struct {
 	Turn    int64 // model calls so far in the run
 	Calls   int64 // tool calls so far in the run
 
-	Tool  string // tool.call, spend, tool.result, retrieval, provenance.publish
-	Class string // of the tool: read, keyed, chain, once
-	Args  []Arg  // tool.call: in the order of the tool's params as given to Load
-	Host  string // tool.call: of the URL that the call names; empty if it names none
+	Tool  string      // tool.call, spend, tool.result, retrieval, provenance.publish
+	Class string      // of the tool: read, keyed, chain, once
+	Args  []arg.Value // tool.call: in the order of the tool's params as given to Load
+	// AsksWallet says that each call of the tool needs the wallet's approval, whatever policies say: tool.call.
+	AsksWallet bool
+	Host       string // tool.call: of the URL that the call names; empty if it names none
 
-	Amount money.Amount   // spend
+	Amount money.Amount   // spend: the larger of what the call says and of what would leave the account
 	To     common.Address // spend
+
+	// What a simulation shows, at spend: what would leave the account and what would arrive at the recipient; Amount if
+	// they have no asset. Others counts transfers to others, those of other assets, and allowances. Simulated is "read",
+	// "computed", or "" of a tool that is not simulated. Before the simulation they are what the call says, and "read": it
+	// is decided again.
+	Debit, Credit money.Amount
+	Others        int64
+	Simulated     string
 
 	Model    string // model.route, model.response
 	Kind     string // model.route, model.response: rules, scripted, model
 	Provider string // model.route, model.response
 	Tokens   int64  // model.route: upper bound of the call; session.issue: max_tokens of the grant
 	Cost     int64  // model.route: upper bound in nano-USD; session.issue: max_cost_usd of the grant in nano-USD
+
+	// What is known of the turn, at model.route.
+	Planned bool  // the grammar of the tools reads the whole request, so no model is needed for it
+	Writes  bool  // the request asks for a tool that acts, or has the verb of one
+	Input   int64 // upper bound of what a model has to read, in tokens
+	Offered int64 // tools that it may ask for
+	Left    int64 // nano-USD that the run may still cost: the least that any cap leaves
+
+	// What is known of the model, at model.route.
+	TTFT50, TTFT95    int64  // ms to the first content: median and 95th percentile; 0 if not known
+	Errors, Queue     int64  // of 1,000 attempts, those that failed; attempts that are under way
+	Breaker           string // closed, open, half_open
+	PriceIn, PriceOut int64  // nano-USD for 1,000,000 tokens
 
 	Asks     int64  // model.response: tool calls that the model asks for
 	Stop     string // model.response
@@ -150,44 +178,14 @@ type Request struct {
 	Flying  []Act // what it is doing: calls that were permitted and have no outcome yet
 	Refused int64 // tool calls that it was refused so far
 
-	Budgets  []Budget // all that the run draws on, sorted by ID
+	Budgets  []Budget // all from which the run reserves, sorted by ID
 	Approved bool     // the wallet approved exactly this request
-}
-
-// An ArgKind is the type of a tool's argument in conditions.
-type ArgKind string
-
-// The kinds.
-const (
-	ArgString  ArgKind = "string"
-	ArgInt     ArgKind = "int"
-	ArgBool    ArgKind = "bool"
-	ArgAddress ArgKind = "address"
-	ArgAmount  ArgKind = "amount"
-)
-
-// An Arg is one argument of a tool call. Set is false for an absent optional one, whose other fields are zero.
-type Arg struct {
-	Name   string
-	Kind   ArgKind
-	Set    bool
-	Text   string
-	Int    int64
-	Bool   bool
-	Addr   common.Address
-	Amount money.Amount
 }
 
 // A ToolType tells [Load] how a tool's arguments are typed, so that a condition on a misspelt one fails to load.
 type ToolType struct {
 	Name   string
-	Params []Param
-}
-
-// A Param is one typed argument.
-type Param struct {
-	Name string
-	Kind ArgKind
+	Params []arg.Param
 }
 
 // A Budget is a cap and what is used of it. ID is "layer/id".
@@ -222,7 +220,7 @@ type Atom struct {
 	Holds bool   `json:"holds"`
 }
 
-// A Reserve is an amount to hold back in a budget.
+// A Reserve is an amount to be reserved in a budget.
 type Reserve struct {
 	Budget string // "layer/id"
 	Amount money.Amount

@@ -1,5 +1,7 @@
 package policies
 
+import "github.com/writ-run/writ/policies/internal/cond"
+
 // A Reading is what one rule says of a request.
 type Reading struct {
 	Rule    string `json:"rule"`    // "layer/id"
@@ -13,13 +15,13 @@ type Reading struct {
 // a permit as [Layers.Decide] explains everything else.
 func (l Layers) Read(r *Request) (out []Reading) {
 	for _, s := range l {
-		f := &frame{r: r, vars: make([]slot, s.slots)}
+		f := cond.NewFrame(r, s.slots)
 		for _, x := range s.points[r.Point] {
-			if !x.about(r) {
+			if !x.IsAbout(r) {
 				continue
 			}
-			d := Reading{Rule: x.full, Effect: x.effect, Atoms: x.atoms(f)}
-			holds, err := x.holds(f)
+			d := Reading{Rule: x.FullID, Effect: x.Effect, Atoms: x.listAtoms(f)}
+			holds, err := x.matches(f)
 			d.Matches = holds
 			if err != nil {
 				d.Error = err.Error()

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
 )
 
-// MaxDelegations bounds how deep sub-agents may call sub-agents.
-const MaxDelegations = 4
-
-// maxRevocations bounds the revocations that one history names.
-const maxRevocations = 16
+// MaxDelegations bounds how deep sub-agents may call sub-agents, and maxRevocations those that one history names.
+const MaxDelegations, maxRevocations = 4, 16
 
 // Codes of delegations that need nothing but the records.
 const (
@@ -27,6 +26,8 @@ type Delegation struct {
 	Agent   Link     // *Agent, who may act
 	Tools   []string // that it may call; sorted
 	Caveats string   // canonical JSON of its limits, as auth.Caveats has it
+	Limits  Limits   // hard stops of the run and of all that it calls: what the caller has left for this call
+	Own     bool     // the user's signed request asks for the call, so its input is the user's own words
 	At      int64    // when it was made, ms UTC
 	Expires int64    // ms UTC
 	Nonce   [32]byte
@@ -48,26 +49,30 @@ func (d *Delegation) Signed() ([]byte, error) {
 	return append([]byte(delegationContext), b.Data...), nil
 }
 
-func (d *Delegation) fields(c *coder) {
-	f := c.open()
-	c.version(&f, d.kind())
-	c.int(&f, "at", &d.At)
-	c.optBytes(&f, "sig", &d.Sig) // absent only in the bytes that are signed
-	if c.mode != walking && len(d.Sig) != 0 && len(d.Sig) != 64 {
-		c.fail(CodeSchemaRange, "a signature of %d bytes instead of 64", len(d.Sig))
+func (d *Delegation) codeFields(c *coder) {
+	f := c.openMap()
+	c.versionField(&f, d.versionName())
+	c.intField(&f, "at", &d.At)
+	c.optionalBool(&f, "own", &d.Own)
+	c.optionalBytes(&f, "sig", &d.Sig) // absent only in the bytes that are signed
+	if c.Mode != dagcbor.Walking && len(d.Sig) != 0 && len(d.Sig) != 64 {
+		c.failWith(CodeSchemaRange, "a signature of %d bytes instead of 64", len(d.Sig))
 	}
-	if c.key(&f, "call", true, true) {
-		d.Call.fields(c)
+	if c.codeKey(&f, "call", true, true) {
+		d.Call.codeFields(c)
 	}
-	c.linkTo(&f, "from", &d.From)
-	c.linkTo(&f, "agent", &d.Agent)
-	c.bytes32(&f, "nonce", &d.Nonce)
-	list(c, &f, "tools", &d.Tools, func(c *coder, s *string) { c.str(s, maxText) })
-	sorted(c, "tools", d.Tools, func(s *string) string { return *s })
-	c.text(&f, "issuer", &d.Issuer)
-	c.text(&f, "caveats", &d.Caveats)
-	c.int(&f, "expires", &d.Expires)
-	c.close(&f)
+	c.linkField(&f, "from", &d.From)
+	c.linkField(&f, "agent", &d.Agent)
+	c.bytes32Field(&f, "nonce", &d.Nonce)
+	listField(c, &f, "tools", &d.Tools, func(c *coder, s *string) { c.CodeText(s, maxText) })
+	requireSorted(c, "tools", d.Tools, func(s *string) string { return *s })
+	c.textField(&f, "issuer", &d.Issuer)
+	if c.codeKey(&f, "limits", true, true) {
+		d.Limits.codeFields(c)
+	}
+	c.textField(&f, "caveats", &d.Caveats)
+	c.intField(&f, "expires", &d.Expires)
+	c.closeMap(&f)
 }
 
 // Who may end a session, and how it is shown that they did: [Revocation.Method].
@@ -100,46 +105,47 @@ type RevokedFrame struct {
 	Channel [32]byte
 }
 
-func (r *Revocation) fields(c *coder) {
-	f := c.open()
-	c.version(&f, r.kind())
-	c.int(&f, "at", &r.At)
-	r.Sig = r.Sig.in(c, &f, "sig", true)
-	optional(c, &f, "frame", &r.Frame, (*RevokedFrame).fields)
-	c.linkTo(&f, "grant", &r.Grant)
-	c.oneOf(&f, "method", &r.Method, RevokedTyped, RevokedText, RevokedSession, RevokedOperator)
-	r.Message = r.Message.in(c, &f, "message", true)
-	c.optLink(&f, "delegation", &r.Delegation)
-	c.optLink(&f, "verification", &r.Verification)
-	c.close(&f)
-	if c.err == nil && c.mode != walking && r.Delegation.Defined() && r.Method == RevokedTyped {
-		c.fail(CodeSchemaMissing, "method %s: what it signs names a session and no delegation", r.Method)
+func (r *Revocation) codeFields(c *coder) {
+	f := c.openMap()
+	c.versionField(&f, r.versionName())
+	c.intField(&f, "at", &r.At)
+	r.Sig = r.Sig.codePayload(c, &f, "sig", true)
+	optionalRecord(c, &f, "frame", &r.Frame, (*RevokedFrame).codeFields)
+	c.linkField(&f, "grant", &r.Grant)
+	c.choiceField(&f, "method", &r.Method, RevokedTyped, RevokedText, RevokedSession, RevokedOperator)
+	r.Message = r.Message.codePayload(c, &f, "message", true)
+	c.optionalLink(&f, "delegation", &r.Delegation)
+	c.optionalLink(&f, "verification", &r.Verification)
+	c.closeMap(&f)
+	if c.Err == nil && c.Mode != dagcbor.Walking && r.Delegation.Defined() && r.Method == RevokedTyped {
+		c.failWith(CodeSchemaMissing, "method %s: what it signs names a session and no delegation", r.Method)
 	}
-	if c.err == nil && c.mode != walking && r.Verification.Defined() && r.Method != RevokedTyped && r.Method != RevokedText {
-		c.fail(CodeSchemaMissing, "method %s: a chain is asked about what a wallet signed only", r.Method)
+	if c.Err == nil && c.Mode != dagcbor.Walking && r.Verification.Defined() && r.Method != RevokedTyped &&
+		r.Method != RevokedText {
+		c.failWith(CodeSchemaMissing, "method %s: a chain is asked about what a wallet signed only", r.Method)
 	}
-	if c.err == nil && c.mode != walking && (r.Frame != nil) != (r.Method == RevokedSession) {
-		c.fail(CodeSchemaMissing, "method %s: a frame goes with method session, and only with it", r.Method)
+	if c.Err == nil && c.Mode != dagcbor.Walking && (r.Frame != nil) != (r.Method == RevokedSession) {
+		c.failWith(CodeSchemaMissing, "method %s: a frame goes with method session, and only with it", r.Method)
 	}
 }
 
-func (r *RevokedFrame) fields(c *coder) {
-	f := c.open()
-	c.uint(&f, "seq", &r.Seq)
-	c.linkTo(&f, "from", &r.From)
-	c.bytes32(&f, "channel", &r.Channel)
-	c.close(&f)
+func (r *RevokedFrame) codeFields(c *coder) {
+	f := c.openMap()
+	c.uintField(&f, "seq", &r.Seq)
+	c.linkField(&f, "from", &r.From)
+	c.bytes32Field(&f, "channel", &r.Channel)
+	c.closeMap(&f)
 }
 
-// delegations reads what a sub-agent's run acts under, up to the grant.
-func (v *verifier) delegations() error {
+// readDelegations reads what a sub-agent's run acts under, up to the grant.
+func (v *verifier) readDelegations() error {
 	e := v.ev
 	for at := e.Run.Delegation; at.Defined(); {
 		if len(e.Delegations) == MaxDelegations {
 			return &Fault{CodeDelegationDepth, at, "sub-agents are more than four deep"}
 		}
 		d := new(Delegation)
-		err := v.record(at, d)
+		err := v.readRecord(at, d)
 		if f, ok := errors.AsType[*Fault](err); ok && f.Code == CodeLinksKind && len(e.Delegations) > 0 {
 			return &Fault{CodeDelegationFrom, at, "the delegations do not end at the run's grant"}
 		}
@@ -154,31 +160,36 @@ func (v *verifier) delegations() error {
 	slices.Reverse(e.Delegations)
 	slices.Reverse(e.DelegationCIDs)
 	if n := len(e.Delegations); n > 0 && e.Delegations[n-1].Call != *e.Run.Parent {
-		return &Fault{CodeDelegationCall, e.Run.Delegation, "the delegation was made for another call than the one that opened the run"}
+		return &Fault{CodeDelegationCall, e.Run.Delegation,
+			"the delegation was made for another call than the one that opened the run"}
 	}
 	return nil
 }
 
-// beside reads the records that an event names besides its payloads.
-func (v *verifier) beside(ev Event) error {
+// readNamedBy reads the records that an event names besides its payloads.
+func (v *verifier) readNamedBy(ev Event) error {
 	switch ev := ev.(type) {
+	case *Ask: // what is not here of its thread is for agent/audit to name
+		if ev.After.Defined() && v.car != nil && v.car.Has(ev.After) {
+			v.addOther(ev.After, false)
+		}
 	case *Lapse:
 		if ev.By.Defined() {
-			return v.revocation(ev.By)
+			return v.readRevocation(ev.By)
 		}
 	case *Verdict:
 		if ev.Approval != nil {
-			return v.verification(ev.Approval.Verification)
+			return v.readVerification(ev.Approval.Verification)
 		}
 	case *Result:
-		if ev.Child.Defined() && v.car != nil {
-			return v.other(ev.Child)
+		if ev.Child.Defined() {
+			v.addOther(ev.Child, false)
 		}
 	}
 	return nil
 }
 
-func (v *verifier) revocation(l Link) error {
+func (v *verifier) readRevocation(l Link) error {
 	if v.ev.Revocations[l] != nil {
 		return nil
 	}
@@ -186,37 +197,37 @@ func (v *verifier) revocation(l Link) error {
 		return &Fault{CodeHistoryBound, l, "more revocations than one run can have"}
 	}
 	r := new(Revocation)
-	if err := v.record(l, r); err != nil {
+	if err := v.readRecord(l, r); err != nil {
 		return err
 	}
 	if r.Delegation.Defined() {
-		if err := v.record(r.Delegation, new(Delegation)); err != nil {
+		if err := v.readRecord(r.Delegation, new(Delegation)); err != nil {
 			return err
 		}
 	}
 	v.ev.Revocations[l] = r
-	if err := v.verification(r.Verification); err != nil {
+	if err := v.readVerification(r.Verification); err != nil {
 		return err
 	}
 	if r.Frame == nil || r.Frame.From == v.ev.Run.Grant || v.ev.Grants[r.Frame.From] != nil {
 		return nil
 	}
 	g := new(Grant)
-	if err := v.record(r.Frame.From, g); err != nil {
+	if err := v.readRecord(r.Frame.From, g); err != nil {
 		return err
 	}
 	v.ev.Grants[r.Frame.From] = g
 	return nil
 }
 
-// subAgent reads an agent that a tool calls, once, with its tools. An agent's CID rests on those of its sub-agents, so
-// none can contain itself; tool bounds what all of them take.
-func (v *verifier) subAgent(l Link) error {
+// readSubAgent reads an agent that a tool calls, once, with its tools. An agent's CID rests on those of its sub-agents,
+// so none can contain itself; tool bounds what all of them take.
+func (v *verifier) readSubAgent(l Link) error {
 	if v.ev.Agents[l] != nil {
 		return nil
 	}
 	a := new(Agent)
-	if err := v.record(l, a); err != nil {
+	if err := v.readRecord(l, a); err != nil {
 		return err
 	}
 	v.ev.Agents[l] = a
@@ -224,7 +235,7 @@ func (v *verifier) subAgent(l Link) error {
 		return &Fault{CodeLinksSize, l, "the agents that call one another are too many"}
 	}
 	for _, t := range a.Tools {
-		if err := v.tool(t); err != nil {
+		if err := v.readTool(t); err != nil {
 			return err
 		}
 	}
@@ -253,13 +264,13 @@ func (e *Evidence) Record(c Link, r Record) error {
 		err = Check(data)
 	}
 	if err == nil {
-		err = read(data, r, func(p *Payload) { ps = append(ps, p) })
+		err = readRecord(data, r, func(p *Payload) { ps = append(ps, p) })
 	}
 	for i := 0; err == nil && i < len(ps); i++ {
 		err = e.openLeaf(ps[i])
 	}
 	if f, ok := errors.AsType[*Fault](err); ok {
-		if f.Code == CodeSchemaVersion && otherKind(data, r) {
+		if f.Code == CodeSchemaVersion && isOtherKind(data, r) {
 			f.Code = CodeLinksKind
 		}
 		f.At = c

@@ -19,7 +19,8 @@ func twoKB(t testing.TB) *Step {
 	reply.Model.Calls = append(reply.Model.Calls, reply.Model.Calls[1])
 	s.Does = []Effect{call, s.Does[1], call, call}
 	s.Facts.Down = []string{"small", "premium"}[:1]
-	s.Facts.Budgets = append(s.Facts.Budgets, Budget{ID: "operator/week", Cap: money.Of(usdc, 99), Spent: money.Of(usdc, 3)})
+	s.Facts.Budgets = append(s.Facts.Budgets, Budget{ID: "operator/week", Cap: money.Of(usdc, 99),
+		Spent: money.Of(usdc, 3)})
 	return s
 }
 
@@ -72,8 +73,8 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// longHistory is a run of n turns of one tool call each, about 2 steps a turn. Nobody else draws on its ledgers, so only
-// the first step shows them.
+// longHistory is a run of n turns of one tool call each, about 2 steps a turn. Nobody else draws on its ledgers, so
+// only the first step shows them.
 func longHistory(t testing.TB, turns int) *history {
 	h := newHistory()
 	s := twoKB(t)
@@ -100,8 +101,8 @@ func longHistory(t testing.TB, turns int) *history {
 	return h
 }
 
-// BenchmarkVerifySteps opens and verifies a file of 4,002 steps without keys: every block is hashed twice, once when the file
-// is opened and once when it is read, since the file may change in between.
+// BenchmarkVerifySteps opens and verifies a file of 4,002 steps without keys: every block is hashed twice, once when
+// the file is opened and once when it is read, since the file may change in between.
 func BenchmarkVerifySteps(b *testing.B) {
 	h := longHistory(b, 2000)
 	file := h.car(b)

@@ -10,6 +10,9 @@ import (
 	"slices"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/provenance/internal/blockindex"
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
 )
 
 // Errors of whoever hands out blocks.
@@ -32,12 +35,15 @@ const (
 	CodeCARDuplicate   Code = "car.duplicate"    // a block that is there twice
 	CodeCARJunk        Code = "car.junk"         // bytes that are no section
 	CodeCARSize        Code = "car.size"         // more blocks than the index may hold
+	CodeCARPadding     Code = "car.padding"      // nothing but zero bytes after the last section
+	CodeCARJoined      Code = "car.joined"       // another CAR file follows the first one
+	CodeCARPacked      Code = "car.packed"       // a compressed file
 	CodeBlockHash      Code = "block.hash"       // bytes that do not hash to their CID
 	CodeBlockSize      Code = "block.size"       // more than 256 KiB
 )
 
 const (
-	cidLen     = 36 // bytes of a CID of ours
+	cidLen     = dagcbor.CIDLen // bytes of a CID of ours
 	maxSection = cidLen + MaxBlock
 	// A header is this text with the root between its halves: {"roots": [root], "version": 1} in dag-cbor.
 	carHeaderA = "\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00"
@@ -64,7 +70,7 @@ type ExportStats struct {
 // and no depth of the chain costs stack.
 func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats, error) {
 	var stats ExportStats
-	if !isCID(root.Bytes()) {
+	if !dagcbor.IsCID(root.Bytes()) {
 		return stats, fmt.Errorf("export %s: %w", root, cidFault(root.Bytes()))
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
@@ -90,9 +96,9 @@ func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats
 		}
 		if err == nil && codecOf(c) == cid.DagCBOR {
 			from := len(stack)
-			err = check(data, func(b []byte) {
+			err = walkBlock(data, func(b []byte) {
 				if _, again := seen[string(b)]; !again {
-					stack = append(stack, cidFrom(b))
+					stack = append(stack, linkFromBytes(b))
 				}
 			})
 			slices.Reverse(stack[from:]) // the first link is to be taken first
@@ -116,8 +122,8 @@ func Export(w io.Writer, root Link, get func(Link) ([]byte, error)) (ExportStats
 	return stats, nil
 }
 
-// CARHeader returns how a CAR v1 file with this root begins. Each block follows as a section: the length of the rest as a
-// varint, the 36 bytes of its CID, its data.
+// CARHeader returns how a CAR v1 file with this root begins. Each block follows as a section: the length of the rest as
+// a varint, the 36 bytes of its CID, its data.
 func CARHeader(root Link) string { return carHeaderA + root.KeyString() + carHeaderB }
 
 // checkHash says whether data is the block that c names.
@@ -126,7 +132,7 @@ func checkHash(c Link, data []byte) error {
 		return &Fault{CodeBlockSize, c, fmt.Sprintf("a block of %d bytes, at most %d are allowed", len(data), MaxBlock)}
 	}
 	var sum [cidLen]byte
-	if putCID(sum[:], codecOf(c), data); string(sum[:]) != c.KeyString() {
+	if dagcbor.PutCID(sum[:], codecOf(c), data); string(sum[:]) != c.KeyString() {
 		return &Fault{CodeBlockHash, c, "the bytes do not hash to the CID"}
 	}
 	return nil
@@ -138,7 +144,7 @@ type CAR struct {
 	r     io.ReaderAt
 	root  Link
 	bytes int64
-	index *blockIndex
+	index *blockindex.Index
 }
 
 // OpenCAR reads a CAR v1 file of size bytes from beginning to end. Nothing in it is trusted: exactly one root that
@@ -147,32 +153,32 @@ type CAR struct {
 // a block, bounded by [MaxBlocks], whatever the file's size. The error is a [*Fault], or that of r.
 func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
 	if size < 0 || size >= 1<<44 {
-		return nil, fault(CodeCARSize, "a file of %d bytes", size)
+		return nil, Faultf(CodeCARSize, "a file of %d bytes", size)
 	}
 	// The buffer holds a whole section, which is looked at in place.
 	in := &carReader{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), int(min(size, 4*maxSection))), left: size}
-	root, err := in.header()
+	root, err := in.readHeader()
 	if err != nil {
 		return nil, err
 	}
-	c := &CAR{r: r, root: root, index: newBlockIndex()}
+	c := &CAR{r: r, root: root, index: blockindex.New()}
 	var sum [cidLen]byte
 	for in.left > 0 {
-		section, err := in.section()
+		section, err := in.readSection()
 		if err != nil {
 			return nil, err
 		}
 		link, data := section[:cidLen], section[cidLen:]
-		if putCID(sum[:], uint64(link[1]), data); !bytes.Equal(sum[:], link) {
-			return nil, &Fault{CodeBlockHash, cidFrom(link), "the bytes do not hash to the CID"}
+		if dagcbor.PutCID(sum[:], uint64(link[1]), data); !bytes.Equal(sum[:], link) {
+			return nil, &Fault{CodeBlockHash, linkFromBytes(link), "the bytes do not hash to the CID"}
 		}
-		if c.index.n == MaxBlocks {
-			return nil, fault(CodeCARSize, "more than %d blocks", MaxBlocks)
+		if c.index.Len() == MaxBlocks {
+			return nil, Faultf(CodeCARSize, "more than %d blocks", MaxBlocks)
 		}
-		c.index.add(string(link), carSpan(size-in.left-int64(len(data)))<<20|carSpan(len(data)))
+		c.index.Add(string(link), blockindex.Span(size-in.left-int64(len(data)))<<20|blockindex.Span(len(data)))
 		c.bytes += int64(len(data))
 	}
-	twice, err := c.index.seal(func(i, k int) (bool, error) {
+	twice, err := c.index.SortAndFindTwice(func(i, k int) (bool, error) {
 		a, err := c.cidAt(i)
 		if err != nil {
 			return false, err
@@ -188,7 +194,7 @@ func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, &Fault{CodeCARDuplicate, l, "the file has this block twice"}
+		return nil, &Fault{CodeCARDuplicate, l, "the file has this block twice; " + wayOut}
 	}
 	if !c.Has(root) {
 		return nil, &Fault{CodeCARRootMissing, root, "the root is not among the blocks"}
@@ -200,34 +206,34 @@ func OpenCAR(r io.ReaderAt, size int64) (*CAR, error) {
 func (c *CAR) Root() Link { return c.root }
 
 // Len returns the number of blocks.
-func (c *CAR) Len() int { return c.index.n }
+func (c *CAR) Len() int { return c.index.Len() }
 
 // Size returns the bytes of all blocks together, without framing.
 func (c *CAR) Size() int64 { return c.bytes }
 
 // Has says whether the file has the block.
-func (c *CAR) Has(l Link) bool { _, ok := c.ordinal(l); return ok }
+func (c *CAR) Has(l Link) bool { _, ok := c.ordinalOf(l); return ok }
 
 // Get returns a block, or [ErrAbsent]. Its hash is checked on every read, since the file may change after it was
 // opened.
 func (c *CAR) Get(l Link) ([]byte, error) {
-	data, _, err := c.get(l)
+	data, _, err := c.readBlock(l)
 	return data, err
 }
 
-// get is Get; it also returns the block's place in the file.
-func (c *CAR) get(l Link) (data []byte, place int, err error) {
+// readBlock is Get; it also returns the block's place in the file.
+func (c *CAR) readBlock(l Link) (data []byte, place int, err error) {
 	changed := false
-	if s := l.KeyString(); isCID(s) {
-		place = c.index.find(s, func(i int) bool {
-			at := c.index.span(i)
-			b := make([]byte, cidLen+at.length())
-			if err = c.read(b, at.offset()-cidLen); err != nil {
+	if s := l.KeyString(); dagcbor.IsCID(s) {
+		place = c.index.FindPlace(s, func(i int) bool {
+			at := c.index.SpanAt(i)
+			b := make([]byte, cidLen+at.Length())
+			if err = c.readFull(b, at.Offset()-cidLen); err != nil {
 				return true
 			}
 			data = b[cidLen:]
 			found := string(b[:cidLen])
-			changed = changed || !c.index.alike(found, s)
+			changed = changed || !c.index.LooksAlike(found, s)
 			return found == s
 		})
 	} else {
@@ -244,23 +250,25 @@ func (c *CAR) get(l Link) (data []byte, place int, err error) {
 	return data, place, checkHash(l, data)
 }
 
-// read fills b from the file.
-func (c *CAR) read(b []byte, at int64) error {
+// readFull fills b from the file.
+func (c *CAR) readFull(b []byte, at int64) error {
 	if _, err := c.r.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil
 }
 
-// ordinal returns the place of a block in the file.
-func (c *CAR) ordinal(l Link) (int, bool) {
+// ordinalOf returns the place of a block in the file.
+func (c *CAR) ordinalOf(l Link) (int, bool) { return c.ordinalBy(l, new(cidKey)) }
+
+// ordinalBy is ordinalOf with room for a CID.
+func (c *CAR) ordinalBy(l Link, b *cidKey) (int, bool) {
 	s := l.KeyString()
-	if !isCID(s) {
+	if !dagcbor.IsCID(s) {
 		return 0, false
 	}
-	i := c.index.find(s, func(i int) bool {
-		var b [cidLen]byte
-		return c.read(b[:], c.index.span(i).offset()-cidLen) == nil && string(b[:]) == s
+	i := c.index.FindPlace(s, func(i int) bool {
+		return c.readFull(b[:], c.index.SpanAt(i).Offset()-cidLen) == nil && string(b[:]) == s
 	})
 	return max(i, 0), i >= 0
 }
@@ -268,13 +276,13 @@ func (c *CAR) ordinal(l Link) (int, bool) {
 // cidAt returns the CID of the block at a place in the file.
 func (c *CAR) cidAt(i int) (Link, error) {
 	var b [cidLen]byte
-	if err := c.read(b[:], c.index.span(i).offset()-cidLen); err != nil {
+	if err := c.readFull(b[:], c.index.SpanAt(i).Offset()-cidLen); err != nil {
 		return cid.Undef, fmt.Errorf("read the CAR file: %w", err)
 	}
-	if !isCID(b[:]) {
-		return cid.Undef, fault(CodeBlockHash, "the file changed while it was read")
+	if !dagcbor.IsCID(b[:]) {
+		return cid.Undef, Faultf(CodeBlockHash, "the file changed while it was read")
 	}
-	return cidFrom(b[:]), nil
+	return linkFromBytes(b[:]), nil
 }
 
 // A carReader reads the frames of a file.
@@ -283,8 +291,8 @@ type carReader struct {
 	left int64
 }
 
-// header reads the header. There is one spelling for each root.
-func (in *carReader) header() (Link, error) {
+// readHeader reads the header. There is one spelling for each root.
+func (in *carReader) readHeader() (Link, error) {
 	b := make([]byte, min(in.left, int64(carHeader)))
 	if _, err := io.ReadFull(in.r, b); err != nil {
 		return cid.Undef, fmt.Errorf("read the CAR file: %w", err)
@@ -292,44 +300,77 @@ func (in *carReader) header() (Link, error) {
 	in.left -= int64(len(b))
 	switch rest, isA := bytes.CutPrefix(b, []byte(carHeaderA)); {
 	case isA && len(b) == carHeader && string(rest[cidLen:]) == carHeaderB:
-		if !isCID(rest[:cidLen]) {
+		if !dagcbor.IsCID(rest[:cidLen]) {
 			return cid.Undef, cidFault(rest[:cidLen])
 		}
-		return cidFrom(rest[:cidLen]), nil
+		return linkFromBytes(rest[:cidLen]), nil
 	case bytes.HasPrefix(b, []byte("\x0a\xa1\x67version\x02")):
-		return cid.Undef, fault(CodeCARVersion, "a CAR of version 2; only version 1 is read")
+		return cid.Undef, Faultf(CodeCARVersion, "a CAR of version 2, of which an index is no part of the evidence; "+wayOut)
 	case isA && len(b) == carHeader && string(rest[cidLen:len(rest)-1]) == carHeaderB[:len(carHeaderB)-1]:
-		return cid.Undef, fault(CodeCARVersion, "a CAR of version %d; only version 1 is read", rest[len(rest)-1])
+		return cid.Undef, Faultf(CodeCARVersion, "a CAR of version %d; %s", rest[len(rest)-1], wayOut)
 	case len(b) > 8 && string(b[1:8]) == carHeaderA[1:8] && b[8] != 0x81:
-		return cid.Undef, fault(CodeCARRoots, "a CAR without a root, or with more than one")
+		return cid.Undef, Faultf(CodeCARRoots,
+			"a CAR without a root, or with more than one, so that it does not say which history is meant; "+wayOut)
+	case isPacked(b):
+		return cid.Undef, Faultf(CodeCARPacked, "a compressed file; unpack it first")
 	}
-	return cid.Undef, fault(CodeCARHeader, "the file does not begin as a CAR of version 1 with one root")
+	return cid.Undef, Faultf(CodeCARHeader, "the file does not begin as a CAR of version 1 with one root")
 }
 
-// section returns the next section: a CID of ours, and the bytes under it. It is valid until the next call.
-func (in *carReader) section() ([]byte, error) {
-	n, err := in.varint()
+// wayOut says what whoever holds a file in another form can do.
+const wayOut = "write its one history as a CAR of version 1: ipfs dag export ROOT, or fetch or export it again"
+
+// isPacked says whether b begins as a gzip, zstd, xz, bzip2 or zip file does.
+func isPacked(b []byte) bool {
+	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "\xfd7zXZ\x00", "BZh", "PK\x03\x04"} {
+		if bytes.HasPrefix(b, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}
+
+// zeroFault says what the zero byte is that stands where a section should: padding up to the end of the file, or junk.
+func (in *carReader) zeroFault() error {
+	for ; in.left > 0; in.left-- {
+		b, err := in.r.ReadByte()
+		if err != nil {
+			return fmt.Errorf("read the CAR file: %w", err)
+		}
+		if b != 0 {
+			return Faultf(CodeCARJunk, "zero bytes stand where a section should")
+		}
+	}
+	return Faultf(CodeCARPadding, "zero bytes follow the last block, as a CAR that was made to a fixed size has them; %s",
+		wayOut)
+}
+
+// readSection returns the next section: a CID of ours, and the bytes under it. It is valid until the next call.
+func (in *carReader) readSection() ([]byte, error) {
+	n, err := in.readLength()
 	if err != nil {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, fault(CodeCARJunk, "zero bytes stand where a section should")
+		return nil, in.zeroFault()
 	}
 	peek, err := in.r.Peek(int(min(n, uint64(in.left), cidLen)))
 	if err != nil {
 		return nil, fmt.Errorf("read the CAR file: %w", err)
 	}
 	switch {
+	case n == uint64(carHeaderA[0]) && bytes.HasPrefix(peek, []byte(carHeaderA[1:])):
+		return nil, Faultf(CodeCARJoined, "another CAR file follows the first one; judge each by itself")
 	case uint64(in.left) < n && !looksLikeCID(peek):
-		return nil, fault(CodeCARJunk, "%d bytes that are no section follow the last block", in.left)
+		return nil, Faultf(CodeCARJunk, "%d bytes that are no section follow the last block", in.left)
 	case uint64(in.left) < n && n <= maxSection:
-		return nil, fault(CodeCARTruncated, "the file ends %d bytes before the end of a section", n-uint64(in.left))
+		return nil, Faultf(CodeCARTruncated, "the file ends %d bytes before the end of a section", n-uint64(in.left))
 	case n < cidLen:
-		return nil, fault(CodeCARSection, "a section of %d bytes is too short for a CID", n)
-	case !isCID(peek):
+		return nil, Faultf(CodeCARSection, "a section of %d bytes is too short for a CID", n)
+	case !dagcbor.IsCID(peek):
 		return nil, cidFault(peek)
 	case n > maxSection:
-		return nil, &Fault{CodeBlockSize, cidFrom(peek), fmt.Sprintf("a block of more than %d bytes", MaxBlock)}
+		return nil, &Fault{CodeBlockSize, linkFromBytes(peek), fmt.Sprintf("a block of more than %d bytes", MaxBlock)}
 	}
 	section, err := in.r.Peek(int(n))
 	if err == nil {
@@ -345,11 +386,11 @@ func (in *carReader) section() ([]byte, error) {
 // looksLikeCID says whether b could be the beginning of a CID, to tell a cut section from junk.
 func looksLikeCID(b []byte) bool { return len(b) == 0 || b[0] == 1 || b[0] == 0x12 }
 
-// varint reads a section's length.
-func (in *carReader) varint() (n uint64, err error) {
+// readLength reads a section's length.
+func (in *carReader) readLength() (n uint64, err error) {
 	for shift := 0; ; shift += 7 {
 		if in.left == 0 {
-			return 0, fault(CodeCARTruncated, "the file ends inside the length of a section")
+			return 0, Faultf(CodeCARTruncated, "the file ends inside the length of a section")
 		}
 		b, err := in.r.ReadByte()
 		if err != nil {
@@ -359,12 +400,12 @@ func (in *carReader) varint() (n uint64, err error) {
 		n |= uint64(b&0x7f) << shift
 		if b < 0x80 {
 			if b == 0 && shift > 0 {
-				return 0, fault(CodeCARVarint, "a length in a longer form than needed")
+				return 0, Faultf(CodeCARVarint, "a length in a longer form than needed")
 			}
 			return n, nil
 		}
 		if shift == 28 {
-			return 0, fault(CodeCARVarint, "a length of more than five bytes")
+			return 0, Faultf(CodeCARVarint, "a length of more than five bytes")
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestExportIsDepthFirstWithoutDoubles(t *testing.T) {
 	_, parts := sections(t, file.Bytes())
 	for _, p := range parts {
 		_, size := binary.Uvarint(p)
-		got = append(got, cidFrom(p[size:size+cidLen]))
+		got = append(got, linkFromBytes(p[size:size+cidLen]))
 	}
 	if want := []Link{top, a, shared, b, leaf}; !reflect.DeepEqual(got, want) {
 		t.Errorf("order = %v, want %v", got, want)
@@ -114,7 +114,7 @@ func TestWeReadGoCARs(t *testing.T) {
 	_, parts := sections(t, ours)
 	for _, p := range parts {
 		_, size := binary.Uvarint(p)
-		l := cidFrom(p[size : size+cidLen])
+		l := linkFromBytes(p[size : size+cidLen])
 		if err := w.Put(context.Background(), l.KeyString(), p[size+cidLen:]); err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,9 @@ func TestExportRefuses(t *testing.T) {
 	}
 	bad := Block{Data: []byte{0xf6}}
 	bad.CID = Sum(cid.DagCBOR, bad.Data)
-	if _, err := Export(io.Discard, bad.CID, func(Link) ([]byte, error) { return bad.Data, nil }); codeOf(err) != CodeCodecNull {
+	if _, err := Export(io.Discard, bad.CID, func(Link) ([]byte, error) {
+		return bad.Data, nil
+	}); codeOf(err) != CodeCodecNull {
 		t.Errorf("a record that is not canonical: %v, want %s", err, CodeCodecNull)
 	}
 	if _, err := Export(io.Discard, Link{}, h.Get); codeOf(err) != CodeLinkForm {
@@ -243,7 +245,8 @@ func TestOpenCARNamesEachFault(t *testing.T) {
 		want Code
 	}{
 		{"the whole file", file, ""},
-		{"the blocks in another order", join(header, append([][]byte{parts[len(parts)-1]}, parts[:len(parts)-1]...)...), ""},
+		{"the blocks in another order", join(header,
+			append([][]byte{parts[len(parts)-1]}, parts[:len(parts)-1]...)...), ""},
 
 		{"no bytes", nil, CodeCARHeader},
 		{"text", []byte("this is not an archive, but it is long enough to be one of those"), CodeCARHeader},
@@ -275,12 +278,19 @@ func TestOpenCARNamesEachFault(t *testing.T) {
 		{"cut inside a length", join(file, []byte{0x80}), CodeCARTruncated},
 		{"cut after a length", join(file, []byte{0x40}), CodeCARTruncated},
 		{"cut between two sections", file[:len(file)-len(parts[len(parts)-1])], ""}, // a leaf is away: Verify sees it
-		{"a length in a longer form", join(header, append([][]byte{append([]byte{parts[0][0] | 0x80, parts[0][1] | 0x80, 0}, parts[0][2:]...)}, parts[1:]...)...), CodeCARVarint},
+		{"a length in a longer form", join(header,
+			append([][]byte{append([]byte{parts[0][0] | 0x80, parts[0][1] | 0x80, 0}, parts[0][2:]...)},
+				parts[1:]...)...), CodeCARVarint},
 		{"a length of six bytes", with([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0x01}), CodeCARVarint},
-		{"a section of 4 GB", with(join([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, []byte("\x01\x55\x12\x20"+zeros))), CodeBlockSize},
-		{"a block over the limit", with(raw("\x01\x55\x12\x20"+zeros, string(make([]byte, MaxBlock+1)))), CodeBlockSize},
+		{"a section of 4 GB", with(join([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, []byte("\x01\x55\x12\x20"+zeros))),
+			CodeBlockSize},
+		{"a block over the limit", with(raw("\x01\x55\x12\x20"+zeros, string(make([]byte, MaxBlock+1)))),
+			CodeBlockSize},
 		{"a section too short for a CID", with(raw("\x01\x55\x12", "")), CodeCARSection},
-		{"zero bytes at the end", with(make([]byte, 9)), CodeCARJunk},
+		{"zero bytes at the end", with(make([]byte, 9)), CodeCARPadding},
+		{"zero bytes and then text", with(append(make([]byte, 9), "end"...)), CodeCARJunk},
+		{"another file behind it", with(file), CodeCARJoined},
+		{"a gzip file", []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), CodeCARPacked},
 		{"text at the end", with([]byte("end of file")), CodeCARJunk},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
@@ -288,7 +298,7 @@ func TestOpenCARNamesEachFault(t *testing.T) {
 			if got := codeOf(err); got != tt.want {
 				t.Errorf("OpenCAR: %v, want %q", err, tt.want)
 			}
-			if r := FailedReport(err); err != nil && (r.Verdict != Failed || r.Code != tt.want) {
+			if r := FailedReport(err); err != nil && (r.Verdict != VerdictOf(tt.want) || !r.Refused() || r.Code != tt.want) {
 				t.Errorf("report: %s %s", r.Verdict, r.Code)
 			}
 		})

@@ -172,7 +172,8 @@ func FuzzCheck(f *testing.F) {
 		case code == "" && !theirs:
 			t.Errorf("Check passes %x, go-ipld-prime: %v, %x", data, err, again.Bytes())
 		case code != "" && theirs:
-			stricter := code == CodeCodecFloat || code == CodeCodecNull || code == CodeCodecUTF8 || code == CodeCodecInt ||
+			stricter := code == CodeCodecFloat || code == CodeCodecNull || code == CodeCodecUTF8 ||
+				code == CodeCodecInt ||
 				code == CodeCodecDepth || code == CodeCodecSize || strings.HasPrefix(string(code), "link.")
 			if !stricter {
 				t.Errorf("Check refuses %x as %s, go-ipld-prime reads and writes it", data, code)

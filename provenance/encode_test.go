@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	spelling "github.com/writ-run/writ/provenance/internal/dagcbor"
+
 	"github.com/ipfs/go-cid"
 	"github.com/ipld/go-ipld-prime/codec/dagcbor"
 	"github.com/ipld/go-ipld-prime/node/basicnode"
@@ -28,18 +30,22 @@ func records(t testing.TB) map[string]Record {
 	h.run.Parent = &Parent{Step: Sum(0x71, []byte("parent")), Effect: 2}
 	h.steps[2].Event.(*Result).Output = nil
 	h.steps = append(h.steps,
-		&Step{Seq: 7, At: 7_000, Event: &Lapse{Of: &Ref{1, 1}, Why: LapseTimeout}, Facts: Facts{Down: []string{"big", "small"}, Revoked: true}, Does: []Effect{
-			&Deny{Of: Ref{1, 1}, Tool: "erc20.transfer", Decisions: []Decision{{Point: "tool.call", Outcome: "deny", Why: text("{}")}}},
-		}},
+		&Step{Seq: 7, At: 7_000, Event: &Lapse{Of: &Ref{1, 1}, Why: LapseTimeout},
+			Facts: Facts{Down: []string{"big", "small"}, Revoked: true}, Does: []Effect{
+				&Deny{Of: Ref{1, 1}, Tool: "erc20.transfer",
+					Decisions: []Decision{{Point: "tool.call", Outcome: "deny", Why: text("{}")}}},
+			}},
 		&Step{Seq: 8, At: 7_000, Event: &Lapse{Why: LapseRevoked}},
 		&Step{Seq: 9, At: 7_000, Event: &Reply{Of: Ref{5, 0}, Failed: "http 429"}},
 		&Step{Seq: 10, At: 7_000, Event: &Verdict{Of: Ref{1, 1}, Refused: "too much"}},
 	)
 	h.link(t)
 	run, prev := h.steps[0].Run, Sum(0x71, []byte("prev"))
-	caller := &Delegate{Agent: Sum(0x71, []byte("agent")), Tools: []string{"chain.balance"}, Caveats: "{}", Life: 60_000}
+	caller := &Delegate{Agent: Sum(0x71, []byte("agent")), Tools: []string{"chain.balance"}, Caveats: "{}",
+		Life: 60_000}
 	d := &Delegation{
-		From: Sum(0x71, []byte("grant")), Call: *h.run.Parent, Agent: caller.Agent, Tools: caller.Tools, Caveats: "{}", At: 5, Expires: 9,
+		From: Sum(0x71, []byte("grant")), Call: *h.run.Parent, Agent: caller.Agent, Tools: caller.Tools,
+		Caveats: "{}", At: 5, Expires: 9,
 		Nonce: [32]byte{7}, Issuer: "did:key:z6Mk", Sig: make([]byte, 64),
 	}
 	sub := *h.run
@@ -61,36 +67,46 @@ func records(t testing.TB) map[string]Record {
 			Frame: &RevokedFrame{From: d.From, Seq: 3, Channel: [32]byte{1}},
 		},
 		"step-revoked-by": &Step{
-			Run: run, Seq: 11, Prev: prev, At: 7_000, Event: &Lapse{Why: LapseRevoked, By: Sum(0x71, []byte("revocation"))},
+			Run: run, Seq: 11, Prev: prev, At: 7_000,
+			Event: &Lapse{Why: LapseRevoked, By: Sum(0x71, []byte("revocation"))},
 		},
 		"step-child": &Step{
 			Run: run, Seq: 12, Prev: prev, At: 7_000,
 			Event: &Result{Of: Ref{1, 1}, Status: StatusOK, Child: Sum(0x71, []byte("head"))},
 		},
-		"index":       &StepIndex{Steps: 2, Kids: []Link{Sum(0x71, []byte("one")), Sum(0x71, []byte("two"))}},
-		"erasure":     &Erasure{At: 5, Why: "asked for", Leaves: []Link{NewRaw([]byte("leaf")).CID}},
-		"head-erased": &Head{Run: run, Seq: 11, Step: prev, At: 9, Key: operatorKey(), Sig: make([]byte, 64), Erased: []Link{Sum(0x71, []byte("erasure"))}},
+		"index":   &StepIndex{Steps: 2, Kids: []Link{Sum(0x71, []byte("one")), Sum(0x71, []byte("two"))}},
+		"erasure": &Erasure{At: 5, Why: "asked for", Leaves: []Link{NewRaw([]byte("leaf")).CID}},
+		"head-erased": &Head{Run: run, Seq: 11, Step: prev, At: 9, Key: operatorKey(), Sig: make([]byte, 64),
+			Erased: []Link{Sum(0x71, []byte("erasure"))}},
 		"verification": &Verification{
-			Method: "eip6492", Standing: "prepared", Chain: 8453, Number: 12, Block: [32]byte{3}, State: sealed(strings.Repeat("s", 64)),
+			Method: "eip6492", Standing: "prepared", Chain: 8453, Number: 12, Block: [32]byte{3},
+			State:     sealed(strings.Repeat("s", 64)),
 			Validator: [32]byte{4}, Gas: 6503, Asked: 3, Agreed: 2, At: 5, Took: 40,
 		},
 		"grant-contract": &Grant{
-			Message: sealed("message"), Sig: sealed(""), Method: "eip1271", Verification: Sum(0x71, []byte("verification")),
+			Message: sealed("message"), Sig: sealed(""), Method: "eip1271",
+			Verification: Sum(0x71, []byte("verification")),
 		},
 		"step-wallet": &Step{
-			Run: run, Seq: 13, Prev: prev, At: 7_000, Facts: Facts{Wallet: &WalletFact{At: 6_000, By: Sum(0x71, []byte("verification"))}},
+			Run: run, Seq: 13, Prev: prev, At: 7_000,
+			Facts: Facts{Wallet: &WalletFact{At: 6_000, By: Sum(0x71, []byte("verification"))}},
 			Event: &Verdict{Of: Ref{1, 1}, Approval: &Approval{
-				Message: sealed("{}"), Sig: sealed("sig"), Method: "eip6492", Verification: Sum(0x71, []byte("verification")),
+				Message: sealed("{}"), Sig: sealed("sig"), Method: "eip6492",
+				Verification: Sum(0x71, []byte("verification")),
 			}},
 		},
 		"revocation-contract": &Revocation{
-			Grant: d.From, At: 5, Method: RevokedTyped, Message: sealed("end"), Sig: sealed("sig"), Verification: Sum(0x71, []byte("verification")),
+			Grant: d.From, At: 5, Method: RevokedTyped, Message: sealed("end"), Sig: sealed("sig"),
+			Verification: Sum(0x71, []byte("verification")),
 		},
-		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig")},
+		"revocation-wallet": &Revocation{Grant: d.From, At: 5, Method: RevokedText, Message: sealed("end"),
+			Sig: sealed("sig")},
 	}
-	all["policies-dapp"] = &PolicySet{Name: "shop", Source: "rules: []\n", Under: Sum(0x71, []byte("operator")), Origin: "https://shop.example"}
+	all["policies-dapp"] = &PolicySet{Name: "shop", Source: "rules: []\n", Under: Sum(0x71, []byte("operator")),
+		Origin: "https://shop.example"}
 	all["revocation-delegation"] = &Revocation{
-		Grant: d.From, Delegation: Sum(0x71, []byte("delegation")), At: 5, Method: RevokedText, Message: sealed("end"), Sig: sealed("sig"),
+		Grant: d.From, Delegation: Sum(0x71, []byte("delegation")), At: 5, Method: RevokedText,
+		Message: sealed("end"), Sig: sealed("sig"),
 	}
 	all["policies-parts"] = &PolicySet{Name: "hours", Source: "rules: []\n", Parts: []Part{
 		{"set/friends", NewRaw([]byte("a\n")).CID}, {"zone/Asia/Tokyo", NewRaw([]byte("TZif")).CID},
@@ -188,7 +204,7 @@ func TestLinksAreThoseOfTheBlock(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want []Link
-		if err := check(b.Data, func(c []byte) { want = append(want, cidFrom(c)) }); err != nil {
+		if err := walkBlock(b.Data, func(c []byte) { want = append(want, linkFromBytes(c)) }); err != nil {
 			t.Fatal(err)
 		}
 		if got := Links(r); !reflect.DeepEqual(got, want) {
@@ -203,32 +219,54 @@ func TestEncodeRefusesWhatCouldNotBeRead(t *testing.T) {
 		change func(h *history)
 		want   Code
 	}{
-		{"a payload without a leaf", func(h *history) { h.steps[6].Does[0].(*Say).Text = text("new") }, CodeSchemaMissing},
-		{"a required payload that is nil", func(h *history) { h.steps[6].Does[0].(*Say).Text = nil }, CodeSchemaMissing},
+		{"a payload without a leaf", func(h *history) {
+			h.steps[6].Does[0].(*Say).Text = text("new")
+		}, CodeSchemaMissing},
+		{"a required payload that is nil", func(h *history) {
+			h.steps[6].Does[0].(*Say).Text = nil
+		}, CodeSchemaMissing},
 		{"a first step with a prev", func(h *history) { h.steps[0].Prev = h.head.Step }, CodeSchemaMissing},
 		{"a later step without a prev", func(h *history) { h.steps[1].Prev = Link{} }, CodeSchemaMissing},
 		{"a step without its run", func(h *history) { h.steps[0].Run = Link{} }, CodeSchemaMissing},
 		{"a step without an event", func(h *history) { h.steps[0].Event = nil }, CodeSchemaKey},
 		{"an effect that is nil", func(h *history) { h.steps[0].Does = []Effect{nil} }, CodeSchemaKey},
-		{"a reply that neither answers nor fails", func(h *history) { h.steps[1].Event.(*Reply).Model = nil }, CodeSchemaMissing},
-		{"a verdict with both answers", func(h *history) { h.steps[3].Event.(*Verdict).Refused = "no" }, CodeSchemaMissing},
-		{"text that is not UTF-8", func(h *history) { h.run.Thread = "\xff" }, CodeSchemaRange},
+		{"a reply that neither answers nor fails", func(h *history) { h.steps[1].Event.(*Reply).Model = nil },
+			CodeSchemaMissing},
+		{"a verdict with both answers", func(h *history) {
+			h.steps[3].Event.(*Verdict).Refused = "no"
+		}, CodeSchemaMissing},
+		{"text that is not UTF-8", func(h *history) { h.steps[0].Event.(*Ask).Method = "\xff" }, CodeSchemaRange},
 		{"a number of 64 bits", func(h *history) { h.steps[0].Event.(*Ask).Seq = math.MaxUint64 }, CodeSchemaRange},
 		{"an unknown status", func(h *history) { h.steps[2].Event.(*Result).Status = "fine" }, CodeSchemaRange},
 		{"an unknown reason", func(h *history) { h.steps[6].Does[1].(*Close).Reason = "done" }, CodeSchemaRange},
-		{"an unknown outcome", func(h *history) { h.steps[0].Does[0].(*AskModel).Decisions[0].Outcome = "allow" }, CodeSchemaRange},
-		{"a phase that the class has not", func(h *history) { h.steps[3].Does[0].(*Call).Class = "read" }, CodeSchemaRange},
-		{"a send without the signed bytes", func(h *history) { h.steps[4].Does[0].(*Call).Signed = nil }, CodeSchemaMissing},
+		{"an unknown outcome", func(h *history) {
+			h.steps[0].Does[0].(*AskModel).Decisions[0].Outcome = "allow"
+		}, CodeSchemaRange},
+		{"a phase that the class has not", func(h *history) {
+			h.steps[3].Does[0].(*Call).Class = "read"
+		}, CodeSchemaRange},
+		{"a send without the signed bytes", func(h *history) {
+			h.steps[4].Does[0].(*Call).Signed = nil
+		}, CodeSchemaMissing},
 		{"an evidence level of 5", func(h *history) { h.steps[1].Event.(*Reply).Model.Evidence = 5 }, CodeSchemaRange},
-		{"budgets out of order", func(h *history) { b := h.steps[0].Facts.Budgets; b[0], b[1] = b[1], b[0] }, CodeSchemaOrder},
+		{"budgets out of order", func(h *history) {
+			b := h.steps[0].Facts.Budgets
+			b[0], b[1] = b[1], b[0]
+		}, CodeSchemaOrder},
 		{"a budget twice", func(h *history) { b := h.steps[0].Facts.Budgets; b[1] = b[0] }, CodeSchemaOrder},
-		{"a budget in two assets", func(h *history) { h.steps[0].Facts.Budgets[0].Spent = money.Of(wei, 1) }, CodeSchemaRange},
-		{"a budget without an asset", func(h *history) { h.steps[0].Facts.Budgets[0] = Budget{ID: "a"} }, CodeSchemaRange},
+		{"a budget in two assets", func(h *history) {
+			h.steps[0].Facts.Budgets[0].Spent = money.Of(wei, 1)
+		}, CodeSchemaRange},
+		{"a budget without an asset", func(h *history) {
+			h.steps[0].Facts.Budgets[0] = Budget{ID: "a"}
+		}, CodeSchemaRange},
 		{"models down out of order", func(h *history) { h.steps[0].Facts.Down = []string{"b", "a"} }, CodeSchemaOrder},
 		{"a head's key of 31 bytes", func(h *history) { h.head.Key = h.head.Key[:31] }, CodeSchemaRange},
 		{"a head's signature of 63 bytes", func(h *history) { h.head.Sig = h.head.Sig[:63] }, CodeSchemaRange},
 		{"more than a block", func(h *history) { h.rules.Source = strings.Repeat("x", MaxBlock) }, CodeSchemaRange},
-		{"more entries than a list may have", func(h *history) { h.agent.Tools = make([]Link, maxList+1) }, CodeSchemaRange},
+		{"more entries than a list may have", func(h *history) {
+			h.agent.Tools = make([]Link, maxList+1)
+		}, CodeSchemaRange},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			h := newHistory()
@@ -255,7 +293,8 @@ func stepRecords(h *history) (rs []Record) {
 }
 
 func TestDecodeNamesEachFaultOfTheSchema(t *testing.T) {
-	const rules = `a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60` // {"v": "policies/1", "name": "a", "source": ""}
+	// {"v": "policies/1", "name": "a", "source": ""}
+	const rules = `a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60`
 	if err := Decode(unhex(t, rules), new(PolicySet)); err != nil {
 		t.Fatalf("the plain record: %v", err)
 	}
@@ -266,10 +305,14 @@ func TestDecodeNamesEachFaultOfTheSchema(t *testing.T) {
 	}{
 		{"another version", "6369 65732f31", "6369 65732f32", CodeSchemaVersion},
 		{"another record", "6a 706f6c69636965732f31", "67 6772616e742f31", CodeSchemaVersion},
-		{"a key missing", "a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61", "a2 61 76 6a 706f6c69636965732f31", CodeSchemaKey},
-		{"the last key missing", "a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60", "a2 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61", CodeSchemaMissing},
+		{"a key missing", "a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61", "a2 61 76 6a 706f6c69636965732f31",
+			CodeSchemaKey},
+		{"the last key missing", "a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60",
+			"a2 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61", CodeSchemaMissing},
 		{"an unknown key", "a3 61 76", "a4 61 61 00 61 76", CodeSchemaKey},
-		{"an unknown key at the end", "a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60", "a4 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60 67 736f7572636573 60", CodeSchemaKey},
+		{"an unknown key at the end", "a3 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60",
+			"a4 61 76 6a 706f6c69636965732f31 64 6e616d65 61 61 66 736f75726365 60 67 736f7572636573 60",
+			CodeSchemaKey},
 		{"a number for a text", "64 6e616d65 61 61", "64 6e616d65 01", CodeSchemaType},
 		{"a list for the record", rules, "80", CodeSchemaType},
 		{"a text for the record", rules, "60", CodeSchemaType},
@@ -289,9 +332,9 @@ func TestDecodeNamesEachFaultOfTheSchema(t *testing.T) {
 
 func TestAnEmptyValueIsNotSpeltOut(t *testing.T) {
 	// {"in": 0, "out": 0, "cached": 0}: cached is left out when it is zero.
-	c := coder{mode: reading, in: string(unhex(t, "a3 62 696e 00 63 6f7574 00 66 636163686564 00"))}
-	if new(Usage).fields(&c); codeOf(c.err) != CodeSchemaRange {
-		t.Errorf("got %v, want %s", c.err, CodeSchemaRange)
+	c := coder{Coder: spelling.Coder{Mode: spelling.Reading, In: string(unhex(t, "a3 62 696e 00 63 6f7574 00 66 636163686564 00"))}}
+	if new(Usage).codeFields(&c); codeOf(faultOf(c.Err)) != CodeSchemaRange {
+		t.Errorf("got %v, want %s", c.Err, CodeSchemaRange)
 	}
 }
 
@@ -303,8 +346,10 @@ func TestALinkIsOneString(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := cid.NewCidV1(codec, digest)
-		for _, got := range []Link{Sum(codec, []byte("block")), linkOf(want.KeyString()), linkIn(want.Bytes()), cidFrom(want.Bytes())} {
-			if got != want || got.String() != want.String() || got.Prefix() != want.Prefix() || got.Hash().HexString() != digest.HexString() {
+		for _, got := range []Link{Sum(codec, []byte("block")), spelling.LinkFromString(want.KeyString()),
+			spelling.LinkFromConstant(want.Bytes()), linkFromBytes(want.Bytes())} {
+			if got != want || got.String() != want.String() || got.Prefix() != want.Prefix() ||
+				got.Hash().HexString() != digest.HexString() {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		}
@@ -347,10 +392,10 @@ func FuzzDecode(f *testing.F) {
 		}
 		b, err := Encode(r)
 		if err != nil || !bytes.Equal(b.Data, data) {
-			t.Errorf("two spellings of one %s: read %x, written %x, %v", r.kind(), data, b.Data, err)
+			t.Errorf("two spellings of one %s: read %x, written %x, %v", r.versionName(), data, b.Data, err)
 		}
 		for _, l := range Links(r) {
-			if !isCID(l.Bytes()) {
+			if !spelling.IsCID(l.Bytes()) {
 				t.Errorf("a link to %s got in", l)
 			}
 		}

@@ -4,44 +4,47 @@ import (
 	"fmt"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
 )
 
 // Codes of erasures.
 const (
-	CodeLeafErasure Code = "leaf.erasure" // an erasure of a leaf that the history does not have, or twice of one
+	CodeLeafErasure  Code = "leaf.erasure"  // an erasure of a leaf that the history does not have, or twice of one
+	CodeLeafReopened Code = "leaf.reopened" // a leaf that its record calls erased was opened with a key all the same
 )
 
 // Bounds of erasures: how many one head may name, and the leaves of one are those of a list.
 const MaxErasures = 256
 
 // An Erasure says that the operator has deleted the keys of leaves: their ciphertext may still be anywhere, and nobody
-// can open it who did not have its key before. A [Head] that names it takes the place of the run's head before. No other
-// CID changes.
+// can open it who did not have its key before. A [Head] that names it takes the place of the run's head before. No
+// other CID changes.
 type Erasure struct {
 	At     int64  // ms UTC
 	Why    string // short, in clear; optional
 	Leaves []Link // raw, sorted by their bytes; at least one
 }
 
-func (*Erasure) kind() string { return "erasure/1" }
+func (*Erasure) versionName() string { return "erasure/1" }
 
-func (e *Erasure) fields(c *coder) {
-	f := c.open()
-	c.version(&f, e.kind())
-	c.int(&f, "at", &e.At)
-	c.optText(&f, "why", &e.Why)
-	list(c, &f, "leaves", &e.Leaves, (*coder).cid)
-	sorted(c, "leaves", e.Leaves, func(l *Link) string { return l.KeyString() })
-	c.close(&f)
-	if c.err != nil || c.mode == walking {
+func (e *Erasure) codeFields(c *coder) {
+	f := c.openMap()
+	c.versionField(&f, e.versionName())
+	c.intField(&f, "at", &e.At)
+	c.optionalText(&f, "why", &e.Why)
+	listField(c, &f, "leaves", &e.Leaves, (*coder).CodeLink)
+	requireSorted(c, "leaves", e.Leaves, func(l *Link) string { return l.KeyString() })
+	c.closeMap(&f)
+	if c.Err != nil || c.Mode == dagcbor.Walking {
 		return
 	}
 	if len(e.Leaves) == 0 {
-		c.fail(CodeSchemaRange, "an erasure of nothing")
+		c.failWith(CodeSchemaRange, "an erasure of nothing")
 	}
 	for _, l := range e.Leaves {
-		if c.err == nil && codecOf(l) != cid.Raw {
-			c.fail(CodeSchemaType, "a record cannot be erased, and %q names one", "leaves")
+		if c.Err == nil && codecOf(l) != cid.Raw {
+			c.failWith(CodeSchemaType, "a record cannot be erased, and %q names one", "leaves")
 		}
 	}
 }
@@ -53,43 +56,55 @@ type LeafCounts struct {
 	Sealed    int `json:"sealed"`    // there, and no key was brought
 	Erased    int `json:"erased"`    // the operator's signed head says that the key is deleted; none was brought
 	Missing   int `json:"missing"`   // not there, and nothing says why
+	// Reopened are those of Disclosed that the operator's signed head calls erased: somebody has kept the key, or the
+	// operator has not deleted it.
+	Reopened int `json:"reopened,omitempty"`
 }
 
 func (n LeafCounts) String() string {
-	return fmt.Sprintf("%d public, %d disclosed, %d sealed, %d erased, %d missing",
+	s := fmt.Sprintf("%d public, %d disclosed, %d sealed, %d erased, %d missing",
 		n.Public, n.Disclosed, n.Sealed, n.Erased, n.Missing)
+	if n.Reopened > 0 {
+		s += fmt.Sprintf("; of the disclosed the record calls %d erased", n.Reopened)
+	}
+	return s
 }
 
-// erasures reads those that the head names. It is called when all leaves have been seen.
-func (v *verifier) erasures() error {
+// checkErasures reads those that the head names. It is called when all leaves have been seen.
+func (v *verifier) checkErasures() error {
 	at, seen := int64(0), map[Link]bool{}
 	for _, l := range v.ev.Head.Erased {
 		e := new(Erasure)
-		if err := v.record(l, e); err != nil {
+		if err := v.readRecord(l, e); err != nil {
 			return err
 		}
 		if e.At < at || e.At > v.ev.Head.At {
-			v.fault(CodeHistoryClock, l, "an erasure is older than the one before it, or younger than the head")
+			v.noteFault(CodeHistoryClock, l, "an erasure is older than the one before it, or younger than the head")
 		}
 		at = e.At
 		for _, leaf := range e.Leaves {
-			_, away := v.away[leaf]
-			_, here := v.find(leaf)
+			_, away := v.away[keyOf(leaf)]
+			_, here := v.findBlock(leaf)
 			if seen[leaf] || !here && !away && len(v.away) < maxWaiting {
-				return &Fault{CodeLeafErasure, l, fmt.Sprintf("leaf %s is erased twice, or is none of this history", leaf)}
+				return &Fault{CodeLeafErasure, l,
+					fmt.Sprintf("leaf %s is erased twice, or is none of this history", leaf)}
 			}
 			seen[leaf] = true
-			if _, disclosed := v.keys[leaf]; disclosed {
-				continue // by somebody who had kept the key
+			if again := v.erased[leaf]; again {
+				continue // by the head of another history, which shares it
+			}
+			v.erased[leaf] = true
+			if _, disclosed := v.keys[leaf]; disclosed && here { // somebody had kept the key and disclosed it
+				v.leaves.Reopened++
+				continue
 			}
 			v.leaves.Erased++
 			if here {
 				v.leaves.Sealed--
 			} else if away {
-				delete(v.away, leaf)
+				delete(v.away, keyOf(leaf))
 			}
 		}
 	}
-	v.leaves.Missing = len(v.away)
 	return nil
 }

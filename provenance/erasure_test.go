@@ -30,8 +30,10 @@ func TestLeavesAreToldApart(t *testing.T) {
 	}{
 		{"without keys all are sealed", nil, none, nil, LeafCounts{Sealed: 14}},
 		{"an erased one is no sealed one", []int{1, 2}, none, nil, LeafCounts{Sealed: 12, Erased: 2}},
-		{"one whose ciphertext is gone too is erased and not missing", []int{1, 2}, none, []int{2, 3}, LeafCounts{Sealed: 11, Erased: 2, Missing: 1}},
-		{"who kept a key still opens it", []int{1}, (*history).keys, nil, LeafCounts{Disclosed: 14}},
+		{"one whose ciphertext is gone too is erased and not missing", []int{1, 2}, none, []int{2, 3},
+			LeafCounts{Sealed: 11, Erased: 2, Missing: 1}},
+		{"who kept a key still opens it", []int{1}, (*history).keys, nil, LeafCounts{Disclosed: 14, Reopened: 1}},
+		{"a key of what is gone opens nothing", []int{1}, (*history).keys, []int{1}, LeafCounts{Disclosed: 13, Erased: 1}},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			h := newHistory()
@@ -52,6 +54,10 @@ func TestLeavesAreToldApart(t *testing.T) {
 			if r.Verdict != Gaps || r.Code != "" || r.Leaves != tt.want {
 				t.Errorf("%s %s: leaves %v, want %v", r.Verdict, r.Code, r.Leaves, tt.want)
 			}
+			// Never silently: that an erased leaf is open is said by a code of its own.
+			if c := r.Status(CheckLeaves); (c.Code == CodeLeafReopened) != (tt.want.Reopened > 0) {
+				t.Errorf("the check of leaves: %+v", c)
+			}
 		})
 	}
 }
@@ -68,10 +74,12 @@ func TestErasuresThatLie(t *testing.T) {
 			return []*Erasure{{At: 8_000, Leaves: []Link{NewRaw([]byte("another's")).CID}}}
 		}, CodeLeafErasure},
 		{"a leaf twice", func(h *history) []*Erasure {
-			return []*Erasure{{At: 8_000, Leaves: []Link{h.leaves[0].CID}}, {At: 8_001, Leaves: []Link{h.leaves[0].CID}}}
+			return []*Erasure{{At: 8_000, Leaves: []Link{h.leaves[0].CID}},
+				{At: 8_001, Leaves: []Link{h.leaves[0].CID}}}
 		}, CodeLeafErasure},
 		{"time running backwards", func(h *history) []*Erasure {
-			return []*Erasure{{At: 8_000, Leaves: []Link{h.leaves[0].CID}}, {At: 7_999, Leaves: []Link{h.leaves[1].CID}}}
+			return []*Erasure{{At: 8_000, Leaves: []Link{h.leaves[0].CID}},
+				{At: 7_999, Leaves: []Link{h.leaves[1].CID}}}
 		}, CodeHistoryClock},
 		{"an erasure after the head that names it", func(h *history) []*Erasure {
 			return []*Erasure{{At: 9_001, Leaves: []Link{h.leaves[0].CID}}}

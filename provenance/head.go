@@ -22,7 +22,7 @@ func (h *Head) Sign(k ed25519.PrivateKey) error {
 		return fmt.Errorf("sign a head: a key of %d bytes, want %d", len(k), ed25519.PrivateKeySize)
 	}
 	h.Key = bytes.Clone(k.Public().(ed25519.PublicKey))
-	b, err := h.signed()
+	b, err := h.signedBytes()
 	if err != nil {
 		return fmt.Errorf("sign a head: %w", err)
 	}
@@ -34,26 +34,26 @@ func (h *Head) Sign(k ed25519.PrivateKey) error {
 // Key must be the same, and is never trusted by itself. The error is a [*Fault] without a CID.
 func (h *Head) Verify(pub ed25519.PublicKey) error {
 	if len(pub) != ed25519.PublicKeySize {
-		return fault(CodeHeadKey, "the expected key has %d bytes, want %d", len(pub), ed25519.PublicKeySize)
+		return Faultf(CodeHeadKey, "the expected key has %d bytes, want %d", len(pub), ed25519.PublicKeySize)
 	}
 	if !bytes.Equal(pub, h.Key) {
-		return fault(CodeHeadKey, "the head names another key than the operator's")
+		return Faultf(CodeHeadKey, "the head names another key than the operator's")
 	}
 	if len(h.Sig) == 0 {
-		return fault(CodeHeadUnsigned, "the head has no signature")
+		return Faultf(CodeHeadUnsigned, "the head has no signature")
 	}
-	b, err := h.signed()
+	b, err := h.signedBytes()
 	if err != nil {
 		return err
 	}
 	if !ed25519.Verify(pub, b, h.Sig) {
-		return fault(CodeHeadSignature, "the signature is not one of this head by this key")
+		return Faultf(CodeHeadSignature, "the signature is not one of this head by this key")
 	}
 	return nil
 }
 
-// signed returns the bytes that are signed.
-func (h *Head) signed() ([]byte, error) {
+// signedBytes returns the bytes that are signed.
+func (h *Head) signedBytes() ([]byte, error) {
 	bare := *h
 	bare.Sig = nil
 	b, err := Encode(&bare)

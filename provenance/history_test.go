@@ -47,13 +47,14 @@ func newHistory() *history {
 		Point: "tool.call", Outcome: "permit", Rules: []string{"operator/reads"},
 		Reserve: []Reserve{{"operator/calls", money.Of(money.Asset{Symbol: "calls"}, 1)}},
 	}}
-	asked := []Decision{{Point: "tool.call", Outcome: "approve", Rules: []string{"grant/above"}, Why: text(`{"atoms":[]}`)}}
+	asked := []Decision{{Point: "tool.call", Outcome: "approve", Rules: []string{"grant/above"},
+		Why: text(`{"atoms":[]}`)}}
 	facts := Facts{Budgets: []Budget{
 		{"grant/total", money.Of(usdc, 10_000_000), money.Of(usdc, 1), money.Of(usdc, 0)},
 		{"operator/day", money.Of(wei, 5_000_000_000_000_000_000), money.Amount{}, money.Amount{}},
 	}}
 	asks := &AskModel{
-		Route: Route{"default", "rules", "planner", []string{"planner"}, 0}, Prompt: sha256.Sum256([]byte("prompt")),
+		Route: Route{Rule: "default", Kind: "rules", Model: "planner", Considered: []string{"planner"}}, Prompt: sha256.Sum256([]byte("prompt")),
 		MaxTokens: 512, Decisions: seen,
 	}
 	look, send := text(`{"account":"0xa11ce","token":"USDC"}`), text(`{"amount":"5","to":"bob","token":"USDC"}`)
@@ -71,33 +72,41 @@ func newHistory() *history {
 		},
 		agent: &Agent{
 			Name: "treasurer", About: "Holds the purse.", Instructions: "Be careful.",
-			Routes: []AgentRoute{{"default", "true", "planner"}},
+			Routes: []AgentRoute{{ID: "default", When: "true", Use: "planner"}},
 			Limits: Limits{Turns: 8, Calls: 16, Tokens: 100_000, Cost: 1_000_000, Wall: 3_600_000},
 		},
-		grant:   &Grant{Message: text("example.com wants you to sign in"), Sig: text("0123"), Method: "eoa"},
-		rules:   &PolicySet{Name: "default", Source: "version: 1\n"},
-		runtime: &Runtime{Version: "0.1.0", Build: "unknown", Key: operatorKey(), Models: []ModelInfo{{Name: "planner", Kind: "rules", Provider: "writ", Model: "planner/1", MaxTokens: 4096}}},
-		run:     &Run{Opened: 1_000, Nonce: sha256.Sum256([]byte("nonce")), Thread: "t1"},
-		head:    &Head{At: 9_000},
+		grant: &Grant{Message: text("example.com wants you to sign in"), Sig: text("0123"), Method: "eoa"},
+		rules: &PolicySet{Name: "default", Source: "version: 1\n"},
+		runtime: &Runtime{Version: "0.1.0", Build: "unknown", Key: operatorKey(),
+			Models: []ModelInfo{{Name: "planner", Kind: "rules", Provider: "writ", Model: "planner/1",
+				MaxTokens: 4096}}},
+		run:  &Run{Opened: 1_000, Nonce: sha256.Sum256([]byte("nonce"))},
+		head: &Head{At: 9_000},
 		steps: []*Step{
 			{At: 1_000, Facts: facts, Event: &Ask{
-				Request: text(`{"text":"send 5 USDC to bob"}`), Seq: 3, Method: "run.start", Key: "did:key:z6Mk", Sig: bytes.Repeat([]byte{1}, 64),
+				Request: text(`{"text":"send 5 USDC to bob"}`), Seq: 3, Method: "run.start", Key: "did:key:z6Mk",
+				Sig: bytes.Repeat([]byte{1}, 64),
 			}, Does: []Effect{asks}},
-			{At: 2_000, Facts: facts, Event: &Reply{Of: Ref{0, 0}, Model: model(nil, ToolAsk{"c1", "erc20.balance", look}, ToolAsk{"c2", "erc20.transfer", send})}, Does: []Effect{
-				&Call{Of: Ref{1, 0}, Args: look, Class: "read", Phase: PhaseAct, Decisions: seen},
-				&Seek{Of: Ref{1, 1}, Summary: text(`{"to":"bob"}`), Until: 600_000, Decisions: asked},
-			}},
+			{At: 2_000, Facts: facts, Event: &Reply{Of: Ref{0, 0},
+				Model: model(nil, ToolAsk{"c1", "erc20.balance", look}, ToolAsk{"c2", "erc20.transfer", send})},
+				Does: []Effect{
+					&Call{Of: Ref{1, 0}, Args: look, Class: "read", Phase: PhaseAct, Decisions: seen},
+					&Seek{Of: Ref{1, 1}, Summary: text(`{"to":"bob"}`), Until: 600_000, Decisions: asked},
+				}},
 			{At: 3_000, Event: &Result{Of: Ref{1, 0}, Status: StatusOK, Output: text(`"12.5"`), Took: 4}},
-			{At: 4_000, Facts: facts, Event: &Verdict{Of: Ref{1, 1}, Approval: &Approval{Message: text("{}"), Sig: text("sig"), Method: "eoa"}}, Does: []Effect{
+			{At: 4_000, Facts: facts, Event: &Verdict{Of: Ref{1, 1},
+				Approval: &Approval{Message: text("{}"), Sig: text("sig"), Method: "eoa"}}, Does: []Effect{
 				&Call{Of: Ref{1, 1}, Args: send, Class: "chain", Phase: PhaseSign, Decisions: seen},
 			}},
 			{At: 5_000, Event: &Result{Of: Ref{3, 0}, Status: StatusOK, Output: signed, Took: 1}, Does: []Effect{
 				&Call{Of: Ref{1, 1}, Args: send, Class: "chain", Phase: PhaseSend, Signed: signed, Decisions: seen},
 			}},
-			{At: 6_000, Event: &Result{Of: Ref{4, 0}, Status: StatusOK, Output: text(`"0xhash"`), Took: 900}, Does: []Effect{asks}},
+			{At: 6_000, Event: &Result{Of: Ref{4, 0}, Status: StatusOK, Output: text(`"0xhash"`), Took: 900},
+				Does: []Effect{asks}},
 			{At: 7_000, Event: &Reply{Of: Ref{5, 0}, Model: model(text("Sent 5 USDC to bob."))}, Does: []Effect{
 				&Say{Text: text("Sent 5 USDC to bob.")},
-				&Close{CloseAnswered, Totals{Turns: 2, Calls: 2, In: 240, Out: 60, Spent: []money.Amount{money.Of(usdc, 5_000_000)}}},
+				&Close{Reason: CloseAnswered, Totals: Totals{Turns: 2, Calls: 2, In: 240, Out: 60,
+					Spent: []money.Amount{money.Of(usdc, 5_000_000)}}},
 			}},
 		},
 		foreign: map[int]bool{}, blocks: map[Link][]byte{}, sealed: map[*Payload]bool{},
@@ -127,7 +136,7 @@ func (h *history) put(t testing.TB, r Record) Link {
 	}
 	b, err := Encode(r)
 	if err != nil {
-		t.Fatalf("encode %s: %v", r.kind(), err)
+		t.Fatalf("encode %s: %v", r.versionName(), err)
 	}
 	h.blocks[b.CID] = b.Data
 	return b.CID

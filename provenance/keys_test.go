@@ -42,6 +42,9 @@ func TestWriteKeysRefuses(t *testing.T) {
 	}
 }
 
+// keyBefore is an entry that stands before keyLine.
+var keyBefore = strings.Replace(keyLine, "bafkreif", "bafkreia", 1)
+
 const keyLine = `"bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
 
 func TestReadKeysKnowsOneSpelling(t *testing.T) {
@@ -57,11 +60,22 @@ func TestReadKeysKnowsOneSpelling(t *testing.T) {
 		{"white space", `{"schema":"writ/keys/1", "keys":{}}` + "\n", CodeKeysForm},
 		{"null for no keys", `{"schema":"writ/keys/1","keys":null}` + "\n", CodeKeysForm},
 		{"an unknown field", `{"schema":"writ/keys/1","keys":{},"more":1}` + "\n", CodeKeysForm},
+		{"no comma between two", `{"schema":"writ/keys/1","keys":{` + keyBefore + keyLine + "}}\n", CodeKeysForm},
+		{"two keys", `{"schema":"writ/keys/1","keys":{` + keyBefore + "," + keyLine + "}}\n", ""},
+		{"two keys, not sorted", `{"schema":"writ/keys/1","keys":{` + keyLine + "," + keyBefore + "}}\n", CodeKeysForm},
+		{"a comma before the first", `{"schema":"writ/keys/1","keys":{,` + keyLine + "}}\n", CodeKeysForm},
+		{"a comma after the last", `{"schema":"writ/keys/1","keys":{` + keyLine + ",}}\n", CodeKeysForm},
+		{"something after the end", `{"schema":"writ/keys/1","keys":{` + keyLine + "}}\n\n", CodeKeysForm},
+		{"cut inside a key", `{"schema":"writ/keys/1","keys":{` + keyLine[:90], CodeKeysForm},
 		{"one key twice", `{"schema":"writ/keys/1","keys":{` + keyLine + "," + keyLine + "}}\n", CodeKeysForm},
-		{"a name in another base", `{"schema":"writ/keys/1","keys":{"zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93bA":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}` + "\n", CodeKeysForm},
-		{"a name in upper case", `{"schema":"writ/keys/1","keys":{` + strings.Replace(keyLine, "bafkrei", "BAFKREI", 1) + "}}\n", CodeKeysForm},
-		{"a key of 31 bytes", `{"schema":"writ/keys/1","keys":{` + strings.Replace(keyLine, "AAAA=", "AA==", 1) + "}}\n", CodeKeysForm},
-		{"a last bit that base64 ignores", `{"schema":"writ/keys/1","keys":{` + strings.Replace(keyLine, "AAA=", "AAB=", 1) + "}}\n", CodeKeysForm},
+		{"a name in another base",
+			`{"schema":"writ/keys/1","keys":{"zb2rhe5P4gXftAwvA4eXQ5HJwsER2owDyS9sKaQRRVQPn93bA":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}` + "\n", CodeKeysForm},
+		{"a name in upper case", `{"schema":"writ/keys/1","keys":{` +
+			strings.Replace(keyLine, "bafkrei", "BAFKREI", 1) + "}}\n", CodeKeysForm},
+		{"a key of 31 bytes", `{"schema":"writ/keys/1","keys":{` + strings.Replace(keyLine, "AAAA=", "AA==", 1) +
+			"}}\n", CodeKeysForm},
+		{"a last bit that base64 ignores", `{"schema":"writ/keys/1","keys":{` +
+			strings.Replace(keyLine, "AAA=", "AAB=", 1) + "}}\n", CodeKeysForm},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			_, err := ReadKeys(strings.NewReader(tt.file))
@@ -73,7 +87,28 @@ func TestReadKeysKnowsOneSpelling(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadKeys(strings.NewReader(strings.Repeat(" ", maxKeys+1))); codeOf(err) != CodeKeysSize {
+	if _, err := ReadKeys(strings.NewReader(strings.Repeat(" ", 16<<20+1))); codeOf(err) != CodeKeysSize {
 		t.Errorf("a huge file: %v, want %s", err, CodeKeysSize)
 	}
+}
+
+// FuzzReadKeys: what is read is the one spelling of its keys.
+func FuzzReadKeys(f *testing.F) {
+	f.Add([]byte(`{"schema":"writ/keys/1","keys":{}}` + "\n"))
+	f.Add([]byte(`{"schema":"writ/keys/1","keys":{` + keyLine + "}}\n"))
+	f.Add([]byte(`{"schema":"writ/keys/1","keys":{` + keyBefore + "," + keyLine + "}}\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		keys, err := ReadKeys(bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		var leaves []Leaf
+		for c, k := range keys {
+			leaves = append(leaves, Leaf{CID: c, Key: k})
+		}
+		var again bytes.Buffer
+		if err := WriteKeys(&again, leaves); err != nil || !bytes.Equal(again.Bytes(), file) {
+			t.Errorf("two spellings of one key file (%v): %q", err, file)
+		}
+	})
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
 )
 
 // A LeafKey opens one sealed leaf. It is 32 random bytes, used for one leaf only. Giving it away discloses the
@@ -27,8 +29,9 @@ func (LeafKey) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 type Leaf struct {
 	CID  Link
 	Key  LeafKey
-	Ends bool   // the key is deleted when the run closes that the leaf belongs to
-	Held []byte // the ciphertext, if it is kept beside the key instead of among the blocks, and ends with it; needs Ends
+	Ends bool // the key is deleted when the run closes that the leaf belongs to
+	// the ciphertext, if it is kept beside the key instead of among the blocks, and ends with it; needs Ends
+	Withheld []byte
 }
 
 // MaxPayload is the longest plaintext of one leaf, in bytes: what fits a block with padding and the AEAD's tag.
@@ -82,21 +85,21 @@ func (p *Payload) Publish() (Block, error) {
 // so that a replay that knows the key arrives at the same CID. k must be fresh chance otherwise.
 //
 // The leaf is XChaCha20-Poly1305 over the padded plaintext with a zero nonce (the key is used once); both keys come
-// from k by one SHA-256 each, behind a label. Poly1305 does not bind the key, so a commitment to the plaintext stands beside the leaf:
-// nobody can open one leaf to two texts.
+// from k by one SHA-256 each, behind a label. Poly1305 does not bind the key, so a commitment to the plaintext stands
+// beside the leaf: nobody can open one leaf to two texts.
 func (p *Payload) Seal(k LeafKey) (Block, error) {
 	if !p.known || len(p.plain) > MaxPayload {
 		return Block{}, fmt.Errorf("seal a payload of %d bytes: not known, or more than %d", len(p.plain), MaxPayload)
 	}
-	aead, mac, err := leafKeys(k)
+	aead, mac, err := deriveKeys(k)
 	if err != nil {
 		return Block{}, err
 	}
-	padded := make([]byte, padLen(len(p.plain)+1), padLen(len(p.plain)+1)+aead.Overhead())
+	padded := make([]byte, paddedLen(len(p.plain)+1), paddedLen(len(p.plain)+1)+aead.Overhead())
 	copy(padded, p.plain)
 	padded[len(p.plain)] = 0x80
 	b := NewRaw(aead.Seal(padded[:0], zeroNonce[:], padded, nil))
-	p.leaf, p.commit, p.public = b.CID, commitment(mac, p.plain), false
+	p.leaf, p.commit, p.public = b.CID, commitTo(mac, p.plain), false
 	return b, nil
 }
 
@@ -117,7 +120,7 @@ func (p *Payload) Open(data []byte, k LeafKey) error {
 		p.plain, p.known = data, true
 		return nil
 	}
-	aead, mac, err := leafKeys(k)
+	aead, mac, err := deriveKeys(k)
 	if err != nil {
 		return err
 	}
@@ -126,11 +129,11 @@ func (p *Payload) Open(data []byte, k LeafKey) error {
 		return &Fault{CodeLeafOpen, p.leaf, "the key does not open this leaf"}
 	}
 	end := bytes.LastIndexByte(padded, 0x80)
-	if end < 0 || len(bytes.Trim(padded[end+1:], "\x00")) != 0 || padLen(end+1) != len(padded) {
+	if end < 0 || len(bytes.Trim(padded[end+1:], "\x00")) != 0 || paddedLen(end+1) != len(padded) {
 		return &Fault{CodeLeafOpen, p.leaf, "the padding is malformed"}
 	}
 	plain := padded[:end]
-	if c := commitment(mac, plain); !hmac.Equal(c[:], p.commit[:]) {
+	if c := commitTo(mac, plain); !hmac.Equal(c[:], p.commit[:]) {
 		return &Fault{CodeLeafCommit, p.leaf, "the leaf opens to another text than the record commits to"}
 	}
 	p.plain, p.known = plain, true
@@ -146,9 +149,9 @@ const (
 // zeroNonce is the nonce of every leaf: each has a key of its own.
 var zeroNonce [chacha20poly1305.NonceSizeX]byte
 
-// leafKeys derives the two keys of a leaf: one to seal with, one to commit with. The leaf's key is uniform and used
+// deriveKeys derives the two keys of a leaf: one to seal with, one to commit with. The leaf's key is uniform and used
 // once, so a hash behind a label does what HKDF would.
-func leafKeys(k LeafKey) (aead cipher.AEAD, mac []byte, err error) {
+func deriveKeys(k LeafKey) (aead cipher.AEAD, mac []byte, err error) {
 	var in [len(labelSeal) + len(k)]byte
 	copy(in[copy(in[:], labelSeal):], k[:])
 	enc := sha256.Sum256(in[:])
@@ -160,16 +163,16 @@ func leafKeys(k LeafKey) (aead cipher.AEAD, mac []byte, err error) {
 	return aead, sum[:], nil
 }
 
-func commitment(mac, plain []byte) (c [32]byte) {
+func commitTo(mac, plain []byte) (c [32]byte) {
 	h := hmac.New(sha256.New, mac)
 	h.Write(plain)
 	h.Sum(c[:0])
 	return c
 }
 
-// padLen returns the padded length of n bytes: at least 64, then the lengths of PADMÉ (Nikitin et al., "Reducing
+// paddedLen returns the padded length of n bytes: at least 64, then the lengths of PADMÉ (Nikitin et al., "Reducing
 // Metadata Leakage from Encrypted Files", section 4), which add at most 12 % and leave few sizes to tell apart.
-func padLen(n int) int {
+func paddedLen(n int) int {
 	if n <= 64 {
 		return 64
 	}
@@ -179,46 +182,46 @@ func padLen(n int) int {
 	return (n + mask) &^ mask
 }
 
-// in handles a payload as a value of a map: {"ct", "pc"} sealed, {"raw"} public. It returns the payload that was
-// read, or p itself.
-func (p *Payload) in(c *coder, f *frame, name string, required bool) *Payload {
-	if required && p == nil && c.mode == writing {
-		c.fail(CodeSchemaMissing, "%q is missing", name)
+// codePayload handles a payload as a value of a map: {"ct", "pc"} sealed, {"raw"} public. It returns the payload that
+// was read, or p itself.
+func (p *Payload) codePayload(c *coder, f *frame, name string, required bool) *Payload {
+	if required && p == nil && c.Mode == dagcbor.Writing {
+		c.failWith(CodeSchemaMissing, "%q is missing", name)
 		return nil
 	}
-	if !c.key(f, name, p != nil, required) {
+	if !c.codeKey(f, name, p != nil, required) {
 		return p
 	}
-	switch c.mode {
-	case walking:
+	switch c.Mode {
+	case dagcbor.Walking:
 		if c.payload != nil {
 			c.payload(p)
 		}
-		if c.link != nil && p.leaf.Defined() {
-			c.link(p.leaf)
+		if c.Link != nil && p.leaf.Defined() {
+			c.Link(p.leaf)
 		}
 		return p
-	case reading:
+	case dagcbor.Reading:
 		p = &Payload{}
-	case writing:
+	case dagcbor.Writing:
 		if !p.leaf.Defined() {
-			c.fail(CodeSchemaMissing, "%q has no leaf yet", name)
+			c.failWith(CodeSchemaMissing, "%q has no leaf yet", name)
 			return p
 		}
 	}
-	g := c.open()
-	if c.key(&g, "ct", !p.public, false) {
-		c.cid(&p.leaf)
-		c.bytes32(&g, "pc", &p.commit)
-	} else if c.key(&g, "raw", p.public, true) {
-		c.cid(&p.leaf)
+	g := c.openMap()
+	if c.codeKey(&g, "ct", !p.public, false) {
+		c.CodeLink(&p.leaf)
+		c.bytes32Field(&g, "pc", &p.commit)
+	} else if c.codeKey(&g, "raw", p.public, true) {
+		c.CodeLink(&p.leaf)
 		p.public = true
 	}
-	c.close(&g)
-	if c.err == nil && c.mode == reading && codecOf(p.leaf) != cid.Raw {
-		c.fail(CodeSchemaType, "%q is not a raw leaf", name)
+	c.closeMap(&g)
+	if c.Err == nil && c.Mode == dagcbor.Reading && codecOf(p.leaf) != cid.Raw {
+		c.failWith(CodeSchemaType, "%q is not a raw leaf", name)
 	}
-	if c.err == nil && c.mode == reading && c.payload != nil {
+	if c.Err == nil && c.Mode == dagcbor.Reading && c.payload != nil {
 		c.payload(p)
 	}
 	return p

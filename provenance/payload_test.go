@@ -61,7 +61,7 @@ func TestAPayloadOpensOnlyToItsText(t *testing.T) {
 
 func TestMalformedPaddingIsRefused(t *testing.T) {
 	key := LeafKey{1}
-	aead, mac, err := leafKeys(key)
+	aead, mac, err := deriveKeys(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestMalformedPaddingIsRefused(t *testing.T) {
 		"a mark at the very end": append(make([]byte, 64), 0x80), // 65 bytes is no padded length
 	} {
 		data := aead.Seal(nil, make([]byte, aead.NonceSize()), padded, nil)
-		p := &Payload{leaf: NewRaw(data).CID, commit: commitment(mac, []byte("a"))}
+		p := &Payload{leaf: NewRaw(data).CID, commit: commitTo(mac, []byte("a"))}
 		if got := codeOf(p.Open(data, key)); got != CodeLeafOpen {
 			t.Errorf("%s: %q, want %s", name, got, CodeLeafOpen)
 		}
@@ -177,7 +177,8 @@ func TestTheSealIsTheDocumentedOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const wantLeaf, wantCommit = "bafkreicn6smdollbi33xxrpwhse3c2byanmsr3tnuvm3r5kuri4fbz2tui", "c9544f89653b9dde6ebd87daddca984f658d42c29ff41ccbecb79cf1562e1412"
+	const wantLeaf, wantCommit = "bafkreicn6smdollbi33xxrpwhse3c2byanmsr3tnuvm3r5kuri4fbz2tui",
+		"c9544f89653b9dde6ebd87daddca984f658d42c29ff41ccbecb79cf1562e1412"
 	if got := b.CID.String(); got != wantLeaf {
 		t.Errorf("leaf = %s, want %s", got, wantLeaf)
 	}

@@ -16,16 +16,15 @@
 package provenance
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"unsafe"
 
 	"github.com/ipfs/go-cid"
-	mh "github.com/multiformats/go-multihash"
+
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
 )
 
 // MaxBlock is the largest block that is written or accepted, in bytes.
-const MaxBlock = 256 << 10
+const MaxBlock = dagcbor.MaxBlock
 
 // A Link is the CID of a block: CIDv1, dag-cbor or raw, sha2-256. The zero Link is no link.
 type Link = cid.Cid
@@ -39,26 +38,9 @@ type Block struct {
 // Sum returns the CID of data under the codec cid.DagCBOR or cid.Raw.
 func Sum(codec uint64, data []byte) Link {
 	var b [cidLen]byte
-	putCID(b[:], codec, data)
-	return linkOf(string(b[:]))
+	dagcbor.PutCID(b[:], codec, data)
+	return dagcbor.LinkFromString(string(b[:]))
 }
-
-// putCID writes the 36 bytes of the CID of data. Both codecs are below 128, so every number of it is one byte.
-func putCID(b []byte, codec uint64, data []byte) {
-	sum := sha256.Sum256(data)
-	b[0], b[1], b[2], b[3] = 1, byte(codec), mh.SHA2_256, 32
-	copy(b[4:], sum[:])
-}
-
-// linkOf returns the Link of 36 bytes that isCID holds for, without a copy. A cid.Cid is a struct of one string, and
-// go-cid has no function that makes one of a string; a test says if that ever changes.
-func linkOf(s string) Link {
-	_ = [1]struct{}{}[unsafe.Sizeof(Link{})-unsafe.Sizeof("")]
-	return *(*Link)(unsafe.Pointer(&s))
-}
-
-// linkIn is linkOf for bytes that never change.
-func linkIn(b []byte) Link { return linkOf(unsafe.String(unsafe.SliceData(b), len(b))) }
 
 // NewRaw returns data as a raw block. data is kept, not copied.
 func NewRaw(data []byte) Block { return Block{Sum(cid.Raw, data), data} }

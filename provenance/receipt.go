@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
 )
 
 // A Receipt joins a head to the proof that it stands in a transparency log. It is the root of an exported history once
@@ -36,71 +38,58 @@ type AskedAt struct {
 	Block  [32]byte // its hash
 }
 
-func (a *AskedAt) fields(c *coder) {
-	f := c.open()
-	c.bytes32(&f, "block", &a.Block)
-	c.uint(&f, "number", &a.Number)
-	c.close(&f)
+func (a *AskedAt) codeFields(c *coder) {
+	f := c.openMap()
+	c.bytes32Field(&f, "block", &a.Block)
+	c.uintField(&f, "number", &a.Number)
+	c.closeMap(&f)
 }
 
-func (*Receipt) kind() string    { return "receipt/1" }
-func (*KeyBinding) kind() string { return "binding/1" }
+func (*Receipt) versionName() string    { return "receipt/1" }
+func (*KeyBinding) versionName() string { return "binding/1" }
 
-func (r *Receipt) fields(c *coder) {
-	f := c.open()
-	c.version(&f, r.kind())
-	c.linkTo(&f, "head", &r.Head)
-	c.optLink(&f, "bound", &r.Bound)
-	c.linkTo(&f, "proof", &r.Proof)
-	c.optLink(&f, "binding", &r.Binding)
-	c.close(&f)
-	if c.err == nil && r.Bound.Defined() != r.Binding.Defined() {
-		c.fail(CodeSchemaMissing, "a receipt has a key binding with its proof, or neither")
+func (r *Receipt) codeFields(c *coder) {
+	f := c.openMap()
+	c.versionField(&f, r.versionName())
+	c.linkField(&f, "head", &r.Head)
+	c.optionalLink(&f, "bound", &r.Bound)
+	c.linkField(&f, "proof", &r.Proof)
+	c.optionalLink(&f, "binding", &r.Binding)
+	c.closeMap(&f)
+	if c.Err == nil && r.Bound.Defined() != r.Binding.Defined() {
+		c.failWith(CodeSchemaMissing, "a receipt has a key binding with its proof, or neither")
 	}
 }
 
-func (b *KeyBinding) fields(c *coder) {
-	f := c.open()
-	c.version(&f, b.kind())
-	c.key32(&f, "key", &b.Key)
-	c.text(&f, "log", &b.Log)
-	c.bytes(&f, "sig", &b.Sig)
-	c.int(&f, "from", &b.From)
-	optional(c, &f, "asked", &b.Asked, (*AskedAt).fields)
-	c.text(&f, "build", &b.Build)
-	c.uint(&f, "chain", &b.Chain)
-	c.int(&f, "until", &b.Until)
-	c.text(&f, "method", &b.Method)
+func (b *KeyBinding) codeFields(c *coder) {
+	f := c.openMap()
+	c.versionField(&f, b.versionName())
+	c.publicKeyField(&f, "key", &b.Key)
+	c.textField(&f, "log", &b.Log)
+	c.bytesField(&f, "sig", &b.Sig)
+	c.intField(&f, "from", &b.From)
+	optionalRecord(c, &f, "asked", &b.Asked, (*AskedAt).codeFields)
+	c.textField(&f, "build", &b.Build)
+	c.uintField(&f, "chain", &b.Chain)
+	c.intField(&f, "until", &b.Until)
+	c.textField(&f, "method", &b.Method)
 	operator := bytes.Clone(b.Operator[:])
-	c.bytes(&f, "operator", &operator)
-	c.close(&f)
-	if c.err != nil || c.mode == walking {
+	c.bytesField(&f, "operator", &operator)
+	c.closeMap(&f)
+	if c.Err != nil || c.Mode == dagcbor.Walking {
 		return
 	}
 	if b.Asked != nil && b.Method == "eoa" {
-		c.fail(CodeSchemaMissing, "method eoa: no chain is asked about a key's signature")
+		c.failWith(CodeSchemaMissing, "method eoa: no chain is asked about a key's signature")
 	}
 	if len(operator) != len(b.Operator) {
-		c.fail(CodeSchemaRange, "an operator's address of %d bytes instead of 20", len(operator))
+		c.failWith(CodeSchemaRange, "an operator's address of %d bytes instead of 20", len(operator))
 	}
 	if b.From%1000 != 0 || b.Until%1000 != 0 || b.From < 0 || b.From >= b.Until {
-		c.fail(CodeSchemaRange, "a key binding from %d until %d ms, which are not whole seconds in order", b.From, b.Until)
+		c.failWith(CodeSchemaRange, "a key binding from %d until %d ms, which are not whole seconds in order", b.From,
+			b.Until)
 	}
 	b.Operator = [20]byte(append(operator, make([]byte, 20)...)[:20])
-}
-
-// LogOptions are what a verifier knows of logs and of the operator's wallet. Nothing of it comes from the evidence.
-type LogOptions struct {
-	Policy LogPolicy
-	Wallet [20]byte // of the operator: its binding names the head's key and the log; zero for none
-	// Receipts are what clients of the run hold: each a tlog-proof whose extra data is the head's block.
-	Receipts [][]byte
-	// Checkpoint is one that the verifier has from elsewhere; it may be empty. Consistency returns the hashes that lead
-	// from the older of it and the evidence's to the newer, which a log has; nil if no log can be asked. An error that is
-	// no [*Fault] says that it cannot be asked now.
-	Checkpoint  []byte
-	Consistency func(old, new Checkpoint) ([][32]byte, error)
-	Anchors     *Anchors // what a chain of the verifier's choice has; nil if none was asked
 }
 
 // A Logged is a receipt with what it links to. Nothing of it has been judged but that each is of its kind.
@@ -111,8 +100,8 @@ type Logged struct {
 	Bound           []byte
 }
 
-// receipt reads the root, if it is a receipt, and finds the head.
-func (v *verifier) receipt() error {
+// readReceipt reads the root, if it is a receipt, and finds the head.
+func (v *verifier) readReceipt() error {
 	root := v.src.Root()
 	if codecOf(root) != cid.DagCBOR {
 		return nil // that it is no head is found next
@@ -122,28 +111,28 @@ func (v *verifier) receipt() error {
 		return nil
 	}
 	var rec Receipt
-	if version, err := versionOf(data); err != nil || version != rec.kind() {
+	if version, err := versionOf(data); err != nil || version != rec.versionName() {
 		return nil
 	}
-	if err := v.record(root, &rec); err != nil {
+	if err := v.readRecord(root, &rec); err != nil {
 		return err
 	}
 	l := &Logged{CID: root}
 	v.ev.HeadCID, v.ev.Logged = rec.Head, l
-	if l.Proof, err = v.proof(rec.Proof); err != nil || !rec.Binding.Defined() {
+	if l.Proof, err = v.readProof(rec.Proof); err != nil || !rec.Binding.Defined() {
 		return err
 	}
 	l.BindingCID, l.Binding = rec.Binding, new(KeyBinding)
-	if err := v.record(rec.Binding, l.Binding); err != nil {
+	if err := v.readRecord(rec.Binding, l.Binding); err != nil {
 		return err
 	}
-	l.Bound, err = v.proof(rec.Bound)
+	l.Bound, err = v.readProof(rec.Bound)
 	return err
 }
 
-func (v *verifier) proof(l Link) ([]byte, error) {
+func (v *verifier) readProof(l Link) ([]byte, error) {
 	if codecOf(l) != cid.Raw {
 		return nil, &Fault{CodeLinksKind, l, "a record stands where a proof of logging should"}
 	}
-	return v.block(l)
+	return v.requireBlock(l)
 }

@@ -1,15 +1,13 @@
 package provenance
 
-import (
-	"github.com/writ-run/writ/policies/money"
-)
+import "github.com/writ-run/writ/policies/money"
 
 // A Record is one of the types of this package that are blocks of their own: [*Run], [*Step], [*Head], [*Grant],
-// [*PolicySet], [*Agent], [*ToolDef], [*Runtime], [*StepIndex], [*Delegation], [*Revocation] and [*Erasure]. The first key of each block, "v", names the record and its
-// version, so that a block says what it is.
+// [*PolicySet], [*Agent], [*ToolDef], [*Runtime], [*StepIndex], [*Delegation], [*Revocation], [*Erasure] and
+// [*Assertion]. The first key of each block, "v", names the record and its version, so that a block says what it is.
 type Record interface {
-	kind() string
-	fields(c *coder)
+	versionName() string
+	codeFields(c *coder)
 }
 
 // A Run is the opening of one request: who may, under which rules, with what.
@@ -20,7 +18,6 @@ type Run struct {
 	Runtime Link     // *Runtime
 	Opened  int64    // ms UTC
 	Nonce   [32]byte // chance, so that two runs never share a CID
-	Thread  string   // optional
 	Parent  *Parent  // the effect of another run that opened this one; optional
 
 	// Delegation is what a sub-agent's run acts under, besides the grant: a *Delegation whose chain ends at Grant. It
@@ -59,7 +56,7 @@ type Ref struct {
 }
 
 // An Event is what came in: [*Ask], [*Reply], [*Result], [*Verdict] or [*Lapse].
-type Event interface{ event() }
+type Event interface{ isEvent() }
 
 // An Ask is the user's request, as the session key signed it. It opens a run and is always step 0.
 type Ask struct {
@@ -69,13 +66,18 @@ type Ask struct {
 	Method  string   // of the frame, "run.start"
 	Key     string   // did:key of the session key
 	Sig     []byte   // over session, channel, seq, method and SHA-256 of Request
+	Label   *Payload // what a sub-agent's run begins with: that of the call's Handed; only with method "run.delegate"
+	After   Link     // *Head of the run before it in its thread, as it then was; optional
+	Earlier *Payload // with After: what the run is told of those before it, as agent/thread writes it
 }
 
 // A Reply answers an [AskModel]: what the model said, or that it failed.
 type Reply struct {
 	Of     Ref
 	Model  *ModelCall // nil if Failed
-	Failed string     // a short code such as "timeout", "http 429"; empty if Model is there
+	Failed string     // why there is none, by its code, such as "model.rate"; empty if Model is there
+	After  int64      // ms from now on after which the provider wants to be asked again; with Failed only, 0 if not known
+	Said   *Payload   // with Failed only: the text that was shown before it failed, to which no other answer is joined
 }
 
 // A ModelCall is one call of a model and what is known of it.
@@ -86,6 +88,7 @@ type ModelCall struct {
 	Answered string // the model that the provider says answered
 	ID       string // the provider's id of the response; optional
 	Stop     string
+	Tier     string   // the service tier that the provider says it served; optional
 	Text     *Payload // optional
 	Calls    []ToolAsk
 	Usage    Usage
@@ -98,7 +101,11 @@ type ModelCall struct {
 }
 
 // Usage counts tokens.
-type Usage struct{ In, Out, Cached uint64 }
+type Usage struct {
+	In, Out, Cached  uint64 // Cached, read from the provider's cache, is a part of In; optional
+	Write5m, Write1h uint64 // parts of In: written to that cache, for five minutes and for an hour; optional
+	Reasoning        uint64 // a part of Out: thought and not said; optional
+}
 
 // A ToolAsk is a tool call as the model asked for it.
 type ToolAsk struct {
@@ -115,6 +122,7 @@ const (
 	StatusTimeout   = "timeout"
 	StatusCancelled = "cancelled"
 	StatusInDoubt   = "in_doubt"
+	StatusPending   = "pending" // of phases send and final: not at its end; what was seen says what is done next
 )
 
 // A Result answers a [Call].
@@ -130,7 +138,17 @@ type Result struct {
 type Verdict struct {
 	Of       Ref
 	Approval *Approval // nil if refused
-	Refused  string    // the reason, short; empty if approved
+	Words    *Payload  // why it was refused, short; nil if approved
+	Refused  string    // the same in the clear, in records of before; nothing writes it any more
+}
+
+// Reason returns why the wallet refused. It is false if that is sealed.
+func (v *Verdict) Reason() (why string, open bool) {
+	if v.Words == nil {
+		return v.Refused, true
+	}
+	words, open := v.Words.Bytes()
+	return string(words), open
 }
 
 // An Approval is the wallet's EIP-712 signature over one exact effect.
@@ -158,21 +176,40 @@ type Lapse struct {
 	By  Link   // *Revocation, with LapseRevoked only; undefined if none was recorded
 }
 
-func (*Ask) event()     {}
-func (*Reply) event()   {}
-func (*Result) event()  {}
-func (*Verdict) event() {}
-func (*Lapse) event()   {}
+func (*Ask) isEvent()     {}
+func (*Reply) isEvent()   {}
+func (*Result) isEvent()  {}
+func (*Verdict) isEvent() {}
+func (*Lapse) isEvent()   {}
 
 // Facts are what a step knew of the world besides its event. Decisions saw these and nothing else.
 type Facts struct {
 	// Budgets are those ledgers of the run that are not as the step before left them, sorted by ID: all of them at the
-	// first step, and later those that another run has drawn on, or that were none of the last step's.
+	// first step, and later those that another run has reserved from, or that were none of the last step's.
 	Budgets []Budget
-	Down    []string // models held to be unhealthy, sorted
-	Revoked bool     // the session had been revoked, or had expired by the store's clock
+	Down    []string // models that were taken for unhealthy, sorted
+	Once    bool     // so many attempts failed of late that no second real model is asked after a provider's failure
+	// Fleet is what was known of the models that the routes lead to, sorted by name; there only if a rule asks.
+	Fleet   []ModelFact
+	Revoked bool // the session had been revoked, or had expired by the store's clock
 	// Wallet is when the grant's signature was last found to hold; nil for an account with a key, whose always does.
 	Wallet *WalletFact
+}
+
+// States of a model's breaker: attempts are let through, none is, one at a time is.
+const (
+	BreakerClosed   = "closed"
+	BreakerOpen     = "open"
+	BreakerHalfOpen = "half_open"
+)
+
+// A ModelFact is how a model has answered of late, as far as the run's account may be told.
+type ModelFact struct {
+	Name     string
+	P50, P95 int64  // ms to the first content: median and 95th percentile; 0 if not known
+	Errors   uint64 // of 1,000 attempts: those that failed by the provider's fault
+	Queue    uint64 // attempts of this server that were under way
+	Breaker  string // one of the Breaker constants
 }
 
 // A Budget is a cap with its ledger, in one asset. In total Spent + Reserved never exceeds Cap.
@@ -182,13 +219,14 @@ type Budget struct {
 }
 
 // An Effect is what is to be done: [*AskModel], [*Call], [*Seek], [*Say], [*Deny] or [*Close].
-type Effect interface{ effect() }
+type Effect interface{ isEffect() }
 
 // AskModel asks a model. Answered by a [Reply].
 type AskModel struct {
 	Route     Route
 	Prompt    [32]byte // salted digest of the prompt, which is a function of the steps and not stored
 	MaxTokens int64
+	After     int64 // ms UTC before which it is not asked, since its provider wants it so; 0 for at once
 	Decisions []Decision
 }
 
@@ -198,6 +236,7 @@ type Route struct {
 	Kind       string   // "rules", "scripted", "model": what sort of thing answers
 	Model      string   // the chosen model's name
 	Considered []string // the candidates in order, those passed over included
+	Shadow     string   // the shadow rule that would have chosen in Rule's place; optional
 	Cost       int64    // the upper bound that was reserved, nano-USD
 }
 
@@ -207,6 +246,7 @@ const (
 	PhaseSimulate = "simulate" // class chain: what would happen; no effect
 	PhaseSign     = "sign"     // class chain: make the signed transaction; no effect outside
 	PhaseSend     = "send"     // class chain: broadcast the journalled bytes
+	PhaseFinal    = "final"    // class chain: wait until the block that they are in is final
 )
 
 // A Call calls a tool. Answered by a [Result].
@@ -216,8 +256,16 @@ type Call struct {
 	Args      *Payload // canonical JSON object
 	Class     string   // read, keyed, chain, once
 	Phase     string   // one of the Phase constants
-	Signed    *Payload // PhaseSend only: what PhaseSign returned
+	Signed    *Payload // PhaseSend, PhaseFinal: what PhaseSign returned
+	Handed    *Handed  // of the call of a sub-agent, and only of one
 	Decisions []Decision
+}
+
+// Handed is what the call of a sub-agent hands on to the run that it opens, besides what the tool promises.
+type Handed struct {
+	Own    bool     // the call is the user's own: the whole signed request asks for it in these words
+	Limits Limits   // the caller's hard stops, as far as they are left for this call
+	Label  *Payload // canonical JSON of a label: that of the arguments and of the caller's context
 }
 
 // A Seek asks the wallet for an approval and parks the call. Answered by a [Verdict] or a [Lapse].
@@ -243,6 +291,9 @@ type Deny struct {
 // Why a run closed.
 const (
 	CloseAnswered  = "answered"
+	CloseTruncated = "truncated" // the answer was cut at the model's limit
+	CloseDeclined  = "declined"  // the model, its provider or the rules will not answer it
+	CloseInDoubt   = "in_doubt"  // something was done of which it is not known whether it happened
 	CloseDenied    = "denied"
 	CloseLimit     = "limit"
 	CloseFailed    = "failed"
@@ -254,7 +305,10 @@ const (
 // Close ends the run. It is the last effect of the last step.
 type Close struct {
 	Reason string // one of the Close constants
+	Code   string // of the failure that it comes from, of the list in docs/record.md; optional
+	After  int64  // ms from now on after which trying again may help; with Code only, 0 if not known
 	Totals Totals
+	Label  *Payload // of the context at the end, as in Step; only in a sub-agent's run, whose caller joins it
 }
 
 // Totals sum up a run.
@@ -263,14 +317,15 @@ type Totals struct {
 	In, Out      uint64         // tokens
 	Cost         int64          // nano-USD
 	Spent        []money.Amount // settled spends, one an asset, sorted by symbol
+	Over         []money.Amount // what of it was more than was reserved, likewise; none if nothing was
 }
 
-func (*AskModel) effect() {}
-func (*Call) effect()     {}
-func (*Seek) effect()     {}
-func (*Say) effect()      {}
-func (*Deny) effect()     {}
-func (*Close) effect()    {}
+func (*AskModel) isEffect() {}
+func (*Call) isEffect()     {}
+func (*Seek) isEffect()     {}
+func (*Say) isEffect()      {}
+func (*Deny) isEffect()     {}
+func (*Close) isEffect()    {}
 
 // A Decision is one policy answer.
 type Decision struct {
@@ -283,7 +338,7 @@ type Decision struct {
 	Mode    string // at provenance.publish: how such payloads are kept; absent if sealed
 }
 
-// A Reserve is an amount held back in a budget.
+// A Reserve is an amount reserved in a budget.
 type Reserve struct {
 	Budget string
 	Amount money.Amount
@@ -301,6 +356,9 @@ type Head struct {
 	Index Link
 	// Erased names the erasures of the history's leaves, oldest first: *Erasure, at most [MaxErasures]. Optional.
 	Erased []Link
+	// Asserted names what the operator's wallet says of calls in doubt, oldest first: *Assertion, at most
+	// [MaxAssertions]. Optional.
+	Asserted []Link
 }
 
 // A Grant is the wallet-signed permission.
@@ -318,7 +376,8 @@ type PolicySet struct {
 	Source string // YAML
 	Parts  []Part // sorted by name; optional
 
-	// Under and Origin are there in a dApp's set and only in one. It is asked after the operator's, and both must permit.
+	// Under and Origin are there in a dApp's set and only in one. It is asked after the operator's, and both must
+	// permit.
 	Under  Link   // *PolicySet of the operator, which has no Under itself
 	Origin string // of the pages that it is for: scheme://host[:port], as in the message that the wallet signs
 }
@@ -343,8 +402,18 @@ type Agent struct {
 type AgentRoute struct {
 	ID   string
 	When string // expr over the model.route environment; "true" for always
-	Use  string // the name of a model in the Runtime record
+	Use  string // the name of a model or of a pool in the Runtime record
+	By   string // which of a pool is first: one of the By constants; ByWeight if empty
+	// Shadow says that the rule is only looked at: what it would have chosen is recorded, and another rule chooses.
+	Shadow bool
 }
+
+// How the models of a pool are ordered.
+const (
+	ByWeight  = "weight"  // by lot, by their weights
+	ByCost    = "cost"    // the cheapest first
+	ByLatency = "latency" // the quickest to the first content first, of those that fail least
+)
 
 // Limits are hard stops of one run; each is above zero.
 type Limits struct {
@@ -366,7 +435,10 @@ type ToolDef struct {
 	Delegate   *Delegate   // the sub-agent that a call of this tool opens a run of; nil for every other tool
 	Output     *ToolOutput // what results are worth; nil if anybody might have written them
 	Foreign    bool        // its description is somebody else's words
+	Final      string      // class chain: when a block is final; absent if the first word counts
 	Clearance  string      // the most secret that it may be given, if more than the user's words: wallet, secret
+	AskWallet  bool        // each call needs the wallet's approval
+	Definition string      // CID of the definition that the operator accepted, if somebody else wrote it; no block
 }
 
 // A Delegate says which agent a tool calls, and what that agent may at most. It is part of the tool and so of the
@@ -401,16 +473,21 @@ type Runtime struct {
 type ModelInfo struct {
 	Name, Kind, Provider, Model string
 	PriceIn, PriceOut           int64
+	PriceCached                 int64 // of input that is read from the provider's cache; 0 if it is as other input
+	PriceWrite5m, PriceWrite1h  int64 // of input that is written to it; 0 if it is as other input
 	MaxTokens                   int64
+	Pool                        string // models of one pool are equals, which routes may name together; optional
+	Weight                      uint64 // its share of the pool's requests; 0 is 1
+	Dialect                     string // how a response's bytes are read again (agent/model/dialect); "" if they are not
 }
 
-func (*Run) kind() string        { return "run/1" }
-func (*Step) kind() string       { return "step/1" }
-func (*Head) kind() string       { return "head/1" }
-func (*Grant) kind() string      { return "grant/1" }
-func (*PolicySet) kind() string  { return "policies/1" }
-func (*Agent) kind() string      { return "agent/1" }
-func (*ToolDef) kind() string    { return "tool/1" }
-func (*Runtime) kind() string    { return "runtime/1" }
-func (*Delegation) kind() string { return "delegation/1" }
-func (*Revocation) kind() string { return "revocation/1" }
+func (*Run) versionName() string        { return "run/1" }
+func (*Step) versionName() string       { return "step/1" }
+func (*Head) versionName() string       { return "head/1" }
+func (*Grant) versionName() string      { return "grant/1" }
+func (*PolicySet) versionName() string  { return "policies/1" }
+func (*Agent) versionName() string      { return "agent/1" }
+func (*ToolDef) versionName() string    { return "tool/1" }
+func (*Runtime) versionName() string    { return "runtime/1" }
+func (*Delegation) versionName() string { return "delegation/1" }
+func (*Revocation) versionName() string { return "revocation/1" }

@@ -1,6 +1,10 @@
 package provenance
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/writ-run/writ/provenance/internal/dagcbor"
+)
 
 // IndexFanout is how many steps or indexes one [StepIndex] lists.
 const IndexFanout = 256
@@ -19,21 +23,21 @@ type StepIndex struct {
 	Kids  []Link // *Step or *StepIndex
 }
 
-func (*StepIndex) kind() string { return "index/1" }
+func (*StepIndex) versionName() string { return "index/1" }
 
-func (x *StepIndex) fields(c *coder) {
-	f := c.open()
-	c.version(&f, x.kind())
-	list(c, &f, "kids", &x.Kids, (*coder).cid)
-	c.uint(&f, "steps", &x.Steps)
-	c.close(&f)
-	if c.err == nil && c.mode != walking && (len(x.Kids) == 0 || len(x.Kids) > IndexFanout) {
-		c.fail(CodeSchemaRange, "an index of %d entries", len(x.Kids))
+func (x *StepIndex) codeFields(c *coder) {
+	f := c.openMap()
+	c.versionField(&f, x.versionName())
+	listField(c, &f, "kids", &x.Kids, (*coder).CodeLink)
+	c.uintField(&f, "steps", &x.Steps)
+	c.closeMap(&f)
+	if c.Err == nil && c.Mode != dagcbor.Walking && (len(x.Kids) == 0 || len(x.Kids) > IndexFanout) {
+		c.failWith(CodeSchemaRange, "an index of %d entries", len(x.Kids))
 	}
 }
 
-// IndexSteps makes the index of n steps, whose CIDs step returns, and calls emit with each of its blocks, kids first. The
-// last block is the root. n must be above zero.
+// IndexSteps makes the index of n steps, whose CIDs step returns, and calls emit with each of its blocks, kids first.
+// The last block is the root. n must be above zero.
 func IndexSteps(n int, step func(i int) Link, emit func(Block) error) error {
 	kids, each := make([]Link, 0, IndexFanout), 1 // of this level; how many steps one of them covers
 	level := make([]Link, n/IndexFanout+1)[:0]    // the indexes of this level
@@ -61,21 +65,22 @@ func IndexSteps(n int, step func(i int) Link, emit func(Block) error) error {
 	}
 }
 
-// index compares the index that the head names, if it does, with that of the steps that were read.
-func (v *verifier) index() error {
+// checkIndex compares the index that the head names, if it does, with that of the steps that were read.
+func (v *verifier) checkIndex() error {
 	want := v.ev.Head.Index
 	if !want.Defined() {
 		return nil
 	}
 	var blocks []Link
-	if err := IndexSteps(v.ev.Len(), v.ev.StepCID, func(b Block) error { blocks = append(blocks, b.CID); return nil }); err != nil {
+	if err := IndexSteps(v.ev.Len(), v.ev.StepCID,
+		func(b Block) error { blocks = append(blocks, b.CID); return nil }); err != nil {
 		return err
 	}
 	if blocks[len(blocks)-1] != want {
 		return &Fault{CodeLinksIndex, v.ev.HeadCID, "the index that the head names is not that of its steps"}
 	}
 	for _, l := range blocks { // that they are canonical is known: they are those that were just made
-		if _, err := v.block(l); err != nil {
+		if _, err := v.requireBlock(l); err != nil {
 			return err
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// A longFile is a CAR file of real records with many large leaves behind them, which exist only as far as they are read.
-// It notes how much memory the heap takes at most while it is read.
+// A longFile is a CAR file of real records with many large leaves behind them, which exist only as far as they are
+// read. It notes how much memory the heap takes at most while it is read.
 type longFile struct {
 	records []byte // header, and all sections but the leaves'
 	n       int    // leaves

@@ -38,6 +38,7 @@ const (
 const (
 	maxWaiting = 1 << 16  // answers, and calls, whose counterpart has not been reached
 	maxTools   = 16 << 20 // bytes of tools and address books
+	maxCommits = 1 << 14  // leaves that need not be opened again
 )
 
 // A Source has the blocks of a history: [*CAR], a store, a gateway. It is not trusted.
@@ -53,7 +54,7 @@ type Source interface {
 type Options struct {
 	OperatorKey ed25519.PublicKey // that heads must be signed by; without it the head is not checked
 	Keys        map[Link]LeafKey  // of the leaves that were disclosed to the verifier; may be nil
-	Log         LogOptions        // for agent/audit: what is known of logs, and who the operator's wallet is
+	KeyByWallet bool              // agent/audit finds the operator's key by what their wallet bound, so none is missed
 }
 
 // Verify judges the history that src's root points to, up to [CheckLeaves]; the later checks are left as not
@@ -64,23 +65,22 @@ type Options struct {
 // (36 without a file), the tools, and what is waiting for its counterpart, all with bounds.
 func Verify(src Source, o Options) (*Report, *Evidence) {
 	v := &verifier{
-		src: src, keys: o.Keys, wallet: o.Log.Wallet != [20]byte{}, report: NewReport(), away: map[Link]struct{}{}, commits: map[Link][32]byte{},
+		src: src, keys: o.Keys, wallet: o.KeyByWallet, report: NewReport(), away: map[cidKey][32]byte{},
+		commits: map[cidKey][32]byte{}, erased: map[Link]bool{},
 		answers: map[Ref]answer{}, asks: map[Ref]int32{},
 	}
 	v.gather = func(p *Payload) { v.found = append(v.found, p) }
 	if v.car, _ = src.(*CAR); v.car != nil {
 		v.reached = make([]uint64, v.car.Len()/64+1)
+		v.others = newOthers(v.car.Len())
 		v.report.Pass(CheckFrame, v.car.Len(), "")
 		v.report.Pass(CheckHash, v.car.Len(), "")
 	} else {
-		v.seen = map[Link]struct{}{}
+		v.seen = map[cidKey]struct{}{}
 		v.report.Pass(CheckFrame, 0, "no file: the blocks were fetched one by one")
 	}
-	v.ev = &Evidence{
-		HeadCID: src.Root(), Tools: map[Link]*ToolDef{}, Books: map[Link][]byte{}, Agents: map[Link]*Agent{},
-		Revocations: map[Link]*Revocation{}, Grants: map[Link]*Grant{}, Verifications: map[Link]*Verification{}, src: src, keys: o.Keys,
-	}
-	err := v.all()
+	v.ev = newEvidence(src.Root(), src, o.Keys)
+	err := v.readHistory(o.OperatorKey)
 	r := v.report
 	r.Root, r.Steps, r.Blocks, r.Bytes = src.Root().String(), v.ev.Len(), v.blocks, v.bytes
 	if v.ev.Head.Run.Defined() {
@@ -92,13 +92,33 @@ func Verify(src Source, o Options) (*Report, *Evidence) {
 	if err != nil {
 		r.Fault(err)
 	} else {
-		v.conclude(o.OperatorKey)
+		v.concludeChecks(o.OperatorKey)
 	}
-	if r.Verdict == Failed {
-		r.skipRest()
+	if v.others != nil {
+		v.ev.Others = Histories{Structure: v.others.runs, Steps: v.others.steps}
+	}
+	if r.Refused() {
+		r.SkipUnreached()
 		return r, nil
 	}
 	return r, v.ev
+}
+
+func newEvidence(head Link, src Source, keys map[Link]LeafKey) *Evidence {
+	return &Evidence{
+		HeadCID: head, Tools: map[Link]*ToolDef{}, Books: map[Link][]byte{}, Agents: map[Link]*Agent{},
+		Revocations: map[Link]*Revocation{}, Grants: map[Link]*Grant{}, Verifications: map[Link]*Verification{},
+		src: src, keys: keys,
+	}
+}
+
+// A cidKey is a CID as the key of a map. A Link would keep the whole block alive of which it is a part.
+type cidKey [cidLen]byte
+
+// keyOf returns the key of a CID of ours.
+func keyOf(l Link) (k cidKey) {
+	copy(k[:], l.KeyString())
+	return k
 }
 
 type verifier struct {
@@ -109,10 +129,12 @@ type verifier struct {
 	report *Report
 	ev     *Evidence
 
-	reached []uint64          // with a CAR: a bit for each of its blocks
-	seen    map[Link]struct{} // without: the blocks
+	reached []uint64            // with a CAR: a bit for each of its blocks
+	others  *others             // the same: the histories beside this one
+	seen    map[cidKey]struct{} // without: the blocks
 	blocks  int
 	bytes   int64
+	room    cidKey // for a CID that is compared
 	records int
 	last    int            // bytes of the record read last
 	place   int            // with a CAR: of that record in the file
@@ -120,8 +142,9 @@ type verifier struct {
 	gather  func(*Payload) // adds to found
 	tools   int            // bytes of tools and address books
 
-	away    map[Link]struct{} // leaves that src does not have; at most maxWaiting are told apart
-	commits map[Link][32]byte // of the leaves that were opened with their key
+	away    map[cidKey][32]byte // leaves that src does not have, with what is committed to; at most maxWaiting
+	commits map[cidKey][32]byte // of leaves that were opened with their key lately, so that they are not opened again
+	erased  map[Link]bool       // leaves that a head says are erased
 	leaves  LeafCounts
 
 	answers map[Ref]answer // seen in later steps, effect not reached yet
@@ -145,129 +168,148 @@ const (
 	byLapse
 )
 
-// all reads every record, and judges codec, schema, links and history on the way. Faults of the history are noted
-// and do not stop it; the error is what made it stop.
-func (v *verifier) all() error {
+// readHistory reads every record, and judges codec, schema, links and history on the way. Faults of the history are
+// noted and do not stop it; the error is what made it stop.
+func (v *verifier) readHistory(operator ed25519.PublicKey) error {
 	e := v.ev
-	if err := v.receipt(); err != nil {
+	if err := v.readReceipt(); err != nil {
 		return err
 	}
-	if err := v.record(e.HeadCID, &e.Head); err != nil {
+	if err := v.readRecord(e.HeadCID, &e.Head); err != nil {
 		return err
 	}
+	if err := v.readRun(); err != nil {
+		return err
+	}
+	if e.Run.Parent != nil {
+		v.report.Unprove("what the run that opened this one did: its history is another one, and the structure of what " +
+			"is here of it is all that was checked")
+	}
+	if v.report.Status(CheckHistory).Status == Fail {
+		return nil // what nothing links to is then a second sign of the same
+	}
+	if err := v.checkIndex(); err != nil {
+		return err
+	}
+	if err := v.readOthers(operator); err != nil {
+		return err
+	}
+	if v.report.Status(CheckHistory).Status == Fail {
+		return nil
+	}
+	if err := v.checkErasures(); err != nil {
+		return err
+	}
+	if err := v.readAssertions(); err != nil {
+		return err
+	}
+	return v.findUnreachable()
+}
+
+// readRun reads everything of the history that the head of the evidence names.
+func (v *verifier) readRun() error {
+	e := v.ev
 	e.RunCID = e.Head.Run
-	if err := v.record(e.Head.Run, &e.Run); err != nil {
+	if err := v.readRecord(e.Head.Run, &e.Run); err != nil {
 		return err
 	}
 	for _, part := range []struct {
 		cid Link
 		rec Record
 	}{{e.Run.Agent, &e.Agent}, {e.Run.Grant, &e.Grant}, {e.Run.Runtime, &e.Runtime}} {
-		if err := v.record(part.cid, part.rec); err != nil {
+		if err := v.readRecord(part.cid, part.rec); err != nil {
 			return err
 		}
 	}
-	if err := v.rules(); err != nil {
+	if err := v.readRules(); err != nil {
 		return err
 	}
 	for _, l := range e.Agent.Tools {
-		if err := v.tool(l); err != nil {
+		if err := v.readTool(l); err != nil {
 			return err
 		}
 	}
-	if err := v.verification(e.Grant.Verification); err != nil {
+	if err := v.readVerification(e.Grant.Verification); err != nil {
 		return err
 	}
-	if err := v.delegations(); err != nil {
+	if err := v.readDelegations(); err != nil {
 		return err
 	}
 	if p := e.Run.Parent; p != nil {
-		// Only of a file can it be said that something is unreachable, and only for that the other history is walked.
-		v.report.Unprove("what the run that opened this one did: its history is another one")
-		if v.car != nil {
-			if err := v.other(p.Step); err != nil {
-				return err
-			}
-		}
+		v.addOther(p.Step, true)
 	}
-	if err := v.steps(); err != nil {
-		return err
-	}
-	if v.report.Status(CheckHistory).Status == Fail {
-		return nil // what nothing links to is then a second sign of the same
-	}
-	if err := v.index(); err != nil {
-		return err
-	}
-	if err := v.erasures(); err != nil {
-		return err
-	}
-	return v.unreachable()
+	return v.walkSteps()
 }
 
-// rules reads the run's policy sets: the operator's, and before it a dApp's if the run names one.
-func (v *verifier) rules() error {
+// readRules reads the run's policy sets: the operator's, and before it a dApp's if the run names one.
+func (v *verifier) readRules() error {
 	e := v.ev
 	at := e.Run.Rules
-	if err := v.record(at, &e.Rules); err != nil {
+	if err := v.readRecord(at, &e.Rules); err != nil {
 		return err
 	}
 	if under := e.Rules.Under; under.Defined() {
 		dapp := e.Rules
 		e.Dapp, e.Rules = &dapp, PolicySet{}
-		if err := v.record(under, &e.Rules); err != nil {
+		if err := v.readRecord(under, &e.Rules); err != nil {
 			return err
 		}
 		if e.Rules.Under.Defined() {
 			return &Fault{CodeLinksKind, under, "a dApp's policy set stands where the operator's should"}
 		}
-		if err := v.parts(e.Dapp); err != nil {
+		if err := v.readParts(e.Dapp); err != nil {
 			return err
 		}
 	}
-	return v.parts(&e.Rules)
+	return v.readParts(&e.Rules)
 }
 
-func (v *verifier) parts(s *PolicySet) error {
+func (v *verifier) readParts(s *PolicySet) error {
 	for _, p := range s.Parts {
-		if err := v.raw(p.Data, "a part of a policy set"); err != nil {
+		if err := v.readRaw(p.Data, "a part of a policy set"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// steps goes from the head's step back to the first.
-func (v *verifier) steps() error {
+// walkSteps goes from the head's step back to the first.
+func (v *verifier) walkSteps() error {
 	h := &v.ev.Head
 	var after *Step // the step after the one at hand
 	afterCID := v.ev.HeadCID
 	for at := h.Step; at.Defined(); {
 		s := new(Step)
-		if err := v.record(at, s); err != nil {
+		if err := v.readRecord(at, s); err != nil {
 			return err
 		}
 		place := int32(v.ev.Len())
 		if v.car != nil {
 			v.ev.places = append(v.ev.places, uint32(v.place))
+			if setBit(v.others.walked, v.place) {
+				if v.others.again++; v.others.again > v.car.Len() {
+					return &Fault{CodeHistoryBound, at, "more histories share their steps than are judged"}
+				}
+			}
 		} else {
 			v.ev.steps = append(v.ev.steps, at.KeyString()...)
 		}
 		switch {
 		case after == nil && (s.Seq != h.Seq || s.Run != h.Run):
-			v.fault(CodeHistoryHead, v.ev.HeadCID, "the head says step %d, its step says %d, or another run", h.Seq, s.Seq)
+			v.noteFault(CodeHistoryHead, v.ev.HeadCID, "the head says step %d, its step says %d, or another run",
+				h.Seq, s.Seq)
 		case after == nil && h.At < s.At:
-			v.fault(CodeHistoryClock, v.ev.HeadCID, "the head is older than its step")
+			v.noteFault(CodeHistoryClock, v.ev.HeadCID, "the head is older than its step")
 		case after != nil && s.Run != h.Run:
-			v.fault(CodeHistoryRun, at, "step %d belongs to another run", s.Seq)
+			v.noteFault(CodeHistoryRun, at, "step %d belongs to another run", s.Seq)
 		case after != nil && after.Seq != s.Seq+1:
-			v.fault(CodeHistorySeq, afterCID, "step %d follows step %d", after.Seq, s.Seq)
+			v.noteFault(CodeHistorySeq, afterCID, "step %d follows step %d", after.Seq, s.Seq)
 		case after != nil && after.At < s.At:
-			v.fault(CodeHistoryClock, afterCID, "step %d is older than the step before it", after.Seq)
+			v.noteFault(CodeHistoryClock, afterCID, "step %d is older than the step before it", after.Seq)
 		case s.Seq == 0 && s.At < v.ev.Run.Opened:
-			v.fault(CodeHistoryClock, at, "the first step is older than the run")
+			v.noteFault(CodeHistoryClock, at, "the first step is older than the run")
 		}
-		if err := v.step(place, at, s); err != nil {
+		if err := v.judgeStep(place, at, s); err != nil {
 			return err
 		}
 		if len(v.answers) > maxWaiting || len(v.asks) > maxWaiting {
@@ -275,72 +317,74 @@ func (v *verifier) steps() error {
 		}
 		after, afterCID, at = s, at, s.Prev
 	}
-	v.left()
+	v.judgeUnmatched()
 	return nil
 }
 
-// step judges what one step asks for and answers. It is called for later steps first, so a step's answers are known
-// when it comes, and the questions that it answers are not. place is that in Evidence.steps, 0 for the last step.
-func (v *verifier) step(place int32, at Link, s *Step) error {
+// judgeStep judges what one step asks for and answers. It is called for later steps first, so a step's answers are
+// known when it comes, and the questions that it answers are not. place is that in Evidence.steps, 0 for the last step.
+func (v *verifier) judgeStep(place int32, at Link, s *Step) error {
 	for i, effect := range s.Does {
 		ref := Ref{s.Seq, uint64(i)}
 		a, answered := v.answers[ref]
 		delete(v.answers, ref)
-		takes, of := asking(effect)
+		takes, of := answerWanted(effect)
 		if answered && (takes == 0 || a.kind != takes && a.kind != byLapse) {
-			v.fault(CodeHistoryKind, v.ev.cidAt(a.place), "an answer to effect %d of step %d is of the wrong kind", i, s.Seq)
+			v.noteFault(CodeHistoryKind, v.ev.stepCIDAt(a.place),
+				"an answer to effect %d of step %d is of the wrong kind", i, s.Seq)
 		}
 		if takes != 0 && !answered {
 			v.open++
 		}
 		if of != nil && of.Seq > s.Seq {
-			v.fault(CodeHistoryCall, at, "step %d acts on a tool call of step %d, which is later", s.Seq, of.Seq)
+			v.noteFault(CodeHistoryCall, at, "step %d acts on a tool call of step %d, which is later", s.Seq, of.Seq)
 		} else if of != nil {
 			v.asks[*of] = place
 		}
 		switch x := effect.(type) {
 		case *Call:
-			if err := v.tool(x.Tool); err != nil {
+			if err := v.readTool(x.Tool); err != nil {
 				return err
 			}
 		case *Close:
 			if place != 0 || i != len(s.Does)-1 {
-				v.fault(CodeHistoryClose, at, "step %d closes the run, and something follows", s.Seq)
+				v.noteFault(CodeHistoryClose, at, "step %d closes the run, and something follows", s.Seq)
 			}
 			v.closed = x.Reason
 		}
 	}
 	if _, isAsk := s.Event.(*Ask); isAsk != (s.Seq == 0) {
-		v.fault(CodeHistoryAsk, at, "step %d: the request is the first step's event, and only its", s.Seq)
+		v.noteFault(CodeHistoryAsk, at, "step %d: the request is the first step's event, and only its", s.Seq)
 	}
 	if r, is := s.Event.(*Reply); is && r.Model != nil {
 		for i := range r.Model.Calls {
 			delete(v.asks, Ref{s.Seq, uint64(i)})
 		}
 	}
-	if err := v.beside(s.Event); err != nil {
+	if err := v.readNamedBy(s.Event); err != nil {
 		return err
 	}
 	if w := s.Facts.Wallet; w != nil {
-		if err := v.verification(w.By); err != nil {
+		if err := v.readVerification(w.By); err != nil {
 			return err
 		}
 	}
-	kind, of := answering(s.Event)
+	kind, of := effectAnswered(s.Event)
 	switch _, twice := v.answers[of]; {
 	case kind == 0:
 	case of.Seq >= s.Seq:
-		v.fault(CodeHistoryOf, at, "step %d answers effect %d of step %d, which is not earlier", s.Seq, of.Index, of.Seq)
+		v.noteFault(CodeHistoryOf, at, "step %d answers effect %d of step %d, which is not earlier", s.Seq, of.Index,
+			of.Seq)
 	case twice:
-		v.fault(CodeHistoryTwice, at, "effect %d of step %d is answered twice", of.Index, of.Seq)
+		v.noteFault(CodeHistoryTwice, at, "effect %d of step %d is answered twice", of.Index, of.Seq)
 	default:
 		v.answers[of] = answer{kind, place}
 	}
 	return nil
 }
 
-// asking returns what an effect wants to be answered by, 0 for nothing, and the tool call that it is for, if any.
-func asking(e Effect) (answerKind, *Ref) {
+// answerWanted returns what an effect wants to be answered by, 0 for nothing, and the tool call that it is for, if any.
+func answerWanted(e Effect) (answerKind, *Ref) {
 	switch e := e.(type) {
 	case *AskModel:
 		return byReply, nil
@@ -354,8 +398,8 @@ func asking(e Effect) (answerKind, *Ref) {
 	return 0, nil
 }
 
-// answering returns the effect that an event answers, and how; 0 if it answers none.
-func answering(e Event) (answerKind, Ref) {
+// effectAnswered returns the effect that an event answers, and how; 0 if it answers none.
+func effectAnswered(e Event) (answerKind, Ref) {
 	switch e := e.(type) {
 	case *Reply:
 		return byReply, e.Of
@@ -371,21 +415,24 @@ func answering(e Event) (answerKind, Ref) {
 	return 0, Ref{}
 }
 
-// left judges what has found no counterpart once the first step is reached.
-func (v *verifier) left() {
-	if ref, ok := first(v.answers); ok {
-		v.fault(CodeHistoryOf, v.ev.cidAt(v.answers[ref].place), "step %d has no effect %d to be answered", ref.Seq, ref.Index)
+// judgeUnmatched judges what has found no counterpart once the first step is reached.
+func (v *verifier) judgeUnmatched() {
+	if ref, ok := earliestRef(v.answers); ok {
+		v.noteFault(CodeHistoryOf, v.ev.stepCIDAt(v.answers[ref].place), "step %d has no effect %d to be answered",
+			ref.Seq, ref.Index)
 	}
-	if ref, ok := first(v.asks); ok {
-		v.fault(CodeHistoryCall, v.ev.cidAt(v.asks[ref]), "no model asked for tool call %d of step %d", ref.Index, ref.Seq)
+	if ref, ok := earliestRef(v.asks); ok {
+		v.noteFault(CodeHistoryCall, v.ev.stepCIDAt(v.asks[ref]), "no model asked for tool call %d of step %d",
+			ref.Index, ref.Seq)
 	}
 	if v.closed == CloseAnswered && v.open > 0 {
-		v.fault(CodeHistoryUnanswered, v.ev.Head.Step, "the run is closed as answered, and %d effects are not", v.open)
+		v.noteFault(CodeHistoryUnanswered, v.ev.Head.Step, "the run is closed as answered, and %d effects are not",
+			v.open)
 	}
 }
 
-// first returns the earliest key, so that a report does not depend on the order of a map.
-func first[V any](m map[Ref]V) (least Ref, ok bool) {
+// earliestRef returns the earliest key, so that a report does not depend on the order of a map.
+func earliestRef[V any](m map[Ref]V) (least Ref, ok bool) {
 	for ref := range m {
 		if !ok || cmp.Or(cmp.Compare(ref.Seq, least.Seq), cmp.Compare(ref.Index, least.Index)) < 0 {
 			least, ok = ref, true
@@ -394,31 +441,35 @@ func first[V any](m map[Ref]V) (least Ref, ok bool) {
 	return least, ok
 }
 
-func (v *verifier) fault(code Code, at Link, format string, args ...any) {
+func (v *verifier) noteFault(code Code, at Link, format string, args ...any) {
 	v.report.Fault(&Fault{code, at, fmt.Sprintf(format, args...)})
 }
 
-// record reads the record that l names into r, with its leaves. Leaves whose key is known are opened.
-func (v *verifier) record(l Link, r Record) error {
+// readRecord reads the record that l names into r, with its leaves. Leaves whose key is known are opened.
+func (v *verifier) readRecord(l Link, r Record) error {
 	if codecOf(l) != cid.DagCBOR {
-		return &Fault{CodeLinksKind, l, "a raw block stands where a " + r.kind() + " should"}
+		return &Fault{CodeLinksKind, l, "a raw block stands where a " + r.versionName() + " should"}
 	}
-	data, err := v.block(l)
+	data, err := v.requireBlock(l)
 	if err != nil {
 		return err
 	}
 	v.records++
 	v.last = len(data)
 	v.found = v.found[:0]
-	err = read(data, r, v.gather)
+	if v.car != nil { // it gives each caller bytes of their own; what another source does with its bytes is not known
+		err = readOwned(data, r, v.gather)
+	} else {
+		err = readRecord(data, r, v.gather)
+	}
 	if err == nil {
 		for _, p := range v.found {
-			v.leaf(p)
+			v.judgeLeaf(p)
 		}
 	}
 	if f, ok := errors.AsType[*Fault](err); ok {
 		f.At = l
-		if f.Code == CodeSchemaVersion && otherKind(data, r) {
+		if f.Code == CodeSchemaVersion && isOtherKind(data, r) {
 			f.Code = CodeLinksKind
 		}
 		return f
@@ -426,17 +477,17 @@ func (v *verifier) record(l Link, r Record) error {
 	return err
 }
 
-// otherKind says whether data is a known record of another kind than r, and not another version of it.
-func otherKind(data []byte, r Record) bool {
+// isOtherKind says whether data is a known record of another kind than r, and not another version of it.
+func isOtherKind(data []byte, r Record) bool {
 	version, err := versionOf(data)
 	name, _, _ := strings.Cut(version, "/")
-	want, _, _ := strings.Cut(r.kind(), "/")
+	want, _, _ := strings.Cut(r.versionName(), "/")
 	return err == nil && name != want && newRecord(version) != nil
 }
 
-// block fetches a block that must be there.
-func (v *verifier) block(l Link) ([]byte, error) {
-	data, place, err := v.get(l)
+// requireBlock fetches a block that must be there.
+func (v *verifier) requireBlock(l Link) ([]byte, error) {
+	data, place, err := v.fetchBlock(l)
 	switch {
 	case errors.Is(err, ErrAbsent):
 		return nil, &Fault{CodeLinksMissing, l, "a record that is linked to is not there"}
@@ -444,14 +495,14 @@ func (v *verifier) block(l Link) ([]byte, error) {
 		return nil, err
 	}
 	v.place = place
-	v.reach(l, place, len(data))
+	v.markReached(l, place, len(data))
 	return data, nil
 }
 
-// get returns a block whose hash is checked, and with a CAR its place in the file.
-func (v *verifier) get(l Link) (data []byte, place int, err error) {
+// fetchBlock returns a block whose hash is checked, and with a CAR its place in the file.
+func (v *verifier) fetchBlock(l Link) (data []byte, place int, err error) {
 	if v.car != nil {
-		data, place, err = v.car.get(l)
+		data, place, err = v.car.readBlock(l)
 	} else if data, err = v.src.Get(l); err == nil {
 		err = checkHash(l, data)
 	}
@@ -461,28 +512,28 @@ func (v *verifier) get(l Link) (data []byte, place int, err error) {
 	return data, place, nil
 }
 
-// find returns a block's place in the file, -1 if it is not there or there is no file, and whether it was linked to
-// before.
-func (v *verifier) find(l Link) (place int, reached bool) {
+// findBlock returns a block's place in the file, -1 if it is not there or there is no file, and whether it was linked
+// to before.
+func (v *verifier) findBlock(l Link) (place int, reached bool) {
 	if v.car == nil {
-		_, reached = v.seen[l]
+		_, reached = v.seen[keyOf(l)]
 		return -1, reached
 	}
-	i, ok := v.car.ordinal(l)
+	i, ok := v.car.ordinalBy(l, &v.room)
 	if !ok {
 		return -1, false
 	}
 	return i, v.reached[i/64]&(1<<(i%64)) != 0
 }
 
-// reach marks a block of size bytes as linked to, and says whether it was not yet. place is that in the file, if there is
-// one.
-func (v *verifier) reach(l Link, place, size int) (fresh bool) {
+// markReached marks a block of size bytes as linked to, and says whether it was not yet. place is that in the file, if
+// there is one.
+func (v *verifier) markReached(l Link, place, size int) (fresh bool) {
 	if v.car == nil {
-		if _, again := v.seen[l]; again {
+		if _, again := v.seen[keyOf(l)]; again {
 			return false
 		}
-		v.seen[l] = struct{}{}
+		v.seen[keyOf(l)] = struct{}{}
 	} else {
 		word, bit := &v.reached[place/64], uint64(1)<<(place%64)
 		if *word&bit != 0 {
@@ -495,46 +546,55 @@ func (v *verifier) reach(l Link, place, size int) (fresh bool) {
 	return true
 }
 
-// leaf looks after the leaf of one payload. One leaf may stand in several places; it is read once, and has one
+// judgeLeaf looks after the leaf of one payload. One leaf may stand in several places; it is read once, and has one
 // commitment.
-func (v *verifier) leaf(p *Payload) {
+func (v *verifier) judgeLeaf(p *Payload) {
 	key, known := v.keys[p.leaf]
 	known = known && !p.public
-	if commit, again := v.commits[p.leaf]; again && known {
+	place, reached := v.findBlock(p.leaf)
+	if err := v.checkOneCommitment(p, place); err != nil {
+		v.report.Fault(err)
+		return
+	}
+	if commit, again := v.commits[keyOf(p.leaf)]; again && known {
 		if commit != p.commit {
 			v.report.Fault(&Fault{CodeLeafCommit, p.leaf, "two records commit to different texts for one leaf"})
 		}
 		return
 	}
-	place, reached := v.find(p.leaf)
 	if reached && !known {
 		return
 	}
 	var data []byte
 	err := ErrAbsent
 	if v.car == nil || place >= 0 && (p.public || known) {
-		data, place, err = v.get(p.leaf)
+		data, place, err = v.fetchBlock(p.leaf)
 	} else if place >= 0 { // the hash was checked when the file was opened
 		err = nil
 	}
 	switch {
 	case errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld):
-		if len(v.away) < maxWaiting {
-			v.away[p.leaf] = struct{}{}
+		if commit, again := v.away[keyOf(p.leaf)]; again && commit != p.commit {
+			v.report.Fault(&Fault{CodeLeafCommit, p.leaf, "two records commit to different texts for one leaf"})
+		} else if len(v.away) < maxWaiting {
+			v.away[keyOf(p.leaf)] = p.commit
 		}
 		return
 	case err != nil:
 		v.report.Fault(err)
 		return
 	}
-	fresh := v.reach(p.leaf, place, len(data))
+	fresh := v.markReached(p.leaf, place, len(data))
 	switch {
 	case p.public || known:
 		if err := p.Open(data, key); err != nil {
 			v.report.Fault(err)
 		}
 		if known {
-			v.commits[p.leaf] = p.commit
+			if len(v.commits) == maxCommits { // a forgotten one is opened and checked again
+				clear(v.commits)
+			}
+			v.commits[keyOf(p.leaf)] = p.commit
 		}
 		switch {
 		case !fresh:
@@ -548,24 +608,24 @@ func (v *verifier) leaf(p *Payload) {
 	}
 }
 
-// tool reads a tool's definition and its address book, once.
-func (v *verifier) tool(l Link) error {
+// readTool reads a tool's definition and its address book, once.
+func (v *verifier) readTool(l Link) error {
 	if _, ok := v.ev.Tools[l]; ok {
 		return nil
 	}
 	def := new(ToolDef)
-	if err := v.record(l, def); err != nil {
+	if err := v.readRecord(l, def); err != nil {
 		return err
 	}
 	v.ev.Tools[l] = def
 	v.tools += v.last
 	if def.Delegate != nil {
-		if err := v.subAgent(def.Delegate.Agent); err != nil {
+		if err := v.readSubAgent(def.Delegate.Agent); err != nil {
 			return err
 		}
 	}
 	if def.Book.Defined() {
-		if err := v.raw(def.Book, "an address book"); err != nil {
+		if err := v.readRaw(def.Book, "an address book"); err != nil {
 			return err
 		}
 	}
@@ -575,15 +635,15 @@ func (v *verifier) tool(l Link) error {
 	return nil
 }
 
-// raw reads a raw block that a record names, once.
-func (v *verifier) raw(l Link, what string) error {
+// readRaw reads a raw block that a record names, once.
+func (v *verifier) readRaw(l Link, what string) error {
 	if _, ok := v.ev.Books[l]; ok {
 		return nil
 	}
 	if codecOf(l) != cid.Raw {
 		return &Fault{CodeLinksKind, l, "a record stands where " + what + " should"}
 	}
-	data, err := v.block(l)
+	data, err := v.requireBlock(l)
 	if err != nil {
 		return err
 	}
@@ -594,40 +654,8 @@ func (v *verifier) raw(l Link, what string) error {
 	return nil
 }
 
-// other walks over what belongs to another run's history, from its step on. It is not judged here; what is there is
-// not unreachable.
-func (v *verifier) other(step Link) error {
-	stack := []Link{step}
-	for len(stack) > 0 {
-		l := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if _, reached := v.find(l); reached {
-			continue
-		}
-		data, place, err := v.get(l)
-		if errors.Is(err, ErrAbsent) || errors.Is(err, ErrWithheld) {
-			continue
-		}
-		if err == nil {
-			v.reach(l, place, len(data))
-			if codecOf(l) == cid.DagCBOR {
-				err = check(data, func(b []byte) {
-					c := cidFrom(b)
-					if _, reached := v.find(c); !reached {
-						stack = append(stack, c)
-					}
-				})
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("block %s: %w", l, err)
-		}
-	}
-	return nil
-}
-
-// unreachable looks for a block that nothing links to. Only a file can have one.
-func (v *verifier) unreachable() error {
+// findUnreachable looks for a block that nothing links to. Only a file can have one.
+func (v *verifier) findUnreachable() error {
 	if v.car == nil {
 		return nil
 	}
@@ -643,8 +671,8 @@ func (v *verifier) unreachable() error {
 	return nil
 }
 
-// conclude settles the checks after every record was read.
-func (v *verifier) conclude(operator ed25519.PublicKey) {
+// concludeChecks settles the checks after every record was read.
+func (v *verifier) concludeChecks(operator ed25519.PublicKey) {
 	r := v.report
 	if v.car == nil {
 		r.Pass(CheckHash, v.blocks, "")
@@ -665,25 +693,50 @@ func (v *verifier) conclude(operator ed25519.PublicKey) {
 		note += fmt.Sprintf("; %d effects without an answer", v.open)
 	}
 	v.ev.Closed = v.closed != ""
+	if o := v.others; o != nil && o.runs > 0 {
+		note += fmt.Sprintf("; and %d steps of %d other histories in the file", o.steps, o.runs)
+	}
 	r.Pass(CheckHistory, v.ev.Len(), note)
-	if len(operator) == 0 && v.wallet { // agent/audit finds the key by the wallet's binding
+	if err := verifyHead(&v.ev.Head, v.ev.HeadCID, operator); err != nil {
+		r.Fault(err)
+	} else if len(operator) == 0 && v.wallet { // agent/audit finds the key by the wallet's binding
 		r.Skip(CheckHead, 0, "the operator's wallet has bound no key")
 	} else if len(operator) == 0 {
 		r.Skip(CheckHead, 0, "no operator key given; the key in the evidence proves nothing")
 		r.Unprove("that the operator made this history: no operator key was given")
-	} else if err := v.ev.Head.Verify(operator); err != nil {
-		f := asFault(err)
-		f.At = v.ev.HeadCID
-		r.Fault(f)
 	} else {
-		r.Pass(CheckHead, 1, "")
+		n := 1
+		if v.others != nil {
+			n += v.others.heads
+		}
+		r.Pass(CheckHead, n, "")
 	}
+	v.leaves.Missing = len(v.away)
 	r.Leaves = v.leaves
-	if open := v.leaves.Public + v.leaves.Disclosed; v.leaves.Sealed+v.leaves.Erased+v.leaves.Missing > 0 {
+	open := v.leaves.Public + v.leaves.Disclosed
+	if v.leaves.Reopened > 0 {
+		r.Remark(CheckLeaves, open, CodeLeafReopened, v.leaves.String())
+		r.Unprove("that what the record calls erased is gone: it was opened with a key that was kept")
+	} else if v.leaves.Sealed+v.leaves.Erased+v.leaves.Missing > 0 {
 		r.Skip(CheckLeaves, open, v.leaves.String())
 	} else {
 		r.Pass(CheckLeaves, open, v.leaves.String())
 	}
+}
+
+// verifyHead checks a head's signature by the operator's key. Without one it must at least be that of the key that it
+// names: who made the head is then not shown, but nobody else has changed it.
+func verifyHead(h *Head, at Link, operator ed25519.PublicKey) error {
+	if len(operator) == 0 {
+		operator = h.Key
+	}
+	err := h.Verify(operator)
+	if err == nil {
+		return nil
+	}
+	f := asFault(err)
+	f.At = at
+	return f
 }
 
 // Evidence is a history that [Verify] found nothing wrong with, for the checks that need more than its bytes.
@@ -711,6 +764,10 @@ type Evidence struct {
 
 	Verifications map[Link]*Verification // of what a contract wallet signed
 
+	Assertions []Asserted // of the operator's wallet, on calls in doubt, oldest first
+
+	Others Histories // in the same file, as far as [Verify] has judged them
+
 	src    Source
 	keys   map[Link]LeafKey
 	steps  []byte   // their CIDs, newest first
@@ -725,9 +782,9 @@ type Evidence struct {
 func (e *Evidence) Len() int { return len(e.steps)/cidLen + len(e.places) }
 
 // StepCID returns the CID of step seq, which must be below Len.
-func (e *Evidence) StepCID(seq int) Link { return e.cidAt(int32(e.Len() - 1 - seq)) }
+func (e *Evidence) StepCID(seq int) Link { return e.stepCIDAt(int32(e.Len() - 1 - seq)) }
 
-func (e *Evidence) cidAt(place int32) Link {
+func (e *Evidence) stepCIDAt(place int32) Link {
 	if car, ok := e.src.(*CAR); ok {
 		l, err := car.cidAt(int(e.places[place]))
 		if err != nil {
@@ -735,7 +792,7 @@ func (e *Evidence) cidAt(place int32) Link {
 		}
 		return l
 	}
-	return cidFrom(e.steps[int(place)*cidLen : (int(place)+1)*cidLen])
+	return linkFromBytes(e.steps[int(place)*cidLen : (int(place)+1)*cidLen])
 }
 
 // Each calls do with every step from the first on. It ends with the first error. A step must not be changed: those of a
@@ -747,7 +804,7 @@ func (e *Evidence) Each(do func(c Link, s *Step) error) error {
 		var err error
 		if seq < len(e.kept) {
 			s = e.kept[seq]
-		} else if s, err = e.step(c); err == nil && e.Len() <= maxKept && seq == len(e.kept) {
+		} else if s, err = e.readStep(c); err == nil && e.Len() <= maxKept && seq == len(e.kept) {
 			if e.keptBytes += e.lastBytes; e.keptBytes <= maxKeptBytes {
 				e.kept = append(e.kept, s)
 			}
@@ -768,7 +825,7 @@ const (
 	maxKeptBytes = 1 << 20
 )
 
-func (e *Evidence) step(c Link) (*Step, error) {
+func (e *Evidence) readStep(c Link) (*Step, error) {
 	data, err := e.src.Get(c)
 	if _, checked := e.src.(*CAR); err == nil && !checked {
 		err = checkHash(c, data)
@@ -779,7 +836,7 @@ func (e *Evidence) step(c Link) (*Step, error) {
 	s := new(Step)
 	var ps []*Payload
 	e.lastBytes = len(data)
-	if err := read(data, s, func(p *Payload) { ps = append(ps, p) }); err != nil {
+	if err := readRecord(data, s, func(p *Payload) { ps = append(ps, p) }); err != nil {
 		return nil, fmt.Errorf("step %s: %w", c, err)
 	}
 	open := map[Link]*Payload{} // one leaf may stand in several places; Verify saw that its commitment is one

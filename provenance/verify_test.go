@@ -83,7 +83,7 @@ func TestTheReportIsPlainJSON(t *testing.T) {
 func TestWithoutTheOperatorsKeyTheHeadIsNotChecked(t *testing.T) {
 	h := newHistory()
 	r, e := verifyCAR(h.car(t), Options{Keys: h.keys()})
-	if e == nil || r.Verdict != Gaps || r.Status(CheckHead).Status != NotChecked {
+	if e == nil || r.Verdict != Unattributed || r.Status(CheckHead).Status != NotChecked {
 		t.Errorf("report = %+v", r)
 	}
 	if !slices.ContainsFunc(r.Unproven, func(s string) bool { return strings.Contains(s, "no operator key") }) {
@@ -103,7 +103,8 @@ func TestSealedAndWithheldLeavesAreGapsAndNoFaults(t *testing.T) {
 	}{
 		{"all keys", h.keys(), 0, "0 public, 14 disclosed, 0 sealed, 0 erased, 0 missing", Pass},
 		{"no keys", nil, 0, "0 public, 0 disclosed, 14 sealed, 0 erased, 0 missing", NotChecked},
-		{"one key", map[Link]LeafKey{h.leaves[0].CID: h.leaves[0].Key}, 0, "0 public, 1 disclosed, 13 sealed, 0 erased, 0 missing", NotChecked},
+		{"one key", map[Link]LeafKey{h.leaves[0].CID: h.leaves[0].Key}, 0,
+			"0 public, 1 disclosed, 13 sealed, 0 erased, 0 missing", NotChecked},
 		{"two leaves away", h.keys(), 2, "0 public, 12 disclosed, 0 sealed, 0 erased, 2 missing", NotChecked},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
@@ -165,7 +166,9 @@ func TestVerifyNamesEachTampering(t *testing.T) {
 		{"no request at the beginning", func(h *history) {
 			h.steps[0].Event = &Lapse{Why: LapseCancelled}
 		}, CheckHistory, CodeHistoryAsk},
-		{"two steps swapped", func(h *history) { h.steps[2], h.steps[3] = h.steps[3], h.steps[2] }, CheckHistory, CodeHistorySeq},
+		{"two steps swapped", func(h *history) {
+			h.steps[2], h.steps[3] = h.steps[3], h.steps[2]
+		}, CheckHistory, CodeHistorySeq},
 		{"a step doubled", func(h *history) { insert(h, 2, h.steps[2]) }, CheckHistory, CodeHistorySeq},
 		{"a step inserted", func(h *history) {
 			insert(h, 3, &Step{At: 3_500, Event: &Result{Of: Ref{1, 0}, Status: StatusOK}})
@@ -193,17 +196,27 @@ func TestVerifyNamesEachTampering(t *testing.T) {
 		{"a step before its run", func(h *history) { h.run.Opened = 1_001 }, CheckHistory, CodeHistoryClock},
 		{"a head before its step", func(h *history) { h.head.At = 6_999 }, CheckHistory, CodeHistoryClock},
 		{"a second request", func(h *history) { h.steps[2].Event = h.steps[0].Event }, CheckHistory, CodeHistoryAsk},
-		{"an answer to a later effect", func(h *history) { stepAt[*Result](h, 2).Of = Ref{3, 0} }, CheckHistory, CodeHistoryOf},
-		{"an answer to its own step", func(h *history) { stepAt[*Result](h, 4).Of = Ref{4, 0} }, CheckHistory, CodeHistoryOf},
-		{"an answer to an effect that is not there", func(h *history) { stepAt[*Result](h, 2).Of = Ref{1, 7} }, CheckHistory, CodeHistoryOf},
-		{"two answers to one effect", func(h *history) { stepAt[*Result](h, 4).Of = Ref{1, 0} }, CheckHistory, CodeHistoryTwice},
-		{"a result for a question to the wallet", func(h *history) { stepAt[*Result](h, 2).Of = Ref{1, 1} }, CheckHistory, CodeHistoryTwice},
-		{"an approval for a call", func(h *history) { stepAt[*Verdict](h, 3).Of = Ref{0, 0} }, CheckHistory, CodeHistoryTwice},
+		{"an answer to a later effect", func(h *history) {
+			stepAt[*Result](h, 2).Of = Ref{3, 0}
+		}, CheckHistory, CodeHistoryOf},
+		{"an answer to its own step", func(h *history) {
+			stepAt[*Result](h, 4).Of = Ref{4, 0}
+		}, CheckHistory, CodeHistoryOf},
+		{"an answer to an effect that is not there", func(h *history) { stepAt[*Result](h, 2).Of = Ref{1, 7} },
+			CheckHistory, CodeHistoryOf},
+		{"two answers to one effect", func(h *history) {
+			stepAt[*Result](h, 4).Of = Ref{1, 0}
+		}, CheckHistory, CodeHistoryTwice},
+		{"a result for a question to the wallet", func(h *history) { stepAt[*Result](h, 2).Of = Ref{1, 1} },
+			CheckHistory, CodeHistoryTwice},
+		{"an approval for a call", func(h *history) {
+			stepAt[*Verdict](h, 3).Of = Ref{0, 0}
+		}, CheckHistory, CodeHistoryTwice},
 		{"a result where a reply is wanted", func(h *history) {
 			h.steps[6].Event = &Result{Of: Ref{5, 0}, Status: StatusOK}
 		}, CheckHistory, CodeHistoryKind},
 		{"a reply where a result is wanted", func(h *history) {
-			h.steps[2].Event = &Reply{Of: Ref{1, 0}, Failed: "timeout"}
+			h.steps[2].Event = &Reply{Of: Ref{1, 0}, Failed: "model.timeout"}
 		}, CheckHistory, CodeHistoryKind},
 		{"an answer to what was said", func(h *history) {
 			h.steps[5].Does = append(h.steps[5].Does, &Say{Text: text("hm")})
@@ -212,10 +225,17 @@ func TestVerifyNamesEachTampering(t *testing.T) {
 		{"closed as answered with a question open", func(h *history) {
 			h.steps[5].Does = append(h.steps[5].Does, h.steps[5].Does[0])
 		}, CheckHistory, CodeHistoryUnanswered},
-		{"a call that no model asked for", func(h *history) { effectAt[*Call](h, 3, 0).Of = Ref{1, 2} }, CheckHistory, CodeHistoryCall},
-		{"a call for a reply that is none", func(h *history) { effectAt[*Call](h, 3, 0).Of = Ref{2, 0} }, CheckHistory, CodeHistoryCall},
-		{"a call before it was asked for", func(h *history) { effectAt[*Call](h, 1, 0).Of = Ref{6, 0} }, CheckHistory, CodeHistoryCall},
-		{"a question to the wallet about nothing", func(h *history) { effectAt[*Seek](h, 1, 1).Of = Ref{0, 0} }, CheckHistory, CodeHistoryCall},
+		{"a call that no model asked for", func(h *history) {
+			effectAt[*Call](h, 3, 0).Of = Ref{1, 2}
+		}, CheckHistory, CodeHistoryCall},
+		{"a call for a reply that is none", func(h *history) {
+			effectAt[*Call](h, 3, 0).Of = Ref{2, 0}
+		}, CheckHistory, CodeHistoryCall},
+		{"a call before it was asked for", func(h *history) {
+			effectAt[*Call](h, 1, 0).Of = Ref{6, 0}
+		}, CheckHistory, CodeHistoryCall},
+		{"a question to the wallet about nothing", func(h *history) { effectAt[*Seek](h, 1, 1).Of = Ref{0, 0} },
+			CheckHistory, CodeHistoryCall},
 		{"a close in the middle", func(h *history) {
 			h.steps[2].Does = []Effect{&Close{Reason: CloseCancelled}}
 		}, CheckHistory, CodeHistoryClose},
@@ -283,24 +303,28 @@ func TestVerifyNamesEachChangeOfBlocks(t *testing.T) {
 			return h.resign(t, operator())
 		}, CheckLinks, CodeLinksKind},
 		{"rules under a record that is no policy set", func(t *testing.T, h *history, _ Link) Link {
-			h.run.Rules = h.put(t, &PolicySet{Name: "shop", Source: "x", Under: h.run.Agent, Origin: "https://shop.example"})
+			h.run.Rules = h.put(t, &PolicySet{Name: "shop", Source: "x", Under: h.run.Agent,
+				Origin: "https://shop.example"})
 			h.head.Run = h.put(t, h.run)
 			return h.resign(t, operator())
 		}, CheckLinks, CodeLinksKind},
 		{"a dApp's rules under a dApp's", func(t *testing.T, h *history, _ Link) Link {
 			for range 2 {
-				h.run.Rules = h.put(t, &PolicySet{Name: "shop", Source: "x", Under: h.run.Rules, Origin: "https://shop.example"})
+				h.run.Rules = h.put(t, &PolicySet{Name: "shop", Source: "x", Under: h.run.Rules,
+					Origin: "https://shop.example"})
 			}
 			h.head.Run = h.put(t, h.run)
 			return h.resign(t, operator())
 		}, CheckLinks, CodeLinksKind},
-		{"a step as the root", func(_ *testing.T, h *history, _ Link) Link { return h.cids[6] }, CheckLinks, CodeLinksKind},
+		{"a step as the root", func(_ *testing.T, h *history, _ Link) Link {
+			return h.cids[6]
+		}, CheckLinks, CodeLinksKind},
 		{"a later version of a record", func(t *testing.T, h *history, _ Link) Link {
 			h.head.Run = h.raw(bytes.Replace(h.blocks[h.head.Run], []byte("run/1"), []byte("run/2"), 1))
 			return h.resign(t, operator())
 		}, CheckSchema, CodeSchemaVersion},
 		{"an unknown key in a record", func(t *testing.T, h *history, _ Link) Link {
-			b := bytes.Replace(h.blocks[h.head.Run], []byte("fthread"), []byte("fwreath"), 1)
+			b := bytes.Replace(h.blocks[h.head.Run], []byte("fopened"), []byte("fopenee"), 1)
 			h.head.Run = h.raw(b)
 			return h.resign(t, operator())
 		}, CheckSchema, CodeSchemaKey},
@@ -425,7 +449,10 @@ func TestVerifySurvivesASourceThatFails(t *testing.T) {
 	h := newHistory()
 	root := h.link(t)
 	order := make([]Link, 0, len(h.blocks))
-	Verify(source{root, func(c Link) ([]byte, error) { order = append(order, c); return h.Get(c) }}, Options{Keys: h.keys()})
+	Verify(source{root, func(c Link) ([]byte, error) {
+		order = append(order, c)
+		return h.Get(c)
+	}}, Options{Keys: h.keys()})
 	for i := range order {
 		n := 0
 		r, e := Verify(source{root, func(c Link) ([]byte, error) {
@@ -442,7 +469,7 @@ func TestVerifySurvivesASourceThatFails(t *testing.T) {
 
 func TestTheVerdictFollowsFromTheChecks(t *testing.T) {
 	r := NewReport()
-	if r.Verdict != Gaps {
+	if r.Verdict != Unattributed {
 		t.Errorf("nothing checked: %s", r.Verdict)
 	}
 	for _, name := range CheckNames() {
@@ -458,6 +485,20 @@ func TestTheVerdictFollowsFromTheChecks(t *testing.T) {
 	r.Skip(CheckContext, 0, "sealed")
 	if r.Verdict != Gaps {
 		t.Errorf("one skipped: %s", r.Verdict)
+	}
+	r.Skip(CheckHead, 0, "no key")
+	if r.Verdict != Unattributed {
+		t.Errorf("without the operator's key: %s", r.Verdict)
+	}
+	r.RequireComplete()
+	if r.Verdict != Incomplete || r.Refused() {
+		t.Errorf("completeness is required and not shown: %s", r.Verdict)
+	}
+	r.Pass(CheckHead, 1, "")
+	r.Pass(CheckContext, 1, "")
+	r.Establish(false)
+	if r.Verdict != Verified || r.ShownBy == "" {
+		t.Errorf("complete as far as a log shows: %s %q", r.Verdict, r.ShownBy)
 	}
 	r.Fail(CheckTotals, &Fault{Code: "totals.cost", Detail: "late"})
 	r.Fail(CheckGrant, &Fault{Code: "grant.signature", Detail: "early"})

@@ -1,9 +1,11 @@
 package provenance
 
+import "github.com/writ-run/writ/provenance/internal/dagcbor"
+
 // EachPayload calls f for every payload of r in the order of its block. Unlike [Payloads] it does not pass over a
 // payload that stands in two places, so that two copies of one record can be walked side by side.
 func EachPayload(r Record, f func(*Payload)) {
-	r.fields(&coder{mode: walking, payload: f})
+	r.codeFields(&coder{Coder: dagcbor.Coder{Mode: dagcbor.Walking}, payload: f})
 }
 
 // Adopt gives p the leaf that q has, sealing or publishing p's own plaintext the same way. It fails with a [*Fault]

@@ -24,7 +24,7 @@ func ParseBook(data []byte) (*Book, error) {
 		return nil, fmt.Errorf("address book: %w", err)
 	}
 	b := &Book{Names: map[string]common.Address{}, Tokens: map[string]Token{}}
-	if err := b.read(&v); err != nil {
+	if err := b.readMembers(&v); err != nil {
 		return nil, fmt.Errorf("address book: %w", err)
 	}
 	if err := b.Check(); err != nil {
@@ -33,37 +33,37 @@ func ParseBook(data []byte) (*Book, error) {
 	return b, nil
 }
 
-func (b *Book) read(v *value) error {
-	if err := v.keys("chain", "names", "tokens"); err != nil {
+func (b *Book) readMembers(v *value) error {
+	if err := v.checkKeys("chain", "names", "tokens"); err != nil {
 		return err
 	}
-	chain, err := v.get("chain").uint("chain", math.MaxInt64)
+	chain, err := v.member("chain").readUint("chain", math.MaxInt64)
 	if err != nil {
 		return err
 	}
 	b.Chain = chain
-	names, tokens := v.get("names"), v.get("tokens")
+	names, tokens := v.member("names"), v.member("tokens")
 	if names.kind != object || tokens.kind != object {
 		return errors.New("names and tokens must be objects")
 	}
 	for i := range names.members {
 		m := &names.members[i]
-		if b.Names[m.key], err = m.address(m.key); err != nil {
+		if b.Names[m.key], err = m.readAddress(m.key); err != nil {
 			return err
 		}
 	}
 	for i := range tokens.members {
 		m := &tokens.members[i]
-		if err := m.keys("address", "decimals"); err != nil {
-			return fmt.Errorf("token %q: %w", clip(m.key), err)
+		if err := m.checkKeys("address", "decimals"); err != nil {
+			return fmt.Errorf("token %q: %w", clipText(m.key), err)
 		}
-		addr, err := m.get("address").address(m.key)
+		addr, err := m.member("address").readAddress(m.key)
 		if err != nil {
 			return err
 		}
-		decimals, err := m.get("decimals").uint("decimals", money.MaxDecimals)
+		decimals, err := m.member("decimals").readUint("decimals", money.MaxDecimals)
 		if err != nil {
-			return fmt.Errorf("token %q: %w", clip(m.key), err)
+			return fmt.Errorf("token %q: %w", clipText(m.key), err)
 		}
 		b.Tokens[m.key] = Token{addr, uint8(decimals)}
 	}
@@ -83,7 +83,8 @@ func (b *Book) Check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Names)) {
 		if !validName(name) {
-			return fmt.Errorf("address book: %q is not a name: lower-case letters, digits, '.', '-' and '_' only", clip(name))
+			return fmt.Errorf("address book: %q is not a name: lower-case letters, digits, '.', '-' and '_' only",
+				clipText(name))
 		}
 		if b.Names[name] == (common.Address{}) {
 			return fmt.Errorf("address book: %q names the zero address", name)
@@ -94,7 +95,7 @@ func (b *Book) Check() error {
 		t := b.Tokens[symbol]
 		if !(money.Asset{Symbol: symbol, Decimals: t.Decimals}).Valid() || symbol != strings.ToUpper(symbol) {
 			return fmt.Errorf("address book: %q with %d decimals is not a token: 1 to 16 upper-case letters, digits, "+
-				"'.', '-' and '_', and at most %d decimals", clip(symbol), t.Decimals, money.MaxDecimals)
+				"'.', '-' and '_', and at most %d decimals", clipText(symbol), t.Decimals, money.MaxDecimals)
 		}
 		if other, ok := seen[t.Address]; ok {
 			return fmt.Errorf("address book: %s and %s are the same contract; keep one", other, symbol)
@@ -126,7 +127,7 @@ func (b *Book) JSON() []byte {
 		}}})
 	}
 	v := value{kind: object, members: []member{{"chain", number(b.Chain)}, {"names", names}, {"tokens", tokens}}}
-	return v.append(nil)
+	return v.appendTo(nil)
 }
 
 // Address returns the address that s means: a 0x address with a right EIP-55 checksum or all in lower case, or a
@@ -135,15 +136,15 @@ func (b *Book) Address(s string) (common.Address, error) {
 	if len(s) >= 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') {
 		a, err := parseAddress(s)
 		if err != nil {
-			return a, &Error{"bad_address", err.Error()}
+			return a, &Error{"bad_address", describeBadAddress(err)}
 		}
 		return a, nil
 	}
 	if a, ok := b.Names[strings.ToLower(s)]; ok {
 		return a, nil
 	}
-	return common.Address{}, &Error{"unknown_name", fmt.Sprintf("%q is not in the address book; use %s or a full 0x address.",
-		clip(s), oneOf(slices.Sorted(maps.Keys(b.Names))))}
+	return common.Address{}, &Error{"unknown_name",
+		fmt.Sprintf("it is not in the address book; use %s or a full 0x address.", oneOf(slices.Sorted(maps.Keys(b.Names))))}
 }
 
 // Token returns the symbol as the book spells it, and the token. s may be in any case. The error is an [*Error].
@@ -152,8 +153,8 @@ func (b *Book) Token(s string) (string, Token, error) {
 	if t, ok := b.Tokens[symbol]; ok {
 		return symbol, t, nil
 	}
-	return "", Token{}, &Error{"unknown_token", fmt.Sprintf("%q is not a token known here; use %s.",
-		clip(s), oneOf(slices.Sorted(maps.Keys(b.Tokens))))}
+	return "", Token{}, &Error{"unknown_token", fmt.Sprintf("it is not a token known here; use %s.",
+		oneOf(slices.Sorted(maps.Keys(b.Tokens))))}
 }
 
 // clone returns a copy that shares nothing with b.
@@ -161,14 +162,24 @@ func (b *Book) clone() *Book {
 	return &Book{b.Chain, maps.Clone(b.Names), maps.Clone(b.Tokens)}
 }
 
+var errChecksum = errors.New("has a wrong checksum; copy it again from its source")
+
+// describeBadAddress says what is wrong with an address that is an argument, without repeating it.
+func describeBadAddress(err error) string {
+	if errors.Is(err, errChecksum) {
+		return "the address " + errChecksum.Error() + "."
+	}
+	return "it is not an address; one has 0x and 40 hex digits."
+}
+
 // parseAddress reads a 0x address: all lower case, or with the checksum of EIP-55.
 func parseAddress(s string) (common.Address, error) {
 	if len(s) != 42 || s[:2] != "0x" || strings.Trim(s[2:], "0123456789abcdefABCDEF") != "" {
-		return common.Address{}, fmt.Errorf("%q is not an address; one has 0x and 40 hex digits", clip(s))
+		return common.Address{}, fmt.Errorf("%q is not an address; one has 0x and 40 hex digits", clipText(s))
 	}
 	a := common.HexToAddress(s)
 	if s != strings.ToLower(s) && s != a.Hex() {
-		return common.Address{}, fmt.Errorf("address %s has a wrong checksum; copy it again from its source", s)
+		return common.Address{}, fmt.Errorf("address %s %w", s, errChecksum)
 	}
 	return a, nil
 }
@@ -186,25 +197,25 @@ func oneOf(choices []string) string {
 	return "one of " + strings.Join(choices, ", ")
 }
 
-// keys says whether v is an object with exactly these keys.
-func (v *value) keys(want ...string) error {
+// checkKeys says whether v is an object with exactly these keys.
+func (v *value) checkKeys(want ...string) error {
 	if v.kind != object {
 		return fmt.Errorf("%s stands where an object should", v.kind)
 	}
 	for i := range v.members {
 		if !slices.Contains(want, v.members[i].key) {
-			return fmt.Errorf("key %q is unknown%s", clip(v.members[i].key), didYouMean(v.members[i].key, want))
+			return fmt.Errorf("key %q is unknown%s", clipText(v.members[i].key), didYouMean(v.members[i].key, want))
 		}
 	}
 	for _, k := range want {
-		if v.get(k) == nil {
+		if v.member(k) == nil {
 			return fmt.Errorf("key %q is missing", k)
 		}
 	}
 	return nil
 }
 
-func (v *value) uint(name string, limit uint64) (uint64, error) {
+func (v *value) readUint(name string, limit uint64) (uint64, error) {
 	if v.kind != integer {
 		return 0, fmt.Errorf("%s is %s, not an integer", name, v.kind)
 	}
@@ -215,13 +226,13 @@ func (v *value) uint(name string, limit uint64) (uint64, error) {
 	return n, nil
 }
 
-func (v *value) address(name string) (common.Address, error) {
+func (v *value) readAddress(name string) (common.Address, error) {
 	if v.kind != text {
-		return common.Address{}, fmt.Errorf("%q: the address is %s, not a string", clip(name), v.kind)
+		return common.Address{}, fmt.Errorf("%q: the address is %s, not a string", clipText(name), v.kind)
 	}
 	a, err := parseAddress(v.text)
 	if err != nil {
-		return a, fmt.Errorf("%q: %w", clip(name), err)
+		return a, fmt.Errorf("%q: %w", clipText(name), err)
 	}
 	return a, nil
 }

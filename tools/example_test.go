@@ -12,7 +12,7 @@ func ExampleFunc() {
 	type place struct {
 		City string `json:"city" about:"name of the city"`
 	}
-	weather, err := tools.Func("weather.now", "Current weather of a city.", tools.Read,
+	weather, err := tools.Func(tools.Spec{Name: "weather.now", About: "Current weather of a city.", Class: tools.Read},
 		func(_ context.Context, in place) (string, error) { return "sunny in " + in.City, nil })
 	if err != nil {
 		fmt.Println(err)

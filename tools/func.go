@@ -7,32 +7,60 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/writ-run/writ/tools/arg"
 )
 
-// Func makes a tool of a Go function. In must be a struct whose exported fields are strings, booleans or integers;
-// each is a property, named by its json tag (or by its own name in lower case), required unless the tag says
-// omitempty or omitzero, and described by its `about` tag. Out is anything that encoding/json can write.
+// Func makes a tool of a Go function. s says what the tool is; its Schema is made of In, whose exported fields are the
+// arguments, so it must be empty.
 //
 //	type place struct {
 //		City string `json:"city" about:"name of the city"`
+//		Days int    `json:"days,omitempty"`
 //	}
-//	weather, err := tools.Func("weather.now", "Current weather of a city.", tools.Read,
+//	weather, err := tools.Func(tools.Spec{Name: "weather.now", About: "Weather of a city.", Class: tools.Read},
 //		func(ctx context.Context, in place) (report, error) { ... })
 //
-// class is [Read] or [Once]; a function gets no idempotency key and signs nothing, so the other two need a [Tool] of
-// its own. fn must be safe for concurrent use. An [*Error] that it returns is told to the model.
-func Func[In, Out any](name, about string, class Class, fn func(context.Context, In) (Out, error)) (Tool, error) {
-	if class != Read && class != Once {
-		return nil, fmt.Errorf("tool %q: a function can be of class read or once, not %q", clip(name), class)
+// A field is named by its json tag, or by its own name in lower case. It is required unless it is a pointer or the tag
+// says omitempty or omitzero, and it is described by its `about` tag. Its type may be
+//
+//	string, bool, integers, floats, json.Number   a `format` tag gives a string one of the formats of [Spec.Schema], an
+//	                                              `asset` tag names the token of an amount, an `enum` tag lists, by
+//	                                              commas, what else is refused
+//	time.Time                                     a string as of RFC 3339
+//	[]byte                                        a string in base64
+//	what implements encoding.TextUnmarshaler      a string
+//	a struct                                      an object, by the same rules
+//	a slice or an array                           a list
+//	json.RawMessage, any, maps, json.Unmarshaler  opaque JSON
+//
+// The function gets addresses as 0x and 40 hex digits, tokens as the Book spells them, and all else as it was written.
+// Out is anything that encoding/json can write. fn must be safe for concurrent use. An [*Error] that it returns is told
+// to the model. [InputOf] has the idempotency key, which a function of class [Keyed] must hand on.
+//
+// Class [ChainTx] is an error: what signs and broadcasts has more than one thing to do, which is for a [Chain].
+func Func[In, Out any](s Spec, fn func(context.Context, In) (Out, error)) (Tool, error) {
+	name := clipText(s.Name)
+	switch {
+	case s.Class.Sends():
+		return nil, fmt.Errorf("tool %q: a function cannot be of class chain; implement tools.Chain", name)
+	case fn == nil:
+		return nil, fmt.Errorf("tool %q: the function is nil", name)
+	case len(s.Schema) > 0:
+		return nil, fmt.Errorf("tool %q: the schema is made of the function's argument; leave it empty", name)
 	}
-	if fn == nil {
-		return nil, fmt.Errorf("tool %q: the function is nil", clip(name))
+	t := reflect.TypeFor[In]()
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("tool %q: the arguments are a %s; they must be a struct", name, t)
 	}
-	schema, err := schemaOf(reflect.TypeFor[In]())
+	schema, err := schemaOfStruct(t, "", nil)
 	if err != nil {
-		return nil, fmt.Errorf("tool %q: %w", clip(name), err)
+		return nil, fmt.Errorf("tool %q: %w", name, err)
 	}
-	d, err := Compile(Spec{Name: name, About: about, Class: class, Schema: schema})
+	if s.Schema, err = json.Marshal(schema); err != nil {
+		return nil, fmt.Errorf("tool %q: %w", name, err)
+	}
+	d, err := Compile(s)
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +75,18 @@ type function[In, Out any] struct {
 func (f *function[In, Out]) Spec() Spec { return f.spec }
 
 func (f *function[In, Out]) Call(ctx context.Context, in Input) ([]byte, error) {
-	var args In
-	if err := json.Unmarshal(in.Args.JSON, &args); err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", f.spec.Name, err)
+	written := in.Args.JSON
+	if f.spec.Book != nil {
+		var err error
+		if written, err = resolveNames(in.Args); err != nil {
+			return nil, fmt.Errorf("arguments of %s: %w", f.spec.Name, err)
+		}
 	}
-	out, err := f.fn(ctx, args)
+	var args In
+	if err := json.Unmarshal(written, &args); err != nil {
+		return nil, explainUnreadable(err)
+	}
+	out, err := f.fn(context.WithValue(ctx, inputKey{}, in), args)
 	if err != nil {
 		return nil, err
 	}
@@ -62,59 +97,44 @@ func (f *function[In, Out]) Call(ctx context.Context, in Input) ([]byte, error) 
 	return CanonicalJSON(b)
 }
 
-// schemaOf returns the JSON Schema of a struct.
-func schemaOf(t reflect.Type) ([]byte, error) {
-	if t.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("the arguments are a %s; they must be a struct", t)
+type inputKey struct{}
+
+// InputOf returns the whole input of the call that a function made by [Func] was called for, by the context that it
+// got. It is zero for any other context.
+func InputOf(ctx context.Context) Input {
+	in, _ := ctx.Value(inputKey{}).(Input)
+	return in
+}
+
+// explainUnreadable says that a value does not fit the field's Go type, which may allow less than the schema does.
+// Nothing was done then, and the model may try again.
+func explainUnreadable(err error) *Error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return errorf("bad_argument", "Argument %q cannot be read: it is %s.", e.Field, e.Value)
 	}
-	type property map[string]any
-	props, required := map[string]property{}, []string{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if !f.IsExported() || tag == "-" && options == "" {
-			continue
-		}
-		if tag == "" {
-			tag = strings.ToLower(f.Name)
-		}
-		p := property{}
-		switch k := f.Type.Kind(); {
-		case f.Anonymous:
-			return nil, fmt.Errorf("field %s is embedded; name it", f.Name)
-		case k == reflect.String:
-			p["type"] = "string"
-		case k == reflect.Bool:
-			p["type"] = "boolean"
-		case k >= reflect.Int && k <= reflect.Int64:
-			bits := f.Type.Bits()
-			p["type"], p["minimum"], p["maximum"] = "integer", int64(-1)<<(bits-1), int64(1)<<(bits-1)-1
-		case k >= reflect.Uint && k <= reflect.Uint64:
-			bits := min(f.Type.Bits(), 63)
-			p["type"], p["minimum"], p["maximum"] = "integer", 0, int64(uint64(1)<<bits-1)
-		default:
-			return nil, fmt.Errorf("field %s is a %s; arguments are strings, booleans and integers", f.Name, f.Type)
-		}
-		if about := f.Tag.Get("about"); about != "" {
-			p["description"] = about
-		}
-		if props[tag] != nil {
-			return nil, fmt.Errorf("two fields are called %q", tag)
-		}
-		props[tag] = p
-		switch options {
-		case "":
-			required = append(required, tag)
-		case "omitempty", "omitzero":
-		default:
-			return nil, fmt.Errorf("field %s has the json option %q; only omitempty and omitzero are known", f.Name, options)
-		}
-	}
-	b, err := json.Marshal(map[string]any{
-		"type": "object", "properties": props, "required": required, "additionalProperties": false,
-	})
+	return errorf("bad_argument", "The arguments cannot be read: %s.", clipText(err.Error()))
+}
+
+// resolveNames writes addresses and tokens into the arguments' JSON in the place of the names that stand for them.
+func resolveNames(args Args) ([]byte, error) {
+	v, err := parseJSON(args.JSON, MaxArgs)
 	if err != nil {
-		return nil, errors.New("the schema cannot be written")
+		return nil, err
 	}
-	return b, nil
+	for _, x := range args.Values {
+		at := &v
+		for name := range strings.SplitSeq(x.Name, ".") {
+			if at != nil {
+				at = at.member(name)
+			}
+		}
+		switch {
+		case at == nil:
+		case x.Kind == arg.Address:
+			at.text = x.Addr.Hex()
+		case x.Kind == arg.String:
+			at.text = x.Text
+		}
+	}
+	return v.appendTo(nil), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // MaxArgs bounds a call's arguments, in bytes of JSON as the model wrote them.
@@ -37,32 +38,17 @@ func (d *Def) Read(args []byte) (Args, error) {
 	if v.kind != object {
 		return Args{}, &Error{"bad_json", "The arguments must be one JSON object."}
 	}
-	out := Args{Values: make([]Value, len(d.props))}
-	for i := range v.members {
-		m := &v.members[i]
-		at := d.find(m.key)
-		if at < 0 {
-			return Args{}, d.unknown(m.key)
-		}
-		if err := d.readValue(&out.Values[at], &d.props[at], &m.value); err != nil {
-			return Args{}, err
-		}
+	out := Args{Values: make([]arg.Value, len(d.params))}
+	for i := range d.params {
+		out.Values[i].Name, out.Values[i].Kind = d.params[i].Name, d.params[i].Kind
 	}
-	for i := range d.props {
-		p, x := &d.props[i], &out.Values[i]
-		x.Name, x.Kind = p.name, p.kind()
-		if p.required && !x.Set {
-			return Args{}, errorf("missing_argument", "Argument %q is missing; it is %s.", p.name, p.wants())
-		}
-		if x.Set && p.format == "amount" { // after all others, since it needs its token
-			if err := d.readAmount(x, p, &out.Values[p.asset]); err != nil {
-				return Args{}, err
-			}
-		}
+	if err := d.readObject(out.Values, "", &d.schema, &v); err != nil {
+		return Args{}, err
 	}
 	if d.spec.Spend != nil {
 		out.Amount, out.To = out.Values[d.spend[0]].Amount, out.Values[d.spend[2]].Addr
-		if out.Amount.IsZero() {
+		amount := d.schema.findProperty(d.spec.Spend.Amount)
+		if out.Allowance = amount.allowance; out.Amount.IsZero() && amount.fixed == nil {
 			return Args{}, errorf("bad_amount", "Argument %q must be more than zero.", d.spec.Spend.Amount)
 		}
 		if out.To == (common.Address{}) {
@@ -70,9 +56,9 @@ func (d *Def) Read(args []byte) (Args, error) {
 		}
 	}
 	if d.url >= 0 && out.Values[d.url].Set {
-		out.Host, _ = hostOf(out.Values[d.url].Text) // which readValue has checked
+		out.Host, _ = hostOf(out.Values[d.url].Text) // which readText has checked
 	}
-	out.JSON = v.append(make([]byte, 0, len(args)))
+	out.JSON = v.appendTo(make([]byte, 0, len(args)))
 	return out, nil
 }
 
@@ -80,29 +66,40 @@ func errorf(code, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
 
-func (d *Def) unknown(key string) *Error {
-	names := make([]string, len(d.props))
-	for i := range d.props {
-		names[i] = d.props[i].name
+func unknownArgument(path string, s *schema, key string) *Error {
+	names := make([]string, len(s.props))
+	for i := range s.props {
+		names[i] = path + s.props[i].name
 	}
-	if len(names) == 0 {
-		return errorf("unknown_argument", "Argument %q is unknown; this tool takes none.", clip(key))
+	if key = path + key; len(names) == 0 {
+		takes := "this tool"
+		if path != "" {
+			takes = strings.TrimSuffix(path, ".")
+		}
+		return errorf("unknown_argument", "Argument %q is unknown; %s takes none.", clipText(key), takes)
 	}
-	return errorf("unknown_argument", "Argument %q is unknown%s; known: %s.", clip(key), didYouMean(key, names),
+	return errorf("unknown_argument", "Argument %q is unknown%s; known: %s.", clipText(key), didYouMean(key, names),
 		strings.Join(names, ", "))
 }
 
-// wants says what a property takes, for messages.
-func (p *prop) wants() string {
-	switch {
-	case p.typ == "boolean":
+// describeWanted says what a value must be, for messages.
+func (s *schema) describeWanted() string {
+	switch s.kind {
+	case arg.Bool:
 		return "true or false"
-	case p.typ == "integer":
+	case arg.Int:
 		return "an integer"
-	case len(p.enum) > 0:
-		return oneOf(p.enum)
+	case arg.Number:
+		return "a number"
+	case arg.Object:
+		return "an object"
+	case arg.List:
+		return "a list"
 	}
-	switch p.format {
+	if len(s.enum) > 0 {
+		return oneOf(s.enum)
+	}
+	switch s.format {
 	case "address":
 		return "a name in the address book or a 0x address, as a string"
 	case "token":
@@ -119,75 +116,211 @@ func (p *prop) wants() string {
 	return "a string"
 }
 
-// readValue reads one argument, all but an amount's number.
-func (d *Def) readValue(x *Value, p *prop, v *value) error {
-	bad := func() *Error { return errorf("bad_argument", "Argument %q must be %s.", p.name, p.wants()) }
+// readObject reads the members of an object. Those that have a place are put into values; the others, which are within
+// a list, are only checked. path is the object's own, with a dot behind it, or empty.
+func (d *Def) readObject(values []arg.Value, path string, s *schema, v *value) *Error {
+	if v.kind != object {
+		return errorf("bad_argument", "Argument %q must be an object.", strings.TrimSuffix(path, "."))
+	}
+	for i := range v.members {
+		m := &v.members[i]
+		p := s.findProperty(m.key)
+		if p == nil {
+			return unknownArgument(path, s, m.key)
+		}
+		var unseen arg.Value
+		x := &unseen
+		if p.at >= 0 {
+			x = &values[p.at]
+		}
+		if err := d.readValue(values, x, path+p.name, &p.schema, &m.value); err != nil {
+			return err
+		}
+	}
+	for i := range s.props {
+		p := &s.props[i]
+		there := v.member(p.name) != nil
+		if !there && p.fixed != nil {
+			if err := d.readText(&values[p.at], path+p.name, &p.schema, *p.fixed); err != nil {
+				return err
+			}
+			there, values[p.at].Set = true, true
+		}
+		if p.required && !there {
+			return errorf("missing_argument", "Argument %q is missing; it is %s.", path+p.name, p.describeWanted())
+		}
+	}
+	return d.readAmounts(values, s)
+}
+
+// readAmounts reads the amounts of an object after all else, since each needs its token.
+func (d *Def) readAmounts(values []arg.Value, s *schema) *Error {
+	for i := range s.props {
+		p := &s.props[i]
+		if p.format != "amount" || !values[p.at].Set {
+			continue
+		}
+		if err := d.readAmount(&values[p.at], &values[p.asset]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readValue reads one value, all but an amount's number.
+func (d *Def) readValue(values []arg.Value, x *arg.Value, path string, s *schema, v *value) *Error {
 	x.Set = true
-	switch p.typ {
-	case "boolean":
+	bad := func() *Error { return errorf("bad_argument", "Argument %q must be %s.", path, s.describeWanted()) }
+	switch s.kind {
+	case arg.Bool:
 		if v.kind != boolTrue && v.kind != boolFalse {
 			return bad()
 		}
 		x.Bool = v.kind == boolTrue
 		return nil
-	case "integer":
+	case arg.Int:
 		n, err := strconv.ParseInt(v.text, 10, 64)
 		if v.kind != integer || err != nil {
 			return bad()
 		}
-		if n < p.min || n > p.max {
-			return errorf("bad_argument", "Argument %q is %d; it must be from %d to %d.", p.name, n, p.min, p.max)
+		if n < s.min || n > s.max {
+			return errorf("bad_argument", "Argument %q is %d; it must be from %d to %d.", path, n, s.min, s.max)
 		}
 		x.Int = n
 		return nil
+	case arg.Number:
+		if v.kind != integer && v.kind != fraction {
+			return bad()
+		}
+		x.Text = v.text
+		return s.checkNumber(path, v.text)
+	case arg.Object:
+		return d.readObject(values, path+".", s, v)
+	case arg.List:
+		return d.readList(x, path, s, v)
+	case arg.JSON:
+		return checkOpaque(path, v)
 	}
 	if v.kind != text {
 		return bad()
 	}
-	if len(p.enum) > 0 && !slices.Contains(p.enum, v.text) {
-		return errorf("bad_argument", "Argument %q is %q; it must be %s.", p.name, clip(v.text), oneOf(p.enum))
-	}
-	if n := int64(utf8.RuneCountInString(v.text)); n < p.min || n > p.max {
-		return errorf("bad_argument", "Argument %q has %d characters; it must have from %d to %d.", p.name, n, p.min, p.max)
-	}
-	x.Text = v.text
-	var err error
-	switch p.format {
-	case "address":
-		x.Addr, err = d.spec.Book.Address(v.text)
-	case "token":
-		x.Text, _, err = d.spec.Book.Token(v.text)
-	case "hash":
-		if len(v.text) != 66 || v.text[:2] != "0x" || strings.Trim(v.text[2:], "0123456789abcdef") != "" {
-			return bad()
-		}
-	case "url":
-		if _, ok := hostOf(v.text); !ok {
-			return bad()
-		}
-	case "block":
-		if n, err := strconv.ParseInt(v.text, 10, 64); v.text != "latest" && (err != nil || strconv.FormatInt(n, 10) != v.text || n < 0) {
-			return bad()
-		}
-	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		return errorf(e.Code, "Argument %q: %s", p.name, e.Message)
+	return d.readText(x, path, s, v.text)
+}
+
+func (s *schema) checkNumber(path, text string) *Error {
+	n, err := arg.ParseDecimal(text)
+	switch {
+	case err != nil:
+		return errorf("bad_argument", "Argument %q: %v.", path, err)
+	case s.low != nil && n.Compare(*s.low) < 0:
+		return errorf("bad_argument", "Argument %q is %s; it must be at least %s.", path, text, s.low)
+	case s.high != nil && n.Compare(*s.high) > 0:
+		return errorf("bad_argument", "Argument %q is %s; it must be at most %s.", path, text, s.high)
 	}
 	return nil
 }
 
-func (d *Def) readAmount(x *Value, p *prop, token *Value) error {
-	if !token.Set {
-		return errorf("missing_argument", "Argument %q is missing; %q needs it.", d.props[p.asset].name, p.name)
+func (d *Def) readList(x *arg.Value, path string, s *schema, v *value) *Error {
+	if v.kind != list {
+		return errorf("bad_argument", "Argument %q must be a list.", path)
 	}
-	a := asset(token.Text, d.spec.Book.Tokens[token.Text])
+	if n := int64(len(v.list)); n < s.min || n > s.max {
+		return errorf("bad_argument", "Argument %q has %d elements; it must have from %d to %d.", path, n, s.min, s.max)
+	}
+	x.Int = int64(len(v.list))
+	for i := range v.list {
+		var element arg.Value // only checked: policies see the length
+		if err := d.readValue(nil, &element, fmt.Sprintf("%s[%d]", path, i), s.items, &v.list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Bounds of one argument of kind JSON. The bytes are those of its canonical spelling.
+const (
+	MaxOpaque       = 8 << 10
+	maxOpaqueDepth  = 16
+	maxOpaqueValues = 1024
+)
+
+// checkOpaque bounds a value of which nobody has said what it is.
+func checkOpaque(path string, v *value) *Error {
+	depth, n := v.measure()
+	size := len(v.appendTo(nil))
+	if depth > maxOpaqueDepth || n > maxOpaqueValues || size > MaxOpaque {
+		return errorf("bad_argument",
+			"Argument %q is too large: %d bytes, %d values, %d levels; at most %d, %d and %d are allowed.",
+			path, size, n, depth, MaxOpaque, maxOpaqueValues, maxOpaqueDepth)
+	}
+	return nil
+}
+
+// measure returns how many objects and lists of v are inside each other, and of how many values it consists.
+func (v *value) measure() (depth, n int) {
+	for i := range v.list {
+		below, more := v.list[i].measure()
+		depth, n = max(depth, below), n+more
+	}
+	for i := range v.members {
+		below, more := v.members[i].measure()
+		depth, n = max(depth, below), n+more
+	}
+	if v.kind == list || v.kind == object {
+		depth++
+	}
+	return depth, n + 1
+}
+
+// readText reads a string by its enum, its length and its format.
+func (d *Def) readText(x *arg.Value, path string, s *schema, text string) *Error {
+	if len(s.enum) > 0 && !slices.Contains(s.enum, text) {
+		return errorf("bad_argument", "Argument %q must be %s.", path, oneOf(s.enum)) // quotes nothing: see SECURITY.md
+	}
+	if s.fixed != nil && text != *s.fixed {
+		return errorf("bad_argument", "Argument %q must be %q, or left out.", path, *s.fixed)
+	}
+	if n := int64(utf8.RuneCountInString(text)); n < s.min || n > s.max {
+		return errorf("bad_argument", "Argument %q has %d characters; it must have from %d to %d.", path, n, s.min, s.max)
+	}
+	x.Text = text
+	var err error
+	ok := true
+	switch s.format {
+	case "address":
+		x.Addr, err = d.spec.Book.Address(text)
+	case "token":
+		x.Text, _, err = d.spec.Book.Token(text)
+	case "hash":
+		ok = len(text) == 66 && text[:2] == "0x" && strings.Trim(text[2:], "0123456789abcdef") == ""
+	case "url":
+		_, ok = hostOf(text)
+	case "block":
+		n, bad := strconv.ParseInt(text, 10, 64)
+		ok = text == "latest" || bad == nil && n >= 0 && strconv.FormatInt(n, 10) == text
+	}
+	if e, is := errors.AsType[*Error](err); is {
+		return errorf(e.Code, "Argument %q: %s", path, e.Message)
+	}
+	if !ok {
+		return errorf("bad_argument", "Argument %q must be %s.", path, s.describeWanted())
+	}
+	return nil
+}
+
+func (d *Def) readAmount(x, token *arg.Value) *Error {
+	if !token.Set {
+		return errorf("missing_argument", "Argument %q is missing; %q needs it.", token.Name, x.Name)
+	}
+	a := assetOf(token.Text, d.spec.Book.Tokens[token.Text])
 	n, err := money.ParseDecimal(a, x.Text)
 	switch {
 	case errors.Is(err, money.ErrOverflow):
-		return errorf("bad_amount", "Argument %q is too large.", p.name)
+		return errorf("bad_amount", "Argument %q is too large.", x.Name)
 	case err != nil:
-		return errorf("bad_amount", `Argument %q is %q; it must be a decimal number of whole %s with at most %d decimals, such as "12.5".`,
-			p.name, clip(x.Text), a.Symbol, a.Decimals)
+		return errorf("bad_amount",
+			`Argument %q must be a decimal number of whole %s with at most %d decimals, such as "12.5".`,
+			x.Name, a.Symbol, a.Decimals)
 	}
 	x.Amount = n
 	return nil
@@ -199,7 +332,10 @@ const maxURL = 2048
 // hostOf returns the host of a URL in lower case, without its port, or false if it is none that a tool may be given.
 // It is strict where readers of URLs differ: printable ASCII only, no backslash, no user, no fragment.
 func hostOf(raw string) (string, bool) {
-	if raw == "" || len(raw) > maxURL || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' }) {
+	if raw == "" || len(raw) > maxURL || strings.ContainsFunc(raw, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f ||
+			r == '\\'
+	}) {
 		return "", false
 	}
 	u, err := url.Parse(raw)

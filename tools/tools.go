@@ -18,26 +18,36 @@ import (
 
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // A Class says what repeating a call of the tool would do. A tool without a class is not accepted.
 type Class string
 
-// The four classes.
+// The five classes.
 const (
 	Read    Class = "read"  // no effect; run again freely
 	Keyed   Class = "keyed" // the receiver honours the idempotency key; run again with the same key
 	ChainTx Class = "chain" // signed, journalled, then broadcast; the same bytes are broadcast again
 	Once    Class = "once"  // never run again after an intent; reconciled, or in doubt
+	// A transaction that the user's own wallet signs and sends: what it sends is the wallet's approval of it. Names of
+	// such tools begin with "wallet.", so that a grant says whose money moves.
+	WalletTx Class = "wallet"
 )
+
+// Sends says whether a call of the class is a transaction.
+func (c Class) Sends() bool { return c == ChainTx || c == WalletTx }
 
 // A Spec describes a tool. It is data only.
 type Spec struct {
 	Name  string // "ns.verb": lower-case letters, digits, '_' in parts joined by '.', at most 64 bytes
 	About string // one or two sentences for the model, at most 1024 bytes
 	Class Class
-	// Schema is a JSON Schema of the arguments: an object whose properties are of type string, integer or boolean,
-	// with additionalProperties false. A string property may have one of the formats
+	// Schema is a JSON Schema of the arguments: an object whose properties are of type string, integer, number, boolean,
+	// object or array; objects have additionalProperties false, arrays have items. What cannot be typed so is opaque:
+	// "x-opaque": true, beside which any other keywords may stand. They are for the model, and nothing enforces them:
+	// an opaque value is any JSON of at most 8 KiB, 16 levels and 1,024 values.
+	// A string property may have one of the formats
 	//   "address": a 0x address with a valid EIP-55 checksum (or all lower case), or a name in the Book, in any case
 	//   "token":   a symbol in the Book, in any case
 	//   "amount":  a decimal number of whole tokens; "x-asset" names the token property that it counts
@@ -45,8 +55,13 @@ type Spec struct {
 	//   "block":   "latest" or a decimal number
 	//   "url":     an http or https URL without user and fragment; at most one property. Its host is what policies
 	//              and the grant's hosts judge
-	// and, as usual, enum (of strings), minLength, maxLength, minimum, maximum and description. Any other keyword is
-	// an error. Names of properties are lower-case letters, digits and '_', so that policies can say args.name.
+	// An argument with "const" is the same in every call: it may be left out, and models are not told of it. An amount
+	// with "x-allowance": true is not moved by the call, but the recipient may move it from then on. "x-contract" at the
+	// top says which function of a contract a call of class ChainTx is: a [Contract]. Besides, there are, as usual,
+	// enum (of strings), minLength, maxLength, minimum, maximum, minItems, maxItems (1,024 if absent)
+	// and description. Any other keyword is an error. Names of properties are letters, digits and '_', a letter first, so
+	// that policies can say args.name, and args.name.member of an object. Policies do not see the elements of an array,
+	// so these have no format but hash and block.
 	Schema json.RawMessage
 	Spend  *Spend // which arguments move value; required for ChainTx, nil if the tool moves none
 	Book   *Book  // what names and symbols stand for; required if the schema has an address or token
@@ -61,6 +76,14 @@ type Spec struct {
 	// Clearance is the most secret that the tool may be given. What the user said goes to any tool, so that is the
 	// least: label.Public and label.Session mean the same.
 	Clearance label.Secrecy
+	// Final says when a transaction's block counts for good, as [ParseFinality] reads it: the run waits until then, and
+	// the tool is a [Follower]. If empty, the block that it is first found in does. Only for ChainTx.
+	Final string
+	// AskWallet says that each call needs the wallet's approval, whatever the policies permit besides.
+	AskWallet bool
+	// Definition names what Schema and About were made of, by its CID, if somebody else wrote it and the operator has
+	// accepted it. It is "" of any other tool.
+	Definition string
 }
 
 // An Output is the label of a tool's results.
@@ -76,7 +99,7 @@ type Output struct {
 	Documents bool
 }
 
-// Spend names the arguments that say how much of what goes to whom. All three name properties of the schema, of
+// Spend names the arguments that say how much of what goes to whom. All three name properties of the schema itself, of
 // formats amount, token and address.
 type Spend struct{ Amount, Asset, To string }
 
@@ -94,45 +117,25 @@ type Token struct {
 	Decimals uint8          `json:"decimals"`
 }
 
-// A Kind is the type of one argument.
-type Kind string
-
-// The kinds of arguments.
-const (
-	KindString  Kind = "string" // also of formats token, hash and block
-	KindInt     Kind = "int"
-	KindBool    Kind = "bool"
-	KindAddress Kind = "address"
-	KindAmount  Kind = "amount"
-)
-
-// A Param is one property of the schema, as policies see it.
-type Param struct {
-	Name     string
-	Kind     Kind
-	Required bool
-}
-
-// A Value is one argument, read.
-type Value struct {
-	Name   string
-	Kind   Kind
-	Set    bool   // false if the optional property is absent; the fields below are then zero
-	Text   string // a string as written; a token as the Book spells its symbol
-	Int    int64
-	Bool   bool
-	Addr   common.Address
-	Amount money.Amount
-}
-
-// Args are the arguments of one call, read against a [Def]: one Value for each Param, in the order of the Params.
+// Args are the arguments of one call, read against a [Def]: one value for each of its Params, in their order.
 type Args struct {
 	JSON   []byte // the canonical spelling: keys sorted, no white space, absent optional properties left out
-	Values []Value
+	Values []arg.Value
 	// The rest is what moves, if the Spec has a Spend.
-	Amount money.Amount
-	To     common.Address
-	Host   string // of the URL, lower case and without the port, if the schema has a url and it is set
+	Amount    money.Amount
+	To        common.Address
+	Allowance bool   // Amount is what To may move from then on
+	Host      string // of the URL, lower case and without the port, if the schema has a url and it is set
+}
+
+// Value returns the argument of that name; a zero one if the tool has none.
+func (a Args) Value(name string) arg.Value {
+	for _, v := range a.Values {
+		if v.Name == name {
+			return v
+		}
+	}
+	return arg.Value{}
 }
 
 // A Tool does what its Spec says. The runtime calls it only for a call whose intent is in the journal.
@@ -151,22 +154,52 @@ type Input struct {
 	// Hosts are those that the wallet's grant lets a call reach, redirects included. If empty the grant adds nothing
 	// to the operator's limits.
 	Hosts []string
+	Asker Asker // for whom the call is made
+	// Wallet is the user's own, of class WalletTx.
+	Wallet common.Address
+	// Foreseen is what [Chain.Simulate] said when the call was decided. Sign refuses what would move anything else now.
+	Foreseen []byte
+}
+
+// An Asker is for whom a tool is called: what one may read, another may not.
+type Asker struct {
+	Wallet  string // see auth.Identity
+	Session string // its CID
+	Agent   string
+	Step    uint64 // of the run, which holds the call
+	Index   uint64 // its place there
 }
 
 // A Chain is a tool of class ChainTx. Its Call is never called.
 type Chain interface {
 	Tool
-	// Simulate says what the transaction would do now, without doing it: a JSON object with at least "ok" (bool) and
-	// "changes", a list of {"account", "token", "before", "after", "decimals"} with integers as decimal strings.
+	// Simulate says what the transaction would do now, without doing it: a JSON object with at least the members of
+	// [Foreseen]. It is decided by what would leave the account and what would arrive, so a simulation that does not say
+	// both is refused.
 	Simulate(ctx context.Context, in Input) ([]byte, error)
 	// Account names the account that signs, CAIP-10 ("eip155:1337:0x..."); one at a time signs for it.
 	Account() string
 	// Sign makes the transaction with a nonce of at least floor, and does nothing else. It is of type 2 (EIP-1559) and
 	// moves what the arguments say: auditors decode it.
 	Sign(ctx context.Context, in Input, floor uint64) (Signed, error)
-	// Send broadcasts s and waits for its inclusion. Called again with the same s it has no further effect and
-	// returns the same receipt: a JSON object with at least "hash", "block" and "status" ("ok" or "reverted").
+	// Send broadcasts s and waits for its inclusion. Called again with the same s it has no further effect and returns the
+	// same receipt: a JSON object with at least the members of [Mined]. Of one that does not say what moved, or names no
+	// block, nothing is known.
 	Send(ctx context.Context, s Signed) ([]byte, error)
+}
+
+// A Follower is a [Chain] whose transactions can be looked at without waiting for them.
+type Follower interface {
+	Chain
+	// Follow says how a payment stands now: attempts are the transactions that were signed for it, all with one nonce,
+	// the newest last. The newest is broadcast if the chain does not know it; any of them may be the one that a block
+	// takes. It may be called any number of times. An [*Error] means for certain that none has an effect and never will:
+	// that is said by final blocks only.
+	Follow(ctx context.Context, attempts []Signed, rule Finality) (Standing, error)
+	// Replace makes another transaction with the nonce of attempts, which offers so much more than each of them that
+	// nodes take it in their place, and does nothing else. It does the same as the newest of attempts; if cancel is set,
+	// it uses the nonce and moves nothing. An [*Error] says why there is none, as that it would be too dear.
+	Replace(ctx context.Context, attempts []Signed, cancel bool) (Signed, error)
 }
 
 // Signed is a transaction, ready to be broadcast any number of times.

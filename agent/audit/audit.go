@@ -18,22 +18,29 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
 )
 
 // Codes of what a history means: its bytes are in order, but it is not what rules and signatures allow.
 const (
-	CodeGrantSignature provenance.Code = "grant.signature" // the wallet did not sign this text, or the text is malformed
-	CodeGrantMethod    provenance.Code = "grant.method"    // a way of signing that this program does not know
-	CodeGrantAgent     provenance.Code = "grant.agent"     // the grant is for another agent, or another version of it
-	CodeGrantRules     provenance.Code = "grant.rules"     // the grant is for another policy set
-	CodeGrantOrigin    provenance.Code = "grant.origin"    // the dApp's policy set is for other pages than that of the grant
-	CodeGrantTime      provenance.Code = "grant.time"      // the run was opened outside the grant's time
-	CodeGrantRequest   provenance.Code = "grant.request"   // the session key did not sign the request
+	// the wallet did not sign this text, or the text is malformed
+	CodeGrantSignature provenance.Code = "grant.signature"
+	CodeGrantMethod    provenance.Code = "grant.method" // a way of signing that this program does not know
+	CodeGrantAgent     provenance.Code = "grant.agent"  // the grant is for another agent, or another version of it
+	CodeGrantRules     provenance.Code = "grant.rules"  // the grant is for another policy set
+	// the dApp's policy set is for other pages than that of the grant
+	CodeGrantOrigin  provenance.Code = "grant.origin"
+	CodeGrantTime    provenance.Code = "grant.time"    // the run was opened outside the grant's time
+	CodeGrantRequest provenance.Code = "grant.request" // the session key did not sign the request
+	CodeGrantWallet  provenance.Code = "grant.wallet"  // another wallet's permission than the one asked for
 
 	CodeCoverTool  provenance.Code = "cover.tool"  // a call of a tool that the grant does not name
 	CodeCoverTime  provenance.Code = "cover.time"  // an effect after the grant's end
@@ -50,6 +57,7 @@ const (
 	CodeDecisionEvent   provenance.Code = "decisions.event"   // an event that cannot follow
 	CodeDecisionRules   provenance.Code = "decisions.rules"   // rules, agent or tools that do not compile
 	CodeDecisionRoute   provenance.Code = "decisions.route"   // another model than the rules choose
+	CodeDecisionFleet   provenance.Code = "decisions.fleet"   // what is said of the models does not lead to the choice
 	CodeDecisionFacts   provenance.Code = "decisions.facts"   // ledgers of other caps, or without what the run has used
 	CodeDecisionLabel   provenance.Code = "decisions.label"   // a context with another label
 	CodeDecisionPublish provenance.Code = "decisions.publish" // a payload that is kept in another way than decided
@@ -59,10 +67,52 @@ const (
 	CodeTotalsCap     provenance.Code = "totals.cap"     // a ledger above its cap
 )
 
+// Options are what a verifier brings along. Nothing of it comes from the evidence.
+type Options struct {
+	// that heads must be signed by; without it the head is not checked
+	OperatorKey ed25519.PublicKey
+	Keys        map[provenance.Link]provenance.LeafKey // of the leaves that were disclosed to the verifier; may be nil
+	Log         LogOptions                             // what is known of logs, and who the operator's wallet is
+	// Account is the wallet whose permission it must be; zero for any. RequireComplete makes a history that is not shown
+	// to be complete one that is not verified.
+	Account         [20]byte
+	RequireComplete bool
+}
+
+// ofBytes is what provenance.Verify needs of them.
+func (o Options) ofBytes() provenance.Options {
+	return provenance.Options{OperatorKey: o.OperatorKey, Keys: o.Keys, KeyByWallet: o.Log.Wallet != [20]byte{}}
+}
+
+// LogOptions are what a verifier knows of logs and of the operator's wallet. Nothing of it comes from the evidence.
+type LogOptions struct {
+	Policy logproof.Policy
+	Wallet [20]byte // of the operator: its binding names the head's key and the log; zero for none
+	// Receipts are what clients of the run hold: each a tlog-proof whose extra data is the head's block.
+	Receipts [][]byte
+	// Checkpoint is one that the verifier has from elsewhere; it may be empty. Consistency returns the hashes that lead
+	// from the older of it and the evidence's to the newer, which a log has; nil if no log can be asked. An error that
+	// is no [*provenance.Fault] says that it cannot be asked now.
+	Checkpoint  []byte
+	Consistency func(old, new logproof.Checkpoint) ([][32]byte, error)
+	// Epochs are signed statements by which a log that is trusted ended and another goes on.
+	Epochs  [][]byte
+	Anchors *logproof.Anchors // what a chain of the verifier's choice has; nil if none was asked
+}
+
 // Verify judges the history that src's root points to. The report has every check: passed, failed, or not checked
 // and why.
-func Verify(src provenance.Source, o provenance.Options) *provenance.Report {
+func Verify(src provenance.Source, o Options) *provenance.Report {
 	return Replay(src, o, nil)
+}
+
+// An Auditor judges many histories, and keeps the policy sets that they have in common. The zero Auditor is ready, and
+// safe for use by many goroutines.
+type Auditor struct{ sets loop.Sets }
+
+// Verify judges as the function of this name does.
+func (a *Auditor) Verify(src provenance.Source, o Options) *provenance.Report {
+	return judgeRun(src, o, &auditor{sets: &a.sets})
 }
 
 // A Replayed is one step, decided again.
@@ -75,95 +125,77 @@ type Replayed struct {
 // Replay judges as [Verify] does, and calls each with what came of every step when its decisions were made again. It
 // ends at the first step that differs. Texts for which there is no key are taken as recorded; without the keys of
 // what the decisions rest on there is no replay at all, and the report says so. each may be nil.
-func Replay(src provenance.Source, o provenance.Options, each func(Replayed)) *provenance.Report {
-	return judge(src, o, &auditor{each: each})
+func Replay(src provenance.Source, o Options, each func(Replayed)) *provenance.Report {
+	return judgeRun(src, o, &auditor{each: each})
 }
 
-func judge(src provenance.Source, o provenance.Options, a *auditor) *provenance.Report {
-	rep, ev := provenance.Verify(src, o)
+func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
+	rep, ev := provenance.Verify(src, o.ofBytes())
+	if o.RequireComplete {
+		rep.RequireComplete()
+	}
 	if ev == nil {
 		return rep
 	}
+	a.account = o.Account
 	a.rep, a.ev, a.keys, a.operator = rep, ev, o.Keys, o.OperatorKey
-	if a.each == nil {
-		a.each = func(Replayed) {}
-	}
 	if a.judged == nil {
 		a.judged = map[provenance.Link]*provenance.Report{}
+	}
+	if a.sets == nil {
+		a.sets = new(loop.Sets)
 	}
 	if a.wallet.asked == nil {
 		a.wallet.asked = map[askedOf]bool{}
 	}
-	a.levels()
-	if a.readGrant() && a.revocations() {
-		a.cover()
-		a.approvals()
-		a.walletFacts()
+	a.survey = &survey{auditor: a}
+	a.survey.readSteps()
+	if a.readGrant() && a.checkRevocations() {
+		a.checkCover()
+		a.checkApprovals()
+		a.checkWalletFacts()
 		a.concludeWallet()
-		a.replay()
-		a.children()
+		a.replaySteps()
+		nestedJudge{a}.checkSubAgents()
 	}
-	a.transfers()
-	a.log(o)
+	a.checkReplies()
+	a.checkTransfers()
+	if a.checkAssertions(o) { // else the log would say that it is complete
+		a.checkLog(o)
+	}
+	rep.Subject = a.survey.describeSubject(o)
+	if rep.Refused() {
+		rep.SkipUnreached()
+	}
 	return rep
 }
 
 type auditor struct {
-	rep   *provenance.Report
-	ev    *provenance.Evidence
-	keys  map[provenance.Link]provenance.LeafKey
-	grant *auth.Grant
-	each  func(Replayed)
-	sent  func(Sent) // may be nil
+	rep    *provenance.Report
+	ev     *provenance.Evidence
+	keys   map[provenance.Link]provenance.LeafKey
+	grant  *auth.Grant
+	each   func(Replayed) // may be nil
+	onSent func(Sent)     // may be nil
 
 	authority *loop.Authority                        // the grant, and what it was delegated to
+	account   [20]byte                               // whose permission it must be; zero for any
 	agents    auth.PublicKey                         // under which the operator's agents act
 	depth     int                                    // of this history below the one asked for
 	judged    map[provenance.Link]*provenance.Report // on the histories below
 
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
+	sets     *loop.Sets        // of this history and those below
+
+	isPast   bool       // it is a run of a thread before the one asked for
+	replayed loop.State // the run, as far as it was
 
 	limit   int // bytes of texts that are replayed; maxReplayed if 0
 	judging     // of Judge
 
+	survey *survey // of the steps, for the report
 	wallet wallet
-}
-
-// Bounds on what a report lists, whatever a history claims.
-const (
-	maxModels     = 32
-	maxModelCalls = 4096
-)
-
-// levels says for each model how well it is shown that it really answered.
-func (a *auditor) levels() {
-	var names []string
-	calls := map[string]int{}
-	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
-		if r, ok := s.Event.(*provenance.Reply); ok && r.Model != nil {
-			kind := kindOf(a.ev.Runtime, r.Model.Name)
-			name := fmt.Sprintf("%s (%s), evidence level %d", r.Model.Answered, kind, r.Model.Evidence)
-			if calls[name] == 0 && len(names) == maxModels {
-				name = "others"
-			}
-			if calls[name]++; calls[name] == 1 {
-				names = append(names, name)
-			}
-			if len(a.rep.ModelCalls) < maxModelCalls {
-				a.rep.ModelCalls = append(a.rep.ModelCalls, provenance.Answered{
-					Step: s.Seq, At: c.String(), Model: r.Model.Answered, Kind: kind, Evidence: r.Model.Evidence,
-				})
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		a.rep.Fault(err)
-		return
-	}
-	for _, n := range names {
-		a.rep.Models = append(a.rep.Models, fmt.Sprintf("%d x %s", calls[n], n))
-	}
+	logKey string // by which the log's checkpoint was checked
 }
 
 func kindOf(r provenance.Runtime, name string) string {
@@ -177,13 +209,16 @@ func kindOf(r provenance.Runtime, name string) string {
 	return r.Models[i].Kind
 }
 
-func (a *auditor) fail(check string, code provenance.Code, at provenance.Link, format string, args ...any) {
+func (a *auditor) failCheck(check string, code provenance.Code, at provenance.Link, format string, args ...any) {
 	a.rep.Fail(check, &provenance.Fault{Code: code, At: at, Detail: fmt.Sprintf(format, args...)})
 }
 
-// sealed marks everything that cannot be judged without the grant's text.
-func (a *auditor) sealed(what string) {
+// skipSealed marks everything that cannot be judged without the grant's text.
+func (a *auditor) skipSealed(what string) {
 	a.rep.Unprove("that the wallet allowed any of it: " + what + " is sealed, and no key was given")
+	if a.account != [20]byte{} {
+		a.rep.Unprove("whose wallet it is: " + what + " is sealed")
+	}
 	for _, c := range []string{
 		provenance.CheckGrant, provenance.CheckCover, provenance.CheckApprovals, provenance.CheckDecisions,
 		provenance.CheckContext, provenance.CheckTotals,
@@ -198,43 +233,64 @@ func (a *auditor) readGrant() bool {
 	message, ok := g.Message.Bytes()
 	sig, ok2 := g.Sig.Bytes()
 	if !ok || !ok2 {
-		a.sealed("grant")
+		a.skipSealed("grant")
 		return false
 	}
 	at := a.ev.Run.Grant
 	grant, err := auth.RereadAs(g.Method, message, sig)
 	switch {
-	case isCode(err, auth.CodeSigMethod):
-		a.fail(provenance.CheckGrant, CodeGrantMethod, at, "a grant signed by method %q is not known, or is signed otherwise", g.Method)
+	case hasCode(err, auth.CodeSigMethod):
+		a.failCheck(provenance.CheckGrant, CodeGrantMethod, at,
+			"a grant signed by method %q is not known, or is signed otherwise", g.Method)
 		return false
 	case err != nil:
-		a.fail(provenance.CheckGrant, CodeGrantSignature, at, "the grant does not hold: %v", err)
+		a.failCheck(provenance.CheckGrant, CodeGrantSignature, at, "the grant does not hold: %v", err)
 		return false
 	}
+	if a.account != [20]byte{} && grant.Account != common.Address(a.account) {
+		a.failCheck(provenance.CheckGrant, CodeGrantWallet, at, "it is the permission of the wallet %s, and not of %s",
+			grant.Account.Hex(), common.Address(a.account).Hex())
+		return false
+	}
+	if !a.compareGrant(grant) {
+		return false
+	}
+	a.grant = grant
+	if grant.Method != auth.MethodEOA &&
+		!a.checkVerification(provenance.CheckGrant, CodeGrantVerification, CodeGrantContract,
+			at, g.Verification, g.Method, grant.Question(), time.UnixMilli(a.ev.Run.Opened)) {
+		return false
+	}
+	return a.readAuthority() && a.readRequest()
+}
+
+// compareGrant says whether the run is within what the wallet signed: its agent, its rules, its page and its time.
+func (a *auditor) compareGrant(grant *auth.Grant) bool {
+	at := a.ev.Run.Grant
 	opened := time.UnixMilli(a.ev.Run.Opened)
 	switch {
 	case len(a.ev.Delegations) > 0: // its caller's agent, or that one's caller's, is the grant's: see callers
 	case grant.Agent != a.ev.Agent.Name || grant.AgentCID != a.ev.Run.Agent:
-		a.fail(provenance.CheckGrant, CodeGrantAgent, at, "the wallet allowed agent %s, not %s", grant.AgentCID, a.ev.Run.Agent)
+		a.failCheck(provenance.CheckGrant, CodeGrantAgent, at, "the wallet allowed agent %s, not %s", grant.AgentCID,
+			a.ev.Run.Agent)
 		return false
 	}
 	switch {
 	case grant.RulesCID != a.ev.Run.Rules:
-		a.fail(provenance.CheckGrant, CodeGrantRules, at, "the wallet allowed it under policy set %s, not %s", grant.RulesCID, a.ev.Run.Rules)
+		a.failCheck(provenance.CheckGrant, CodeGrantRules, at, "the wallet allowed it under policy set %s, not %s",
+			grant.RulesCID, a.ev.Run.Rules)
 		return false
 	case a.ev.Dapp != nil && a.ev.Dapp.Origin != grant.Origin():
-		a.fail(provenance.CheckGrant, CodeGrantOrigin, a.ev.Run.Rules, "the wallet signed for %s, and the dApp's policy set is for %s", grant.Origin(), a.ev.Dapp.Origin)
+		a.failCheck(provenance.CheckGrant, CodeGrantOrigin, a.ev.Run.Rules,
+			"the wallet signed for %s, and the dApp's policy set is for %s", grant.Origin(), a.ev.Dapp.Origin)
 		return false
-	case !opened.Before(grant.Expires) || opened.Before(grant.Issued.Add(-auth.Skew)) || opened.Before(grant.NotBefore.Add(-auth.Skew)):
-		a.fail(provenance.CheckGrant, CodeGrantTime, a.ev.RunCID, "the run was opened at %s, outside the grant's time", opened.UTC().Format(time.RFC3339))
-		return false
-	}
-	a.grant = grant
-	if grant.Method != auth.MethodEOA && !a.verified(provenance.CheckGrant, CodeGrantVerification, CodeGrantContract,
-		at, g.Verification, g.Method, grant.Question(), opened) {
+	case !opened.Before(grant.Expires) || opened.Before(grant.Issued.Add(-auth.Skew)) ||
+		opened.Before(grant.NotBefore.Add(-auth.Skew)):
+		a.failCheck(provenance.CheckGrant, CodeGrantTime, a.ev.RunCID,
+			"the run was opened at %s, outside the grant's time", opened.UTC().Format(time.RFC3339))
 		return false
 	}
-	return a.readAuthority() && a.readRequest()
+	return true
 }
 
 // readRequest checks that the session key, which the wallet named, signed the request; or, of a sub-agent's run, the
@@ -249,26 +305,23 @@ func (a *auditor) readRequest() bool {
 		}
 		params, open := ask.Request.Bytes()
 		if !open {
-			a.sealed("request")
+			a.skipSealed("request")
 			return done
 		}
 		f, key := a.requestFrame(ask, params)
 		switch {
 		case ask.Key != key.String():
-			a.fail(provenance.CheckGrant, CodeGrantRequest, c, "the request was signed by another key than the grant or the delegation names")
+			a.failCheck(provenance.CheckGrant, CodeGrantRequest, c,
+				"the request was signed by another key than the grant or the delegation names")
 		case f.Verify(key, ask.Sig) != nil:
-			a.fail(provenance.CheckGrant, CodeGrantRequest, c, "the key that may ask did not sign this request")
+			a.failCheck(provenance.CheckGrant, CodeGrantRequest, c, "the key that may ask did not sign this request")
 		case len(a.authority.Chain) > 0:
 			ok = true
-			note := fmt.Sprintf("wallet %s signed the grant, its agents %d delegations and the request", a.grant.Account.Hex(), len(a.authority.Chain))
-			if a.callers(inputOf(params)) {
-				a.rep.Pass(provenance.CheckGrant, 2+len(a.authority.Chain), note)
-			} else {
-				a.rep.Skip(provenance.CheckGrant, 2+len(a.authority.Chain), note+"; the calls that led here are not all here")
-			}
+			a.passDelegated(ask, params)
 		default:
 			ok = true
-			a.rep.Pass(provenance.CheckGrant, 2, "wallet "+a.grant.Account.Hex()+" signed the grant, its session key the request")
+			a.rep.Pass(provenance.CheckGrant, 2,
+				"wallet "+a.grant.Account.Hex()+" signed the grant, its session key the request")
 		}
 		return done
 	})
@@ -279,8 +332,19 @@ func (a *auditor) readRequest() bool {
 	return ok
 }
 
-// inputOf returns what a request asks; nothing if it is malformed, which the replay finds.
-func inputOf(params []byte) string {
+// passDelegated says what was checked of a request that a sub-agent's caller signed.
+func (a *auditor) passDelegated(ask *provenance.Ask, params []byte) {
+	note := fmt.Sprintf("wallet %s signed the grant, its agents %d delegations and the request",
+		a.grant.Account.Hex(), len(a.authority.Chain))
+	if a.checkCallers(ask, inputOfRequest(params)) {
+		a.rep.Pass(provenance.CheckGrant, 2+len(a.authority.Chain), note)
+	} else {
+		a.rep.Skip(provenance.CheckGrant, 2+len(a.authority.Chain), note+"; the calls that led here are not all here")
+	}
+}
+
+// inputOfRequest returns what a request asks; nothing if it is malformed, which the replay finds.
+func inputOfRequest(params []byte) string {
 	var p wire.StartParams
 	if wire.DecodeStrict(params, &p) != nil {
 		return ""
@@ -288,8 +352,9 @@ func inputOf(params []byte) string {
 	return p.Input
 }
 
-// cover checks each call against the grant, and each delegation from it, alone, without the policy engine: two ways to the same answer.
-func (a *auditor) cover() {
+// checkCover checks each call against the grant, and each delegation from it, alone, without the policy engine: two
+// ways to the same answer.
+func (a *auditor) checkCover() {
 	n := 0
 	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
 		for _, e := range s.Does {
@@ -300,14 +365,17 @@ func (a *auditor) cover() {
 			n++
 			def := a.ev.Tools[call.Tool]
 			switch {
-			case def == nil || !a.authority.Has(def.Name):
-				a.fail(provenance.CheckCover, CodeCoverTool, c, "step %d calls a tool that the grant does not name", s.Seq)
+			case def == nil || !a.authority.AllowsTool(def.Name):
+				a.failCheck(provenance.CheckCover, CodeCoverTool, c,
+					"step %d calls a tool that the grant does not name", s.Seq)
 			case s.At >= a.authority.Expires():
-				a.fail(provenance.CheckCover, CodeCoverTime, c, "step %d acts after the end of what it acts under", s.Seq)
+				a.failCheck(provenance.CheckCover, CodeCoverTime, c, "step %d acts after the end of what it acts under",
+					s.Seq)
 			case def.Book.Defined() && len(a.grant.Caveats.Chains) > 0:
-				spec, err := loop.SpecOf(def, a.ev.Books[def.Book])
-				if err != nil || !a.authority.On(spec.Book.Chain) {
-					a.fail(provenance.CheckCover, CodeCoverChain, c, "step %d acts on a chain that the grant does not name", s.Seq)
+				spec, err := definition.SpecOf(def, a.ev.Books[def.Book])
+				if err != nil || !a.authority.AllowsChain(spec.Book.Chain) {
+					a.failCheck(provenance.CheckCover, CodeCoverChain, c,
+						"step %d acts on a chain that the grant does not name", s.Seq)
 				}
 			}
 		}
@@ -320,8 +388,8 @@ func (a *auditor) cover() {
 	a.rep.Pass(provenance.CheckCover, n, "")
 }
 
-// approvals checks each approval's signature against the effect for which it was sought.
-func (a *auditor) approvals() {
+// checkApprovals checks each approval's signature against the effect for which it was sought.
+func (a *auditor) checkApprovals() {
 	seeks := map[provenance.Ref]*provenance.Seek{}
 	n := 0
 	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
@@ -331,25 +399,7 @@ func (a *auditor) approvals() {
 				return nil
 			}
 			n++
-			want, err := loop.ApprovalOf(a.grant, a.ev.Run.Grant, a.ev.RunCID, a.ev.StepCID(int(v.Of.Seq)), v.Of, seek)
-			if err == nil {
-				err = loop.CheckApproval(want, v.Approval, time.UnixMilli(s.At))
-			}
-			switch {
-			case err == nil && v.Approval.Method == auth.MethodEOA:
-			case err == nil && a.grant.Method == auth.MethodEOA:
-				a.fail(provenance.CheckApprovals, CodeApprovalSignature, c, "step %d: a contract approved what an account with a key allowed", s.Seq)
-			case err == nil:
-				a.approvedByContract(c, v.Approval, want, time.UnixMilli(s.At))
-			case errors.Is(err, loop.ErrSealed):
-				a.rep.Skip(provenance.CheckApprovals, n, "an approval is sealed")
-			case isCode(err, auth.CodeApprovalLate):
-				a.fail(provenance.CheckApprovals, CodeApprovalLate, c, "step %d: the approval came after its time", s.Seq)
-			case errors.Is(err, loop.ErrApproval):
-				a.fail(provenance.CheckApprovals, CodeApprovalOther, c, "step %d: the approval is for something else", s.Seq)
-			default:
-				a.fail(provenance.CheckApprovals, CodeApprovalSignature, c, "step %d: %v", s.Seq, err)
-			}
+			a.judgeApproval(c, s, v, seek, n)
 		}
 		for i, e := range s.Does {
 			if seek, ok := e.(*provenance.Seek); ok {
@@ -367,7 +417,34 @@ func (a *auditor) approvals() {
 	}
 }
 
-func isCode(err error, code auth.Code) bool {
+// judgeApproval says whether the wallet approved what seek asked for, as the nth approval of the run.
+func (a *auditor) judgeApproval(c provenance.Link, s *provenance.Step, v *provenance.Verdict, seek *provenance.Seek,
+	n int) {
+	want, err := loop.ApprovalOf(a.grant, a.ev.Run.Grant, a.ev.RunCID, a.ev.StepCID(int(v.Of.Seq)), v.Of, seek)
+	if err == nil {
+		err = loop.CheckApproval(want, v.Approval, time.UnixMilli(s.At))
+	}
+	switch {
+	case err == nil && v.Approval.Method == auth.MethodEOA:
+	case err == nil && a.grant.Method == auth.MethodEOA:
+		a.failCheck(provenance.CheckApprovals, CodeApprovalSignature, c,
+			"step %d: a contract approved what an account with a key allowed", s.Seq)
+	case err == nil:
+		a.checkContractApproval(c, v.Approval, want, time.UnixMilli(s.At))
+	case errors.Is(err, loop.ErrSealed):
+		a.rep.Skip(provenance.CheckApprovals, n, "an approval is sealed")
+	case hasCode(err, auth.CodeApprovalLate):
+		a.failCheck(provenance.CheckApprovals, CodeApprovalLate, c, "step %d: the approval came after its time",
+			s.Seq)
+	case errors.Is(err, loop.ErrApproval):
+		a.failCheck(provenance.CheckApprovals, CodeApprovalOther, c,
+			"step %d: the approval is for something else", s.Seq)
+	default:
+		a.failCheck(provenance.CheckApprovals, CodeApprovalSignature, c, "step %d: %v", s.Seq, err)
+	}
+}
+
+func hasCode(err error, code auth.Code) bool {
 	f, ok := errors.AsType[*auth.Fault](err)
 	return ok && f.Code == code
 }

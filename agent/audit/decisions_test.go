@@ -17,8 +17,8 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// A decided is one run of testdata/decisions.gz: evidence that an earlier version has left, under each policy set of the
-// repository. go generate ./internal/tamper makes it anew.
+// A decided is one run of testdata/decisions.gz: evidence that an earlier version has left, under each policy set of
+// the repository. go generate ./internal/tamper makes it anew.
 type decided struct {
 	name string
 	car  []byte
@@ -70,16 +70,17 @@ func (d *decided) open(t testing.TB) *provenance.CAR {
 }
 
 // Every recorded decision comes out bit for bit as it was recorded: whatever changes in this program or below it, an
-// auditor of today finds right what was decided right then. A difference here is a break of the promise; a change of the
-// record format makes the corpus anew.
+// auditor of today finds right what was decided right then. A difference here is a break of the promise; a change of
+// the record format makes the corpus anew.
 func TestRecordedDecisionsComeOutTheSame(t *testing.T) {
 	runs := decidedRuns(t)
 	n, judged, points, outcomes := 0, 0, map[string]int{}, map[string]int{}
 	for _, d := range runs {
-		trial := Judge(d.open(t), provenance.Options{Keys: d.keys})
+		trial := Judge(d.open(t), Options{Keys: d.keys})
 		check := trial.Report.Status(provenance.CheckDecisions)
 		if trial.Report.Code != "" || check.Status != provenance.Pass || check.Note != "recomputed from the events" {
-			t.Errorf("%s: %s %s: %s %s", d.name, trial.Report.Verdict, trial.Report.Code, trial.Report.Detail, check.Note)
+			t.Errorf("%s: %s %s: %s %s", d.name, trial.Report.Verdict, trial.Report.Code, trial.Report.Detail,
+				check.Note)
 			continue
 		}
 		n += check.Count
@@ -108,13 +109,14 @@ func BenchmarkVerifyDecisions(b *testing.B) {
 	for i := range runs {
 		cars = append(cars, runs[i].open(b))
 	}
+	var auditor Auditor
 	var spent time.Duration
 	var records, total int
 	for b.Loop() {
 		before := cpu()
 		n := 0
 		for i := 0; n < 10_000; i = (i + 1) % len(runs) {
-			rep := Verify(cars[i], provenance.Options{Keys: runs[i].keys})
+			rep := auditor.Verify(cars[i], Options{Keys: runs[i].keys})
 			if rep.Code != "" {
 				b.Fatalf("%s: %s", runs[i].name, rep.Detail)
 			}

@@ -27,10 +27,10 @@ type Trial struct {
 
 // judging is what an auditor keeps for Judge.
 type judging struct {
-	heard   func(*policies.Request, policies.Decision)
-	machine *loop.Machine
-	step    provenance.Link
-	seq     int
+	onDecision func(*policies.Request, policies.Decision)
+	machine    *loop.Machine
+	step       provenance.Link
+	seq        int
 }
 
 // maxJudged bounds the decisions that are kept of one run.
@@ -38,10 +38,10 @@ const maxJudged = 100_000
 
 // Judge judges as [Verify] does, and returns every decision that was made, models that were not chosen and answers
 // that were given included. It shows what the loop asked the policies, so that another set can be asked the same.
-func Judge(src provenance.Source, o provenance.Options) *Trial {
+func Judge(src provenance.Source, o Options) *Trial {
 	t := &Trial{}
 	a := &auditor{}
-	a.heard = func(r *policies.Request, d policies.Decision) {
+	a.onDecision = func(r *policies.Request, d policies.Decision) {
 		if len(t.Judged) == maxJudged {
 			return
 		}
@@ -49,7 +49,7 @@ func Judge(src provenance.Source, o provenance.Options) *Trial {
 		q.Args, q.Budgets = slices.Clone(r.Args), slices.Clone(r.Budgets)
 		t.Judged = append(t.Judged, Judged{a.seq, a.step, q, d})
 	}
-	t.Report = judge(src, o, a)
+	t.Report = judgeRun(src, o, a)
 	if a.machine != nil {
 		t.Layers, t.Tools = a.machine.Layers(), a.machine.ToolTypes()
 	}

@@ -5,15 +5,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/audit"
-	"github.com/writ-run/writ/internal/ethcall"
+	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
 )
 
 type logVectors struct {
@@ -21,25 +20,21 @@ type logVectors struct {
 	Vectors []struct {
 		Name, File, Policy, Held, Offered, Verdict, Completeness, Code, What string
 		Anchor, Anchors                                                      string
-		Receipts, Consistency                                                []string
+		Receipts, Epochs, Consistency                                        []string
 		Class                                                                int
 	}
 }
 
 // TestEachLieAboutTheLogIsRefusedWithItsOwnCode: the verifier knows the operator by its wallet alone.
 func TestEachLieAboutTheLogIsRefusedWithItsOwnCode(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(folder, "log-vectors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var v logVectors
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := json.Unmarshal(read(t, "log-vectors.json"), &v); err != nil {
 		t.Fatal(err)
 	}
 	classes, codes := map[int]bool{}, map[string]bool{}
 	for _, x := range v.Vectors {
 		t.Run(x.Name, func(t *testing.T) {
-			policy, err := provenance.ParseLogPolicy(read(t, x.Policy))
+			policy, err := logproof.ParsePolicy(read(t, x.Policy))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,12 +45,15 @@ func TestEachLieAboutTheLogIsRefusedWithItsOwnCode(t *testing.T) {
 				}
 				return
 			}
-			o := provenance.Options{Log: provenance.LogOptions{Policy: policy, Wallet: common.HexToAddress(v.Wallet)}}
+			o := audit.Options{Log: audit.LogOptions{Policy: policy, Wallet: common.HexToAddress(v.Wallet)}}
 			if o.Keys, err = provenance.ReadKeys(bytes.NewReader(read(t, "keys.json"))); err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range x.Receipts {
 				o.Log.Receipts = append(o.Log.Receipts, read(t, name))
+			}
+			for _, name := range x.Epochs {
+				o.Log.Epochs = append(o.Log.Epochs, read(t, name))
 			}
 			if x.Anchors != "" {
 				o.Log.Anchors = readAnchors(t, x.Anchor, read(t, x.Anchors))
@@ -89,7 +87,7 @@ func TestEachLieAboutTheLogIsRefusedWithItsOwnCode(t *testing.T) {
 }
 
 // readAnchors reads what a chain says, and where the verifier was told to look.
-func readAnchors(t *testing.T, contract string, raw []byte) *provenance.Anchors {
+func readAnchors(t *testing.T, contract string, raw []byte) *logproof.Anchors {
 	t.Helper()
 	var f struct {
 		Chain   uint64
@@ -103,18 +101,19 @@ func readAnchors(t *testing.T, contract string, raw []byte) *provenance.Anchors 
 	if err := json.Unmarshal(raw, &f); err != nil {
 		t.Fatal(err)
 	}
-	a := &provenance.Anchors{Chain: f.Chain, Code: common.FromHex(f.Code)}
+	a := &logproof.Anchors{Chain: f.Chain, Code: common.FromHex(f.Code)}
 	var err error
-	if a.Want, a.Contract, err = ethcall.ParseContract(contract); err != nil {
+	if a.Want, a.Contract, err = eth.ParseContract(contract); err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range f.Anchors {
-		a.List = append(a.List, provenance.Anchor{Size: x.Size, Root: [32]byte(x.Root), Closed: [32]byte(x.Closed), Made: x.Made, Block: x.Block, Time: x.Time})
+		a.List = append(a.List, logproof.Anchor{Size: x.Size, Root: [32]byte(x.Root), Closed: [32]byte(x.Closed),
+			Made: x.Made, Block: x.Block, Time: x.Time})
 	}
 	return a
 }
 
-func follow(t *testing.T, p provenance.LogPolicy, held, offered []byte, consistency []string) provenance.Code {
+func follow(t *testing.T, p logproof.Policy, held, offered []byte, consistency []string) provenance.Code {
 	t.Helper()
 	var hashes [][32]byte
 	for _, s := range consistency {

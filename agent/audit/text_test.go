@@ -18,11 +18,11 @@ func TestEvidenceCannotWriteTheVerdict(t *testing.T) {
 		rep.Unprove(lie)
 		rep.Fail(provenance.CheckCodec, &provenance.Fault{Code: provenance.CodeCodecKey, Detail: lie})
 		var out bytes.Buffer
-		if err := audit.Text(&out, rep, false); err != nil {
+		if err := audit.WriteText(&out, rep, false); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "FAILED codec.key: no ") {
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "FAILED codec.key: no") {
 			t.Errorf("%q: the last line is %q, want FAILED", lie, last)
 		}
 		for _, l := range lines {
@@ -49,14 +49,22 @@ func TestExitCodesSayWhatKindOfFailureItIs(t *testing.T) {
 		{audit.CodeCoverTool, audit.ExitSignature},
 		{audit.CodeApprovalOther, audit.ExitSignature},
 		{audit.CodeDecision, audit.ExitSignature},
+		{audit.CodeGrantWallet, audit.ExitSignature},
+		{provenance.CodeCARVersion, audit.ExitUnread},
+		{provenance.CodeCARRoots, audit.ExitUnread},
+		{provenance.CodeCARDuplicate, audit.ExitUnread},
+		{provenance.CodeCARPadding, audit.ExitUnread},
+		{provenance.CodeCARJoined, audit.ExitUnread},
+		{provenance.CodeCARPacked, audit.ExitUnread},
+		{provenance.CodeCARSize, audit.ExitUnread},
 	} {
 		rep := provenance.FailedReport(&provenance.Fault{Code: tt.code, Detail: "it is wrong"})
 		if got := audit.Exit(rep); got != tt.want {
 			t.Errorf("%s exits with %d, want %d", tt.code, got, tt.want)
 		}
 	}
-	if got := audit.Exit(provenance.NewReport()); got != audit.ExitIncomplete {
-		t.Errorf("a report with gaps exits with %d, want %d", got, audit.ExitIncomplete)
+	if got := audit.Exit(provenance.NewReport()); got != audit.ExitGaps {
+		t.Errorf("a report with gaps exits with %d, want %d", got, audit.ExitGaps)
 	}
 }
 
@@ -92,7 +100,7 @@ func TestReplayTellsEveryStepUntilOneDiffers(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, different := 0, false
-		rep := audit.Replay(src, provenance.Options{Keys: keys}, func(s audit.Replayed) {
+		rep := audit.Replay(src, audit.Options{Keys: keys}, func(s audit.Replayed) {
 			if s.Seq != n || different {
 				t.Errorf("%s: step %d is told as the %dth, different before: %t", tt.file, s.Seq, n, different)
 			}
@@ -100,7 +108,8 @@ func TestReplayTellsEveryStepUntilOneDiffers(t *testing.T) {
 			different = s.Recorded != s.Recomputed
 		})
 		if n != tt.told || different != tt.different {
-			t.Errorf("%s: %d steps told, the last different: %t; want %d, %t (%s)", tt.file, n, different, tt.told, tt.different, rep.Detail)
+			t.Errorf("%s: %d steps told, the last different: %t; want %d, %t (%s)", tt.file, n, different, tt.told,
+				tt.different, rep.Detail)
 		}
 	}
 }
@@ -116,7 +125,7 @@ func BenchmarkVerify(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if rep := audit.Verify(src, provenance.Options{Keys: keys}); rep.Verdict == provenance.Failed {
+		if rep := audit.Verify(src, audit.Options{Keys: keys}); rep.Verdict == provenance.Failed {
 			b.Fatal(rep.Detail)
 		}
 	}

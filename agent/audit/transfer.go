@@ -14,24 +14,35 @@ import (
 	"github.com/ethereum/go-ethereum/rlp"
 	"github.com/holiman/uint256"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/definition"
+	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/calldata"
 )
 
 // Codes of signed transactions: what was signed is not what the call says.
 const (
-	CodeTxForm      provenance.Code = "transfers.form"      // not a signed EIP-1559 transaction in its one spelling
-	CodeTxHash      provenance.Code = "transfers.hash"      // another hash than the recorded one
-	CodeTxSender    provenance.Code = "transfers.sender"    // signed by another account than the recorded one
-	CodeTxChain     provenance.Code = "transfers.chain"     // for another chain than the call's
-	CodeTxNonce     provenance.Code = "transfers.nonce"     // another nonce than the recorded one, or one that was used before
-	CodeTxContract  provenance.Code = "transfers.contract"  // to something else than the asset's contract in the address book
+	CodeTxForm   provenance.Code = "transfers.form"   // not a signed EIP-1559 transaction in its one spelling
+	CodeTxHash   provenance.Code = "transfers.hash"   // another hash than the recorded one
+	CodeTxSender provenance.Code = "transfers.sender" // signed by another account than the recorded one
+	CodeTxChain  provenance.Code = "transfers.chain"  // for another chain than the call's
+	// another nonce than the recorded one, or one that was used before
+	CodeTxNonce provenance.Code = "transfers.nonce"
+	// to something else than the asset's contract in the address book
+	CodeTxContract  provenance.Code = "transfers.contract"
 	CodeTxCalldata  provenance.Code = "transfers.calldata"  // call data that is not a transfer, and nothing but one
 	CodeTxRecipient provenance.Code = "transfers.recipient" // for somebody else than the call's recipient
 	CodeTxAmount    provenance.Code = "transfers.amount"    // of another amount than the call's
 	CodeTxValue     provenance.Code = "transfers.value"     // native coin that the call does not speak of
 	CodeTxReceipt   provenance.Code = "transfers.receipt"   // a receipt of another transaction than the one sent
+	// a simulation of another account's transaction than the one that was signed
+	CodeTxSimulation provenance.Code = "transfers.simulation"
+	// what is sent in the place of another transaction is not such a one: another account or nonce, no higher fees, or it
+	// does something else than the call and than nothing
+	CodeTxReplaced provenance.Code = "transfers.replaced"
+	// a receipt that states other figures than its balances and events show, or those of another account
+	CodeTxMoved provenance.Code = "transfers.moved"
 )
 
 // A Transaction is a signed Ethereum transaction of type 2 (EIP-1559), the one kind that tools of class chain make.
@@ -43,10 +54,28 @@ type Transaction struct {
 	To    *common.Address // nil if it makes a contract
 	Value *uint256.Int    // wei
 	Data  []byte
+	// What it offers for a unit of gas, in wei: to the block's maker, and in all.
+	TipCap, FeeCap *uint256.Int
 }
 
 // maxTx bounds the bytes of a transaction that is read.
 const maxTx = 64 << 10
+
+// A dynamicFeeTx is the RLP list of a transaction of EIP-1559.
+type dynamicFeeTx struct {
+	Chain, Nonce   uint64
+	TipCap, FeeCap uint256.Int
+	Gas            uint64
+	To             *common.Address `rlp:"nil"`
+	Value          uint256.Int
+	Data           []byte
+	AccessList     []struct {
+		Address common.Address
+		Keys    []common.Hash
+	}
+	YParity uint64
+	R, S    uint256.Int
+}
 
 // ReadTransaction reads a transaction from its bytes: the type, and the RLP list of EIP-1559, in the one spelling that
 // its hash is of. The signature's s must be low (EIP-2). The sender is recovered, and nothing else is judged.
@@ -57,20 +86,7 @@ func ReadTransaction(raw []byte) (*Transaction, error) {
 	if len(raw) == 0 || raw[0] != 2 {
 		return nil, errors.New("not a transaction of type 2 (EIP-1559)")
 	}
-	var tx struct {
-		Chain, Nonce   uint64
-		TipCap, FeeCap uint256.Int
-		Gas            uint64
-		To             *common.Address `rlp:"nil"`
-		Value          uint256.Int
-		Data           []byte
-		AccessList     []struct {
-			Address common.Address
-			Keys    []common.Hash
-		}
-		YParity uint64
-		R, S    uint256.Int
-	}
+	var tx dynamicFeeTx
 	if err := rlp.DecodeBytes(raw[1:], &tx); err != nil {
 		return nil, fmt.Errorf("not a transaction of EIP-1559: %w", err)
 	}
@@ -93,8 +109,8 @@ func ReadTransaction(raw []byte) (*Transaction, error) {
 		return nil, errors.New("the transaction's signature is nobody's")
 	}
 	return &Transaction{
-		Hash: crypto.Keccak256Hash(raw), From: crypto.PubkeyToAddress(*key), Chain: tx.Chain, Nonce: tx.Nonce, To: tx.To,
-		Value: &tx.Value, Data: tx.Data,
+		Hash: crypto.Keccak256Hash(raw), From: crypto.PubkeyToAddress(*key), Chain: tx.Chain, Nonce: tx.Nonce,
+		To: tx.To, Value: &tx.Value, Data: tx.Data, TipCap: &tx.TipCap, FeeCap: &tx.FeeCap,
 	}, nil
 }
 
@@ -108,191 +124,485 @@ type Sent struct {
 	Account   string // CAIP-10, as recorded and as the signature recovers
 	Tx        *Transaction
 	Broadcast bool
+	Call      provenance.Ref // the model's call that it is for; one of those that are sent for a call is mined
+	Cancels   bool           // it moves nothing: it is there so that no other with its nonce is mined
 }
 
 // Transfers judges as [Verify] does, and calls each with every signed transaction that could be read, in the order of
 // the steps. What it was called with means nothing if the report says that the run failed.
-func Transfers(src provenance.Source, o provenance.Options, each func(Sent)) *provenance.Report {
-	return judge(src, o, &auditor{sent: each})
+func Transfers(src provenance.Source, o Options, each func(Sent)) *provenance.Report {
+	return judgeRun(src, o, &auditor{onSent: each})
 }
 
-// transfers decodes every signed transaction and compares it with the call that it is for. Neither the grant nor
+// checkTransfers decodes every signed transaction and compares it with the call that it is for. Neither the grant nor
 // the policies are needed for it: what was signed says by itself what it does.
-func (a *auditor) transfers() {
-	const check = provenance.CheckTransfers
-	signing := map[provenance.Ref]*provenance.Call{} // calls that wait for their signed transaction
-	sent := map[provenance.Ref]common.Hash{}         // broadcasts that wait for their receipt
-	nonces := map[string]uint64{}                    // the least that an account may use next
-	n, closed := 0, 0
-	judge := func(c provenance.Link, s *provenance.Step, call *provenance.Call, signed *provenance.Payload) (*Transaction, string, error) {
-		raw, ok := signed.Bytes()
-		args, ok2 := call.Args.Bytes()
-		if !ok || !ok2 {
-			closed++
-			return nil, "", nil
-		}
-		tx, account, f := judgeTx(raw, args, a.ev, call)
-		if f != nil {
-			a.fail(check, f.Code, c, "step %d: %s", s.Seq, f.Detail)
-			return nil, "", errStop
-		}
-		n++
-		if a.sent != nil {
-			a.sent(Sent{a.ev.RunCID, c, s.Seq, account, tx, signed == call.Signed})
-		}
-		return tx, account, nil
+func (a *auditor) checkTransfers() {
+	t := transfers{
+		auditor: a, signing: map[provenance.Ref]*provenance.Call{}, sent: map[provenance.Ref]broadcast{},
+		nonces: map[string]uint64{}, simulating: map[provenance.Ref]*provenance.Call{},
+		payers: map[provenance.Ref]common.Address{}, payments: map[provenance.Ref]*payment{},
 	}
-	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
-		var unsent *provenance.Payload // the transaction that this step's event brings
-		var of *provenance.Call
-		switch e := s.Event.(type) {
-		case *provenance.Result:
-			if call := signing[e.Of]; call != nil && e.Status == provenance.StatusOK {
-				unsent, of = e.Output, call
-			}
-			if want, waits := sent[e.Of]; waits && e.Status == provenance.StatusOK {
-				if out, ok := e.Output.Bytes(); !ok {
-					closed++
-				} else if !isReceipt(out, want) {
-					a.fail(check, CodeTxReceipt, c, "step %d: the receipt is of another transaction than the one sent", s.Seq)
-					return errStop
-				}
-			}
-			delete(signing, e.Of)
-			delete(sent, e.Of)
-		case *provenance.Lapse:
-			if e.Of != nil {
-				delete(signing, *e.Of)
-				delete(sent, *e.Of)
-			}
-		}
-		for i, e := range s.Does {
-			call, ok := e.(*provenance.Call)
-			if !ok {
-				continue
-			}
-			ref := provenance.Ref{Seq: s.Seq, Index: uint64(i)}
-			switch call.Phase {
-			case provenance.PhaseSign:
-				signing[ref] = call
-			case provenance.PhaseSend:
-				if samePayload(call.Signed, unsent) && of != nil && samePayload(call.Args, of.Args) && call.Tool == of.Tool {
-					unsent = nil // and so looked at once
-				}
-				tx, account, err := judge(c, s, call, call.Signed)
-				if err != nil {
-					return err
-				}
-				if tx == nil {
-					continue
-				}
-				if tx.Nonce < nonces[account] {
-					a.fail(check, CodeTxNonce, c, "step %d: nonce %d of the account was used before", s.Seq, tx.Nonce)
-					return errStop
-				}
-				nonces[account] = tx.Nonce + 1
-				sent[ref] = tx.Hash
-			}
-		}
-		if len(signing)+len(sent)+len(nonces) > maxOpenTx {
-			return &provenance.Fault{Code: provenance.CodeHistoryBound, At: c, Detail: "more transactions without an outcome than are kept"}
-		}
-		if unsent != nil { // signed, and then left alone; whoever has it can still send it
-			_, _, err := judge(c, s, of, unsent)
-			return err
-		}
-		return nil
-	})
+	err := a.ev.Each(t.checkStep)
+	a.survey.read = err == nil && t.closed+t.unclear+t.lost+len(t.sent) == 0
 	switch {
 	case errors.Is(err, errStop):
 	case err != nil:
 		a.rep.Fault(err)
-	case closed > 0:
-		a.rep.Skip(check, n, fmt.Sprintf("%d signed transactions, arguments or receipts are sealed", closed))
+	case t.closed > 0:
+		note := fmt.Sprintf("%d signed transactions, arguments or receipts are sealed", t.closed)
+		a.rep.Skip(provenance.CheckTransfers, t.n, note)
 	default:
-		a.rep.Pass(check, n, "")
+		a.rep.Pass(provenance.CheckTransfers, t.n, t.note())
 	}
+}
+
+// The transfers of a run, as far as its steps were walked.
+type transfers struct {
+	*auditor
+	signing map[provenance.Ref]*provenance.Call // calls that wait for their signed transaction
+	sent    map[provenance.Ref]broadcast        // that wait for their receipt
+	// simulating are calls that wait for their simulation; payers whose transaction it simulated, by the model's call
+	simulating map[provenance.Ref]*provenance.Call
+	payers     map[provenance.Ref]common.Address
+	payments   map[provenance.Ref]*payment // what was sent for each of the model's calls
+	nonces     map[string]uint64           // the least that an account may use next
+	n          int                         // transactions that were checked
+	closed     int                         // that were not, since they are sealed
+	lost       int                         // that were broadcast and have no receipt
+
+	returned                  int // blocks that transactions were in, and that have gone
+	replaced, cancelled       int // transactions in whose place another was sent; calls whose nonce was used for nothing
+	extra                     extraFees
+	computed, differ, unclear int // simulations that were not read; transactions that moved otherwise, or nobody knows how
+}
+
+// A broadcast is a transaction that waits for its receipt.
+type broadcast struct {
+	payment *payment
+	call    *provenance.Call // of phase send, or of phase final
+}
+
+// note says what of the transactions a reader should know, though none of it is against the rules.
+func (t *transfers) note() string {
+	var notes []string
+	for _, x := range []struct {
+		n    int
+		what string
+	}{
+		{t.computed, "simulated by computing, not by the node"},
+		{t.differ, "moved other than the call says"},
+		{t.returned, "sent again since their block had gone"},
+		{t.replaced, "replaced at a higher fee"},
+		{t.cancelled, "cancelled, and nothing has moved"},
+		{t.unclear, "without a receipt that says what it moved"},
+	} {
+		if x.n > 0 {
+			notes = append(notes, fmt.Sprintf("%d %s", x.n, x.what))
+		}
+	}
+	notes = append(notes, t.extra.says()...)
+	return strings.Join(notes, ", ")
+}
+
+func (t *transfers) checkStep(c provenance.Link, s *provenance.Step) error {
+	unsent, of, err := t.takeEvent(c, s) // the transaction that this step's event brings, and its call
+	if err != nil {
+		return err
+	}
+	for i, e := range s.Does {
+		call, ok := e.(*provenance.Call)
+		if !ok {
+			continue
+		}
+		ref := provenance.Ref{Seq: s.Seq, Index: uint64(i)}
+		switch call.Phase {
+		case provenance.PhaseSimulate:
+			t.simulating[ref] = call
+		case provenance.PhaseSign:
+			t.signing[ref] = call
+		case provenance.PhaseSend:
+			if of != nil && isSamePayload(call.Signed, unsent) && isSamePayload(call.Args, of.Args) &&
+				call.Tool == of.Tool {
+				unsent = nil // so that it is looked at once
+			}
+			if err := t.checkSent(c, s, ref, call); err != nil {
+				return err
+			}
+		case provenance.PhaseFinal:
+			if err := t.checkFollowed(c, s, ref, call); err != nil {
+				return err
+			}
+		}
+	}
+	if len(t.signing)+len(t.sent)+len(t.nonces)+len(t.simulating)+len(t.payers)+len(t.payments) > maxOpenTx {
+		detail := "more transactions without an outcome than are kept"
+		return &provenance.Fault{Code: provenance.CodeHistoryBound, At: c, Detail: detail}
+	}
+	if unsent != nil { // signed, and then left alone; whoever has it can still send it
+		_, _, err := t.check(c, s, of, unsent)
+		return err
+	}
+	return nil
+}
+
+// takeEvent takes in a signature or a receipt. It returns a signed transaction, with the call that it was signed for.
+func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenance.Payload, *provenance.Call, error) {
+	var answered *provenance.Ref
+	var signed *provenance.Payload
+	var of *provenance.Call
+	switch e := s.Event.(type) {
+	case *provenance.Result:
+		answered = &e.Of
+		if e.Status != provenance.StatusOK {
+			if e.Status != provenance.StatusPending { // the transaction went back to the pool and is sent again
+				t.noteLost(e.Of)
+			} else if f := t.takePending(e); f != nil {
+				t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
+				return nil, nil, errStop
+			}
+			break
+		}
+		if call := t.signing[e.Of]; call != nil {
+			if e.Output == nil {
+				t.failCheck(provenance.CheckTransfers, CodeTxForm, c, "step %d: a transaction was signed, and is not here", s.Seq)
+				return nil, nil, errStop
+			}
+			signed, of = e.Output, call
+		}
+		if call := t.simulating[e.Of]; call != nil {
+			t.takeSimulation(call, e.Output)
+		}
+		if want, waits := t.sent[e.Of]; waits {
+			if f := t.checkReceipt(want, e.Output); f != nil {
+				t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
+				return nil, nil, errStop
+			}
+		}
+	case *provenance.Lapse:
+		if answered = e.Of; e.Of != nil {
+			t.noteLost(*e.Of)
+		}
+	}
+	if answered != nil {
+		delete(t.signing, *answered)
+		delete(t.sent, *answered)
+		delete(t.simulating, *answered)
+	}
+	return signed, of, nil
+}
+
+// noteLost counts a broadcast that has ended without a receipt.
+func (t *transfers) noteLost(of provenance.Ref) {
+	if _, waits := t.sent[of]; waits {
+		t.lost++
+	}
+}
+
+// takeSimulation notes whose transaction a simulation is of. Whether the call was decided by it is for the decisions.
+func (t *transfers) takeSimulation(call *provenance.Call, output *provenance.Payload) {
+	out, ok := output.Bytes()
+	var seen tools.Foreseen
+	if !ok || json.Unmarshal(out, &seen) != nil || !seen.OK {
+		return
+	}
+	if seen.Simulated == tools.SimulatedComputed {
+		t.computed++
+	}
+	t.payers[call.Of] = common.HexToAddress(seen.Account)
+}
+
+// checkReceipt compares a receipt with the transaction that was sent, and the figures that it states with what its
+// balances and events come to.
+func (t *transfers) checkReceipt(sent broadcast, output *provenance.Payload) *provenance.Fault {
+	out, ok := output.Bytes()
+	args, ok2 := sent.call.Args.Bytes()
+	if !ok || !ok2 {
+		t.closed++
+		return nil
+	}
+	tx := sent.payment.find(func(tx *Transaction) bool { return isReceipt(out, tx.Hash) })
+	if tx == nil {
+		return faultf(CodeTxReceipt, "the receipt is of another transaction than the one sent")
+	}
+	if sent.call.Phase == provenance.PhaseFinal && sent.payment.isMined() && tx.Hash != sent.payment.mined {
+		return faultf(CodeTxReceipt, "the receipt is of another transaction than the one that is waited for")
+	}
+	sent.payment.mined = tx.Hash
+	read, spec, err := readArguments(t.ev, sent.call, args)
+	if err != nil {
+		return faultf(CodeTxForm, "%v", err)
+	}
+	if sent.payment.cancels[tx.Hash] {
+		t.checkCancelled(sent, out, spec)
+		return nil
+	}
+	mined, moved, err := tools.ReadMined(out, read)
+	switch {
+	case err != nil: // the run records it as in doubt
+		t.unclear++
+		return nil
+	case sent.call.Phase == provenance.PhaseFinal && mined.CheckFinal(ruleOf(spec)) != nil: // in doubt, too
+		t.unclear++
+		return nil
+	case mined.Status != "ok":
+		return nil
+	case common.HexToAddress(mined.Account) != tx.From:
+		return faultf(CodeTxMoved, "the receipt shows what left %s, and %s sent the transaction", mined.Account, tx.From)
+	case !isSum(mined.Left, moved.Debit) || !isSum(mined.Arrived, moved.Credit):
+		return faultf(CodeTxMoved, "the receipt states other figures than its balances and events show: %s left, %s arrived",
+			moved.Debit, moved.Credit)
+	}
+	if sent.call.Phase == provenance.PhaseFinal || spec.Final == "" { // a provisional result is followed by a final one
+		t.survey.addMoved(moved.Debit)
+		t.extra.add(sent.payment, &mined)
+		t.differ += countIf(moved.Differs(read))
+	}
+	return nil
+}
+
+func countIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// ruleOf says when a block is final for a tool, whose spec was compiled.
+func ruleOf(spec tools.Spec) tools.Finality {
+	f, _ := tools.ParseFinality(spec.Final)
+	return f
+}
+
+// isSum says whether a stated sum is just this amount.
+func isSum(stated *tools.Sum, is money.Amount) bool {
+	return stated != nil && *stated == tools.SumOf(is)
+}
+
+// checkSent checks a transaction that a step broadcasts.
+func (t *transfers) checkSent(c provenance.Link, s *provenance.Step, ref provenance.Ref, call *provenance.Call) error {
+	p := t.payments[call.Of]
+	if p != nil && p.pending == tools.StateReplaced {
+		return t.checkReplacement(c, s, ref, call, p)
+	}
+	tx, account, err := t.check(c, s, call, call.Signed)
+	if err != nil || tx == nil {
+		return err
+	}
+	if p != nil && p.has(tx.Hash) { // the same bytes again: the block that they were in has gone, or they wait
+		if p.pending == tools.StateReturned {
+			t.returned++
+		}
+		p.pending, t.sent[ref] = "", broadcast{p, call}
+		return nil
+	}
+	if tx.Nonce < t.nonces[account] {
+		t.failCheck(provenance.CheckTransfers, CodeTxNonce, c,
+			"step %d: nonce %d of the account was used before", s.Seq, tx.Nonce)
+		return errStop
+	}
+	t.nonces[account] = tx.Nonce + 1
+	p = &payment{txs: []*Transaction{tx}, cancels: map[common.Hash]bool{}}
+	t.sent[ref], t.payments[call.Of] = broadcast{p, call}, p
+	return nil
+}
+
+// checkFollowed checks that what is waited for, until its block is final, is what was sent, and what a block has.
+func (t *transfers) checkFollowed(
+	c provenance.Link, s *provenance.Step, ref provenance.Ref, call *provenance.Call,
+) error {
+	raw, ok := call.Signed.Bytes()
+	var signed tools.Signed
+	if !ok {
+		t.closed++
+		return nil
+	}
+	var tx *Transaction
+	err := json.Unmarshal(raw, &signed)
+	if err == nil {
+		tx, err = ReadTransaction(common.FromHex(signed.Raw))
+	}
+	// If the receipt is sealed, it is not known which of them a block has.
+	if p := t.payments[call.Of]; err != nil || p == nil || !p.has(tx.Hash) || p.isMined() && tx.Hash != p.mined {
+		t.failCheck(provenance.CheckTransfers, CodeTxReceipt, c,
+			"step %d: it waits for another transaction than the one sent", s.Seq)
+		return errStop
+	}
+	t.sent[ref] = broadcast{t.payments[call.Of], call}
+	return nil
+}
+
+// check checks one signed transaction against its call. It returns nil if one of them is sealed.
+func (t *transfers) check(
+	c provenance.Link, s *provenance.Step, call *provenance.Call, signed *provenance.Payload,
+) (*Transaction, string, error) {
+	raw, ok := signed.Bytes()
+	args, ok2 := call.Args.Bytes()
+	if !ok || !ok2 {
+		t.closed++
+		return nil, "", nil
+	}
+	tx, account, f := checkTransfer(raw, args, t.ev, call)
+	if f != nil {
+		t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
+		return nil, "", errStop
+	}
+	if call.Class == string(tools.WalletTx) && t.grant != nil && t.grant.Account != tx.From {
+		t.failCheck(provenance.CheckTransfers, CodeTxSender, c,
+			"step %d: %s sent the transaction, and it was for the wallet of the grant to send", s.Seq, tx.From.Hex())
+		return nil, "", errStop
+	}
+	if payer, seen := t.payers[call.Of]; seen && payer != tx.From {
+		t.failCheck(provenance.CheckTransfers, CodeTxSimulation, c,
+			"step %d: account %s signed the transaction, and the simulation is of %s", s.Seq, tx.From.Hex(), payer.Hex())
+		return nil, "", errStop
+	}
+	t.n++
+	if t.onSent != nil {
+		t.onSent(Sent{t.ev.RunCID, c, s.Seq, account, tx, signed == call.Signed, call.Of, false})
+	}
+	return tx, account, nil
 }
 
 // maxOpenTx bounds the calls that wait for a signature or a receipt, which are kept.
 const maxOpenTx = 4096
 
-// judgeTx says whether the signed transaction of a call does what the call says, and no more. account is the recorded
-// one.
-func judgeTx(signed, args []byte, ev *provenance.Evidence, call *provenance.Call) (*Transaction, string, *provenance.Fault) {
-	bad := func(code provenance.Code, format string, args ...any) (*Transaction, string, *provenance.Fault) {
-		return nil, "", &provenance.Fault{Code: code, Detail: fmt.Sprintf(format, args...)}
-	}
+// checkTransfer says whether the signed transaction of a call does what the call says, and no more. account is the
+// recorded one.
+func checkTransfer(
+	signed, args []byte, ev *provenance.Evidence, call *provenance.Call,
+) (tx *Transaction, account string, f *provenance.Fault) {
 	var rec tools.Signed
 	if err := json.Unmarshal(signed, &rec); err != nil {
-		return bad(CodeTxForm, "what was signed is no signed transaction")
+		return nil, "", faultf(CodeTxForm, "what was signed is no signed transaction")
 	}
 	raw, err := hexutil.Decode(rec.Raw)
 	if err != nil {
-		return bad(CodeTxForm, "the signed transaction is not hexadecimal")
+		return nil, "", faultf(CodeTxForm, "the signed transaction is not hexadecimal")
 	}
-	tx, err := ReadTransaction(raw)
+	if tx, err = ReadTransaction(raw); err != nil {
+		return nil, "", faultf(CodeTxForm, "%v", err)
+	}
+	read, tool, err := readCall(ev, call, args)
 	if err != nil {
-		return bad(CodeTxForm, "%v", err)
+		return nil, "", faultf(CodeTxForm, "%v", err)
 	}
-	def := ev.Tools[call.Tool]
-	spec, err := loop.SpecOf(def, ev.Books[def.Book])
-	if err != nil {
-		return bad(CodeTxForm, "the tool cannot be read: %v", err)
-	}
-	tool, err := tools.Compile(spec)
-	if err != nil {
-		return bad(CodeTxForm, "the tool cannot be read: %v", err)
-	}
-	if spec.Spend == nil {
-		return bad(CodeTxForm, "the tool does not say what it moves")
-	}
-	read, err := tool.Read(args)
-	if err != nil {
-		return bad(CodeTxForm, "the call's arguments cannot be read: %v", err)
-	}
-	asset := read.Amount.Asset()
-	token, ok := spec.Book.Tokens[asset.Symbol]
+	spec := tool.Spec()
+	symbol := read.Amount.Asset().Symbol
+	token, ok := spec.Book.Tokens[symbol]
 	if !ok {
-		return bad(CodeTxContract, "the address book has no %s", asset.Symbol)
+		return nil, "", faultf(CodeTxContract, "the address book has no %s", symbol)
 	}
-	chain, sender, ok := cutAccount(rec.Account)
-	switch {
-	case !strings.EqualFold(rec.Hash, tx.Hash.Hex()):
-		return bad(CodeTxHash, "the signed transaction has another hash than the recorded one")
-	case tx.Chain != spec.Book.Chain || ok && chain != fmt.Sprint(tx.Chain):
-		return bad(CodeTxChain, "the signed transaction is for chain %d, the call for chain %d", tx.Chain, spec.Book.Chain)
-	case !ok || !strings.EqualFold(sender, tx.From.Hex()):
-		return bad(CodeTxSender, "account %s signed the transaction, which is not the recorded one", tx.From.Hex())
-	case rec.Nonce != tx.Nonce:
-		return bad(CodeTxNonce, "the signed transaction has nonce %d, the record says %d", tx.Nonce, rec.Nonce)
+	if f := checkRecorded(tx, &rec, spec.Book.Chain); f != nil {
+		return nil, "", f
 	}
-	to, amount := tx.To, tx.Value
-	if token.Address != (common.Address{}) { // not the native coin
-		switch {
-		case to == nil || *to != token.Address:
-			return bad(CodeTxContract, "the signed transaction is not to the contract of %s", asset.Symbol)
-		case !tx.Value.IsZero():
-			return bad(CodeTxValue, "the signed transaction sends %s wei besides", tx.Value.Dec())
-		case len(tx.Data) != 4+64 || !bytes.Equal(tx.Data[:4], selTransfer) || !bytes.Equal(tx.Data[4:16], make([]byte, 12)):
-			return bad(CodeTxCalldata, "the signed transaction is not a transfer and nothing else")
-		}
-		to, amount = new(common.Address), new(uint256.Int).SetBytes(tx.Data[36:])
-		*to = common.BytesToAddress(tx.Data[16:36])
-	} else if len(tx.Data) > 0 {
-		return bad(CodeTxCalldata, "the signed transaction is not a transfer and nothing else")
+	f = checkMoved(tx, read, token)
+	if tool.Contract() != nil {
+		f = checkCalled(tx, read, tool)
 	}
-	switch {
-	case to == nil || *to != read.To:
-		return bad(CodeTxRecipient, "the signed transaction is for another recipient than the call's, %s", read.To.Hex())
-	case !amount.Eq(read.Amount.Uint256()):
-		return bad(CodeTxAmount, "the signed transaction moves %s units, the call %s", amount.Dec(), read.Amount.Units())
+	if f != nil {
+		return nil, "", f
 	}
 	return tx, rec.Account, nil
 }
 
-// cutAccount takes a CAIP-10 account of an Ethereum chain apart.
-func cutAccount(account string) (chain, address string, ok bool) {
+// checkCalled checks that a transaction calls the function of the contract that its tool's record names, with the
+// arguments of the call, and sends along what the call says and no more.
+func checkCalled(tx *Transaction, call tools.Args, tool *tools.Def) *provenance.Fault {
+	want, err := calldata.Of(tool, call)
+	switch {
+	case err != nil:
+		return faultf(CodeTxForm, "the call of the contract cannot be made again: %v", err)
+	case tx.To == nil || *tx.To != want.To:
+		return faultf(CodeTxContract, "the signed transaction is not to the contract of the call, %s", want.To.Hex())
+	case !bytes.Equal(tx.Data, want.Data):
+		return faultf(CodeTxCalldata, "the signed transaction does not call the function with the call's arguments")
+	case !tx.Value.Eq(want.Value):
+		return faultf(CodeTxValue, "the signed transaction sends %s wei, the call %s", tx.Value.Dec(), want.Value.Dec())
+	}
+	return nil
+}
+
+// readArguments reads the arguments of a call that moves value.
+func readArguments(ev *provenance.Evidence, call *provenance.Call, args []byte) (tools.Args, tools.Spec, error) {
+	read, tool, err := readCall(ev, call, args)
+	if err != nil {
+		return read, tools.Spec{}, err
+	}
+	return read, tool.Spec(), nil
+}
+
+func readCall(ev *provenance.Evidence, call *provenance.Call, args []byte) (tools.Args, *tools.Def, error) {
+	def := ev.Tools[call.Tool]
+	spec, err := definition.SpecOf(def, ev.Books[def.Book])
+	if err != nil {
+		return tools.Args{}, nil, fmt.Errorf("the tool cannot be read: %w", err)
+	}
+	tool, err := tools.Compile(spec)
+	if err != nil {
+		return tools.Args{}, nil, fmt.Errorf("the tool cannot be read: %w", err)
+	}
+	if spec.Spend == nil {
+		return tools.Args{}, nil, errors.New("the tool does not say what it moves")
+	}
+	read, err := tool.Read(args)
+	if err != nil {
+		return tools.Args{}, nil, fmt.Errorf("the call's arguments cannot be read: %w", err)
+	}
+	return read, tool, nil
+}
+
+func faultf(code provenance.Code, format string, args ...any) *provenance.Fault {
+	return &provenance.Fault{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// checkRecorded checks that a transaction is the one that the record says.
+func checkRecorded(tx *Transaction, rec *tools.Signed, chain uint64) *provenance.Fault {
+	on, sender, ok := splitAccount(rec.Account)
+	switch {
+	case !strings.EqualFold(rec.Hash, tx.Hash.Hex()):
+		return faultf(CodeTxHash, "the signed transaction has another hash than the recorded one")
+	case tx.Chain != chain || ok && on != fmt.Sprint(tx.Chain):
+		return faultf(CodeTxChain, "the signed transaction is for chain %d, the call for chain %d", tx.Chain, chain)
+	case !ok || !strings.EqualFold(sender, tx.From.Hex()):
+		return faultf(CodeTxSender, "account %s signed the transaction, which is not the recorded one", tx.From.Hex())
+	case rec.Nonce != tx.Nonce:
+		return faultf(CodeTxNonce, "the signed transaction has nonce %d, the record says %d", tx.Nonce, rec.Nonce)
+	}
+	return nil
+}
+
+// checkMoved checks that a transaction moves what its call says, to whom it says, and does nothing else.
+func checkMoved(tx *Transaction, call tools.Args, token tools.Token) *provenance.Fault {
+	to, amount := tx.To, tx.Value
+	if token.Address != (common.Address{}) { // not the native coin
+		isTransfer := len(tx.Data) == 4+64 && bytes.Equal(tx.Data[:4], selTransfer) &&
+			bytes.Equal(tx.Data[4:16], make([]byte, 12))
+		switch {
+		case to == nil || *to != token.Address:
+			symbol := call.Amount.Asset().Symbol
+			return faultf(CodeTxContract, "the signed transaction is not to the contract of %s", symbol)
+		case !tx.Value.IsZero():
+			return faultf(CodeTxValue, "the signed transaction sends %s wei besides", tx.Value.Dec())
+		case !isTransfer:
+			return faultf(CodeTxCalldata, "the signed transaction is not a transfer and nothing else")
+		}
+		to, amount = new(common.Address), new(uint256.Int).SetBytes(tx.Data[36:])
+		*to = common.BytesToAddress(tx.Data[16:36])
+	} else if len(tx.Data) > 0 {
+		return faultf(CodeTxCalldata, "the signed transaction is not a transfer and nothing else")
+	}
+	switch {
+	case to == nil || *to != call.To:
+		const detail = "the signed transaction is for another recipient than the call's, %s"
+		return faultf(CodeTxRecipient, detail, call.To.Hex())
+	case !amount.Eq(call.Amount.Uint256()):
+		return faultf(CodeTxAmount, "the signed transaction moves %s units, the call %s", amount.Dec(), call.Amount.Units())
+	}
+	return nil
+}
+
+// splitAccount takes a CAIP-10 account of an Ethereum chain apart.
+func splitAccount(account string) (chain, address string, ok bool) {
 	rest, ok := strings.CutPrefix(account, "eip155:")
 	if !ok {
 		return "", "", false

@@ -34,10 +34,14 @@ func transactions(t testing.TB) [][]byte {
 	to := common.Address{19: 7}
 	id, fee := big.NewInt(1337), big.NewInt(3e9)
 	return [][]byte{
-		signedTx(t, &types.DynamicFeeTx{ChainID: id, Nonce: 3, GasTipCap: fee, GasFeeCap: fee, Gas: 21000, To: &to, Value: big.NewInt(5), Data: []byte("data")}),
-		signedTx(t, &types.DynamicFeeTx{ChainID: id, GasTipCap: new(big.Int), GasFeeCap: fee, Value: new(big.Int), Data: []byte{0x60}}), // makes a contract
-		signedTx(t, &types.DynamicFeeTx{ChainID: id, GasTipCap: fee, GasFeeCap: fee, Gas: 50000, To: &to, Value: new(big.Int),
-			AccessList: types.AccessList{{Address: to, StorageKeys: []common.Hash{{1}, {2}}}}}),
+		signedTx(t, &types.DynamicFeeTx{ChainID: id, Nonce: 3, GasTipCap: fee, GasFeeCap: fee, Gas: 21000, To: &to,
+			Value: big.NewInt(5), Data: []byte("data")}),
+		// makes a contract
+		signedTx(t, &types.DynamicFeeTx{ChainID: id, GasTipCap: new(big.Int), GasFeeCap: fee, Value: new(big.Int),
+			Data: []byte{0x60}}),
+		signedTx(t,
+			&types.DynamicFeeTx{ChainID: id, GasTipCap: fee, GasFeeCap: fee, Gas: 50000, To: &to, Value: new(big.Int),
+				AccessList: types.AccessList{{Address: to, StorageKeys: []common.Hash{{1}, {2}}}}}),
 	}
 }
 
@@ -54,7 +58,8 @@ func checkAgainstGeth(t *testing.T, raw []byte, got *audit.Transaction) {
 	}
 	sameTo := got.To == nil && want.To() == nil || got.To != nil && want.To() != nil && *got.To == *want.To()
 	if got.Hash != want.Hash() || got.From != from || new(big.Int).SetUint64(got.Chain).Cmp(want.ChainId()) != 0 ||
-		got.Nonce != want.Nonce() || !sameTo || got.Value.ToBig().Cmp(want.Value()) != 0 || !bytes.Equal(got.Data, want.Data()) {
+		got.Nonce != want.Nonce() || !sameTo || got.Value.ToBig().Cmp(want.Value()) != 0 ||
+		!bytes.Equal(got.Data, want.Data()) {
 		t.Errorf("%x: got %+v, go-ethereum reads another transaction", raw, got)
 	}
 }
@@ -70,13 +75,16 @@ func TestATransactionIsReadAsGoEthereumReadsIt(t *testing.T) {
 	to := common.Address{19: 7}
 	whole := transactions(t)[0]
 	for name, raw := range map[string][]byte{
-		"nothing":          {},
-		"another type":     signedTx(t, &types.AccessListTx{ChainID: big.NewInt(1337), GasPrice: big.NewInt(1), Gas: 21000, To: &to, Value: new(big.Int)}),
-		"before EIP-2718":  signedTx(t, &types.LegacyTx{GasPrice: big.NewInt(1), Gas: 21000, To: &to, Value: new(big.Int)}),
+		"nothing": {},
+		"another type": signedTx(t, &types.AccessListTx{ChainID: big.NewInt(1337), GasPrice: big.NewInt(1),
+			Gas: 21000, To: &to, Value: new(big.Int)}),
+		"before EIP-2718": signedTx(t,
+			&types.LegacyTx{GasPrice: big.NewInt(1), Gas: 21000, To: &to, Value: new(big.Int)}),
 		"cut":              whole[:len(whole)-1],
 		"a byte behind it": append(bytes.Clone(whole), 0),
-		"larger than read": signedTx(t, &types.DynamicFeeTx{ChainID: big.NewInt(1337), GasTipCap: new(big.Int), GasFeeCap: new(big.Int), Value: new(big.Int), Data: make([]byte, 1<<16)}),
-		"a high s, EIP-2":  highS(t, whole),
+		"larger than read": signedTx(t, &types.DynamicFeeTx{ChainID: big.NewInt(1337), GasTipCap: new(big.Int),
+			GasFeeCap: new(big.Int), Value: new(big.Int), Data: make([]byte, 1<<16)}),
+		"a high s, EIP-2": highS(t, whole),
 	} {
 		if tx, err := audit.ReadTransaction(raw); err == nil {
 			t.Errorf("%s: read as %+v", name, tx)

@@ -3,15 +3,15 @@ package audit_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/internal/tamper"
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/provenance"
 )
-
-const folder = "../../provenance/testdata/tamper"
 
 type vectors struct {
 	OperatorKey string `json:"operator_key"`
@@ -23,29 +23,30 @@ type vectors struct {
 
 func readVectors(t testing.TB) (v vectors) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(folder, "vectors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := json.Unmarshal(read(t, "vectors.json"), &v); err != nil {
 		t.Fatal(err)
 	}
 	return v
 }
 
+// read returns a file of the vectors.
 func read(t testing.TB, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(folder, name))
+	files, err := tamper.Files()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	b, ok := files[name]
+	if !ok {
+		t.Fatalf("there is no %s among the vectors", name)
+	}
+	return bytes.Clone(b)
 }
 
 // judge does what a verifier does with a file, its keys and the operator's key.
 func judge(t testing.TB, car, keys []byte, operator string) *provenance.Report {
 	t.Helper()
-	o := provenance.Options{}
+	o := audit.Options{}
 	var err error
 	if o.OperatorKey, err = audit.OperatorKey(operator); err != nil {
 		t.Fatal(err)
@@ -60,6 +61,38 @@ func judge(t testing.TB, car, keys []byte, operator string) *provenance.Report {
 		return provenance.FailedReport(err)
 	}
 	return audit.Verify(src, o)
+}
+
+func TestTheVerifierSaysWhoseWalletItMustBe(t *testing.T) {
+	v := readVectors(t)
+	operator, _ := audit.OperatorKey(v.OperatorKey)
+	keys, err := provenance.ReadKeys(bytes.NewReader(read(t, "keys.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	car := read(t, "base.car")
+	owner := common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+	for _, tt := range []struct {
+		name    string
+		account common.Address
+		keys    map[provenance.Link]provenance.LeafKey
+		verdict string
+		code    provenance.Code
+	}{
+		{"anybody's", common.Address{}, keys, provenance.Verified, ""},
+		{"the owner's", owner, keys, provenance.Verified, ""},
+		{"another's", common.Address{1}, keys, provenance.Failed, audit.CodeGrantWallet},
+		{"the owner's, sealed", owner, nil, provenance.Gaps, ""},
+	} {
+		src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep := audit.Verify(src, audit.Options{OperatorKey: operator, Keys: tt.keys, Account: tt.account})
+		if rep.Verdict != tt.verdict || rep.Code != tt.code {
+			t.Errorf("%s: %s %s, want %s %s", tt.name, rep.Verdict, rep.Code, tt.verdict, tt.code)
+		}
+	}
 }
 
 func TestEachTamperingIsRefusedWithItsOwnCode(t *testing.T) {
@@ -89,9 +122,11 @@ func TestEachTamperingIsRefusedWithItsOwnCode(t *testing.T) {
 			peers[x.Peer] = true
 		}
 	}
-	t.Logf("%d vectors, %d codes, %d of the 72 classes, %d manipulations of peers", len(v.Vectors), len(codes), len(classes), len(peers))
+	t.Logf("%d vectors, %d codes, %d of the 72 classes, %d manipulations of peers", len(v.Vectors), len(codes),
+		len(classes), len(peers))
 	if len(codes) < 25 || len(classes) < 40 || len(peers) != 13 {
-		t.Errorf("%d codes, %d classes, %d manipulations of peers; want at least 25, 40 and 13", len(codes), len(classes), len(peers))
+		t.Errorf("%d codes, %d classes, %d manipulations of peers; want at least 25, 40 and 13", len(codes),
+			len(classes), len(peers))
 	}
 }
 
@@ -131,7 +166,7 @@ func TestNoChangedByteIsVerified(t *testing.T) {
 			bad := bytes.Clone(car)
 			bad[i] ^= 1 << (i % 8)
 			rep := judge(t, bad, keys, v.OperatorKey)
-			if rep.Verdict != provenance.Failed {
+			if !rep.Refused() {
 				t.Fatalf("%s.car with byte %d changed is %s", name, i, rep.Verdict)
 			}
 		}

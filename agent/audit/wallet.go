@@ -11,8 +11,10 @@ import (
 
 // Codes of what a contract wallet signed.
 const (
-	CodeGrantVerification     provenance.Code = "grant.verification"     // no record of what the wallet's chain said, or not one of this grant
-	CodeGrantContract         provenance.Code = "grant.contract"         // asked again, the wallet's chain says something else than recorded
+	// no record of what the wallet's chain said, or not one of this grant
+	CodeGrantVerification provenance.Code = "grant.verification"
+	// asked again, the wallet's chain says something else than recorded
+	CodeGrantContract         provenance.Code = "grant.contract"
 	CodeApprovalsVerification provenance.Code = "approvals.verification" // the same of an approval
 	CodeApprovalsContract     provenance.Code = "approvals.contract"
 )
@@ -26,9 +28,9 @@ type Chains interface {
 // VerifyOn judges as [Verify] does, and asks chains again what a record says that they said of a contract wallet's
 // signatures, at the blocks where they were asked. Without chains such a wallet's word is not checked, and the report
 // says so.
-func VerifyOn(ctx context.Context, src provenance.Source, o provenance.Options, chains Chains) *provenance.Report {
+func VerifyOn(ctx context.Context, src provenance.Source, o Options, chains Chains) *provenance.Report {
 	ask := func(q auth.Question, block [32]byte) (auth.Answer, error) { return chains.AskAt(ctx, q, block) }
-	return judge(src, o, &auditor{wallet: wallet{ask: ask}})
+	return judgeRun(src, o, &auditor{wallet: wallet{ask: ask}})
 }
 
 // A wallet is what is to be asked about a contract wallet, and why some of it was not.
@@ -44,24 +46,31 @@ type askedOf struct {
 	by   provenance.Link
 }
 
-// verified judges what a chain said of a signature: that there is a record of it, that it belongs to the question, and,
-// if there is somebody to ask, that the chain says so. at is what names the record, when is when it was asked at the
-// latest. It returns false if a fault was found.
-func (a *auditor) verified(check string, missing, wrong provenance.Code, at, by provenance.Link, method string, q auth.Question, when time.Time) bool {
+// checkVerification judges what a chain said of a signature: that there is a record of it, that it belongs to the
+// question, and, if there is somebody to ask, that the chain says so. at is what names the record, when is when it was
+// asked at the latest. It returns false if a fault was found.
+func (a *auditor) checkVerification(check string, missing, wrong provenance.Code, at, by provenance.Link, method string,
+	q auth.Question, when time.Time) bool {
 	x := a.ev.Verifications[by]
 	switch {
 	case x == nil:
-		a.fail(check, missing, at, "there is no record of what the wallet's chain said")
+		a.failCheck(check, missing, at, "there is no record of what the wallet's chain said")
 		return false
 	case x.Method != method || x.Chain != q.Chain:
-		a.fail(check, missing, at, "the record of what a chain said is of another signature or chain")
+		a.failCheck(check, missing, at, "the record of what a chain said is of another signature or chain")
 		return false
 	case time.UnixMilli(x.At).After(when):
-		a.fail(check, missing, at, "the chain is said to have been asked later than its answer was used")
+		a.failCheck(check, missing, at, "the chain is said to have been asked later than its answer was used")
 		return false
 	case a.wallet.asked[askedOf{q.Hash, by}]:
 		return true
 	}
+	return a.askChainAgain(check, wrong, at, by, method, q, x)
+}
+
+// askChainAgain asks the wallet's chain what it was asked then, if there is one to ask.
+func (a *auditor) askChainAgain(check string, wrong provenance.Code, at, by provenance.Link, method string,
+	q auth.Question, x *provenance.Verification) bool {
 	note := func(format string, args ...any) {
 		if a.wallet.why == "" {
 			a.wallet.why = fmt.Sprintf(format, args...)
@@ -70,7 +79,8 @@ func (a *auditor) verified(check string, missing, wrong provenance.Code, at, by 
 	state, open := x.State.Bytes()
 	switch {
 	case a.wallet.ask == nil:
-		note("signed by a contract wallet (%s) and accepted by chain %d at block %d, as the operator says; give an endpoint of that chain to ask it again", method, x.Chain, x.Number)
+		note("signed by a contract wallet (%s) and accepted by chain %d at block %d, as the operator says; "+
+			"give an endpoint of that chain to ask it again", method, x.Chain, x.Number)
 		return true
 	case !open:
 		note("what the wallet's chain said is sealed")
@@ -82,39 +92,44 @@ func (a *auditor) verified(check string, missing, wrong provenance.Code, at, by 
 		note("the chain could not be asked again at block %d: %v", x.Number, err)
 		return true
 	case got.Verdict != auth.Accepted:
-		a.fail(check, wrong, at, "asked again at block %d of chain %d, %s", x.Number, x.Chain, got.Verdict)
+		a.failCheck(check, wrong, at, "asked again at block %d of chain %d, %s", x.Number, x.Chain, got.Verdict)
 		return false
-	case string(got.Standing) != x.Standing || string(append(got.Code[:], got.Owners[:]...)) != string(state),
+	case string(got.Standing) != x.Standing || string(got.State()) != string(state),
 		x.Validator == auth.ValidatorHash && got.Gas != x.Gas:
-		a.fail(check, wrong, at, "asked again at block %d of chain %d, the wallet is another one than recorded", x.Number, x.Chain)
+		a.failCheck(check, wrong, at, "asked again at block %d of chain %d, the wallet is another one than recorded",
+			x.Number, x.Chain)
 		return false
 	}
 	a.wallet.asked[askedOf{q.Hash, by}] = true
 	return true
 }
 
-// approvedByContract judges an approval that a contract wallet signed.
-func (a *auditor) approvedByContract(at provenance.Link, got *provenance.Approval, want auth.Approval, when time.Time) {
-	sig, _ := got.Sig.Bytes() // CheckApproval has seen it open
+// checkContractApproval judges an approval that a contract wallet signed.
+func (a *auditor) checkContractApproval(at provenance.Link, got *provenance.Approval, want auth.Approval,
+	when time.Time) {
+	sig, _ := got.Sig.Bytes() // CheckApproval has opened it before
 	q, err := want.Question(sig)
 	if err != nil {
-		a.fail(provenance.CheckApprovals, CodeApprovalSignature, at, "the approval does not hold: %v", err)
+		a.failCheck(provenance.CheckApprovals, CodeApprovalSignature, at, "the approval does not hold: %v", err)
 		return
 	}
-	a.verified(provenance.CheckApprovals, CodeApprovalsVerification, CodeApprovalsContract, at, got.Verification, got.Method, q, when)
+	a.checkVerification(provenance.CheckApprovals, CodeApprovalsVerification, CodeApprovalsContract, at,
+		got.Verification, got.Method, q, when)
 }
 
-// walletFacts checks what the steps say of a contract wallet's standing by its grant: each time that value was to be
-// moved, its chain was asked, and said yes.
-func (a *auditor) walletFacts() {
+// checkWalletFacts checks what the steps say of a contract wallet's standing by its grant: each time that value was to
+// be moved, its chain was asked, and said yes.
+func (a *auditor) checkWalletFacts() {
 	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
 		f := s.Facts.Wallet
-		switch x := a.fact(f); {
+		switch x := a.verificationOf(f); {
 		case f == nil:
 		case a.grant.Method == auth.MethodEOA || x == nil || x.At != f.At || f.At > s.At:
-			a.fail(provenance.CheckDecisions, CodeDecisionFacts, c, "step %d: what it says of the wallet is not what its chain said", s.Seq)
+			a.failCheck(provenance.CheckDecisions, CodeDecisionFacts, c,
+				"step %d: what it says of the wallet is not what its chain said", s.Seq)
 		default:
-			a.verified(provenance.CheckGrant, CodeGrantVerification, CodeGrantContract, c, f.By, a.grant.Method, a.grant.Question(), time.UnixMilli(s.At))
+			a.checkVerification(provenance.CheckGrant, CodeGrantVerification, CodeGrantContract, c, f.By,
+				a.grant.Method, a.grant.Question(), time.UnixMilli(s.At))
 		}
 		return nil
 	})
@@ -123,7 +138,7 @@ func (a *auditor) walletFacts() {
 	}
 }
 
-func (a *auditor) fact(f *provenance.WalletFact) *provenance.Verification {
+func (a *auditor) verificationOf(f *provenance.WalletFact) *provenance.Verification {
 	if f == nil {
 		return nil
 	}
@@ -136,7 +151,8 @@ func (a *auditor) concludeWallet() {
 		return
 	}
 	for _, check := range []string{provenance.CheckGrant, provenance.CheckApprovals} {
-		if was := a.rep.Status(check); was.Status == provenance.Pass && (check == provenance.CheckGrant || was.Count > 0) {
+		if was := a.rep.Status(check); was.Status == provenance.Pass &&
+			(check == provenance.CheckGrant || was.Count > 0) {
 			a.rep.Skip(check, was.Count, "not checked: "+a.wallet.why)
 		}
 	}

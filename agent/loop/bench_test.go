@@ -27,3 +27,15 @@ func BenchmarkMachine(b *testing.B) {
 		}
 	}
 }
+
+// A machine made anew, as an auditor makes one for each run and a runtime for each session.
+func BenchmarkNew(b *testing.B) {
+	config := setting(b)
+	machine(b, config)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := loop.New(config); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
 
-// A dApp's rules stand between the operator's and the wallet's. The record of a dApp's set names the operator's set that
-// it stands under, and the CID that the wallet signs is that of the dApp's set: neither can be dropped or exchanged
-// afterwards. Which page it was is what the wallet's message says, its scheme and domain.
+// A dApp's rules stand between the operator's and the wallet's. The record of a dApp's set names the operator's set
+// that it stands under, and the CID that the wallet signs is that of the dApp's set: neither can be dropped or
+// exchanged afterwards. Which page it was is what the wallet's message says, its scheme and domain.
 
 // ErrOrigin says that a dApp's policy set is not that of the page where the wallet signed, or does not stand under the
 // operator's set that goes with it.
@@ -26,8 +25,9 @@ func (c *Config) signedRules() provenance.Record {
 
 // checkDapp holds the dApp's set to the grant and to the operator's set.
 func (c *Config) checkDapp() error {
+	failf := func(format string, args ...any) error { return fmt.Errorf(format+": %w", append(args, ErrOrigin)...) }
 	if c.Rules.Under.Defined() {
-		return fmt.Errorf("policy set %q, which is a dApp's, stands in the operator's place: %w", c.Rules.Name, ErrOrigin)
+		return failf("policy set %q, which is a dApp's, stands in the operator's place", c.Rules.Name)
 	}
 	if c.Dapp == nil {
 		return nil
@@ -36,18 +36,11 @@ func (c *Config) checkDapp() error {
 	if err != nil {
 		return fmt.Errorf("policy set: %w", err)
 	}
-	switch {
-	case c.Dapp.Under != b.CID:
-		return fmt.Errorf("policy set %q stands under %s, not under %s: %w", c.Dapp.Name, c.Dapp.Under, b.CID, ErrOrigin)
-	case c.Dapp.Origin != c.Grant.Origin():
-		return fmt.Errorf("policy set %q is for %s, and the wallet signed for %s: %w", c.Dapp.Name, c.Dapp.Origin, c.Grant.Origin(), ErrOrigin)
+	switch d := c.Dapp; {
+	case d.Under != b.CID:
+		return failf("policy set %q stands under %s, not under %s", d.Name, d.Under, b.CID)
+	case d.Origin != c.Grant.Origin():
+		return failf("policy set %q is for %s, and the wallet signed for %s", d.Name, d.Origin, c.Grant.Origin())
 	}
 	return nil
-}
-
-// LoadDapp loads a recorded dApp's set, under the bounds of a set that is not the operator's.
-func LoadDapp(rec *provenance.PolicySet, blocks map[provenance.Link][]byte, tools []policies.ToolType) (*policies.Set, error) {
-	return load([]byte(rec.Source), policies.Options{
-		Layer: LayerDapp, Untrusted: true, Tools: tools, Partial: true, Parts: PartsOf(rec, blocks),
-	})
 }

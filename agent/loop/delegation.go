@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/definition"
+	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -53,52 +55,74 @@ type Authority struct {
 func NewAuthority(g *auth.Grant, chain []Delegated, agents auth.PublicKey) (*Authority, error) {
 	a := &Authority{Grant: g}
 	for _, d := range chain {
-		bad := func(rule, format string, args ...any) error {
-			return &DelegationError{d.CID, rule, fmt.Sprintf(format, args...)}
+		if err := a.checkIssuer(d, agents); err != nil {
+			return nil, err
 		}
-		if len(a.Chain) == provenance.MaxDelegations {
-			return nil, bad(DelegationWider, "sub-agents are more than %d deep", provenance.MaxDelegations)
-		}
-		// The first may be the user's own: the session key may delegate what the wallet gave it.
-		if d.Issuer != agents.String() && (len(a.Chain) > 0 || d.Issuer != g.Key.String()) {
-			return nil, bad(DelegationIssuer, "it was not made by the key of the agent that calls")
-		}
-		key, err := auth.ParsePublicKey(d.Issuer)
+		c, err := a.checkNarrower(d)
 		if err != nil {
-			return nil, bad(DelegationIssuer, "%v", err)
-		}
-		signed, err := d.Signed()
-		if err == nil {
-			err = key.Verify(signed, d.Sig)
-		}
-		if err != nil {
-			return nil, bad(DelegationSignature, "%v", err)
-		}
-		c, err := auth.ParseCaveats(d.Caveats)
-		if err != nil {
-			return nil, bad(DelegationForm, "%v", err)
-		}
-		begun := g.NotBefore.Add(-auth.Skew).UnixMilli()
-		if n := len(a.Chain); n > 0 {
-			begun = a.Chain[n-1].At
-		}
-		outer := a.Caveats()
-		switch {
-		case d.Expires > a.Expires() || d.At < begun || d.At >= d.Expires:
-			return nil, bad(DelegationLater, "its time is not within that of what it comes from")
-		case c.Within(outer) != nil:
-			return nil, bad(DelegationWider, "%v", c.Within(outer))
-		case c.MaxDepth >= outer.MaxDepth:
-			return nil, bad(DelegationWider, "it allows as many levels of sub-agents as what it comes from")
-		}
-		for _, t := range d.Tools {
-			if !a.Has(t) {
-				return nil, bad(DelegationWider, "it names a tool that what it comes from does not")
-			}
+			return nil, err
 		}
 		a.Chain, a.caveats = append(a.Chain, d), append(a.caveats, c)
 	}
 	return a, nil
+}
+
+// failf returns why the delegation does not hold.
+func (d Delegated) failf(rule, format string, args ...any) error {
+	return &DelegationError{d.CID, rule, fmt.Sprintf(format, args...)}
+}
+
+// checkIssuer checks that a delegation is made and signed by the key that may: that of the runtime's agents. The first
+// may be the user's own: the session key may delegate what the wallet gave it.
+func (a *Authority) checkIssuer(d Delegated, agents auth.PublicKey) error {
+	if len(a.Chain) == provenance.MaxDelegations {
+		return d.failf(DelegationWider, "sub-agents are more than %d deep", provenance.MaxDelegations)
+	}
+	if d.Issuer != agents.String() && (len(a.Chain) > 0 || d.Issuer != a.Grant.Key.String()) {
+		return d.failf(DelegationIssuer, "it was not made by the key of the agent that calls")
+	}
+	key, err := auth.ParsePublicKey(d.Issuer)
+	if err != nil {
+		return d.failf(DelegationIssuer, "%v", err)
+	}
+	signed, err := d.Signed()
+	if err == nil {
+		err = key.Verify(signed, d.Sig)
+	}
+	if err != nil {
+		return d.failf(DelegationSignature, "%v", err)
+	}
+	return nil
+}
+
+// checkNarrower checks that a delegation says no more than what it comes from, and returns its limits.
+func (a *Authority) checkNarrower(d Delegated) (auth.Caveats, error) {
+	c, err := auth.ParseCaveats(d.Caveats)
+	if err != nil {
+		return c, d.failf(DelegationForm, "%v", err)
+	}
+	begun := a.Grant.NotBefore.Add(-auth.Skew).UnixMilli()
+	if n := len(a.Chain); n > 0 {
+		begun = a.Chain[n-1].At
+	}
+	outer := a.Caveats()
+	switch {
+	case d.Expires > a.Expires() || d.At < begun || d.At >= d.Expires:
+		return c, d.failf(DelegationLater, "its time is not within that of what it comes from")
+	case c.Within(outer) != nil:
+		return c, d.failf(DelegationWider, "%v", c.Within(outer))
+	case c.MaxDepth >= outer.MaxDepth:
+		return c, d.failf(DelegationWider, "it allows as many levels of sub-agents as what it comes from")
+	}
+	if n := len(a.Chain); n > 0 && narrowLimits(d.Limits, a.Chain[n-1].Limits) != d.Limits {
+		return c, d.failf(DelegationWider, "its hard stops are later than those of what it comes from")
+	}
+	for _, t := range d.Tools {
+		if !a.AllowsTool(t) {
+			return c, d.failf(DelegationWider, "it names a tool that what it comes from does not")
+		}
+	}
+	return c, nil
 }
 
 // Caveats returns the limits of the innermost layer.
@@ -118,21 +142,25 @@ func (a *Authority) Expires() int64 {
 	return end
 }
 
-// Has says whether every layer lets the tool be called.
-func (a *Authority) Has(tool string) bool {
-	return a.Grant.Has(tool) && !slices.ContainsFunc(a.Chain, func(d Delegated) bool { return !slices.Contains(d.Tools, tool) })
+// AllowsTool says whether every layer lets the tool be called.
+func (a *Authority) AllowsTool(tool string) bool {
+	return a.Grant.Has(tool) &&
+		!slices.ContainsFunc(a.Chain, func(d Delegated) bool { return !slices.Contains(d.Tools, tool) })
 }
 
-// On says whether every layer lets something be done on a chain.
-func (a *Authority) On(chain uint64) bool {
+// AllowsChain says whether every layer lets something be done on a chain.
+func (a *Authority) AllowsChain(chain uint64) bool {
 	return slices.Contains(a.Grant.Caveats.Chains, chain) &&
 		!slices.ContainsFunc(a.caveats, func(c auth.Caveats) bool { return !slices.Contains(c.Chains, chain) })
 }
 
 // Delegate returns the unsigned delegation for a call of a sub-agent's tool: what the tool promises its agent, as far
 // as the caller has it and a run of the caller may use. from is the caller's grant or delegation, at the time of the
-// call's step, run the caller's hard stops. The error is an [auth.Fault] if nothing is left.
-func (a *Authority) Delegate(d *provenance.Delegate, run provenance.Limits, from provenance.Link, call provenance.Parent, at int64) (*provenance.Delegation, error) {
+// call's step, handed what the call hands on. The error is an [auth.Fault] if nothing is left.
+func (a *Authority) Delegate(
+	d *provenance.Delegate, handed *provenance.Handed, from provenance.Link, call provenance.Parent, at int64,
+) (*provenance.Delegation, error) {
+	run := handed.Limits
 	c, err := auth.ParseCaveats(d.Caveats)
 	if err != nil {
 		return nil, err
@@ -145,49 +173,38 @@ func (a *Authority) Delegate(d *provenance.Delegate, run provenance.Limits, from
 	}
 	out := &provenance.Delegation{
 		From: from, Call: call, Agent: d.Agent, Caveats: c.JSON(), At: at, Expires: min(at+d.Life, a.Expires()),
-		Tools: []string{},
+		Tools: []string{}, Limits: run, Own: handed.Own,
 	}
 	for _, t := range d.Tools {
-		if a.Has(t) {
+		if a.AllowsTool(t) {
 			out.Tools = append(out.Tools, t)
 		}
 	}
 	return out, nil
 }
 
-// layer is the name of the i-th delegation's layer, from 0.
-func layer(i int) string { return fmt.Sprintf("delegation%d", i+1) }
+// layerName is the name of the i-th delegation's layer, from 0.
+func layerName(i int) string { return fmt.Sprintf("delegation%d", i+1) }
 
-// rules returns the policy of each layer below the operator's, outermost first, with its name. calls are the agent's
-// tools that call a sub-agent.
-func (a *Authority) rules(calls []string) (names []string, sources [][]byte, err error) {
+// writeRules returns the policy of each layer below the operator's, outermost first, with its name. calls are the
+// agent's tools that call a sub-agent.
+func (a *Authority) writeRules(calls []string) (names []string, sources [][]byte) {
 	n := uint64(len(a.Chain))
-	g, err := layerRules(a.Grant.Tools, a.Grant.Caveats, calls, n)
-	if err != nil {
-		return nil, nil, err
-	}
+	g := layer.Write(a.Grant.Tools, a.Grant.Caveats, calls, n)
 	names, sources = append(names, LayerGrant), append(sources, g)
 	for i, d := range a.Chain {
-		s, err := layerRules(d.Tools, a.caveats[i], calls, n-uint64(i)-1)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", layer(i), err)
-		}
-		names, sources = append(names, layer(i)), append(sources, s)
+		s := layer.Write(d.Tools, a.caveats[i], calls, n-uint64(i)-1)
+		names, sources = append(names, layerName(i)), append(sources, s)
 	}
-	return names, sources, nil
+	return names, sources
 }
 
-// depthRule forbids calls of sub-agents where a layer's levels are used up: below of them stand between the layer and
-// the agent that calls.
-func depthRule(c auth.Caveats, calls []string, below uint64) string {
-	if len(calls) == 0 || below < c.MaxDepth {
-		return ""
-	}
-	quoted := make([]string, len(calls))
-	for i, t := range calls {
-		quoted[i] = fmt.Sprintf("%q", t)
-	}
-	return "  - id: max_depth\n    at: tool.call\n    effect: forbid\n    when: 'tool in [" + strings.Join(quoted, ", ") + "]'\n"
+// GrantRules writes the wallet's layer of policy: the rules that a grant's abilities and caveats are. They are
+// judged by the same engine as the operator's set, so a refusal explains itself in the same way, and an auditor
+// makes the same rules from the same signed text. Whatever the grant does not name is denied by having no permit.
+// calls are the tools with which the grant's agent calls sub-agents.
+func GrantRules(g *auth.Grant, calls ...string) ([]byte, error) {
+	return layer.Write(g.Tools, g.Caveats, calls, 0), nil
 }
 
 // MethodDelegate is the method for which the request of a sub-agent's run is signed: by the key of the agent that
@@ -200,16 +217,18 @@ func AgentTool(name, about string, utterances []string) tools.Spec {
 	return tools.Spec{
 		Name: "agent." + strings.ReplaceAll(name, "-", "_"), About: about, Class: tools.Keyed, Utterances: utterances,
 		Schema: []byte(`{"type":"object","additionalProperties":false,"required":["input"],"properties":{"input":{` +
-			`"type":"string","minLength":1,"maxLength":16384,"description":"What the agent shall do, in plain words, with all that it needs to know."}}}`),
+			`"type":"string","minLength":1,"maxLength":16384,` +
+			`"description":"What the agent shall do, in plain words, with all that it needs to know."}}}`),
 	}
 }
 
 // An Outcome is what a sub-agent's run came to, as the result of the call that opened it: canonical JSON.
 type Outcome struct {
-	Answer string `json:"answer"`
-	Ended  string `json:"ended"` // why the run closed
-	Run    string `json:"run"`
-	Used   Used   `json:"used"` // by the run and the sub-agents that it called
+	Answer string       `json:"answer"`
+	Ended  string       `json:"ended"` // why the run closed
+	Label  *label.Label `json:"label"` // with which it closed
+	Run    string       `json:"run"`
+	Used   Used         `json:"used"` // by the run and the sub-agents that it called
 }
 
 // Used are the sums of a sub-agent's run. They count among its caller's own.
@@ -219,6 +238,9 @@ type Used struct {
 	In    uint64      `json:"in"` // tokens
 	Out   uint64      `json:"out"`
 	Spent []UsedAsset `json:"spent"` // sorted by asset
+	Turns uint64      `json:"turns"`
+	// Over is what of Spent left the account beyond what was reserved for it, and so maybe beyond a cap.
+	Over []UsedAsset `json:"over,omitempty"`
 }
 
 // A UsedAsset is what was spent of one asset, in its base units.
@@ -243,10 +265,19 @@ func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 			}
 			o.Answer = string(text)
 		case *provenance.Close:
+			t := e.Totals
 			o.Ended = e.Reason
-			o.Used = Used{Calls: e.Totals.Calls, Cost: e.Totals.Cost, In: e.Totals.In, Out: e.Totals.Out, Spent: []UsedAsset{}}
-			for _, a := range e.Totals.Spent {
+			l, err := readLabel(e.Label)
+			if err != nil {
+				return o, fmt.Errorf("what the sub-agent has seen: %w", err)
+			}
+			o.Label = &l
+			o.Used = Used{Calls: t.Calls, Cost: t.Cost, In: t.In, Out: t.Out, Turns: t.Turns, Spent: []UsedAsset{}}
+			for _, a := range t.Spent {
 				o.Used.Spent = append(o.Used.Spent, UsedAsset{a.Asset().Symbol, a.Asset().Decimals, a.Units()})
+			}
+			for _, a := range t.Over {
+				o.Used.Over = append(o.Used.Over, UsedAsset{a.Asset().Symbol, a.Asset().Decimals, a.Units()})
 			}
 		}
 	}
@@ -256,98 +287,34 @@ func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 	return o, nil
 }
 
+// isOwn says whether what the agent was asked is what the user has signed.
+func (a *Authority) isOwn() bool {
+	return !slices.ContainsFunc(a.Chain, func(d Delegated) bool { return !d.Own })
+}
+
+// narrowLimits returns hard stops that are no more than either.
+func narrowLimits(a, b provenance.Limits) provenance.Limits {
+	return provenance.Limits{
+		Turns: min(a.Turns, b.Turns), Calls: min(a.Calls, b.Calls), Tokens: min(a.Tokens, b.Tokens),
+		Cost: min(a.Cost, b.Cost), Wall: min(a.Wall, b.Wall),
+	}
+}
+
 // OutcomeJSON returns an outcome in the one spelling of its record.
 func OutcomeJSON(o Outcome) []byte {
 	b, err := json.Marshal(o)
 	if err == nil {
 		b, err = tools.CanonicalJSON(b)
 	}
-	if err != nil { // three texts marshal
+	if err != nil { // it cannot fail: all fields are strings
 		panic("loop: " + err.Error())
 	}
 	return b
 }
 
-// ErrSubAgent says that a sub-agent's sums cannot be: they are more than what its caller was given, or no sums at all.
-var ErrSubAgent = errors.New("the sub-agent's run has used what its caller did not have")
-
-// addUsed counts what a sub-agent's run has used as the caller's own: in its sums, and in what it has drawn from each
-// ledger of money above the sub-agent. The facts of the next step must show at least that much.
-func (w *work) addUsed(out []byte) error {
-	var o Outcome
-	if err := json.Unmarshal(out, &o); err != nil {
-		return fmt.Errorf("%w: its outcome is malformed", ErrSubAgent)
-	}
-	t, u := &w.s.totals, o.Used
-	if u.Cost < 0 || max(u.Calls, u.In, u.Out) > MaxUsage || t.Cost+u.Cost < 0 || max(t.Calls, t.In, t.Out) > 1<<62 {
-		return fmt.Errorf("%w: its sums are out of range", ErrSubAgent)
-	}
-	t.Calls, t.Cost, t.In, t.Out = t.Calls+u.Calls, t.Cost+u.Cost, t.In+u.In, t.Out+u.Out
-	for _, s := range u.Spent {
-		a, err := money.FromUnits(money.Asset{Symbol: s.Asset, Decimals: s.Decimals}, s.Units)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrSubAgent, err)
-		}
-		names := []string{LayerGrant}
-		for i := range w.m.authority.Chain {
-			names = append(names, layer(i))
-		}
-		for _, name := range names {
-			if err := w.drawn(name+"/max_total_"+word(a.Asset()), a); err != nil {
-				return err
-			}
-		}
-		if err := w.s.addSpent(a); err != nil {
-			return fmt.Errorf("%w: %w", ErrSubAgent, err)
-		}
-	}
-	return nil
-}
-
-// drawn counts a as spent from a ledger, whose cap it must be within.
-func (w *work) drawn(ledger string, a money.Amount) error {
-	own := w.ownOf(ledger, a)
-	i := slices.IndexFunc(w.m.budgets, func(b Budget) bool { return b.ID == ledger && b.Cap.Asset() == a.Asset() })
-	if own == nil || i < 0 {
-		return fmt.Errorf("%w: %s, of which its caller may spend nothing", ErrSubAgent, a)
-	}
-	sum, err := own.spent.Add(a)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSubAgent, err)
-	}
-	if n, err := sum.Cmp(w.m.budgets[i].Cap); err != nil || n > 0 {
-		return fmt.Errorf("%w: %s in all, above the cap of %s", ErrSubAgent, sum, w.m.budgets[i].Cap)
-	}
-	own.spent = sum
-	return nil
-}
-
-// callersOf returns the names of the agents above a sub-agent, the grant's first; an agent's own name is not among them.
-func callersOf(c *Config) ([]string, error) {
-	if len(c.Callers) != max(len(c.Delegations)-1, 0) {
-		return nil, errors.New("the records of the agents that called are not all there")
-	}
-	if len(c.Delegations) == 0 {
-		return nil, nil
-	}
-	names := []string{c.Grant.Agent}
-	for i, a := range c.Callers {
-		b, err := provenance.Encode(a)
-		if err != nil {
-			return nil, fmt.Errorf("an agent that called: %w", err)
-		}
-		if b.CID != c.Delegations[i].Agent {
-			return nil, fmt.Errorf("agent %s called, and it is not the one of delegation %s", b.CID, c.Delegations[i].CID)
-		}
-		names = append(names, a.Name)
-	}
-	slices.Sort(names)
-	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == c.Agent.Name }), nil
-}
-
 // InputOf returns what a call of a sub-agent's tool asks of it.
 func InputOf(rec *provenance.ToolDef, args []byte) (string, error) {
-	spec, err := SpecOf(rec, nil)
+	spec, err := definition.SpecOf(rec, nil)
 	if err != nil {
 		return "", err
 	}
@@ -365,20 +332,4 @@ func InputOf(rec *provenance.ToolDef, args []byte) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("tool %s takes no input", rec.Name)
-}
-
-// expires returns when the machine's authority ends.
-func (m *Machine) expires() int64 { return m.authority.Expires() }
-
-// Authority returns what the machine acts under.
-func (m *Machine) Authority() *Authority { return m.authority }
-
-// DelegateOf returns the sub-agent that a call opens a run of, or nil if it is a call of another tool.
-func (m *Machine) DelegateOf(c *provenance.Call) *provenance.Delegate {
-	for _, t := range m.tools {
-		if t.link == c.Tool {
-			return t.delegate
-		}
-	}
-	return nil
 }

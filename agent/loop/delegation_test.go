@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
@@ -89,14 +90,11 @@ func (l *line) set(t testing.TB, place, number, below int) *policies.Set {
 	if place >= 0 {
 		o = policies.Options{Layer: LayerGrant, Untrusted: true, Tools: types}
 		if place > 0 {
-			o.Layer = layer(place - 1)
+			o.Layer = layerName(place - 1)
 		}
 		c := l.caveats[place][number]
-		var err error
 		granted := testTools[:len(testTools)-(number%8)/7]
-		if src, err = layerRules(granted, c, testTools[:1], uint64(below)); err != nil {
-			t.Fatal(err)
-		}
+		src = layer.Write(granted, c, testTools[:1], uint64(below))
 	}
 	s, err := policies.Load(src, o)
 	if err != nil {
@@ -133,16 +131,18 @@ func TestNoDescendantMayDoWhatAnAncestorMayNot(t *testing.T) {
 		q := policies.Request{
 			Point: []policies.Point{policies.ToolCall, policies.Spend, policies.ModelRoute}[r.IntN(3)],
 			Tool:  testTools[r.IntN(len(testTools))], Class: "chain", Chain: int64([]uint64{1, 10, 1337}[r.IntN(3)]),
-			Amount: money.Of(usdc, uint64(r.IntN(30))), To: payees[r.IntN(len(payees))], Model: models[r.IntN(len(models))], Kind: "model",
+			Amount: money.Of(usdc,
+				uint64(r.IntN(30))), To: payees[r.IntN(len(payees))], Model: models[r.IntN(len(models))], Kind: "model",
 			Tokens: int64(r.IntN(60)), Cost: int64(r.IntN(60)), Approved: r.IntN(4) == 0, Expires: 1,
 		}
 		for _, s := range mine {
 			for _, b := range s.Budgets() {
 				used := money.Of(b.Cap.Asset(), uint64(r.IntN(4)))
-				q.Budgets = append(q.Budgets, policies.Budget{ID: b.ID, Cap: b.Cap, Spent: used, Reserved: money.Of(b.Cap.Asset(), 0)})
+				q.Budgets = append(q.Budgets,
+					policies.Budget{ID: b.ID, Cap: b.Cap, Spent: used, Reserved: money.Of(b.Cap.Asset(), 0)})
 			}
 		}
-		slices.SortFunc(q.Budgets, func(a, b policies.Budget) int { return cmpString(a.ID, b.ID) })
+		slices.SortFunc(q.Budgets, func(a, b policies.Budget) int { return strings.Compare(a.ID, b.ID) })
 		got := mine.Decide(&q)
 		outcomes[got.Outcome]++
 		if got.Outcome == policies.Deny {
@@ -155,7 +155,8 @@ func TestNoDescendantMayDoWhatAnAncestorMayNot(t *testing.T) {
 		for above := range depth {
 			a := l.layersOf(t, picked, above).Decide(&q)
 			if a.Outcome == policies.Deny || a.Outcome == policies.Approve && got.Outcome == policies.Permit {
-				t.Fatalf("tree %d: %s at depth %d, but %s at depth %d: %+v\n%s", tree, got.Outcome, depth, a.Outcome, above, q, a.Message)
+				t.Fatalf("tree %d: %s at depth %d, but %s at depth %d: %+v\n%s", tree, got.Outcome, depth, a.Outcome,
+					above, q, a.Message)
 			}
 		}
 	}
@@ -209,7 +210,8 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 		c := randomCaveats(r)
 		c.MaxDepth = 4
 		g := &auth.Grant{
-			Tools: some(r, testTools), Caveats: c, NotBefore: time.UnixMilli(at), Expires: time.UnixMilli(at + 3_600_000),
+			Tools: some(r,
+				testTools), Caveats: c, NotBefore: time.UnixMilli(at), Expires: time.UnixMilli(at + 3_600_000),
 		}
 		var chain []Delegated
 		for len(chain) < provenance.MaxDelegations {
@@ -218,9 +220,11 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 				t.Fatalf("tree %d at depth %d: %v", n, len(chain), err)
 			}
 			to := &provenance.Delegate{
-				Agent: linkOf("agent"), Tools: some(r, testTools), Caveats: randomCaveats(r).JSON(), Life: int64(1 + r.IntN(7_200_000)),
+				Agent: linkOf("agent"), Tools: some(r,
+					testTools), Caveats: randomCaveats(r).JSON(), Life: int64(1 + r.IntN(7_200_000)),
 			}
-			d, err := a.Delegate(to, unbounded, linkOf("from"), provenance.Parent{Step: linkOf("step")}, at+int64(len(chain)))
+			d, err := a.Delegate(to, &provenance.Handed{Limits: unbounded}, linkOf("from"), provenance.Parent{Step: linkOf("step")},
+				at+int64(len(chain)))
 			if _, none := errors.AsType[*auth.Fault](err); none {
 				break // nothing is left
 			}
@@ -234,13 +238,15 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 				{DelegationLater, func(d *provenance.Delegation) { d.Expires = a.Expires() + 1 }},
 				{DelegationLater, func(d *provenance.Delegation) { d.At = d.Expires }},
 				{DelegationLater, func(d *provenance.Delegation) { d.At = at - 3_600_000 }},
-				{DelegationWider, func(d *provenance.Delegation) { d.Tools = append(slices.Clone(d.Tools), "zzz.all") }},
+				{DelegationWider,
+					func(d *provenance.Delegation) { d.Tools = append(slices.Clone(d.Tools), "zzz.all") }},
 				{DelegationWider, func(d *provenance.Delegation) {
 					wide := a.Caveats()
 					wide.MaxCalls++
 					d.Caveats = wide.JSON()
 				}},
-				{DelegationWider, func(d *provenance.Delegation) { d.Caveats = a.Caveats().JSON() }}, // as many levels again
+				// as many levels again
+				{DelegationWider, func(d *provenance.Delegation) { d.Caveats = a.Caveats().JSON() }},
 				{DelegationForm, func(d *provenance.Delegation) { d.Caveats = "{}" }},
 			} {
 				x := *d

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
@@ -32,7 +33,8 @@ type said struct {
 
 var sentenceForm = regexp.MustCompile(`^Let agent [a-z][a-z0-9-]* act for me on chain ([0-9]+(?: and [0-9]+)*) until [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} UTC\.` +
 	`(?: It may not spend anything\.(?: Recipients: (\S+(?: or \S+)*) only\.)?` +
-	`| It may spend at most (.+?) in total and (.+?) per call, to (?:anyone|(\S+(?: or \S+)*) only), and must ask me above (.+?)\.)` +
+	`| It may spend at most (.+?) in total and (.+?) per call, to (?:anyone|(\S+(?: or \S+)*) only), and must ask me above (.+?), ` +
+	`counting all that went without asking since it last asked me, to one recipient or in all\.)` +
 	`( It must ask me before it spends on the word of untrusted content\.)?` +
 	` Limits: ([0-9]+) tool calls, ([0-9]+) model tokens, ([0-9.]+) USD model cost\.` +
 	` Models: (?:any that the operator allows|(\S+(?:, \S+)*) only)\. Web hosts: (?:any that the operator allows|(\S+(?:, \S+)*) only)\.` +
@@ -51,7 +53,8 @@ func readSentence(t testing.TB, text string) said {
 		return strings.Split(s, sep)
 	}
 	s := said{
-		chains: list(m[1], " and "), spends: m[3] != "", total: list(m[3], " and "), perCall: list(m[4], " and "), above: list(m[6], " or "),
+		chains: list(m[1], " and "), spends: m[3] != "", total: list(m[3], " and "), perCall: list(m[4],
+			" and "), above: list(m[6], " or "),
 		recipients: list(m[2]+m[5], " or "), asksIfTainted: m[7] != "", calls: m[8], tokens: m[9], cost: m[10],
 		models: list(m[11], ", "), hosts: list(m[12], ", "), depth: m[13],
 	}
@@ -116,10 +119,7 @@ func TestTheRulesTurnWhereTheSentenceSays(t *testing.T) {
 		s := readSentence(t, c.Sentence("payer", time.UnixMilli(0)))
 		operator := l.set(t, -1, 0, 0)
 		layersAt := func(below uint64) policies.Layers {
-			src, err := layerRules(testTools, c, testTools[:1], below)
-			if err != nil {
-				t.Fatal(err)
-			}
+			src := layer.Write(testTools, c, testTools[:1], below)
 			var types []policies.ToolType
 			for _, name := range testTools {
 				types = append(types, policies.ToolType{Name: name})
@@ -137,7 +137,8 @@ func TestTheRulesTurnWhereTheSentenceSays(t *testing.T) {
 		}
 		// base is a request that is within every limit; each case below changes one thing of it.
 		base := func(p policies.Point) policies.Request {
-			q := policies.Request{Point: p, Tool: testTools[2], Class: "chain", Chain: chain, Expires: 1, Tokens: 1, Cost: 1, Kind: "model", Model: "rules", To: payees[0]}
+			q := policies.Request{Point: p, Tool: testTools[2], Class: "chain", Chain: chain, Expires: 1, Tokens: 1,
+				Cost: 1, Kind: "model", Model: "rules", To: payees[0]}
 			if s.models != nil {
 				q.Model = s.models[0]
 			}
@@ -145,15 +146,17 @@ func TestTheRulesTurnWhereTheSentenceSays(t *testing.T) {
 				q.To = common.HexToAddress(s.recipients[0])
 			}
 			for _, b := range layers[1].Budgets() {
-				q.Budgets = append(q.Budgets, policies.Budget{ID: b.ID, Cap: b.Cap, Spent: money.Of(b.Cap.Asset(), 0), Reserved: money.Of(b.Cap.Asset(), 0)})
+				q.Budgets = append(q.Budgets, policies.Budget{ID: b.ID, Cap: b.Cap, Spent: money.Of(b.Cap.Asset(), 0),
+					Reserved: money.Of(b.Cap.Asset(), 0)})
 			}
-			slices.SortFunc(q.Budgets, func(a, b policies.Budget) int { return cmpString(a.ID, b.ID) })
+			slices.SortFunc(q.Budgets, func(a, b policies.Budget) int { return strings.Compare(a.ID, b.ID) })
 			return q
 		}
 		is := func(what string, ls policies.Layers, q policies.Request, want policies.Outcome) {
 			t.Helper()
 			if d := ls.Decide(&q); d.Outcome != want {
-				t.Fatalf("round %d: %s: %s, want %s (%s)\n%s", round, what, d.Outcome, want, d.Message, c.Sentence("payer", time.UnixMilli(0)))
+				t.Fatalf("round %d: %s: %s, want %s (%s)\n%s", round, what, d.Outcome, want, d.Message,
+					c.Sentence("payer", time.UnixMilli(0)))
 			}
 		}
 		// used sets how much of a budget is spent.
@@ -189,13 +192,14 @@ func TestTheRulesTurnWhereTheSentenceSays(t *testing.T) {
 			is("one above the "+x.what, layers, used(x.q, x.id, x.full), policies.Deny)
 		}
 		for i, text := range s.perCall {
-			perCall, total, above := figure(t, text, c.MaxTotal), figure(t, s.total[i], c.MaxTotal), figure(t, s.above[i], c.MaxTotal)
+			perCall, total, above := figure(t, text, c.MaxTotal), figure(t, s.total[i], c.MaxTotal), figure(t,
+				s.above[i], c.MaxTotal)
 			spend := func(a money.Amount) policies.Request {
 				q := base(policies.Spend)
 				q.Amount = a
 				return q
 			}
-			id := "grant/max_total_" + word(perCall.Asset())
+			id := "grant/max_total_" + layer.AssetWord(perCall.Asset())
 			one := money.Of(perCall.Asset(), 1)
 			plus := func(a money.Amount) money.Amount {
 				sum, err := a.Add(one)
@@ -216,6 +220,12 @@ func TestTheRulesTurnWhereTheSentenceSays(t *testing.T) {
 			for _, a := range []money.Amount{one, perCall, plus(perCall), above, plus(above)} {
 				if !a.IsZero() {
 					is("a spend of "+a.String(), layers, spend(a), outcome(a))
+				}
+			}
+			if word := layer.AssetWord(perCall.Asset()); !above.IsZero() {
+				for _, count := range []string{"grant/unasked_" + word, "grant/unasked_to_" + word} {
+					is("the last that need not ask", layers, used(spend(one), count, less(above, 1)), outcome(one))
+					is("one more than went without asking", layers, used(spend(one), count, above), policies.Approve)
 				}
 			}
 			is("what is left of the total", layers, used(spend(one), id, less(total, 1)), outcome(one))
@@ -342,7 +352,7 @@ func TestSentenceReCapAndRulesCannotDrift(t *testing.T) {
 	rulesOf := func(g *auth.Grant) string { // at every level of sub-agents
 		var all []byte
 		for below := range uint64(auth.MaxDepth) {
-			all = append(all, must(layerRules(g.Tools, g.Caveats, testTools[:1], below))...)
+			all = append(all, layer.Write(g.Tools, g.Caveats, testTools[:1], below)...)
 		}
 		return string(all)
 	}
@@ -350,7 +360,8 @@ func TestSentenceReCapAndRulesCannotDrift(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for range 12 {
 		a := wideCaveats(r)
-		a.MaxTotal, a.MaxPerCall, a.ApproveAbove = []money.Amount{money.Of(usdc, 50)}, []money.Amount{money.Of(usdc, 10)}, []money.Amount{money.Of(usdc, 3)}
+		a.MaxTotal, a.MaxPerCall, a.ApproveAbove = []money.Amount{money.Of(usdc, 50)}, []money.Amount{money.Of(usdc,
+			10)}, []money.Amount{money.Of(usdc, 3)}
 		a.Chains = []uint64{1, 1337}
 		mine := write(a)
 		recap := len(mine) - 1
@@ -361,7 +372,8 @@ func TestSentenceReCapAndRulesCannotDrift(t *testing.T) {
 		if got := g.Caveats.JSON(); got != a.JSON() {
 			t.Fatalf("the ReCap says %s, want %s", got, a.JSON())
 		}
-		if sentence, _, _ := strings.Cut(mine[statement], " I further authorize"); !reflect.DeepEqual(readSentence(t, sentence), readSentence(t, g.Caveats.Sentence("payer", at.Add(time.Hour)))) {
+		if sentence, _, _ := strings.Cut(mine[statement], " I further authorize"); !reflect.DeepEqual(readSentence(t,
+			sentence), readSentence(t, g.Caveats.Sentence("payer", at.Add(time.Hour)))) {
 			t.Fatalf("the message shows another sentence than that of its ReCap: %s", sentence)
 		}
 		for i := range reflect.TypeFor[auth.Caveats]().NumField() {
@@ -378,8 +390,9 @@ func TestSentenceReCapAndRulesCannotDrift(t *testing.T) {
 				t.Errorf("%s: changed, and ReCap or statement are the same", name)
 			}
 			for what, lines := range map[string][]string{
-				"the sentence alone": append(append(slices.Clone(mine[:statement]), theirs[statement]), mine[statement+1:]...),
-				"the ReCap alone":    append(slices.Clone(mine[:recap]), theirs[recap]),
+				"the sentence alone": append(append(slices.Clone(mine[:statement]), theirs[statement]),
+					mine[statement+1:]...),
+				"the ReCap alone": append(slices.Clone(mine[:recap]), theirs[recap]),
 			} {
 				if _, code := read(lines); code != auth.CodeStatement {
 					t.Errorf("%s changed in %s: %q, want %s", name, what, code, auth.CodeStatement)
@@ -416,7 +429,8 @@ func TestSentenceReCapAndRulesCannotDrift(t *testing.T) {
 func TestADelegationsLimitsAreSigned(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	c := wideCaveats(r)
-	c.MaxTotal, c.MaxPerCall, c.ApproveAbove = []money.Amount{money.Of(usdc, 50)}, []money.Amount{money.Of(usdc, 10)}, []money.Amount{money.Of(usdc, 3)}
+	c.MaxTotal, c.MaxPerCall, c.ApproveAbove = []money.Amount{money.Of(usdc, 50)}, []money.Amount{money.Of(usdc,
+		10)}, []money.Amount{money.Of(usdc, 3)}
 	c.Chains, c.MaxDepth = []uint64{1, 1337}, 4
 	c.Recipients, c.Hosts, c.Models, c.ApproveIfTainted = nil, nil, nil, true
 	g := &auth.Grant{Tools: testTools, Caveats: c, NotBefore: time.UnixMilli(0), Expires: time.UnixMilli(3_600_000)}
@@ -424,7 +438,8 @@ func TestADelegationsLimitsAreSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := a.Delegate(&provenance.Delegate{Agent: linkOf("agent"), Tools: testTools, Caveats: c.JSON(), Life: 1000}, unbounded, linkOf("from"), provenance.Parent{Step: linkOf("step")}, 1)
+	d, err := a.Delegate(&provenance.Delegate{Agent: linkOf("agent"), Tools: testTools, Caveats: c.JSON(), Life: 1000},
+		&provenance.Handed{Limits: unbounded}, linkOf("from"), provenance.Parent{Step: linkOf("step")}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,15 +459,9 @@ func TestADelegationsLimitsAreSigned(t *testing.T) {
 		if e, ok := errors.AsType[*DelegationError](err); !ok || e.Rule != DelegationSignature {
 			t.Errorf("%s changed: got %v, want %s", name, err, DelegationSignature)
 		}
-		if string(must(layerRules(d.Tools, limits, testTools[:1], 0))) == string(must(layerRules(d.Tools, other, testTools[:1], 0))) && name != "MaxDepth" {
+		if string(layer.Write(d.Tools, limits, testTools[:1], 0)) == string(layer.Write(d.Tools,
+			other, testTools[:1], 0)) && name != "MaxDepth" {
 			t.Errorf("%s: another limit, the same rules", name)
 		}
 	}
-}
-
-func must(b []byte, err error) []byte {
-	if err != nil {
-		panic(err)
-	}
-	return b
 }

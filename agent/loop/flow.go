@@ -4,20 +4,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // Information flow. The loop keeps one label for the run's context: the join of everything that a model has been
 // given. What a model says has that label, since nobody can tell which of it the model used; so a call's arguments
 // have it too, all but those that the user wrote. The label is a function of the steps and of the tools' records.
 //
-// Two rules hold whatever the policy sets say, and they can only be tightened:
+// Three rules hold whatever the policy sets say, and they can only be tightened:
 //
 //	flow/untrusted  a call that moves value needs the wallet's approval if any of its arguments comes from untrusted
 //	                content. Arguments are the user's own only if the call is a plain order of the signed request (see
@@ -26,194 +26,174 @@ import (
 //	                without clearance only with the wallet's approval; what is secret never does, nor into an answer,
 //	                nor to a model that is not this program's own.
 //
+//	tool/ask_wallet a tool whose record says that the wallet is asked is not called without.
+//
 // An approval releases the one call that was approved. The context keeps its label.
 const (
 	ruleUntrusted = "flow/untrusted"
 	ruleSecrecy   = "flow/secrecy"
+	ruleAskWallet = "tool/ask_wallet"
 )
 
 // contractWords is the label of a reason that a contract gives for reverting.
-var contractWords = label.Label{Integrity: label.Untrusted, Secrecy: label.Session, Origins: []string{"chain:revert reason"}}
-
-// outputLabel is the label of what a tool returned, as its spec declares it. A tool that declares nothing is untrusted.
-func outputLabel(s *tools.Spec, out []byte) label.Label {
-	own := []string{"tool:" + s.Name}
-	if s.Output == nil {
-		return label.Label{Integrity: label.Untrusted, Secrecy: label.Session, Origins: own}
-	}
-	l := label.Label{Integrity: s.Output.Integrity, Secrecy: s.Output.Secrecy, Origins: own}
-	var said struct {
-		Origins []string `json:"origins"`
-	}
-	if s.Output.Origins && json.Unmarshal(out, &said) == nil && len(said.Origins) > 0 {
-		l.Origins = nil
-		for _, o := range said.Origins {
-			l = l.Join(label.Label{Origins: []string{origin(o)}})
-		}
-	}
-	return l
+var contractWords = label.Label{
+	Integrity: label.Untrusted, Secrecy: label.Session, Origins: []string{"chain:revert reason"},
 }
 
-// origin makes a name fit for a label: printable ASCII, short. It comes from outside.
-func origin(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f || r == '~' {
-			return '?'
-		}
-		return r
-	}, s)
-	return s[:min(len(s), 120)]
-}
-
-// documentLabel is what a document's own words add to its tool's label. A level that is not known is the strictest.
-func documentLabel(d document) label.Label {
-	l := label.Label{Origins: []string{origin("doc:" + d.Source)}}
-	if d.Integrity != "" {
-		l.Integrity, _ = label.ParseIntegrity(d.Integrity)
-	}
-	if d.Secrecy != "" {
-		l.Secrecy, _ = label.ParseSecrecy(d.Secrecy)
-	}
-	return l
-}
-
-// weigh gives a call the label of its arguments: the context's for every argument that the user did not write.
-func (w *work) weigh(c *call) {
+// labelArguments gives a call the label of its arguments: the context's for every argument that the user did not write.
+// An object, a list and opaque JSON are taken for what the user did not write.
+func (mo *moment) labelArguments(c *call) {
 	c.label = label.Label{Integrity: label.User, Secrecy: label.Session}
-	c.foreign = nil
-	if c.tool.spec.Spend != nil {
-		c.order = w.orderFor(c)
+	c.foreignArgs = nil
+	ordered := c.tool.spec.Spend != nil || c.tool.delegate != nil
+	if ordered {
+		c.order = mo.findPlainOrder(c)
 	}
 	for _, v := range c.args.Values {
-		if !v.Set || c.order >= 0 {
+		if !v.Set || c.order >= 0 || v.Name != arg.Top(v.Name) { // a member has the label of what it is in
 			continue
 		}
-		// Whether a value that moves money is the user's is for the whole order to say: an attacker could put together
-		// what the user wrote apart.
-		if c.tool.spec.Spend == nil && typed(w.s.input, v) {
+		// Whether a value that moves money, or what another agent is told, is the user's is for the whole order to say: an
+		// attacker could put together what the user wrote apart.
+		if !ordered && arg.IsTyped(mo.s.signed, v) {
 			continue
 		}
-		c.label = c.label.Join(w.s.context)
-		c.foreign = append(c.foreign, v.Name)
+		c.label = c.label.Join(mo.s.context)
+		c.foreignArgs = append(c.foreignArgs, v.Name)
 	}
 }
 
-// flow returns the decisions of the two default rules on a call; none if neither has anything to say.
-func (w *work) flow(c *call, approved bool) []policies.Decision {
+// decideFlow returns the decisions of the default rules on a call; none if none has anything to say.
+func (j *judge) decideFlow(c *call, approved bool) []policies.Decision {
 	var ds []policies.Decision
 	ask := func(p policies.Point, rule, message string) {
 		d := policies.Decision{Point: p, Outcome: policies.Approve, Rules: []string{rule}, Message: message,
 			Change: "an approval by the wallet", TTL: policies.DefaultTTL}
-		if approved { // recorded, so that it shows which call the wallet has released
+		if approved { // it is recorded, so that the record shows which call the wallet released
 			d = policies.Decision{Point: p, Outcome: policies.Permit, Rules: []string{rule}}
 		}
 		ds = append(ds, d)
 	}
-	// A called agent takes what it is told for its user's words, so an agent's call counts as one that moves value.
+	if c.tool.spec.AskWallet {
+		ask(policies.ToolCall, ruleAskWallet, "the operator has the wallet asked before "+c.tool.spec.Name+" is called")
+	}
+	// A called agent does what it is told, so an agent's call counts as one that moves value.
 	if (c.tool.spec.Spend != nil || c.tool.delegate != nil) && c.label.Integrity == label.Untrusted {
 		point := policies.Spend
 		if c.tool.delegate != nil {
 			point = policies.ToolCall
 		}
-		ask(point, ruleUntrusted, w.blame(c))
+		ask(point, ruleUntrusted, j.blameArguments(c))
 	}
 	if clearance := max(c.tool.spec.Clearance, label.Session); c.label.Secrecy > clearance {
 		if c.label.Secrecy == label.Secret {
-			ds = append(ds, leak(policies.ToolCall, "the tool "+c.tool.spec.Name, c.label))
+			ds = append(ds, denySecret(policies.ToolCall, "the tool "+c.tool.spec.Name, c.label))
 		} else {
 			ask(policies.ToolCall, ruleSecrecy, fmt.Sprintf("%s would be given what is private to the wallet, from %s",
-				c.tool.spec.Name, sources(c.label.Origins)))
+				describeReaders(c), label.DescribeOrigins(c.label.Origins)))
 		}
 	}
 	return ds
 }
 
-// leak is the decision that keeps a secret from a reader.
-func leak(p policies.Point, reader string, l label.Label) policies.Decision {
-	return policies.Decision{Point: p, Outcome: policies.Deny, Rules: []string{ruleSecrecy},
-		Message: fmt.Sprintf("%s would hold a secret from %s, which it may not have", reader, sources(l.Origins))}
+// denySecret is the decision that keeps a secret from a reader.
+func denySecret(p policies.Point, reader string, l label.Label) policies.Decision {
+	from := label.DescribeOrigins(l.Origins)
+	return policies.Decision{
+		Point: p, Outcome: policies.Deny, Rules: []string{ruleSecrecy},
+		Message: fmt.Sprintf("%s would hold a secret from %s, which it may not have", reader, from),
+	}
 }
 
-// blame says which arguments of a call come from where: "the recipient and the amount come from untrusted content:
-// web content of evil.example".
-func (w *work) blame(c *call) string {
+// blameArguments says which arguments of a call come from where: "the recipient and the amount come from untrusted
+// content: web content of evil.example".
+func (mo *moment) blameArguments(c *call) string {
 	roles := map[string]string{}
 	if s := c.tool.spec.Spend; s != nil {
 		roles = map[string]string{s.Amount: "the amount", s.Asset: "the asset", s.To: "the recipient"}
 	}
 	var words []string
-	for _, name := range c.foreign {
+	for _, name := range c.foreignArgs {
 		if roles[name] != "" {
 			words = append(words, roles[name])
 		} else {
 			words = append(words, fmt.Sprintf("the argument %q", name))
 		}
 	}
-	verb := "come"
-	if len(words) == 1 {
-		verb = "comes"
-	}
-	return fmt.Sprintf("%s may %s from untrusted content: %s", and(words), strings.TrimSuffix(verb, "s"), sources(c.label.Origins))
+	from := label.DescribeOrigins(c.label.Origins)
+	return fmt.Sprintf("%s may come from untrusted content: %s", wording.JoinWithAnd(words), from)
 }
 
-func and(words []string) string {
-	if n := len(words); n > 1 {
-		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
-	}
-	return strings.Join(words, "")
-}
-
-// sources tells origins in words, the first few of them; the web and documents before tools, since that is where
-// strangers write.
-func sources(origins []string) string {
-	words := map[string]string{"web": "web content of ", "doc": "documents of ", "tool": "what the tool ", "about": "the description of the tool ", "chain": "the chain, its "}
-	sorted := slices.Clone(origins)
-	slices.SortStableFunc(sorted, func(a, b string) int {
-		own := func(s string) int {
-			if strings.HasPrefix(s, "tool:") {
-				return 1
-			}
-			return 0
-		}
-		return own(a) - own(b)
-	})
-	var out []string
-	for i, o := range sorted {
-		kind, name, _ := strings.Cut(o, ":")
-		switch {
-		case i == 3 || o == label.More:
-			return strings.Join(append(out, "others"), ", ")
-		case kind == "tool":
-			out = append(out, words[kind]+name+" returned")
-		case words[kind] != "":
-			out = append(out, words[kind]+name)
-		default:
-			out = append(out, o)
-		}
-	}
-	if len(out) == 0 {
-		return "an unknown origin"
-	}
-	return strings.Join(out, ", ")
-}
-
-// mayRead says whether a model may be given the context. Rules and recordings are part of this program; a model
+// mayReadContext says whether a model may be given the context. Rules and recordings are part of this program; a model
 // proper is somebody else's.
-func mayRead(kind model.Kind, l label.Label) bool {
+func mayReadContext(kind model.Kind, l label.Label) bool {
 	return kind != model.KindModel || l.Secrecy < label.Secret
 }
 
-// relabel puts the context's label into the step if it has changed and says more than that the user has spoken and
-// trusted tools have answered.
-func (w *work) relabel(before label.Label) error {
-	l := w.s.context
+// contextLabelToNote returns the context's label for the step, if it has changed and says more than that the user has
+// spoken and trusted tools have answered.
+func (mo *moment) contextLabelToNote(before label.Label) (*provenance.Payload, error) {
+	l := mo.s.context
 	if l.Equal(before) || l.Integrity < label.Untrusted && l.Secrecy <= label.Session {
-		return nil
+		return nil, nil
 	}
-	b, err := json.Marshal(l)
+	b, err := l.JSON()
 	if err != nil {
-		return fmt.Errorf("label of the context: %w", err)
+		return nil, fmt.Errorf("label of the context: %w", err)
 	}
-	w.next.Label = provenance.NewPayload(b)
-	return nil
+	return provenance.NewPayload(b), nil
+}
+
+// readersOf lists the tools that a call gives its arguments to: its own, and those through which an agent that is
+// called may give them on.
+func readersOf(c *call) []string {
+	out := []string{c.tool.spec.Name}
+	if d := c.tool.delegate; d != nil {
+		out = append(out, d.Tools...)
+	}
+	return out
+}
+
+// describeReaders says who would be given a call's arguments: "agent.mailer, and through it mail.send".
+func describeReaders(c *call) string {
+	all := readersOf(c)
+	if len(all) == 1 {
+		return all[0]
+	}
+	behind := all[1:]
+	if len(behind) > 4 {
+		behind = append(slices.Clone(behind[:3]), fmt.Sprintf("%d other tools", len(behind)-3))
+	}
+	return all[0] + ", and through it " + wording.JoinWithAnd(behind) + ","
+}
+
+// outcomeLabel is the label of what a sub-agent's run came to: that with which the run closed, from this tool.
+func outcomeLabel(tool string, out []byte) (label.Label, error) {
+	var o Outcome
+	if err := json.Unmarshal(out, &o); err != nil || o.Label == nil {
+		return label.Label{}, fmt.Errorf("%w: its outcome has no label", ErrSubAgent)
+	}
+	return o.Label.Clean().Join(label.Label{Origins: []string{"tool:" + tool}}), nil
+}
+
+// readLabel reads a label that a record carries.
+func readLabel(p *provenance.Payload) (label.Label, error) {
+	b, ok := p.Bytes()
+	if !ok {
+		return label.Label{}, fmt.Errorf("its label: %w", ErrSealed)
+	}
+	var l label.Label
+	if err := json.Unmarshal(b, &l); err != nil {
+		return l, fmt.Errorf("its label: %w", err)
+	}
+	return l.Clean(), nil
+}
+
+// labelPayload writes a label for a record.
+func labelPayload(l label.Label) *provenance.Payload {
+	b, err := l.JSON()
+	if err != nil { // it cannot fail: all fields are strings
+		panic("loop: " + err.Error())
+	}
+	return provenance.NewPayload(b)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/policies/label"
@@ -44,7 +45,7 @@ func labelled(t *testing.T, source string, specs ...tools.Spec) loop.Config {
 	c.Grant.Issued = noon
 	c.Agent.Routes = []provenance.AgentRoute{{ID: "only", When: "true", Use: "free"}}
 	for _, s := range specs {
-		rec, _, err := loop.RecordOf(s)
+		rec, _, err := definition.RecordOf(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,8 @@ func labelled(t *testing.T, source string, specs ...tools.Spec) loop.Config {
 }
 
 func toolOf(name string, out *tools.Output, clearance label.Secrecy) tools.Spec {
-	return tools.Spec{Name: name, About: "A tool.", Class: tools.Read, Schema: json.RawMessage(textSchema), Output: out, Clearance: clearance}
+	return tools.Spec{Name: name, About: "A tool.", Class: tools.Read, Schema: json.RawMessage(textSchema), Output: out,
+		Clearance: clearance}
 }
 
 // a talk drives a machine with the model's replies and the tools' results, by the tool's name.
@@ -86,7 +88,8 @@ func (k *talk) play(input string, results map[string]string, turns ...[]provenan
 		}
 		for ref := openOf[*provenance.Call](k.rig); ref != nil; ref = openOf[*provenance.Call](k.rig) {
 			call := k.effects[*ref].(*provenance.Call)
-			k.step(&provenance.Result{Of: *ref, Status: "ok", Output: provenance.NewPayload([]byte(results[k.tool[call.Tool]]))})
+			k.step(&provenance.Result{Of: *ref, Status: "ok",
+				Output: provenance.NewPayload([]byte(results[k.tool[call.Tool]]))})
 		}
 	}
 	for _, m := range k.m.Prompt(k.s, 1).Messages {
@@ -117,7 +120,7 @@ func (k *talk) step(ev provenance.Event) {
 }
 
 func openOf[E provenance.Effect](r *rig) *provenance.Ref {
-	for _, ref := range r.s.Open() {
+	for _, ref := range r.s.OpenEffects() {
 		if _, ok := r.effects[ref].(E); ok {
 			return &ref
 		}
@@ -126,7 +129,8 @@ func openOf[E provenance.Effect](r *rig) *provenance.Ref {
 }
 
 func spoke(name, text string) *provenance.ModelCall {
-	return &provenance.ModelCall{Name: name, Provider: "test", Asked: name + "/1", Answered: name + "/1", Stop: "end", Text: provenance.NewPayload([]byte(text))}
+	return &provenance.ModelCall{Name: name, Provider: "test", Asked: name + "/1", Answered: name + "/1", Stop: "end",
+		Text: provenance.NewPayload([]byte(text))}
 }
 
 func asked(name string, calls ...provenance.ToolAsk) *provenance.ModelCall {
@@ -146,11 +150,13 @@ func TestEveryPointIsAsked(t *testing.T) {
 	said := k.play("look up my card 4711", map[string]string{
 		"echo.say":    `{"key":"k1","said":"hello"}`,
 		"docs.search": `{"documents":[{"cid":"a","source":"handbook","text":"yes"},{"cid":"b","source":"mail","text":"no"}]}`,
-	}, []provenance.ToolAsk{wish("1", "echo.say", `{"text":"hello"}`), wish("2", "docs.search", `{"text":"x"}`), wish("3", "echo.say", `{"text":"too many"}`)})
+	}, []provenance.ToolAsk{wish("1", "echo.say", `{"text":"hello"}`), wish("2", "docs.search",
+		`{"text":"x"}`), wish("3", "echo.say", `{"text":"too many"}`)})
 	if said != "the end [redacted] " {
 		t.Errorf("said %q", said)
 	}
-	for _, want := range []string{"session.issue permit", "input permit", "model.response permit", "tool.result permit", "retrieval permit",
+	for _, want := range []string{"session.issue permit", "input permit", "model.response permit", "tool.result permit",
+		"retrieval permit",
 		"retrieval deny", "output permit", "provenance.publish permit"} {
 		if !slices.Contains(k.points, want) {
 			t.Errorf("no decision %q among %q", want, k.points)
@@ -186,7 +192,8 @@ func TestEveryPointIsAsked(t *testing.T) {
 		{"a forbidden answer", "hi", "", "unspeakable", "Denied"},
 	} {
 		k := &talk{rig: newRig(t, labelled(t, everyPoint, docs))}
-		if said := k.play(x.input, map[string]string{"say": x.answer}); !strings.HasPrefix(said, x.want) || !k.s.Closed {
+		if said := k.play(x.input, map[string]string{"say": x.answer}); !strings.HasPrefix(said, x.want) ||
+			!k.s.Closed {
 			t.Errorf("%s: said %q", x.name, said)
 		}
 	}
@@ -197,7 +204,7 @@ func TestEveryPointIsAsked(t *testing.T) {
 	}
 	c = labelled(t, strings.Replace(everyPoint, "max_calls == 40", "max_calls == 41", 1), docs)
 	k = &talk{rig: newRig(t, c)}
-	if d := k.m.Issue(); d.Outcome != "deny" || !strings.Contains(d.Message, "max_calls is 40") {
+	if d := k.m.DecideIssue(); d.Outcome != "deny" || !strings.Contains(d.Message, "max_calls is 40") {
 		t.Errorf("a session that no rule permits: %+v", d)
 	}
 	if said := k.play("hi", nil); !strings.HasPrefix(said, "Denied") {
@@ -214,7 +221,8 @@ func TestModesReachTheRightPayloads(t *testing.T) {
 		t.Errorf("a request is kept as %v", m)
 	}
 	say := &provenance.Say{Text: provenance.NewPayload([]byte("x"))}
-	if m := k.m.Modes(k.s, &provenance.Step{Event: ask("hi"), Does: []provenance.Effect{say}}); m[say.Text] != "public" {
+	if m := k.m.Modes(k.s,
+		&provenance.Step{Event: ask("hi"), Does: []provenance.Effect{say}}); m[say.Text] != "public" {
 		t.Errorf("an answer is kept as %v", m)
 	}
 }
@@ -248,9 +256,12 @@ func TestSecrets(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			k := &talk{rig: newRig(t, labelled(t, lax, private, secret, open, cleared))}
 			k.step(ask("say hello"))
-			k.step(&provenance.Reply{Of: *openOf[*provenance.AskModel](k.rig), Model: asked("free", wish("1", c.from, `{"text":"a"}`))})
-			k.step(&provenance.Result{Of: *openOf[*provenance.Call](k.rig), Status: "ok", Output: provenance.NewPayload([]byte(`"x"`))})
-			k.step(&provenance.Reply{Of: *openOf[*provenance.AskModel](k.rig), Model: asked("free", wish("2", c.to, c.args))})
+			k.step(&provenance.Reply{Of: *openOf[*provenance.AskModel](k.rig),
+				Model: asked("free", wish("1", c.from, `{"text":"a"}`))})
+			k.step(&provenance.Result{Of: *openOf[*provenance.Call](k.rig), Status: "ok",
+				Output: provenance.NewPayload([]byte(`"x"`))})
+			k.step(&provenance.Reply{Of: *openOf[*provenance.AskModel](k.rig),
+				Model: asked("free", wish("2", c.to, c.args))})
 			got := ""
 			switch k.rig.does[0].(type) {
 			case *provenance.Call:
@@ -267,19 +278,55 @@ func TestSecrets(t *testing.T) {
 	}
 	// A secret is in no answer, and in no prompt of a model that is somebody else's.
 	k := &talk{rig: newRig(t, labelled(t, lax, secret))}
-	if said := k.play("hi", map[string]string{"vault.read": `"s3cret"`}, []provenance.ToolAsk{wish("1", "vault.read", `{"text":"a"}`)}); !strings.Contains(said, "flow/secrecy") {
+	if said := k.play("hi", map[string]string{"vault.read": `"s3cret"`},
+		[]provenance.ToolAsk{wish("1", "vault.read", `{"text":"a"}`)}); !strings.Contains(said, "flow/secrecy") {
 		t.Errorf("said %q", said)
 	}
 	cfg := labelled(t, lax, secret)
-	cfg.Agent.Routes = []provenance.AgentRoute{{ID: "first", When: "turn < 1", Use: "free"}, {ID: "then", When: "true", Use: "paid"}}
+	cfg.Agent.Routes = []provenance.AgentRoute{{ID: "first", When: "turn < 1", Use: "free"},
+		{ID: "then", When: "true", Use: "paid"}}
 	k = &talk{rig: newRig(t, cfg)}
-	if said := k.play("hi", map[string]string{"vault.read": `"s3cret"`}, []provenance.ToolAsk{wish("1", "vault.read", `{"text":"a"}`)}); !strings.Contains(said, "the model paid would hold a secret") {
+	if said := k.play("hi", map[string]string{"vault.read": `"s3cret"`}, []provenance.ToolAsk{wish("1", "vault.read",
+		`{"text":"a"}`)}); !strings.Contains(said, "the model paid would hold a secret") {
 		t.Errorf("said %q", said)
 	}
 }
 
-func ask(input string) *provenance.Ask {
-	params, err := json.Marshal(wire.StartParams{Agent: "payer", Input: input, Key: "key-00001"})
+// A tool whose record says so is called only with the wallet's approval, though every policy permits it, and the machine
+// that an auditor makes of the record asks too.
+func TestAToolThatAsksTheWalletIsNotCalledWithout(t *testing.T) {
+	own := toolOf("files.write", nil, 0)
+	own.Class, own.AskWallet, own.Definition = tools.Once, true, "bafkreigh2akiscaildc"
+	rec, _, err := definition.RecordOf(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := definition.SpecOf(rec, nil); err != nil || !again.AskWallet || again.Definition != own.Definition {
+		t.Fatalf("the record gives %+v, %v", again, err)
+	}
+	for _, approved := range []bool{true, false} {
+		k := &talk{rig: newRig(t, labelled(t, lax, own))}
+		k.step(ask("say hello"))
+		k.step(&provenance.Reply{Of: *openOf[*provenance.AskModel](k.rig),
+			Model: asked("free", wish("1", "files.write", `{"text":"hello"}`))})
+		if _, seeks := k.rig.does[0].(*provenance.Seek); !seeks {
+			t.Fatalf("it leads to a %T, want the wallet to be asked", k.rig.does[0])
+		}
+		if approved {
+			approves(0)(k.rig)
+		} else {
+			refuses(0)(k.rig)
+		}
+		if called := openOf[*provenance.Call](k.rig) != nil; called != approved {
+			t.Errorf("approved: %v, called: %v", approved, called)
+		}
+	}
+}
+
+func ask(input string) *provenance.Ask { return askOf("payer", input) }
+
+func askOf(agent, input string) *provenance.Ask {
+	params, err := json.Marshal(wire.StartParams{Agent: agent, Input: input, Key: "key-00001"})
 	if err != nil {
 		panic(err)
 	}

@@ -26,7 +26,8 @@ func full() auth.Caveats {
 }
 
 func TestEveryCaveatIsEnforced(t *testing.T) {
-	g := &auth.Grant{Agent: "a", Tools: []string{"erc20.balance", "erc20.transfer"}, Caveats: full(), Expires: time.Now()}
+	g := &auth.Grant{Agent: "a", Tools: []string{"erc20.balance", "erc20.transfer"}, Caveats: full(),
+		Expires: time.Now()}
 	src, err := loop.GrantRules(g, "agent.other")
 	if err != nil {
 		t.Fatal(err)

@@ -32,8 +32,9 @@ func TestPublishingSeesTheMostThatMayCome(t *testing.T) {
 		"a tool that returns secrets":                    {everyPoint, own("own.look", label.Secret), false},
 		"what is private to the wallet":                  {everyPoint, own("own.look", label.Wallet), false},
 		"a tool that declares nothing":                   {everyPoint, toolOf("web.look", nil, 0), false},
-		"documents, which say themselves what they are":  {everyPoint, toolOf("docs.look", &tools.Output{Integrity: label.Tool, Documents: true}, 0), false},
-		"a rule that labels":                             {rules, own("own.look", label.Session), false},
+		"documents, which say themselves what they are": {everyPoint,
+			toolOf("docs.look", &tools.Output{Integrity: label.Tool, Documents: true}, 0), false},
+		"a rule that labels": {rules, own("own.look", label.Session), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := labelled(t, plain.Replace(tt.source), tt.tool)
@@ -43,7 +44,8 @@ func TestPublishingSeesTheMostThatMayCome(t *testing.T) {
 			c.Tools = map[provenance.Link]*provenance.ToolDef{link: c.Tools[link]}
 			m := machine(t, c)
 			said := provenance.NewPayload([]byte("done"))
-			modes := m.Modes(loop.State{}, &provenance.Step{Event: &provenance.Lapse{}, Does: []provenance.Effect{&provenance.Say{Text: said}}})
+			modes := m.Modes(loop.State{},
+				&provenance.Step{Event: &provenance.Lapse{}, Does: []provenance.Effect{&provenance.Say{Text: said}}})
 			if got := modes[said] == policies.Public; got != tt.public {
 				t.Errorf("the answer is public: %v, want %v", got, tt.public)
 			}

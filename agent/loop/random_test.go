@@ -40,7 +40,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 		if !r.s.Closed { // the runtime's last word ends any run once its broadcasts are known
 			run(provenance.LapseCancelled)(r)
 			for !r.s.Closed {
-				returns(0, `{"status":"ok"}`)(r)
+				returns(0, mined)(r)
 			}
 		}
 		closed[r.s.Status]++
@@ -58,7 +58,7 @@ func TestAnyOrderOfEvents(t *testing.T) {
 // anything gives the run one event, mostly one that answers what is open.
 func anything(t *rapid.T, r *rig) {
 	pick := func(name string, of ...string) string { return rapid.SampledFrom(of).Draw(t, name) }
-	refs := r.s.Open()
+	refs := r.s.OpenEffects()
 	ref := provenance.Ref{Seq: rapid.Uint64Range(0, 8).Draw(t, "seq"), Index: rapid.Uint64Range(0, 4).Draw(t, "index")}
 	if len(refs) > 0 && rapid.IntRange(0, 9).Draw(t, "any place") > 0 {
 		ref = rapid.SampledFrom(refs).Draw(t, "open")
@@ -74,12 +74,15 @@ func anything(t *rapid.T, r *rig) {
 	switch r.effects[ref].(type) {
 	case *provenance.AskModel:
 		if at >= 0 && what > 2 {
-			stop := pick("stop", model.StopTools, model.StopTools, model.StopTools, model.StopEnd, model.StopLength, model.StopFilter)
+			stop := pick("stop", model.StopTools, model.StopTools, model.StopTools, model.StopEnd, model.StopLength,
+				model.StopFilter)
 			var calls []provenance.ToolAsk
 			for i := range rapid.IntRange(0, 4).Draw(t, "calls") {
-				to, n := pick(fmt.Sprint("to", i), "bob", "bob", "mallory", "nobody"), pick(fmt.Sprint("amount", i), "0.5", "1", "5", "9", "11", "x")
+				to, n := pick(fmt.Sprint("to", i), "bob", "bob", "mallory", "nobody"), pick(fmt.Sprint("amount", i),
+					"0.5", "1", "5", "9", "11", "x")
 				calls = append(calls, rapid.SampledFrom([]provenance.ToolAsk{
-					echo("x"), echo("ask first"), echo("secret"), post("x"), post("public"), pay(to, n), send(to, n), use("no.such", `{}`),
+					echo("x"), echo("ask first"), echo("secret"), post("x"), post("public"), pay(to, n), send(to,
+						n), use("no.such", `{}`),
 				}).Draw(t, "call"))
 			}
 			replies(stop, pick("text", "", "hello"), calls...)(r)
@@ -88,7 +91,9 @@ func anything(t *rapid.T, r *rig) {
 	case *provenance.Call:
 		if at >= 0 && what > 4 {
 			status := pick("status", "ok", "ok", "ok", "ok", "error", "timeout", "denied", "cancelled", "in_doubt")
-			result(at, status, pick("output", simulated, simulated, `{"ok":false}`, `{"status":"ok"}`, `{"status":"reverted"}`, "no JSON", ""))(r)
+			result(at, status, pick("output", simulated, simulated, mined, mined, `{"ok":false}`, `{"status":"ok"}`,
+				"simulated debit=2", "simulated credit=0.5 others=1", "mined debit=3", "simulated computed",
+				`{"status":"reverted","block":"1"}`, "no JSON", ""))(r)
 			return
 		}
 	case *provenance.Seek:
@@ -97,16 +102,17 @@ func anything(t *rapid.T, r *rig) {
 			return
 		}
 	}
-	why := pick("why", provenance.LapseTimeout, provenance.LapseCancelled, provenance.LapseInDoubt, provenance.LapseBudget, provenance.LapseRevoked)
+	why := pick("why", provenance.LapseTimeout, provenance.LapseCancelled, provenance.LapseInDoubt,
+		provenance.LapseBudget, provenance.LapseRevoked)
 	switch what {
 	case 0:
 		r.give(&provenance.Lapse{Why: why})
 	case 1:
-		r.give(&provenance.Reply{Of: ref, Failed: "timeout"})
+		r.give(&provenance.Reply{Of: ref, Failed: "model.timeout"})
 	case 2:
 		r.give(&provenance.Result{Of: ref, Status: provenance.StatusOK, Output: payload("{}")})
 	case 3:
-		r.give(&provenance.Verdict{Of: ref, Refused: "no"})
+		r.give(&provenance.Verdict{Of: ref, Words: payload("no")})
 	case 4:
 		asks("again")(r)
 	case 5:

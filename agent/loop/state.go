@@ -2,10 +2,13 @@ package loop
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"slices"
+	"strings"
 
+	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
@@ -23,101 +26,162 @@ type State struct {
 	Closed bool
 	Status string // "running", "parked", or why it closed
 
-	messages []model.Message
-	salt     [32]byte // of digests that stand in the open; only who can read the request knows it
-	chain    [32]byte // digest of messages
-	bytes    int64    // of messages, an upper bound of their tokens
+	talk    thread.Talk
+	salt    [32]byte      // of digests that stand in the open; only who can read the request knows it
+	earlier []thread.Turn // of the runs before in the thread, until the request has come; see Recall
+	request string        // as it was let in
+	said    string        // to the user, at the end
 
-	asking *asking // the model call that is open
-	tried  []string
-	calls  []call // of this turn
-	wrap   bool   // the next turn, or this one, is the last and has no tools
+	asking   *asking     // the model call that is open
+	tried    []string    // models that failed this turn, once for each failure
+	later    []modelWait // of those, when their providers want to be asked again
+	failure  fault.Code  // why the last model that failed did, until one answers; "" if none did
+	after    int64       // ms after which its provider wants to be asked again
+	stop     string      // of the last reply
+	byRules  bool        // rules gave it
+	calls    []call      // of this turn
+	lastTurn bool        // the next turn, or this one, is the last and has no tools
 
-	own []use // of the ledgers that this run has drawn on
+	own []ownUse // of the ledgers that this run has reserved in
 
-	shown []policies.Budget // the ledgers as the last step left them, if nobody else has drawn on them since
+	lastShown []policies.Budget // the ledgers as the last step left them, if nobody else has drawn on them since
 
 	keys ledgerKeys
 
-	input   string        // what the user asked for, as it was signed
+	signed  string        // what the user has signed of what the run was asked for
 	context label.Label   // of everything that a model has been given
-	done    []int         // clauses of input that a call was made for
+	done    []int         // clauses of signed that a call was made for
 	past    policies.Past // the calls that have ended, as the rules ask of them
 	refused int64         // tool calls that were denied
 
-	acted, denied bool
-	ending        string // why the run ends once its broadcasts have their outcome
-	totals        provenance.Totals
+	orders     []grammar.Clause // of signed, once they have been read
+	ordersRead bool
+	view       struct{ read, planned, writes bool } // of the request, once routes ask of it
+
+	subTurns uint64 // those of totals that sub-agents took
+
+	acted   bool             // a call did what it was for
+	trouble string           // how the last call that did not ended: denied or failed, as a run closes; "" if all did
+	code    fault.Code       // its failure's
+	inDoubt bool             // it is not known of a call whether it happened
+	doubts  []provenance.Ref // those calls that are its own
+	ending  string           // why the run ends once its broadcasts have their outcome
+
+	outSince int64 // since when transactions are with the chain; 0 if none is
+	waited   int64 // ms that they were before
+
+	notes  []string // said with the answer: what payments moved that is not what was asked for
+	totals provenance.Totals
 }
 
 // An asking is an open model call.
 type asking struct {
-	ref     provenance.Ref
-	model   model.Info
-	reserve []provenance.Reserve
+	ref      provenance.Ref
+	model    model.Info
+	reserved []provenance.Reserve
 }
 
-// A use is what this run alone has drawn from a budget. Whatever others draw, a ledger shows at least this much.
-type use struct {
-	ledger      string
-	held, spent money.Amount
+// A modelWait is when a model's provider wants to be asked again.
+type modelWait struct {
+	model string
+	at    int64 // ms UTC
+	rate  bool  // since this account has asked too often
+}
+
+// IsAskedAgain says whether the open model call is not the first of its turn, and the one before failed by its
+// provider's fault.
+func (s State) IsAskedAgain() bool { return len(s.tried) > 0 && s.failure.Whose() == fault.Provider }
+
+// An ownUse is what this run alone has used of a budget. Whatever others use, a ledger shows at least this much.
+type ownUse struct {
+	ledger          string
+	reserved, spent money.Amount
 }
 
 // A call is one tool call of the turn, from the gates to its one outcome.
 type call struct {
-	of      provenance.Ref // the reply's step, and the place among its calls
-	ask     provenance.ToolAsk
-	tool    *tool
-	args    tools.Args
-	phase   string         // of the open effect; PhaseSeek for an approval; "" once it has an outcome
-	wait    provenance.Ref // the open effect
-	until   int64          // of the approval
-	changes []byte         // what the simulation showed
-	outcome string         // JSON for the model, once it has one
-	says    label.Label    // of the outcome
+	of           provenance.Ref // the reply's step, and the place among its calls
+	ask          provenance.ToolAsk
+	tool         *tool
+	args         tools.Args
+	phase        string              // of the open effect; PhaseSeek for an approval; "" once it has an outcome
+	wait         provenance.Ref      // the open effect
+	until        int64               // of the approval
+	signed       *provenance.Payload // once it is; of several attempts the newest, or the one that is in a block
+	attempts     []attempt           // all that were signed for it, oldest first
+	told         bool                // it is on record that the newest is stuck
+	sends        int                 // how often it was begun to be sent
+	block        string              // that it was last seen in, until it is final
+	blockHash    string
+	changes      []byte      // what the simulation showed
+	moved        tools.Moved // what that comes to, or what the block shows once it is mined
+	simulated    string      // how the simulation came to know it
+	outcome      string      // JSON for the model, once it has one
+	outcomeLabel label.Label // of the outcome
 
-	label   label.Label // of the arguments
-	foreign []string    // arguments that the user did not write
-	order   int         // the clause that asks for just this call, or -1
+	counted bool               // it has passed the first gate
+	handed  *provenance.Handed // of the call of a sub-agent, once it is made
 
-	reserve   []provenance.Reserve // what is held back for it
-	reserveAt provenance.Ref       // by which effect
+	label       label.Label // of the arguments
+	foreignArgs []string    // arguments that the user did not write
+	order       int         // the clause that asks for just this call, or -1
+
+	reserved   []provenance.Reserve // what is reserved for it
+	reservedBy provenance.Ref       // by which effect
 }
+
+// mayAct says whether the open effect of a call changes something outside.
+func (c *call) mayAct() bool {
+	return c.tool.spec.Class != tools.Read && c.phase != provenance.PhaseSimulate && c.phase != provenance.PhaseSign &&
+		c.phase != phaseSeek
+}
+
+// finish gives a call its one outcome.
+func (c *call) finish(outcome []byte) { c.phase, c.outcome = "", string(outcome) }
 
 // phaseSeek is the phase of a call that waits for the wallet.
 const phaseSeek = "seek"
 
-// clone returns a state that shares nothing that a step changes.
-func (s State) clone() State {
-	s.messages = slices.Clip(s.messages)
+// clone returns a state that shares nothing that a step changes, with room for what most steps add.
+func (s State) clone(r *room) State {
+	s.talk.Messages = slices.Clip(s.talk.Messages)
 	s.calls = slices.Clone(s.calls)
-	s.tried = slices.Clip(s.tried)
-	s.totals.Spent = slices.Clone(s.totals.Spent)
-	s.own = slices.Clone(s.own)
+	for i := range s.calls {
+		s.calls[i].attempts = slices.Clip(s.calls[i].attempts)
+	}
+	s.tried, s.later = slices.Clip(s.tried), slices.Clip(s.later)
+	s.totals.Spent, s.totals.Over = slices.Clone(s.totals.Spent), slices.Clone(s.totals.Over)
+	s.own = append(r.own[:0], s.own...)
 	s.done = slices.Clip(s.done)
+	s.notes, s.doubts = slices.Clip(s.notes), slices.Clip(s.doubts)
 	return s
 }
 
-// Ending says whether the run has been told to end and only waits for what cannot be taken back.
-func (s State) Ending() bool { return s.ending != "" }
+// Doubts returns the calls of which it is not known whether they happened.
+func (s State) Doubts() []provenance.Ref { return slices.Clone(s.doubts) }
 
-// Parked says whether the run waits for nothing but the wallet.
-func (s State) Parked() bool {
+// IsEnding says whether the run has been told to end and only waits for what cannot be taken back.
+func (s State) IsEnding() bool { return s.ending != "" }
+
+// IsParked says whether the run waits for nothing but the wallet and blocks of the chain.
+func (s State) IsParked() bool {
 	if s.asking != nil || s.Closed {
 		return false
 	}
 	waits := false
-	for _, c := range s.calls {
-		if c.phase != "" && c.phase != phaseSeek {
+	for i := range s.calls {
+		c := &s.calls[i]
+		idle := c.phase == phaseSeek || c.isOut()
+		if c.phase != "" && !idle {
 			return false
 		}
-		waits = waits || c.phase == phaseSeek
+		waits = waits || idle
 	}
 	return waits
 }
 
-// Open returns the effects that wait for an answer, oldest first.
-func (s State) Open() []provenance.Ref {
+// OpenEffects returns the effects that wait for an answer, oldest first.
+func (s State) OpenEffects() []provenance.Ref {
 	var refs []provenance.Ref
 	if s.asking != nil {
 		refs = append(refs, s.asking.ref)
@@ -136,82 +200,45 @@ func (s State) Open() []provenance.Ref {
 	return refs
 }
 
-// begin makes the run's salt of the signed request, whose idempotency key is the client's chance. Digests of sealed
-// texts are public; without a salt, whoever can guess a text could make sure of it.
-func (s *State) begin(params []byte) {
-	h := sha256.New()
-	h.Write([]byte("writ/salt/1\n"))
-	h.Write(params)
-	h.Sum(s.salt[:0])
-	s.chain = s.salt
+// findOpenCall returns the call that waits for the answer to an effect; nil if none does.
+func (s *State) findOpenCall(effect provenance.Ref) *call {
+	for i := range s.calls {
+		if s.calls[i].phase != "" && s.calls[i].wait == effect {
+			return &s.calls[i]
+		}
+	}
+	return nil
 }
 
 // Salt returns what the digests of the run's texts begin with.
 func (s State) Salt() [32]byte { return s.salt }
 
-// frameTokens is more than what providers add to a message, a call or a tool for their own framing.
-const frameTokens = 32
+func (s *State) addSpent(a money.Amount) { s.totals.Spent = addTo(s.totals.Spent, a) }
 
-// say appends a message and carries the digest on. Digest n is the SHA-256 of digest n-1 and the message's parts,
-// each with its length before it, so a turn costs its own messages and not the whole conversation.
-func (s *State) say(msg model.Message) {
-	s.messages = append(s.messages, msg)
-	h := sha256.New()
-	h.Write(s.chain[:])
-	part := func(b string) {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
-		h.Write([]byte(b))
-		s.bytes += int64(len(b))
-	}
-	part(string(msg.Role))
-	part(msg.Text)
-	part(msg.CallID)
-	part(msg.Tool)
-	s.bytes += frameTokens * int64(1+len(msg.Calls))
-	for _, c := range msg.Calls {
-		part(c.ID)
-		part(c.Tool)
-		part(string(c.Args))
-	}
-	h.Sum(s.chain[:0])
-}
+// addOver counts what left an account beyond what was reserved.
+func (s *State) addOver(a money.Amount) { s.totals.Over = addTo(s.totals.Over, a) }
 
-func (s *State) addSpent(a money.Amount) error {
-	for i, t := range s.totals.Spent {
+// addTo adds an amount to sums, one an asset, sorted by symbol.
+func addTo(sums []money.Amount, a money.Amount) []money.Amount {
+	for i, t := range sums {
 		if t.Asset() == a.Asset() {
-			sum, err := t.Add(a)
-			if err != nil {
-				return err
-			}
-			s.totals.Spent[i] = sum
-			return nil
+			sums[i] = t.AddCapped(a)
+			return sums
 		}
 	}
-	s.totals.Spent = append(s.totals.Spent, a)
-	slices.SortFunc(s.totals.Spent, func(a, b money.Amount) int { return cmpString(a.Asset().Symbol, b.Asset().Symbol) })
-	return nil
-}
-
-// basePrompt returns the digest of what every prompt of an agent begins with, and its size in bytes.
-func basePrompt(instructions string, tools []provenance.Link) ([32]byte, int64) {
-	h := sha256.New()
-	h.Write([]byte("writ/prompt/1\n"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(instructions))))
-	h.Write([]byte(instructions))
-	for _, l := range tools {
-		h.Write(l.Bytes())
-	}
-	var sum [32]byte
-	h.Sum(sum[:0])
-	return sum, int64(len(instructions))
+	sums = append(sums, a)
+	slices.SortFunc(sums, func(a, b money.Amount) int {
+		return strings.Compare(a.Asset().Symbol, b.Asset().Symbol)
+	})
+	return sums
 }
 
 // promptDigest is the digest of the prompt that s leads to: the base, the messages, and whether tools are offered.
 func (m *Machine) promptDigest(s *State) [32]byte {
 	var b [65]byte
-	copy(b[:32], m.base[:])
-	copy(b[32:64], s.chain[:])
-	if s.wrap {
+	copy(b[:32], m.baseDigest[:])
+	copy(b[32:64], s.talk.Digest[:])
+	if s.lastTurn {
 		b[64] = 1
 	}
 	return sha256.Sum256(b[:])
@@ -220,8 +247,11 @@ func (m *Machine) promptDigest(s *State) [32]byte {
 // Prompt returns what the open model call of s is to be given. It is a function of the steps, so it is not stored;
 // the effect carries its digest.
 func (m *Machine) Prompt(s State, maxTokens int64) model.Prompt {
-	p := model.Prompt{System: m.agent.Instructions, Messages: s.messages, MaxTokens: maxTokens}
-	if !s.wrap {
+	p := model.Prompt{
+		System: m.agent.Instructions, Messages: s.talk.Messages, MaxTokens: maxTokens,
+		HasModel: m.hasModel, CacheKey: m.cacheKey,
+	}
+	if !s.lastTurn {
 		p.Tools = m.offered
 	}
 	return p

@@ -67,11 +67,20 @@ type Prompt struct {
 	Messages  []Message
 	Tools     []Tool // none on a wrap-up turn
 	MaxTokens int64  // upper bound of the reply, > 0
+	// CacheKey is the same for the prompts of one session and agent, so that a provider can find what they share in its
+	// cache; it says nothing of either. Empty if there is none.
+	CacheKey string
+	// HasModel says that a real model is set up on the server, though it is not the one that is asked.
+	HasModel bool
 }
 
 // Usage counts tokens. Zero for rules.
 type Usage struct {
-	In, Out, CachedIn int64
+	In, Out  int64 // all input, however it was come by; all output, reasoning included
+	CachedIn int64 // of In: read from the provider's cache
+	// Of In: written to the provider's cache, for five minutes and for an hour.
+	Write5m, Write1h int64
+	Reasoning        int64 // of Out: thought and not said
 }
 
 // Reasons why a reply ended.
@@ -79,7 +88,9 @@ const (
 	StopEnd    = "end"    // the model was done
 	StopTools  = "tools"  // it waits for the tools that it asked for
 	StopLength = "length" // it ran into Prompt.MaxTokens; its calls must not run
-	StopFilter = "filter" // the provider withheld the rest
+	StopFilter = "filter" // the provider withheld the rest, or the model refused
+	// StopDecline: it will not or cannot do what was asked, and says so. Rules say it of what is outside their grammar.
+	StopDecline = "decline"
 )
 
 // A Reply is what a model answered, whole. A half reply is an error, never a Reply.
@@ -89,6 +100,7 @@ type Reply struct {
 	Stop  string // one of the Stop constants
 	Model string // the model that answered, as the provider names it
 	ID    string // the provider's id of the response, or ""
+	Tier  string // the service tier that the provider says it served, or ""
 	Usage Usage
 	// Request and Response are the exact bytes on the wire, for evidence. Empty where there is no wire.
 	Request, Response []byte
@@ -101,21 +113,56 @@ type Info struct {
 	Kind     Kind
 	Provider string // e.g. "writ", "openai"
 	Model    string // the model asked for, e.g. "planner/1", "gpt-4o-mini"
-	PriceIn  int64  // nano-USD per 1,000,000 input tokens; 0 is free, never unknown
-	PriceOut int64  // nano-USD per 1,000,000 output tokens
+	// Prices are in nano-USD for 1,000,000 tokens; 0 is free, never unknown.
+	PriceIn, PriceOut int64
+	// What the provider's cache changes of the price of input; where it is 0, it changes nothing.
+	PriceCached, PriceWrite5m, PriceWrite1h int64
 	// MaxTokens bounds the reply of one call; the loop's own limit may be lower.
 	MaxTokens int64
+	// Dialect names how a response's bytes are read, as package dialect has it; empty where there are none.
+	Dialect string
+	// Pool is shared by models that are equals; of those, Weight is how often this one comes first, 0 as 1.
+	Pool   string
+	Weight int64
 }
 
-// Cost returns the price of u in nano-USD, rounded up, so that a sum of calls is never too low. Cached input is
-// priced as input.
-// A cost out of range is the largest there is, which no budget has room for.
+// IsPriced says whether the model costs anything.
+func (i Info) IsPriced() bool {
+	return max(i.PriceIn, i.PriceOut, i.PriceCached, i.PriceWrite5m, i.PriceWrite1h) > 0
+}
+
+// Cost returns the price of u in nano-USD, rounded up, so that a sum of calls is never too low. A cost out of range is
+// the largest there is, which no budget has room for.
 func (i Info) Cost(u Usage) int64 {
-	in, out := ceilMillion(u.In, i.PriceIn), ceilMillion(u.Out, i.PriceOut)
-	if in > math.MaxInt64-out {
+	plain, cost := max(u.In, 0), ceilMillion(u.Out, i.PriceOut)
+	for _, part := range []struct{ tokens, price int64 }{
+		{u.CachedIn, i.PriceCached}, {u.Write5m, i.PriceWrite5m}, {u.Write1h, i.PriceWrite1h},
+	} {
+		if n := min(max(part.tokens, 0), plain); part.price > 0 {
+			plain, cost = plain-n, addCost(cost, ceilMillion(n, part.price))
+		}
+	}
+	return addCost(cost, ceilMillion(plain, i.PriceIn))
+}
+
+// Bound returns what a call may cost at most that reads in tokens and answers with out: all of the input at the dearest
+// of its prices, with one nano-USD for each part that is rounded up.
+func (i Info) Bound(in, out int64) int64 {
+	dearest := max(i.PriceIn, i.PriceCached, i.PriceWrite5m, i.PriceWrite1h)
+	bound := addCost(ceilMillion(in, dearest), ceilMillion(out, i.PriceOut))
+	for _, price := range []int64{i.PriceCached, i.PriceWrite5m, i.PriceWrite1h} {
+		if price > 0 && in > 0 {
+			bound = addCost(bound, 1)
+		}
+	}
+	return bound
+}
+
+func addCost(a, b int64) int64 {
+	if a > math.MaxInt64-b {
 		return math.MaxInt64
 	}
-	return in + out
+	return a + b
 }
 
 func ceilMillion(tokens, price int64) int64 {

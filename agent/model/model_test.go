@@ -28,3 +28,38 @@ func TestACostIsRoundedUpAndNeverWraps(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheCacheChangesIsPricedByItself(t *testing.T) {
+	info := model.Info{PriceIn: 3_000_000, PriceOut: 15_000_000, PriceCached: 300_000, PriceWrite5m: 3_750_000, PriceWrite1h: 6_000_000}
+	for _, c := range []struct {
+		rule string
+		u    model.Usage
+		want int64
+	}{
+		{"plain input and output", model.Usage{In: 10, Out: 2}, 30 + 30},
+		{"cached reads are cheaper", model.Usage{In: 10, CachedIn: 10}, 3},
+		{"writes are dearer, and longer ones dearer still", model.Usage{In: 20, Write5m: 8, Write1h: 10}, 30 + 60 + 6},
+		{"reasoning is a part of the output and costs nothing more", model.Usage{Out: 2, Reasoning: 2}, 30},
+		{"no part is more than all there is", model.Usage{In: 4, CachedIn: 100, Write1h: 100}, 2},
+	} {
+		if got := info.Cost(c.u); got != c.want {
+			t.Errorf("%s: %d, want %d", c.rule, got, c.want)
+		}
+	}
+	plain := model.Info{PriceIn: 3_000_000}
+	if got := plain.Cost(model.Usage{In: 10, CachedIn: 5, Write5m: 5}); got != 30 {
+		t.Errorf("a cache without a price of its own: %d, want 30", got)
+	}
+}
+
+// No call costs more than its bound, which is what is reserved.
+func FuzzBound(f *testing.F) {
+	f.Add(int64(10), int64(3), int64(2), int64(5), int64(1), int64(3), int64(1), int64(2), int64(4), int64(15))
+	f.Fuzz(func(t *testing.T, in, cached, w5, w1, out, p, pc, p5, p1, po int64) {
+		i := model.Info{PriceIn: p, PriceCached: pc, PriceWrite5m: p5, PriceWrite1h: p1, PriceOut: po}
+		u := model.Usage{In: in, CachedIn: cached, Write5m: w5, Write1h: w1, Out: out}
+		if cost, bound := i.Cost(u), i.Bound(in, out); cost > bound || cost < 0 {
+			t.Errorf("%+v at %+v costs %d, above its bound %d", u, i, cost, bound)
+		}
+	})
+}

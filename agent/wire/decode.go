@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
-	"unicode/utf8"
+
+	"github.com/writ-run/writ/internal/strictjson"
+	"github.com/writ-run/writ/internal/wording"
 )
 
 // DecodeStrict reads the one JSON value in data into v, which points to a type of this package or one built like
@@ -23,11 +24,11 @@ func DecodeStrict(data []byte, v any) error {
 	if len(data) > MaxFrame {
 		return Errorf(CodeParse, "The JSON has %d bytes; at most %d are read.", len(data), MaxFrame)
 	}
-	s := scanner{b: data}
-	err := s.value(reflect.TypeOf(v), 0)
+	s := scanner{strictjson.Scanner{In: data}}
+	err := s.scanValue(reflect.TypeOf(v), 0)
 	if err == nil {
-		if s.space(); s.i < len(data) {
-			err = s.bad("more follows the value")
+		if s.SkipSpace(); s.At < len(data) {
+			err = s.syntaxError("more follows the value")
 		}
 	}
 	if err != nil {
@@ -35,14 +36,14 @@ func DecodeStrict(data []byte, v any) error {
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		if te, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return Errorf(CodeParams, "%s cannot be a %s.", orValue(te.Field), te.Value)
+			return Errorf(CodeParams, "%s cannot be a %s.", fieldOrValue(te.Field), te.Value)
 		}
 		return Errorf(CodeParams, "A value does not fit its field: %v.", err)
 	}
 	return checkForm(reflect.ValueOf(v), "", "")
 }
 
-func orValue(field string) string {
+func fieldOrValue(field string) string {
 	if field == "" {
 		return "The value"
 	}
@@ -51,105 +52,79 @@ func orValue(field string) string {
 
 // A scanner checks what encoding/json lets pass. It goes over the bytes once and stays beside the type that they
 // are meant for; t is nil where there is none.
-type scanner struct {
-	b []byte
-	i int
+type scanner struct{ strictjson.Scanner }
+
+func (s *scanner) syntaxError(format string, args ...any) *Error {
+	return Errorf(CodeParse, "Bad JSON at byte %d: %s.", s.At, fmt.Sprintf(format, args...))
 }
 
-func (s *scanner) bad(format string, args ...any) *Error {
-	return Errorf(CodeParse, "Bad JSON at byte %d: %s.", s.i, fmt.Sprintf(format, args...))
-}
-
-func (s *scanner) space() {
-	for s.i < len(s.b) && strings.IndexByte(" \t\r\n", s.b[s.i]) >= 0 {
-		s.i++
+// syntaxErrorOf says what a Scanner's error says.
+func syntaxErrorOf(err error) error {
+	if e, ok := errors.AsType[*strictjson.SyntaxError](err); ok {
+		return Errorf(CodeParse, "Bad JSON at byte %d: %s.", e.At, e.What)
 	}
+	return err
 }
 
-func (s *scanner) value(t reflect.Type, depth int) error {
+func (s *scanner) scanValue(t reflect.Type, depth int) error {
 	if depth > MaxDepth {
-		return s.bad("more than %d values inside one another", MaxDepth)
+		return s.syntaxError("more than %d values inside one another", MaxDepth)
 	}
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if s.space(); s.i == len(s.b) {
-		return s.bad("the value is cut off")
+	if s.SkipSpace(); s.At == len(s.In) {
+		return s.syntaxError("the value is cut off")
 	}
-	switch c := s.b[s.i]; {
+	switch c := s.In[s.At]; {
 	case c == '{':
-		return s.object(t, depth)
+		return s.scanObject(t, depth)
 	case c == '[':
-		return s.array(t, depth)
+		return s.scanArray(t, depth)
 	case c == '"':
-		_, err := s.text()
-		return err
+		_, _, err := s.ReadText()
+		return syntaxErrorOf(err)
 	case c == '-' || c >= '0' && c <= '9':
-		return s.number()
+		_, err := s.ReadNumber()
+		return syntaxErrorOf(err)
 	}
 	for _, word := range []string{"true", "false"} {
-		if strings.HasPrefix(string(s.b[s.i:min(len(s.b), s.i+5)]), word) {
-			s.i += len(word)
+		if s.SkipWord(word) {
 			return nil
 		}
 	}
-	if strings.HasPrefix(string(s.b[s.i:min(len(s.b), s.i+4)]), "null") {
-		return s.bad("null is not used; leave the key out")
+	if at := s.At; s.SkipWord("null") {
+		s.At = at
+		return s.syntaxError("null is not used; leave the key out")
 	}
-	return s.bad("no value begins with this")
+	return s.syntaxError("no value begins with this")
 }
 
-func (s *scanner) object(t reflect.Type, depth int) error {
+func (s *scanner) scanObject(t reflect.Type, depth int) error {
 	shape := shapeOf(t)
 	seen := map[string]bool{}
-	s.i++
+	s.At++
 	for first := true; ; first = false {
-		if s.space(); s.i == len(s.b) {
-			return s.bad("the object is cut off")
+		if s.SkipSpace(); s.At == len(s.In) {
+			return s.syntaxError("the object is cut off")
 		}
-		if s.b[s.i] == '}' && first {
-			s.i++
+		if s.In[s.At] == '}' && first {
+			s.At++
 			break
 		}
-		if s.b[s.i] != '"' {
-			return s.bad("a key in quotes belongs here")
-		}
-		key, err := s.text()
-		if err != nil {
+		if err := s.scanMember(shape, seen, depth); err != nil {
 			return err
 		}
-		if strings.IndexByte(key, '\\') >= 0 {
-			return s.bad("keys are written without escapes")
+		if s.SkipSpace(); s.At == len(s.In) {
+			return s.syntaxError("the object is cut off")
 		}
-		if seen[key] {
-			return s.bad("the key %q stands twice", clip(key))
-		}
-		seen[key] = true
-		var ft reflect.Type
-		if shape.fields != nil {
-			f, ok := shape.fields[key]
-			if !ok {
-				return Errorf(CodeParams, "The key %q is unknown here; known are %s.", clip(key), strings.Join(shape.names, ", "))
-			}
-			ft = f.Type
-		}
-		if s.space(); s.i == len(s.b) || s.b[s.i] != ':' {
-			return s.bad("a colon belongs here")
-		}
-		s.i++
-		if err := s.value(ft, depth+1); err != nil {
-			return err
-		}
-		if s.space(); s.i == len(s.b) {
-			return s.bad("the object is cut off")
-		}
-		s.i++
-		if s.b[s.i-1] == '}' {
+		s.At++
+		if s.In[s.At-1] == '}' {
 			break
 		}
-		if s.b[s.i-1] != ',' {
-			s.i--
-			return s.bad("a comma or the object's end belongs here")
+		if s.In[s.At-1] != ',' {
+			s.At--
+			return s.syntaxError("a comma or the object's end belongs here")
 		}
 	}
 	for _, name := range shape.names {
@@ -160,128 +135,64 @@ func (s *scanner) object(t reflect.Type, depth int) error {
 	return nil
 }
 
-func (s *scanner) array(t reflect.Type, depth int) error {
+// scanMember passes over a key and its value.
+func (s *scanner) scanMember(of *shape, seen map[string]bool, depth int) error {
+	if s.In[s.At] != '"' {
+		return s.syntaxError("a key in quotes belongs here")
+	}
+	key, escaped, err := s.ReadText()
+	if err != nil {
+		return syntaxErrorOf(err)
+	}
+	if escaped {
+		return s.syntaxError("keys are written without escapes")
+	}
+	if seen[key] {
+		return s.syntaxError("the key %q stands twice", wording.Clip(key, 40))
+	}
+	seen[key] = true
+	var t reflect.Type
+	if of.fields != nil {
+		f, ok := of.fields[key]
+		if !ok {
+			return Errorf(CodeParams, "The key %q is unknown here; known are %s.",
+				wording.Clip(key, 40), strings.Join(of.names, ", "))
+		}
+		t = f.Type
+	}
+	if s.SkipSpace(); s.At == len(s.In) || s.In[s.At] != ':' {
+		return s.syntaxError("a colon belongs here")
+	}
+	s.At++
+	return s.scanValue(t, depth+1)
+}
+
+func (s *scanner) scanArray(t reflect.Type, depth int) error {
 	var et reflect.Type
 	if t != nil && t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 {
 		et = t.Elem()
 	}
-	s.i++
+	s.At++
 	for first := true; ; first = false {
-		if s.space(); s.i < len(s.b) && s.b[s.i] == ']' && first {
-			s.i++
+		if s.SkipSpace(); s.At < len(s.In) && s.In[s.At] == ']' && first {
+			s.At++
 			return nil
 		}
-		if err := s.value(et, depth+1); err != nil {
+		if err := s.scanValue(et, depth+1); err != nil {
 			return err
 		}
-		if s.space(); s.i == len(s.b) {
-			return s.bad("the array is cut off")
+		if s.SkipSpace(); s.At == len(s.In) {
+			return s.syntaxError("the array is cut off")
 		}
-		s.i++
-		if s.b[s.i-1] == ']' {
+		s.At++
+		if s.In[s.At-1] == ']' {
 			return nil
 		}
-		if s.b[s.i-1] != ',' {
-			s.i--
-			return s.bad("a comma or the array's end belongs here")
+		if s.In[s.At-1] != ',' {
+			s.At--
+			return s.syntaxError("a comma or the array's end belongs here")
 		}
 	}
-}
-
-// text passes over a text and returns what stands between its quotes, escapes as written.
-func (s *scanner) text() (string, error) {
-	s.i++
-	for start := s.i; s.i < len(s.b); {
-		switch c := s.b[s.i]; {
-		case c == '"':
-			s.i++
-			return string(s.b[start : s.i-1]), nil
-		case c < 0x20:
-			return "", s.bad("a control character must be escaped")
-		case c == '\\':
-			if err := s.escape(); err != nil {
-				return "", err
-			}
-		case c < utf8.RuneSelf:
-			s.i++
-		default:
-			r, n := utf8.DecodeRune(s.b[s.i:])
-			if r == utf8.RuneError && n == 1 {
-				return "", s.bad("the text is not UTF-8")
-			}
-			s.i += n
-		}
-	}
-	return "", s.bad("the text is cut off")
-}
-
-func (s *scanner) escape() error {
-	if s.i+1 < len(s.b) && strings.IndexByte(`"\/bfnrt`, s.b[s.i+1]) >= 0 {
-		s.i += 2
-		return nil
-	}
-	u, ok := s.hex4(s.i)
-	if !ok {
-		return s.bad("an unknown escape")
-	}
-	switch {
-	case u >= 0xdc00 && u < 0xe000:
-		return s.bad("a surrogate without its pair")
-	case u >= 0xd800 && u < 0xdc00:
-		if low, ok := s.hex4(s.i + 6); !ok || low < 0xdc00 || low >= 0xe000 {
-			return s.bad("a surrogate without its pair")
-		}
-		s.i += 6
-	}
-	s.i += 6
-	return nil
-}
-
-// hex4 reads \uXXXX at i.
-func (s *scanner) hex4(i int) (uint64, bool) {
-	if i+6 > len(s.b) || s.b[i] != '\\' || s.b[i+1] != 'u' {
-		return 0, false
-	}
-	for _, c := range s.b[i+2 : i+6] { // ParseUint would take "_" and "+"
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
-			return 0, false
-		}
-	}
-	u, err := strconv.ParseUint(string(s.b[i+2:i+6]), 16, 16)
-	return u, err == nil
-}
-
-func (s *scanner) number() error {
-	start := s.i
-	digits := func() bool {
-		from := s.i
-		for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
-			s.i++
-		}
-		return s.i > from
-	}
-	at := func(set string) bool { return s.i < len(s.b) && strings.IndexByte(set, s.b[s.i]) >= 0 }
-	if at("-") {
-		s.i++
-	}
-	zero := at("0")
-	from := s.i
-	ok := digits() && !(zero && s.i-from > 1)
-	if ok && at(".") {
-		s.i++
-		ok = digits()
-	}
-	if ok && at("eE") {
-		s.i++
-		if at("+-") {
-			s.i++
-		}
-		ok = digits()
-	}
-	if !ok || s.i-start > 400 {
-		return s.bad("not a number as JSON writes it")
-	}
-	return nil
 }
 
 // A shape is what a struct's tags say of its keys.
@@ -314,12 +225,5 @@ func shapeOf(t reflect.Type) *shape {
 		}
 	}
 	shapes.Store(t, s)
-	return s
-}
-
-func clip(s string) string {
-	if len(s) > 40 {
-		return strings.ToValidUTF8(s[:40], "") + "..."
-	}
 	return s
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // A Code is the stable name of an error, in data.code. Clients branch on it and never on the sentence.
@@ -22,11 +24,12 @@ const (
 	CodeSignature Code = "signature_wrong"  // not the session key's, or over other bytes
 	CodeSeq       Code = "seq_wrong"        // replayed, skipped or reordered; data.expected is the next
 	CodeNoSession Code = "session_required" // open a session first
+	CodeChannel   Code = "channel_unknown"  // HTTP: name a channel that hello opened; it may have been forgotten
 	CodeExpired   Code = "session_expired"  // sign in again
 	CodeRevoked   Code = "session_revoked"  // sign in again
 	CodeSignIn    Code = "sign_in_refused"  // the signed message does not hold; data.reason is the fault's own code
-	// CodeChain: the chain of a contract wallet could not be asked, so that its signature was neither accepted nor refused
-	// (EIP-1193, "chain disconnected").
+	// CodeChain: the chain of a contract wallet could not be asked, so that its signature was neither accepted nor
+	// refused (EIP-1193, "chain disconnected").
 	CodeChain     Code = "chain_unavailable"
 	CodeForbidden Code = "not_permitted"    // the session does not cover this
 	CodeDown      Code = "disconnected"     // the client's own: the socket is gone (EIP-1193)
@@ -36,8 +39,14 @@ const (
 	CodeBudget    Code = "budget_exhausted" // a cap has no room
 	CodeFenced    Code = "run_fenced"       // another node owns the run; ask again
 	CodeUnknown   Code = "outcome_unknown"  // it may or may not have happened; look before asking again
+	CodeApproval  Code = "approval_wrong"   // signed over another call than the one that waits
+	CodeLate      Code = "approval_late"    // the call waits for no answer any more
+	CodeErased    Code = "erased"           // a part that it needs was erased or is withheld
+	CodeRules     Code = "rules_refused"    // the operator's rules are not in order; only the operator can mend it
+	CodeDamaged   Code = "damaged"          // the server's records do not hold; only the operator can mend it
 	CodeOverload  Code = "overloaded"       // too much at once
 	CodeTooMany   Code = "too_many"         // a bound of this connection is reached
+	CodeQuota     Code = "quota_reached"    // a wallet or an address has had its share; data.retry_after_ms says when
 )
 
 type kind struct {
@@ -59,6 +68,7 @@ var kinds = map[Code]kind{
 	CodeSignature: {4100, false},
 	CodeSeq:       {4100, true},
 	CodeNoSession: {4100, false},
+	CodeChannel:   {4100, true},
 	CodeExpired:   {4100, false},
 	CodeRevoked:   {4100, false},
 	CodeSignIn:    {4100, false},
@@ -71,8 +81,14 @@ var kinds = map[Code]kind{
 	CodeBudget:    {-32012, false},
 	CodeFenced:    {-32013, true},
 	CodeUnknown:   {-32014, false},
+	CodeApproval:  {4100, false},
+	CodeLate:      {-32011, false},
+	CodeErased:    {-32001, false},
+	CodeRules:     {-32017, false},
+	CodeDamaged:   {-32018, false},
 	CodeOverload:  {-32015, true},
 	CodeTooMany:   {-32016, true},
+	CodeQuota:     {-32019, true},
 }
 
 // An Error is what a call ends with when it does not succeed.
@@ -108,9 +124,12 @@ func Errorf(code Code, format string, args ...any) *Error {
 		Data: ErrorData{Code: code, Retryable: k.retryable}}
 }
 
-func asError(err error) *Error {
+func errorOfWire(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return Errorf(CodeParse, "%v.", err)
 }
+
+// Codes lists all codes, sorted.
+func Codes() []Code { return slices.Sorted(maps.Keys(kinds)) }

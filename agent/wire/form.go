@@ -38,11 +38,8 @@ func newForm(pattern, says string) form { return form{regexp.MustCompile(pattern
 
 // checkForm walks a decoded value. The texts and lists in it have the forms that their fields' tags name.
 func checkForm(v reflect.Value, path string, tag reflect.StructTag) error {
-	limit, bounded := uint64(0), false
-	if m := tag.Get("max"); m != "" {
-		limit, _ = strconv.ParseUint(m, 10, 64)
-		bounded = true
-	}
+	limit, err := strconv.ParseUint(tag.Get("max"), 10, 64)
+	bounded := err == nil
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
@@ -50,16 +47,7 @@ func checkForm(v reflect.Value, path string, tag reflect.StructTag) error {
 		}
 		return checkForm(v.Elem(), path, tag)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			f := v.Type().Field(i)
-			key, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if key == "" && !f.Anonymous || key == "-" || opts == "omitempty" && v.Field(i).IsZero() {
-				continue
-			}
-			if err := checkForm(v.Field(i), join(path, key), f.Tag); err != nil {
-				return err
-			}
-		}
+		return checkFields(v, path)
 	case reflect.Slice:
 		if bounded && uint64(v.Len()) > limit {
 			return Errorf(CodeParams, "%s has %d items or bytes; at most %d are taken.", path, v.Len(), limit)
@@ -74,11 +62,10 @@ func checkForm(v reflect.Value, path string, tag reflect.StructTag) error {
 			}
 		}
 	case reflect.String:
-		f := forms[tag.Get("form")]
 		if bounded && uint64(v.Len()) > limit {
 			return Errorf(CodeParams, "%s has %d bytes; at most %d are taken.", path, v.Len(), limit)
 		}
-		if f.pattern != nil && !f.pattern.MatchString(v.String()) {
+		if f := forms[tag.Get("form")]; f.pattern != nil && !f.pattern.MatchString(v.String()) {
 			return Errorf(CodeParams, "%s must be %s.", path, f.says)
 		}
 	case reflect.Int64:
@@ -93,7 +80,21 @@ func checkForm(v reflect.Value, path string, tag reflect.StructTag) error {
 	return nil
 }
 
-func join(path, key string) string {
+func checkFields(v reflect.Value, path string) error {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if key == "" && !f.Anonymous || key == "-" || opts == "omitempty" && v.Field(i).IsZero() {
+			continue
+		}
+		if err := checkForm(v.Field(i), joinPath(path, key), f.Tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func joinPath(path, key string) string {
 	if path == "" || key == "" {
 		return path + key
 	}

@@ -17,7 +17,7 @@ type Access string
 // The kinds of access.
 const (
 	Anyone Access = "anyone"  // no session
-	Opened Access = "session" // a session is open on this socket
+	Opened Access = "session" // a session is open on this channel; over HTTP the request is signed, too
 	Signed Access = "signed"  // the request carries auth
 	// Either is signed like Signed, or proven in its params.
 	Either Access = "signed or proven"
@@ -26,6 +26,7 @@ const (
 // Names of the methods.
 const (
 	Ping            = "ping"
+	Greet           = "hello"
 	Discover        = "rpc.discover"
 	AgentList       = "agent.list"
 	SessionAsk      = "session.challenge"
@@ -40,21 +41,32 @@ const (
 	RunSubscribe    = "run.subscribe"
 	RunUnsubscribe  = "run.unsubscribe"
 	RunAck          = "run.ack"
+	ThreadList      = "thread.list"
+	ThreadGet       = "thread.get"
+	ThreadRename    = "thread.rename"
+	ThreadDelete    = "thread.delete"
 	ApprovalList    = "approval.list"
 	ApprovalDecide  = "approval.decide"
+	WalletList      = "wallet.list"
+	WalletSent      = "wallet.sent"
 	ProvenanceFetch = "provenance.get"
+	UsageGet        = "usage.get"
 )
 
 // Methods returns every method, in the order of the documentation.
 func Methods() []Method {
 	return []Method{
 		method[None, None](Ping, Anyone, "Answers at once."),
+		method[None, Hello](Greet, Anyone, "Names the channel that signed requests sign; over HTTP without one, opens one."),
 		method[None, map[string]any](Discover, Anyone, "Returns this protocol as an OpenRPC document."),
 		method[None, Agents](AgentList, Anyone, "Lists the agents that this server runs."),
 		method[ChallengeParams, Challenge](SessionAsk, Anyone, "Returns the message that a wallet signs to open a session."),
-		method[OpenParams, Session](SessionOpen, Signed, "Opens a session on this socket, a new one or one that is open elsewhere."),
-		method[None, Session](SessionRenew, Signed, "Keeps the session from ending for want of use; it still ends at its time."),
-		method[RevokeParams, None](SessionRevoke, Either, "Ends a session, or one delegation of it, and cancels what it has under way."),
+		method[OpenParams, Session](SessionOpen, Signed,
+			"Opens a session on this channel, a new one or one that is open elsewhere."),
+		method[None, Session](SessionRenew, Signed,
+			"Keeps the session from ending for want of use; it still ends at its time."),
+		method[RevokeParams, None](SessionRevoke, Either,
+			"Ends a session, or one delegation of it, and cancels what it has under way."),
 		method[None, Sessions](SessionList, Opened, "Lists the wallet's sessions."),
 		method[StartParams, Started](RunStart, Signed, "Starts a run."),
 		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),
@@ -63,9 +75,18 @@ func Methods() []Method {
 		method[SubscribeParams, Subscription](RunSubscribe, Opened, "Sends a run's events, from any place on."),
 		method[UnsubscribeParams, None](RunUnsubscribe, Opened, "Ends a subscription."),
 		method[AckParams, None](RunAck, Opened, "Says how far a subscription's events have been dealt with."),
+		method[ThreadsParams, Threads](ThreadList, Opened, "Lists the wallet's threads."),
+		method[ThreadParams, Turns](ThreadGet, Opened, "Returns what was asked and said in a thread."),
+		method[RenameParams, None](ThreadRename, Signed, "Gives a thread another name."),
+		method[ForgetParams, None](ThreadDelete, Signed, "Forgets a thread; its runs and their records stay."),
 		method[None, Approvals](ApprovalList, Opened, "Lists the calls that wait for the wallet."),
 		method[DecideParams, None](ApprovalDecide, Signed, "Approves or refuses one call."),
-		method[ProvenanceParams, Provenance](ProvenanceFetch, Anyone, "Says where a run's record is, and gives its keys to the owner."),
+		method[None, WalletCalls](WalletList, Opened, "Lists the transactions that the wallet itself is asked to send."),
+		method[SentParams, None](WalletSent, Signed,
+			"Says under which hash the wallet has sent one; the chain is believed, and not this."),
+		method[ProvenanceParams, Provenance](ProvenanceFetch, Anyone,
+			"Says where a run's record is, and gives its keys to the owner."),
+		method[UsageParams, Usage](UsageGet, Opened, "Adds up what the wallet's own runs have cost."),
 	}
 }
 

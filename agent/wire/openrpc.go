@@ -21,23 +21,11 @@ func OpenRPC(version string) []byte {
 			"summary":        m.About,
 			"paramStructure": "by-name",
 			"x-access":       m.Access,
-			"params":         g.params(m.Params),
-			"result":         map[string]any{"name": "result", "schema": g.schema(m.Result, "")},
+			"params":         g.paramsOf(m.Params),
+			"result":         map[string]any{"name": "result", "schema": g.schemaOf(m.Result, "")},
 		})
 	}
-	var notes []any
-	for _, n := range []struct {
-		name string
-		t    reflect.Type
-	}{
-		{NoteHello, reflect.TypeFor[Hello]()},
-		{NoteEvent, reflect.TypeFor[RunEvent]()},
-		{NoteDelta, reflect.TypeFor[RunDelta]()},
-		{NoteReceipt, reflect.TypeFor[RunReceipt]()},
-		{NoteRevoked, reflect.TypeFor[SessionRevoked]()},
-	} {
-		notes = append(notes, map[string]any{"name": n.name, "params": g.schema(n.t, "")})
-	}
+	notes := g.describeNotes()
 	faults := map[string]any{}
 	for _, c := range slices.Sorted(maps.Keys(kinds)) {
 		faults[string(c)] = map[string]any{"code": kinds[c].number, "retryable": kinds[c].retryable}
@@ -47,7 +35,9 @@ func OpenRPC(version string) []byte {
 		"info": map[string]any{
 			"title":   "writ",
 			"version": version,
-			"description": "JSON-RPC 2.0 over WebSocket, subprotocol " + Subprotocol + ", one object a text frame. " +
+			"description": "JSON-RPC 2.0 over WebSocket, path /ws, subprotocol " + Subprotocol + ", one object a text frame; " +
+				"or over HTTP, one object a POST to " + Path + " with the header " + Channel + " of the channel that hello " +
+				"opened, where every call that needs a session is signed and events come as server-sent events. " +
 				"Unknown keys are refused in requests, and to be ignored in answers.",
 		},
 		"methods":         methods,
@@ -63,20 +53,27 @@ func OpenRPC(version string) []byte {
 
 type generator struct{ schemas map[string]any }
 
-func (g *generator) params(t reflect.Type) []any {
+func (g *generator) describeNotes() (out []any) {
+	for _, n := range notes() {
+		out = append(out, map[string]any{"name": n.name, "params": g.schemaOf(n.params, "")})
+	}
+	return out
+}
+
+func (g *generator) paramsOf(t reflect.Type) []any {
 	params := []any{}
 	fields := shapeOf(t).fields
 	for _, name := range shapeOf(t).names {
 		f := fields[name]
 		params = append(params, map[string]any{
-			"name": name, "required": !f.optional, "schema": g.schema(f.Type, f.Tag),
+			"name": name, "required": !f.optional, "schema": g.schemaOf(f.Type, f.Tag),
 		})
 	}
 	return params
 }
 
-// schema returns the JSON Schema of a type; structs become named schemas that are referred to.
-func (g *generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any {
+// schemaOf returns the JSON Schema of a type; structs become named schemas that are referred to.
+func (g *generator) schemaOf(t reflect.Type, tag reflect.StructTag) map[string]any {
 	limit, err := strconv.ParseUint(tag.Get("max"), 10, 64)
 	bounded := err == nil
 	one := reflect.StructTag(`form:"` + tag.Get("form") + `"`) // of an element: the bound is the list's
@@ -88,48 +85,44 @@ func (g *generator) schema(t reflect.Type, tag reflect.StructTag) map[string]any
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return g.schema(t.Elem(), tag)
+		return g.schemaOf(t.Elem(), tag)
 	case reflect.Struct:
 		if _, ok := g.schemas[t.Name()]; !ok {
 			g.schemas[t.Name()] = nil // ends a recursion
-			g.schemas[t.Name()] = g.object(t)
+			g.schemas[t.Name()] = g.objectSchema(t)
 		}
 		return map[string]any{"$ref": "#/components/schemas/" + t.Name()}
 	case reflect.Map:
 		if t.Elem().Kind() != reflect.String {
 			return map[string]any{"type": "object"}
 		}
-		return map[string]any{"type": "object", "additionalProperties": g.schema(t.Elem(), one)}
+		return map[string]any{"type": "object", "additionalProperties": g.schemaOf(t.Elem(), one)}
 	case reflect.Slice:
-		s := map[string]any{"type": "array", "items": g.schema(t.Elem(), one)}
-		if bounded {
-			s["maxItems"] = limit
-		}
-		return s
+		return boundSchema(map[string]any{"type": "array", "items": g.schemaOf(t.Elem(), one)}, "maxItems", limit, bounded)
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.Int64, reflect.Uint64:
 		s := map[string]any{"type": "integer", "minimum": 0, "maximum": uint64(maxInt)}
-		if bounded {
-			s["maximum"] = limit
-		}
-		return s
-	default:
-		s := map[string]any{"type": "string"}
-		if f := forms[tag.Get("form")]; f.pattern != nil {
-			s["pattern"] = f.schema
-		}
-		if bounded {
-			s["maxLength"] = limit
-		}
-		return s
+		return boundSchema(s, "maximum", limit, bounded)
 	}
+	s := map[string]any{"type": "string"}
+	if f := forms[tag.Get("form")]; f.pattern != nil {
+		s["pattern"] = f.schema
+	}
+	return boundSchema(s, "maxLength", limit, bounded)
 }
 
-func (g *generator) object(t reflect.Type) map[string]any {
+func boundSchema(s map[string]any, keyword string, limit uint64, bounded bool) map[string]any {
+	if bounded {
+		s[keyword] = limit
+	}
+	return s
+}
+
+func (g *generator) objectSchema(t reflect.Type) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for name, f := range shapeOf(t).fields {
-		properties[name] = g.schema(f.Type, f.Tag)
+		properties[name] = g.schemaOf(f.Type, f.Tag)
 		if !f.optional {
 			required = append(required, name)
 		}

@@ -34,16 +34,44 @@ type Run struct {
 	// Caller is the run whose agent called this one's, and Delegation what it acts under; absent if the user asked.
 	Caller     string `json:"caller,omitempty" form:"cid"`
 	Delegation string `json:"delegation,omitempty" form:"cid"`
+	// What was asked, at most 400 bytes of it; Erased says that it was, and is absent for that.
+	Asked  string `json:"asked,omitempty" form:"text" max:"512"`
+	Erased bool   `json:"erased,omitempty"`
+	// Outcome is Status, but that "denied" is a rule's word only: "refused" by the wallet, and "unanswered" by it in time,
+	// stand apart, and "waiting" for its answer does from "parked" for anything else. Rule is what denied.
+	Outcome string   `json:"outcome,omitempty" form:"name"`
+	Rule    string   `json:"rule,omitempty" form:"text"`
+	Closed  int64    `json:"closed,omitempty"`    // ms UTC
+	Moved   []Amount `json:"moved,omitempty"`     // once it has closed
+	Cost    int64    `json:"cost_nano,omitempty"` // of models; once it has closed
+	// Asserted is what the operator says of calls of which it was not known whether they happened.
+	Asserted []Asserted `json:"asserted,omitempty"`
 }
 
-// ListParams bound a list.
+// Asserted is the operator's word, signed by its wallet, on what came of a call. Nothing shows that it is so.
+type Asserted struct {
+	Effect Ref    `json:"effect"`
+	As     string `json:"as" form:"name"`               // "done" or "failed"
+	By     string `json:"by" form:"address"`            // the operator's wallet
+	Tx     string `json:"tx,omitempty" form:"hex"`      // a transaction, as evidence
+	Reason string `json:"reason,omitempty" form:"text"` // at most 200 characters
+	At     int64  `json:"at"`                           // ms UTC
+}
+
+// ListParams choose runs. Of those that the others leave, Before names the one that the list goes on after.
 type ListParams struct {
-	Limit uint64 `json:"limit,omitempty" max:"1000"` // 100 if absent
+	Limit   uint64 `json:"limit,omitempty" max:"1000"` // 100 if absent
+	Before  string `json:"before,omitempty" form:"cid"`
+	Agent   string `json:"agent,omitempty" form:"name"`
+	Outcome string `json:"outcome,omitempty" form:"name"`
+	Find    string `json:"find,omitempty" form:"text" max:"200"` // in what was asked, or in the run's CID
 }
 
-// Runs lists the wallet's runs, newest first.
+// Runs lists the wallet's runs, newest first. Next is to be given as Before for those that follow; without it there are
+// none. One answer looks at 1,000 runs at most, so it may have fewer than were asked for, or none, and a Next.
 type Runs struct {
-	Runs []Run `json:"runs"`
+	Runs []Run  `json:"runs"`
+	Next string `json:"next,omitempty" form:"cid"`
 }
 
 // From is a place in a run's log: the last event that a client has.
@@ -92,10 +120,13 @@ type RunEvent struct {
 	At    int64    `json:"at"`             // ms UTC
 	Event Event    `json:"event"`
 	Does  []Effect `json:"does"`
+	// Decisions are those about what came in: whether a document may be read, for instance, which a result then lacks.
+	Decisions []Decision `json:"decisions,omitempty"`
 }
 
-// A RunDelta is text as a model writes it. It is not durable: some may be missing, and the next event replaces all. Where
-// a policy could still refuse or change the text, or a secret could be in it, none is sent: the event has what was decided.
+// A RunDelta is text as a model writes it. It is not durable: some may be missing, and the next event replaces all.
+// Where a policy could still refuse or change the text, or a secret could be in it, none is sent: the event has what
+// was decided.
 type RunDelta struct {
 	Sub   string `json:"sub" form:"name"`
 	Run   string `json:"run" form:"cid"`
@@ -103,8 +134,8 @@ type RunDelta struct {
 	Text  string `json:"text" form:"text"`
 }
 
-// A RunReceipt is the proof that a head of the run stands in the server's transparency log: keep it. It comes soon after
-// the run opened, parked or closed, and the newest can be had again by provenance.get.
+// A RunReceipt is the proof that a head of the run stands in the server's transparency log: keep it. It comes soon
+// after the run opened, parked or closed, and the newest can be had again by provenance.get.
 type RunReceipt struct {
 	Sub     string `json:"sub" form:"name"`
 	Run     string `json:"run" form:"cid"`
@@ -122,7 +153,8 @@ type Ref struct {
 // An Event is what came in. Kind says which of the other fields are there; a payload that was erased is absent.
 //
 //	ask      Input, Key
-//	reply    Of, and Model, Text, Calls, or Failed; no Text if the step says something else in its place
+//	reply    Of, and Model, Text, Calls, or Failed; no Text if the step says something else in its place. With Restart,
+//	         Text is what was shown before it failed: what comes next begins anew
 //	result   Of, Status, Output
 //	verdict  Of, Approved, Why
 //	lapse    Of unless it is the whole run, Why
@@ -134,7 +166,8 @@ type Event struct {
 	Model    *ModelCall      `json:"model,omitempty"`
 	Text     string          `json:"text,omitempty" form:"text"`
 	Calls    []ToolAsk       `json:"calls,omitempty"`
-	Failed   string          `json:"failed,omitempty" form:"text"`
+	Failed   string          `json:"failed,omitempty" form:"text"` // the failure's code, as docs/record.md lists them
+	Restart  bool            `json:"restart,omitempty"`
 	Status   string          `json:"status,omitempty" form:"name"`
 	Output   json.RawMessage `json:"output,omitempty"`
 	Took     int64           `json:"took,omitempty"` // ms
@@ -169,9 +202,9 @@ type ToolAsk struct {
 //	ask_model  Route, Decisions
 //	call       Of, Tool, Args, Class, Phase, Decisions
 //	seek       Of, Summary, Until, Decisions
-//	say        Text
+//	say        Text, Marks
 //	deny       Of, Tool, Decisions
-//	close      Reason, Totals
+//	close      Reason, Code, Retryable, RetryAfterMS, Totals
 type Effect struct {
 	Kind      string          `json:"kind" form:"name"`
 	Of        *Ref            `json:"of,omitempty"`
@@ -183,9 +216,22 @@ type Effect struct {
 	Summary   json.RawMessage `json:"summary,omitempty"`
 	Until     int64           `json:"until,omitempty"` // ms UTC
 	Text      string          `json:"text,omitempty" form:"text"`
+	Marks     []Mark          `json:"marks,omitempty"`
 	Decisions []Decision      `json:"decisions,omitempty"`
 	Reason    string          `json:"reason,omitempty" form:"name"`
-	Totals    *Totals         `json:"totals,omitempty"`
+	// Code is the failure that a run closed by, if one did; whether the same may work later, and when.
+	Code         string  `json:"code,omitempty" form:"name"`
+	Retryable    bool    `json:"retryable,omitempty"`
+	RetryAfterMS int64   `json:"retry_after_ms,omitempty"`
+	Totals       *Totals `json:"totals,omitempty"`
+}
+
+// A Mark is a figure of an answer that rests on nothing that the run was given, nor is computed of it.
+type Mark struct {
+	From uint64 `json:"from"` // byte of the text
+	To   uint64 `json:"to"`
+	Kind string `json:"kind" form:"name"` // number, percentage, date, address, hash, cid, symbol, citation
+	Text string `json:"text" form:"text"`
 }
 
 // A Route says which model is asked, and why.
@@ -226,6 +272,17 @@ type Approval struct {
 	Until   int64           `json:"until"`                           // ms UTC
 	// Callers are the runs that wait for this one, since their agents called its; innermost first.
 	Callers []string `json:"callers,omitempty" form:"cid" max:"4"`
+	Name    string   `json:"name,omitempty" form:"text"` // of the payee, in the operator's address book
+	// Findings are what the server has to say of the call, for the person: not signed, and not proven.
+	Findings []Finding `json:"findings"`
+}
+
+// A Finding is one sentence for the person who decides. Tone is "plain", "mind" (look twice) or "stop" (this is how
+// people are deceived). Kind is "payee", "resembles", "characters", "origin" or "reserve".
+type Finding struct {
+	Kind string `json:"kind" form:"name"`
+	Tone string `json:"tone" form:"name"`
+	Text string `json:"text" form:"text"`
 }
 
 // Approvals lists the wallet's open ones.
@@ -242,6 +299,32 @@ type DecideParams struct {
 	Signature string `json:"signature,omitempty" form:"hex" max:"16386"`
 	Reason    string `json:"reason,omitempty" form:"text" max:"200"`
 	Key       string `json:"idempotency_key" form:"key"`
+}
+
+// A WalletCall is a transaction that the wallet itself is asked to send, with type 2, as eth_sendTransaction takes it.
+type WalletCall struct {
+	Run    string `json:"run" form:"cid"`
+	Effect Ref    `json:"effect"`
+	Tool   string `json:"tool" form:"name"`
+	Text   string `json:"text" form:"text"` // what it does
+	Chain  uint64 `json:"chain"`
+	From   string `json:"from" form:"address"`
+	To     string `json:"to" form:"address"`
+	Value  string `json:"value" form:"text"` // 0x and hex digits, in wei
+	Data   string `json:"data" form:"hex" max:"32768"`
+}
+
+// WalletCalls lists those that wait, the oldest run first.
+type WalletCalls struct {
+	Calls []WalletCall `json:"calls"`
+}
+
+// SentParams say that the wallet has sent a [WalletCall].
+type SentParams struct {
+	Run    string `json:"run" form:"cid"`
+	Effect Ref    `json:"effect"`
+	Hash   string `json:"hash" form:"hex" max:"66"`
+	Key    string `json:"idempotency_key" form:"key"`
 }
 
 // ProvenanceParams name a run and say whether the keys of its sealed leaves are wanted.

@@ -46,12 +46,14 @@ type Challenge struct {
 	Expires   int64  `json:"expires"` // of the challenge, ms UTC
 }
 
-// OpenParams open a session on this socket: with Message and Signature a new one, with Session one that is open
+// OpenParams open a session on this channel: with Message and Signature a new one, with Session one that is open
 // already. Signed by the session key: for a new session as a frame without a session, since none is there yet.
 type OpenParams struct {
 	Message   string `json:"message,omitempty" form:"text" max:"8192"`
 	Signature string `json:"signature,omitempty" form:"hex" max:"16386"` // the wallet's, over Message
 	Session   string `json:"session,omitempty" form:"cid"`
+	// Device is what a new session's client calls itself, for the owner to tell sessions apart.
+	Device string `json:"device,omitempty" form:"text" max:"64"`
 }
 
 // A Session is a grant in use.
@@ -66,6 +68,23 @@ type Session struct {
 	// Revocation is the record of who ended it.
 	Revocation string `json:"revocation,omitempty" form:"cid"`
 	Epoch      string `json:"epoch,omitempty" form:"text" max:"128"`
+	// The rest is in session.list only.
+	Limits *Limits  `json:"limits,omitempty"`
+	Tools  []string `json:"tools,omitempty" form:"name"`
+	Uses   []Use    `json:"uses,omitempty"`
+	Used   int64    `json:"used,omitempty"`                        // ms UTC: when its key last signed a request
+	Origin string   `json:"origin,omitempty" form:"text"`          // the page for which the wallet signed
+	Key    string   `json:"key,omitempty" form:"did"`              // the session key
+	Device string   `json:"device,omitempty" form:"text" max:"64"` // what the client that opened it calls itself
+}
+
+// A Use is what a session has used of a limit that counts over its life: "calls", "tokens", "cost" (of models, USD),
+// and "max_total_" with each asset. What is reserved is neither spent nor left.
+type Use struct {
+	Name     string `json:"name" form:"name"`
+	Cap      Amount `json:"cap"`
+	Spent    Amount `json:"spent"`
+	Reserved Amount `json:"reserved"`
 }
 
 // RevokeParams end a session. Either the request is signed by a session key of the same wallet; or Message and

@@ -1,4 +1,5 @@
-// Package wire is the protocol writ.v1.json as Go types: JSON-RPC 2.0, one object a WebSocket text frame.
+// Package wire is the protocol writ.v1.json as Go types: JSON-RPC 2.0, one object a WebSocket text frame, or one a POST
+// to [Path]. docs/protocol.md tells it to those who write a client.
 //
 // A client sends a [Request] that [ParseRequest] reads strictly, and gets a [Response] with a result or an [*Error].
 // The server also sends [Notification]s: first [Hello], which names the channel, then [RunEvent]s, [RunDelta]s and
@@ -26,6 +27,13 @@ import (
 // Subprotocol is the WebSocket subprotocol that both sides must name.
 const Subprotocol = "writ.v1.json"
 
+// Over plain HTTP, requests go to Path, and those that belong to a channel name it in the header Channel, as [Hello]
+// gave it.
+const (
+	Path    = "/rpc"
+	Channel = "Writ-Channel"
+)
+
 // Bounds of a frame.
 const (
 	MaxFrame      = 256 << 10 // bytes, once a session is open
@@ -37,7 +45,6 @@ const (
 const (
 	CloseUnauthorized = 4401 // no session was opened in time, or it expired
 	CloseRevoked      = 4403 // the session was revoked
-	CloseSlow         = 4413 // the client did not read; connect again and resume
 	CloseRate         = 4429 // too many frames, even after -32005
 )
 
@@ -87,17 +94,14 @@ func ParseRequest(frame []byte) (Request, error) {
 		}
 	}
 	if err := DecodeStrict(frame, &r); err != nil {
-		e := asError(err)
+		e := errorOfWire(err)
 		if e.Data.Code == CodeParams { // the envelope's fields are not params
 			e = Errorf(CodeRequest, "%s", e.Message)
 		}
-		if badID(r.ID) {
-			r.ID = nil
-		}
-		return Request{ID: r.ID}, e
+		return Request{ID: findID(frame)}, e
 	}
 	switch {
-	case badID(r.ID):
+	case isBadID(r.ID):
 		return Request{}, Errorf(CodeRequest, "id must be a text of 1 to 64 bytes or an integer within 2^53.")
 	case r.JSONRPC != "2.0":
 		return Request{ID: r.ID}, Errorf(CodeRequest, `jsonrpc must be "2.0".`)
@@ -109,7 +113,16 @@ func ParseRequest(frame []byte) (Request, error) {
 	return r, nil
 }
 
-func badID(id json.RawMessage) bool {
+// findID returns the id of a frame that is JSON and no request of this protocol, or nil if it has none.
+func findID(frame []byte) json.RawMessage {
+	var members map[string]json.RawMessage
+	if err := DecodeStrict(frame, &members); err != nil || isBadID(members["id"]) {
+		return nil
+	}
+	return members["id"]
+}
+
+func isBadID(id json.RawMessage) bool {
 	if len(id) == 0 {
 		return true
 	}
@@ -146,7 +159,7 @@ const (
 	NoteRevoked = "session.revoked" // [SessionRevoked]
 )
 
-// Hello is the first frame of every connection.
+// Hello is the first frame of every socket, and what the method [Greet] returns.
 type Hello struct {
 	Channel string `json:"channel" form:"hex32"` // chance, part of what signed requests sign
 	Server  string `json:"server" form:"text" max:"64"`

@@ -106,9 +106,23 @@ func TestParamsAreKeptAsTheyWereSent(t *testing.T) {
 }
 
 func TestABadFrameStillNamesItsID(t *testing.T) {
-	r, err := ParseRequest([]byte(`{"jsonrpc":"1.0","id":"seven","method":"ping"}`))
-	if err == nil || string(r.ID) != `"seven"` {
-		t.Errorf("got id %s, %v; want \"seven\" and an error", r.ID, err)
+	for _, tt := range []struct{ rule, frame, want string }{
+		{"another version", `{"jsonrpc":"1.0","id":"seven","method":"ping"}`, `"seven"`},
+		{"an unknown key behind the id", `{"jsonrpc":"2.0","id":7,"method":"ping","token":"x"}`, "7"},
+		{"an unknown key before the id", `{"token":{"a":[1]},"jsonrpc":"2.0","method":"ping","id":7}`, "7"},
+		{"a missing key", `{"jsonrpc":"2.0","id":7}`, "7"},
+		{"a method that is no text", `{"jsonrpc":"2.0","id":7,"method":5}`, "7"},
+		{"a method that is too long", `{"jsonrpc":"2.0","id":7,"method":"` + strings.Repeat("x", 65) + `"}`, "7"},
+		{"no id", `{"jsonrpc":"2.0","method":"ping","token":"x"}`, ""},
+		{"an id in other letters", `{"jsonrpc":"2.0","ID":7,"method":"ping"}`, ""},
+		{"two ids", `{"token":1,"jsonrpc":"2.0","id":7,"method":"ping","id":8}`, ""},
+		{"an id that is none", `{"jsonrpc":"2.0","id":7.5,"method":"ping","token":"x"}`, ""},
+		{"no object", `7`, ""},
+		{"not JSON to its end", `{"token":1,"jsonrpc":"2.0","id":7,"method":"ping"`, ""},
+	} {
+		if r, err := ParseRequest([]byte(tt.frame)); err == nil || string(r.ID) != tt.want {
+			t.Errorf("%s: got id %s, %v; want %q and an error", tt.rule, r.ID, err, tt.want)
+		}
 	}
 }
 

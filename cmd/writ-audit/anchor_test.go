@@ -12,13 +12,13 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
 
-	"github.com/writ-run/writ/internal/chain"
-	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/provenance/logproof"
 )
 
 // TestAnchorsAreComparedWithTheLog: on a real chain, anchors of trees that the log had, had not, and has no more.
 func TestAnchorsAreComparedWithTheLog(t *testing.T) {
-	dev, err := chain.StartDev(t.Context(), chain.DevConfig{})
+	dev, err := devchain.Start(t.Context(), devchain.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +31,8 @@ func TestAnchorsAreComparedWithTheLog(t *testing.T) {
 	nonce := uint64(0)
 	transact := func(to *common.Address, data []byte) common.Address {
 		t.Helper()
-		tx, err := types.SignNewTx(chain.Accounts()["mallory"].Key, types.LatestSignerForChainID(big.NewInt(chain.DevChainID)), &types.DynamicFeeTx{
-			ChainID: big.NewInt(chain.DevChainID), Nonce: nonce, To: to, Data: data, Gas: 500_000, GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(2e10),
+		tx, err := types.SignNewTx(devchain.Accounts()["mallory"].Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
+			ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: to, Data: data, Gas: 500_000, GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(2e10),
 		})
 		nonce++
 		if err == nil {
@@ -61,9 +61,9 @@ func TestAnchorsAreComparedWithTheLog(t *testing.T) {
 		roots[n] = [32]byte(writeLog(t, logs[n], numbered(n)))
 		k.log(t, logs[n], numbered(n))
 	}
-	contract := transact(nil, provenance.AnchorCreation(k.vkey))
+	contract := transact(nil, logproof.AnchorCreation(k.vkey))
 	anchor := func(size int, root [32]byte) {
-		transact(&contract, provenance.Anchor{Size: uint64(size), Root: root, Made: time.Now().Unix() - 5}.Call())
+		transact(&contract, logproof.Anchor{Size: uint64(size), Root: root, Made: time.Now().Unix() - 5}.Call())
 	}
 	anchor(3, roots[3])
 	anchor(300, roots[300])
@@ -84,7 +84,7 @@ func TestAnchorsAreComparedWithTheLog(t *testing.T) {
 	for _, tc := range []struct{ log, contract, code string }{
 		{logs[3], contract.Hex(), "log.stale"}, // less than is anchored
 		{logs[400], "eip155:1:" + contract.Hex(), "anchor.chain"},
-		{logs[400], chain.Book().Tokens["USDC"].Address.Hex(), "anchor.contract"},
+		{logs[400], devchain.Book().Tokens["USDC"].Address.Hex(), "anchor.contract"},
 	} {
 		if exit, v := ask(tc.log, tc.contract); exit != 2 || v["code"] != tc.code {
 			t.Errorf("want %s, got exit %d: %v", tc.code, exit, v)

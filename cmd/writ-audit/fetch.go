@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/internal/verifier"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -23,6 +25,8 @@ import (
 const (
 	maxFetched   = 400_000 // blocks, and as many links that wait
 	maxFetchSize = 4 << 30 // bytes
+	maxTries     = 60      // of one block, while a gateway says that it was asked too much
+	maxWait      = 60      // seconds before the next, at most
 	fetchers     = 16      // requests at once
 	fetchTime    = 30 * time.Second
 )
@@ -41,9 +45,9 @@ func (g *gateways) Set(s string) error {
 	return nil
 }
 
-// A fetch collects the blocks that a root leads to in a CAR file. Every worker takes a link, gets the block from the file
-// at hand or a gateway, hashes it, writes it and adds its links; records go first, since more hangs on them. So the leaves
-// come in parallel with the chain, and where there is an index of the steps, all of them do.
+// A fetch collects the blocks that a root leads to in a CAR file. Every worker takes a link, gets the block from the
+// file at hand or a gateway, hashes it, writes it and adds its links; records go first, since more hangs on them. So
+// the leaves come in parallel with the chain, and where there is an index of the steps, all of them do.
 type fetch struct {
 	gateways []string
 	have     *provenance.CAR // may be nil
@@ -60,8 +64,8 @@ type fetch struct {
 	err     error
 }
 
-// fetchCAR collects what root leads to in w. Leaves that nobody has are left out; so is a record, which then is what the
-// verifier will miss.
+// fetchCAR collects what root leads to in w. Leaves that nobody has are left out; so is a record, which then is what
+// the verifier will miss.
 func fetchCAR(ctx context.Context, w io.Writer, root provenance.Link, have *provenance.CAR, gateways []string) error {
 	f := &fetch{
 		gateways: gateways, have: have, client: &http.Client{Timeout: fetchTime}, seen: map[provenance.Link]struct{}{},
@@ -69,13 +73,13 @@ func fetchCAR(ctx context.Context, w io.Writer, root provenance.Link, have *prov
 	}
 	f.more = sync.NewCond(&f.mu)
 	f.out.WriteString(provenance.CARHeader(root))
-	f.add([]provenance.Link{root})
+	f.addLinks([]provenance.Link{root})
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { f.fail(ctx.Err()) })()
+	defer context.AfterFunc(ctx, func() { f.failWith(ctx.Err()) })()
 	var wg sync.WaitGroup
 	for range fetchers {
-		wg.Go(func() { f.work(ctx) })
+		wg.Go(func() { f.fetchLinks(ctx) })
 	}
 	wg.Wait()
 	if f.err != nil {
@@ -87,7 +91,7 @@ func fetchCAR(ctx context.Context, w io.Writer, root provenance.Link, have *prov
 	return nil
 }
 
-func (f *fetch) fail(err error) {
+func (f *fetch) failWith(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err == nil {
@@ -96,8 +100,8 @@ func (f *fetch) fail(err error) {
 	f.more.Broadcast()
 }
 
-// add takes in links; f.mu is held, or nobody works yet.
-func (f *fetch) add(links []provenance.Link) {
+// addLinks takes in links; f.mu is held, or nobody works yet.
+func (f *fetch) addLinks(links []provenance.Link) {
 	for _, l := range links {
 		if _, again := f.seen[l]; again {
 			continue
@@ -115,8 +119,8 @@ func (f *fetch) add(links []provenance.Link) {
 	}
 }
 
-// take waits for a link, and returns false when there will be none.
-func (f *fetch) take() (l provenance.Link, ok bool) {
+// takeLink waits for a link, and returns false when there will be none.
+func (f *fetch) takeLink() (l provenance.Link, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.err == nil {
@@ -136,13 +140,13 @@ func (f *fetch) take() (l provenance.Link, ok bool) {
 	return l, false
 }
 
-func (f *fetch) work(ctx context.Context) {
+func (f *fetch) fetchLinks(ctx context.Context) {
 	for {
-		l, ok := f.take()
+		l, ok := f.takeLink()
 		if !ok {
 			return
 		}
-		data, err := f.get(ctx, l)
+		data, err := f.getBlock(ctx, l)
 		var links []provenance.Link
 		absent := errors.Is(err, provenance.ErrAbsent)
 		if err == nil && l.Prefix().Codec != cid.Raw {
@@ -158,16 +162,16 @@ func (f *fetch) work(ctx context.Context) {
 				f.err = err
 			}
 		case !absent:
-			f.write(l, data)
-			f.add(links)
+			f.writeSection(l, data)
+			f.addLinks(links)
 		}
 		f.more.Broadcast()
 		f.mu.Unlock()
 	}
 }
 
-// write writes a section; f.mu is held.
-func (f *fetch) write(l provenance.Link, data []byte) {
+// writeSection writes a section; f.mu is held.
+func (f *fetch) writeSection(l provenance.Link, data []byte) {
 	b := l.Bytes()
 	if f.size += int64(len(b) + len(data)); f.size > maxFetchSize {
 		f.err = fmt.Errorf("more than %d bytes; fetch a CAR file in another way", int64(maxFetchSize))
@@ -185,8 +189,9 @@ func newFetch(gateways []string) *fetch {
 	return &fetch{gateways: gateways, client: &http.Client{Timeout: fetchTime}}
 }
 
-// get returns a block whose hash is right. The error is provenance.ErrAbsent if every gateway says that it has none.
-func (f *fetch) get(ctx context.Context, l provenance.Link) ([]byte, error) {
+// getBlock returns a block whose hash is right. The error is provenance.ErrAbsent if every gateway says that it has
+// none.
+func (f *fetch) getBlock(ctx context.Context, l provenance.Link) ([]byte, error) {
 	if f.have != nil {
 		if data, err := f.have.Get(l); !errors.Is(err, provenance.ErrAbsent) {
 			return data, err
@@ -194,7 +199,7 @@ func (f *fetch) get(ctx context.Context, l provenance.Link) ([]byte, error) {
 	}
 	var errs []error
 	for _, g := range f.gateways {
-		data, err := f.ask(ctx, g, l)
+		data, err := f.askGateway(ctx, g, l)
 		if err == nil {
 			return data, nil
 		}
@@ -203,24 +208,32 @@ func (f *fetch) get(ctx context.Context, l provenance.Link) ([]byte, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, networkError{errors.Join(errs...)}
+		return nil, verifier.Unreachable(errors.Join(errs...))
 	}
 	return nil, fmt.Errorf("block %s: %w", l, provenance.ErrAbsent)
 }
 
-// A networkError says that others could not be asked, or did not answer as they should.
-type networkError struct{ error }
-
-func (e networkError) Unwrap() error { return e.error }
-
-// ask asks one gateway for one block, as the trustless gateway specification has it.
-func (f *fetch) ask(ctx context.Context, gateway string, l provenance.Link) ([]byte, error) {
+// askGateway asks one gateway for one block, as the trustless gateway specification has it.
+func (f *fetch) askGateway(ctx context.Context, gateway string, l provenance.Link) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, gateway+"/ipfs/"+l.String()+"?format=raw", nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/vnd.ipld.raw")
 	resp, err := f.client.Do(req)
+	for tries := 0; err == nil && resp.StatusCode == http.StatusTooManyRequests && tries < maxTries; tries++ {
+		wait, bad := strconv.Atoi(resp.Header.Get("Retry-After"))
+		resp.Body.Close()
+		if bad != nil || wait < 1 || wait > maxWait {
+			wait = 1
+		}
+		select {
+		case <-time.After(time.Duration(wait) * time.Second):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		resp, err = f.client.Do(req)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -246,12 +259,12 @@ func (f *fetch) ask(ctx context.Context, gateway string, l provenance.Link) ([]b
 // The second result is to be closed.
 func (c *command) openAny(what string) (*provenance.CAR, io.Closer, error) {
 	if len(c.gateways) == 0 {
-		return open(what)
+		return openCAR(what)
 	}
 	var have *provenance.CAR
 	root, err := cid.Decode(what)
 	if err != nil {
-		car, file, err := open(what)
+		car, file, err := openCAR(what)
 		if err != nil {
 			return nil, nil, err
 		}

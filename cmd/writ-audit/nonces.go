@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +16,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/eth"
+	"github.com/writ-run/writ/internal/verifier"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -56,6 +54,8 @@ type stepClaim struct {
 	Step string `json:"step"`
 	Seq  uint64 `json:"seq"`
 	Tx   string `json:"tx"`
+
+	Cancels bool `json:"cancels,omitempty"` // it moves nothing, and is there so that no other of the nonce is mined
 }
 
 // A fileView is what came of verifying one run's file.
@@ -75,8 +75,8 @@ type noncesView struct {
 	Files    []fileView  `json:"files"`
 }
 
-// nonces lists every transaction of the agent's account and the step that explains it.
-func (c *command) nonces(args []string) (int, error) {
+// runNonces lists every transaction of the agent's account and the step that explains it.
+func (c *command) runNonces(args []string) (int, error) {
 	account, err := parseAccount(args[0])
 	if err != nil {
 		return 0, err
@@ -84,35 +84,27 @@ func (c *command) nonces(args []string) (int, error) {
 	if c.rpc == "" {
 		return 0, usage("nonces wants --rpc, the address of an Ethereum node of yours")
 	}
-	operator, err := operatorKey(c.operator)
+	operator, err := verifier.OperatorKey(c.operator)
 	if err != nil {
 		return 0, err
 	}
-	node, err := newNode(c.rpc)
+	node, err := dialNode(c.rpc)
 	if err != nil {
 		return 0, err
 	}
+	defer node.Close()
 	v := noncesView{Nonces: []nonceView{}, Files: []fileView{}}
-	chain, err := node.uint(c.ctx, "eth_chainId")
-	if err == nil {
-		v.Block, err = node.uint(c.ctx, "eth_blockNumber")
-	}
-	at := fmt.Sprintf("0x%x", v.Block)
-	if err == nil {
-		v.Count, err = node.uint(c.ctx, "eth_getTransactionCount", account, at)
-	}
-	if err != nil {
+	if err := v.readCount(c.ctx, node, account); err != nil {
 		return 0, err
 	}
 	if v.Count > c.from && v.Count-c.from > maxNonces {
 		return 0, usage("the account has sent %d transactions; list at most %d at once, with --from", v.Count, maxNonces)
 	}
-	v.Account = fmt.Sprintf("eip155:%d:%s", chain, account.Hex())
-	claims, err := c.claims(&v, args[1:], provenance.Options{OperatorKey: operator})
+	claims, err := c.collectClaims(&v, args[1:], audit.Options{OperatorKey: operator})
 	if err != nil {
 		return 0, err
 	}
-	if err := v.explain(c.ctx, node, account, c.from, claims); err != nil {
+	if err := v.explainNonces(c.ctx, node, account, c.from, claims); err != nil {
 		return 0, err
 	}
 	exit := audit.ExitVerified
@@ -120,20 +112,38 @@ func (c *command) nonces(args []string) (int, error) {
 		exit = audit.ExitIntegrity
 	}
 	if c.json {
-		return exit, c.object(v.Findings == 0, v)
+		return exit, c.printObject(v.Findings == 0, v)
 	}
-	return exit, v.text(c.out)
+	return exit, v.writeText(c.out)
+}
+
+// readCount reads which chain the node is of, and how many transactions the account has sent by its newest block.
+func (v *noncesView) readCount(ctx context.Context, node *node, account common.Address) error {
+	chain, err := node.readUint(ctx, "eth_chainId")
+	if err != nil {
+		return err
+	}
+	if v.Block, err = node.readUint(ctx, "eth_blockNumber"); err != nil {
+		return err
+	}
+	v.Account = fmt.Sprintf("eip155:%d:%s", chain, account.Hex())
+	v.Count, err = node.readUint(ctx, "eth_getTransactionCount", account, fmt.Sprintf("0x%x", v.Block))
+	return err
 }
 
 // A claim is a step's claim of a nonce.
 type claim struct {
 	stepClaim
 	broadcast bool
+	call      provenance.Ref // of its run, that it is for
 }
 
-// claims verifies every run in the files and folders, and returns which step claims which nonce of the account. A run that
-// fails explains nothing.
-func (c *command) claims(v *noncesView, paths []string, o provenance.Options) (map[uint64][]claim, error) {
+// isOfOne says whether two claims are of one call: transactions of which one is to be mined, and any may be.
+func (c claim) isOfOne(other claim) bool { return c.Run == other.Run && c.call == other.call }
+
+// collectClaims verifies every run in the files and folders, and returns which step claims which nonce of the account.
+// A run that fails explains nothing.
+func (c *command) collectClaims(v *noncesView, paths []string, o audit.Options) (map[uint64][]claim, error) {
 	files, err := carsIn(paths)
 	if err != nil {
 		return nil, err
@@ -144,45 +154,63 @@ func (c *command) claims(v *noncesView, paths []string, o provenance.Options) (m
 	}
 	claims := map[uint64][]claim{}
 	for _, file := range files {
-		o.Keys = maps.Clone(common)
-		if beside := strings.TrimSuffix(file, ".car") + ".keys.json"; beside != file {
-			more, err := readKeys(beside)
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, err
-			}
-			if o.Keys == nil {
-				o.Keys = more
-			} else {
-				maps.Copy(o.Keys, more)
-			}
-		}
-		var here []audit.Sent
-		var rep *provenance.Report
-		car, f, err := open(file)
-		if fault, bad := errors.AsType[*provenance.Fault](err); bad {
-			rep = provenance.FailedReport(fault)
-		} else if err != nil {
+		if o.Keys, err = addKeysBeside(file, common); err != nil {
 			return nil, err
-		} else {
-			rep = audit.Transfers(car, o, func(s audit.Sent) {
-				if strings.EqualFold(s.Account, v.Account) {
-					here = append(here, s)
-				}
-			})
-			f.Close()
+		}
+		rep, here, err := readTransfers(file, v.Account, o)
+		if err != nil {
+			return nil, err
 		}
 		v.Files = append(v.Files, fileView{file, rep.Verdict, rep.Code, rep.Detail})
-		if rep.Verdict == provenance.Failed {
+		if rep.Refused() {
 			v.Findings++
 			continue
 		}
 		for _, s := range here {
 			claims[s.Tx.Nonce] = append(claims[s.Tx.Nonce], claim{
-				stepClaim{file, s.Run.String(), s.Step.String(), s.Seq, s.Tx.Hash.Hex()}, s.Broadcast,
+				stepClaim{file, s.Run.String(), s.Step.String(), s.Seq, s.Tx.Hash.Hex(), s.Cancels}, s.Broadcast, s.Call,
 			})
 		}
 	}
 	return claims, nil
+}
+
+// addKeysBeside returns the common keys and those of the file beside a CAR file, if there is one.
+func addKeysBeside(
+	file string, common map[provenance.Link]provenance.LeafKey,
+) (map[provenance.Link]provenance.LeafKey, error) {
+	beside := strings.TrimSuffix(file, ".car") + ".keys.json"
+	if beside == file {
+		return maps.Clone(common), nil
+	}
+	keys, err := readKeys(beside)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if common == nil {
+		return keys, nil
+	}
+	all := maps.Clone(common)
+	maps.Copy(all, keys)
+	return all, nil
+}
+
+// readTransfers verifies a file, and returns what it says of transactions of the account.
+func readTransfers(file, account string, o audit.Options) (*provenance.Report, []audit.Sent, error) {
+	car, f, err := openCAR(file)
+	if fault, bad := errors.AsType[*provenance.Fault](err); bad {
+		return provenance.FailedReport(fault), nil, nil
+	} else if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	var sent []audit.Sent
+	rep := audit.Transfers(car, o, func(s audit.Sent) {
+		if strings.EqualFold(s.Account, account) {
+			sent = append(sent, s)
+		}
+	})
+	return rep, sent, nil
 }
 
 // carsIn returns the files, and the CAR files of the folders, in order.
@@ -206,8 +234,10 @@ func carsIn(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// explain says of every nonce from one on what it is.
-func (v *noncesView) explain(ctx context.Context, node *node, account common.Address, from uint64, claims map[uint64][]claim) error {
+// explainNonces says of every nonce from one on what it is.
+func (v *noncesView) explainNonces(
+	ctx context.Context, node *node, account common.Address, from uint64, claims map[uint64][]claim,
+) error {
 	all := slices.Collect(maps.Keys(claims))
 	for n := from; n < v.Count; n++ {
 		if _, claimed := claims[n]; !claimed {
@@ -219,40 +249,15 @@ func (v *noncesView) explain(ctx context.Context, node *node, account common.Add
 		if n < from {
 			continue
 		}
-		w := nonceView{Nonce: n}
-		onChain := -1 // the claim that the chain bears out
-		sent := 0
-		for i, cl := range claims[n] {
-			w.Steps = append(w.Steps, cl.stepClaim)
-			if cl.broadcast {
-				sent++
-			}
-			tx, err := node.transaction(ctx, cl.Tx)
-			if err != nil {
-				return err
-			}
-			if tx != nil && tx.Block != nil && uint64(*tx.Block) <= v.Block && tx.From == account && uint64(tx.Nonce) == n {
-				onChain, w.Tx, w.Block = i, cl.Tx, uint64(*tx.Block)
-			}
+		w, err := v.explainNonce(ctx, node, account, n, claims[n])
+		if err != nil {
+			return err
 		}
-		switch {
-		case sent > 1:
-			w.Status = nonceTwice
-		case onChain >= 0 && claims[n][onChain].broadcast:
-			w.Status = nonceExplained
-		case onChain >= 0:
-			w.Status = nonceSigned
-		case n < v.Count && sent > 0:
-			w.Status = nonceReplaced
-		case n < v.Count:
-			w.Status = nonceUnknown
-		case sent > 0:
-			w.Status = nonceWaiting
-		default: // signed, and left alone
+		if w.Status == "" { // signed, and left alone
 			continue
 		}
 		if w.Tx == "" && n < v.Count {
-			w.Tx, w.Block = node.look(ctx, account, n, v.Block)
+			w.Tx, w.Block = node.findTransaction(ctx, account, n, v.Block)
 		}
 		if w.Status != nonceExplained && w.Status != nonceWaiting {
 			v.Findings++
@@ -262,7 +267,45 @@ func (v *noncesView) explain(ctx context.Context, node *node, account common.Add
 	return nil
 }
 
-func (v *noncesView) text(w io.Writer) error {
+// explainNonce says of one nonce which steps claim it, and which of them the chain bears out. The status is empty if
+// what was signed was left alone.
+func (v *noncesView) explainNonce(
+	ctx context.Context, node *node, account common.Address, n uint64, claims []claim,
+) (nonceView, error) {
+	w := nonceView{Nonce: n}
+	var mined *claim // that the chain bears out
+	sent := 0
+	for i, cl := range claims {
+		w.Steps = append(w.Steps, cl.stepClaim)
+		if cl.broadcast && !slices.ContainsFunc(claims[:i], cl.isOfOne) {
+			sent++
+		}
+		tx, err := node.readTransaction(ctx, cl.Tx)
+		if err != nil {
+			return w, err
+		}
+		if tx != nil && tx.Block != nil && uint64(*tx.Block) <= v.Block && tx.From == account && uint64(tx.Nonce) == n {
+			mined, w.Tx, w.Block = &claims[i], cl.Tx, uint64(*tx.Block)
+		}
+	}
+	switch used := n < v.Count; {
+	case sent > 1:
+		w.Status = nonceTwice
+	case mined != nil && mined.broadcast:
+		w.Status = nonceExplained
+	case mined != nil:
+		w.Status = nonceSigned
+	case used && sent > 0:
+		w.Status = nonceReplaced
+	case used:
+		w.Status = nonceUnknown
+	case sent > 0:
+		w.Status = nonceWaiting
+	}
+	return w, nil
+}
+
+func (v *noncesView) writeText(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "account %s, %d transactions by block %d\n", v.Account, v.Count, v.Block)
 	for _, f := range v.Files {
@@ -286,6 +329,9 @@ func (v *noncesView) text(w io.Writer) error {
 			fmt.Fprintf(&b, "         step %d of run %s", s.Seq, s.Run)
 			if s.Tx != n.Tx {
 				fmt.Fprintf(&b, " signed %s", s.Tx)
+			}
+			if s.Cancels {
+				b.WriteString(", which moves nothing")
 			}
 			b.WriteString("\n")
 		}
@@ -316,63 +362,23 @@ func parseAccount(s string) (common.Address, error) {
 	return a, nil
 }
 
-// A node is an Ethereum node, asked by JSON-RPC over HTTP.
-type node struct {
-	url    string
-	client *http.Client
-	id     int
-}
+// A node is an Ethereum node of the caller's choice.
+type node struct{ *eth.Client }
 
-func newNode(address string) (*node, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+func dialNode(address string) (*node, error) {
+	c, err := eth.Dial(address)
+	if err != nil {
 		return nil, usage("--rpc: not an address such as http://127.0.0.1:8545")
 	}
-	return &node{url: address, client: &http.Client{Timeout: nodeTime}}, nil
+	return &node{c}, nil
 }
 
-// call asks one thing. Errors do not repeat the address, which may have a key in it.
-func (n *node) call(ctx context.Context, out any, method string, params ...any) error {
-	n.id++
-	if params == nil {
-		params = []any{}
-	}
-	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": n.id, "method": method, "params": params})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url, bytes.NewReader(body))
-	if err != nil {
-		return networkError{fmt.Errorf("%s: the node cannot be asked", method)}
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := n.client.Do(req)
-	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		return networkError{fmt.Errorf("%s: %w", method, err)}
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil || len(b) > maxAnswer || resp.StatusCode != http.StatusOK {
-		return networkError{fmt.Errorf("%s: the node answers %s, or too much: %w", method, resp.Status, errors.Join(err, errors.New("try another node")))}
-	}
-	var a struct {
-		Result json.RawMessage `json:"result"`
-		Error  *struct {
-			Code    int    `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	if err := json.Unmarshal(b, &a); err != nil {
-		return networkError{fmt.Errorf("%s: the node does not speak JSON-RPC", method)}
-	}
-	if a.Error != nil {
-		return networkError{fmt.Errorf("%s: the node answers %d %s", method, a.Error.Code, audit.Printable(a.Error.Message))}
-	}
-	if err := json.Unmarshal(a.Result, out); err != nil {
-		return networkError{fmt.Errorf("%s: the node answers something else", method)}
+// callMethod asks one thing.
+func (n *node) callMethod(ctx context.Context, out any, method string, params ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	if err := n.Call(ctx, maxAnswer, out, method, params...); err != nil {
+		return verifier.Unreachable(err)
 	}
 	return nil
 }
@@ -390,9 +396,9 @@ func (q *quantity) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-func (n *node) uint(ctx context.Context, method string, params ...any) (uint64, error) {
+func (n *node) readUint(ctx context.Context, method string, params ...any) (uint64, error) {
 	var q quantity
-	err := n.call(ctx, &q, method, params...)
+	err := n.callMethod(ctx, &q, method, params...)
 	return uint64(q), err
 }
 
@@ -404,19 +410,21 @@ type transaction struct {
 	Block *quantity      `json:"blockNumber"` // nil while it waits
 }
 
-// transaction returns a transaction, or nil if the node does not know it.
-func (n *node) transaction(ctx context.Context, hash string) (tx *transaction, err error) {
-	err = n.call(ctx, &tx, "eth_getTransactionByHash", hash)
+// readTransaction returns a transaction, or nil if the node does not know it.
+func (n *node) readTransaction(ctx context.Context, hash string) (tx *transaction, err error) {
+	err = n.callMethod(ctx, &tx, "eth_getTransactionByHash", hash)
 	return tx, err
 }
 
-// look finds the transaction that used a nonce, by the account's count at earlier blocks. Nodes that have thrown those
-// away cannot tell; then it returns nothing.
-func (n *node) look(ctx context.Context, account common.Address, nonce, latest uint64) (hash string, number uint64) {
+// findTransaction finds the transaction that used a nonce, by the account's count at earlier blocks. Nodes that have
+// thrown those away cannot tell; then it returns nothing.
+func (n *node) findTransaction(
+	ctx context.Context, account common.Address, nonce, latest uint64,
+) (hash string, number uint64) {
 	low, high := uint64(0), latest // the count is above nonce at high
 	for low < high {
 		mid := low + (high-low)/2
-		count, err := n.uint(ctx, "eth_getTransactionCount", account, fmt.Sprintf("0x%x", mid))
+		count, err := n.readUint(ctx, "eth_getTransactionCount", account, fmt.Sprintf("0x%x", mid))
 		if err != nil {
 			return "", 0
 		}
@@ -429,7 +437,7 @@ func (n *node) look(ctx context.Context, account common.Address, nonce, latest u
 	var block struct {
 		Transactions []transaction `json:"transactions"`
 	}
-	if n.call(ctx, &block, "eth_getBlockByNumber", fmt.Sprintf("0x%x", high), true) != nil {
+	if n.callMethod(ctx, &block, "eth_getBlockByNumber", fmt.Sprintf("0x%x", high), true) != nil {
 		return "", 0
 	}
 	for _, tx := range block.Transactions {

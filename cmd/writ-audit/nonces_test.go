@@ -13,15 +13,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/eth/pool"
+	"github.com/writ-run/writ/internal/store/storetest"
+
 	"github.com/ethereum/go-ethereum/core/types"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/scripted"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/chain"
-	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	chaintools "github.com/writ-run/writ/tools/chain"
@@ -41,25 +45,25 @@ rules:
 func pay(t *testing.T, url, car string) {
 	t.Helper()
 	ctx := t.Context()
-	pool, err := chain.NewPool(chain.PoolConfig{URLs: []string{url}, Chain: chain.DevChainID})
+	pool, err := pool.New(pool.Config{URLs: []string{url}, Chain: devchain.ID})
 	check(t, err)
 	defer pool.Close()
-	list, err := chaintools.New(chaintools.Config{Client: pool, Book: chain.Book(), Key: chain.Accounts()["agent"].Key})
+	list, err := chaintools.New(chaintools.Config{Client: pool, Book: devchain.Book(), Key: devchain.Accounts()["agent"].Key})
 	check(t, err)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	check(t, err)
 	usdc := money.Asset{Symbol: "USDC", Decimals: 6}
-	mem := store.NewMemory()
-	r, err := agent.New(ctx, agent.Config{
-		Store: mem, Tools: list, Key: key, Policy: agent.Policy{Name: "pay", Source: []byte(payRules)},
-		Models: []agent.NamedModel{{
+	mem := storetest.Memory(t)
+	r, err := runner.New(ctx, runner.Config{
+		Store: mem, Tools: list, Key: key, Policy: runner.Policy{Name: "pay", Source: []byte(payRules)},
+		Models: []runner.NamedModel{{
 			Info:  model.Info{Name: "m", Kind: model.KindScripted, Provider: "test", Model: "m", MaxTokens: 1000},
 			Model: scripted.New("m", scripted.Call("erc20.transfer", `{"amount":"5","to":"bob","token":"USDC"}`), scripted.Say("paid")),
 		}},
-		Agents: []agent.Definition{{
-			Name: "payer", Instructions: "Pay.", Tools: []string{"erc20.transfer"}, Routes: []agent.Route{{ID: "only", Use: "m"}},
+		Agents: []agentfile.Definition{{
+			Name: "payer", Instructions: "Pay.", Tools: []string{"erc20.transfer"}, Routes: []agentfile.Route{{ID: "only", Use: "m"}},
 			Grant: auth.Caveats{
-				MaxCalls: 10, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{chain.DevChainID},
+				MaxCalls: 10, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{devchain.ID},
 				MaxTotal: []money.Amount{money.Of(usdc, 20_000_000)}, MaxPerCall: []money.Amount{money.Of(usdc, 10_000_000)},
 				ApproveAbove: []money.Amount{money.Of(usdc, 10_000_000)},
 			},
@@ -73,7 +77,7 @@ func pay(t *testing.T, url, car string) {
 	check(t, err)
 	info, now := r.Agents()[0], time.Now().UTC().Truncate(time.Second)
 	raw, err := auth.Build(auth.Offer{
-		Scheme: "http", Domain: "localhost", Account: wallet.Address(), Chain: chain.DevChainID, Key: session.Public(), Nonce: "abcdefgh12345678",
+		Scheme: "http", Domain: "localhost", Account: wallet.Address(), Chain: devchain.ID, Key: session.Public(), Nonce: "abcdefgh12345678",
 		RequestID: "r", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules, Tools: info.Tools, Caveats: info.Defaults,
 		Issued: now, Expires: now.Add(time.Hour),
 	})
@@ -84,7 +88,7 @@ func pay(t *testing.T, url, car string) {
 	check(t, err)
 	opened, err := r.OpenSession(ctx, grant)
 	check(t, err)
-	q := agent.StartRequest{Session: opened, Agent: info.Name, Input: "pay bob", Key: "idempotency-key-1"}
+	q := runner.StartRequest{Session: opened, Agent: info.Name, Input: "pay bob", Key: "idempotency-key-1"}
 	params, err := json.Marshal(wire.StartParams{Agent: q.Agent, Input: q.Input, Key: q.Key})
 	check(t, err)
 	q.Frame = auth.Frame{Session: opened.ID, Seq: 1, Method: wire.RunStart, Params: params}
@@ -92,7 +96,7 @@ func pay(t *testing.T, url, car string) {
 	check(t, err)
 	started, err := r.Start(ctx, q)
 	check(t, err)
-	hints, _, stop := r.Watch(started.ID)
+	hints, _, stop := r.Subscribe(started.ID)
 	defer stop()
 	for {
 		info, err := r.Run(ctx, started.ID)
@@ -106,7 +110,7 @@ func pay(t *testing.T, url, car string) {
 		<-hints
 	}
 	var file, keys bytes.Buffer
-	_, err = agent.Export(ctx, mem, &file, started.ID)
+	_, err = archive.Export(ctx, mem, &file, started.ID)
 	check(t, err)
 	byLeaf, err := r.Keys(ctx, started.ID)
 	check(t, err)
@@ -134,11 +138,11 @@ func audited(args ...string) (int, string) {
 }
 
 func TestEveryTransactionOfTheAccountHasItsStep(t *testing.T) {
-	dev, err := chain.StartDev(t.Context(), chain.DevConfig{})
+	dev, err := devchain.Start(t.Context(), devchain.Config{})
 	check(t, err)
 	defer dev.Close()
 	dir := t.TempDir()
-	me := chain.Accounts()["agent"]
+	me := devchain.Accounts()["agent"]
 	list := func(exit, findings int, args ...string) noncesView {
 		t.Helper()
 		got, out := audited(append([]string{"nonces", me.Address.Hex(), "--rpc", dev.URL(), "--json"}, args...)...)
@@ -159,11 +163,11 @@ func TestEveryTransactionOfTheAccountHasItsStep(t *testing.T) {
 	}
 
 	// The operator sends something that no run speaks of.
-	pool, err := chain.NewPool(chain.PoolConfig{URLs: []string{dev.URL()}, Chain: chain.DevChainID})
+	pool, err := pool.New(pool.Config{URLs: []string{dev.URL()}, Chain: devchain.ID})
 	check(t, err)
 	defer pool.Close()
-	id := big.NewInt(chain.DevChainID)
-	mallory := chain.Accounts()["mallory"].Address
+	id := big.NewInt(devchain.ID)
+	mallory := devchain.Accounts()["mallory"].Address
 	tx, err := types.SignNewTx(me.Key, types.LatestSignerForChainID(id), &types.DynamicFeeTx{
 		ChainID: id, Nonce: 1, To: &mallory, Value: big.NewInt(1), Gas: 21_000, GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(1e10),
 	})
@@ -172,7 +176,7 @@ func TestEveryTransactionOfTheAccountHasItsStep(t *testing.T) {
 	for n := uint64(0); n < 2; {
 		n, err = pool.NonceAt(t.Context(), me.Address, nil)
 		check(t, err)
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // the chain mines in its own time
 	}
 	v = list(2, 1, dir)
 	if len(v.Nonces) != 2 || v.Nonces[1].Status != nonceUnknown || v.Nonces[1].Tx != tx.Hash().Hex() {
@@ -196,7 +200,7 @@ func TestEveryTransactionOfTheAccountHasItsStep(t *testing.T) {
 }
 
 func TestNoncesSayWhatIsWrong(t *testing.T) {
-	me := chain.Accounts()["agent"].Address.Hex()
+	me := devchain.Accounts()["agent"].Address.Hex()
 	for _, tt := range []struct {
 		exit int
 		says string

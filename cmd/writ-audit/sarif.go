@@ -8,58 +8,45 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// sarif writes a report in the Static Analysis Results Interchange Format, version 2.1.0 (OASIS), which CI systems show
-// beside a change: a result for the failed check (error) and one for each that was not made (note).
-func (c *command) sarif(rep *provenance.Report, file string) error {
-	type text struct {
+// The parts of the Static Analysis Results Interchange Format, version 2.1.0 (OASIS), that a report needs.
+type (
+	sarifText struct {
 		Text string `json:"text"`
 	}
-	type rule struct {
-		ID    string `json:"id"`
-		Short text   `json:"shortDescription"`
+	sarifRule struct {
+		ID    string    `json:"id"`
+		Short sarifText `json:"shortDescription"`
 	}
-	type location struct {
+	sarifObject struct {
+		Name string `json:"fullyQualifiedName"`
+		Kind string `json:"kind"`
+	}
+	sarifLocation struct {
 		Physical struct {
 			Artifact struct {
 				URI string `json:"uri"`
 			} `json:"artifactLocation"`
 		} `json:"physicalLocation"`
-		Logical []struct {
-			Name string `json:"fullyQualifiedName"`
-			Kind string `json:"kind"`
-		} `json:"logicalLocations,omitempty"`
+		Logical []sarifObject `json:"logicalLocations,omitempty"`
 	}
-	type result struct {
+	sarifResult struct {
 		Rule      string            `json:"ruleId"`
 		Level     string            `json:"level"`
-		Message   text              `json:"message"`
-		Locations []location        `json:"locations"`
+		Message   sarifText         `json:"message"`
+		Locations []sarifLocation   `json:"locations"`
 		Prints    map[string]string `json:"partialFingerprints,omitempty"`
 	}
-	rules, results := []rule{}, []result{}
+)
+
+// writeSARIF writes a report in SARIF, which CI systems show beside a change: a result for the failed check (error) and
+// one for each that was not made (note).
+func (c *command) writeSARIF(rep *provenance.Report, file string) error {
+	rules, results := []sarifRule{}, []sarifResult{}
 	for _, check := range rep.Checks {
-		rules = append(rules, rule{check.Name, text{audit.Question(check.Name)}})
-		r := result{Rule: check.Name, Locations: make([]location, 1)}
-		r.Locations[0].Physical.Artifact.URI = file
-		switch check.Status {
-		case provenance.Pass:
-			continue
-		case provenance.NotChecked:
-			r.Level, r.Message.Text = "note", "not checked: "+audit.Printable(check.Note)
-		default:
-			r.Level, r.Message.Text = "error", audit.Printable(check.Note)
-			if code, at := rep.Failure(check.Name); code != "" {
-				r.Message.Text = fmt.Sprintf("%s: %s", code, r.Message.Text)
-				r.Prints = map[string]string{"writ/code": string(code)}
-				if at != "" {
-					r.Locations[0].Logical = append(r.Locations[0].Logical, struct {
-						Name string `json:"fullyQualifiedName"`
-						Kind string `json:"kind"`
-					}{at, "object"})
-				}
-			}
+		rules = append(rules, sarifRule{check.Name, sarifText{audit.Question(check.Name)}})
+		if check.Status != provenance.Pass {
+			results = append(results, resultOf(rep, check, file))
 		}
-		results = append(results, r)
 	}
 	log := map[string]any{
 		"version": "2.1.0",
@@ -79,4 +66,23 @@ func (c *command) sarif(rep *provenance.Report, file string) error {
 	}
 	_, err = fmt.Fprintf(c.out, "%s\n", b)
 	return err
+}
+
+// resultOf says that a check failed, or was not made.
+func resultOf(rep *provenance.Report, check provenance.CheckResult, file string) sarifResult {
+	r := sarifResult{Rule: check.Name, Locations: make([]sarifLocation, 1)}
+	r.Locations[0].Physical.Artifact.URI = file
+	if check.Status == provenance.NotChecked {
+		r.Level, r.Message.Text = "note", "not checked: "+audit.Printable(check.Note)
+		return r
+	}
+	r.Level, r.Message.Text = "error", audit.Printable(check.Note)
+	if code, at := rep.Failure(check.Name); code != "" {
+		r.Message.Text = fmt.Sprintf("%s: %s", code, r.Message.Text)
+		r.Prints = map[string]string{"writ/code": string(code)}
+		if at != "" {
+			r.Locations[0].Logical = []sarifObject{{at, "object"}}
+		}
+	}
+	return r
 }

@@ -26,6 +26,7 @@ func TestSARIFIsSARIF(t *testing.T) {
 		check(t, err)
 		return schema.Validate(v)
 	}
+	vectors := vectorFolder(t)
 	b, err := os.ReadFile(vectors + "vectors.json")
 	check(t, err)
 	var list struct {

@@ -59,9 +59,9 @@ type decisionView struct {
 	Reserve []string `json:"reserve,omitempty"`
 }
 
-// show tells what happened in a run, or in one step of it.
-func (c *command) show(files []string) (int, error) {
-	v, err := c.view(files[0], c.keys)
+// runShow tells what happened in a run, or in one step of it.
+func (c *command) runShow(files []string) (int, error) {
+	v, err := c.readView(files[0], c.keys)
 	if err != nil {
 		return 0, err
 	}
@@ -73,10 +73,11 @@ func (c *command) show(files []string) (int, error) {
 		v.Steps = v.Steps[c.step : c.step+1]
 	}
 	if c.json {
-		return 0, c.object(true, v)
+		return 0, c.printObject(true, v)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\nrules   %s\n", v.Run, v.Opened, audit.Printable(v.Agent), audit.Printable(v.Rules))
+	fmt.Fprintf(&b, "run     %s\nopened  %s\nagent   %s\nrules   %s\n", v.Run, v.Opened, audit.Printable(v.Agent),
+		audit.Printable(v.Rules))
 	if v.Dapp != "" {
 		fmt.Fprintf(&b, "dapp    %s\n", audit.Printable(v.Dapp))
 	}
@@ -87,74 +88,86 @@ func (c *command) show(files []string) (int, error) {
 	}
 	b.WriteString("\n")
 	for _, s := range v.Steps {
-		s.text(&b, "", full)
+		s.writeText(&b, "", full)
 	}
 	b.WriteString("\nThis shows what the record says. Whether it is right: writ-audit verify\n")
 	_, err = io.WriteString(c.out, b.String())
 	return 0, err
 }
 
-// text writes a step, and the run of a sub-agent under the step that has its answer. Every line begins with margin.
-func (s *stepView) text(to *strings.Builder, margin string, full bool) {
+// writeText writes a step, and the run of a sub-agent under the step that has its answer. Every line begins with
+// margin.
+func (s *stepView) writeText(to *strings.Builder, margin string, full bool) {
 	b := new(strings.Builder)
-	defer func() {
-		for line := range strings.Lines(b.String()) {
-			to.WriteString(margin + line)
-		}
-		c := s.Child
-		switch {
-		case c == nil:
-		case c.Agent == "":
-			fmt.Fprintf(to, "%s    +- run %s, which is not in this file\n", margin, c.Run)
-		default:
-			fmt.Fprintf(to, "%s    +- agent %s, run %s\n", margin, audit.Printable(c.Agent), c.Run)
-			for _, s := range c.Steps {
-				s.text(to, margin+"    |  ", full)
-			}
-		}
-	}()
-	cut := func(t string) string {
-		t = audit.Printable(t) // one line, which nothing in the evidence can break
-		if runes := []rune(t); !full && len(runes) > 100 {
-			return string(runes[:100]) + "..."
-		}
-		return t
+	s.writeLines(&lineWriter{b, full})
+	for line := range strings.Lines(b.String()) {
+		to.WriteString(margin + line)
 	}
-	fmt.Fprintf(b, "%3d %s  %-9s %s\n", s.Seq, s.At, s.Event.Kind, cut(s.Event.Text))
-	if full {
-		fmt.Fprintf(b, "    cid %s\n", s.CID)
-		for _, f := range s.Facts {
-			fmt.Fprintf(b, "    knew %s\n", cut(f))
+	switch c := s.Child; {
+	case c == nil:
+	case c.Agent == "":
+		fmt.Fprintf(to, "%s    +- run %s, which is not in this file\n", margin, c.Run)
+	default:
+		fmt.Fprintf(to, "%s    +- agent %s, run %s\n", margin, audit.Printable(c.Agent), c.Run)
+		for _, s := range c.Steps {
+			s.writeText(to, margin+"    |  ", full)
 		}
-	}
-	decided := func(ds []decisionView) {
-		for _, d := range ds {
-			fmt.Fprintf(b, "       %s: %s by %s\n", d.Point, d.Outcome, cut(strings.Join(d.Rules, ", ")))
-			var why struct{ Message, Change string }
-			switch {
-			case d.Why == "":
-			case full:
-				fmt.Fprintf(b, "         why %s\n", cut(d.Why))
-			case json.Unmarshal([]byte(d.Why), &why) == nil && why.Message != "":
-				fmt.Fprintf(b, "         why %s\n", cut(why.Message))
-			}
-			for _, r := range d.Reserve {
-				fmt.Fprintf(b, "         holds %s\n", cut(r))
-			}
-		}
-	}
-	if s.Label != "" {
-		fmt.Fprintf(b, "    now holds %s\n", cut(s.Label))
-	}
-	decided(s.Decisions)
-	for _, e := range s.Does {
-		fmt.Fprintf(b, "    -> %-9s %s\n", e.Kind, cut(e.Text))
-		decided(e.Decisions)
 	}
 }
 
-// view reads a file into a runView. A file that is not in order is an error with its code.
-func (c *command) view(file, keyFile string) (*runView, error) {
+// A lineWriter writes what is in the evidence, shortened unless all of it is wanted.
+type lineWriter struct {
+	*strings.Builder
+	full bool
+}
+
+// clip makes a text one line, which nothing in the evidence can break.
+func (b *lineWriter) clip(t string) string {
+	t = audit.Printable(t)
+	if runes := []rune(t); !b.full && len(runes) > 100 {
+		return string(runes[:100]) + "..."
+	}
+	return t
+}
+
+// writeLines writes the step without its sub-agent's.
+func (s *stepView) writeLines(b *lineWriter) {
+	fmt.Fprintf(b, "%3d %s  %-9s %s\n", s.Seq, s.At, s.Event.Kind, b.clip(s.Event.Text))
+	if b.full {
+		fmt.Fprintf(b, "    cid %s\n", s.CID)
+		for _, f := range s.Facts {
+			fmt.Fprintf(b, "    knew %s\n", b.clip(f))
+		}
+	}
+	if s.Label != "" {
+		fmt.Fprintf(b, "    now holds %s\n", b.clip(s.Label))
+	}
+	b.writeDecisions(s.Decisions)
+	for _, e := range s.Does {
+		fmt.Fprintf(b, "    -> %-9s %s\n", e.Kind, b.clip(e.Text))
+		b.writeDecisions(e.Decisions)
+	}
+}
+
+func (b *lineWriter) writeDecisions(decisions []decisionView) {
+	for _, d := range decisions {
+		fmt.Fprintf(b, "       %s: %s by %s\n", d.Point, d.Outcome, b.clip(strings.Join(d.Rules, ", ")))
+		var why struct{ Message, Change string }
+		switch {
+		case d.Why == "":
+		case b.full:
+			fmt.Fprintf(b, "         why %s\n", b.clip(d.Why))
+		case json.Unmarshal([]byte(d.Why), &why) == nil && why.Message != "":
+			fmt.Fprintf(b, "         why %s\n", b.clip(why.Message))
+		}
+		for _, r := range d.Reserve {
+			fmt.Fprintf(b, "         holds %s\n", b.clip(r))
+		}
+	}
+}
+
+// readView reads a file into a runView. A file that is not in order is an error with its code.
+func (c *command) readView(file, keyFile string) (*runView, error) {
 	keys, err := readKeys(keyFile)
 	if err != nil {
 		return nil, err
@@ -186,21 +199,13 @@ func viewRun(src provenance.Source, keys map[provenance.Link]provenance.LeafKey,
 		return nil, &provenance.Fault{Code: rep.Code, Detail: rep.Detail}
 	}
 	v := &runView{
-		Run: ev.RunCID.String(), Head: ev.HeadCID.String(), Opened: stamp(ev.Run.Opened, time.RFC3339),
+		Run: ev.RunCID.String(), Head: ev.HeadCID.String(), Opened: formatTime(ev.Run.Opened, time.RFC3339),
 		Agent: ev.Agent.Name + " " + ev.Run.Agent.String(), Rules: ev.Rules.Name + " " + ev.Run.Rules.String(),
 	}
 	if d := ev.Dapp; d != nil {
 		v.Rules, v.Dapp = ev.Rules.Name+" "+d.Under.String(), d.Name+" "+ev.Run.Rules.String()+" for "+d.Origin
 	}
-	message, ok := ev.Grant.Message.Bytes()
-	sig, ok2 := ev.Grant.Sig.Bytes()
-	if ok && ok2 {
-		if g, err := auth.Reread(message, sig); err == nil {
-			v.Wallet, v.Allowed = g.Account.Hex(), g.Caveats.Sentence(g.Agent, g.Expires)
-		} else {
-			v.Wallet, v.Allowed = "unknown", "nothing: "+err.Error()
-		}
-	}
+	v.describeGrant(&ev.Grant)
 	err := ev.Each(func(c provenance.Link, s *provenance.Step) error {
 		view := viewOf(ev, c, s)
 		if r, ok := s.Event.(*provenance.Result); ok && r.Child.Defined() {
@@ -217,7 +222,7 @@ func viewRun(src provenance.Source, keys map[provenance.Link]provenance.LeafKey,
 		return nil, err
 	}
 	// A record shows the ledgers that others have drawn on; with the keys, all that the decisions saw can be shown.
-	audit.Replay(src, provenance.Options{Keys: keys}, func(r audit.Replayed) {
+	audit.Replay(src, audit.Options{Keys: keys}, func(r audit.Replayed) {
 		if r.Ledgers != nil {
 			s := &v.Steps[r.Seq]
 			s.Facts = append(knownLedgers(r.Ledgers), s.Facts[s.ledgers:]...)
@@ -227,7 +232,24 @@ func viewRun(src provenance.Source, keys map[provenance.Link]provenance.LeafKey,
 	return v, nil
 }
 
-func viewChild(ev *provenance.Evidence, head provenance.Link, keys map[provenance.Link]provenance.LeafKey, depth int) (*runView, error) {
+// describeGrant says what the wallet has signed, if the message is open.
+func (v *runView) describeGrant(signed *provenance.Grant) {
+	message, ok := signed.Message.Bytes()
+	sig, ok2 := signed.Sig.Bytes()
+	if !ok || !ok2 {
+		return
+	}
+	g, err := auth.Reread(message, sig)
+	if err != nil {
+		v.Wallet, v.Allowed = "unknown", "nothing: "+err.Error()
+		return
+	}
+	v.Wallet, v.Allowed = g.Account.Hex(), g.Caveats.Sentence(g.Agent, g.Expires)
+}
+
+func viewChild(
+	ev *provenance.Evidence, head provenance.Link, keys map[provenance.Link]provenance.LeafKey, depth int,
+) (*runView, error) {
 	var h provenance.Head
 	if err := ev.Record(head, &h); errors.Is(err, provenance.ErrAbsent) {
 		return &runView{Run: "of head " + head.String()}, nil
@@ -241,7 +263,8 @@ func viewChild(ev *provenance.Evidence, head provenance.Link, keys map[provenanc
 }
 
 func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) stepView {
-	v := stepView{Seq: s.Seq, CID: c.String(), At: stamp(s.At, "15:04:05.000"), Event: event(s.Event), Facts: []string{}, Does: []itemView{}}
+	v := stepView{Seq: s.Seq, CID: c.String(), At: formatTime(s.At, "15:04:05.000"), Event: viewEvent(s.Event),
+		Facts: []string{}, Does: []itemView{}}
 	v.Facts, v.ledgers = append(v.Facts, knownLedgers(s.Facts.Budgets)...), len(s.Facts.Budgets)
 	if len(s.Facts.Down) > 0 {
 		v.Facts = append(v.Facts, "models down: "+strings.Join(s.Facts.Down, ", "))
@@ -250,11 +273,11 @@ func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) step
 		v.Facts = append(v.Facts, "the session was over")
 	}
 	for _, e := range s.Does {
-		v.Does = append(v.Does, effect(ev, e))
+		v.Does = append(v.Does, viewEffect(ev, e))
 	}
-	v.Decisions = decisions(s.Decisions)
+	v.Decisions = viewDecisions(s.Decisions)
 	if s.Label != nil {
-		v.Label = content(s.Label)
+		v.Label = contentOf(s.Label)
 	}
 	return v
 }
@@ -262,15 +285,16 @@ func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) step
 func knownLedgers[B policies.Budget | provenance.Budget](ledgers []B) (known []string) {
 	for _, l := range ledgers {
 		b := policies.Budget(l)
-		known = append(known, fmt.Sprintf("%s: %s spent and %s held of %s", b.ID, b.Spent.Decimal(), b.Reserved.Decimal(), b.Cap))
+		known = append(known,
+			fmt.Sprintf("%s: %s spent and %s held of %s", b.ID, b.Spent.Decimal(), b.Reserved.Decimal(), b.Cap))
 	}
 	return known
 }
 
-func event(e provenance.Event) itemView {
+func viewEvent(e provenance.Event) itemView {
 	switch e := e.(type) {
 	case *provenance.Ask:
-		return itemView{Kind: "asked", Text: content(e.Request) + " (signed by " + e.Key + ")"}
+		return itemView{Kind: "asked", Text: contentOf(e.Request) + " (signed by " + e.Key + ")"}
 	case *provenance.Reply:
 		if e.Model == nil {
 			return itemView{Kind: "failed", Text: "the model: " + e.Failed}
@@ -278,17 +302,21 @@ func event(e provenance.Event) itemView {
 		m := e.Model
 		text := []string{fmt.Sprintf("%s (%s):", m.Name, m.Answered)}
 		if m.Text != nil {
-			text = append(text, content(m.Text))
+			text = append(text, contentOf(m.Text))
 		}
 		for _, c := range m.Calls {
-			text = append(text, "wants "+c.Tool+" "+content(c.Args))
+			text = append(text, "wants "+c.Tool+" "+contentOf(c.Args))
 		}
 		return itemView{Kind: "answered", Text: strings.Join(text, " ")}
 	case *provenance.Result:
-		return itemView{Kind: "result", Text: e.Status + " " + content(e.Output)}
+		return itemView{Kind: "result", Text: e.Status + " " + contentOf(e.Output)}
 	case *provenance.Verdict:
 		if e.Approval == nil {
-			return itemView{Kind: "refused", Text: "by the wallet: " + e.Refused}
+			why := e.Refused
+			if e.Words != nil {
+				why = contentOf(e.Words)
+			}
+			return itemView{Kind: "refused", Text: "by the wallet: " + why}
 		}
 		return itemView{Kind: "approved", Text: "by the wallet, method " + e.Approval.Method}
 	case *provenance.Lapse:
@@ -297,38 +325,42 @@ func event(e provenance.Event) itemView {
 	return itemView{Kind: "unknown"}
 }
 
-func effect(ev *provenance.Evidence, e provenance.Effect) itemView {
+func viewEffect(ev *provenance.Evidence, e provenance.Effect) itemView {
 	switch e := e.(type) {
 	case *provenance.AskModel:
-		return itemView{"model", fmt.Sprintf("%s (%s) by route %s, at most %d tokens", e.Route.Model, e.Route.Kind, e.Route.Rule, e.MaxTokens), decisions(e.Decisions)}
+		return itemView{"model",
+			fmt.Sprintf("%s (%s) by route %s, at most %d tokens", e.Route.Model, e.Route.Kind, e.Route.Rule,
+				e.MaxTokens), viewDecisions(e.Decisions)}
 	case *provenance.Call:
 		name := e.Tool.String()
 		if def := ev.Tools[e.Tool]; def != nil {
 			name = def.Name
 		}
-		return itemView{"call", e.Phase + " " + name + " " + content(e.Args), decisions(e.Decisions)}
+		return itemView{"call", e.Phase + " " + name + " " + contentOf(e.Args), viewDecisions(e.Decisions)}
 	case *provenance.Seek:
-		return itemView{"approval", "sought until " + stamp(e.Until, "15:04:05") + " for " + content(e.Summary), decisions(e.Decisions)}
+		return itemView{"approval", "sought until " + formatTime(e.Until, "15:04:05") + " for " + contentOf(e.Summary),
+			viewDecisions(e.Decisions)}
 	case *provenance.Deny:
-		return itemView{"denied", e.Tool, decisions(e.Decisions)}
+		return itemView{"denied", e.Tool, viewDecisions(e.Decisions)}
 	case *provenance.Say:
-		return itemView{Kind: "said", Text: content(e.Text)}
+		return itemView{Kind: "said", Text: contentOf(e.Text)}
 	case *provenance.Close:
 		spent := ""
 		for _, a := range e.Totals.Spent {
 			spent += ", " + a.String()
 		}
-		return itemView{Kind: "closed", Text: fmt.Sprintf("%s after %d turns and %d calls%s", e.Reason, e.Totals.Turns, e.Totals.Calls, spent)}
+		return itemView{Kind: "closed",
+			Text: fmt.Sprintf("%s after %d turns and %d calls%s", e.Reason, e.Totals.Turns, e.Totals.Calls, spent)}
 	}
 	return itemView{Kind: "unknown"}
 }
 
-func decisions(ds []provenance.Decision) []decisionView {
+func viewDecisions(ds []provenance.Decision) []decisionView {
 	var out []decisionView
 	for _, d := range ds {
 		v := decisionView{Point: d.Point, Outcome: d.Outcome, Rules: d.Rules}
 		if d.Why != nil {
-			v.Why = content(d.Why)
+			v.Why = contentOf(d.Why)
 		}
 		for _, r := range d.Reserve {
 			v.Reserve = append(v.Reserve, r.Amount.String()+" in "+r.Budget)
@@ -338,7 +370,7 @@ func decisions(ds []provenance.Decision) []decisionView {
 	return out
 }
 
-func content(p *provenance.Payload) string {
+func contentOf(p *provenance.Payload) string {
 	if p == nil {
 		return ""
 	}
@@ -349,4 +381,4 @@ func content(p *provenance.Payload) string {
 	return strings.ToValidUTF8(string(b), "?")
 }
 
-func stamp(ms int64, layout string) string { return time.UnixMilli(ms).UTC().Format(layout) }
+func formatTime(ms int64, layout string) string { return time.UnixMilli(ms).UTC().Format(layout) }

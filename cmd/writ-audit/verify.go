@@ -1,66 +1,44 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/writ-run/writ/agent/audit"
-	"github.com/writ-run/writ/internal/ethcall"
 	"github.com/writ-run/writ/provenance"
 )
 
-// endpoints is the flag --rpc of verify, which may be given more than once.
-type endpoints []string
-
-func (e *endpoints) String() string { return strings.Join(*e, " ") }
-
-func (e *endpoints) Set(s string) error {
-	*e = append(*e, s)
-	return nil
-}
-
-// verify judges a file. A fault of the file is the verdict, not an error.
-func (c *command) verify(files []string) (int, error) {
-	operator, err := operatorKey(c.operator)
+// runVerify judges a file. A fault of the file is the verdict, not an error.
+func (c *command) runVerify(files []string) (int, error) {
+	keys, err := readKeysBy(c.keys, c.verifier.NoteKeys)
 	if err != nil {
 		return 0, err
 	}
-	keys, err := readKeys(c.keys)
+	rep, err := c.verifier.Judge(c.ctx, files[0], keys, func() (*provenance.CAR, io.Closer, error) {
+		return c.openAny(files[0])
+	})
 	if err != nil {
 		return 0, err
-	}
-	chains, err := ethcall.DialAll(c.endpoints)
-	if err != nil {
-		return 0, usage("--rpc: %w", err)
-	}
-	log, err := c.log.options(c.ctx)
-	if err != nil {
-		return 0, err
-	}
-	var rep *provenance.Report
-	car, file, err := c.openAny(files[0])
-	if f, bad := errors.AsType[*provenance.Fault](err); bad {
-		rep = provenance.FailedReport(f)
-	} else if err != nil {
-		return 0, err
-	} else {
-		defer file.Close()
-		o := provenance.Options{OperatorKey: operator, Keys: keys, Log: log}
-		if len(chains) > 0 {
-			rep = audit.VerifyOn(c.ctx, car, o, chains)
-		} else {
-			rep = audit.Verify(car, o)
-		}
 	}
 	if c.asSARIF {
-		return audit.Exit(rep), c.sarif(rep, files[0])
+		return audit.Exit(rep), c.writeSARIF(rep, files[0])
 	}
 	if c.json {
-		return audit.Exit(rep), c.object(rep.Verdict == provenance.Verified, rep)
+		return audit.Exit(rep), c.printReport(rep)
 	}
-	return audit.Exit(rep), audit.Text(c.out, rep, c.color())
+	return audit.Exit(rep), audit.WriteText(c.out, rep, c.hasColor())
+}
+
+// printReport prints a report as writ verify does.
+func (c *command) printReport(rep *provenance.Report) error {
+	code, message := audit.Refusal(rep)
+	if code == "" {
+		return c.printObject(true, rep)
+	}
+	return c.printObject(false, struct {
+		Error map[string]string `json:"error"`
+		*provenance.Report
+	}{map[string]string{"code": code, "message": message}, rep})
 }
 
 // A replay is what came of deciding a run again.
@@ -75,8 +53,8 @@ type replay struct {
 	Detail  string          `json:"detail,omitempty"`
 }
 
-// replay decides every step again.
-func (c *command) replay(files []string) (int, error) {
+// runReplay decides every step again.
+func (c *command) runReplay(files []string) (int, error) {
 	keys, err := readKeys(c.keys)
 	if err != nil {
 		return 0, err
@@ -87,7 +65,7 @@ func (c *command) replay(files []string) (int, error) {
 	}
 	defer file.Close()
 	var r replay
-	rep := audit.Replay(car, provenance.Options{Keys: keys}, func(s audit.Replayed) {
+	rep := audit.Replay(car, audit.Options{Keys: keys}, func(s audit.Replayed) {
 		mark := "same"
 		if s.Recorded == s.Recomputed {
 			r.Again++
@@ -101,7 +79,7 @@ func (c *command) replay(files []string) (int, error) {
 	r.Steps, r.Run = rep.Steps, rep.Run
 	exit := audit.ExitVerified
 	switch {
-	case rep.Verdict == provenance.Failed:
+	case rep.Refused():
 		r.Verdict, r.Code, r.At, r.Detail = "different", rep.Code, rep.At, rep.Detail
 		exit = audit.Exit(rep)
 	case r.Again < r.Steps:
@@ -111,9 +89,9 @@ func (c *command) replay(files []string) (int, error) {
 		r.Verdict, r.Same = "same", true
 	}
 	if c.json {
-		return exit, c.object(r.Same, r)
+		return exit, c.printObject(r.Same, r)
 	}
-	return exit, r.text(c.out)
+	return exit, r.writeText(c.out)
 }
 
 func cidOrNone(l provenance.Link) string {
@@ -123,10 +101,11 @@ func cidOrNone(l provenance.Link) string {
 	return l.String()
 }
 
-func (r *replay) text(w io.Writer) (err error) {
+func (r *replay) writeText(w io.Writer) (err error) {
 	switch {
 	case r.Same:
-		_, err = fmt.Fprintf(w, "SAME %d of %d steps have the recorded CID when decided again, run %s\n", r.Again, r.Steps, r.Run)
+		_, err = fmt.Fprintf(w, "SAME %d of %d steps have the recorded CID when decided again, run %s\n", r.Again, r.Steps,
+			r.Run)
 	case r.Code != "":
 		at := ""
 		if r.At != "" {

@@ -120,7 +120,9 @@ func (k loggingKey) log(t testing.TB, dir string, entries [][]byte) {
 
 func numbered(n int) (out [][]byte) {
 	for i := range n {
-		out = append(out, provenance.NewRaw(fmt.Appendf(nil, "entry %d", i)).CID.Bytes())
+		c := provenance.NewRaw(fmt.Appendf(nil, "entry %d", i)).CID
+		e := provenance.NewLogEntry(c, 0, c)
+		out = append(out, e[:])
 	}
 	return out
 }
@@ -206,7 +208,7 @@ func TestALogIsOneOrIsFoundOut(t *testing.T) {
 		{"of 300", "of 300, forked", "", 2, "log.consistency"},
 		{"of 700", "of 300", "", 2, "log.stale"},
 		{"of 300", "without a checkpoint", "", 2, "log.stale"},
-		{"", "without a checkpoint", "", 4, ""},
+		{"", "without a checkpoint", "", 20, ""},
 		{"of 300", "signed by another", "", 2, "log.key"},
 		{"of 300", "with a changed tile", "", 2, "log.tile"},
 		{"of 300", "with a changed entry", "", 0, ""}, // which the proof does not need
@@ -326,9 +328,10 @@ func TestHeadsOfALogAreListed(t *testing.T) {
 			t.Fatal(err)
 		}
 		blocks["/ipfs/"+b.CID.String()] = b.Data
-		return b.CID.Bytes()
+		e := provenance.NewLogEntry(h.Run, h.Seq, b.CID)
+		return e[:]
 	}
-	entries := [][]byte{head("one", "one 0", 0), head("two", "two 0", 0), head("one", "one 4", 4), numbered(1)[0], []byte("no CID")}
+	entries := [][]byte{head("one", "one 0", 0), head("two", "two 0", 0), head("one", "one 4", 4), numbered(1)[0], []byte("no entry")}
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if data, ok := blocks[r.URL.Path]; ok {
 			w.Write(data)
@@ -341,25 +344,38 @@ func TestHeadsOfALogAreListed(t *testing.T) {
 	k.log(t, dir, entries)
 	operator := fmt.Sprintf("%x", seeded("operator").Public())
 	args := []string{"log", dir, "--log-key", k.vkey, "--gateway", gateway.URL, "--operator-key", operator}
-	exit, out := auditJSON(t, t.Context(), append(args, "--heads")...)
+	exit, out := auditJSON(t, t.Context(), append(args[:4:4], "--heads")...)
 	var kinds []string
+	var tags []any
 	for _, e := range out[0]["entries"].([]any) {
 		kinds = append(kinds, e.(map[string]any)["kind"].(string))
+		tags = append(tags, e.(map[string]any)["tag"])
+		if e.(map[string]any)["cid"] != nil {
+			t.Errorf("a stranger is told a CID: %v", e)
+		}
 	}
-	if want := "head head head unfetched other"; exit != 0 || strings.Join(kinds, " ") != want {
+	if want := "sealed sealed sealed sealed other"; exit != 0 || strings.Join(kinds, " ") != want {
 		t.Errorf("exit %d, %v, want %s", exit, kinds, want)
+	}
+	if tags[0] != tags[2] || tags[0] == tags[1] {
+		t.Errorf("tags: %v", tags)
+	}
+	exit, out = auditJSON(t, t.Context(), append(args[:4:4], "--run", link("one").String())...)
+	if list := out[0]["entries"].([]any); exit != 0 || len(list) != 2 || list[1].(map[string]any)["kind"] != "unfetched" ||
+		blocks["/ipfs/"+list[1].(map[string]any)["cid"].(string)] == nil {
+		t.Errorf("the heads of a run, without a gateway: exit %d %v", exit, out)
 	}
 	exit, out = auditJSON(t, t.Context(), append(args, "--run", link("one").String())...)
 	if list := out[0]["entries"].([]any); exit != 0 || len(list) != 2 || list[1].(map[string]any)["seq"] != 4.0 || list[1].(map[string]any)["signed"] != true {
 		t.Errorf("the heads of a run: exit %d %v", exit, out)
 	}
 	k.log(t, dir, append(entries, head("one", "another 4", 4)))
-	exit, out = auditJSON(t, t.Context(), append(args, "--heads")...)
+	exit, out = auditJSON(t, t.Context(), append(args, "--run", link("one").String())...)
 	if exit != 2 || out[0]["code"] != "log.branch" {
 		t.Errorf("two heads for one step: exit %d %v", exit, out)
 	}
 	args[len(args)-1] = fmt.Sprintf("%x", seeded("stranger").Public())
-	if exit, out := auditJSON(t, t.Context(), append(args, "--heads")...); exit != 3 || out[0]["code"] != "head.key" {
+	if exit, out := auditJSON(t, t.Context(), append(args, "--run", link("one").String())...); exit != 3 || out[0]["code"] != "head.key" {
 		t.Errorf("heads of another operator: exit %d %v", exit, out)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -14,11 +13,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/ethcall"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/eth"
 )
 
-func (a *app) authCommand() *cobra.Command {
-	return group("auth", "Look into wallet sign-ins", a.authCheckCommand())
+func authCommand(a *app) *cobra.Command {
+	return cli.Group("auth", "Look into wallet sign-ins", authCheckCommand(a))
 }
 
 // An authCheck says what a signed message is compared with.
@@ -60,17 +60,18 @@ type checked struct {
 	Agreed    uint64 `json:"agreed,omitempty"` // of them
 }
 
-func (a *app) authCheckCommand() *cobra.Command {
+func authCheckCommand(a *app) *cobra.Command {
 	var p authCheck
 	c := &cobra.Command{
 		Use: "check FILE", Short: "Check a signed Sign-In with Ethereum message, rule by rule",
-		Long: `Reads a message of EIP-4361 from FILE, byte for byte (- is standard input), and says whether its account signed it for
-the domain, and if not which rule is broken, and where: line, column and byte count from 1.
+		Long: `Reads a message of EIP-4361 from FILE, byte for byte (- is standard input), and says whether its account
+signed it for the domain, and if not which rule is broken, and where: line, column and byte count from 1.
 
 Checked are the grammar, the domain, the times as far as the message names them (60 seconds of skew), and the
-signature. That of a contract wallet (EIP-1271, EIP-6492, a delegate's by EIP-7702) is for its chain to judge: --rpc names
-endpoints of the message's chain, and of several, two must agree. Without one it is not checked. What else you expect is compared if you name it; the answer lists what was not. With
---grant the message must also be a permission of writ: its ReCap canonical, every limit in its statement.
+signature. That of a contract wallet (EIP-1271, EIP-6492, a delegate's by EIP-7702) is for its chain to judge: --rpc
+names endpoints of the message's chain, and of several, two must agree. Without one it is not checked. What else you
+expect is compared if you name it; the answer lists what was not. With --grant the message must also be a permission of
+writ: its ReCap canonical, every limit in its statement.
 
 It only looks: nothing is used up, and a signed message that passes here can have been used already.`,
 		Example: `  writ auth check message.txt --signature 0x... --domain app.example.com
@@ -89,23 +90,24 @@ It only looks: nothing is used up, and a signed message that passes here can hav
 	f.StringVar(&p.nonce, "nonce", "", "the nonce that was given out")
 	f.StringVar(&p.requestID, "request-id", "", "the request `id` that was given out")
 	f.StringVar(&p.at, "at", "", "check the times as of this `time` (RFC 3339; default now)")
-	f.StringArrayVar(&p.rpc, "rpc", nil, "endpoint of the message's chain, a `URL`, to ask about a contract wallet; may be repeated")
+	f.StringArrayVar(&p.rpc, "rpc", nil,
+		"endpoint of the message's chain, a `URL`, to ask about a contract wallet; may be repeated")
 	f.BoolVar(&p.grant, "grant", false, "it must be a permission of writ, too")
 	return c
 }
 
 func (a *app) authCheck(ctx context.Context, file string, p authCheck) error {
 	if p.signature == "" || p.domain == "" {
-		return usage("say what the message must be: --signature 0x... and --domain NAME are needed")
+		return cli.Usage("say what the message must be: --signature 0x... and --domain NAME are needed")
 	}
 	now := time.Now()
 	if p.at != "" {
 		var err error
 		if now, err = time.Parse(time.RFC3339Nano, p.at); err != nil {
-			return usage("--at %q is not a time like 2026-11-25T12:00:00Z", p.at)
+			return cli.Usage("--at %q is not a time like 2026-11-25T12:00:00Z", p.at)
 		}
 	}
-	raw, err := a.text(file)
+	raw, err := a.ReadText(file)
 	if err != nil {
 		return err
 	}
@@ -116,26 +118,10 @@ func (a *app) authCheck(ctx context.Context, file string, p authCheck) error {
 		if !ok {
 			return err
 		}
-		was := out
-		out = refused(raw, f)
-		out.Method, out.Kind = was.Method, was.Kind
-		if out.Line > 0 {
-			a.note("%s", out.excerpt())
-		}
-		a.note("rule: %s", out.Rule)
-		if out.Method == notChecked {
-			return &failure{exit: exitIncomplete, code: string(f.Code), message: plain(err.Error()) + "; give --rpc URL of its chain to ask it", result: out}
-		}
-		if errors.Is(err, auth.ErrUnavailable) {
-			return &failure{exit: exitNetwork, code: string(f.Code), message: plain(err.Error()) + ": " + plain(f.Unwrap().Error()), result: out}
-		}
-		if out.Kind == notChecked && f.Field == "signature" {
-			a.note("not checked: whether a contract at this address accepts it (--rpc URL)")
-		}
-		return &failure{exit: exitSignature, code: string(f.Code), message: plain(err.Error()), result: out}
+		return refuseMessage(a, raw, err, f, out)
 	}
 	out.Account, out.Domain, out.Chain = m.Address.Hex(), m.Domain, m.Chain
-	return a.done(out, func(w io.Writer) {
+	return a.Done(out, func(w io.Writer) {
 		fmt.Fprintf(w, "ok: %s signed this for %s, chain %d\n", out.Account, out.Domain, out.Chain)
 		fmt.Fprintf(w, "signed by: %s\n", out.signer())
 		if p.grant {
@@ -145,6 +131,29 @@ func (a *app) authCheck(ctx context.Context, file string, p authCheck) error {
 			fmt.Fprintf(w, "not compared: %s\n", strings.Join(out.NotCompared, ", "))
 		}
 	})
+}
+
+// refuseMessage says what is wrong with a message, and where.
+func refuseMessage(a *app, raw []byte, err error, f *auth.Fault, out checked) error {
+	was := out
+	out = describeRefusal(raw, f)
+	out.Method, out.Kind = was.Method, was.Kind
+	if out.Line > 0 {
+		a.Note("%s", out.excerpt())
+	}
+	a.Note("rule: %s", out.Rule)
+	if out.Method == notChecked {
+		return &cli.Failure{Exit: cli.ExitIncomplete, Code: string(f.Code), Result: out,
+			Message: cli.Plain(err.Error()) + "; give --rpc URL of its chain to ask it"}
+	}
+	if errors.Is(err, auth.ErrUnavailable) {
+		return &cli.Failure{Exit: cli.ExitNetwork, Code: string(f.Code), Result: out,
+			Message: cli.Plain(err.Error()) + ": " + cli.Plain(f.Unwrap().Error())}
+	}
+	if out.Kind == notChecked && f.Field == "signature" {
+		a.Note("not checked: whether a contract at this address accepts it (--rpc URL)")
+	}
+	return &cli.Failure{Exit: cli.ExitSignature, Code: string(f.Code), Message: cli.Plain(err.Error()), Result: out}
 }
 
 // check returns the message if all of it is as expected.
@@ -160,6 +169,25 @@ func (p *authCheck) check(ctx context.Context, raw []byte, now time.Time, out *c
 	if err != nil {
 		return nil, err
 	}
+	if err := p.compare(m, out); err != nil {
+		return nil, err
+	}
+	if p.grant {
+		canonical := bytes.Clone(sig)
+		if out.Method == auth.MethodEOA && canonical[64] < 27 {
+			canonical[64] += 27
+		}
+		g, err := auth.RereadAs(out.Method, raw, canonical)
+		if err != nil {
+			return nil, err
+		}
+		out.Agent, out.Tools = g.Agent, g.Tools
+	}
+	return m, nil
+}
+
+// compare holds the message to what it must be, and notes what nothing was said of.
+func (p *authCheck) compare(m *auth.Message, out *checked) error {
 	requestID := ""
 	if m.RequestID != nil {
 		requestID = *m.RequestID
@@ -176,30 +204,21 @@ func (p *authCheck) check(ctx context.Context, raw []byte, now time.Time, out *c
 		{auth.CodeNonce, "Nonce", "--nonce", p.nonce, m.Nonce},
 		{auth.CodeRequestID, "Request ID", "--request-id", p.requestID, requestID},
 	} {
-		same := e.want == e.got || e.flag == "--address" && common.IsHexAddress(e.want) && common.HexToAddress(e.want) == m.Address
+		same := e.want == e.got || e.flag == "--address" && common.IsHexAddress(e.want) &&
+			common.HexToAddress(e.want) == m.Address
 		switch {
 		case e.want == "":
 			out.NotCompared = append(out.NotCompared, e.field+" ("+e.flag+")")
 		case !same:
-			f := &auth.Fault{Code: e.code, Field: e.field, Line: m.Line(e.field), Detail: "it is not the one expected, " + plain(e.want)}
+			f := &auth.Fault{Code: e.code, Field: e.field, Line: m.Line(e.field),
+				Detail: "it is not the one expected, " + cli.Plain(e.want)}
 			if f.Line > 0 {
 				f.Column = 1
 			}
-			return nil, f
+			return f
 		}
 	}
-	if p.grant {
-		canonical := bytes.Clone(sig)
-		if out.Method == auth.MethodEOA && canonical[64] < 27 {
-			canonical[64] += 27
-		}
-		g, err := auth.RereadAs(out.Method, raw, canonical)
-		if err != nil {
-			return nil, err
-		}
-		out.Agent, out.Tools = g.Agent, g.Tools
-	}
-	return m, nil
+	return nil
 }
 
 const notChecked = "not checked"
@@ -225,9 +244,10 @@ func (p *authCheck) signed(ctx context.Context, raw, sig []byte, now time.Time, 
 	if err != nil {
 		return nil, err
 	}
-	chains, err := ethcall.New(ethcall.Config{Chains: []ethcall.Chain{{Chain: m.Chain, URLs: p.rpc, Quorum: min(ethcall.Quorum, len(p.rpc))}}})
+	chains, err := eth.New(eth.Config{Chains: []eth.Chain{{Chain: m.Chain, URLs: p.rpc,
+		Quorum: min(eth.Quorum, len(p.rpc))}}})
 	if err != nil {
-		return nil, usage("--rpc: %s", err)
+		return nil, cli.Usage("--rpc: %s", err)
 	}
 	defer chains.Close()
 	m, v, err := auth.ExamineOn(ctx, chains, raw, sig, p.domain, now)
@@ -239,7 +259,7 @@ func (p *authCheck) signed(ctx context.Context, raw, sig []byte, now time.Time, 
 		out.Method = auth.Question{Sig: sig}.Method()
 		out.Kind, out.Block, out.BlockHash = string(v.Standing), v.Number, common.Hash(v.Block).Hex()
 		out.Asked, out.Agreed = v.Asked, v.Agreed
-	} else if got, err := chains.Account(ctx, m.Chain, m.Address); err == nil { // of a key's signature only to say what it is
+	} else if got, err := chains.Account(ctx, m.Chain, m.Address); err == nil { // of a key's, only to say what it is
 		out.Kind, out.Block, out.BlockHash = string(got.Answer.Standing), got.At.Number, common.Hash(got.At.Hash).Hex()
 		out.Asked, out.Agreed = uint64(len(p.rpc)), uint64(len(got.Agree))
 	}
@@ -256,15 +276,18 @@ func (c *checked) signer() string {
 		return how + "; what the account is besides was not checked (--rpc URL)"
 	}
 	what := map[string]string{
-		string(auth.StandingEOA): "no contract", string(auth.StandingContract): "a contract", string(auth.StandingPrepared): "a contract that is not deployed yet",
+		string(auth.StandingEOA): "no contract", string(auth.StandingContract): "a contract",
+		string(auth.StandingPrepared):  "a contract that is not deployed yet",
 		string(auth.StandingDelegated): "delegated by EIP-7702",
 	}[c.Kind]
-	return fmt.Sprintf("%s; the account is %s at block %d (%s) of chain %d, as %d of %d endpoints say", how, what, c.Block, c.BlockHash, c.Chain, c.Agreed, c.Asked)
+	return fmt.Sprintf("%s; the account is %s at block %d (%s) of chain %d, as %d of %d endpoints say", how, what,
+		c.Block, c.BlockHash, c.Chain, c.Agreed, c.Asked)
 }
 
-// refused says what is known of a refusal.
-func refused(raw []byte, f *auth.Fault) checked {
-	out := checked{Code: f.Code, Field: f.Field, Message: plain(f.Error()), Rule: f.Code.Rule(), Line: f.Line, Column: f.Column}
+// describeRefusal says what is known of a refusal.
+func describeRefusal(raw []byte, f *auth.Fault) checked {
+	out := checked{Code: f.Code, Field: f.Field, Message: cli.Plain(f.Error()), Rule: f.Code.Rule(), Line: f.Line,
+		Column: f.Column}
 	if f.Line == 0 {
 		return out
 	}
@@ -285,7 +308,7 @@ func refused(raw []byte, f *auth.Fault) checked {
 // excerpt shows the line and points to the place, if it is not too far out.
 func (c *checked) excerpt() string {
 	head := fmt.Sprintf("line %d | ", c.Line)
-	text := []rune(plain(strings.ToValidUTF8(c.Text, "\ufffd")))
+	text := []rune(cli.Plain(strings.ToValidUTF8(c.Text, "\ufffd")))
 	if len(text) > 160 {
 		text = append(text[:160], []rune("...")...)
 	}
@@ -294,22 +317,4 @@ func (c *checked) excerpt() string {
 		s += "\n" + strings.Repeat(" ", len(head)+c.Column-1) + "^"
 	}
 	return s
-}
-
-// text reads a file, or standard input for "-". Of what is far too long for a message only the start is read.
-func (a *app) text(file string) ([]byte, error) {
-	in := a.in
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, usage("the message cannot be read: %s", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	b, err := io.ReadAll(io.LimitReader(in, 1<<20))
-	if err != nil {
-		return nil, usage("the message cannot be read: %s", err)
-	}
-	return b, nil
 }

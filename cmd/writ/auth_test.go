@@ -16,7 +16,8 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/chain/walletstest"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/eth/devchain/walletstest"
 )
 
 // TestAuthCheckAsksTheChainOfAContractWallet: every kind of account, with no endpoint, one and two.
@@ -66,13 +67,13 @@ func TestAuthCheckAsksTheChainOfAContractWallet(t *testing.T) {
 		{"a delegated account's own key", delegated, sign("own", delegated), two, 0, "", "eoa", "delegated", 2},
 		{"a delegated account, as its delegate says", delegated, sign("", delegated), one, 0, "", "eip1271", "delegated", 1},
 		{"a contract", single, sign("", single), two, 0, "", "eip1271", "contract", 2},
-		{"a contract, nobody asked", single, sign("", single), nil, exitSignature, "sig.signer", "", "not checked", 0},
-		{"a contract that refuses", single, sign("stranger", single), one, exitSignature, "sig.contract", "", "not checked", 0},
+		{"a contract, nobody asked", single, sign("", single), nil, cli.ExitSignature, "sig.signer", "", "not checked", 0},
+		{"a contract that refuses", single, sign("stranger", single), one, cli.ExitSignature, "sig.contract", "", "not checked", 0},
 		{"what owners approved on the chain", multi, nil, one, 0, "", "eip1271", "contract", 1},
-		{"the same, nobody asked", multi, nil, nil, exitIncomplete, "chain.unavailable", "not checked", "not checked", 0},
-		{"the same, of another chain's endpoint", multi, nil, []string{"--rpc", "http://127.0.0.1:1"}, exitNetwork, "chain.unavailable", "", "not checked", 0},
+		{"the same, nobody asked", multi, nil, nil, cli.ExitIncomplete, "chain.unavailable", "not checked", "not checked", 0},
+		{"the same, of another chain's endpoint", multi, nil, []string{"--rpc", "http://127.0.0.1:1"}, cli.ExitNetwork, "chain.unavailable", "", "not checked", 0},
 		{"a contract that is not deployed yet", later, auth.Wrap(factory, w.Pack("Factory", "deploy", alice, [32]byte{3}), sign("", later)), one, 0, "", "eip6492", "prepared", 1},
-		{"a bad wrapper", later, append(make([]byte, 32), bytes.Repeat([]byte{0x64, 0x92}, 16)...), one, exitSignature, "sig.wrapper", "", "not checked", 0},
+		{"a bad wrapper", later, append(make([]byte, 32), bytes.Repeat([]byte{0x64, 0x92}, 16)...), one, cli.ExitSignature, "sig.wrapper", "", "not checked", 0},
 	} {
 		file := filepath.Join(t.TempDir(), "message.txt")
 		if err := os.WriteFile(file, text(tt.account), 0o600); err != nil {

@@ -1,60 +1,74 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/node"
 )
 
-func (a *app) configCommand() *cobra.Command {
+func configCommand(a *app) *cobra.Command {
 	var file string
-	print := &cobra.Command{
+	g := cli.Group("config", "Print and check the settings", configPrint(a, &file), configValidate(a, &file),
+		configSchema(a))
+	g.PersistentFlags().StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
+	return g
+}
+
+func configPrint(a *app, file *string) *cobra.Command {
+	return &cobra.Command{
 		Use: "print", Short: "Print every setting and where it comes from", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := loadConfig(file, nil)
+			c, err := node.ReadSettings(*file, nil)
 			if err != nil {
 				return err
 			}
 			all := c.Settings()
-			return a.done(map[string]any{"settings": all}, func(w io.Writer) {
+			return a.Done(map[string]any{"settings": all}, func(w io.Writer) {
 				for _, s := range all {
 					fmt.Fprintf(w, "%-28s %-44s %s\n", s.Path, s.Value, s.Origin)
 				}
 			})
 		},
 	}
-	validate := &cobra.Command{
+}
+
+func configValidate(a *app, file *string) *cobra.Command {
+	return &cobra.Command{
 		Use: "validate", Short: "Check the settings and everything that they name", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := loadConfig(file, nil)
+			c, err := node.ReadSettings(*file, nil)
 			if err != nil {
 				return err
 			}
-			for _, name := range c.Agents {
-				if _, err := definition(name); err != nil {
-					return err
-				}
-			}
-			if _, err := rulesOf(c.Policies, c.Dapps); err != nil {
+			if _, err := node.Agents(c.Agents, c.Chain.Number()); err != nil {
 				return err
 			}
-			return a.done(map[string]any{"file": or(file, config.DefaultFile)}, func(w io.Writer) {
+			if _, err := node.Rules(c.Policies, c.Dapps); err != nil {
+				return err
+			}
+			if err := node.CheckOwnTools(c); err != nil {
+				return err
+			}
+			return a.Done(map[string]any{"file": cmp.Or(*file, config.DefaultFile)}, func(w io.Writer) {
 				fmt.Fprintf(w, "the settings are in order: agents %s, policies %s\n", strings.Join(c.Agents, ", "), c.Policies)
 			})
 		},
 	}
-	schema := &cobra.Command{
+}
+
+func configSchema(a *app) *cobra.Command {
+	return &cobra.Command{
 		Use: "schema", Short: "Print the JSON Schema of the configuration file, for editors", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.out.Write(config.Schema())
+			_, err := a.Out.Write(config.Schema())
 			return err
 		},
 	}
-	g := group("config", "Print and check the settings", print, validate, schema)
-	g.PersistentFlags().StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
-	return g
 }

@@ -2,11 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/writ-run/writ/internal/cli/demo"
 )
 
 // The demo is the product's main job; here it is run as a newcomer runs it, both binaries built from this tree.
@@ -28,7 +33,7 @@ func TestDemo(t *testing.T) {
 	}
 	var r struct {
 		OK bool
-		demoReport
+		demo.Report
 	}
 	if err := json.Unmarshal(out, &r); err != nil {
 		t.Fatalf("not one JSON object: %v: %s", err, out)
@@ -69,5 +74,26 @@ func TestDemo(t *testing.T) {
 		if _, err := os.Stat(car); err != nil {
 			t.Error(err)
 		}
+		sameReport(t, bin, car)
+		sameReport(t, bin, car, "--operator-key", strings.Repeat("11", 32))
+	}
+	sameReport(t, bin, "demo_test.go")
+}
+
+// sameReport checks that both programs print the same report on a file, but for the time.
+func sameReport(t *testing.T, bin, file string, args ...string) {
+	t.Helper()
+	var reports []string
+	for _, program := range []string{"writ", "writ-audit"} {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, program), append([]string{"verify", file, "--json"}, args...)...)
+		out, err := cmd.Output()
+		if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+			t.Fatal(err)
+		}
+		out = regexp.MustCompile(`"checked_at":"[^"]*"`).ReplaceAll(out, nil)
+		reports = append(reports, fmt.Sprintf("%d %s", cmd.ProcessState.ExitCode(), out))
+	}
+	if reports[0] != reports[1] || !strings.Contains(reports[0], `"schema":"writ/report/1"`) {
+		t.Errorf("%s %v:\nwrit:       %s\nwrit-audit: %s", file, args, reports[0], reports[1])
 	}
 }

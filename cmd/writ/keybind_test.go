@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"encoding/json"
 	"math/big"
 	"os"
@@ -8,10 +9,13 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/signer/core/apitypes"
 
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/chain/walletstest"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/datadir"
+	"github.com/writ-run/writ/internal/eth/devchain/walletstest"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -29,7 +33,7 @@ func TestAContractWalletBindsTheKey(t *testing.T) {
 	}
 	exit, out := bind("--print")
 	var typed apitypes.TypedData
-	if err := json.Unmarshal(out, &typed); exit != exitOK || err != nil {
+	if err := json.Unmarshal(out, &typed); exit != cli.ExitOK || err != nil {
 		t.Fatalf("exit code %d, %v", exit, err)
 	}
 	digest, _, err := apitypes.TypedDataAndHash(typed)
@@ -42,19 +46,19 @@ func TestAContractWalletBindsTheKey(t *testing.T) {
 		rpc  []string
 		exit int
 	}{
-		{"before its owners have approved it", []string{"--rpc", w.URL}, exitSignature},
-		{"without its chain", nil, exitSignature},
-		{"while its chain is down", []string{"--rpc", "http://127.0.0.1:1"}, exitNetwork},
+		{"before its owners have approved it", []string{"--rpc", w.URL}, cli.ExitSignature},
+		{"without its chain", nil, cli.ExitSignature},
+		{"while its chain is down", []string{"--rpc", "http://127.0.0.1:1"}, cli.ExitNetwork},
 	} {
 		if exit, out := bind(signed(tt.rpc...)...); exit != tt.exit {
 			t.Errorf("%s: exit code %d, %s", tt.rule, exit, out)
 		}
 	}
 	w.Send(owner, "MultiWallet", wallet, "approve", common.BytesToHash(digest))
-	if exit, out := bind(signed("--rpc", w.URL)...); exit != exitOK {
+	if exit, out := bind(signed("--rpc", w.URL)...); exit != cli.ExitOK {
 		t.Fatalf("exit code %d, %s", exit, out)
 	}
-	b, err := os.ReadFile(filepath.Join(data, bindingFile))
+	b, err := os.ReadFile(filepath.Join(data, datadir.BindingFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,4 +69,13 @@ func TestAContractWalletBindsTheKey(t *testing.T) {
 	if rec.Method != auth.MethodEIP1271 || rec.Asked == nil || rec.Asked.Number == 0 || len(rec.Sig) != 0 || rec.Operator != wallet {
 		t.Errorf("got %+v", rec)
 	}
+}
+
+func walletKey(t *testing.T, name string) (*ecdsa.PrivateKey, common.Address) {
+	t.Helper()
+	key, err := crypto.ToECDSA(crypto.Keccak256([]byte("writ test: " + name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, crypto.PubkeyToAddress(key.PublicKey)
 }

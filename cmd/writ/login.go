@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,19 +8,16 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/x/term"
-	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/client"
 )
 
@@ -33,20 +29,29 @@ type loginPlan struct {
 	account string // whose signature comes from elsewhere
 	chain   uint64
 	life    time.Duration
-	origin  string // of the dApp's pages in whose name it is; empty for this program's own
-	yes     bool   // do not ask before signing
+	origin  string       // of the dApp's pages in whose name it is; empty for this program's own
+	yes     bool         // do not ask before signing
+	tools   []string     // fewer than the agent's; all of them if empty
+	limits  *wire.Limits // the agent's defaults if nil
+	unsaved bool         // leave the session that this program goes on with alone
 
-	browser, noOpen      bool   // the wallet of a browser signs; the page is not opened by itself
-	textFile, signedFile string // where the text for the account goes, and where its signature comes from; "" is the terminal
+	browser, noOpen bool // the wallet of a browser signs; the page is not opened by itself
+	// textFile is where the text for the account goes, signedFile where its signature comes from; "" is the terminal.
+	textFile, signedFile string
 }
 
-func (a *app) loginCommand() *cobra.Command {
-	var p loginPlan
-	var key, keystore string
+// loginOptions are the flags of writ login.
+type loginOptions struct {
+	plan          loginPlan
+	key, keystore string
+}
+
+func loginCommand(a *app) *cobra.Command {
+	var o loginOptions
 	c := &cobra.Command{
 		Use: "login", Short: "Sign in with a wallet: sign what an agent may do",
-		Long: `Shows the exact text that the wallet signs, has it signed, and opens a session. The text names every permission and
-every limit; a key of this session, made here, is bound into it and kept with the session in WRIT_HOME.
+		Long: `Shows the exact text that the wallet signs, has it signed, and opens a session. The text names every
+permission and every limit; a key of this session, made here, is bound into it and kept with the session in WRIT_HOME.
 
 The wallet is one of these:
 
@@ -67,74 +72,90 @@ The wallet is one of these:
   --key file:PATH, --key env:NAME
                      a raw private key, for automation. It is never an argument.
 
-If none is named, the throw-away wallet of a ` + "`writ dev`" + ` server is taken there; elsewhere, on a terminal, the browser's.`,
+If none is named, the throw-away wallet of a ` + "`writ dev`" + ` server is taken there; elsewhere, on a terminal, the
+browser's.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			ways := 0
-			for _, named := range []bool{key != "", keystore != "", p.account != "", p.browser} {
-				if named {
-					ways++
-				}
-			}
-			switch {
-			case ways > 1:
-				return usage("give one of --browser, --keystore, --account and --key")
-			case p.account == "" && p.textFile+p.signedFile != "":
-				return usage("--print-message and --signature go with --account: whose signature is it?")
-			case p.textFile == "-" && a.json:
-				return usage("--print-message - and --json both want standard output; give --print-message a file")
-			case keystore == "" && a.passwordFile != "":
-				return usage("--password-file goes with --keystore")
-			}
-			p.wallet = key
-			if keystore != "" {
-				p.wallet = "keystore:" + keystore
-			}
-			s, err := a.login(c.Context(), p)
-			if err != nil {
-				return err
-			}
-			if p.textFile == "-" { // standard output has the text, and nothing else
-				a.note("\nsigned in as %s at %s", s.Account, s.Server)
-				return nil
-			}
-			return a.done(sessionView(s), func(w io.Writer) {
-				fmt.Fprintf(w, "signed in as %s at %s: agent %s, until %s\n", s.Account, s.Server, s.Agent, clock(s.Expires))
-			})
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return o.login(c.Context(), a) },
 	}
-	f := c.Flags()
-	f.StringVar(&p.server, "server", "", "`URL` of the server (default $WRIT_SERVER, else the one on this machine)")
-	f.StringVar(&p.agent, "agent", "treasurer", "which agent shall act")
-	f.StringVar(&key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
-	f.StringVar(&keystore, "keystore", "", "encrypted key `file` of the wallet")
-	f.StringVar(&p.account, "account", "", "`address` of a wallet that signs elsewhere")
-	f.BoolVar(&p.browser, "browser", false, "the wallet of your browser signs")
-	f.BoolVar(&p.noOpen, "no-open", false, "do not open the browser, only print the address")
-	f.StringVar(&a.passwordFile, "password-file", "", "`file` with the password of the key file")
-	f.StringVar(&p.textFile, "print-message", "", "write the text to sign to this `file`, - for standard output")
-	f.StringVar(&p.signedFile, "signature", "", "await the signature in this `file`, - for standard input")
-	f.Uint64Var(&p.chain, "chain", chain.DevChainID, "EIP-155 `id` of the chain")
-	f.DurationVar(&p.life, "life", time.Hour, "how long the session shall last, at most 24h")
-	f.StringVar(&p.origin, "origin", "", "sign in as pages of this `origin` do, to try a dApp's rules")
-	f.BoolVarP(&p.yes, "yes", "y", false, "sign without asking")
+	o.addFlags(a, c.Flags())
+	c.Flags().StringVar(&o.plan.origin, "origin", "", "sign in as pages of this `origin` do, to try a dApp's rules")
 	return c
 }
 
-// login opens a session and saves it.
-func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
-	server, err := a.server(p.server)
+// addFlags adds the flags that say who signs in where.
+func (o *loginOptions) addFlags(a *app, f *pflag.FlagSet) {
+	f.StringVar(&o.plan.server, "server", "", "`URL` of the server (default $WRIT_SERVER, else the one on this machine)")
+	f.StringVar(&o.plan.agent, "agent", "treasurer", "which agent shall act")
+	f.StringVar(&o.key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
+	f.StringVar(&o.keystore, "keystore", "", "encrypted key `file` of the wallet")
+	f.StringVar(&o.plan.account, "account", "", "`address` of a wallet that signs elsewhere")
+	f.BoolVar(&o.plan.browser, "browser", false, "the wallet of your browser signs")
+	f.BoolVar(&o.plan.noOpen, "no-open", false, "do not open the browser, only print the address")
+	f.StringVar(&a.PasswordFile, "password-file", "", "`file` with the password of the key file")
+	f.StringVar(&o.plan.textFile, "print-message", "", "write the text to sign to this `file`, - for standard output")
+	f.StringVar(&o.plan.signedFile, "signature", "", "await the signature in this `file`, - for standard input")
+	f.Uint64Var(&o.plan.chain, "chain", 0, "EIP-155 `id` of the chain (default: the first that the agent's grant is for)")
+	f.DurationVar(&o.plan.life, "life", time.Hour, "how long the session shall last, at most 24h")
+	f.BoolVarP(&o.plan.yes, "yes", "y", false, "sign without asking")
+}
+
+func (o *loginOptions) login(ctx context.Context, a *app) error {
+	if err := o.check(a); err != nil {
+		return err
+	}
+	s, err := a.login(ctx, o.plan)
 	if err != nil {
-		return saved{}, err
+		return err
+	}
+	if o.plan.textFile == "-" { // standard output has the text, and nothing else
+		a.Note("\nsigned in as %s at %s", s.Account, s.Server)
+		return nil
+	}
+	return a.Done(sessionView(s), func(w io.Writer) {
+		fmt.Fprintf(w, "signed in as %s at %s: agent %s, until %s\n", s.Account, s.Server, s.Agent, cli.Clock(s.Expires))
+	})
+}
+
+// check says whether the flags go together, and completes the plan.
+func (o *loginOptions) check(a *app) error {
+	ways := 0
+	for _, named := range []bool{o.key != "", o.keystore != "", o.plan.account != "", o.plan.browser} {
+		if named {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return cli.Usage("give one of --browser, --keystore, --account and --key")
+	case o.plan.account == "" && o.plan.textFile+o.plan.signedFile != "":
+		return cli.Usage("--print-message and --signature go with --account: whose signature is it?")
+	case o.plan.textFile == "-" && a.JSON:
+		return cli.Usage("--print-message - and --json both want standard output; give --print-message a file")
+	case o.keystore == "" && a.PasswordFile != "":
+		return cli.Usage("--password-file goes with --keystore")
+	}
+	o.plan.wallet = o.key
+	if o.keystore != "" {
+		o.plan.wallet = "keystore:" + o.keystore
+	}
+	return nil
+}
+
+// login opens a session and saves it.
+func (a *app) login(ctx context.Context, p loginPlan) (cli.SavedSession, error) {
+	server, err := a.FindServer(p.server)
+	if err != nil {
+		return cli.SavedSession{}, err
 	}
 	if p.wallet == "" && p.account == "" && !p.browser {
-		switch p.wallet = a.devWallet(server); {
+		switch p.wallet = a.DevWallet(server); {
 		case p.wallet != "":
-			a.note("no wallet was named: the throw-away wallet of `writ dev` signs")
-		case isTerminal(a.in) && !a.json:
+			a.Note("no wallet was named: the throw-away wallet of `writ dev` signs")
+		case cli.IsTerminal(a.In) && !a.JSON:
 			p.browser = true
 		default:
-			return saved{}, usage("say which wallet signs: --browser, --keystore FILE, --key file:PATH, --key env:NAME, or --account 0x... for one that signs elsewhere")
+			return cli.SavedSession{}, cli.Usage("say which wallet signs: --browser, --keystore FILE, --key file:PATH, --key " +
+				"env:NAME, or --account 0x... for one that signs elsewhere")
 		}
 	}
 	if p.browser {
@@ -142,20 +163,20 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 	}
 	if p.wallet == "" {
 		if !common.IsHexAddress(p.account) {
-			return saved{}, usage("--account %q is not an address", p.account)
+			return cli.SavedSession{}, cli.Usage("--account %q is not an address", p.account)
 		}
-		return a.open(ctx, server, p, common.HexToAddress(p.account), "", func(message []byte) ([]byte, error) {
+		return a.openSession(ctx, server, p, common.HexToAddress(p.account), "", func(message []byte) ([]byte, error) {
 			return a.signElsewhere(ctx, p, message)
 		})
 	}
-	w, err := a.wallet(ctx, p.wallet)
+	w, err := a.OpenWallet(ctx, p.wallet)
 	if err != nil {
-		return saved{}, err
+		return cli.SavedSession{}, err
 	}
-	return a.open(ctx, server, p, w.Address(), p.wallet, func(message []byte) ([]byte, error) {
-		a.note("----\n%s\n----", plain(string(message)))
-		if a.devWallet(server) != p.wallet { // the wallet of `writ dev` has nothing to lose
-			if err := a.consent(ctx, p.yes, "Sign this text?", "the text was not signed; nothing has changed"); err != nil {
+	return a.openSession(ctx, server, p, w.Address(), p.wallet, func(message []byte) ([]byte, error) {
+		a.Note("----\n%s\n----", cli.Plain(string(message)))
+		if a.DevWallet(server) != p.wallet { // the wallet of `writ dev` has nothing to lose
+			if err := a.AskConsent(ctx, p.yes, "Sign this text?", "the text was not signed; nothing has changed"); err != nil {
 				return nil, err
 			}
 		}
@@ -163,218 +184,164 @@ func (a *app) login(ctx context.Context, p loginPlan) (saved, error) {
 	})
 }
 
-// open opens a session for an account, whose signature comes from sign, and saves it.
-func (a *app) open(ctx context.Context, server string, p loginPlan, account common.Address, wallet string, sign func([]byte) ([]byte, error)) (saved, error) {
+// firstChain returns the first chain that an agent's grant is for.
+func firstChain(ctx context.Context, c *client.Client, agent string) (uint64, error) {
+	all, err := c.Agents(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for _, x := range all {
+		if x.Name == agent && len(x.Limits.Chains) > 0 {
+			return x.Limits.Chains[0], nil
+		}
+		names = append(names, x.Name)
+	}
+	return 0, cli.Failf(cli.ExitIncomplete, "not_found", "the server has no agent %q; it has: %s", agent,
+		strings.Join(names, ", "))
+}
+
+// checkText says whether the text that a server gives is the one that was asked for.
+func (p *loginPlan) checkText(message []byte, server string, account common.Address) error {
+	m, err := auth.Parse(message)
+	if err != nil {
+		return err
+	}
+	if m.Address != account || m.Chain != p.chain {
+		return cli.Failf(cli.ExitSignature, "message",
+			"the server gave a text for another account or chain; it was not signed")
+	}
+	// A server that passes on another's text would get this wallet's permission there.
+	if p.origin != "" && p.origin != m.Scheme+"://"+m.Domain {
+		return cli.Failf(cli.ExitSignature, "message", "the server gave a text for %s, not for %s; it was not signed",
+			cli.Plain(m.Domain), p.origin)
+	}
+	if u, err := url.Parse(server); p.origin == "" && !cli.IsLoopback(server) &&
+		(err != nil || !strings.EqualFold(u.Host, m.Domain)) {
+		return cli.Failf(cli.ExitSignature, "message",
+			"the server gave a text for %s, not for itself; it was not signed", cli.Plain(m.Domain))
+	}
+	return nil
+}
+
+// openSession opens a session for an account, whose signature comes from sign, and saves it.
+func (a *app) openSession(
+	ctx context.Context, server string, p loginPlan, account common.Address, wallet string,
+	sign func([]byte) ([]byte, error),
+) (cli.SavedSession, error) {
 	key, err := auth.Generate(auth.Ed25519, rand.Reader)
 	if err != nil {
-		return saved{}, err
+		return cli.SavedSession{}, err
 	}
 	c, err := client.DialFrom(ctx, server, p.origin)
 	if err != nil {
-		return saved{}, err
+		return cli.SavedSession{}, err
 	}
 	defer c.Close()
+	if p.chain == 0 {
+		if p.chain, err = firstChain(ctx, c, p.agent); err != nil {
+			return cli.SavedSession{}, err
+		}
+	}
 	opened, err := c.SignIn(ctx, wire.ChallengeParams{
 		Account: account.Hex(), Chain: p.chain, Agent: p.agent, Life: uint64(p.life / time.Second),
+		Tools: p.tools, Limits: p.limits,
 	}, key, func(message []byte) ([]byte, error) {
-		m, err := auth.Parse(message)
-		if err != nil {
+		if err := p.checkText(message, server, account); err != nil {
 			return nil, err
-		}
-		if m.Address != account || m.Chain != p.chain {
-			return nil, failf(exitSignature, "message", "the server gave a text for another account or chain; it was not signed")
-		}
-		// A server that passes on another's text would get this wallet's permission there.
-		if p.origin != "" && p.origin != m.Scheme+"://"+m.Domain {
-			return nil, failf(exitSignature, "message", "the server gave a text for %s, not for %s; it was not signed", plain(m.Domain), p.origin)
-		}
-		if u, err := url.Parse(server); p.origin == "" && !isLoopback(server) && (err != nil || !strings.EqualFold(u.Host, m.Domain)) {
-			return nil, failf(exitSignature, "message", "the server gave a text for %s, not for itself; it was not signed", plain(m.Domain))
 		}
 		return sign(message)
 	})
 	if err != nil {
-		return saved{}, err
+		return cli.SavedSession{}, err
 	}
-	s := saved{
+	s := cli.SavedSession{
 		Server: server, Session: opened.ID, Account: opened.Account, Agent: opened.Agent, Expires: opened.Expires,
 		Key: key.Secret(), Wallet: wallet,
 	}
-	return s, a.save("session.json", s)
+	if p.unsaved {
+		return s, nil
+	}
+	return s, a.Save("session.json", s)
 }
 
 // signElsewhere puts out the text and takes in the signature.
 func (a *app) signElsewhere(ctx context.Context, p loginPlan, message []byte) ([]byte, error) {
 	if p.textFile == "" {
-		fmt.Fprintf(a.err, "Sign the text between the lines as it is (personal_sign), and give the signature, 0x...:\n----\n%s\n----\n", plain(string(message)))
+		fmt.Fprintf(a.Err,
+			"Sign the text between the lines as it is (personal_sign), and give the signature, 0x...:\n----\n%s\n----\n",
+			cli.Plain(string(message)))
 	} else if err := a.textFile(p.textFile, message); err != nil {
 		return nil, err
 	}
 	if p.signedFile != "" && p.signedFile != "-" {
-		a.note("waiting for the signature in %s", p.signedFile)
+		a.Note("waiting for the signature in %s", p.signedFile)
 		return a.signatureFile(ctx, p.signedFile)
 	}
-	return a.signature(ctx)
+	return a.readSignature(ctx)
 }
 
-// signature reads a signature that was made elsewhere.
-func (a *app) signature(ctx context.Context) ([]byte, error) {
-	line, err := a.line(ctx)
+// readSignature reads a signature that was made elsewhere.
+func (a *app) readSignature(ctx context.Context) ([]byte, error) {
+	line, err := a.ReadLine(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read the signature: %w", err)
 	}
 	if line = strings.TrimSpace(line); line == "" {
-		return nil, failf(exitSignature, "sig.hex", "no signature came on standard input; sign the text and give 0x...")
+		return nil, cli.Failf(cli.ExitSignature, "sig.hex",
+			"no signature came on standard input; sign the text and give 0x...")
 	}
 	return auth.ParseContractSig(line)
 }
 
-// keystore opens an encrypted key file. The password is asked for on the terminal, or taken from the file that
-// --password-file or WRIT_PASSWORD_FILE names.
-func (a *app) keystore(ctx context.Context, path string) (*auth.Wallet, error) {
-	b, err := os.ReadFile(path)
+// connectSaved resumes the saved session. At the server of a `writ dev` one is opened if there is none: its wallet and
+// its money are not real.
+func (a *app) connectSaved(ctx context.Context, server string) (*client.Client, cli.SavedSession, error) {
+	server, err := a.FindServer(server)
 	if err != nil {
-		return nil, usage("the key file cannot be read: %s", err)
+		return nil, cli.SavedSession{}, err
 	}
-	var password []byte
-	f, isFile := a.in.(*os.File)
-	switch file := or(a.passwordFile, a.env("WRIT_PASSWORD_FILE")); {
-	case file != "":
-		if password, err = os.ReadFile(file); err != nil {
-			return nil, usage("the password file cannot be read: %s", err)
-		}
-		password = []byte(strings.TrimRight(string(password), "\r\n"))
-	case isFile && isTerminal(f):
-		fmt.Fprintf(a.err, "Password of %s: ", path)
-		before, _ := term.GetState(f.Fd())
-		stop := context.AfterFunc(ctx, func() { // a password that nobody gives must not leave the terminal without echo
-			if before != nil {
-				term.SetState(f.Fd(), before)
-			}
-			os.Exit(exitInterrupt)
-		})
-		password, err = term.ReadPassword(f.Fd())
-		stop()
-		fmt.Fprintln(a.err)
-		if err != nil {
-			return nil, fmt.Errorf("read the password: %w", err)
-		}
-	default:
-		return nil, usage("the key file needs a password: run this on a terminal, or name a file with --password-file or WRIT_PASSWORD_FILE")
-	}
-	k, err := keystore.DecryptKey(b, string(password))
-	if errors.Is(err, keystore.ErrDecrypt) {
-		return nil, failf(exitSignature, "password", "the password does not open %s", path)
-	} else if err != nil {
-		return nil, usage("%s is not an encrypted key file", path)
-	}
-	return auth.ParseWallet(fmt.Sprintf("%x", crypto.FromECDSA(k.PrivateKey)))
-}
-
-// ask asks a person. Anything but a yes is a no.
-func (a *app) ask(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	line, err := a.line(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes", nil
-}
-
-// line reads a line from standard input, or ends with ctx. Nothing can take back a read that has begun: its
-// goroutine ends with the next line or with the program.
-func (a *app) line(ctx context.Context) (string, error) {
-	if a.lines == nil {
-		a.lines = make(chan string)
-		go func() {
-			defer close(a.lines)
-			for s := bufio.NewScanner(a.in); s.Scan(); { // lines of 64 KiB at most
-				a.lines <- s.Text()
-			}
-		}()
-	}
-	select {
-	case line, ok := <-a.lines:
-		if !ok {
-			return "", io.EOF
-		}
-		return line, nil
-	case <-ctx.Done():
-		fmt.Fprintln(a.err)
-		return "", ctx.Err()
-	}
-}
-
-// server returns the address of the server that is meant.
-func (a *app) server(flag string) (string, error) {
-	if flag != "" {
-		return serverURL(flag)
-	}
-	if s := a.env("WRIT_SERVER"); s != "" {
-		return serverURL(s)
-	}
-	var s saved
-	signedIn := a.load("session.json", &s) == nil
-	var n devNote
-	// A `writ dev` that runs now is meant, unless there is a session at a server elsewhere.
-	if (!signedIn || isLoopback(s.Server)) && a.load("dev.json", &n) == nil {
-		return n.Server, nil
-	}
-	if signedIn {
-		return s.Server, nil
-	}
-	return "http://" + defaultListen, nil
-}
-
-// connect resumes the saved session. At the server of a `writ dev` one is opened if there is none: its wallet and its
-// money are not real.
-func (a *app) connect(ctx context.Context, server string) (*client.Client, saved, error) {
-	server, err := a.server(server)
-	if err != nil {
-		return nil, saved{}, err
-	}
-	c, s, err := a.resume(ctx, server)
-	if err == nil || failureOf(err).exit != exitSignIn || a.devWallet(server) == "" {
+	c, s, err := a.resumeSession(ctx, server)
+	if err == nil || cli.FailureOf(err).Exit != cli.ExitSignIn || a.DevWallet(server) == "" {
 		return c, s, err
 	}
-	if _, err := a.login(ctx, loginPlan{server: server, agent: "treasurer", chain: chain.DevChainID, life: time.Hour}); err != nil {
-		return nil, saved{}, err
+	if _, err := a.login(ctx, loginPlan{server: server, agent: "treasurer", life: time.Hour}); err != nil {
+		return nil, cli.SavedSession{}, err
 	}
-	return a.resume(ctx, server)
+	return a.resumeSession(ctx, server)
 }
 
-// resume connects with the saved session, which must be one at this server.
-func (a *app) resume(ctx context.Context, server string) (*client.Client, saved, error) {
-	var s saved
-	if err := a.load("session.json", &s); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, saved{}, err
+// resumeSession connects with the saved session, which must be one at this server.
+func (a *app) resumeSession(ctx context.Context, server string) (*client.Client, cli.SavedSession, error) {
+	var s cli.SavedSession
+	if err := a.Load("session.json", &s); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.SavedSession{}, err
 	}
 	if s.Server != server {
-		return nil, saved{}, failf(exitSignIn, "session_required", "you are not signed in at %s; run: writ login", server)
+		return nil, cli.SavedSession{}, cli.Failf(cli.ExitSignIn, "session_required",
+			"you are not signed in at %s; run: writ login", server)
 	}
 	if time.Now().UnixMilli() >= s.Expires {
-		return nil, saved{}, failf(exitSignIn, "session_expired", "your session has ended; run: writ login")
+		return nil, cli.SavedSession{}, cli.Failf(cli.ExitSignIn, "session_expired",
+			"your session has ended; run: writ login")
 	}
 	key, err := auth.ParsePrivateKey(s.Key)
 	if err != nil {
-		return nil, saved{}, failf(exitSignIn, "session_required", "the saved session is damaged; run: writ login")
+		return nil, cli.SavedSession{}, cli.Failf(cli.ExitSignIn, "session_required",
+			"the saved session is damaged; run: writ login")
 	}
 	c, err := client.Dial(ctx, server)
 	if err != nil {
-		return nil, saved{}, err
+		return nil, cli.SavedSession{}, err
 	}
 	if now, err := c.Resume(ctx, s.Session, key); err == nil {
 		a.renewLater(now)
 	} else {
 		c.Close()
 		if e, ok := errors.AsType[*wire.Error](err); ok && e.Data.Code == wire.CodeNotFound {
-			err = failf(exitSignIn, "session_required", "the server does not know your session; run: writ login")
+			err = cli.Failf(cli.ExitSignIn, "session_required", "the server does not know your session; run: writ login")
 		}
-		return nil, saved{}, err
+		return nil, cli.SavedSession{}, err
 	}
 	return c, s, nil
 }
-
-// clock shows a time in ms UTC.
-func clock(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05Z") }

@@ -24,52 +24,58 @@ import (
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/provenance"
 )
 
 // testServer runs a node without a chain, which signing in does not need, and returns its URL.
 func testServer(t *testing.T) string {
 	t.Helper()
-	return testServerWith(t, func(*plan) {})
+	return testServerWith(t, func(*node.Config) {})
 }
 
-// testServerWith is testServer with a change of its plan.
-func testServerWith(t *testing.T, change func(*plan)) string {
+// testServerWith is testServer with a change of its configuration.
+func testServerWith(t *testing.T, change func(*node.Config)) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	ln, err := listen(ctx, "127.0.0.1:0")
+	ln, err := cli.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := plan{Data: t.TempDir(), Scheme: "http", Domain: ln.Addr().String(), Log: slog.New(slog.DiscardHandler)}
-	p.Chain.URLs, p.Chain.Book, p.Chain.Key = []string{"http://127.0.0.1:1"}, chain.Book(), chain.Accounts()["agent"].Key
-	for _, name := range shippedAgents {
-		d, err := definition(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Agents = append(p.Agents, d)
+	c := node.Config{
+		Data: t.TempDir(), Scheme: "http", Domain: ln.Addr().String(), Program: program(),
+		Log: slog.New(slog.DiscardHandler),
+		Chain: node.Chain{
+			URLs: []string{"http://127.0.0.1:1"}, Book: devchain.Book(), Key: devchain.Accounts()["agent"].Key,
+		},
 	}
-	if p.Rules.Operator, err = policyOf("default"); err != nil {
+	if c.Agents, err = node.Agents(node.CommonAgents, config.DevChain); err != nil {
 		t.Fatal(err)
 	}
-	if p.Models, err = modelsOf(nil); err != nil {
+	if c.Rules, err = node.Rules("default", nil); err != nil {
 		t.Fatal(err)
 	}
-	change(&p)
-	n, err := compose(ctx, p)
+	if c.Models, err = node.Models(nil); err != nil {
+		t.Fatal(err)
+	}
+	change(&c)
+	n, err := node.Open(ctx, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- n.serve(ctx, ln, func() error { return nil }) }()
+	go func() { done <- n.Run(ctx, ln, func() error { return nil }) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		n.close()
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	return "http://" + ln.Addr().String()
 }
@@ -84,7 +90,7 @@ func testApp(t *testing.T, env map[string]string) (a *app, out, progress *bytes.
 		env["WRIT_HOME"] = t.TempDir()
 	}
 	out, progress = new(bytes.Buffer), new(bytes.Buffer)
-	return &app{in: strings.NewReader(""), out: out, err: progress, env: func(name string) string { return env[name] }}, out, progress
+	return &app{Shell: &cli.Shell{In: strings.NewReader(""), Out: out, Err: progress, Env: func(name string) string { return env[name] }}}, out, progress
 }
 
 func TestAWalletElsewhereSignsTheTextThatIsPrinted(t *testing.T) {
@@ -96,7 +102,7 @@ func TestAWalletElsewhereSignsTheTextThatIsPrinted(t *testing.T) {
 	a, out, _ := testApp(t, nil)
 	texts, progress := io.Pipe()
 	signatures, sign := io.Pipe()
-	a.err, a.in = progress, signatures
+	a.Err, a.In = progress, signatures
 	go func() {
 		var message []string
 		inside := false
@@ -118,7 +124,7 @@ func TestAWalletElsewhereSignsTheTextThatIsPrinted(t *testing.T) {
 	}()
 	exit := a.main(t.Context(), []string{"login", "--server", server, "--account", wallet.Address().Hex(), "--json"})
 	progress.Close()
-	if exit != exitOK || !strings.Contains(out.String(), wallet.Address().Hex()) {
+	if exit != cli.ExitOK || !strings.Contains(out.String(), wallet.Address().Hex()) {
 		t.Errorf("got exit code %d and %q", exit, out)
 	}
 }
@@ -155,7 +161,7 @@ func TestATextAndItsSignatureTravelInFiles(t *testing.T) {
 	if err := <-signed; err != nil {
 		t.Fatal(err)
 	}
-	if exit != exitOK || !strings.Contains(out.String(), "signed in as "+wallet.Address().Hex()) {
+	if exit != cli.ExitOK || !strings.Contains(out.String(), "signed in as "+wallet.Address().Hex()) {
 		t.Errorf("got exit code %d, %q and %q", exit, out, progress)
 	}
 }
@@ -165,8 +171,8 @@ func TestAnInterruptEndsAQuestion(t *testing.T) {
 	a, _, _ := testApp(t, nil)
 	ctx, interrupt := context.WithCancel(t.Context())
 	texts, progress := io.Pipe()
-	a.in, _ = io.Pipe() // nobody ever answers
-	a.err = progress
+	a.In, _ = io.Pipe() // nobody ever answers
+	a.Err = progress
 	said := make(chan string)
 	go func() {
 		var all strings.Builder
@@ -180,7 +186,7 @@ func TestAnInterruptEndsAQuestion(t *testing.T) {
 	}()
 	exit := a.main(ctx, []string{"login", "--server", server, "--account", common.Address{1}.Hex()})
 	progress.Close()
-	if got := <-said; exit != exitInterrupt || !strings.Contains(got, "writ: interrupted") {
+	if got := <-said; exit != cli.ExitInterrupt || !strings.Contains(got, "writ: interrupted") {
 		t.Errorf("got exit code %d and %q", exit, got)
 	}
 }
@@ -206,12 +212,12 @@ func TestAnEncryptedKeyFileOpensWithItsPassword(t *testing.T) {
 		}
 	}
 	a, _, _ := testApp(t, map[string]string{"WRIT_PASSWORD_FILE": password})
-	w, err := a.wallet(t.Context(), "keystore:"+file)
+	w, err := a.OpenWallet(t.Context(), "keystore:"+file)
 	if err != nil || w.Address() != crypto.PubkeyToAddress(key.PublicKey) {
 		t.Errorf("got %v, %v", w, err)
 	}
 	a, _, _ = testApp(t, map[string]string{"WRIT_PASSWORD_FILE": password + "2"})
-	if _, err := a.wallet(t.Context(), "keystore:"+file); err == nil || failureOf(err).exit != exitSignature {
+	if _, err := a.OpenWallet(t.Context(), "keystore:"+file); err == nil || cli.FailureOf(err).Exit != cli.ExitSignature {
 		t.Errorf("a wrong password gave %v", err)
 	}
 }
@@ -238,9 +244,9 @@ func TestOnlyAnApprovalOfThisAccountRunAndCallIsSigned(t *testing.T) {
 		}
 		return wire.Approval{Run: link("run").String(), Step: link("step").String(), Message: string(message), Summary: summary}
 	}
-	s := saved{Account: wallet.Address().Hex()}
+	s := cli.SavedSession{Account: wallet.Address().Hex()}
 	a, _, _ := testApp(t, nil)
-	if _, err := a.card(s, offer(good, args)); err != nil {
+	if _, err := a.showCard(s, offer(good, args)); err != nil {
 		t.Fatal(err)
 	}
 	other := func(change func(*auth.Approval)) auth.Approval { p := good; change(&p); return p }
@@ -254,7 +260,7 @@ func TestOnlyAnApprovalOfThisAccountRunAndCallIsSigned(t *testing.T) {
 		{"other arguments than are shown", offer(good, `{"amount":"4"}`)},
 		{"no approval at all", wire.Approval{Message: "{}"}},
 	} {
-		if _, err := a.card(s, c.offer); err == nil || failureOf(err).exit != exitSignature {
+		if _, err := a.showCard(s, c.offer); err == nil || cli.FailureOf(err).Exit != cli.ExitSignature {
 			t.Errorf("%s: got %v, want a refusal", c.name, err)
 		}
 	}

@@ -21,13 +21,13 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/writ-run/writ/internal/chain"
+	"github.com/writ-run/writ/internal/eth/devchain"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the scripts' expectations")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"writ": func() { os.Exit(Main()) }})
+	testscript.Main(m, map[string]func(){"writ": func() { os.Exit(Main()) }, "toolserver": toolServer})
 }
 
 // TestScripts runs every script of testdata/script. Each is the manual of what its name says. Besides testscript's own
@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 //	cut FILE BYTES               cut bytes off the end
 //	kubo VAR                     start a Kubo node of the script's own, and set a variable to its RPC's URL
 //	pinned FILE.car OUT.car      wait until it has pinned the head of a file, and write what it exports of it
+//
+// The program toolserver is a server of tools; see toolServer.
 //
 // The condition kubo says whether there is a Kubo.
 //
@@ -60,7 +62,7 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WRIT_HOME", filepath.Join(e.WorkDir, "home"))
-			e.Setenv("MALLORY", hex.EncodeToString(crypto.FromECDSA(chain.Accounts()["mallory"].Key))) // of the dev chain, which is public
+			e.Setenv("MALLORY", hex.EncodeToString(crypto.FromECDSA(devchain.Accounts()["mallory"].Key))) // of the dev chain, which is public
 			examples, err := filepath.Abs("../../examples")
 			e.Setenv("EXAMPLES", examples)
 			return err
@@ -68,9 +70,19 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": untilItSays, "policyof": policyOfWitnesses, "truncate": truncateAll,
 			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
-			"kubo": kubo, "pinned": pinned,
+			"kubo": kubo, "pinned": pinned, "stranger": stranger, "holder": holderOfRun, "absent": absent, "tail": tailOf,
 		},
 	})
+}
+
+// tailOf sets a variable to the last characters of a text: tail VAR TEXT COUNT.
+func tailOf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: tail VAR TEXT COUNT")
+	}
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	ts.Setenv(args[0], args[1][len(args[1])-n:])
 }
 
 func firstLeaf(ts *testscript.TestScript, neg bool, args []string) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/node"
 )
 
 // A slow model takes its time.
@@ -39,21 +41,20 @@ func TestAWatchedRunKeepsItsSessionAliveUntilItsTime(t *testing.T) {
 		exit        int
 		says        string
 	}{
-		{"longer than it may be idle", "1h", 1500 * time.Millisecond, 4 * time.Second, exitOK, "it took a while"},
-		{"longer than it lives", "2s", time.Hour, 6 * time.Second, exitSignIn, "your session has reached the end that the wallet signed while the run was watched; sign in again (writ login) and see what came of it: writ runs show bafy"},
+		{"longer than it may be idle", "1h", 1500 * time.Millisecond, 4 * time.Second, cli.ExitOK, "it took a while"},
+		{"longer than it lives", "2s", time.Hour, 6 * time.Second, cli.ExitSignIn, "your session has reached the end that the wallet signed while the run was watched; sign in again (writ login) and see what came of it: writ runs show bafy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			server := testServerWith(t, func(p *plan) {
+			server := testServerWith(t, func(p *node.Config) {
 				p.Idle = c.idle
 				for i := range p.Models {
 					p.Models[i].Model = slow{c.takes}
 				}
 			})
 			a, out, progress := testApp(t, map[string]string{"WALLET": w.Secret()})
-			if exit := a.main(t.Context(), []string{"login", "--server", server, "--key", "env:WALLET", "--yes", "--life", c.life}); exit != exitOK {
+			if exit := a.main(t.Context(), []string{"login", "--server", server, "--key", "env:WALLET", "--yes", "--life", c.life}); exit != cli.ExitOK {
 				t.Fatalf("sign in: %d %s", exit, progress)
 			}
-			a.called = false
 			exit := a.main(t.Context(), []string{"run", "--server", server, "take your time"})
 			if exit != c.exit || !strings.Contains(out.String()+progress.String(), c.says) {
 				t.Errorf("got exit code %d and %s%s; want %d and %q", exit, out, progress, c.exit, c.says)

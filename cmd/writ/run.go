@@ -14,6 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/evidence"
+	"github.com/writ-run/writ/internal/cli/settling"
+	"github.com/writ-run/writ/internal/cli/teller"
 	"github.com/writ-run/writ/internal/client"
 )
 
@@ -25,24 +29,30 @@ type runResult struct {
 	Steps   uint64   `json:"steps"`
 	Last    string   `json:"last,omitempty"` // CID of the newest step seen
 	Waiting []string `json:"waiting,omitempty"`
+	Outcome string   `json:"outcome"` // the same, as exit codes name it: "waiting" if it is parked
+	// Fault is the failure that it ended by, if one did; and whether, and when, the same may work.
+	Fault        string `json:"fault,omitempty"`
+	Retryable    bool   `json:"retryable,omitempty"`
+	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
 	// WaitingRuns are the runs of sub-agents that wait for the wallet.
 	WaitingRuns []string `json:"waiting_runs,omitempty"`
 	Receipt     string   `json:"receipt,omitempty"` // file with the proof that the newest head stands in the server's log
 }
 
-func (a *app) runCommand() *cobra.Command {
-	var server, agent, key string
+func runCommand(a *app) *cobra.Command {
+	var server, agent, key, thread string
 	var approve bool
 	c := &cobra.Command{
 		Use: "run TEXT", Short: "Ask an agent for something, and watch it",
-		Long: `Starts a run and shows its steps on standard error as they become durable: which model was chosen and why, what
-policies decided, which tools were called. The answer goes to standard output.
+		Long: `Starts a run and tells on standard error what tools have done, what waits and what was refused; with --verbose
+each step, as it becomes durable: which model was chosen and why, what policies decided, which tools were called. The
+answer goes to standard output; on a terminal as it is written.
 
 Where the wallet must approve a call, its exact content is shown. On a terminal you are asked; with --yes-approve the
 wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" + ` goes on with it, from anywhere.`,
 		Args: cobra.MatchAll(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, s, err := a.connect(c.Context(), server)
+			cl, s, err := a.connectSaved(c.Context(), server)
 			if err != nil {
 				return err
 			}
@@ -52,22 +62,81 @@ wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" +
 			}
 			text := strings.Join(args, " ")
 			if strings.TrimSpace(text) == "" {
-				return usage(`say what you want: writ run "what is alice's USDC balance?"`)
+				return cli.Usage(`say what you want: writ run "what is alice's USDC balance?"`)
 			}
-			started, err := cl.Start(c.Context(), wire.StartParams{Agent: agent, Input: text, Key: key})
+			started, err := cl.Start(c.Context(), wire.StartParams{Agent: agent, Input: text, Key: key, Thread: thread})
 			if err != nil {
 				return err
 			}
-			return a.watch(c.Context(), cl, s, started.Run, approve, nil)
+			return a.watchRun(c.Context(), cl, s, started.Run, approve, nil)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&server, "server", "", "`URL` of the server")
 	f.StringVar(&agent, "agent", "", "which agent (default: the session's)")
 	f.StringVar(&key, "idempotency-key", "", "the same `key` and text start the run only once")
-	f.StringVar(&a.passwordFile, "password-file", "", "`file` with the password of the wallet's key file, to approve")
+	f.StringVar(&thread, "thread", "", "go on with what was said under this `name`, or begin it")
+	f.StringVar(&a.PasswordFile, "password-file", "", "`file` with the password of the wallet's key file, to approve")
 	f.BoolVar(&approve, "yes-approve", false, "approve with the wallet's key without asking")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "tell each step")
 	return c
+}
+
+// A watcher follows one run.
+type watcher struct {
+	*app
+	client  *client.Client
+	session cli.SavedSession
+	run     string
+	approve bool // with the wallet's key, without asking
+	teller  *teller.Teller
+	result  runResult
+	below   map[wire.Ref]bool // open calls of sub-agents
+	asked   map[string]bool   // of what those wait for
+	typed   string            // of an answer, while it is written; only on a terminal
+}
+
+// watchRun follows a run, from its start or after from, until it closes or waits for a wallet that does not sign here.
+// What the sub-agents that it calls ask of the wallet is asked here too. While it watches the session does not end for
+// want of use; it still ends at its time.
+func (a *app) watchRun(
+	ctx context.Context, cl *client.Client, s cli.SavedSession, run string, approve bool, from *wire.From,
+) error {
+	p := cli.Paint(a.Color(a.Err))
+	if !a.JSON {
+		a.Note("%s %s", p.Dim("run"), run)
+	}
+	w := &watcher{
+		app: a, client: cl, session: s, run: run, approve: approve, result: runResult{Run: run, Status: "running"},
+		teller: &teller.Teller{Paint: p, Brief: !a.verbose, Say: func(line string) { a.Note("%s", line) }},
+		below:  map[wire.Ref]bool{}, asked: map[string]bool{},
+	}
+	updates, stop := pumpUpdates(ctx, cl, run, from)
+	defer stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case u, open := <-updates:
+			if open {
+				parked, err := w.takeUpdate(ctx, u)
+				if err != nil {
+					return err
+				}
+				if !parked {
+					continue
+				}
+			}
+			w.result.Receipt = a.keepReceipt(ctx, cl, run)
+			return a.reportEnd(w.result)
+		case <-tick.C:
+			if left, err := w.askForSubAgents(ctx); err != nil {
+				return err
+			} else if left {
+				return a.reportEnd(w.result)
+			}
+		}
+	}
 }
 
 // A watched is one update of client.Client.Events.
@@ -76,18 +145,12 @@ type watched struct {
 	err error
 }
 
-// watch follows a run, from its start or after from, until it closes or waits for a wallet that does not sign here. What
-// the sub-agents that it calls ask of the wallet is asked here too. While it watches the session does not end for want of
-// use; it still ends at its time.
-func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string, approve bool, from *wire.From) error {
-	p := paint(a.color(a.err))
-	if !a.json {
-		a.note("%s %s", p.dim("run"), run)
-	}
-	r := runResult{Run: run, Status: "running"}
-	t := &teller{paint: p, say: func(line string) { a.note("%s", line) }}
-	pumping, stop := context.WithCancel(ctx)
-	updates := make(chan watched)
+// pumpUpdates sends a run's updates until it closes or stop is called, which waits for the end.
+func pumpUpdates(
+	ctx context.Context, cl *client.Client, run string, from *wire.From,
+) (updates chan watched, stop func()) {
+	pumping, cancel := context.WithCancel(ctx)
+	updates = make(chan watched)
 	var pump sync.WaitGroup
 	pump.Go(func() {
 		defer close(updates)
@@ -99,95 +162,115 @@ func (a *app) watch(ctx context.Context, cl *client.Client, s saved, run string,
 			}
 		}
 	})
-	defer pump.Wait()
-	defer stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	out := map[wire.Ref]bool{} // open calls of sub-agents
-	asked := map[string]bool{} // of what they wait for
-	for open := true; open; {
-		var u watched
-		select {
-		case u, open = <-updates:
-			if !open {
-				continue
-			}
-		case <-tick.C:
-			if err := a.keepAlive(ctx, cl, run); err != nil {
-				return err
-			}
-			if len(out) == 0 {
-				continue
-			}
-			left, err := a.seekBelow(ctx, cl, s, run, approve, asked)
-			if err != nil {
-				return err
-			}
-			if len(left) > 0 {
-				r.WaitingRuns, r.Status = left, "parked"
-				return a.finish(r)
-			}
-			continue
-		}
-		if u.err != nil {
-			return overWhileWatched(u.err, run)
-		}
-		switch {
-		case u.Void:
-			r = runResult{Run: run, Status: "running"}
-			continue
-		case u.Event == nil:
-			continue // the step that follows has the whole text
-		}
-		ev := u.Event
-		r.Steps, r.Last = ev.Seq+1, ev.CID
-		t.tell(ev)
-		if ev.Event.Of != nil {
-			delete(out, *ev.Event.Of)
-		}
-		for i, e := range ev.Does {
-			switch e.Kind {
-			case "call":
-				if strings.HasPrefix(e.Tool, "agent.") {
-					out[wire.Ref{Seq: ev.Seq, Index: uint64(i)}] = true
-				}
-			case "say":
-				if r.Said != "" {
-					r.Said += "\n"
-				}
-				r.Said += e.Text
-			case "close":
-				r.Status = e.Reason
-			case "seek":
-				left, err := a.seek(ctx, cl, s, run, wire.Ref{Seq: ev.Seq, Index: uint64(i)}, approve)
-				if err != nil {
-					return err
-				}
-				if left {
-					r.Waiting = append(r.Waiting, fmt.Sprintf("%d.%d", ev.Seq, i))
-				}
-			}
-		}
-		if len(r.Waiting) > 0 {
-			if now, err := cl.Run(ctx, run); err == nil && now.Status == "parked" && now.Steps == r.Steps {
-				r.Status = "parked"
-				break
-			}
+	return updates, func() {
+		cancel()
+		pump.Wait()
+	}
+}
+
+// askForSubAgents keeps the session in use, and asks for what the sub-agents of the run wait for. It says whether some
+// of it is left waiting.
+func (w *watcher) askForSubAgents(ctx context.Context) (left bool, err error) {
+	if err := w.keepAlive(ctx, w.client, w.run); err != nil || len(w.below) == 0 {
+		return false, err
+	}
+	runs, err := w.seekBelow(ctx, w.client, w.session, w.run, w.approve, w.asked)
+	if err != nil || len(runs) == 0 {
+		return false, err
+	}
+	w.result.WaitingRuns, w.result.Status = runs, "parked"
+	return true, nil
+}
+
+// takeUpdate tells what has happened, and asks for approvals. It says whether the run is parked, since the wallet does
+// not sign here.
+func (w *watcher) takeUpdate(ctx context.Context, u watched) (parked bool, err error) {
+	switch {
+	case u.err != nil:
+		return false, overWhileWatched(u.err, w.run)
+	case u.Void:
+		w.result = runResult{Run: w.run, Status: "running"}
+		return false, nil
+	case u.Event == nil:
+		w.typeText(u.Delta)
+		return false, nil // the step that follows has the whole text
+	}
+	ev := u.Event
+	w.endTyping(ev)
+	w.result.Steps, w.result.Last = ev.Seq+1, ev.CID
+	w.teller.Tell(ev)
+	if ev.Event.Of != nil {
+		delete(w.below, *ev.Event.Of)
+	}
+	for i := range ev.Does {
+		if err := w.takeEffect(ctx, wire.Ref{Seq: ev.Seq, Index: uint64(i)}, &ev.Does[i]); err != nil {
+			return false, err
 		}
 	}
-	r.Receipt = a.keepReceipt(ctx, cl, run)
-	return a.finish(r)
+	if len(w.result.Waiting) == 0 {
+		return false, nil
+	}
+	now, err := w.client.Run(ctx, w.run)
+	if err != nil || now.Status != "parked" || now.Steps != w.result.Steps {
+		return false, nil // it goes on, and its next update says how
+	}
+	w.result.Status = "parked"
+	return true, nil
+}
+
+// typeText shows a piece of an answer while it is written, to somebody who looks.
+func (w *watcher) typeText(d *wire.RunDelta) {
+	if d == nil || w.JSON || w.Quiet || !cli.IsTerminal(w.Out) {
+		return
+	}
+	w.typed += d.Text
+	fmt.Fprint(w.Out, cli.Paint(w.Color(w.Out)).Dim(cli.Plain(d.Text)))
+}
+
+// endTyping ends the line of an answer that was written; the step that follows says what of it holds.
+func (w *watcher) endTyping(ev *wire.RunEvent) {
+	if w.typed != "" && ev.Event.Kind == "reply" {
+		fmt.Fprintln(w.Out)
+		w.typed = ""
+	}
+}
+
+// takeEffect notes what an effect of the newest step says of the run.
+func (w *watcher) takeEffect(ctx context.Context, at wire.Ref, e *wire.Effect) error {
+	switch e.Kind {
+	case "call":
+		if strings.HasPrefix(e.Tool, "agent.") {
+			w.below[at] = true
+		}
+	case "say":
+		if w.result.Said != "" {
+			w.result.Said += "\n"
+		}
+		w.result.Said += e.Text
+	case "close":
+		w.result.Status, w.result.Fault = e.Reason, e.Code
+		w.result.Retryable, w.result.RetryAfterMS = e.Retryable, e.RetryAfterMS
+	case "seek":
+		left, err := w.seekApproval(ctx, w.client, w.session, w.run, at, w.approve)
+		if err != nil {
+			return err
+		}
+		if left {
+			w.result.Waiting = append(w.result.Waiting, fmt.Sprintf("%d.%d", at.Seq, at.Index))
+		}
+	}
+	return nil
 }
 
 // overWhileWatched says what is left to do when the session has ended before the run.
 func overWhileWatched(err error, run string) error {
-	f := failureOf(err)
-	if f.exit != exitSignIn {
+	f := cli.FailureOf(err)
+	if f.Exit != cli.ExitSignIn {
 		return err
 	}
 	why := "your session has ended"
 	e, _ := errors.AsType[*wire.Error](err)
-	switch code := wire.Code(f.code); {
+	switch code := wire.Code(f.Code); {
 	case e != nil && e.Data.Reason == "session.idle":
 		why = "your session was not used for too long and has ended"
 	case code == wire.CodeExpired:
@@ -195,7 +278,8 @@ func overWhileWatched(err error, run string) error {
 	case code == wire.CodeRevoked:
 		why = "your session was revoked"
 	}
-	return failf(exitSignIn, f.code, "%s while the run was watched; sign in again (writ login) and see what came of it: writ runs show %s", why, run)
+	return cli.Failf(cli.ExitSignIn, f.Code,
+		"%s while the run was watched; sign in again (writ login) and see what came of it: writ runs show %s", why, run)
 }
 
 // keepAlive renews the session where it would soon end for want of use. A renewal gives nothing else: what the wallet
@@ -208,7 +292,7 @@ func (a *app) keepAlive(ctx context.Context, cl *client.Client, run string) erro
 	s, err := cl.Renew(ctx)
 	if err != nil {
 		a.renewAt = now.Add(time.Minute)
-		if failureOf(err).exit == exitSignIn {
+		if cli.FailureOf(err).Exit == cli.ExitSignIn {
 			return overWhileWatched(err, run)
 		}
 		return nil // the server does not answer now; the events say so if it stays away
@@ -226,7 +310,9 @@ func (a *app) renewLater(s wire.Session) {
 }
 
 // seekBelow asks for what the sub-agents below a run wait for, each once. It returns the runs that are left waiting.
-func (a *app) seekBelow(ctx context.Context, cl *client.Client, s saved, run string, approve bool, asked map[string]bool) (left []string, err error) {
+func (a *app) seekBelow(
+	ctx context.Context, cl *client.Client, s cli.SavedSession, run string, approve bool, asked map[string]bool,
+) (left []string, err error) {
 	all, err := cl.Approvals(ctx)
 	if err != nil {
 		return nil, overWhileWatched(err, run)
@@ -237,8 +323,8 @@ func (a *app) seekBelow(ctx context.Context, cl *client.Client, s saved, run str
 			continue
 		}
 		asked[id] = true
-		a.note("a sub-agent waits for the wallet, in run %s", w.Run)
-		waits, err := a.seek(ctx, cl, s, w.Run, w.Effect, approve)
+		a.Note("a sub-agent waits for the wallet, in run %s", w.Run)
+		waits, err := a.seekApproval(ctx, cl, s, w.Run, w.Effect, approve)
 		if err != nil {
 			return nil, err
 		}
@@ -249,36 +335,35 @@ func (a *app) seekBelow(ctx context.Context, cl *client.Client, s saved, run str
 	return left, nil
 }
 
-// finish prints how a run ended. A refusal has an exit code of its own.
-func (a *app) finish(r runResult) error {
+// reportEnd prints how a run ended. Each outcome has an exit code of its own; only an answer is a success.
+func (a *app) reportEnd(r runResult) error {
 	text := func(w io.Writer) {
 		if r.Said != "" {
-			fmt.Fprintln(w, plain(r.Said))
+			fmt.Fprintln(w, cli.Plain(r.Said))
 		}
 	}
-	switch r.Status {
-	case "answered":
-		return a.done(r, text)
-	case "parked":
-		a.note("the run waits for the wallet; approve or refuse it with: writ approve %s", r.Run)
-		return a.done(r, text)
+	outcome, exit := cli.OutcomeOf(r.Status)
+	if r.Outcome = outcome; exit == cli.ExitOK {
+		return a.Done(r, text)
 	}
-	if !a.json {
-		text(a.out)
+	if !a.JSON {
+		text(a.Out)
 	}
-	f := failf(exitInternal, r.Status, "the run ended: %s; see: writ runs show %s", r.Status, r.Run)
-	switch r.Status {
-	case "denied", "revoked":
-		f.exit = exitDenied
-	case "limit", "timeout", "cancelled":
-		f.exit = exitIncomplete
+	f := cli.Failf(exit, outcome, "the run ended: %s; see: writ runs show %s", outcome, r.Run)
+	switch {
+	case outcome == "waiting":
+		f.Message = "the run waits for the wallet; approve or refuse it with: writ approve " + r.Run
+	case r.Fault != "":
+		f.Message = fmt.Sprintf("the run ended: %s (%s); see: writ runs show %s", outcome, r.Fault, r.Run)
 	}
-	f.result = r
+	f.Result = r
 	return f
 }
 
-// seek asks for an approval where the wallet is at hand. It says whether the call is left waiting.
-func (a *app) seek(ctx context.Context, cl *client.Client, s saved, run string, ref wire.Ref, approve bool) (left bool, err error) {
+// seekApproval asks for an approval where the wallet is at hand. It says whether the call is left waiting.
+func (a *app) seekApproval(
+	ctx context.Context, cl *client.Client, s cli.SavedSession, run string, ref wire.Ref, approve bool,
+) (left bool, err error) {
 	all, err := cl.Approvals(ctx)
 	if err != nil {
 		return false, err
@@ -287,115 +372,193 @@ func (a *app) seek(ctx context.Context, cl *client.Client, s saved, run string, 
 		if w.Run != run || w.Effect != ref {
 			continue
 		}
-		if _, err := a.card(s, w); err != nil {
+		if _, err := a.showCard(s, w); err != nil {
 			return false, err
 		}
 		switch {
 		case s.Wallet == "":
 			return true, nil
 		case approve:
-		case a.json || !isTerminal(a.in):
+		case a.JSON || !cli.IsTerminal(a.In):
 			return true, nil
 		default:
-			if ok, err := a.ask(ctx, "Approve with the wallet "+s.Account+"?"); err != nil {
+			if ok, err := a.Ask(ctx, "Approve with the wallet "+s.Account+"?"); err != nil {
 				return false, err
 			} else if !ok {
 				return false, cl.Refuse(ctx, w, "refused by the user")
 			}
 		}
-		return false, a.sign(ctx, cl, s, s.Wallet, w)
+		return false, a.signApproval(ctx, cl, s, s.Wallet, w)
 	}
 	return false, nil // answered already, from elsewhere or before
 }
 
-func (a *app) runsCommand() *cobra.Command {
+func runsCommand(a *app) *cobra.Command {
 	var server string
-	var limit int
-	list := &cobra.Command{
-		Use: "ls", Short: "List the wallet's runs, newest first", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, _, err := a.connect(c.Context(), server)
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			all, err := cl.Runs(c.Context(), limit)
-			if err != nil {
-				return err
-			}
-			return a.done(wire.Runs{Runs: all}, func(w io.Writer) {
-				for _, r := range all {
-					fmt.Fprintf(w, "%s  %-10s %3d steps  %s  %s\n", r.ID, r.Status, r.Steps, r.Agent, clock(r.Opened))
-				}
-			})
-		},
-	}
-	list.Flags().IntVar(&limit, "limit", 20, "how many at most")
-	show := &cobra.Command{
-		Use: "show RUN", Short: "Show a run's steps", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := isCID(args[0]); err != nil {
-				return err
-			}
-			cl, _, err := a.connect(c.Context(), server)
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			info, err := cl.Run(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			var events []*wire.RunEvent
-			for u, err := range cl.Events(c.Context(), args[0], nil) {
-				if err != nil {
-					return err
-				}
-				if u.Event != nil {
-					events = append(events, u.Event)
-				}
-				if uint64(len(events)) >= info.Steps {
-					break
-				}
-			}
-			v := struct {
-				wire.Run
-				Events []*wire.RunEvent `json:"events"`
-			}{info, events}
-			return a.done(v, func(w io.Writer) {
-				fmt.Fprintf(w, "run %s: %s\n", info.ID, info.Status)
-				t := &teller{paint: paint(a.color(a.out)), say: func(line string) { fmt.Fprintln(w, line) }, all: true}
-				for _, ev := range events {
-					t.tell(ev)
-				}
-			})
-		},
-	}
-	cancel := &cobra.Command{
-		Use: "cancel RUN", Short: "End a run; what it did stays done and recorded", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := isCID(args[0]); err != nil {
-				return err
-			}
-			cl, _, err := a.connect(c.Context(), server)
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			if err := cl.Cancel(c.Context(), args[0]); err != nil {
-				return err
-			}
-			return a.done(map[string]any{"run": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "cancelled") })
-		},
-	}
-	g := group("runs", "List, show and cancel runs", list, show, cancel)
+	g := cli.Group("runs", "List, show and cancel runs, and say what came of a call in doubt",
+		listRunsCommand(a, &server), showRunCommand(a, &server), cancelRunCommand(a, &server), settling.Command(a.Shell))
 	g.PersistentFlags().StringVar(&server, "server", "", "`URL` of the server")
 	return g
 }
 
-func isCID(s string) error {
-	if _, err := cid.Decode(s); err != nil {
-		return usage("%q is not a CID; writ runs ls shows those of your runs", s)
+func listRunsCommand(a *app, server *string) *cobra.Command {
+	p := wire.ListParams{}
+	var data string
+	c := &cobra.Command{
+		Use: "ls", Short: "List the wallet's runs and what was asked, newest first",
+		Long: `Lists the runs of the wallet that is signed in, newest first, with what was asked. With --data it lists those of all
+wallets in a server's data folder, for its operator: whose they are and how they stand, and not what was asked.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if data != "" {
+				return listRunsOfAll(c.Context(), a, data, int(p.Limit))
+			}
+			cl, _, err := a.connectSaved(c.Context(), *server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			all, err := cl.FindRuns(c.Context(), p)
+			if err != nil {
+				return err
+			}
+			return a.Done(all, func(w io.Writer) { printRuns(w, all, p) })
+		},
+	}
+	f := c.Flags()
+	f.Uint64Var(&p.Limit, "limit", 20, "how many at most")
+	f.StringVar(&p.Find, "find", "", "only runs with this `text` in what was asked, or in their CID")
+	f.StringVar(&p.Before, "before", "", "go on after this `run`, which the page before has named")
+	f.StringVar(&data, "data", "", "list the runs of all wallets in this data `folder`, as its operator")
+	return c
+}
+
+func printRuns(w io.Writer, all wire.Runs, p wire.ListParams) {
+	if len(all.Runs) == 0 && p.Find == "" && p.Before == "" {
+		fmt.Fprintln(w, `no runs yet; begin with: writ run "what is alice's USDC balance?"`)
+	}
+	for _, r := range all.Runs {
+		fmt.Fprintln(w, describeRun(r))
+	}
+	if all.Next != "" {
+		fmt.Fprintf(w, "more: writ runs ls --before %s\n", all.Next)
+	}
+}
+
+// listRunsOfAll lists the runs of all wallets in a data folder.
+func listRunsOfAll(ctx context.Context, a *app, data string, limit int) error {
+	all, err := evidence.ListRuns(ctx, data, min(max(limit, 1), 10_000))
+	if err != nil {
+		return err
+	}
+	return a.Done(map[string]any{"runs": all}, func(w io.Writer) {
+		if len(all) == 0 {
+			fmt.Fprintln(w, "no runs yet")
+		}
+		for _, r := range all {
+			fmt.Fprintf(w, "%s  %-10s %3d steps  %s  %s  %s\n", r.ID, r.Status, r.Steps, r.Agent, cli.Clock(r.Opened), r.Owner)
+		}
+	})
+}
+
+func showRunCommand(a *app, server *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "show RUN", Short: "Show a run's steps", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.showRun(c.Context(), *server, args[0]) },
+	}
+}
+
+func (a *app) showRun(ctx context.Context, server, run string) error {
+	if err := isNamed(run); err != nil {
+		return err
+	}
+	cl, _, err := a.connectSaved(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	if run, err = findRun(ctx, cl, run); err != nil {
+		return err
+	}
+	info, err := cl.Run(ctx, run)
+	if err != nil {
+		return err
+	}
+	var events []*wire.RunEvent
+	for u, err := range cl.Events(ctx, run, nil) {
+		if err != nil {
+			return err
+		}
+		if u.Event != nil {
+			events = append(events, u.Event)
+		}
+		if uint64(len(events)) >= info.Steps {
+			break
+		}
+	}
+	v := struct {
+		wire.Run
+		Events []*wire.RunEvent `json:"events"`
+	}{info, events}
+	return a.Done(v, func(w io.Writer) {
+		fmt.Fprintf(w, "run %s: %s\n", info.ID, info.Status)
+		t := &teller.Teller{Paint: cli.Paint(a.Color(a.Out)), Say: func(line string) { fmt.Fprintln(w, line) }, All: true}
+		for _, ev := range events {
+			t.Tell(ev)
+		}
+		for _, x := range info.Asserted {
+			fmt.Fprintln(w, cli.Plain(describeAsserted(x)))
+		}
+	})
+}
+
+// describeAsserted says what the operator says of a call in doubt.
+func describeAsserted(x wire.Asserted) string {
+	says := fmt.Sprintf("settled   %s says that the call of step %d was %s", x.By, x.Effect.Seq, settling.SaidAs(x.As))
+	var why []string
+	if x.Reason != "" {
+		why = append(why, x.Reason)
+	}
+	if x.Tx != "" {
+		why = append(why, "transaction "+x.Tx)
+	}
+	if len(why) > 0 {
+		says += " (" + strings.Join(why, "; ") + ")"
+	}
+	return says
+}
+
+func cancelRunCommand(a *app, server *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "cancel RUN", Short: "End a run; what it did stays done and recorded", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := isNamed(args[0]); err != nil {
+				return err
+			}
+			cl, _, err := a.connectSaved(c.Context(), *server)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			run, err := findRun(c.Context(), cl, args[0])
+			if err != nil {
+				return err
+			}
+			if err := cl.Cancel(c.Context(), run); err != nil {
+				return err
+			}
+			return a.Done(map[string]any{"run": run}, func(w io.Writer) { fmt.Fprintln(w, "cancelled") })
+		},
+	}
+}
+
+// isNamed says whether a text may name a run, before a server is asked.
+func isNamed(s string) error {
+	if _, err := cid.Decode(s); err == nil {
+		return nil
+	}
+	if _, err := cli.EndOfCID(s); err != nil {
+		return cli.Usage("%q is not a CID; writ runs ls shows those of your runs", s)
 	}
 	return nil
 }

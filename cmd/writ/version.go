@@ -32,7 +32,7 @@ func build() string {
 	return revision + dirty
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -41,7 +41,7 @@ func (a *app) versionCommand() *cobra.Command {
 				Build   string `json:"build"`
 				Go      string `json:"go"`
 			}{version, build(), runtime.Version()}
-			return a.done(v, func(w io.Writer) { fmt.Fprintf(w, "writ %s (%s, %s)\n", v.Version, v.Build, v.Go) })
+			return a.Done(v, func(w io.Writer) { fmt.Fprintf(w, "writ %s (%s, %s)\n", v.Version, v.Build, v.Go) })
 		},
 	}
 }

@@ -28,8 +28,8 @@ func main() {
 	orFail(err)
 	keys, err := provenance.ReadKeys(sidecar)
 	orFail(err)
-	report := audit.Verify(car, provenance.Options{OperatorKey: operator, Keys: keys})
-	orFail(audit.Text(os.Stdout, report, false))
+	report := audit.Verify(car, audit.Options{OperatorKey: operator, Keys: keys})
+	orFail(audit.WriteText(os.Stdout, report, false))
 	os.Exit(audit.Exit(report))
 }
 

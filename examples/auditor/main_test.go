@@ -7,19 +7,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/writ-run/writ/internal/tamper"
 )
 
-const vectors = "../../provenance/testdata/tamper/"
-
 func TestTheScriptPassesAnHonestRunAndStopsAtALie(t *testing.T) {
-	b, err := os.ReadFile(vectors + "vectors.json")
+	vectors, err := tamper.Files()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var v struct {
 		OperatorKey string `json:"operator_key"`
 	}
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := json.Unmarshal(vectors["vectors.json"], &v); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, car, keys, last string }{
@@ -29,11 +29,7 @@ func TestTheScriptPassesAnHonestRunAndStopsAtALie(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for from, to := range map[string]string{tt.car: "run.car", tt.keys: "run.keys.json"} {
-				data, err := os.ReadFile(vectors + from)
-				if err == nil {
-					err = os.WriteFile(filepath.Join(dir, to), data, 0o600)
-				}
-				if err != nil {
+				if err := os.WriteFile(filepath.Join(dir, to), vectors[from], 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -6,19 +6,31 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/writ-run/writ/agent/local"
+	"github.com/writ-run/writ/agent"
 )
 
+type place struct {
+	City string `json:"city"`
+}
+
+func forecast(_ context.Context, p place) (string, error) { return "sunny in " + p.City, nil }
+
 func main() {
-	type place struct {
-		City string `json:"city"`
-	}
-	weather := local.Func("weather.now", "Tells the weather in a city.",
-		func(_ context.Context, p place) (string, error) { return "sunny in " + p.City, nil }, "what is the weather in {city}")
-	run, err := local.Agent{Tools: []local.Tool{weather}}.Ask(context.Background(), "what is the weather in Rome?")
+	ctx := context.Background()
+	weather := agent.Func("weather.now", "Tells the weather.", agent.Read, forecast, "what is the weather in {city}")
+	a, err := agent.Open(ctx, agent.Config{Tools: []agent.Tool{weather}})
+	orFail(err)
+	defer a.Close()
+	answer, err := a.Ask(ctx, "what is the weather in Rome?")
+	orFail(err)
+	report, err := answer.Report(ctx)
+	orFail(err)
+	fmt.Println(answer.Text)
+	fmt.Println(answer.Head, report.Verdict)
+}
+
+func orFail(err error) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(run.Text)
-	fmt.Println(run.CID, run.Report().Verdict)
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/writ-run/writ/agent/local"
+	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/model"
 )
 
@@ -26,25 +26,35 @@ func (dispatcher) Reply(_ context.Context, p model.Prompt) (model.Reply, error) 
 	return model.Reply{Stop: model.StopTools, Calls: []model.Call{{ID: "1", Tool: "agent.forecaster", Args: args}}}, err
 }
 
+type place struct {
+	City string `json:"city"`
+}
+
+func forecast(_ context.Context, p place) (string, error) { return "sunny in " + p.City, nil }
+
 func main() {
-	type place struct {
-		City string `json:"city"`
-	}
-	weather := local.Func("weather.now", "Tells the weather in a city.",
-		func(_ context.Context, p place) (string, error) { return "sunny in " + p.City, nil }, "what is the weather in {city}")
-	front := local.Agent{Model: dispatcher{}, Delegates: []local.Delegate{{
-		Name: "forecaster", About: "Knows the weather.", MaxCalls: 2, Agent: local.Agent{Tools: []local.Tool{weather}},
-	}}}
-	run, err := front.Ask(context.Background(), "what is the weather in Rome?")
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(run.Text)
-	report := run.Report()
+	ctx := context.Background()
+	weather := agent.Func("weather.now", "Tells the weather.", agent.Read, forecast, "what is the weather in {city}")
+	front, err := agent.Open(ctx, agent.Config{Model: dispatcher{}, Delegates: []agent.Delegate{{
+		Name: "forecaster", About: "Knows the weather.", MaxCalls: 2, Tools: []agent.Tool{weather},
+	}}})
+	orFail(err)
+	defer front.Close()
+	answer, err := front.Ask(ctx, "what is the weather in Rome?")
+	orFail(err)
+	fmt.Println(answer.Text)
+	report, err := answer.Report(ctx)
+	orFail(err)
 	for _, c := range report.Checks {
 		if c.Name == "cover" {
 			fmt.Println(c.Note)
 		}
 	}
-	fmt.Println(run.CID, report.Verdict)
+	fmt.Println(answer.Head, report.Verdict)
+}
+
+func orFail(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

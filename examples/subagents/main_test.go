@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/agentfile"
 )
 
 // The example's agent file is one that is read, and its delegate may do what it says.
@@ -15,7 +15,7 @@ func TestDesk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := agent.ParseDefinition(src)
+	d, err := agentfile.Parse(src, 1337)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/agent/local"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/internal/store"
+	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/runner"
+	"github.com/writ-run/writ/internal/store/storetest"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -54,16 +56,16 @@ func recorded(t *testing.B) (*loop.Machine, provenance.Link, []*provenance.Step)
 	chance := rand.NewChaCha8([32]byte{1})
 	public, operator, err := ed25519.GenerateKey(chance)
 	check(err)
-	mem := store.NewMemory()
-	r, err := agent.New(t.Context(), agent.Config{
-		Store: mem, Key: operator, Policy: agent.Policy{Name: "bench", Source: []byte(permitReads)},
-		Agents: []agent.Definition{{
-			Name: "echo", Instructions: "Repeat.", Tools: []string{"echo.say"}, Routes: []agent.Route{{ID: "only", Use: "script"}},
+	mem := storetest.Memory(t)
+	r, err := runner.New(t.Context(), runner.Config{
+		Store: mem, Key: operator, Policy: runner.Policy{Name: "bench", Source: []byte(permitReads)},
+		Agents: []agentfile.Definition{{
+			Name: "echo", Instructions: "Repeat.", Tools: []string{"echo.say"}, Routes: []agentfile.Route{{ID: "only", Use: "script"}},
 			Grant: auth.Caveats{MaxCalls: 10, MaxTokens: 10_000, MaxCostNanoUSD: 1000, Chains: []uint64{1}},
 		}},
-		Tools: []tools.Tool{local.Func("echo.say", "Says it again.",
+		Tools: []tools.Tool{agent.Func("echo.say", "Says it again.", agent.Read,
 			func(_ context.Context, w words) (words, error) { return w, nil })},
-		Models: []agent.NamedModel{{Model: script{}, Info: model.Info{
+		Models: []runner.NamedModel{{Model: script{}, Info: model.Info{
 			Name: "script", Kind: model.KindScripted, Provider: "bench", Model: "script/1", MaxTokens: 1000}}},
 	})
 	check(err)
@@ -87,7 +89,7 @@ func recorded(t *testing.B) (*loop.Machine, provenance.Link, []*provenance.Step)
 	session, err := r.OpenSession(t.Context(), grant)
 	check(err)
 
-	q := agent.StartRequest{Session: session, Agent: "echo", Input: "echo hi", Key: "0123456789abcdef"}
+	q := runner.StartRequest{Session: session, Agent: "echo", Input: "echo hi", Key: "0123456789abcdef"}
 	params, err := json.Marshal(wire.StartParams{Agent: q.Agent, Input: q.Input, Key: q.Key})
 	check(err)
 	q.Frame = auth.Frame{Session: session.ID, Seq: 1, Method: wire.RunStart, Params: params}
@@ -95,7 +97,7 @@ func recorded(t *testing.B) (*loop.Machine, provenance.Link, []*provenance.Step)
 	check(err)
 	started, err := r.Start(t.Context(), q)
 	check(err)
-	hints, _, stop := r.Watch(started.ID)
+	hints, _, stop := r.Subscribe(started.ID)
 	defer stop()
 	for run := started; run.Status == "running"; {
 		select {
@@ -107,7 +109,7 @@ func recorded(t *testing.B) (*loop.Machine, provenance.Link, []*provenance.Step)
 	}
 
 	var car bytes.Buffer
-	_, err = agent.Export(t.Context(), mem, &car, started.ID)
+	_, err = archive.Export(t.Context(), mem, &car, started.ID)
 	check(err)
 	keys, err := r.Keys(t.Context(), started.ID)
 	check(err)

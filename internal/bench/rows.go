@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -27,9 +28,9 @@ const own = "x-floor" // the unit of a benchmark that measures its floor between
 // rows follow the design's list of numbers.
 var rows = []row{
 	{"pure loop: 1 tool, 2 model calls, policies", "internal/bench BenchmarkMachine", "ns/op",
-		"agent BenchmarkFloorLoop", "a loop by hand", "", "ns/op <= 8000; allocs/op <= 60"},
-	{"the same, recorded, sealed, signed, in memory", "agent BenchmarkRun", "ns/op",
-		"agent BenchmarkFloorLoop", "a loop by hand", "", "ns/op <= 30000; allocs/op <= 150"},
+		"internal/runner BenchmarkFloorLoop", "a loop by hand", "", "ns/op <= 8000; allocs/op <= 60"},
+	{"the same, recorded, sealed, signed, in memory", "internal/runner BenchmarkRun", "ns/op",
+		"internal/runner BenchmarkFloorLoop", "a loop by hand", "", "ns/op <= 30000; allocs/op <= 150"},
 	{"encode + CID of a 2 KB step", "provenance BenchmarkEncodeCID", "ns/op",
 		"provenance BenchmarkSHA256Floor", "its SHA-256", "", "ratio <= 1.5"},
 	{"durable steps, 1 writer", "internal/store BenchmarkCommit1Writer", "steps/s",
@@ -40,14 +41,15 @@ var rows = []row{
 		own, "appends with fsync", "", ""},
 	{"a head in journal and log, 64 writers", "provenance/translog BenchmarkLogged64Writers", "heads/s",
 		own, "appends with fsync", "", ""},
-	{"receipt to client, checkpoint each 100 ms", "provenance/translog BenchmarkReceipt", "ms-p50", "", "", "", "ms-p50 <= 100"},
+	{"receipt to client, checkpoint each 100 ms", "provenance/translog BenchmarkReceipt", "ms-p50", "", "", "",
+		"ms-p50 <= 100"},
 	{"sign-in of an account", "auth BenchmarkSignIn", "ns/op",
 		"auth BenchmarkEcrecoverFloor", "bare Ecrecover", "", "ratio <= 1.15"},
 	{"strict parse of a message, 15 lines", "auth BenchmarkParsePlain", "ns/op",
 		"auth BenchmarkParseFloor", "EIP-55's Keccak", "", "ns/op <= 2000; allocs/op <= 8"},
 	{"refusing a message of 1 MB", "auth BenchmarkRefuseOneMegabyte", "ns/op", "", "", "", "ns/op <= 10000"},
-	{"asking a contract wallet that loops", "internal/ethcall BenchmarkAsk/loops", "ns/op",
-		"internal/ethcall BenchmarkAsk/wallet", "an honest one", "", "ns/op <= 30e6"},
+	{"asking a contract wallet that loops", "internal/eth BenchmarkAsk/loops", "ns/op",
+		"internal/eth BenchmarkAsk/wallet", "an honest one", "", "ns/op <= 30e6"},
 	{"a signed request's check, Ed25519", "auth BenchmarkFrame/ed25519", "ns/op",
 		"auth BenchmarkFrameFloor/ed25519", "bare verify", "", "ratio <= 1.1"},
 	{"a signed request's check, P-256", "auth BenchmarkFrame/p256", "ns/op",
@@ -58,9 +60,11 @@ var rows = []row{
 		"internal/bench BenchmarkRulesInGo", "the rules as Go", "", "ns/op <= 2000; allocs/op <= 2"},
 	{"loading that set, all checks", "policies BenchmarkLoad", "ns/op",
 		"policies BenchmarkLoadFloor", "YAML and bare expr", "", "ns/op <= 5e6"},
-	{"decide, reserve, record: p99, in memory", "agent BenchmarkWholeDecision/memory", "p99-us", "", "", "", "p99-us <= 50"},
-	{"the same on SQLite, 64 at once", "agent BenchmarkWholeDecision/sqlite64", "p99-us", "", "", "", ""},
-	{"verify 10,000 decisions, CPU", "agent/audit BenchmarkVerifyDecisions", "cpu-ms/10k-decisions", "", "", "", "cpu-ms/10k-decisions <= 1000"},
+	{"decide, reserve, record: p99, in memory", "internal/runner BenchmarkWholeDecision/memory", "p99-us", "", "", "",
+		"p99-us <= 50"},
+	{"the same on SQLite, 64 at once", "internal/runner BenchmarkWholeDecision/sqlite64", "p99-us", "", "", "", ""},
+	{"verify 10,000 decisions, CPU", "agent/audit BenchmarkVerifyDecisions", "cpu-ms/10k-decisions", "", "", "",
+		"cpu-ms/10k-decisions <= 1000"},
 	{"verify a file, one core", "provenance BenchmarkVerifySteps", "steps/s",
 		"provenance BenchmarkSHA256Floor", "SHA-256, bytes/s", "MB/s", "steps/s >= 250000"},
 	{"idle connection", "internal/server BenchmarkIdleSocket", "B/socket", "", "", "", "B/socket <= 8000"},
@@ -133,49 +137,57 @@ func (r row) judge(found *results) (Line, error) {
 	if l.Value, err = found.best(r.bench, r.unit); err != nil {
 		return l, err
 	}
-	switch r.floor {
-	case "":
-	case own:
-		if l.Ratio, err = found.best(r.bench, own); err != nil {
-			return l, err
-		}
-	default:
-		unit := r.over
-		if unit == "" {
-			unit = r.unit
-		}
-		value, err := found.best(r.bench, unit)
-		if err != nil {
-			return l, err
-		}
-		floor, err := found.best(r.floor, unit)
-		if err != nil {
-			return l, err
-		}
-		if floor == 0 {
-			return l, fmt.Errorf("%s reported a floor of 0 %s", r.floor, unit)
-		}
-		l.Ratio = value / floor
+	if l.Ratio, err = r.ratio(found); err != nil {
+		return l, err
 	}
 	l.Goals = []Goal{}
 	for text := range strings.SplitSeq(r.goals, ";") {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		unit, rest, _ := strings.Cut(text, " ")
-		op, bound, _ := strings.Cut(rest, " ")
-		g := Goal{Goal: text, Got: l.Ratio}
-		if unit != "ratio" {
-			if g.Got, err = found.best(r.bench, unit); err != nil {
-				return l, err
-			}
+		g, err := r.judgeGoal(text, l.Ratio, found)
+		if err != nil {
+			return l, err
 		}
-		want, err := strconv.ParseFloat(bound, 64)
-		if err != nil || op != "<=" && op != ">=" {
-			return l, fmt.Errorf("the goal %q of %s is not `unit <= bound`", text, r.what)
-		}
-		g.Met = op == "<=" && g.Got <= want || op == ">=" && g.Got >= want
 		l.Goals = append(l.Goals, g)
 	}
 	return l, nil
+}
+
+// ratio returns how the benchmark compares with its floor; 0 if it has none.
+func (r row) ratio(found *results) (float64, error) {
+	switch r.floor {
+	case "":
+		return 0, nil
+	case own:
+		return found.best(r.bench, own)
+	}
+	unit := cmp.Or(r.over, r.unit)
+	value, err := found.best(r.bench, unit)
+	if err != nil {
+		return 0, err
+	}
+	floor, err := found.best(r.floor, unit)
+	if err == nil && floor == 0 {
+		err = fmt.Errorf("%s reported a floor of 0 %s", r.floor, unit)
+	}
+	return value / floor, err
+}
+
+// judgeGoal says whether a goal, `unit <= bound` or `unit >= bound`, is met.
+func (r row) judgeGoal(text string, ratio float64, found *results) (g Goal, err error) {
+	unit, rest, _ := strings.Cut(text, " ")
+	op, bound, _ := strings.Cut(rest, " ")
+	g = Goal{Goal: text, Got: ratio}
+	if unit != "ratio" {
+		if g.Got, err = found.best(r.bench, unit); err != nil {
+			return g, err
+		}
+	}
+	want, err := strconv.ParseFloat(bound, 64)
+	if err != nil || op != "<=" && op != ">=" {
+		return g, fmt.Errorf("the goal %q of %s is not `unit <= bound`", text, r.what)
+	}
+	g.Met = op == "<=" && g.Got <= want || op == ">=" && g.Got >= want
+	return g, nil
 }

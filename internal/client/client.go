@@ -79,7 +79,7 @@ func DialFrom(ctx context.Context, address, origin string) (*Client, error) {
 		u.Path = "/ws"
 	}
 	c.ws += u.Path
-	if _, err := c.live(ctx); err != nil {
+	if _, err := c.liveLink(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -92,7 +92,7 @@ func (c *Client) Close() {
 	l := c.link
 	c.mu.Unlock()
 	if l != nil {
-		l.close()
+		l.sayGoodbye()
 	}
 	c.wg.Wait()
 }
@@ -104,8 +104,8 @@ func (c *Client) Hello() wire.Hello {
 	return c.link.hello
 }
 
-// live returns a socket that works, or makes one and resumes the session on it.
-func (c *Client) live(ctx context.Context) (*link, error) {
+// liveLink returns a socket that works, or makes one and resumes the session on it.
+func (c *Client) liveLink(ctx context.Context) (*link, error) {
 	c.connecting.Lock()
 	defer c.connecting.Unlock()
 	c.mu.Lock()
@@ -114,30 +114,31 @@ func (c *Client) live(ctx context.Context) (*link, error) {
 	if closed {
 		return nil, wire.Errorf(wire.CodeDown, "The client is closed.")
 	}
-	if l != nil && l.alive() {
+	if l != nil && l.isAlive() {
 		return l, nil
 	}
-	l, err := c.connect(ctx)
+	l, err := c.openLink(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if session.Defined() {
-		if err := l.call(ctx, wire.SessionOpen, wire.OpenParams{Session: session.String()}, nil, &signer{session, key}, nil); err != nil {
-			l.close()
+		p := wire.OpenParams{Session: session.String()}
+		if err := l.callAndWait(ctx, wire.SessionOpen, p, nil, &signer{session, key}, nil); err != nil {
+			l.sayGoodbye()
 			return nil, err
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		l.close()
+		l.sayGoodbye()
 		return nil, wire.Errorf(wire.CodeDown, "The client is closed.")
 	}
 	c.link = l
 	return l, nil
 }
 
-func (c *Client) connect(ctx context.Context) (*link, error) {
+func (c *Client) openLink(ctx context.Context) (*link, error) {
 	ws, resp, err := c.dialer.DialContext(ctx, c.ws, c.header)
 	if err != nil {
 		if resp != nil {
@@ -159,44 +160,44 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		return nil, fmt.Errorf("connect to %s: the server does not speak %s", c.http, wire.Subprotocol)
 	}
 	l := newLink(ws)
-	c.wg.Go(l.read)
+	c.wg.Go(l.readFrames)
 	select {
 	case <-l.greeted:
 		return l, nil
 	case <-l.done:
-		return nil, l.cause()
+		return nil, l.closeCause()
 	case <-ctx.Done():
-		l.close()
+		l.sayGoodbye()
 		return nil, ctx.Err()
 	}
 }
 
-// do performs one call, on as many sockets as it takes.
-func (c *Client) do(ctx context.Context, method string, params, result any, signed bool) error {
+// callWithRetries performs one call, on as many sockets as it takes.
+func (c *Client) callWithRetries(ctx context.Context, method string, params, result any, signed bool) error {
 	for try := 0; ; try++ {
-		err := c.once(ctx, method, params, result, signed)
+		err := c.callOnce(ctx, method, params, result, signed)
 		e, ok := errors.AsType[*wire.Error](err)
 		if !ok || try == attempts {
 			return err
 		}
-		wait := backoff(try)
+		wait := backoffDelay(try)
 		switch e.Data.Code {
 		case wire.CodeDown, wire.CodeFenced:
 		case wire.CodeSeq: // the count is set right now
 			wait = 0
 		case wire.CodeRate:
-			wait = max(wait, time.Duration(e.Data.RetryAfterMS)*time.Millisecond)
+			wait = rateDelay(try, e)
 		default:
 			return err
 		}
-		if !pause(ctx, wait) {
+		if !waitFor(ctx, wait) {
 			return err
 		}
 	}
 }
 
-func (c *Client) once(ctx context.Context, method string, params, result any, signed bool) error {
-	l, err := c.live(ctx)
+func (c *Client) callOnce(ctx context.Context, method string, params, result any, signed bool) error {
+	l, err := c.liveLink(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,16 +210,21 @@ func (c *Client) once(ctx context.Context, method string, params, result any, si
 			return wire.Errorf(wire.CodeNoSession, "Sign in first.")
 		}
 	}
-	return l.call(ctx, method, params, result, by, nil)
+	return l.callAndWait(ctx, method, params, result, by, nil)
 }
 
-// backoff returns 50 ms, doubled each time up to 2 s, of which half is chance.
-func backoff(try int) time.Duration {
+// backoffDelay returns 50 ms, doubled each time up to 2 s, of which half is chance.
+func backoffDelay(try int) time.Duration {
 	d := min(2*time.Second, 50*time.Millisecond<<min(try, 10))
 	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
+// rateDelay is how long to wait after a request over the rate: what the server says, or longer.
+func rateDelay(try int, e *wire.Error) time.Duration {
+	return max(backoffDelay(try), time.Duration(e.Data.RetryAfterMS)*time.Millisecond)
+}
+
+func waitFor(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -254,6 +260,6 @@ func (c *Client) CAR(ctx context.Context, p wire.Provenance, w io.Writer) error 
 // A Call is any call of the protocol, for those that have no method here. Signed ones are signed.
 func (c *Client) Call(ctx context.Context, method string, params any, signed bool) (json.RawMessage, error) {
 	var out json.RawMessage
-	err := c.do(ctx, method, params, &out, signed)
+	err := c.callWithRetries(ctx, method, params, &out, signed)
 	return out, err
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +13,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/provenance"
 )
 
 // serve plays a server: after hello, each frame of the client's is given to script, which returns what to send.
@@ -127,6 +132,30 @@ func TestCallsAreRepeatedOnANewSocket(t *testing.T) {
 	})
 	if err := c.Ping(t.Context()); err != nil || tries.Load() != 3 {
 		t.Errorf("got %v after %d tries, want success at the third", err, tries.Load())
+	}
+}
+
+// A sign-in whose challenge has used up the rate waits as the server says, and opens its session on the same socket.
+func TestASignInWaitsForTheRate(t *testing.T) {
+	key, err := auth.Generate(auth.Ed25519, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int32
+	c := dial(t, func(method string) []string {
+		if tries.Add(1) < 3 {
+			return []string{`{"jsonrpc":"2.0","id":$id,"error":{"code":-32005,"message":"Too many requests.",` +
+				`"data":{"code":"rate_limited","retryable":true,"retry_after_ms":30}}}`}
+		}
+		return []string{`{"jsonrpc":"2.0","id":$id,"result":{"session":"` + provenance.Sum(cid.DagCBOR, nil).String() + `"}}`}
+	})
+	first := c.link
+	begin := time.Now()
+	if _, err := c.Open(t.Context(), "message", nil, key); err != nil || tries.Load() != 3 || c.link != first {
+		t.Errorf("got %v after %d tries, want success at the third, on one socket", err, tries.Load())
+	}
+	if took := time.Since(begin); took < 60*time.Millisecond {
+		t.Errorf("it took %s, want 30 ms after each refusal", took)
 	}
 }
 

@@ -24,10 +24,11 @@ const (
 // A feed is where the reader of a link puts a subscription's updates. Events always find room: the server sends no
 // more than the window.
 type feed struct {
+	sub     wire.Subscription
 	updates chan Update
 }
 
-func (l *link) feed(sub string, u Update) {
+func (l *link) passUpdate(sub string, u Update) {
 	l.mu.Lock()
 	f := l.feeds[sub]
 	l.mu.Unlock()
@@ -49,18 +50,18 @@ func (c *Client) Events(ctx context.Context, run string, from *wire.From) iter.S
 	return func(yield func(Update, error) bool) {
 		for try := 0; ; try++ {
 			before := from
-			err := c.follow(ctx, run, &from, yield)
+			err := c.followOnce(ctx, run, &from, yield)
 			if from != before {
 				try = 0 // it went on
 			}
 			switch e, ok := errors.AsType[*wire.Error](err); {
 			case err == nil || errors.Is(err, errStopped):
 				return
-			case !ok || try >= attempts || !(e.Data.Code == wire.CodeDown || e.Data.Code == wire.CodeRate || e.Data.Code == wire.CodeOverload):
+			case !ok || try >= attempts || !mayResume(e.Data.Code):
 				yield(Update{}, err)
 				return
 			}
-			if !pause(ctx, backoff(try)) {
+			if !waitFor(ctx, backoffDelay(try)) {
 				yield(Update{}, ctx.Err())
 				return
 			}
@@ -68,36 +69,25 @@ func (c *Client) Events(ctx context.Context, run string, from *wire.From) iter.S
 	}
 }
 
-// follow yields events from one socket, moving from. It returns nil when the run has closed.
-func (c *Client) follow(ctx context.Context, run string, from **wire.From, yield func(Update, error) bool) error {
-	l, err := c.live(ctx)
+// mayResume says whether a stream that ended with a code can go on over a new socket.
+func mayResume(c wire.Code) bool {
+	return c == wire.CodeDown || c == wire.CodeRate || c == wire.CodeOverload
+}
+
+// followOnce yields events from one socket, moving from. It returns nil when the run has closed.
+func (c *Client) followOnce(
+	ctx context.Context, run string, from **wire.From, yield func(Update, error) bool,
+) error {
+	l, err := c.liveLink(ctx)
 	if err != nil {
 		return err
 	}
-	f := &feed{updates: make(chan Update, window+spare)}
-	var sub wire.Subscription
-	err = l.call(ctx, wire.RunSubscribe, wire.SubscribeParams{Run: run, From: *from, Window: window}, nil, nil,
-		func(result json.RawMessage) error { // in the reader: no event can come before the feed is there
-			if err := json.Unmarshal(result, &sub); err != nil {
-				return err
-			}
-			l.mu.Lock()
-			l.feeds[sub.Sub] = f
-			l.mu.Unlock()
-			return nil
-		})
+	f, err := l.subscribe(ctx, run, *from)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		l.mu.Lock()
-		delete(l.feeds, sub.Sub)
-		l.mu.Unlock()
-		if l.alive() {
-			_ = l.send(`"end"`, wire.RunUnsubscribe, wire.UnsubscribeParams{Sub: sub.Sub}, nil) // it ends with the socket too
-		}
-	}()
-	if !sub.Recovered {
+	defer l.unsubscribe(f.sub.Sub)
+	if !f.sub.Recovered {
 		*from = nil
 		if !yield(Update{Void: true}, nil) {
 			return errStopped
@@ -108,43 +98,78 @@ func (c *Client) follow(ctx context.Context, run string, from **wire.From, yield
 		next = (*from).Seq + 1
 	}
 	for unacked := 0; ; {
-		var u Update
-		select {
-		case u = <-f.updates:
-		default:
-			select {
-			case u = <-f.updates:
-			case <-l.done:
-				return l.cause()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		u, err := l.nextUpdate(ctx, f)
+		if err != nil {
+			return err
 		}
-		if u.Event == nil {
-			if !yield(u, nil) {
-				return errStopped
-			}
+		switch {
+		case u.Event != nil && u.Event.Seq < next:
 			continue
-		}
-		if u.Event.Seq < next {
-			continue
-		}
-		if u.Event.Seq > next {
+		case u.Event != nil && u.Event.Seq > next:
 			return wire.Errorf(wire.CodeDown, "The server left out event %d.", next)
+		case u.Event != nil:
+			next++
+			*from = &wire.From{Epoch: f.sub.Epoch, Seq: u.Event.Seq}
 		}
-		next++
-		*from = &wire.From{Epoch: sub.Epoch, Seq: u.Event.Seq}
 		if !yield(u, nil) {
 			return errStopped
+		}
+		if u.Event == nil {
+			continue
 		}
 		if n := len(u.Event.Does); n > 0 && u.Event.Does[n-1].Kind == "close" {
 			return nil
 		}
 		if unacked++; unacked >= window/2 {
 			unacked = 0
-			if err := l.send(`"ack"`, wire.RunAck, wire.AckParams{Sub: sub.Sub, Seq: u.Event.Seq}, nil); err != nil {
+			p := wire.AckParams{Sub: f.sub.Sub, Seq: u.Event.Seq}
+			if err := l.sendRequest(`"ack"`, wire.RunAck, p, nil); err != nil {
 				return err
 			}
 		}
+	}
+}
+
+// subscribe asks for a run's events and returns where they come.
+func (l *link) subscribe(ctx context.Context, run string, from *wire.From) (*feed, error) {
+	f := &feed{updates: make(chan Update, window+spare)}
+	p := wire.SubscribeParams{Run: run, From: from, Window: window}
+	err := l.callAndWait(ctx, wire.RunSubscribe, p, nil, nil, func(result json.RawMessage) error {
+		// This runs in the reader, so that no event can come before the feed is there.
+		if err := json.Unmarshal(result, &f.sub); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.feeds[f.sub.Sub] = f
+		l.mu.Unlock()
+		return nil
+	})
+	return f, err
+}
+
+func (l *link) unsubscribe(sub string) {
+	l.mu.Lock()
+	delete(l.feeds, sub)
+	l.mu.Unlock()
+	if l.isAlive() {
+		// If this fails, the subscription ends with the socket.
+		_ = l.sendRequest(`"end"`, wire.RunUnsubscribe, wire.UnsubscribeParams{Sub: sub}, nil)
+	}
+}
+
+// nextUpdate waits for an update. Those that came before the socket ended are given first.
+func (l *link) nextUpdate(ctx context.Context, f *feed) (Update, error) {
+	select {
+	case u := <-f.updates:
+		return u, nil
+	default:
+	}
+	select {
+	case u := <-f.updates:
+		return u, nil
+	case <-l.done:
+		return Update{}, l.closeCause()
+	case <-ctx.Done():
+		return Update{}, ctx.Err()
 	}
 }

@@ -68,7 +68,7 @@ func newLink(ws *websocket.Conn) *link {
 	}
 }
 
-func (l *link) alive() bool {
+func (l *link) isAlive() bool {
 	select {
 	case <-l.done:
 		return false
@@ -77,14 +77,14 @@ func (l *link) alive() bool {
 	}
 }
 
-func (l *link) cause() error {
+func (l *link) closeCause() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
 }
 
-// close says goodbye and ends the reader.
-func (l *link) close() {
+// sayGoodbye says goodbye and ends the reader.
+func (l *link) sayGoodbye() {
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	_ = l.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(time.Second)) // only politeness
 	l.ws.Close()
@@ -99,8 +99,8 @@ type frame struct {
 	Params json.RawMessage `json:"params"`
 }
 
-// read deals with what the server sends until the socket ends.
-func (l *link) read() {
+// readFrames deals with what the server sends until the socket ends.
+func (l *link) readFrames() {
 	defer close(l.done)
 	defer l.ws.Close()
 	l.ws.SetReadLimit(maxIncoming)
@@ -123,64 +123,73 @@ func (l *link) read() {
 			err = json.Unmarshal(data, &f)
 		}
 		if err == nil {
-			err = l.take(f)
+			err = l.takeFrame(f)
 		}
 		if err != nil {
-			l.end(err)
+			l.failPending(err)
 			return
 		}
 	}
 }
 
-func (l *link) take(f frame) error {
+func (l *link) takeFrame(f frame) error {
 	switch f.Method {
 	case wire.NoteHello:
-		if err := json.Unmarshal(f.Params, &l.hello); err != nil {
-			return err
-		}
-		channel, err := hex.DecodeString(l.hello.Channel)
-		if err != nil || copy(l.channel[:], channel) != len(l.channel) {
-			return errors.New("the server's hello names no channel")
-		}
-		select {
-		case <-l.greeted:
-			return errors.New("the server said hello twice")
-		default:
-			close(l.greeted)
-		}
+		return l.takeHello(f)
 	case wire.NoteEvent:
 		var ev wire.RunEvent
 		if err := json.Unmarshal(f.Params, &ev); err != nil {
 			return err
 		}
-		l.feed(ev.Sub, Update{Event: &ev})
+		l.passUpdate(ev.Sub, Update{Event: &ev})
 	case wire.NoteDelta:
 		var d wire.RunDelta
 		if err := json.Unmarshal(f.Params, &d); err != nil {
 			return err
 		}
-		l.feed(d.Sub, Update{Delta: &d})
+		l.passUpdate(d.Sub, Update{Delta: &d})
 	case "":
-		l.mu.Lock()
-		p := l.pending[string(f.ID)]
-		delete(l.pending, string(f.ID))
-		l.mu.Unlock()
-		if p == nil {
-			return nil // nobody waits any more
-		}
-		a := answer{result: f.Result}
-		if f.Error != nil {
-			a.err = f.Error
-		} else if p.first != nil {
-			a.err = p.first(f.Result)
-		}
-		p.answer <- a
+		l.takeAnswer(f)
 	}
 	return nil
 }
 
-// end tells everybody that the socket is gone, in words that say what to do.
-func (l *link) end(err error) {
+func (l *link) takeHello(f frame) error {
+	if err := json.Unmarshal(f.Params, &l.hello); err != nil {
+		return err
+	}
+	channel, err := hex.DecodeString(l.hello.Channel)
+	if err != nil || copy(l.channel[:], channel) != len(l.channel) {
+		return errors.New("the server's hello names no channel")
+	}
+	select {
+	case <-l.greeted:
+		return errors.New("the server said hello twice")
+	default:
+		close(l.greeted)
+	}
+	return nil
+}
+
+func (l *link) takeAnswer(f frame) {
+	l.mu.Lock()
+	p := l.pending[string(f.ID)]
+	delete(l.pending, string(f.ID))
+	l.mu.Unlock()
+	if p == nil {
+		return // nobody waits any more
+	}
+	a := answer{result: f.Result}
+	if f.Error != nil {
+		a.err = f.Error
+	} else if p.first != nil {
+		a.err = p.first(f.Result)
+	}
+	p.answer <- a
+}
+
+// failPending tells everybody that the socket is gone, in words that say what to do.
+func (l *link) failPending(err error) {
 	out := wire.Errorf(wire.CodeDown, "The connection was lost.")
 	if ce, ok := errors.AsType[*websocket.CloseError](err); ok {
 		switch ce.Code {
@@ -201,8 +210,10 @@ func (l *link) end(err error) {
 	clear(l.pending)
 }
 
-// call sends a request and waits for its answer. result may be nil.
-func (l *link) call(ctx context.Context, method string, params, result any, by *signer, first func(json.RawMessage) error) error {
+// callAndWait sends a request and waits for its answer. result may be nil.
+func (l *link) callAndWait(
+	ctx context.Context, method string, params, result any, by *signer, first func(json.RawMessage) error,
+) error {
 	if by != nil {
 		l.acting.Lock()
 		defer l.acting.Unlock()
@@ -222,7 +233,7 @@ func (l *link) call(ctx context.Context, method string, params, result any, by *
 		delete(l.pending, id)
 		l.mu.Unlock()
 	}()
-	if err := l.send(id, method, params, by); err != nil {
+	if err := l.sendRequest(id, method, params, by); err != nil {
 		return err
 	}
 	var a answer
@@ -232,12 +243,7 @@ func (l *link) call(ctx context.Context, method string, params, result any, by *
 		return ctx.Err()
 	}
 	if e, ok := errors.AsType[*wire.Error](a.err); ok && by != nil {
-		switch {
-		case e.Data.Code == wire.CodeRate: // refused unread
-			l.seq--
-		case e.Data.Code == wire.CodeSeq && e.Data.Expected > 0: // after a call that was given up
-			l.seq = e.Data.Expected - 1
-		}
+		l.correctSeq(e)
 	}
 	if a.err != nil || result == nil {
 		return a.err
@@ -248,8 +254,18 @@ func (l *link) call(ctx context.Context, method string, params, result any, by *
 	return nil
 }
 
-// send writes a request. Nobody need wait for its answer. If it is signed, acting is held.
-func (l *link) send(id, method string, params any, by *signer) error {
+// correctSeq sets the count of signed requests after one was refused. acting is held.
+func (l *link) correctSeq(e *wire.Error) {
+	switch {
+	case e.Data.Expected > 0: // after a call that was given up
+		l.seq = e.Data.Expected - 1
+	case e.Data.Code == wire.CodeRate: // refused unread
+		l.seq--
+	}
+}
+
+// sendRequest writes a request. Nobody need wait for its answer. If it is signed, acting is held.
+func (l *link) sendRequest(id, method string, params any, by *signer) error {
 	raw, err := json.Marshal(params)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", method, err)

@@ -10,11 +10,15 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,7 +30,9 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/model/preset"
 	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/tools"
 )
 
 // A Config is everything that can be set. The about tags are the manual; they go into the schema.
@@ -39,6 +45,7 @@ type Config struct {
 	Hosts    []string `yaml:"hosts" about:"names by which clients call this server; those of origins and localhost if empty"`
 	Wallets  []string `yaml:"wallets" about:"wallets that may sign in: addresses, for contract wallets with their chain, eip155:8453:0x..., or any; needed with chain.key"`
 	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
+	Routes   string   `yaml:"routes" path:"named" about:"a route set for all agents, by file or the name of one that comes with writ (margin); each agent's own if empty"`
 	Policies string   `yaml:"policies" path:"named" about:"the operator's policy file, or the name of a built-in set"`
 	// Dapps need not be listed under Origins too.
 	Dapps []Dapp `yaml:"dapps" about:"pages with a policy set of their own, which narrows the operator's; wallets sign for these pages in their name"`
@@ -46,17 +53,53 @@ type Config struct {
 	// ContractWallets are other chains than Chain, whose endpoints are asked about contract wallets without being named.
 	ContractWallets []WalletChain `yaml:"contract_wallets" about:"more chains whose contract wallets may sign in, and who is asked about them"`
 	IPFS            IPFS          `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
+	Prices          string        `yaml:"prices" path:"yes" about:"table of prices, made by writ prices import: a model elsewhere that is not in it and has no price of its own is refused"`
 	Models          []Model       `yaml:"models" about:"models that routes may name, besides the built-in rules"`
 	Fetch           Fetch         `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
 	// Documents switch the tool docs.search on.
-	Documents    []Documents  `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
+	Documents []Documents `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
+	Library   Library     `yaml:"library" about:"documents that writ docs adds and gives readers, in which the tool docs.search finds passages"`
+	// Tools are described in tools.go.
+	Tools        []Tool       `yaml:"tools" about:"tools of your own: servers of tools (MCP) HTTP interfaces (OpenAPI) and contracts; see docs/tools.md"`
 	Log          Log          `yaml:"log" about:"what is logged, and how"`
 	Transparency Transparency `yaml:"transparency" about:"the public log of signed heads"`
 	Retention    Retention    `yaml:"retention" about:"how long payloads are kept"`
 	Anchor       Anchor       `yaml:"anchor" about:"where the log's checkpoints are anchored on a chain; nowhere by default"`
 	Limits       Limits       `yaml:"limits" about:"what clients may cost; 0 takes the default"`
+	Metrics      string       `yaml:"metrics" about:"address and port on which /metrics is served to anybody who reaches it; without one, this machine may ask at listen"`
+	Proxies      Proxies      `yaml:"proxies" about:"reverse proxies in front of this server"`
+	TLS          TLS          `yaml:"tls" about:"certificate, for a server without a proxy in front of it; plain HTTP if empty"`
 
 	origins map[string]string // by path: where a value that is no default came from
+}
+
+// Proxies say whose word on where a request came from counts.
+type Proxies struct {
+	Trusted []string `yaml:"trusted" about:"addresses of the proxies, alone or as CIDR, e.g. 127.0.0.1 or 10.0.0.0/8; limits stand on the client that they name"`
+	Header  string   `yaml:"header" one:"x-forwarded-for forwarded" about:"the one header in which they name it; they must set or extend it themselves"`
+}
+
+// Prefixes returns the trusted addresses.
+func (p Proxies) Prefixes() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range p.Trusted {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil || prefix != prefix.Masked() || prefix.Bits() == 0 {
+			return nil, fmt.Errorf("%q is no address, and no network of less than all addresses, such as 10.0.0.0/8", s)
+		}
+		out = append(out, prefix)
+	}
+	return out, nil
+}
+
+// TLS names the files of a certificate. They are read again when they have changed.
+type TLS struct {
+	Cert string `yaml:"cert" path:"yes" about:"file with the certificate and those above it, PEM"`
+	Key  string `yaml:"key" path:"yes" about:"file with its private key, PEM"`
 }
 
 // A Dapp is the pages of one origin.
@@ -67,10 +110,65 @@ type Dapp struct {
 
 // Chain is the chain that tools read and write.
 type Chain struct {
+	ID  int64    `yaml:"id" about:"EIP-155 id; 1337, the dev chain's, if 0"`
 	RPC []string `yaml:"rpc" about:"JSON-RPC endpoints, http or https; several of one chain are a pool"`
-	Key Secret   `yaml:"key" path:"secret" about:"private key of the agent's own account"`
+	// Tokens and Names are the address book, which agents and wallets read symbols and names by.
+	Tokens []Token `yaml:"tokens" about:"tokens that may be named, by symbol; the dev chain's own are known"`
+	Names  []Name  `yaml:"names" about:"accounts that may be named"`
+	Key    Secret  `yaml:"key" path:"secret" about:"private key of the agent's own account"`
+	// Final is "instant", or what tools.ParseFinality reads.
+	Final  string `yaml:"final" about:"when a transaction's block counts for good, and its run ends: finalized, safe, a number such as 12 blocks, or instant; what is usual on the chain if empty"`
+	MaxFee int64  `yaml:"max_fee_gwei" about:"gwei for a unit of gas at most; 500 if 0"`
+	Stuck  string `yaml:"stuck" one:"raise tell" about:"what is done about a transaction that blocks leave out: raise its fees by another with the same nonce, up to max_fee_gwei, or tell, for writ tx replace or cancel"`
+	// StuckAfter bounds how soon that is.
+	StuckAfter time.Duration `yaml:"stuck_after" about:"how long a transaction may be what its account waits for, 1s or more; 1m if 0"`
 	// Quorum is of the endpoints in RPC.
 	Quorum int64 `yaml:"quorum" about:"how many of the endpoints must agree before a contract wallet may move value; 2 if 0, or 1 if all are on this machine"`
+}
+
+// DevChain is the id of the chain that comes with writ.
+const DevChain = 1337
+
+// Number returns the chain's EIP-155 id.
+func (c Chain) Number() uint64 {
+	if c.ID == 0 {
+		return DevChain
+	}
+	return uint64(c.ID)
+}
+
+// usualFinality is when blocks count for good on chains that are known: by the proofs that a chain gives its users. The
+// safe blocks of a chain that stands on another have been published there. Chains of tests have one word.
+var usualFinality = map[uint64]string{
+	1: "finalized", 10: "safe", 137: "finalized", 8453: "safe", 42161: "safe", 84532: "safe", 11155111: "safe",
+	DevChain: instant, 31337: instant,
+}
+
+const instant = "instant"
+
+// RaisesFees says whether a stuck transaction is replaced without a person.
+func (c Chain) RaisesFees() bool { return c.Stuck != "tell" }
+
+// Finality returns when a block counts for good on the chain, "" for at once.
+func (c Chain) Finality() string {
+	f := cmp.Or(c.Final, usualFinality[c.Number()], "finalized")
+	if f == instant {
+		return ""
+	}
+	return f
+}
+
+// A Token is what a symbol stands for.
+type Token struct {
+	Symbol   string `yaml:"symbol" about:"in capitals, e.g. USDC"`
+	Address  string `yaml:"address" about:"of its contract, with its checksum; the chain's own coin if empty"`
+	Decimals int64  `yaml:"decimals" about:"how many of its digits stand behind the point"`
+}
+
+// A Name is what a name stands for.
+type Name struct {
+	Name    string `yaml:"name" about:"lower-case letters, digits, '-' and '.'"`
+	Address string `yaml:"address" about:"of the account, with its checksum"`
 }
 
 // A WalletChain says who is asked about contract wallets of a chain that tools do not use.
@@ -88,18 +186,47 @@ type IPFS struct {
 	Peers  []string `yaml:"peers" about:"libp2p peers to stay connected to, /ip4/.../tcp/.../p2p/ID; nobody else is looked for"`
 }
 
-// A Model is an OpenAI-compatible endpoint with its price.
+// A Model is an endpoint where a model answers, with its price. A preset knows all of it but the model and the price.
 type Model struct {
-	Name      string `yaml:"name" about:"what routes call it"`
-	Kind      string `yaml:"kind" one:"openai" about:"how it is spoken to"`
-	URL       string `yaml:"url" about:"base URL, e.g. http://127.0.0.1:11434/v1"`
-	Model     string `yaml:"model" about:"the model's name there"`
-	Key       Secret `yaml:"key" path:"secret" about:"API key, if it needs one"`
-	PriceIn   int64  `yaml:"price_in" about:"nano-USD for a million input tokens; 0 is free"`
-	PriceOut  int64  `yaml:"price_out" about:"nano-USD for a million output tokens; 0 is free"`
-	MaxTokens int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
+	Preset   string `yaml:"preset" one:"openai anthropic mistral deepseek openrouter groq together ollama llama.cpp vllm tensorrt-llm sglang lmstudio" about:"a provider or server whose kind, URL and usual key are known"`
+	Name     string `yaml:"name" about:"what routes call it; model if there is a preset and no name"`
+	Kind     string `yaml:"kind" one:"openai responses anthropic" about:"how it is spoken to: Chat Completions, Responses or Messages"`
+	URL      string `yaml:"url" about:"base URL, e.g. http://127.0.0.1:11434/v1"`
+	Model    string `yaml:"model" about:"the model's name there"`
+	Key      Secret `yaml:"key" path:"secret" about:"API key, if it needs one; with a preset its usual variable, e.g. env:ANTHROPIC_API_KEY"`
+	PriceIn  int64  `yaml:"price_in" about:"nano-USD for a million input tokens; 0 is free"`
+	PriceOut int64  `yaml:"price_out" about:"nano-USD for a million output tokens; 0 is free"`
+	// What the provider's cache changes; 0 if nothing, or what the preset knows of it.
+	PriceCached  int64  `yaml:"price_cached" about:"nano-USD for a million input tokens that its cache had; as price_in if 0"`
+	PriceWrite5m int64  `yaml:"price_write_5m" about:"nano-USD for a million input tokens written to its cache for 5 minutes; as price_in if 0"`
+	PriceWrite1h int64  `yaml:"price_write_1h" about:"the same for an hour; as price_in if 0"`
+	MaxTokens    int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
+	Pool         string `yaml:"pool" about:"a name that routes may use for all models which have it; they are equals"`
+	Weight       int64  `yaml:"weight" about:"how often this one of a pool comes first, beside the others' weights; 1 if 0"`
 	// Constrained is for small models, whose own tool calls cannot be relied on.
 	Constrained bool `yaml:"constrained" about:"tool calls under a JSON schema made for each request, for small models"`
+}
+
+// Fill puts in what the model's preset knows and the settings do not say.
+func (m *Model) Fill() error {
+	if m.Preset == "" {
+		return nil
+	}
+	p, known := preset.Find(m.Preset)
+	if !known {
+		return fmt.Errorf("preset %q is none of %s", m.Preset, strings.Join(preset.Names(), ", "))
+	}
+	m.Name, m.Kind, m.URL = cmp.Or(m.Name, "model"), cmp.Or(m.Kind, p.Kind), cmp.Or(m.URL, p.URL)
+	if m.Key == "" && p.KeyEnv != "" {
+		m.Key = Secret("env:" + p.KeyEnv)
+	}
+	share := func(percent int64) int64 { return (m.PriceIn*percent + 99) / 100 }
+	if m.PriceIn < math.MaxInt64/1000 { // a larger one is refused by what it costs
+		m.PriceCached = cmp.Or(m.PriceCached, share(p.Cached))
+		m.PriceWrite5m = cmp.Or(m.PriceWrite5m, share(p.Write5m))
+		m.PriceWrite1h = cmp.Or(m.PriceWrite1h, share(p.Write1h))
+	}
+	return nil
 }
 
 // Fetch says what web.fetch may reach.
@@ -116,6 +243,14 @@ type Documents struct {
 	Path      string `yaml:"path" path:"yes" about:"a text file, or a folder whose .md and .txt files are read"`
 	Integrity string `yaml:"integrity" about:"who could have written them: operator, user, tool or untrusted; untrusted if empty"`
 	Secrecy   string `yaml:"secrecy" about:"who may see them: public, session, wallet or secret; session if empty"`
+}
+
+// Library is the documents that were added to the data folder.
+type Library struct {
+	On         bool   `yaml:"on" about:"agents may search in the library of the data folder; in place of documents"`
+	Embeddings string `yaml:"embeddings" about:"base URL of an OpenAI-compatible endpoint that makes vectors, e.g. http://127.0.0.1:8080/v1; words only if empty"`
+	Model      string `yaml:"model" about:"the model that makes them"`
+	Key        Secret `yaml:"key" path:"secret" about:"API key of the endpoint, if it needs one"`
 }
 
 // Log says what is logged.
@@ -158,8 +293,19 @@ type Limits struct {
 	Burst      int64         `yaml:"burst" about:"requests at once"`
 	PerAddress int64         `yaml:"sockets_per_address" about:"connections of one address before they sign in"`
 	PerWallet  int64         `yaml:"sockets_per_wallet" about:"connections of one wallet"`
+	PerNetwork int64         `yaml:"sockets_per_network" about:"connections of one address in all, whosever they are"`
+	Bytes      int64         `yaml:"bytes" about:"bytes a second of one connection with a session; one without may send an eighth"`
+	Wallet     Quota         `yaml:"wallet" about:"what one wallet may take, from however many addresses"`
+	Address    Quota         `yaml:"address" about:"what one address (IPv6: one /64) may take, with however many wallets"`
 	Idle       time.Duration `yaml:"idle" about:"how long a session may go unused before it is over, 1m to 24h; 15m if 0"`
-	Drain      time.Duration `yaml:"drain" about:"how long connections may take to close at the end, e.g. 10s"`
+	Drain      time.Duration `yaml:"drain" about:"how long calls under way may take at the end, 30s if 0; connections then have 10s, or this if it is less"`
+}
+
+// A Quota is the share of one client in what the server has. 0 takes the default.
+type Quota struct {
+	Runs    int64 `yaml:"runs" about:"runs that are open at once; 200 of a wallet and 800 of an address if 0"`
+	PerHour int64 `yaml:"runs_per_hour" about:"runs that are started in an hour; 3000 of a wallet and 12000 of an address if 0"`
+	PerDay  int64 `yaml:"bytes_per_day" about:"bytes of requests in a day; 512 MiB of a wallet and 2 GiB of an address if 0"`
 }
 
 // Default returns what holds if nothing is set.
@@ -168,7 +314,8 @@ func Default() Config {
 		Listen: "127.0.0.1:8420", Data: "writ-data", Scheme: "http", Domain: "localhost:8420",
 		Origins: []string{"http://localhost:8420", "http://127.0.0.1:8420"},
 		Agents:  []string{"treasurer", "reader"}, Policies: "default",
-		Log: Log{Level: "info", Format: "auto"},
+		Log: Log{Level: "info", Format: "auto"}, Proxies: Proxies{Header: "x-forwarded-for"},
+		Chain: Chain{Stuck: "raise"},
 	}
 }
 
@@ -224,38 +371,55 @@ func Load(s Sources) (*Config, error) {
 	data, err := readFile(name)
 	switch {
 	case err == nil:
-		if err := c.file(name, data); err != nil {
+		if err := c.readFileInto(name, data); err != nil {
 			return nil, err
 		}
 	case s.File != "" || !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	for _, l := range leaves(reflect.ValueOf(&c).Elem(), "") {
-		if s.Env == nil || !l.settable() {
+	if err := c.readEnvironment(s.Env); err != nil {
+		return nil, err
+	}
+	if err := c.readFlags(s.Flags); err != nil {
+		return nil, err
+	}
+	if err := c.checkAll(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func (c *Config) readEnvironment(lookup func(string) (string, bool)) error {
+	if lookup == nil {
+		return nil
+	}
+	for _, l := range listLeaves(reflect.ValueOf(c).Elem(), "") {
+		if !l.hasTextForm() {
 			continue
 		}
 		env := envName(l.path)
-		if text, ok := s.Env(env); ok {
-			if err := l.set(text); err != nil {
-				return nil, fmt.Errorf("environment variable %s: %w", env, err)
+		if text, ok := lookup(env); ok {
+			if err := l.setText(text); err != nil {
+				return fmt.Errorf("environment variable %s: %w", env, err)
 			}
 			c.origins[l.path] = "environment " + env
 		}
 	}
-	for _, path := range slices.Sorted(keys(s.Flags)) {
-		l, ok := find(&c, path)
+	return nil
+}
+
+func (c *Config) readFlags(flags map[string]string) error {
+	for _, path := range slices.Sorted(maps.Keys(flags)) {
+		l, ok := findLeaf(c, path)
 		if !ok {
-			return nil, fmt.Errorf("there is no setting %q", path)
+			return fmt.Errorf("there is no setting %q", path)
 		}
-		if err := l.set(s.Flags[path]); err != nil {
-			return nil, fmt.Errorf("flag for %s: %w", path, err)
+		if err := l.setText(flags[path]); err != nil {
+			return fmt.Errorf("flag for %s: %w", path, err)
 		}
 		c.origins[path] = "flag"
 	}
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	return &c, nil
+	return nil
 }
 
 func readFile(name string) ([]byte, error) {
@@ -287,12 +451,12 @@ type Setting struct {
 // Settings lists every setting in the order of the manual. Secrets show where they are, never what.
 func (c *Config) Settings() []Setting {
 	var out []Setting
-	for _, l := range leaves(reflect.ValueOf(c).Elem(), "") {
-		s := Setting{Path: l.path, Value: l.text(), Origin: "default", About: l.field.Tag.Get("about")}
+	for _, l := range listLeaves(reflect.ValueOf(c).Elem(), "") {
+		s := Setting{Path: l.path, Value: l.formatText(), Origin: "default", About: l.field.Tag.Get("about")}
 		if o, ok := c.origins[l.path]; ok {
 			s.Origin = o
 		}
-		if l.settable() {
+		if l.hasTextForm() {
 			s.Env = envName(l.path)
 		}
 		out = append(out, s)
@@ -300,11 +464,12 @@ func (c *Config) Settings() []Setting {
 	return out
 }
 
-// check looks at values that have the right type and may still make no sense.
-func (c *Config) check() error {
+// checkAll looks at values that have the right type and may still make no sense.
+func (c *Config) checkAll() error {
 	for _, part := range []func() error{
-		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkIPFS, c.checkRetention, c.checkAnchor, c.checkSigning, c.checkAgents,
-		c.checkModels,
+		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkIPFS, c.checkRetention, c.checkAnchor, c.checkSigning,
+		c.checkAgents,
+		c.checkModels, c.checkTools,
 	} {
 		if err := part(); err != nil {
 			return err
@@ -313,8 +478,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// bad is an error about the setting at path, with the place that it comes from.
-func (c *Config) bad(path, format string, args ...any) error {
+// badSetting is an error about the setting at path, with the place that it comes from.
+func (c *Config) badSetting(path, format string, args ...any) error {
 	from := c.origins[path]
 	if from == "" {
 		from = "default"
@@ -324,17 +489,18 @@ func (c *Config) bad(path, format string, args ...any) error {
 
 // checkLeaves checks what can be said of each setting alone.
 func (c *Config) checkLeaves() error {
-	for _, l := range leaves(reflect.ValueOf(c).Elem(), "") {
+	for _, l := range listLeaves(reflect.ValueOf(c).Elem(), "") {
 		if one := l.field.Tag.Get("one"); one != "" && !slices.Contains(strings.Fields(one), l.value.String()) {
-			return c.bad(l.path, "%q is none of %s%s", l.value, strings.ReplaceAll(one, " ", ", "), meant(l.value.String(), strings.Fields(one)))
+			return c.badSetting(l.path, "%q is none of %s%s", l.value, strings.ReplaceAll(one, " ", ", "),
+				suggestName(l.value.String(), strings.Fields(one)))
 		}
 		if s, ok := l.value.Interface().(Secret); ok {
-			if err := s.check(); err != nil {
-				return c.bad(l.path, "%v", err)
+			if err := s.checkForm(); err != nil {
+				return c.badSetting(l.path, "%v", err)
 			}
 		}
 		if l.value.CanInt() && l.value.Int() < 0 {
-			return c.bad(l.path, "must not be negative")
+			return c.badSetting(l.path, "must not be negative")
 		}
 	}
 	return nil
@@ -343,28 +509,40 @@ func (c *Config) checkLeaves() error {
 // checkPlaces checks where the server is, and for which pages.
 func (c *Config) checkPlaces() error {
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || !isPort(port) {
-		return c.bad("listen", "%q is not an address with a port; write for instance 127.0.0.1:8420", c.Listen)
+		return c.badSetting("listen", "%q is not an address with a port; write for instance 127.0.0.1:8420", c.Listen)
 	}
 	if c.Data == "" {
-		return c.bad("data", "must name a folder")
+		return c.badSetting("data", "must name a folder")
 	}
 	if u, err := url.Parse(c.Scheme + "://" + c.Domain); err != nil || c.Domain == "" || u.Host != c.Domain {
-		return c.bad("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
+		return c.badSetting("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
 	}
 	for _, o := range c.Origins {
-		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" && u.Scheme != "http" {
-			return c.bad("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
+		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" &&
+			u.Scheme != "http" {
+			return c.badSetting("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
 		}
+	}
+	if _, port, err := net.SplitHostPort(c.Metrics); c.Metrics != "" && (err != nil || !isPort(port)) {
+		return c.badSetting("metrics", "%q is not an address with a port; write for instance 127.0.0.1:9464", c.Metrics)
+	}
+	if _, err := c.Proxies.Prefixes(); err != nil {
+		return c.badSetting("proxies.trusted", "%v", err)
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return c.badSetting("tls", "needs both cert and key")
 	}
 	dapps := map[string]bool{}
 	for i, d := range c.Dapps {
 		switch u, err := url.Parse(d.Origin); {
-		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || d.Origin != strings.ToLower(u.Scheme+"://"+u.Host):
-			return c.bad("dapps", "%q is not an origin; write scheme://host or scheme://host:port in lower case, nothing after it", d.Origin)
+		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
+			d.Origin != strings.ToLower(u.Scheme+"://"+u.Host):
+			return c.badSetting("dapps",
+				"%q is not an origin; write scheme://host or scheme://host:port in lower case, nothing after it", d.Origin)
 		case dapps[d.Origin]:
-			return c.bad("dapps", "%s is there twice", d.Origin)
+			return c.badSetting("dapps", "%s is there twice", d.Origin)
 		case d.Policies == "":
-			return c.bad("dapps", "entry %d, %s, names no policies", i+1, d.Origin)
+			return c.badSetting("dapps", "entry %d, %s, names no policies", i+1, d.Origin)
 		}
 		dapps[d.Origin] = true
 	}
@@ -375,16 +553,27 @@ func (c *Config) checkPlaces() error {
 func (c *Config) checkWallets() error {
 	for _, w := range c.Wallets {
 		if !common.IsHexAddress(w) && !isContract(w) && (w != "any" || len(c.Wallets) > 1) {
-			return c.bad("wallets", "%q is not an address; write 0x and 40 hex digits, for a contract wallet eip155:CHAIN: before it, or any alone", w)
+			return c.badSetting("wallets",
+				"%q is not an address; write 0x and 40 hex digits, for a contract wallet eip155:CHAIN: before it, or any alone", w)
 		}
 	}
 	if c.Chain.Key != "" && len(c.Wallets) == 0 {
-		return c.bad("wallets", "must say who may sign in, since agents spend the money of chain.key: list addresses, or write any")
+		return c.badSetting("wallets",
+			"must say who may sign in, since agents spend the money of chain.key: list addresses, or write any")
 	}
 	for _, r := range c.Chain.RPC {
 		if err := isEndpoint(r); err != nil {
-			return c.bad("chain.rpc", "%v", err)
+			return c.badSetting("chain.rpc", "%v", err)
 		}
+	}
+	if _, err := tools.ParseFinality(c.Chain.Finality()); err != nil {
+		return c.badSetting("chain.final", "%v, or instant", err)
+	}
+	if c.Chain.MaxFee < 0 || c.Chain.MaxFee > 1_000_000 {
+		return c.badSetting("chain.max_fee_gwei", "%d is not from 1 to 1000000; 0 is 500", c.Chain.MaxFee)
+	}
+	if after := c.Chain.StuckAfter; after != 0 && after < time.Second {
+		return c.badSetting("chain.stuck_after", "%s is less than 1s", after)
 	}
 	return nil
 }
@@ -393,13 +582,13 @@ func (c *Config) checkWallets() error {
 func (c *Config) checkIPFS() error {
 	if c.IPFS.API != "" {
 		if err := isEndpoint(c.IPFS.API); err != nil {
-			return c.bad("ipfs.api", "%v", err)
+			return c.badSetting("ipfs.api", "%v", err)
 		}
 	}
 	for name, list := range map[string][]string{"ipfs.listen": c.IPFS.Listen, "ipfs.peers": c.IPFS.Peers} {
 		for _, a := range list {
 			if !strings.HasPrefix(a, "/") || name == "ipfs.peers" && !strings.Contains(a, "/p2p/") {
-				return c.bad(name, "%q is not such an address; write for instance /ip4/127.0.0.1/tcp/4001%s", a,
+				return c.badSetting(name, "%q is not such an address; write for instance /ip4/127.0.0.1/tcp/4001%s", a,
 					map[string]string{"ipfs.peers": "/p2p/12D3Koo..."}[name])
 			}
 		}
@@ -410,9 +599,11 @@ func (c *Config) checkIPFS() error {
 // checkRetention checks how long payloads are kept.
 func (c *Config) checkRetention() error {
 	if d := c.Retention.Days; d > 0 && d < MinRetention && !c.Retention.Short {
-		return c.bad("retention.days", "%d are fewer than %d, which laws about logs of such systems ask for; set retention.short too if none is for you", d, MinRetention)
+		return c.badSetting("retention.days",
+			"%d are fewer than %d, which laws about logs of such systems ask for; set retention.short too if none is for "+
+				"you", d, MinRetention)
 	} else if d > 36500 {
-		return c.bad("retention.days", "%d are more than a hundred years; write 0 to keep everything", d)
+		return c.badSetting("retention.days", "%d are more than a hundred years; write 0 to keep everything", d)
 	}
 	return nil
 }
@@ -421,27 +612,29 @@ func (c *Config) checkRetention() error {
 func (c *Config) checkAnchor() error {
 	for _, r := range c.Anchor.RPC {
 		if err := isEndpoint(r); err != nil {
-			return c.bad("anchor.rpc", "%v", err)
+			return c.badSetting("anchor.rpc", "%v", err)
 		}
 	}
 	switch a := c.Anchor; {
 	case len(a.RPC) == 0 && (a.Chain != 0 || a.Contract != "" || a.Key != ""):
-		return c.bad("anchor.rpc", "must name an endpoint, or the log is not anchored; take the other keys out to leave it so")
+		return c.badSetting("anchor.rpc",
+			"must name an endpoint, or the log is not anchored; take the other keys out to leave it so")
 	case len(a.RPC) == 0:
 	case len(a.RPC) > 8:
-		return c.bad("anchor.rpc", "%d endpoints; give 1 to 8", len(a.RPC))
+		return c.badSetting("anchor.rpc", "%d endpoints; give 1 to 8", len(a.RPC))
 	case a.Chain <= 0:
-		return c.bad("anchor.chain", "needs the EIP-155 id of the chain")
+		return c.badSetting("anchor.chain", "needs the EIP-155 id of the chain")
 	case !common.IsHexAddress(a.Contract):
-		return c.bad("anchor.contract", "%q is not an address; make one with: writ anchor deploy", a.Contract)
+		return c.badSetting("anchor.contract", "%q is not an address; make one with: writ anchor deploy", a.Contract)
 	case a.Key == "":
-		return c.bad("anchor.key", "needs the key of an account of its own")
+		return c.badSetting("anchor.key", "needs the key of an account of its own")
 	case a.Key == c.Chain.Key:
-		return c.bad("anchor.key", "is chain.key too; an account that does both would take its own nonces, so give it one of its own")
+		return c.badSetting("anchor.key",
+			"is chain.key too; an account that does both would take its own nonces, so give it one of its own")
 	case a.Interval != 0 && a.Interval < time.Minute:
-		return c.bad("anchor.interval", "%s is less than 1m", a.Interval)
+		return c.badSetting("anchor.interval", "%s is less than 1m", a.Interval)
 	case a.MaxFee < 0 || a.MaxFee > 1_000_000:
-		return c.bad("anchor.max_fee_gwei", "%d is not from 1 to 1000000; 0 is 100", a.MaxFee)
+		return c.badSetting("anchor.max_fee_gwei", "%d is not from 1 to 1000000; 0 is 100", a.MaxFee)
 	}
 	return nil
 }
@@ -449,23 +642,23 @@ func (c *Config) checkAnchor() error {
 // checkSigning checks how long sessions idle, and who judges contract wallets.
 func (c *Config) checkSigning() error {
 	if d := c.Limits.Idle; d != 0 && (d < time.Minute || d > 24*time.Hour) {
-		return c.bad("limits.idle", "%s is not between 1m and 24h", d)
+		return c.badSetting("limits.idle", "%s is not between 1m and 24h", d)
 	}
 	if n := int64(len(c.Chain.RPC)); c.Chain.Quorum > n && n > 0 {
-		return c.bad("chain.quorum", "%d of %d endpoints cannot agree; add endpoints to chain.rpc", c.Chain.Quorum, n)
+		return c.badSetting("chain.quorum", "%d of %d endpoints cannot agree; add endpoints to chain.rpc", c.Chain.Quorum, n)
 	}
 	for i, w := range c.ContractWallets {
 		switch n := int64(len(w.RPC)); {
 		case w.Chain <= 0:
-			return c.bad("contract_wallets", "entry %d needs a chain, its EIP-155 id", i+1)
+			return c.badSetting("contract_wallets", "entry %d needs a chain, its EIP-155 id", i+1)
 		case n == 0 || n > 8:
-			return c.bad("contract_wallets", "chain %d has %d endpoints; give 1 to 8", w.Chain, n)
+			return c.badSetting("contract_wallets", "chain %d has %d endpoints; give 1 to 8", w.Chain, n)
 		case w.Quorum < 0 || w.Quorum > n:
-			return c.bad("contract_wallets", "chain %d: %d of %d endpoints cannot agree", w.Chain, w.Quorum, n)
+			return c.badSetting("contract_wallets", "chain %d: %d of %d endpoints cannot agree", w.Chain, w.Quorum, n)
 		}
 		for _, r := range w.RPC {
 			if err := isEndpoint(r); err != nil {
-				return c.bad("contract_wallets", "chain %d: %v", w.Chain, err)
+				return c.badSetting("contract_wallets", "chain %d: %v", w.Chain, err)
 			}
 		}
 	}
@@ -475,25 +668,30 @@ func (c *Config) checkSigning() error {
 // checkAgents checks what agents are there, by which rules and documents.
 func (c *Config) checkAgents() error {
 	if len(c.Agents) == 0 {
-		return c.bad("agents", "at least one is needed; treasurer, reader and researcher come with writ")
+		return c.badSetting("agents", "at least one is needed; treasurer, reader and researcher come with writ")
 	}
 	if c.Policies == "" {
-		return c.bad("policies", "a policy set is needed; \"default\" comes with writ")
+		return c.badSetting("policies", "a policy set is needed; \"default\" comes with writ")
+	}
+	if c.Library.On && len(c.Documents) > 0 {
+		return c.badSetting("documents", "with library.on they are not read: add them with writ docs add, and say who may "+
+			"read them")
 	}
 	sources := map[string]bool{}
 	for i, d := range c.Documents {
 		if d.Source == "" || strings.Trim(d.Source, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" || d.Path == "" {
-			return c.bad("documents", "entry %d needs a source, of lower-case letters, digits, '-' and '_', and a path", i+1)
+			return c.badSetting("documents", "entry %d needs a source, of lower-case letters, digits, '-' and '_', and a path",
+				i+1)
 		}
 		if sources[d.Source] {
-			return c.bad("documents", "the source %q is there twice", d.Source)
+			return c.badSetting("documents", "the source %q is there twice", d.Source)
 		}
 		sources[d.Source] = true
 		if _, err := label.ParseIntegrity(d.Integrity); d.Integrity != "" && err != nil {
-			return c.bad("documents", "source %s: %v", d.Source, err)
+			return c.badSetting("documents", "source %s: %v", d.Source, err)
 		}
 		if _, err := label.ParseSecrecy(d.Secrecy); d.Secrecy != "" && err != nil {
-			return c.bad("documents", "source %s: %v", d.Source, err)
+			return c.badSetting("documents", "source %s: %v", d.Source, err)
 		}
 	}
 	return nil
@@ -502,31 +700,49 @@ func (c *Config) checkAgents() error {
 // checkModels checks which models answer.
 func (c *Config) checkModels() error {
 	seen := map[string]bool{}
-	for i, m := range c.Models {
+	for i := range c.Models {
 		at := "models." + strconv.Itoa(i)
+		if err := c.Models[i].Fill(); err != nil {
+			return c.badSetting("models", "model %d: %v", i+1, err)
+		}
+		m := c.Models[i]
 		switch {
 		case m.Name == "" || m.Model == "":
-			return c.bad("models", "model %d needs a name and a model", i+1)
+			return c.badSetting("models", "model %d needs a name and a model", i+1)
 		case m.Name == "rules" || seen[m.Name]:
-			return c.bad("models", "the name %q is taken", m.Name)
-		case m.Kind != "openai":
-			return c.bad("models", "model %q: kind %q is none of openai", m.Name, m.Kind)
+			return c.badSetting("models", "the name %q is taken", m.Name)
+		case !slices.Contains(preset.Kinds(), m.Kind):
+			return c.badSetting("models", "model %q: kind %q is none of %s; name a preset or a kind", m.Name, m.Kind,
+				strings.Join(preset.Kinds(), ", "))
+		case m.Constrained && m.Kind != preset.OpenAI:
+			return c.badSetting("models", "model %q: constrained goes with kind openai only", m.Name)
 		}
 		seen[m.Name] = true
 		if err := isEndpoint(m.URL); err != nil {
-			return c.bad("models", "%s: %v", at, err)
+			return c.badSetting("models", "%s: %v", at, err)
 		}
-		if err := m.Key.check(); err != nil {
-			return c.bad("models", "model %q: key: %v", m.Name, err)
+		if err := m.Key.checkForm(); err != nil {
+			return c.badSetting("models", "model %q: key: %v", m.Name, err)
 		}
-		if m.PriceIn < 0 || m.PriceOut < 0 || m.MaxTokens < 0 {
-			return c.bad("models", "model %q: prices and max_tokens must not be negative", m.Name)
+		if min(m.PriceIn, m.PriceOut, m.PriceCached, m.PriceWrite5m, m.PriceWrite1h, m.MaxTokens) < 0 {
+			return c.badSetting("models", "model %q: prices and max_tokens must not be negative", m.Name)
+		}
+		if m.Weight < 0 || m.Weight > 1_000_000 {
+			return c.badSetting("models", "model %q: weight must be from 0 to 1000000", m.Name)
+		}
+		if m.Pool == "rules" || m.Pool == "none" || m.Pool == "refuse" {
+			return c.badSetting("models", "model %q: the name %q of its pool is taken", m.Name, m.Pool)
+		}
+	}
+	for _, m := range c.Models {
+		if m.Pool != "" && seen[m.Pool] {
+			return c.badSetting("models", "a model and a pool have the name %q; give them two", m.Pool)
 		}
 	}
 	return nil
 }
 
-func (s Secret) check() error {
+func (s Secret) checkForm() error {
 	kind, where, ok := strings.Cut(string(s), ":")
 	if s != "" && (!ok || where == "" || kind != "file" && kind != "env") {
 		return errors.New("secrets do not stand in a configuration; write file:PATH or env:NAME") // and is not shown
@@ -539,7 +755,8 @@ func isContract(s string) bool {
 	kind, rest, _ := strings.Cut(s, ":")
 	chain, address, _ := strings.Cut(rest, ":")
 	id, err := strconv.ParseUint(chain, 10, 63)
-	return kind == "eip155" && err == nil && id > 0 && strconv.FormatUint(id, 10) == chain && common.IsHexAddress(address) &&
+	return kind == "eip155" && err == nil && id > 0 && strconv.FormatUint(id, 10) == chain &&
+		common.IsHexAddress(address) &&
 		strings.HasPrefix(address, "0x")
 }
 
@@ -559,7 +776,7 @@ func isEndpoint(s string) error {
 	return nil
 }
 
-func resolve(dir, path string) string {
+func resolvePath(dir, path string) string {
 	if dir == "" || path == "" || filepath.IsAbs(path) {
 		return path
 	}

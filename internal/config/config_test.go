@@ -3,8 +3,11 @@ package config
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +115,114 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	}
 }
 
+func TestToolsAreRead(t *testing.T) {
+	good := `tools:
+- mcp:
+    name: files
+    command: [serve, --root, .]
+    dir: data
+    env: [{name: MODE, value: fast}, {name: KEY, secret: 'file:key'}]
+    accepted: files.json
+    use:
+    - {tool: read_file, as: files.read, class: read, integrity: tool, utterances: ['read {path}']}
+    - {tool: pay, spend: {amount: a, asset: b, to: c}}
+`
+	name := write(t, good)
+	c, err := Load(Sources{File: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := c.Tools[0].MCP
+	dir := filepath.Dir(name)
+	if m.Dir != filepath.Join(dir, "data") || m.Accepted != filepath.Join(dir, "files.json") || len(m.Env) != 2 ||
+		m.Env[1].Secret != Secret("file:"+filepath.Join(dir, "key")) || m.Use[0].Asks() || !m.Use[1].Asks() {
+		t.Errorf("got %+v", m)
+	}
+	for _, tt := range []struct{ rule, from, to, want string }{
+		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi or contract, one of them, with a name"},
+		{"a name in capitals", "name: files\n", "name: Files\n", `the name "Files" is not of lower-case letters`},
+		{"neither command nor url", "command: [serve, --root, .]", "memory_mb: 1", "needs a command or a url"},
+		{"both", "dir: data", "url: 'https://x'", "needs a command or a url, and not both"},
+		{"nothing accepted", "accepted: files.json", "memory_mb: 1", "begin with: writ tools add files"},
+		{"a secret in clear", "secret: 'file:key'", "secret: s3cret", "secrets do not stand in a configuration"},
+		{"a value and a secret", "value: fast", "value: fast, secret: 'env:X'", "a name, and a value or a secret"},
+		{"an unknown class", "class: read", "class: reed", `class: "reed" is none of read, keyed, once; did you mean "read"?`},
+		{"half a spend", "amount: a, ", "", "spend needs amount, asset and to"},
+		{"a tool twice", "tool: pay", "tool: read_file", "is there twice"},
+		{"a key that is not known", "as: files.read", "az: files.read", `unknown key "tools.0.mcp.use.0.az"`},
+		{"a bad name", "as: files.read", "as: Files", "is not a tool's name"},
+		{"a long silence", "dir: data", "timeout: 1h", "more than 10m"},
+		{"a server twice", "", "- mcp: {name: files, url: 'https://x', accepted: x}\n", `the name "files" is there twice`},
+	} {
+		text := strings.Replace(good, tt.from, tt.to, 1)
+		if tt.from == "" {
+			text = good + tt.to
+		}
+		if _, err := Load(Sources{File: write(t, text)}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want an error with %q", tt.rule, err, tt.want)
+		}
+	}
+}
+
+func TestHTTPInterfacesAreRead(t *testing.T) {
+	good := `tools:
+- openapi:
+    name: shop
+    document: shop.yaml
+    url: https://api.shop.example
+    auth: {bearer: 'env:T'}
+    use: [{tool: createOrder, class: keyed, fields: [id, items.name]}]
+`
+	name := write(t, good)
+	c, err := Load(Sources{File: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := c.Tools[0].OpenAPI; o.Document != filepath.Join(filepath.Dir(name), "shop.yaml") || !o.Use[0].Asks() ||
+		len(o.Use[0].Fields) != 2 || c.Tools[0].Name() != "shop" {
+		t.Errorf("got %+v", o)
+	}
+	for _, tt := range []struct{ rule, from, to, want string }{
+		{"no document", "document: shop.yaml", "timeout: 1s", "needs a document"},
+		{"no operation", "use: [{tool: createOrder, class: keyed, fields: [id, items.name]}]", "timeout: 1s",
+			"see them with: writ tools operations"},
+		{"a secret in clear", "'env:T'", "s3cret", "secrets do not stand in a configuration"},
+		{"two ways", "bearer: 'env:T'", "bearer: 'env:T', key: 'env:K', header: X", "give one of bearer, user, key and oauth"},
+		{"a user alone", "bearer: 'env:T'", "user: me", "user and password go together"},
+		{"a key that goes nowhere", "bearer: 'env:T'", "key: 'env:K'", "key goes with header or query"},
+		{"a key that goes twice", "bearer: 'env:T'", "key: 'env:K', header: X, query: y", "key goes with header or query"},
+		{"half an OAuth client", "bearer: 'env:T'", "oauth: {token_url: 'https://x', client_id: a}", "oauth needs token_url"},
+		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi or contract, one of them"},
+	} {
+		_, err := Load(Sources{File: write(t, strings.Replace(good, tt.from, tt.to, 1))})
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: got %v, want an error with %q", tt.rule, err, tt.want)
+		}
+	}
+}
+
+func TestContractsAreRead(t *testing.T) {
+	good := "tools:\n- contract: {name: usdc.left, address: bob, abi: a.json, function: allowance, integrity: tool}\n"
+	name := write(t, good)
+	c, err := Load(Sources{File: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := c.Tools[0].Contract; x.ABI != filepath.Join(filepath.Dir(name), "a.json") || x.Known().Asks() || x.Known().Class != "read" {
+		t.Errorf("got %+v", x)
+	}
+	for from, want := range map[string]string{
+		"function: allowance": "needs address, abi and function", "name: usdc.left": "is not a tool's name",
+		"integrity: tool": `integrity: "" is none of`,
+	} {
+		to := map[string]string{"function: allowance": "about: x", "name: usdc.left": "name: USDC", "integrity: tool": "integrity: operator"}[from]
+		want = strings.Replace(want, `""`, `"operator"`, 1)
+		if _, err := Load(Sources{File: write(t, strings.Replace(good, from, to, 1))}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %q", to, err, want)
+		}
+	}
+}
+
 func TestSecretsAreReferences(t *testing.T) {
 	const secret = "0xdeadbeefdeadbeef"
 	for _, text := range []string{
@@ -192,7 +303,7 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		c := Default()
 		c.origins = map[string]string{}
-		if c.file("writ.yaml", []byte(text)) != nil {
+		if c.readFileInto("writ.yaml", []byte(text)) != nil {
 			return
 		}
 		for _, s := range c.Settings() { // what was read can be shown
@@ -201,4 +312,132 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// example returns a text of a setting's type, another one than its default, and what it must become.
+func example(t *testing.T, l leaf) (text string, want any) {
+	t.Helper()
+	v := reflect.New(l.value.Type()).Elem()
+	switch {
+	case v.Type() == durationType:
+		return "7m", 7 * time.Minute
+	case v.Kind() == reflect.String:
+		if one := strings.Fields(l.field.Tag.Get("one")); len(one) > 0 {
+			v.SetString(one[len(one)-1])
+			return v.String(), v.Interface()
+		}
+		v.SetString("env:TEXT") // what a secret may be, and no path that is made absolute
+		return v.String(), v.Interface()
+	case v.Kind() == reflect.Bool:
+		v.SetBool(!l.value.Bool())
+		return strconv.FormatBool(v.Bool()), v.Interface()
+	case v.CanInt():
+		v.SetInt(7)
+		return "7", v.Interface()
+	case v.CanUint():
+		v.SetUint(7)
+		return "7", v.Interface()
+	}
+	t.Fatalf("%s is of type %s: say here what an example of it is", l.path, v.Type())
+	return "", nil
+}
+
+// Every setting, those in lists included, is read from a file, from the environment and from flags. A server reads its
+// settings again in the same way when it reloads.
+func TestEverySettingIsRead(t *testing.T) {
+	tested := 0
+	for _, l := range listLeaves(reflect.ValueOf(new(Default())).Elem(), "") {
+		if l.value.Kind() == reflect.Slice && l.value.Type().Elem().Kind() == reflect.Struct {
+			for _, inner := range listLeaves(reflect.New(l.value.Type().Elem()).Elem(), "") {
+				if inner.value.Kind() == reflect.Slice {
+					continue
+				}
+				text, want := example(t, inner)
+				entry := strings.ReplaceAll(inner.path, ".", ": {") + ": " + text + strings.Repeat("}", strings.Count(inner.path, "."))
+				c := readDocument(t, nest(l.path, "[{"+entry+"}]"))
+				got := leafAt(t, c, l.path).value.Index(0)
+				for _, again := range listLeaves(got, "") {
+					if again.path == inner.path && !samePlace(inner.field, again.value.Interface(), want) {
+						t.Errorf("%s[].%s from a file: got %v, want %v", l.path, inner.path, again.value, want)
+					}
+				}
+				tested++
+			}
+			continue
+		}
+		text, want := "a,b", any([]string{"a", "b"})
+		written := "[a, b]"
+		if l.value.Kind() != reflect.Slice {
+			text, want = example(t, l)
+			written = text
+		}
+		c := readDocument(t, nest(l.path, written))
+		if got := leafAt(t, c, l.path).value.Interface(); !samePlace(l.field, got, want) {
+			t.Errorf("%s from a file: got %v, want %v", l.path, got, want)
+		}
+		for range 2 { // the environment and flags are read in the same way; a second time is a reload
+			if err := leafAt(t, c, l.path).setText(text); err != nil {
+				t.Errorf("%s from the environment: %v", l.path, err)
+			}
+			if got := leafAt(t, c, l.path).value.Interface(); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s from the environment: got %v, want %v", l.path, got, want)
+			}
+		}
+		tested++
+	}
+	if tested < 55 {
+		t.Errorf("%d settings were tested; is this test still looking at the right thing?", tested)
+	}
+}
+
+// samePlace compares a value with what it must be; a path may have been made absolute.
+func samePlace(f reflect.StructField, got, want any) bool {
+	if f.Tag.Get("path") == "yes" {
+		return strings.HasSuffix(fmt.Sprint(got), fmt.Sprint(want))
+	}
+	return reflect.DeepEqual(got, want)
+}
+
+// nest writes a setting's value under its path.
+func nest(path, value string) string {
+	parts := strings.Split(path, ".")
+	var b strings.Builder
+	for i, p := range parts {
+		fmt.Fprintf(&b, "%s%s:", strings.Repeat("  ", i), p)
+		if i < len(parts)-1 {
+			b.WriteString("\n")
+		}
+	}
+	return b.String() + " " + value + "\n"
+}
+
+func readDocument(t *testing.T, doc string) *Config {
+	t.Helper()
+	c := Default()
+	c.origins = map[string]string{}
+	if err := c.readFileInto("writ.yaml", []byte(doc)); err != nil {
+		t.Fatalf("%s: %v", doc, err)
+	}
+	return &c
+}
+
+func leafAt(t *testing.T, c *Config, path string) leaf {
+	t.Helper()
+	for _, l := range listLeaves(reflect.ValueOf(c).Elem(), "") {
+		if l.path == path {
+			return l
+		}
+	}
+	t.Fatalf("there is no setting %s", path)
+	return leaf{}
+}
+
+func TestChangedSettingsAreNamed(t *testing.T) {
+	a, b := readDocument(t, "wallets: [any]\n"), readDocument(t, "wallets: [any]\nchain: {max_fee_gwei: 7}\nagents: [reader]\n")
+	if got := a.ChangedFrom(a); len(got) != 0 {
+		t.Errorf("of itself: %v", got)
+	}
+	if got := strings.Join(b.ChangedFrom(a), " "); got != "agents chain.max_fee_gwei" {
+		t.Errorf("got %s", got)
+	}
 }

@@ -2,11 +2,11 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/writ-run/writ/internal/wording"
 )
 
 // A leaf is one setting: a field that is no struct.
@@ -27,8 +29,8 @@ type leaf struct {
 
 var durationType = reflect.TypeFor[time.Duration]()
 
-// leaves lists the settings of a struct in the order of its fields.
-func leaves(v reflect.Value, prefix string) []leaf {
+// listLeaves lists the settings of a struct in the order of its fields.
+func listLeaves(v reflect.Value, prefix string) []leaf {
 	var out []leaf
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -37,7 +39,7 @@ func leaves(v reflect.Value, prefix string) []leaf {
 			continue
 		}
 		if f.Type.Kind() == reflect.Struct {
-			out = append(out, leaves(v.Field(i), prefix+name+".")...)
+			out = append(out, listLeaves(v.Field(i), prefix+name+".")...)
 			continue
 		}
 		out = append(out, leaf{prefix + name, f, v.Field(i)})
@@ -45,22 +47,33 @@ func leaves(v reflect.Value, prefix string) []leaf {
 	return out
 }
 
-func find(c *Config, path string) (leaf, bool) {
-	for _, l := range leaves(reflect.ValueOf(c).Elem(), "") {
-		if l.path == path && l.settable() {
+// ChangedFrom lists the settings that are not as in another configuration, by their paths.
+func (c *Config) ChangedFrom(other *Config) (paths []string) {
+	theirs := listLeaves(reflect.ValueOf(other).Elem(), "")
+	for i, l := range listLeaves(reflect.ValueOf(c).Elem(), "") {
+		if !reflect.DeepEqual(l.value.Interface(), theirs[i].value.Interface()) {
+			paths = append(paths, l.path)
+		}
+	}
+	return paths
+}
+
+func findLeaf(c *Config, path string) (leaf, bool) {
+	for _, l := range listLeaves(reflect.ValueOf(c).Elem(), "") {
+		if l.path == path && l.hasTextForm() {
 			return l, true
 		}
 	}
 	return leaf{}, false
 }
 
-// settable says whether a setting has a form in one text, for the environment and flags.
-func (l leaf) settable() bool {
+// hasTextForm says whether a setting has a form in one text, for the environment and flags.
+func (l leaf) hasTextForm() bool {
 	return l.value.Kind() != reflect.Slice || l.value.Type().Elem().Kind() == reflect.String
 }
 
-// set reads a setting from one text; lists are separated by commas.
-func (l leaf) set(text string) error {
+// setText reads a setting from one text; lists are separated by commas.
+func (l leaf) setText(text string) error {
 	if l.value.Kind() == reflect.Slice {
 		var list []string
 		for item := range strings.SplitSeq(text, ",") {
@@ -71,10 +84,11 @@ func (l leaf) set(text string) error {
 		l.value.Set(reflect.ValueOf(list))
 		return nil
 	}
-	return scalar(l.value, text)
+	return readScalar(l.value, text)
 }
 
-func scalar(v reflect.Value, text string) error {
+// readScalar reads one value of any type that a setting may have: a text, a duration, a whole number, or true or false.
+func readScalar(v reflect.Value, text string) error {
 	switch {
 	case v.Type() == durationType:
 		d, err := time.ParseDuration(text)
@@ -84,47 +98,60 @@ func scalar(v reflect.Value, text string) error {
 		v.SetInt(int64(d))
 	case v.Kind() == reflect.String:
 		v.SetString(text)
-	case v.Kind() == reflect.Int64:
-		n, err := strconv.ParseInt(text, 10, 64)
+	case v.Kind() == reflect.Bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("neither true nor false")
+		}
+		v.SetBool(text == "true")
+	case v.CanInt():
+		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		if err != nil {
-			return fmt.Errorf("not a whole number")
+			return fmt.Errorf("not a whole number, or too large")
 		}
 		v.SetInt(n)
-	default: // a type that Config does not use
-		panic("config: " + v.Type().String())
+	case v.CanUint():
+		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("not a whole number of 0 or more, or too large")
+		}
+		v.SetUint(n)
+	default: // TestEverySettingIsRead finds a type that is not read
+		return fmt.Errorf("settings of type %s cannot be read", v.Type())
 	}
 	return nil
 }
 
-func (l leaf) text() string {
+func (l leaf) formatText() string {
 	switch v := l.value.Interface().(type) {
 	case []string:
 		return strings.Join(v, ", ")
 	case []Documents:
-		var all []string
-		for _, d := range v {
-			all = append(all, d.Source)
-		}
-		return strings.Join(all, ", ")
+		return joinNames(v, func(d Documents) string { return d.Source })
 	case []Model:
-		var all []string
-		for _, m := range v {
-			all = append(all, m.Name)
-		}
-		return strings.Join(all, ", ")
+		return joinNames(v, func(m Model) string { return m.Name })
+	case []Token:
+		return joinNames(v, func(t Token) string { return t.Symbol })
+	case []Name:
+		return joinNames(v, func(n Name) string { return n.Name })
+	case []Tool:
+		return joinNames(v, Tool.Name)
 	case []WalletChain:
-		var all []string
-		for _, w := range v {
-			all = append(all, fmt.Sprintf("chain %d (%d endpoints)", w.Chain, len(w.RPC)))
-		}
-		return strings.Join(all, ", ")
+		return joinNames(v, func(w WalletChain) string { return fmt.Sprintf("chain %d (%d endpoints)", w.Chain, len(w.RPC)) })
 	default:
 		return fmt.Sprint(v)
 	}
 }
 
-// file reads the YAML file. Paths in it are relative to its folder.
-func (c *Config) file(name string, data []byte) error {
+func joinNames[T any](list []T, name func(T) string) string {
+	all := make([]string, len(list))
+	for i, x := range list {
+		all[i] = name(x)
+	}
+	return strings.Join(all, ", ")
+}
+
+// readFileInto reads the YAML file. Paths in it are relative to its folder.
+func (c *Config) readFileInto(name string, data []byte) error {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
@@ -136,7 +163,7 @@ func (c *Config) file(name string, data []byte) error {
 		return fmt.Errorf("%s: one YAML document is read, and there is more", name)
 	}
 	r := reader{name: name, dir: filepath.Dir(name), origins: c.origins}
-	return r.object(doc.Content[0], reflect.ValueOf(c).Elem(), "")
+	return r.readObject(doc.Content[0], reflect.ValueOf(c).Elem(), "")
 }
 
 type reader struct {
@@ -144,13 +171,13 @@ type reader struct {
 	origins   map[string]string // nil inside lists
 }
 
-func (r reader) bad(n *yaml.Node, format string, args ...any) error {
+func (r reader) badNode(n *yaml.Node, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %s", r.name, n.Line, fmt.Sprintf(format, args...))
 }
 
-func (r reader) object(n *yaml.Node, v reflect.Value, prefix string) error {
+func (r reader) readObject(n *yaml.Node, v reflect.Value, prefix string) error {
 	if n.Kind != yaml.MappingNode {
-		return r.bad(n, "%s must be keys with values", or(strings.TrimSuffix(prefix, "."), "the file"))
+		return r.badNode(n, "%s must be keys with values", cmp.Or(strings.TrimSuffix(prefix, "."), "the file"))
 	}
 	known := map[string]int{}
 	for i := range v.NumField() {
@@ -165,37 +192,37 @@ func (r reader) object(n *yaml.Node, v reflect.Value, prefix string) error {
 		switch {
 		case !ok:
 			words := slices.Sorted(maps.Keys(known))
-			hint := or(meant(key.Value, words), "; known are "+strings.Join(words, ", "))
-			return r.bad(key, "unknown key %q%s", prefix+key.Value, hint)
+			hint := cmp.Or(suggestName(key.Value, words), "; known are "+strings.Join(words, ", "))
+			return r.badNode(key, "unknown key %q%s", prefix+key.Value, hint)
 		case seen[key.Value]:
-			return r.bad(key, "the key %q stands twice", prefix+key.Value)
+			return r.badNode(key, "the key %q stands twice", prefix+key.Value)
 		}
 		seen[key.Value] = true
-		if err := r.value(value, v.Field(at), v.Type().Field(at), prefix+key.Value); err != nil {
+		if err := r.readValue(value, v.Field(at), v.Type().Field(at), prefix+key.Value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r reader) value(n *yaml.Node, v reflect.Value, f reflect.StructField, path string) error {
+func (r reader) readValue(n *yaml.Node, v reflect.Value, f reflect.StructField, path string) error {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
-		return r.bad(n, "%s: anchors and aliases are not read; write the value", path)
+		return r.badNode(n, "%s: anchors and aliases are not read; write the value", path)
 	}
 	if f.Type.Kind() == reflect.Struct && f.Type != durationType {
-		return r.object(n, v, path+".")
+		return r.readObject(n, v, path+".")
 	}
 	if r.origins != nil {
 		r.origins[path] = fmt.Sprintf("%s:%d", r.name, n.Line)
 	}
 	if v.Kind() != reflect.Slice {
-		return r.scalar(n, v, f, path)
+		return r.readScalarNode(n, v, f, path)
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag != "!!null" && v.Type().Elem().Kind() == reflect.String { // a list of one
 		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{n}}
 	}
 	if n.Kind != yaml.SequenceNode {
-		return r.bad(n, "%s must be a list", path)
+		return r.badNode(n, "%s must be a list", path)
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	inner := r
@@ -204,9 +231,9 @@ func (r reader) value(n *yaml.Node, v reflect.Value, f reflect.StructField, path
 		at := fmt.Sprintf("%s.%d", path, i)
 		var err error
 		if v.Index(i).Kind() == reflect.Struct {
-			err = inner.object(item, v.Index(i), at+".")
+			err = inner.readObject(item, v.Index(i), at+".")
 		} else {
-			err = inner.scalar(item, v.Index(i), f, at)
+			err = inner.readScalarNode(item, v.Index(i), f, at)
 		}
 		if err != nil {
 			return err
@@ -215,71 +242,35 @@ func (r reader) value(n *yaml.Node, v reflect.Value, f reflect.StructField, path
 	return nil
 }
 
-func (r reader) scalar(n *yaml.Node, v reflect.Value, f reflect.StructField, path string) error {
+func (r reader) readScalarNode(n *yaml.Node, v reflect.Value, f reflect.StructField, path string) error {
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Anchor != "" {
-		return r.bad(n, "%s must be one value", path)
+		return r.badNode(n, "%s must be one value", path)
 	}
-	if err := scalar(v, n.Value); err != nil {
-		return r.bad(n, "%s: %v", path, err)
+	if err := readScalar(v, n.Value); err != nil {
+		return r.badNode(n, "%s: %v", path, err)
 	}
 	switch f.Tag.Get("path") {
 	case "yes":
-		v.SetString(resolve(r.dir, v.String()))
+		v.SetString(resolvePath(r.dir, v.String()))
 	case "named": // a name, or a file
 		if s := v.String(); strings.ContainsRune(s, '/') || strings.HasSuffix(s, ".yaml") {
-			v.SetString(resolve(r.dir, s))
+			v.SetString(resolvePath(r.dir, s))
 		}
 	case "secret":
 		if p, ok := strings.CutPrefix(v.String(), "file:"); ok {
-			v.SetString("file:" + resolve(r.dir, p))
+			v.SetString("file:" + resolvePath(r.dir, p))
 		}
 	}
 	return nil
 }
 
-// meant returns `; did you mean "x"?` if one of the words is near enough, else nothing.
-func meant(word string, words []string) string {
-	best, distance := "", 1+max(2, len(word)/3) // two letters swapped are two edits
-	for _, w := range words {
-		if d := edits(word, w); d < distance {
-			best, distance = w, d
-		}
-	}
+// suggestName returns `; did you mean "x"?` if one of the words is near enough, else nothing.
+func suggestName(word string, words []string) string {
+	best := wording.Nearest(word, words)
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// edits is Levenshtein's distance, bounded by the first 64 bytes.
-func edits(a, b string) int {
-	a, b = a[:min(len(a), 64)], b[:min(len(b), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-func keys(m map[string]string) iter.Seq[string] { return maps.Keys(m) }
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // Schema returns the JSON Schema of the file.
@@ -312,7 +303,9 @@ func schemaOf(v reflect.Value, tag reflect.StructTag) map[string]any {
 		if v.String() != "" {
 			s["default"] = v.String()
 		}
-	case v.Kind() == reflect.Int64:
+	case v.Kind() == reflect.Bool:
+		s["type"] = "boolean"
+	case v.CanInt() || v.CanUint():
 		s["type"], s["minimum"] = "integer", 0
 	case v.Kind() == reflect.Slice:
 		items := schemaOf(reflect.Zero(v.Type().Elem()), "")

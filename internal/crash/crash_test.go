@@ -22,14 +22,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
@@ -199,7 +203,7 @@ var errLost = errors.New("acknowledged and lost")
 // look starts from data as a server does, and looks for everything that was acknowledged. It returns how many runs are
 // closed. Runs whose end was cut may lack their last steps if mended.
 func look(ctx context.Context, data string, seen acked, mended bool) (closed int, err error) {
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(data, "writ.db")})
+	db, err := store.Open(ctx, store.Config{DSN: store.SQLite(filepath.Join(data, "writ.db"))})
 	if err != nil {
 		return 0, err
 	}
@@ -245,7 +249,7 @@ func look(ctx context.Context, data string, seen acked, mended bool) (closed int
 		if uint64(len(steps)) != run.Steps || prev != run.Last {
 			return 0, fmt.Errorf("fork: run %s has %d steps and says %d", run.ID, len(steps), run.Steps)
 		}
-		if run.Status == agent.StatusCut {
+		if run.Status == journal.StatusCut {
 			cut[run.ID.String()] = true
 		} else if run.Status != "running" && run.Status != "parked" {
 			closed++
@@ -294,10 +298,10 @@ var errMended = errors.New("mended, and said so")
 
 func verify(ctx context.Context, db *store.DB, run provenance.Link) error {
 	var car bytes.Buffer
-	if _, err := agent.Export(ctx, db, &car, run); err != nil {
+	if _, err := archive.Export(ctx, db, &car, run); err != nil {
 		return err
 	}
-	keys, err := agent.Keys(ctx, db, run)
+	keys, err := archive.Keys(ctx, db, run)
 	if err != nil {
 		return err
 	}
@@ -305,7 +309,7 @@ func verify(ctx context.Context, db *store.DB, run provenance.Link) error {
 	if err != nil {
 		return err
 	}
-	rep := audit.Verify(src, provenance.Options{OperatorKey: operator.Public().(ed25519.PublicKey), Keys: keys})
+	rep := audit.Verify(src, audit.Options{OperatorKey: operator.Public().(ed25519.PublicKey), Keys: keys})
 	if rep.Verdict != provenance.Verified {
 		return fmt.Errorf("run %s: %s %s at %s", run, rep.Verdict, rep.Code, rep.At)
 	}
@@ -325,7 +329,7 @@ func judge(ctx context.Context, data string, seen acked) (end string, err error)
 		return "", err
 	}
 	for name, sentence := range map[string]error{
-		"signed": store.ErrSigned, "corrupt": store.ErrCorrupt, "behind": translog.ErrBehind, "forked": translog.ErrForked,
+		"signed": journal.ErrSigned, "corrupt": journal.ErrCorrupt, "behind": translog.ErrBehind, "forked": translog.ErrForked,
 	} {
 		if errors.Is(err, sentence) {
 			if !strings.Contains(err.Error(), "restore") {
@@ -404,7 +408,7 @@ func openLog(ctx context.Context, data string, db *store.DB) (*translog.Log, err
 // there whole or not at all.
 type sayingStore struct{ *store.DB }
 
-func (s sayingStore) Commit(ctx context.Context, c agent.Commit) error {
+func (s sayingStore) Commit(ctx context.Context, c journal.Commit) error {
 	err := s.DB.Commit(ctx, c)
 	if err == nil {
 		say("step %s %d %s .", c.Run, c.Seq, c.Step.CID)
@@ -465,7 +469,7 @@ func child(data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(data, "writ.db")})
+	db, err := store.Open(ctx, store.Config{DSN: store.SQLite(filepath.Join(data, "writ.db"))})
 	if err != nil {
 		return err
 	}
@@ -477,15 +481,15 @@ func child(data string) error {
 		return err
 	}
 	caveats := auth.Caveats{MaxCalls: 1000, MaxTokens: 10_000_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337}}
-	r, err := agent.New(ctx, agent.Config{
+	r, err := runner.New(ctx, runner.Config{
 		Store: sayingStore{db}, HeadLog: sayingLog{l}, Key: operator,
-		Agents: []agent.Definition{{
+		Agents: []agentfile.Definition{{
 			Name: "echoer", Instructions: "Echo.", Tools: []string{"echo.say"},
-			Routes: []agent.Route{{ID: "only", Use: "scripted"}}, Grant: caveats,
+			Routes: []agentfile.Route{{ID: "only", Use: "scripted"}}, Grant: caveats,
 		}},
 		Tools:  []tools.Tool{echo{"echo.say", tools.Once}},
-		Models: []agent.NamedModel{{Info: model.Info{Name: "scripted", Kind: model.KindScripted, Provider: "test", Model: "script/1", MaxTokens: 1000}, Model: talker{}}},
-		Policy: agent.Policy{Name: "crash", Source: []byte(rules)},
+		Models: []runner.NamedModel{{Info: model.Info{Name: "scripted", Kind: model.KindScripted, Provider: "test", Model: "script/1", MaxTokens: 1000}, Model: talker{}}},
+		Policy: runner.Policy{Name: "crash", Source: []byte(rules)},
 	})
 	if err != nil {
 		return err
@@ -510,7 +514,7 @@ rules:
 `
 
 // ask signs in and starts one run after another.
-func ask(ctx context.Context, r *agent.Runner, i int) error {
+func ask(ctx context.Context, r *runner.Runner, i int) error {
 	w, err := auth.ParseWallet(hex.EncodeToString(bytes.Repeat([]byte{byte(i + 1)}, 32)))
 	if err != nil {
 		return err
@@ -552,11 +556,11 @@ func ask(ctx context.Context, r *agent.Runner, i int) error {
 		if err != nil {
 			return err
 		}
-		run, err := r.Start(ctx, agent.StartRequest{Session: session, Frame: f, Sig: fsig, Agent: info.Name, Input: "echo", Key: name})
+		run, err := r.Start(ctx, runner.StartRequest{Session: session, Frame: f, Sig: fsig, Agent: info.Name, Input: "echo", Key: name})
 		if err != nil {
 			return err
 		}
-		hints, _, stop := r.Watch(run.ID)
+		hints, _, stop := r.Subscribe(run.ID)
 		for run.Status == "running" {
 			<-hints
 			if run, err = r.Run(ctx, run.ID); err != nil {

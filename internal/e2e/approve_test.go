@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/writ-run/writ/internal/cli"
 )
 
 // A wallet of a real browser signs in, and then approves one call on the page of `writ approve --browser`, or declines.
@@ -70,8 +73,8 @@ func TestBrowserApproves(t *testing.T) {
 	run := exec.CommandContext(t.Context(), bin, "run", "--json", "--server", r.URL, "send 5 USDC to bob")
 	run.Env = env
 	b, err := run.Output()
-	if err != nil {
-		t.Fatal(err)
+	if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != cli.ExitWaiting {
+		t.Fatalf("it waits for the wallet: %v, %s", err, b)
 	}
 	var parked struct{ Run, Status string }
 	if err := json.Unmarshal(b, &parked); err != nil || parked.Status != "parked" {

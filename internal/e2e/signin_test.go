@@ -3,10 +3,13 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,14 +20,42 @@ type ready struct {
 	Operator string `json:"operator_key"`
 }
 
-// build compiles the programs and returns the folder that they are in.
+// programs is the folder of the programs; they are compiled once, by the first test that needs them.
+var programs struct {
+	once   sync.Once
+	folder string
+	err    error
+}
+
+func compilePrograms() {
+	if programs.folder, programs.err = os.MkdirTemp("", "writ-e2e-*"); programs.err != nil {
+		return
+	}
+	out, err := exec.Command("go", "build", "-o", programs.folder, "../../cmd/writ", "../../cmd/writ-audit").CombinedOutput()
+	if err != nil {
+		programs.err = fmt.Errorf("%w: %s", err, out)
+	}
+}
+
+func TestMain(m *testing.M) {
+	if part := os.Getenv("WRIT_FLOOD"); part != "" {
+		os.Exit(playPart(part))
+	}
+	code := m.Run()
+	if programs.folder != "" {
+		os.RemoveAll(programs.folder)
+	}
+	os.Exit(code)
+}
+
+// build returns the folder that the compiled programs are in.
 func build(t *testing.T) (bin string) {
 	t.Helper()
-	bin = t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/writ", "../../cmd/writ-audit").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	programs.once.Do(compilePrograms)
+	if programs.err != nil {
+		t.Fatal(programs.err)
 	}
-	return bin
+	return programs.folder
 }
 
 // dev runs `writ dev`, the real binary, until the test ends.
@@ -34,12 +65,19 @@ func dev(t *testing.T) (r ready, bin, home string) {
 	return serve(t, bin, home, "dev"), bin, home
 }
 
-// serve runs a server, the real binary, until the test ends, and returns once it is ready.
+// serve runs a server, the real binary, until the test ends, and returns once it is ready. It lets clients be as fast as
+// tests are.
 func serve(t *testing.T, bin, home string, args ...string) (r ready) {
+	t.Helper()
+	return serveWith(t, []string{"WRIT_LIMITS_RATE=1000", "WRIT_LIMITS_BURST=1000"}, bin, home, args...)
+}
+
+// serveWith runs a server that finds env in its environment.
+func serveWith(t *testing.T, env []string, bin, home string, args ...string) (r ready) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
 	cmd := exec.Command(bin, append(args, "--listen", "127.0.0.1:0", "--ready-file", file)...)
-	cmd.Env = append(os.Environ(), "WRIT_HOME="+home, "WRIT_LIMITS_RATE=1000", "WRIT_LIMITS_BURST=1000")
+	cmd.Env = slices.Concat(os.Environ(), []string{"WRIT_HOME=" + home}, env)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {

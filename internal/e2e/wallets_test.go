@@ -17,7 +17,7 @@ import (
 )
 
 // anvil runs Foundry's chain, from npm, until stop is called or the test ends, and returns its URL.
-func anvil(t *testing.T, chain string) (url string, stop func()) {
+func anvil(t *testing.T, chain string, more ...string) (url string, stop func()) {
 	t.Helper()
 	bin, err := filepath.Abs(filepath.Join(root, "web/anvil/node_modules/@foundry-rs", "anvil-"+runtime.GOOS+"-"+runtime.GOARCH, "bin/anvil"))
 	if err != nil {
@@ -26,7 +26,7 @@ func anvil(t *testing.T, chain string) (url string, stop func()) {
 	if _, err := os.Stat(bin); err != nil {
 		missing(t, "web/anvil has no packages, or no anvil for this system: run npm ci there, or make test")
 	}
-	cmd := exec.Command(bin, "--host", "127.0.0.1", "--port", "0", "--chain-id", chain)
+	cmd := exec.Command(bin, append([]string{"--host", "127.0.0.1", "--port", "0", "--chain-id", chain}, more...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -105,19 +105,24 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 			safe = "eip155:1337:" + got.Account
 		}
 		ownKey, bare := got.Wallet == "delegated, with its own key", strings.Contains(got.Wallet, "not deployed")
+		// Its own code stands behind a proxy, which says what that is only once it is deployed: the session ends then, and
+		// it pays nothing before it signs in again.
+		unseen := bare && strings.HasPrefix(got.Wallet, "Safe")
 		for _, c := range []struct {
 			rule string
 			ok   bool
 		}{
+			{"what runs behind a proxy that was not there at the sign-in pays nothing",
+				!unseen || got.Paid.Reason == "revoked" && got.Moved == "0" && got.MovedAfter == "0"},
 			{"a stranger's signature is refused", got.Stranger == refused || bare && got.Stranger == "sign_in_refused sig.signer"},
 			{"so is one that is not for this wallet", got.Naive == refused || got.Naive == "" && !strings.Contains(got.Wallet, "7739")},
 			{"a Safe is of the version said", !strings.HasPrefix(got.Wallet, "Safe") || bare || strings.HasPrefix(got.Wallet, "Safe "+got.Version+",")},
 			{"it is asked for a balance", got.Asked.Reason == "answered" && strings.Contains(strings.Join(got.Asked.Says, " "), "USDC")},
-			{"an approval of one unit more is refused", strings.HasPrefix(got.More, "signature_wrong sig.")},
-			{"it pays", got.Paid.Reason == "answered" && got.Moved == "5000000" && strings.Contains(strings.Join(got.Paid.Says, " "), "Sent 5 USDC to bob in block ")},
+			{"an approval of one unit more is refused", unseen || strings.HasPrefix(got.More, "signature_wrong sig.")},
+			{"it pays", unseen || got.Paid.Reason == "answered" && got.Moved == "5000000" && strings.Contains(strings.Join(got.Paid.Says, " "), "Sent 5 USDC to bob in block ")},
 			{"another session of it is not revoked by a stranger", strings.HasPrefix(got.Foreign, "signature_wrong sig.")},
 			{"but by its own signature", got.Revoked == "accepted" && got.Ended == "session_revoked"},
-			{"after its owner has changed it pays no more", ownKey || got.After != nil && got.After.Reason == "revoked" && got.MovedAfter == "5000000"},
+			{"after its owner has changed it pays no more", ownKey || unseen || got.After != nil && got.After.Reason == "revoked" && got.MovedAfter == "5000000"},
 			{"and the session is over", ownKey || got.Resumed == "session_revoked"},
 			{"and the old owner signs in no more, the owners who are left do", got.Again == got.Wants && (ownKey || got.Wants != "")},
 		} {
@@ -128,7 +133,7 @@ func TestEveryKindOfWalletSignsInOnAnvil(t *testing.T) {
 		file := filepath.Join(records, got.Account)
 		verify := []string{"verify", file + ".car", "--keys", file + ".keys", "--operator-key", r.Operator, "--json"}
 		if exit, says := command(t, filepath.Join(bin, "writ-audit"), home, verify...); !ownKey &&
-			(exit != audit.ExitIncomplete || !strings.Contains(says, "signed by a contract wallet")) {
+			(exit != audit.ExitGaps || !strings.Contains(says, "signed by a contract wallet")) {
 			t.Errorf("%s: verified without a chain: exit code %d, %s", got.Wallet, exit, says)
 		}
 		if exit, says := command(t, filepath.Join(bin, "writ"), home, append(verify, "--rpc", url)...); exit != 0 {

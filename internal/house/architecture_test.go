@@ -15,9 +15,9 @@ import (
 
 // What ARCHITECTURE.md has in backticks and looks like one of these must exist:
 //
-//	agent.Runner                 a name of package agent
+//	internal/runner.Runner        a name of package internal/runner
 //	agent/loop.Machine.Step      a method, a field, or a method of an interface
-//	agent/actor.go, cmd/writ     a file or folder, from the root of the repository; one with a slash, or a Go package
+//	internal/runner/actor.go, cmd/writ     a file or folder, from the root of the repository; one with a slash, or a Go package
 //
 // A wire method such as run.start is neither: its last part is no exported name.
 var (
@@ -95,6 +95,8 @@ func receiver(e ast.Expr) string {
 	case *ast.StarExpr:
 		return receiver(e.X)
 	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.IndexListExpr:
 		return receiver(e.X)
 	case *ast.Ident:
 		return e.Name

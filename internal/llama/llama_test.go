@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/model/endpoint"
 	"github.com/writ-run/writ/agent/model/openai"
 )
 
@@ -35,7 +36,8 @@ func TestModel(t *testing.T) {
 	for _, constrained := range []bool{false, true} {
 		zero := 0.0
 		m, err := openai.New(openai.Config{
-			BaseURL: url, Model: os.Getenv("WRIT_MODEL_NAME"), Temperature: &zero, Constrained: constrained, MaxTokens: 150,
+			Config:      endpoint.Config{BaseURL: url, Model: os.Getenv("WRIT_MODEL_NAME"), MaxTokens: 150},
+			Temperature: &zero, Constrained: constrained,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -12,47 +12,56 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/agent/revocation"
+	"github.com/writ-run/writ/internal/api"
+	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/digest"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/quota"
+
 	"github.com/gorilla/websocket"
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
 )
 
-var _ Runner = (*agent.Runner)(nil)
+var _ api.Runner = (*runner.Runner)(nil)
 
 // A fakeRunner keeps everything in maps. Runs do nothing but what a test appends.
 type fakeRunner struct {
 	mu       sync.Mutex
 	epoch    string
-	sessions map[provenance.Link]agent.Session
+	sessions map[provenance.Link]journal.Session
 	runs     map[provenance.Link]*fakeRun
 	byKey    map[string]provenance.Link
 	watchers map[provenance.Link]map[chan struct{}]chan string
-	decided  []agent.ApprovalDecision
-	pending  []agent.PendingApproval
+	decided  []runner.ApprovalDecision
+	pending  []runner.PendingApproval
 	fail     error // of Steps
 	block    chan struct{}
 	reads    int // of Steps
 	boom     bool
+	refuse   error         // of Decide
+	lag      time.Duration // of Revoke, after the session has ended
 }
 
 type fakeRun struct {
-	info  agent.RunInfo
-	steps []agent.StepView
+	info  journal.RunInfo
+	steps []runner.StepView
 }
 
 func newFake() *fakeRunner {
 	return &fakeRunner{
-		epoch: "e1", sessions: map[provenance.Link]agent.Session{}, runs: map[provenance.Link]*fakeRun{},
+		epoch: "e1", sessions: map[provenance.Link]journal.Session{}, runs: map[provenance.Link]*fakeRun{},
 		byKey: map[string]provenance.Link{}, watchers: map[provenance.Link]map[chan struct{}]chan string{},
 	}
 }
@@ -61,20 +70,20 @@ func link(name string) provenance.Link { return provenance.Sum(cid.DagCBOR, []by
 
 var defaults = auth.Caveats{MaxCalls: 10, MaxTokens: 1000, MaxCostNanoUSD: 1e9, Chains: []uint64{1337}}
 
-func (f *fakeRunner) AgentsFor(string) []agent.AgentInfo {
-	return []agent.AgentInfo{{
+func (f *fakeRunner) AgentsFor(string) []runner.AgentInfo {
+	return []runner.AgentInfo{{
 		Name: "reader", About: "reads", CID: link("agent"), Rules: link("rules"), Tools: []string{"chain.block", "erc20.balance"},
 		Defaults: defaults,
 	}}
 }
 
-func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (agent.Session, error) {
+func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (journal.Session, error) {
 	if f.boom {
 		panic("boom")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := agent.Session{
+	s := journal.Session{
 		ID: provenance.Sum(cid.DagCBOR, g.Message), Account: g.Account, Chain: g.Chain, Key: g.Key.String(), Agent: g.Agent,
 		Opened: time.Now().UnixMilli(), Expires: g.Expires.UnixMilli(), Message: g.Message, Sig: g.Sig, Method: g.Method,
 		Used: time.Now().UnixMilli(),
@@ -83,17 +92,17 @@ func (f *fakeRunner) OpenSession(_ context.Context, g *auth.Grant) (agent.Sessio
 	return s, nil
 }
 
-func (f *fakeRunner) Session(_ context.Context, id provenance.Link) (agent.Session, error) {
+func (f *fakeRunner) Session(_ context.Context, id provenance.Link) (journal.Session, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.sessions[id]
 	if !ok {
-		return s, fmt.Errorf("session %s: %w", id, agent.ErrNotFound)
+		return s, fmt.Errorf("session %s: %w", id, journal.ErrNotFound)
 	}
 	return s, nil
 }
 
-func (f *fakeRunner) Sessions(_ context.Context, of agent.Session) (out []agent.Session, _ error) {
+func (f *fakeRunner) Sessions(_ context.Context, of journal.Session) (out []journal.Session, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.sessions {
@@ -104,8 +113,8 @@ func (f *fakeRunner) Sessions(_ context.Context, of agent.Session) (out []agent.
 	return out, nil
 }
 
-// Revoke checks the proof as agent.Runner does, and records nothing.
-func (f *fakeRunner) Revoke(ctx context.Context, q agent.RevokeRequest) error {
+// Revoke checks the proof as runner.Runner does, and records nothing.
+func (f *fakeRunner) Revoke(ctx context.Context, q runner.RevokeRequest) error {
 	rec := &provenance.Revocation{
 		Grant: q.Session, Method: q.Method, Message: provenance.NewPayload(q.Message), Sig: provenance.NewPayload(q.Sig),
 	}
@@ -127,10 +136,11 @@ func (f *fakeRunner) Revoke(ctx context.Context, q agent.RevokeRequest) error {
 			return err
 		}
 	}
-	if err := loop.CheckRevocation(rec, grant, signer, operator.Public().(ed25519.PublicKey)); err != nil {
+	if err := revocation.Check(rec, grant, signer, operator.Public().(ed25519.PublicKey)); err != nil {
 		return err
 	}
 	f.end(q.Session)
+	time.Sleep(f.lag)
 	return nil
 }
 
@@ -145,16 +155,16 @@ func (f *fakeRunner) end(id provenance.Link) {
 	f.sessions[id] = s
 }
 
-func (f *fakeRunner) Use(ctx context.Context, id provenance.Link) (agent.Session, error) {
+func (f *fakeRunner) Use(ctx context.Context, id provenance.Link) (journal.Session, error) {
 	s, err := f.Session(ctx, id)
 	now := time.Now().UnixMilli()
 	switch {
 	case err != nil:
 		return s, err
 	case s.Revoked != 0 || now >= s.Expires:
-		return s, agent.ErrStale
+		return s, journal.ErrStale
 	case now-s.Used >= f.Idle().Milliseconds():
-		return s, agent.ErrIdle
+		return s, journal.ErrIdle
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,7 +175,7 @@ func (f *fakeRunner) Use(ctx context.Context, id provenance.Link) (agent.Session
 
 func (f *fakeRunner) Idle() time.Duration { return 15 * time.Minute }
 
-func (f *fakeRunner) Start(ctx context.Context, q agent.StartRequest) (agent.RunInfo, error) {
+func (f *fakeRunner) Start(ctx context.Context, q runner.StartRequest) (journal.RunInfo, error) {
 	f.mu.Lock()
 	block := f.block
 	f.mu.Unlock()
@@ -173,15 +183,15 @@ func (f *fakeRunner) Start(ctx context.Context, q agent.StartRequest) (agent.Run
 		select {
 		case <-block:
 		case <-ctx.Done():
-			return agent.RunInfo{}, ctx.Err()
+			return journal.RunInfo{}, ctx.Err()
 		}
 	}
 	key, err := auth.ParsePublicKey(q.Session.Key)
 	if err != nil {
-		return agent.RunInfo{}, err
+		return journal.RunInfo{}, err
 	}
 	if err := q.Frame.Verify(key, q.Sig); err != nil { // what is handed on must be what was signed
-		return agent.RunInfo{}, err
+		return journal.RunInfo{}, err
 	}
 	f.mu.Lock()
 	if id, ok := f.byKey[q.Key]; ok {
@@ -190,7 +200,7 @@ func (f *fakeRunner) Start(ctx context.Context, q agent.StartRequest) (agent.Run
 	}
 	id := link("run " + q.Key)
 	f.byKey[q.Key] = id
-	f.runs[id] = &fakeRun{info: agent.RunInfo{
+	f.runs[id] = &fakeRun{info: journal.RunInfo{
 		ID: id, Session: q.Session.ID, Account: q.Session.Account, Chain: q.Session.Chain, Method: q.Session.Method, Agent: q.Agent, Opened: 1, Status: "running",
 	}}
 	f.mu.Unlock()
@@ -204,7 +214,7 @@ func (f *fakeRunner) append(run provenance.Link, s *provenance.Step) {
 	defer f.mu.Unlock()
 	r := f.runs[run]
 	s.Run, s.Seq = run, uint64(len(r.steps))
-	v := agent.StepView{CID: link(fmt.Sprint(run, s.Seq)), Step: s}
+	v := runner.StepView{CID: link(fmt.Sprint(run, s.Seq)), Step: s}
 	r.steps = append(r.steps, v)
 	r.info.Steps, r.info.Last, r.info.Head = uint64(len(r.steps)), v.CID, link(fmt.Sprint("head", run, s.Seq))
 	for w := range f.watchers[run] {
@@ -244,28 +254,51 @@ func (f *fakeRunner) Cancel(_ context.Context, run provenance.Link) error {
 	return nil
 }
 
-func (f *fakeRunner) Run(_ context.Context, id provenance.Link) (agent.RunInfo, error) {
+func (f *fakeRunner) Run(_ context.Context, id provenance.Link) (journal.RunInfo, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r, ok := f.runs[id]
 	if !ok {
-		return agent.RunInfo{}, fmt.Errorf("run %s: %w", id, agent.ErrNotFound)
+		return journal.RunInfo{}, fmt.Errorf("run %s: %w", id, journal.ErrNotFound)
 	}
 	return r.info, nil
 }
 
-func (f *fakeRunner) Runs(_ context.Context, of agent.Session, limit int) (out []agent.RunInfo, _ error) {
+func (f *fakeRunner) RunsBefore(_ context.Context, of journal.Session, before provenance.Link, limit int,
+) (out []journal.RunInfo, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range f.runs {
-		if r.info.Owner() == of.Owner() && len(out) < limit {
+		if r.info.Owner() == of.Owner() && r.info.ID.KeyString() > before.KeyString() {
 			out = append(out, r.info)
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, func(a, b journal.RunInfo) int { return strings.Compare(a.ID.KeyString(), b.ID.KeyString()) })
+	return out[:min(limit, len(out))], nil
 }
 
-func (f *fakeRunner) Steps(_ context.Context, run provenance.Link, from uint64, limit int) ([]agent.StepView, error) {
+func (f *fakeRunner) Digest(_ context.Context, info journal.RunInfo) (digest.Run, error) {
+	return digest.Run{Asked: "hi " + info.ID.String()[50:], Outcome: info.Status}, nil
+}
+
+func (f *fakeRunner) Uses(context.Context, journal.Session) (*auth.Grant, []digest.Use, error) {
+	return &auth.Grant{Scheme: "https", Domain: "app.example.com", Caveats: defaults}, nil, nil
+}
+
+func (f *fakeRunner) Payees(context.Context, journal.Session) (digest.Payees, error) {
+	return digest.Payees{}, nil
+}
+
+func (f *fakeRunner) NameDevice(_ context.Context, id provenance.Link, device string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.sessions[id]
+	s.Device = device
+	f.sessions[id] = s
+	return nil
+}
+
+func (f *fakeRunner) Steps(_ context.Context, run provenance.Link, from uint64, limit int) ([]runner.StepView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads++
@@ -274,10 +307,10 @@ func (f *fakeRunner) Steps(_ context.Context, run provenance.Link, from uint64, 
 	}
 	steps := f.runs[run].steps
 	from = min(from, uint64(len(steps)))
-	return append([]agent.StepView{}, steps[from:min(len(steps), int(from)+limit)]...), nil
+	return append([]runner.StepView{}, steps[from:min(len(steps), int(from)+limit)]...), nil
 }
 
-func (f *fakeRunner) Watch(run provenance.Link) (<-chan struct{}, <-chan string, func()) {
+func (f *fakeRunner) Subscribe(run provenance.Link) (<-chan struct{}, <-chan string, func()) {
 	h, d := make(chan struct{}, 1), make(chan string, 100)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -301,20 +334,63 @@ func (f *fakeRunner) watching() (n int) {
 	return n
 }
 
-func (f *fakeRunner) Lineage(context.Context, provenance.Link) (agent.Lineage, error) {
-	return agent.Lineage{}, nil
+func (f *fakeRunner) Lineage(context.Context, provenance.Link) (runner.Lineage, error) {
+	return runner.Lineage{}, nil
 }
 
-func (f *fakeRunner) Approvals(context.Context, agent.Session) ([]agent.PendingApproval, error) {
+func (f *fakeRunner) Threads(
+	_ context.Context, _ journal.Session, q journal.ThreadQuery,
+) ([]journal.Thread, error) {
+	if q.Before.Defined() {
+		return nil, nil
+	}
+	return []journal.Thread{{Agent: "reader", Name: "plans", Runs: 1, Last: f.firstRun()}}, nil
+}
+
+// firstRun returns some run that was started.
+func (f *fakeRunner) firstRun() (run provenance.Link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for run = range f.runs {
+	}
+	return run
+}
+
+func (f *fakeRunner) Thread(_ context.Context, _ journal.Session, agent, name string) (journal.Thread, error) {
+	if name != "plans" {
+		return journal.Thread{}, journal.ErrNotFound
+	}
+	return journal.Thread{Agent: agent, Name: name, Runs: 1, Last: f.firstRun()}, nil
+}
+
+func (f *fakeRunner) RenameThread(ctx context.Context, of journal.Session, agent, name, _ string) error {
+	_, err := f.Thread(ctx, of, agent, name)
+	return err
+}
+
+func (f *fakeRunner) DeleteThread(ctx context.Context, of journal.Session, agent, name string) error {
+	_, err := f.Thread(ctx, of, agent, name)
+	return err
+}
+
+func (f *fakeRunner) Turns(ctx context.Context, from provenance.Link, limit int) ([]archive.Turn, error) {
+	info, err := f.Run(ctx, from)
+	return []archive.Turn{{Run: info, Asked: "what\nis it?", Said: "it is"}}[:min(limit, 1)], err
+}
+
+func (f *fakeRunner) Approvals(context.Context, journal.Session) ([]runner.PendingApproval, error) {
 	if f.boom {
 		panic("boom")
 	}
 	return f.pending, nil
 }
 
-func (f *fakeRunner) Decide(_ context.Context, d agent.ApprovalDecision) error {
+func (f *fakeRunner) Decide(_ context.Context, d runner.ApprovalDecision) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.refuse != nil {
+		return f.refuse
+	}
 	f.decided = append(f.decided, d)
 	return nil
 }
@@ -368,6 +444,16 @@ type fixture struct {
 // serve starts a server on ln, or on loopback if that is nil.
 func serve(t testing.TB, limits Limits, ln net.Listener) *fixture {
 	t.Helper()
+	return serveWithin(t, limits, api.Limits{}, ln)
+}
+
+func serveWithin(t testing.TB, limits Limits, calls api.Limits, ln net.Listener) *fixture {
+	t.Helper()
+	return serveCounted(t, limits, calls, nil, ln)
+}
+
+func serveCounted(t testing.TB, limits Limits, calls api.Limits, book *quota.Book, ln net.Listener) *fixture {
+	t.Helper()
 	f := &fixture{fakeRunner: newFake(), t: t, ln: ln}
 	if ln == nil {
 		var err error
@@ -381,8 +467,12 @@ func serve(t testing.TB, limits Limits, ln net.Listener) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a, err := api.New(api.Config{Runner: f.fakeRunner, Archive: f.fakeRunner, Desk: desk, Limits: calls, Quota: book})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.srv, err = New(Config{
-		Runner: f.fakeRunner, Desk: desk, Origins: []string{page}, Limits: limits,
+		API: a, Origins: []string{page}, Limits: limits,
 		Gateway: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("gateway " + r.URL.Path)) }),
 	})
 	if err != nil {
@@ -436,8 +526,13 @@ func (r reply) code() wire.Code {
 
 func (f *fixture) connect() *raw {
 	f.t.Helper()
+	return f.connectWith(nil)
+}
+
+func (f *fixture) connectWith(h http.Header) *raw {
+	f.t.Helper()
 	d := websocket.Dialer{Subprotocols: []string{wire.Subprotocol}, NetDialContext: f.dial}
-	ws, resp, err := d.Dial(f.url(), nil)
+	ws, resp, err := d.Dial(f.url(), h)
 	if err != nil {
 		f.t.Fatalf("connect: %v %v", err, resp)
 	}

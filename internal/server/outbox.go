@@ -33,8 +33,9 @@ type message struct {
 	data []byte
 }
 
-// push queues a text message, and waits for room first. It fails when ctx or the socket ends.
-func (o *outbox) push(ctx context.Context, data []byte) error {
+// waitAndQueue queues a text message, and waits for room first. It fails when ctx or the socket ends, or ended is
+// closed, which may be nil.
+func (o *outbox) waitAndQueue(ctx context.Context, data []byte, ended <-chan struct{}) error {
 	for {
 		o.mu.Lock()
 		if o.closed {
@@ -43,7 +44,7 @@ func (o *outbox) push(ctx context.Context, data []byte) error {
 		}
 		// A message larger than the bound goes through alone.
 		if len(o.queue) == 0 || len(o.queue) < o.limits.QueueItems && o.bytes+len(data) <= o.limits.QueueBytes {
-			o.add(message{websocket.TextMessage, data})
+			o.appendMessage(message{websocket.TextMessage, data})
 			o.mu.Unlock()
 			return nil
 		}
@@ -54,60 +55,63 @@ func (o *outbox) push(ctx context.Context, data []byte) error {
 		o.mu.Unlock()
 		select {
 		case <-room:
+		case <-ended:
+			return errClosing
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// offer queues a message if at most half of the queue is used, and else drops it.
-func (o *outbox) offer(kind int, data []byte) bool {
+// queueIfRoom queues a message if at most half of the queue is used, and else drops it.
+func (o *outbox) queueIfRoom(kind int, data []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed || len(o.queue) >= o.limits.QueueItems/2 || o.bytes+len(data) > o.limits.QueueBytes/2 {
 		return false
 	}
-	o.add(message{kind, data})
+	o.appendMessage(message{kind, data})
 	return true
 }
 
-// close queues a close frame behind what is there, and takes nothing more. The client then has two seconds to answer.
-func (o *outbox) close(code int, why string) {
+// queueClose queues a close frame behind what is there, and takes nothing more. The client then has two seconds to
+// answer.
+func (o *outbox) queueClose(code int, why string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
 		return
 	}
-	o.add(message{websocket.CloseMessage, websocket.FormatCloseMessage(code, why)})
-	o.shut()
+	o.appendMessage(message{websocket.CloseMessage, websocket.FormatCloseMessage(code, why)})
+	o.refuseMore()
 }
 
-// abandon drops what is queued and takes nothing more.
-func (o *outbox) abandon() {
+// dropQueue drops what is queued and takes nothing more.
+func (o *outbox) dropQueue() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue, o.bytes = nil, 0
-	o.shut()
+	o.refuseMore()
 }
 
-func (o *outbox) closing() bool {
+func (o *outbox) isClosed() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.closed
 }
 
-// add needs mu.
-func (o *outbox) add(m message) {
+// appendMessage needs mu.
+func (o *outbox) appendMessage(m message) {
 	o.queue = append(o.queue, m)
 	o.bytes += len(m.data)
 	if !o.writing {
 		o.writing = true
-		o.wg.Go(o.write)
+		o.wg.Go(o.writeQueue)
 	}
 }
 
-// shut needs mu.
-func (o *outbox) shut() {
+// refuseMore needs mu.
+func (o *outbox) refuseMore() {
 	o.closed = true
 	if o.room != nil {
 		close(o.room)
@@ -115,8 +119,8 @@ func (o *outbox) shut() {
 	}
 }
 
-// write writes until the queue is empty.
-func (o *outbox) write() {
+// writeQueue writes until the queue is empty.
+func (o *outbox) writeQueue() {
 	for {
 		o.mu.Lock()
 		if len(o.queue) == 0 {
@@ -150,7 +154,7 @@ func (o *outbox) write() {
 		}
 		o.mu.Unlock()
 		if err != nil {
-			o.abandon()
+			o.dropQueue()
 			o.fail(err)
 		}
 	}

@@ -15,12 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/api"
+	"github.com/writ-run/writ/internal/digest"
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/store"
 )
 
@@ -31,15 +36,15 @@ func (hello) Reply(context.Context, model.Prompt) (model.Reply, error) {
 }
 
 // serveReal starts a server with the real runtime and a store on disk.
-func serveReal(t *testing.T) (*fixture, *agent.Runner, *store.DB, *auth.Desk) {
+func serveReal(t *testing.T) (*fixture, *runner.Runner, *store.DB, *auth.Desk) {
 	t.Helper()
 	return serveRules(t, hello{}, "  - {id: answers, at: output, effect: permit}\n")
 }
 
 // serveRules is serveReal with a model and with rules beside the one that lets it be asked.
-func serveRules(t *testing.T, m agent.Model, rules string) (*fixture, *agent.Runner, *store.DB, *auth.Desk) {
+func serveRules(t *testing.T, m runner.Model, rules string) (*fixture, *runner.Runner, *store.DB, *auth.Desk) {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "writ.db")})
+	db, err := store.Open(t.Context(), store.Config{DSN: store.SQLite(filepath.Join(t.TempDir(), "writ.db"))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +53,13 @@ func serveRules(t *testing.T, m agent.Model, rules string) (*fixture, *agent.Run
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := agent.New(t.Context(), agent.Config{
-		Store: db, Key: key, Policy: agent.Policy{Name: "all", Source: []byte(
+	r, err := runner.New(t.Context(), runner.Config{
+		Store: db, Key: key, Policy: runner.Policy{Name: "all", Source: []byte(
 			"schema: writ/policies/1\nname: all\nrules:\n  - {id: models, at: model.route, effect: permit}\n" + rules)},
-		Agents: []agent.Definition{{
-			Name: "reader", Instructions: "Answer.", Routes: []agent.Route{{ID: "only", Use: "m"}}, Grant: defaults,
+		Agents: []agentfile.Definition{{
+			Name: "reader", Instructions: "Answer.", Routes: []agentfile.Route{{ID: "only", Use: "m"}}, Grant: defaults,
 		}},
-		Models: []agent.NamedModel{{Model: m, Info: model.Info{Name: "m", Kind: model.KindScripted, Provider: "test", Model: "m", MaxTokens: 100}}},
+		Models: []runner.NamedModel{{Model: m, Info: model.Info{Name: "m", Kind: model.KindScripted, Provider: "test", Model: "m", MaxTokens: 100}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,8 +73,12 @@ func serveRules(t *testing.T, m agent.Model, rules string) (*fixture, *agent.Run
 	if f.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
+	a, err := api.New(api.Config{Runner: r, Archive: digest.Desk{Store: db}, Desk: desk})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.srv, err = New(Config{
-		Runner: r, Desk: desk, Origins: []string{page}, Limits: Limits{Burst: 10_000, PerAddress: 1000},
+		API: a, Origins: []string{page}, Limits: Limits{Burst: 10_000, PerAddress: 1000},
 		Gateway: http.NotFoundHandler(),
 	})
 	if err != nil {
@@ -138,10 +147,10 @@ func TestARelayGainsNothing(t *testing.T) {
 	own := signed(t, w, next.challenge(w))
 	own.Message = strings.Replace(own.Message, next.key.Public().String(), thief.key.Public().String(), 1)
 	refused("with the thief's key in the text", thief.act(wire.SessionOpen, own))
-	if runs, err := r.Runs(t.Context(), agent.Session{Account: w.Address(), Method: auth.MethodEOA}, 10); err != nil || len(runs) != 1 {
+	if runs, err := r.Runs(t.Context(), journal.Session{Account: w.Address(), Method: auth.MethodEOA}, 10); err != nil || len(runs) != 1 {
 		t.Errorf("%d runs, %v; want the victim's", len(runs), err)
 	}
-	if all, err := r.Sessions(t.Context(), agent.Session{Account: w.Address(), Method: auth.MethodEOA}); err != nil || len(all) != 1 || all[0].Revoked != 0 {
+	if all, err := r.Sessions(t.Context(), journal.Session{Account: w.Address(), Method: auth.MethodEOA}); err != nil || len(all) != 1 || all[0].Revoked != 0 {
 		t.Errorf("sessions %+v, %v; want the victim's", all, err)
 	}
 }

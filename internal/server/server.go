@@ -1,15 +1,13 @@
-// Package server is the edge that dApps connect to: the WebSocket protocol of agent/wire, the gateway for records,
-// and the endpoints for operators.
+// Package server is the edge that dApps connect to: the transports of internal/api (a WebSocket at /ws,
+// single requests posted to /rpc), the gateway for records, and the endpoints for operators.
 //
 // [New] takes a [Config], [Server.Serve] runs until its context ends and returns when every goroutine has. A socket
 // costs one goroutine that reads and, only while there is something to send, one that writes. What a client says is
-// bounded, read strictly and paid for with a token before anything acts on it; a method that acts is signed by the
-// session key, over this socket's channel and the next number of it, and the session is read again from the store
-// each time.
+// bounded, read strictly and paid for with a token before the API acts on it.
 //
-// Durable events are never dropped: a subscription reads the journal only as fast as the socket takes the events, so
-// a slow client costs a bounded queue and is cut when it takes nothing for a while. It connects again and resumes
-// from the last event that it has, here or on another node. A socket's end never ends a run.
+// Durable events are never dropped: a stream is pulled only as fast as the socket takes the events, so a slow client
+// costs a bounded queue and is cut when it takes nothing for a while. It connects again and resumes from the last event
+// that it has, here or on another node. A socket's end never ends a run.
 package server
 
 import (
@@ -17,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,123 +27,94 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/agent/wire"
-	"github.com/writ-run/writ/auth"
-	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/internal/api"
+	"github.com/writ-run/writ/internal/journal"
 )
-
-// A Runner runs agents. *agent.Runner is one. Its methods may be called by many goroutines at once.
-type Runner interface {
-	OpenSession(ctx context.Context, g *auth.Grant) (agent.Session, error)
-	Session(ctx context.Context, id provenance.Link) (agent.Session, error)
-	Sessions(ctx context.Context, of agent.Session) ([]agent.Session, error)
-	Revoke(ctx context.Context, q agent.RevokeRequest) error
-	// Use is Session for one who acts: it notes the time, and fails if the session may not act any more.
-	Use(ctx context.Context, id provenance.Link) (agent.Session, error)
-	// Idle is how long a session may go unused.
-	Idle() time.Duration
-
-	Start(ctx context.Context, q agent.StartRequest) (agent.RunInfo, error)
-	Cancel(ctx context.Context, run provenance.Link) error
-	Run(ctx context.Context, id provenance.Link) (agent.RunInfo, error)
-	Runs(ctx context.Context, of agent.Session, limit int) ([]agent.RunInfo, error)
-	// Steps returns at most limit steps from seq from on, in order.
-	Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]agent.StepView, error)
-	// Watch returns a channel that gets a value when the run may have new steps, and one of text as a model writes
-	// it. Either may lose values. stop ends both.
-	Watch(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func())
-
-	Approvals(ctx context.Context, of agent.Session) ([]agent.PendingApproval, error)
-	Lineage(ctx context.Context, run provenance.Link) (agent.Lineage, error)
-	Decide(ctx context.Context, d agent.ApprovalDecision) error
-
-	// AgentsFor lists the agents with the rules that sessions for pages of this origin get.
-	AgentsFor(origin string) []agent.AgentInfo
-	// Keys returns the keys of a run's sealed leaves, as far as they were not erased.
-	Keys(ctx context.Context, run provenance.Link) (map[provenance.Link]provenance.LeafKey, error)
-	// Epoch names the store's incarnation.
-	Epoch(ctx context.Context) (string, error)
-}
-
-// A Log is the transparency log of heads. *translog.Log is one.
-type Log interface {
-	http.Handler  // serves checkpoint and tiles, under /log/
-	VKey() string // its name and public key
-	// Receipt returns the receipt of a run's newest head, or agent.ErrNotFound; Await waits for it until ctx ends.
-	Receipt(ctx context.Context, run provenance.Link) (agent.Receipt, error)
-	Await(ctx context.Context, run provenance.Link) (agent.Receipt, error)
-	// Watch returns a channel that gets each new receipt of a run. stop ends it.
-	Watch(run provenance.Link) (receipts <-chan agent.Receipt, stop func())
-}
 
 // Config says what a [Server] is made of.
 type Config struct {
-	Runner  Runner       // required
-	HeadLog Log          // gives receipts; there are none if nil
-	Desk    *auth.Desk   // required: gives out messages to sign and takes them back
+	API     *api.API     // required: answers what clients call
 	Gateway http.Handler // required: serves /ipfs/
-	// Dapps are the desks of origins whose pages ask for signatures in their own name, by origin in lower case. They may
-	// connect as Origins may. The pages of all others, and clients that are no pages, ask at Desk.
-	Dapps map[string]*auth.Desk
-	// Origins are the web origins whose pages may connect, as browsers send them: scheme://host[:port]. A client that
-	// sends no Origin is not a browser and is let in.
+	// Door serves /v1/ to programs that speak as to a model provider; there is nothing if nil. It is given what must be
+	// asked before a session is used.
+	Door    func(admit func(journal.Session) error) (http.Handler, error)
+	Console http.Handler // serves / to browsers, and /console/; there is no page if nil
+	Manual  http.Handler // serves /docs/; there is none if nil
+	HeadLog http.Handler // serves checkpoint and tiles of the transparency log, under /log/; nothing is there if nil
+	// Origins are the web origins whose pages may connect, as browsers send them: scheme://host[:port], besides those of
+	// the API's dApps. A client that sends no Origin is not a browser and is let in.
 	Origins []string
 	// Hosts are the names by which this server may be called, without port, against DNS rebinding. If empty: the
 	// hosts of Origins, localhost and the loopback addresses.
-	Hosts []string
-	// Operator answers requests of the operator under /operator/; there are none if nil. It must check who asks, since any
-	// program of this machine can.
+	Hosts   []string
+	Proxies Proxies // in front of this server; none if zero
+	// Operator answers requests of the operator under /operator/; there are none if nil. It must check who asks, since
+	// any program of this machine can.
 	Operator http.Handler
 	Version  string               // of the program; "dev" if empty
 	Log      *slog.Logger         // logs nothing if nil
-	Metrics  *prometheus.Registry // a registry of its own if nil; served at /metrics
+	Metrics  *prometheus.Registry // a registry of its own if nil; served at /metrics to this machine
 	Ready    func() error         // says why this server cannot serve; always ready if nil
 	Limits   Limits               // the defaults where zero
 }
 
-// Limits bound what clients can cost.
+// Limits bound what connections can cost; those of calls are the API's.
 type Limits struct {
-	Calls         int           // calls under way on one socket; 32
-	Subscriptions int           // on one socket; 100
-	PerAddress    int           // sockets of one address (IPv6: one /64) that have no session; 20
-	PerWallet     int           // sockets of one wallet; 50
-	Rate          float64       // frames a second, of one address or one wallet; 50
-	Burst         float64       // frames at once; 100
-	QueueItems    int           // frames waiting for one socket; 1024
-	QueueBytes    int           // bytes waiting for one socket; 1 MiB
-	Page          int           // steps read at once; 256
-	First         time.Duration // from connecting to the first request; 5 s
-	SignIn        time.Duration // from connecting to a session; 5 min
-	Stall         time.Duration // that a write may take; 30 s
-	Ping          time.Duration // between pings, +-20 %; 25 s. Three without an answer end the socket
-	Poll          time.Duration // after which a subscription looks without a hint; 10 s
-	Act           time.Duration // that an acting call may take after its socket is gone; 30 s
-	Receipt       time.Duration // that a subscription waits for the closing head's receipt; 10 s
-	Drain         time.Duration // that sockets may take to close at the end; 10 s
+	PerAddress int           // sockets of one address (IPv6: one /64) that have no session; 20
+	PerWallet  int           // sockets of one wallet; 50
+	PerNetwork int           // sockets of one address in all, with and without a session; 200
+	Rate       float64       // frames a second, of one address or one wallet; 50
+	Burst      int           // frames at once; 100
+	Bytes      int           // that one socket may send in a second, once it has a session, 1 MiB; an eighth before
+	BytesBurst int           // bytes at once, 8 MiB; an eighth before there is a session
+	Patience   time.Duration // for which a socket may send as fast as it is let, without a pause; 30 s
+	QueueItems int           // frames waiting for one socket; 1024
+	QueueBytes int           // bytes waiting for one socket; 1 MiB
+	First      time.Duration // from connecting to the first request; 5 s
+	SignIn     time.Duration // from connecting to a session; 5 min
+	Stall      time.Duration // that a write may take; 30 s
+	Ping       time.Duration // between pings, +-20 %; 25 s. Three without an answer end the socket
+	Channels   int           // of posted requests, of all clients; 10,000
+	Requests   int           // posted and under way, of one address; 32
+	Body       time.Duration // that a posted request may take to come; 10 s
+	Request    time.Duration // that one may take to be answered, unless it acts; 30 s
+	Idle       time.Duration // that a channel with a session is kept without a signed request; 15 min
+	Drain      time.Duration // that sockets may take to close at the end; 10 s
+	BlockRate  int           // requests a second at /ipfs/, of one address; 200
+	BlockBurst int           // of them at once; 2,000
+	BlockBytes int           // bytes a second that one address is sent from there; 16 MiB
+	BlockAhead int           // of them at once; 256 MiB
 }
 
-func (l *Limits) fill() {
-	def(&l.Calls, 32)
-	def(&l.Subscriptions, 100)
-	def(&l.PerAddress, 20)
-	def(&l.PerWallet, 50)
-	def(&l.Rate, 50)
-	def(&l.Burst, 100)
-	def(&l.QueueItems, 1024)
-	def(&l.QueueBytes, 1<<20)
-	def(&l.Page, 256)
-	def(&l.First, 5*time.Second)
-	def(&l.SignIn, 5*time.Minute)
-	def(&l.Stall, 30*time.Second)
-	def(&l.Ping, 25*time.Second)
-	def(&l.Poll, 10*time.Second)
-	def(&l.Act, 30*time.Second)
-	def(&l.Receipt, 10*time.Second)
-	def(&l.Drain, 10*time.Second)
+func (l *Limits) fillDefaults() {
+	setDefault(&l.PerAddress, 20)
+	setDefault(&l.PerWallet, 50)
+	setDefault(&l.PerNetwork, 200)
+	setDefault(&l.Rate, 50)
+	setDefault(&l.Burst, 100)
+	setDefault(&l.Bytes, 1<<20)
+	setDefault(&l.BytesBurst, 8<<20)
+	setDefault(&l.Patience, 30*time.Second)
+	setDefault(&l.QueueItems, 1024)
+	setDefault(&l.QueueBytes, 1<<20)
+	setDefault(&l.First, 5*time.Second)
+	setDefault(&l.SignIn, 5*time.Minute)
+	setDefault(&l.Stall, 30*time.Second)
+	setDefault(&l.Ping, 25*time.Second)
+	setDefault(&l.Channels, 10_000)
+	setDefault(&l.Requests, 32)
+	setDefault(&l.Body, 10*time.Second)
+	setDefault(&l.Request, 30*time.Second)
+	setDefault(&l.Idle, 15*time.Minute)
+	setDefault(&l.Drain, 10*time.Second)
+	setDefault(&l.BlockRate, 200)
+	setDefault(&l.BlockBurst, 2000)
+	setDefault(&l.BlockBytes, 16<<20)
+	setDefault(&l.BlockAhead, 256<<20)
 }
 
-func def[T int | float64 | time.Duration](v *T, d T) {
+func setDefault[T int | float64 | time.Duration](v *T, d T) {
 	if *v <= 0 {
 		*v = d
 	}
@@ -159,9 +127,9 @@ type Server struct {
 	origins  map[string]bool
 	hosts    map[string]bool
 	metrics  metrics
-	methods  map[string]handler
+	posts    postDoor
+	door     http.Handler // serves /v1/, or nil
 	upgrader websocket.Upgrader
-	openrpc  []byte
 
 	wg sync.WaitGroup // sockets
 
@@ -174,12 +142,8 @@ type Server struct {
 // New returns a Server, or an error that names the first field that is wrong.
 func New(cfg Config) (*Server, error) {
 	switch {
-	case cfg.Runner == nil:
-		return nil, errors.New("server: Runner is missing")
-	case cfg.Desk == nil:
-		return nil, errors.New("server: Desk is missing")
-	case slices.Contains(slices.Collect(maps.Values(cfg.Dapps)), nil):
-		return nil, errors.New("server: a desk of Dapps is missing")
+	case cfg.API == nil:
+		return nil, errors.New("server: API is missing")
 	case cfg.Gateway == nil:
 		return nil, errors.New("server: Gateway is missing")
 	}
@@ -192,11 +156,10 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Version == "" {
 		cfg.Version = "dev"
 	}
-	cfg.Limits.fill()
+	cfg.Limits.fillDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Log, origins: map[string]bool{}, hosts: map[string]bool{},
 		conns: map[*conn]struct{}{}, peers: map[string]*peer{},
-		openrpc: wire.OpenRPC(cfg.Version),
 		upgrader: websocket.Upgrader{
 			// The pool holds write buffers between writes; a socket that is idle has none.
 			ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: new(sync.Pool),
@@ -208,7 +171,7 @@ func New(cfg Config) (*Server, error) {
 	for _, h := range append(cfg.Hosts, "localhost", "127.0.0.1", "::1") {
 		s.hosts[strings.ToLower(h)] = true
 	}
-	for _, o := range slices.Concat(cfg.Origins, slices.Sorted(maps.Keys(cfg.Dapps))) {
+	for _, o := range slices.Concat(cfg.Origins, cfg.API.Dapps()) {
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || o != u.Scheme+"://"+u.Host {
 			return nil, fmt.Errorf("server: origin %q: write scheme://host or scheme://host:port, nothing after it", o)
@@ -218,9 +181,9 @@ func New(cfg Config) (*Server, error) {
 			s.hosts[strings.ToLower(u.Hostname())] = true
 		}
 	}
+	s.posts = postDoor{srv: s, channels: map[[32]byte]*channel{}}
 	s.metrics = newMetrics(cfg.Metrics)
-	s.methods = methods()
-	return s, nil
+	return s, s.openDoor()
 }
 
 // Serve accepts connections on ln until ctx ends, then refuses new ones, tells the open ones to come back (close code
@@ -230,7 +193,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	hs := &http.Server{
-		Handler:           s.routes(base),
+		Handler:           s.buildRoutes(base),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      5 * time.Minute, // of a page or a record; sockets have limits of their own
@@ -240,10 +203,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	var wg sync.WaitGroup
 	ticks, stop := context.WithCancel(base)
-	wg.Go(func() { s.sweep(ticks) })
-	wg.Go(func() { s.recheck(ticks) })
+	wg.Go(func() { s.checkSockets(ticks) })
+	wg.Go(func() { s.recheckSessions(ticks) })
 	failed := make(chan error, 1)
-	wg.Go(func() { failed <- hs.Serve(ln) })
+	wg.Go(func() { failed <- hs.Serve(meteredListener{ln}) })
 
 	var err error
 	select {
@@ -251,7 +214,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		err = fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.drain(hs)
+	s.drainSockets(hs)
 	stop()
 	cut()
 	wg.Wait()
@@ -259,14 +222,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// drain ends everything that is open, within Limits.Drain.
-func (s *Server) drain(hs *http.Server) {
+// drainSockets ends everything that is open, within Limits.Drain.
+func (s *Server) drainSockets(hs *http.Server) {
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()
-	open := s.open()
+	open := s.listSockets()
 	for _, c := range open {
-		c.out.close(websocket.CloseServiceRestart, "the server restarts; connect again and resume")
+		c.out.queueClose(websocket.CloseServiceRestart, "the server restarts; connect again and resume")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Limits.Drain)
 	defer cancel()
@@ -285,34 +248,45 @@ func (s *Server) drain(hs *http.Server) {
 	}
 }
 
-// routes returns all routes. Sockets live in base.
-func (s *Server) routes(base context.Context) http.Handler {
+// buildRoutes returns all routes. Sockets live in base.
+func (s *Server) buildRoutes(base context.Context) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /ws", s.named(s.connect(base)))
-	mux.Handle("/ipfs/", s.named(s.cfg.Gateway))
+	mux.Handle("GET /ws", s.requireHost(s.acceptSocket(base)))
+	s.posts.addRoutes(mux)
+	mux.Handle("/ipfs/", s.requireHost(limitBlocks(blockLimits{
+		rate: s.cfg.Limits.BlockRate, burst: s.cfg.Limits.BlockBurst, bytes: s.cfg.Limits.BlockBytes,
+		ahead: s.cfg.Limits.BlockAhead, maxReaders: maxBlockReaders,
+		addressOfReader: func(r *http.Request) string { return networkOf(s.cfg.Proxies.clientOf(r)) },
+	}, s.cfg.Gateway)))
+	if s.door != nil {
+		mux.Handle("/v1/", s.requireHost(s.door))
+	}
 	if s.cfg.HeadLog != nil {
-		mux.Handle("/log/", s.named(http.StripPrefix("/log", s.cfg.HeadLog)))
+		mux.Handle("/log/", s.requireHost(http.StripPrefix("/log", s.cfg.HeadLog)))
 	}
 	if s.cfg.Operator != nil {
-		mux.Handle("/operator/", s.named(local(s.cfg.Operator)))
+		mux.Handle("/operator/", s.requireHost(requireLoopback(s.cfg.Operator)))
 	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.Handle("GET /openrpc.json", s.requireHost(serveJSON(wire.OpenRPC(s.cfg.Version))))
+	mux.Handle("GET /asyncapi.json", s.requireHost(serveJSON(wire.AsyncAPI(s.cfg.Version))))
+	mux.Handle("GET /metrics", s.requireHost(requireLoopback(s.Figures())))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := s.ready(); err != nil {
+		if err := s.checkReady(); err != nil {
 			s.log.Warn("not ready", "err", err)
-			say(w, http.StatusServiceUnavailable, "not ready")
+			writeText(w, http.StatusServiceUnavailable, "not ready")
 			return
 		}
-		say(w, http.StatusOK, "ok")
+		writeText(w, http.StatusOK, "ok")
 	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		say(w, http.StatusOK, "writ "+s.cfg.Version+": AI agents that act only within wallet-signed permissions.\n\n"+
-			"  /ws             the protocol "+wire.Subprotocol+" (call rpc.discover for its description)\n"+
-			"  /ipfs/<cid>     records, ?format=raw or ?format=car\n"+
-			"  /log/           the transparency log: its key, checkpoint, tile/...\n"+
-			"  /healthz /readyz /metrics")
-	})
+	if s.cfg.Console != nil {
+		mux.Handle("GET /console/", s.requireHost(s.cfg.Console))
+	}
+	if s.cfg.Manual != nil {
+		mux.Handle("GET /docs/", s.requireHost(s.cfg.Manual))
+		mux.Handle("GET /docs", http.RedirectHandler("/docs/", http.StatusSeeOther))
+	}
+	mux.Handle("GET /{$}", s.requireHost(http.HandlerFunc(s.serveFront)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -323,7 +297,31 @@ func (s *Server) routes(base context.Context) http.Handler {
 	})
 }
 
-func (s *Server) ready() error {
+// serveFront answers at /: the page to browsers, and to all others what there is.
+func (s *Server) serveFront(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if s.cfg.Console != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.cfg.Console.ServeHTTP(w, r)
+		return
+	}
+	writeText(w, http.StatusOK, "writ "+s.cfg.Version+": AI agents that act only within wallet-signed permissions.\n\n"+
+		"  /               a page, to browsers\n"+
+		"  /docs           how all of it works, and what each error means\n"+
+		"  /ws             the protocol "+wire.Subprotocol+" (call rpc.discover for its description)\n"+
+		"  "+wire.Path+"            the same by POST, one request a body; events to who accepts text/event-stream\n"+
+		"  /openrpc.json /asyncapi.json   what it can be asked, for programs\n"+
+		"  /v1/            an agent as a model, to the SDKs of OpenAI and Anthropic; writ key new makes a key\n"+
+		"  /ipfs/<cid>     records, ?format=raw or ?format=car\n"+
+		"  /log/           the transparency log: its key, checkpoint, tile/...\n"+
+		"  /healthz /readyz /metrics")
+}
+
+// Figures serves the metrics to whoever asks. On the server's own address only this machine may ask.
+func (s *Server) Figures() http.Handler {
+	return promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{})
+}
+
+func (s *Server) checkReady() error {
 	s.mu.Lock()
 	draining := s.draining
 	s.mu.Unlock()
@@ -336,7 +334,15 @@ func (s *Server) ready() error {
 	return nil
 }
 
-func say(w http.ResponseWriter, status int, text string) {
+// serveJSON serves a document that is the same for everybody.
+func serveJSON(doc []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(doc) // whether it arrives only the client can know
+	})
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	fmt.Fprintln(w, text)

@@ -2,28 +2,25 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/gorilla/websocket"
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/revocation"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/api"
+	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -108,8 +105,7 @@ func TestABadConfigIsNamed(t *testing.T) {
 	f := serve(t, Limits{}, nil)
 	good := f.srv.cfg
 	for field, spoil := range map[string]func(*Config){
-		"Runner":  func(c *Config) { c.Runner = nil },
-		"Desk":    func(c *Config) { c.Desk = nil },
+		"API":     func(c *Config) { c.API = nil },
 		"Gateway": func(c *Config) { c.Gateway = nil },
 		"origin":  func(c *Config) { c.Origins = []string{"https://a.example/path"} },
 	} {
@@ -429,6 +425,35 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("resumed after: got %+v, want %s", a.Error, wire.CodeRevoked)
 		}
 	})
+	t.Run("by the session's key, which is told so before the socket closes", func(t *testing.T) {
+		for range 20 {
+			r := f.connect().signIn(w)
+			if a := r.act(wire.SessionRevoke, wire.RevokeParams{Session: r.session.String()}); a.Error != nil {
+				t.Fatalf("got %+v, want the answer", a.Error)
+			}
+			wantOver(t, r)
+		}
+	})
+	t.Run("the answer comes first even if the end shows before it", func(t *testing.T) {
+		inBubble(t, Limits{}, func(t *testing.T, f *fixture) {
+			f.lag = 5 * time.Second // the sessions of all sockets are read each second
+			r := f.connect().signIn(w)
+			second := f.connect()
+			second.key, second.session = r.key, r.session
+			if a := second.act(wire.SessionOpen, wire.OpenParams{Session: r.session.String()}); a.Error != nil {
+				t.Fatal(a.Error)
+			}
+			began := time.Now()
+			if a := r.act(wire.SessionRevoke, wire.RevokeParams{Session: r.session.String()}); a.Error != nil {
+				t.Fatalf("got %+v, want the answer", a.Error)
+			}
+			wantOver(t, r)
+			if took := time.Since(began); took != f.lag {
+				t.Errorf("it took %v, want %v", took, f.lag)
+			}
+			wantOver(t, second)
+		})
+	})
 	t.Run("by the wallet, without any session", func(t *testing.T) {
 		r := f.connect().signIn(w)
 		s, _ := f.Session(t.Context(), r.session)
@@ -459,7 +484,7 @@ func TestRevoke(t *testing.T) {
 			}
 			return "0x" + hex.EncodeToString(sig)
 		}
-		op := sign(loop.SignRevocation(operator, text), nil)
+		op := sign(revocation.Sign(operator, text), nil)
 		stranger := f.connect()
 		for _, tt := range []struct {
 			who string
@@ -474,7 +499,7 @@ func TestRevoke(t *testing.T) {
 			{"the wallet's signature as the operator's", wire.RevokeParams{Message: string(text), Signature: sign(w.SignText(text)), Operator: true}, false},
 			{"another operator", wire.RevokeParams{
 				Message: string(text), Operator: true,
-				Signature: sign(loop.SignRevocation(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), text), nil),
+				Signature: sign(revocation.Sign(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), text), nil),
 			}, false},
 			{"the wallet", wire.RevokeParams{Message: string(message), Signature: sign(w.SignTyped(rev))}, true},
 			{"the wallet, once more", wire.RevokeParams{Message: string(message), Signature: sign(w.SignTyped(rev))}, true},
@@ -552,7 +577,7 @@ func TestApprovals(t *testing.T) {
 	r := f.connect().signIn(wallet(1))
 	run := r.start("key-00001")
 
-	f.pending = []agent.PendingApproval{{
+	f.pending = []runner.PendingApproval{{
 		Run: run, Effect: provenance.Ref{Seq: 2, Index: 1}, Step: link("step"), Summary: json.RawMessage(`{"text":"a < b"}`), Until: 99,
 		Approval: auth.Approval{
 			Chain: 1337, Salt: auth.Salt("https", "app.example.com"), Account: wallet(1).Address(), Session: r.session, Run: run,
@@ -631,6 +656,16 @@ func TestBounds(t *testing.T) {
 			t.Errorf("a ping costs one: %+v", a.Error)
 		}
 	})
+	t.Run("a run costs five requests, whoever pays for them", func(t *testing.T) {
+		f := serve(t, Limits{Rate: 0.001, Burst: 26}, nil)
+		r := f.connect().signIn(wallet(1)) // whose bucket has 25 left
+		for i := range 5 {
+			r.start(fmt.Sprintf("key-%05d", i))
+		}
+		if a := r.call(wire.Ping, wire.None{}); a.code() != wire.CodeRate {
+			t.Errorf("got %+v, want %s", a.Error, wire.CodeRate)
+		}
+	})
 	t.Run("sockets of an address", func(t *testing.T) {
 		f := serve(t, Limits{PerAddress: 2}, nil)
 		f.connect()
@@ -650,7 +685,7 @@ func TestBounds(t *testing.T) {
 		}
 	})
 	t.Run("calls under way", func(t *testing.T) {
-		f := serve(t, Limits{Calls: 2}, nil)
+		f := serveWithin(t, Limits{}, api.Limits{Calls: 2}, nil)
 		f.block = make(chan struct{})
 		r := f.connect().signIn(wallet(1))
 		for i := range 2 {
@@ -669,7 +704,7 @@ func TestBounds(t *testing.T) {
 		}
 	})
 	t.Run("subscriptions", func(t *testing.T) {
-		f := serve(t, Limits{Subscriptions: 1}, nil)
+		f := serveWithin(t, Limits{}, api.Limits{Subscriptions: 1}, nil)
 		r := f.connect().signIn(wallet(1))
 		run := r.start("key-00001").String()
 		a := r.call(wire.RunSubscribe, wire.SubscribeParams{Run: run})
@@ -689,55 +724,15 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-func TestErrorsBecomeWords(t *testing.T) {
-	var log bytes.Buffer
-	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil))}
-	for _, tt := range []struct {
-		rule string
-		err  error
-		want wire.Code
-	}{
-		{"an error of the wire is itself", wire.Errorf(wire.CodeSeq, "x"), wire.CodeSeq},
-		{"a fault of auth keeps its reason", &auth.Fault{Code: auth.CodeExpired, Detail: "it is over"}, wire.CodeSignIn},
-		{"unknown", fmt.Errorf("run x: %w", agent.ErrNotFound), wire.CodeNotFound},
-		{"a key used twice", fmt.Errorf("x: %w", agent.ErrConflict), wire.CodeConflict},
-		{"a budget", fmt.Errorf("x: %w", agent.ErrBudget), wire.CodeBudget},
-		{"a full disk", fmt.Errorf("x: %w", agent.ErrFull), wire.CodeOverload},
-		{"another owner", fmt.Errorf("x: %w", agent.ErrFenced), wire.CodeFenced},
-		{"no time left", context.DeadlineExceeded, wire.CodeUnknown},
-		{"an inner failure shows nothing of itself", errors.New("disk on fire at /var/secret"), wire.CodeInternal},
-	} {
-		e := s.toWire(t.Context(), "x", tt.err)
-		if e.Data.Code != tt.want || e.Number == 0 || strings.Contains(e.Message, "secret") {
-			t.Errorf("%s: got %+v, want %s", tt.rule, e, tt.want)
-		}
-	}
-	log0 := log.String()
-	c := &contract{err: fmt.Errorf("%w: no endpoint of chain 1 answers", auth.ErrUnavailable)}
-	_, _, err := auth.Check(t.Context(), c, auth.Question{Chain: 1, Account: common.Address{9}})
-	for method, retry := range map[string]bool{wire.SessionOpen: false, wire.ApprovalDecide: true, wire.SessionRevoke: true} {
-		e := s.toWire(t.Context(), method, fmt.Errorf("x: %w", err))
-		if e.Data.Code != wire.CodeChain || e.Number != 4901 || e.Data.Retryable != retry || e.Data.Reason != "chain.unavailable" || strings.Contains(e.Message, "endpoint") {
-			t.Errorf("%s of a wallet whose chain does not answer: got %+v", method, e)
-		}
-	}
-	if got := strings.Count(log.String(), "no endpoint of chain 1 answers"); got != 3 {
-		t.Errorf("the log says %d times why, want 3", got)
-	}
-	if !strings.Contains(log0, "disk on fire") || strings.Count(log0, "\n") != 1 {
-		t.Errorf("the log has %q; want the inner failure and nothing else", log0)
-	}
-}
-
 func TestNetwork(t *testing.T) {
 	for remote, want := range map[string]string{
 		"192.0.2.7:1234":              "192.0.2.7",
 		"[::ffff:192.0.2.7]:1":        "192.0.2.7",
 		"[2001:db8:1:2:3:4:5:6]:1":    "2001:db8:1:2::/64",
 		"[2001:db8:1:2:ffff::1%e0]:1": "2001:db8:1:2::/64",
-		"pipe":                        "pipe",
+		"pipe":                        "invalid IP",
 	} {
-		if got := network(remote); got != want {
+		if got := networkOf(Proxies{}.clientOf(&http.Request{RemoteAddr: remote})); got != want {
 			t.Errorf("%s: got %s, want %s", remote, got, want)
 		}
 	}
@@ -747,17 +742,17 @@ func TestConnectingAnewBuysNoTokens(t *testing.T) {
 	s := &Server{peers: map[string]*peer{}}
 	s.cfg.Limits = Limits{Rate: 1e-9, Burst: 3}
 	for range 3 {
-		p, _ := s.admit("ip/a", 10)
+		p, _ := s.countSocket("ip/a", 10)
 		if p == nil {
 			t.Fatal("refused within the burst")
 		}
-		s.release(p)
-		s.forget()
+		s.uncountSocket(p)
+		s.forgetPeers(time.Now())
 	}
-	if p, wait := s.admit("ip/a", 10); p != nil || wait <= 0 {
+	if p, wait := s.countSocket("ip/a", 10); p != nil || wait <= 0 {
 		t.Errorf("got %v, %v; want a refusal with a time", p, wait)
 	}
-	if p, _ := s.admit("ip/b", 10); p == nil {
+	if p, _ := s.countSocket("ip/b", 10); p == nil {
 		t.Error("another address was refused")
 	}
 }
@@ -776,11 +771,4 @@ func TestAPanicIsOneCallsOwn(t *testing.T) {
 	if a := other.act(wire.SessionOpen, signed(t, wallet(2), other.challenge(wallet(2)))); a.code() != wire.CodeInternal {
 		t.Errorf("in the reader: got %+v, want %s", a.Error, wire.CodeInternal)
 	}
-}
-
-// A contract is an auth.Contracts that never answers.
-type contract struct{ err error }
-
-func (c *contract) Ask(context.Context, auth.Question) (auth.Verification, error) {
-	return auth.Verification{}, c.err
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/client"
 	"github.com/writ-run/writ/provenance"
 )
@@ -117,6 +119,34 @@ func TestARunsStory(t *testing.T) {
 	}
 }
 
+// A client drops what it has seen already, so what the server sends is looked at on the wire.
+func TestAResumedStreamBeginsBehindItsPlace(t *testing.T) {
+	f := serve(t, Limits{}, nil)
+	r := f.connect().signIn(wallet(1))
+	run := r.start("key-00001")
+	for i := range 4 {
+		f.append(run, say1(fmt.Sprint("word ", i)))
+	}
+	for seq := range uint64(3) {
+		from := wire.From{Epoch: "e1", Seq: seq}
+		if a := r.call(wire.RunSubscribe, wire.SubscribeParams{Run: run.String(), From: &from}); a.Error != nil {
+			t.Fatal(a.Error)
+		}
+		n := r.next()
+		var ev wire.RunEvent
+		if err := json.Unmarshal(n.Params, &ev); err != nil || n.Method != wire.NoteEvent || ev.Seq != seq+1 {
+			t.Errorf("resumed behind %d: got %s of %d first, %v", seq, n.Method, ev.Seq, err)
+		}
+		r.ws.Close()
+		twin := f.connect()
+		twin.key, twin.session = r.key, r.session
+		if a := twin.act(wire.SessionOpen, wire.OpenParams{Session: r.session.String()}); a.Error != nil {
+			t.Fatal(a.Error)
+		}
+		r = twin
+	}
+}
+
 // A saw forwards TCP and cuts connections after a random number of bytes to the client.
 type saw struct {
 	ln   net.Listener
@@ -174,7 +204,7 @@ func (s *saw) close() {
 }
 
 func TestEachEventComesOnceAndInOrderOverCutSockets(t *testing.T) {
-	f := serve(t, Limits{Burst: 1e6, Rate: 1e6, Page: 17, PerAddress: 1000, PerWallet: 1000}, nil)
+	f := serveWithin(t, Limits{Burst: 1e6, Rate: 1e6, PerAddress: 1000, PerWallet: 1000}, api.Limits{Page: 17}, nil)
 	const steps, readers = 600, 3
 	s := newSaw(t, f.ln.Addr().String(), 7)
 	s.mu.Lock()
@@ -235,9 +265,13 @@ func TestEachEventComesOnceAndInOrderOverCutSockets(t *testing.T) {
 
 // inBubble runs a test on a server in a bubble of false time, over pipes.
 func inBubble(t *testing.T, limits Limits, test func(t *testing.T, f *fixture)) {
+	inBubbleWithin(t, limits, api.Limits{}, test)
+}
+
+func inBubbleWithin(t *testing.T, limits Limits, calls api.Limits, test func(t *testing.T, f *fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe()
-		f := serve(t, limits, p)
+		f := serveWithin(t, limits, calls, p)
 		f.dial = p.dial
 		synctest.Wait()
 		test(t, f)
@@ -246,8 +280,8 @@ func inBubble(t *testing.T, limits Limits, test func(t *testing.T, f *fixture)) 
 }
 
 func TestASlowClientCostsABoundedQueueAndIsCut(t *testing.T) {
-	limits := Limits{QueueItems: 16, QueueBytes: 64 << 10, Page: 4, Stall: 30 * time.Second}
-	inBubble(t, limits, func(t *testing.T, f *fixture) {
+	limits := Limits{QueueItems: 16, QueueBytes: 64 << 10, Stall: 30 * time.Second}
+	inBubbleWithin(t, limits, api.Limits{Page: 4}, func(t *testing.T, f *fixture) {
 		r := f.connect().signIn(wallet(1))
 		run := r.start("key-00001")
 		for range 500 {
@@ -557,7 +591,9 @@ func TestReconnectingLeavesNoGoroutines(t *testing.T) {
 func BenchmarkIdleSocket(b *testing.B) {
 	const n = 1000
 	for b.Loop() {
-		f := serve(b, Limits{PerAddress: 2 * n, Burst: 1e6, Rate: 1e6, First: time.Hour, SignIn: time.Hour}, nil)
+		f := serve(b, Limits{
+			PerAddress: 2 * n, PerNetwork: 2 * n, Burst: 1e6, Rate: 1e6, First: time.Hour, SignIn: time.Hour,
+		}, nil)
 		heap := func() uint64 {
 			runtime.GC()
 			runtime.GC()
@@ -575,8 +611,8 @@ func BenchmarkIdleSocket(b *testing.B) {
 			fmt.Fprintf(c, "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: %s\r\n\r\n", wire.Subprotocol)
 			var buf [512]byte
-			if _, err := c.Read(buf[:]); err != nil {
-				b.Fatal(err)
+			if _, err := c.Read(buf[:]); err != nil || !bytes.HasPrefix(buf[:], []byte("HTTP/1.1 101 ")) {
+				b.Fatalf("%v: %s", err, buf[:])
 			}
 			conns[i] = c
 		}

@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/store/storetest"
+
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -28,7 +30,7 @@ func BenchmarkCommit64Writers(b *testing.B) { benchCommits(b, 64) }
 
 // BenchmarkCommitMemory is the same step without a disk.
 func BenchmarkCommitMemory(b *testing.B) {
-	w := newWorkload(b, store.NewMemory(), 1)
+	w := newWorkload(b, storetest.Memory(b), 1)
 	b.ReportAllocs()
 	for b.Loop() {
 		w.step(0)
@@ -38,7 +40,7 @@ func BenchmarkCommitMemory(b *testing.B) {
 // benchCommits commits steps of 700 bytes with a sealed leaf of 300, in runs of 100 steps, and reports steps/s and how
 // many times the floor that is. The floor is measured in slices between the commits, since a disk's mood changes.
 func benchCommits(b *testing.B, writers int) {
-	db, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "writ.db")})
+	db, err := store.Open(b.Context(), store.Config{DSN: store.SQLite(filepath.Join(b.TempDir(), "writ.db"))})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -73,15 +75,15 @@ func benchCommits(b *testing.B, writers int) {
 // A workload is runs that grow, one a writer.
 type workload struct {
 	b     *testing.B
-	store agent.Store
-	s     agent.Session
+	store journal.Store
+	s     journal.Session
 	n     atomic.Int64
-	next  []agent.Commit
+	next  []journal.Commit
 }
 
-func newWorkload(b *testing.B, s agent.Store, writers int) *workload {
-	w := &workload{b: b, store: s, next: make([]agent.Commit, writers)}
-	w.s = agent.Session{ID: w.block(100).CID, Expires: 1 << 60}
+func newWorkload(b *testing.B, s journal.Store, writers int) *workload {
+	w := &workload{b: b, store: s, next: make([]journal.Commit, writers)}
+	w.s = journal.Session{ID: w.block(100).CID, Expires: 1 << 60}
 	if err := s.PutSession(b.Context(), w.s); err != nil {
 		b.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func (w *workload) step(i int) {
 	leaf := w.block(300)
 	if c.Seq == 100 {
 		run := w.block(200)
-		c = agent.Commit{Run: run.CID, Fence: 1, Open: &agent.Opening{Session: w.s.ID, Owner: "b", Until: 1 << 60},
+		c = journal.Commit{Run: run.CID, Fence: 1, Open: &journal.Opening{Session: w.s.ID, Owner: "b", Until: 1 << 60},
 			Blocks: []provenance.Block{run}}
 	}
 	c.At, c.Status, c.Step = 1, "running", w.block(700)
@@ -111,12 +113,12 @@ func (w *workload) step(i int) {
 	if err := w.store.Commit(w.b.Context(), c); err != nil {
 		w.b.Error(err)
 	}
-	w.next[i] = agent.Commit{Run: c.Run, Fence: 1, Seq: c.Seq + 1}
+	w.next[i] = journal.Commit{Run: c.Run, Fence: 1, Seq: c.Seq + 1}
 }
 
 // BenchmarkReserve is a step that also reserves and settles an amount, with 64 writers on one ledger.
 func BenchmarkReserve64Writers(b *testing.B) {
-	db, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "writ.db")})
+	db, err := store.Open(b.Context(), store.Config{DSN: store.SQLite(filepath.Join(b.TempDir(), "writ.db"))})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -132,9 +134,9 @@ func BenchmarkReserve64Writers(b *testing.B) {
 			for left.Add(-1) >= 0 {
 				n := &w.next[i]
 				ref := provenance.Ref{Seq: n.Seq}
-				n.Reserve = []agent.Reservation{{Ledger: "hot", Ref: ref, Amount: money.Of(usd, 5), Cap: money.Of(usd, 1<<60)}}
+				n.Reserve = []journal.Reservation{{Ledger: "hot", Ref: ref, Amount: money.Of(usd, 5), Cap: money.Of(usd, 1<<60)}}
 				if n.Seq > 1 && n.Seq < 100 {
-					n.Settle = []agent.Settlement{{Ledger: "hot", Ref: provenance.Ref{Seq: n.Seq - 1}, Used: money.Of(usd, 2)}}
+					n.Settle = []journal.Settlement{{Ledger: "hot", Ref: provenance.Ref{Seq: n.Seq - 1}, Used: money.Of(usd, 2)}}
 				}
 				w.step(i)
 			}

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 )
@@ -21,7 +21,7 @@ func ExampleOpen() {
 	}
 	defer os.RemoveAll(dir)
 
-	db, err := store.Open(ctx, store.Config{Path: filepath.Join(dir, "writ.db")})
+	db, err := store.Open(ctx, store.Config{DSN: store.SQLite(filepath.Join(dir, "writ.db"))})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -36,7 +36,7 @@ func ExampleOpen() {
 	data, err := db.Block(ctx, block.CID)
 	fmt.Println(string(data), err)
 	_, err = db.Block(ctx, provenance.NewRaw([]byte("something else")).CID)
-	fmt.Println(errors.Is(err, agent.ErrNotFound))
+	fmt.Println(errors.Is(err, journal.ErrNotFound))
 	// Output:
 	// hello <nil>
 	// true

@@ -18,9 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -46,16 +47,17 @@ func record(format string, args ...any) provenance.Block {
 // grow opens a run called name in a session of its own, or makes its next step, which reserves 1 in ledger "l".
 func grow(ctx context.Context, db *DB, name string, seq uint64) (run provenance.Link, err error) {
 	r := record("run %s", name)
-	c := agent.Commit{Run: r.CID, Fence: 1, Seq: seq, At: 1, Step: record("run %s step %d", name, seq), Status: "running"}
+	c := journal.Commit{Run: r.CID, Fence: 1, Seq: seq, At: 1, Step: record("run %s step %d", name, seq),
+		Status: "running"}
 	if seq == 0 {
-		s := agent.Session{ID: record("session of %s", name).CID, Expires: 1 << 60}
+		s := journal.Session{ID: record("session of %s", name).CID, Expires: 1 << 60}
 		if err := db.PutSession(ctx, s); err != nil {
 			return run, err
 		}
 		c.Blocks = []provenance.Block{r}
-		c.Open = &agent.Opening{Session: s.ID, Owner: "o", Until: 1 << 60}
+		c.Open = &journal.Opening{Session: s.ID, Owner: "o", Until: 1 << 60}
 	} else {
-		c.Reserve = []agent.Reservation{{Ledger: "l", Ref: provenance.Ref{Seq: seq}, Amount: money.Of(usd, 1),
+		c.Reserve = []journal.Reservation{{Ledger: "l", Ref: provenance.Ref{Seq: seq}, Amount: money.Of(usd, 1),
 			Cap: money.Of(usd, 1<<40)}}
 	}
 	return r.CID, db.Commit(ctx, c)
@@ -64,14 +66,14 @@ func grow(ctx context.Context, db *DB, name string, seq uint64) (run provenance.
 // set changes how the writer's connection works.
 func set(t *testing.T, db *DB, pragma string) {
 	t.Helper()
-	err := db.do(t.Context(), 0, func(ctx context.Context, w *writer) error { return w.exec(ctx, pragma) })
+	err := db.write(t.Context(), 0, func(ctx context.Context, tx *transaction) error { return tx.exec(ctx, pragma) })
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
 // checkWhole says what of a store contradicts itself: runs without their steps, amounts without their step.
-func checkWhole(t *testing.T, db *DB) (runs []agent.RunInfo) {
+func checkWhole(t *testing.T, db *DB) (runs []journal.RunInfo) {
 	t.Helper()
 	runs, err := db.Runs(t.Context(), [20]byte{}, 1000)
 	if err != nil {
@@ -133,7 +135,7 @@ func TestKilled(t *testing.T) {
 			t.Fatalf("the child ended by itself after %d lines", lines)
 		}
 
-		db := openAt(t, Config{Path: path})
+		db := openAt(t, Config{DSN: SQLite(path)})
 		found := 0
 		for _, r := range checkWhole(t, db) {
 			if want, there := acked[r.ID.String()]; there {
@@ -158,7 +160,7 @@ func TestKilledChild(t *testing.T) {
 	if path == "" {
 		t.Skip("runs only as the child of TestKilled")
 	}
-	db := openAt(t, Config{Path: path})
+	db := openAt(t, Config{DSN: SQLite(path)})
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -179,7 +181,7 @@ func TestKilledChild(t *testing.T) {
 // what was committed, whole steps only.
 func TestTruncated(t *testing.T) {
 	dir := t.TempDir()
-	db := openAt(t, Config{Path: filepath.Join(dir, "writ.db")})
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(dir, "writ.db"))})
 	for seq := range uint64(30) {
 		if _, err := grow(t.Context(), db, "r", seq); err != nil {
 			t.Fatal(err)
@@ -201,7 +203,7 @@ func TestTruncated(t *testing.T) {
 		if err := errors.Join(os.WriteFile(path, main, 0o600), os.WriteFile(path+"-wal", wal[:n], 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		cut, err := Open(t.Context(), Config{Path: path})
+		cut, err := Open(t.Context(), Config{DSN: SQLite(path)})
 		if err != nil {
 			t.Fatalf("cut to %d of %d bytes: %v", n, len(wal), err)
 		}
@@ -224,7 +226,7 @@ func TestTruncated(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
-	db := openAt(t, Config{Path: path})
+	db := openAt(t, Config{DSN: SQLite(path)})
 	set(t, db, "PRAGMA max_page_count = 40")
 	seq := uint64(0)
 	var full error
@@ -232,20 +234,20 @@ func TestFullDisk(t *testing.T) {
 		_, full = grow(t.Context(), db, "r", seq)
 	}
 	acked := seq - 1
-	if !errors.Is(full, agent.ErrFull) || !strings.Contains(full.Error(), "the disk is full; free some space") {
+	if !errors.Is(full, journal.ErrFull) || !strings.Contains(full.Error(), "the disk is full; free some space") {
 		t.Errorf("got %v", full)
 	}
 	// The store reads on, nothing is torn, and what needs no new page can still be written.
 	if runs := checkWhole(t, db); len(runs) != 1 || runs[0].Steps != acked {
 		t.Errorf("got %+v, want %d steps", runs, acked)
 	}
-	if err := db.Revoke(t.Context(), record("session of r").CID, 5, record("revocation").CID); err != nil {
+	if err := db.RevokeSession(t.Context(), record("session of r").CID, 5, record("revocation").CID); err != nil {
 		t.Errorf("revoke on a full disk: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	db = openAt(t, Config{Path: path})
+	db = openAt(t, Config{DSN: SQLite(path)})
 	if _, err := grow(t.Context(), db, "s", 0); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
@@ -256,7 +258,7 @@ func TestFailedDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
 	var broken atomic.Bool
 	smoke := errors.New("smoke")
-	db := openAt(t, Config{Path: path, faults: func() error {
+	db := openAt(t, Config{DSN: SQLite(path), faults: func() error {
 		if broken.Swap(false) { // once only: the store must not try again
 			return smoke
 		}
@@ -270,7 +272,7 @@ func TestFailedDisk(t *testing.T) {
 	broken.Store(true)
 	for range 3 {
 		_, err := grow(t.Context(), db, "r", 3)
-		if !errors.Is(err, agent.ErrFull) || !errors.Is(err, smoke) {
+		if !errors.Is(err, journal.ErrFull) || !errors.Is(err, smoke) {
 			t.Errorf("got %v, want no more writes", err)
 		}
 	}
@@ -280,7 +282,7 @@ func TestFailedDisk(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}
-	db = openAt(t, Config{Path: path})
+	db = openAt(t, Config{DSN: SQLite(path)})
 	if _, err := grow(t.Context(), db, "r", 3); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
@@ -292,7 +294,7 @@ func TestGroup(t *testing.T) {
 	var groups atomic.Int64
 	held, release := make(chan struct{}), make(chan struct{})
 	var hold atomic.Bool
-	db := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db"), Queue: callers, faults: func() error {
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(t.TempDir(), "writ.db")), Queue: callers, faults: func() error {
 		groups.Add(1)
 		if hold.Swap(false) {
 			close(held)
@@ -322,7 +324,7 @@ func TestGroup(t *testing.T) {
 				seq = 7 // refused, which must not touch the others
 			}
 			_, err := grow(t.Context(), db, fmt.Sprint(i), seq)
-			if i%10 == 0 && errors.Is(err, agent.ErrSeq) {
+			if i%10 == 0 && errors.Is(err, journal.ErrSeq) {
 				refused.Add(1)
 			} else if err != nil {
 				t.Error(err)
@@ -335,7 +337,7 @@ func TestGroup(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	if err := db.PutBlocks(t.Context(), nil, nil); !errors.Is(err, agent.ErrFull) {
+	if err := db.PutBlocks(t.Context(), nil, nil); !errors.Is(err, journal.ErrFull) {
 		t.Errorf("with a full queue: got %v", err)
 	}
 	close(release)
@@ -349,9 +351,9 @@ func TestGroup(t *testing.T) {
 // TestBusy has another process hold the file: writes are refused for that time, and only for that time.
 func TestBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
-	db := openAt(t, Config{Path: path})
+	db := openAt(t, Config{DSN: SQLite(path)})
 	set(t, db, "PRAGMA busy_timeout = 0")
-	other, err := sql.Open("sqlite", dsn(path))
+	other, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,8 +366,8 @@ func TestBusy(t *testing.T) {
 		}
 	}
 	do("BEGIN IMMEDIATE")
-	if _, err := grow(t.Context(), db, "r", 0); !errors.Is(err, agent.ErrFull) ||
-		!strings.Contains(err.Error(), "another process holds the file; try again later") {
+	if _, err := grow(t.Context(), db, "r", 0); !errors.Is(err, journal.ErrFull) ||
+		!strings.Contains(err.Error(), "another process has locked the file; try again later") {
 		t.Errorf("got %v", err)
 	}
 	checkWhole(t, db) // reads go on
@@ -379,7 +381,7 @@ func TestNonceFlood(t *testing.T) {
 	var now atomic.Int64
 	now.Store(1_800_000_000_000)
 	clock := func() time.Time { return time.UnixMilli(now.Load()) }
-	db := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db"), Now: clock, nonces: 5})
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(t.TempDir(), "writ.db")), Now: clock, nonces: 5})
 	put := func(nonce string) error { return db.PutNonce(t.Context(), nonce, nil, clock().Add(time.Minute)) }
 	for i := range 5 {
 		if err := put(fmt.Sprint(i)); err != nil {
@@ -387,7 +389,7 @@ func TestNonceFlood(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if err := put("one more"); !errors.Is(err, agent.ErrFull) {
+		if err := put("one more"); !errors.Is(err, journal.ErrFull) {
 			t.Errorf("with 5 nonces: got %v", err)
 		}
 	}
@@ -397,7 +399,7 @@ func TestNonceFlood(t *testing.T) {
 	if err := put("one more"); err != nil {
 		t.Errorf("with one taken: %v", err)
 	}
-	if err := put("another"); !errors.Is(err, agent.ErrFull) {
+	if err := put("another"); !errors.Is(err, journal.ErrFull) {
 		t.Errorf("with that one put: got %v", err)
 	}
 	now.Add(2 * time.Hour.Milliseconds())
@@ -408,12 +410,12 @@ func TestNonceFlood(t *testing.T) {
 
 func TestCorrupt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
-	db := openAt(t, Config{Path: path})
+	db := openAt(t, Config{DSN: SQLite(path)})
 	run, err := grow(t.Context(), db, "r", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := sql.Open("sqlite", dsn(path))
+	raw, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +429,7 @@ func TestCorrupt(t *testing.T) {
 	bad := record("run r step 0").CID
 	wants := func(err error) {
 		t.Helper()
-		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), bad.String()) {
+		if !errors.Is(err, journal.ErrCorrupt) || !strings.Contains(err.Error(), bad.String()) {
 			t.Errorf("got %v, want the corrupt block's name", err)
 		}
 	}
@@ -443,7 +445,7 @@ func TestCorrupt(t *testing.T) {
 
 func TestErased(t *testing.T) {
 	dir := t.TempDir()
-	db := openAt(t, Config{Path: filepath.Join(dir, "writ.db")})
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(dir, "writ.db"))})
 	leaf := provenance.Leaf{CID: record("leaf").CID, Key: provenance.LeafKey([]byte("thirty-two bytes that must be go"))}
 	if err := db.PutBlocks(t.Context(), nil, []provenance.Leaf{leaf}); err != nil {
 		t.Fatal(err)
@@ -470,8 +472,8 @@ func TestErased(t *testing.T) {
 }
 
 func TestEpoch(t *testing.T) {
-	one := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db")})
-	two := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db")})
+	one := openAt(t, Config{DSN: SQLite(filepath.Join(t.TempDir(), "writ.db"))})
+	two := openAt(t, Config{DSN: SQLite(filepath.Join(t.TempDir(), "writ.db"))})
 	if one.epoch == two.epoch || len(one.epoch) != 32 {
 		t.Errorf("two stores have the epochs %q and %q", one.epoch, two.epoch)
 	}
@@ -488,7 +490,7 @@ func TestOpen(t *testing.T) {
 	}
 	database := func(name string, statements string) string {
 		path := filepath.Join(dir, name)
-		db, err := sql.Open("sqlite", dsn(path))
+		db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -499,7 +501,7 @@ func TestOpen(t *testing.T) {
 		return path
 	}
 	newer := filepath.Join(dir, "newer.db")
-	openAt(t, Config{Path: newer}).Close()
+	openAt(t, Config{DSN: SQLite(newer)}).Close()
 	database("newer.db", "INSERT INTO migrations VALUES (99, 0)")
 
 	for _, test := range []struct{ name, path, want string }{
@@ -511,7 +513,7 @@ func TestOpen(t *testing.T) {
 		{"a store of a newer writ", newer, "update writ"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := Open(t.Context(), Config{Path: test.path})
+			_, err := Open(t.Context(), Config{DSN: SQLite(test.path)})
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want one line with %q", err, test.want)
 			}
@@ -519,7 +521,7 @@ func TestOpen(t *testing.T) {
 	}
 
 	odd := filepath.Join(dir, "50% of what? #1 & more.db")
-	openAt(t, Config{Path: odd}).Close()
+	openAt(t, Config{DSN: SQLite(odd)}).Close()
 	info, err := os.Stat(odd)
 	if err != nil {
 		t.Fatal(err)
@@ -534,7 +536,7 @@ func TestExpiredNoncesMakeRoom(t *testing.T) {
 	var now atomic.Int64
 	now.Store(1_800_000_000_000)
 	clock := func() time.Time { return time.UnixMilli(now.Load()) }
-	db := openAt(t, Config{Path: filepath.Join(t.TempDir(), "writ.db"), Now: clock, nonces: 5})
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(t.TempDir(), "writ.db")), Now: clock, nonces: 5})
 	put := func(nonce string) error { return db.PutNonce(t.Context(), nonce, nil, clock().Add(auth.NonceLife)) }
 	for i := range 5 {
 		if err := put(fmt.Sprint(i)); err != nil {

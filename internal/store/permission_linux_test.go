@@ -13,7 +13,7 @@ import (
 func TestPermission(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file.db")
-	openAt(t, Config{Path: file}).Close()
+	openAt(t, Config{DSN: SQLite(file)}).Close()
 	locked := filepath.Join(dir, "locked")
 	for _, err := range []error{os.Chmod(file, 0), os.Mkdir(locked, 0o500)} {
 		if err != nil {
@@ -42,7 +42,7 @@ func openOrdinary(t *testing.T, path string) error {
 				return
 			}
 		}
-		_, err := Open(t.Context(), Config{Path: path})
+		_, err := Open(t.Context(), Config{DSN: SQLite(path)})
 		opened <- err
 	}()
 	return <-opened

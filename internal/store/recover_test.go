@@ -16,7 +16,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/writ-run/writ/agent"
+	_ "modernc.org/sqlite" // another reader of the file
+
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -36,9 +39,10 @@ var tellerKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
 
 func newTeller(ctx context.Context, db *DB, name string) (*teller, error) {
 	nonce := sha256.Sum256([]byte(name))
-	s := agent.Session{ID: record("session of %s", name).CID, Expires: 1 << 60}
+	s := journal.Session{ID: record("session of %s", name).CID, Expires: 1 << 60}
 	link := record("any").CID
-	run, err := provenance.Encode(&provenance.Run{Agent: link, Grant: s.ID, Rules: link, Runtime: link, Nonce: nonce, Opened: 1})
+	run, err := provenance.Encode(&provenance.Run{Agent: link, Grant: s.ID, Rules: link, Runtime: link, Nonce: nonce,
+		Opened: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -49,21 +53,23 @@ func newTeller(ctx context.Context, db *DB, name string) (*teller, error) {
 // if it is said so, and closing the run if status says so.
 func (r *teller) tell(ctx context.Context, head bool, status string) error {
 	step, err := provenance.Encode(&provenance.Step{
-		Run: r.run.CID, Seq: r.seq, Prev: r.prev, At: int64(r.seq + 1), Event: &provenance.Lapse{Why: provenance.LapseCancelled},
-		Does: []provenance.Effect{&provenance.Close{Reason: provenance.CloseAnswered}},
+		Run: r.run.CID, Seq: r.seq, Prev: r.prev, At: int64(r.seq + 1),
+		Event: &provenance.Lapse{Why: provenance.LapseCancelled},
+		Does:  []provenance.Effect{&provenance.Close{Reason: provenance.CloseAnswered}},
 	})
 	if err != nil {
 		return err
 	}
-	c := agent.Commit{Run: r.run.CID, Fence: 1, Seq: r.seq, At: 1, Step: step, Status: status}
+	c := journal.Commit{Run: r.run.CID, Fence: 1, Seq: r.seq, At: 1, Step: step, Status: status}
 	if r.seq == 0 {
 		c.Blocks = []provenance.Block{r.run}
-		c.Open = &agent.Opening{Session: record("session of %s", r.name).CID, Owner: "o", Until: 1 << 60}
+		c.Open = &journal.Opening{Session: record("session of %s", r.name).CID, Owner: "o", Until: 1 << 60}
 	}
 	one := money.Of(usd, 1)
-	c.Reserve = []agent.Reservation{{Ledger: "l", Ref: provenance.Ref{Seq: r.seq}, Amount: one, Cap: money.Of(usd, 1<<40)}}
+	c.Reserve = []journal.Reservation{{Ledger: "l", Ref: provenance.Ref{Seq: r.seq}, Amount: one,
+		Cap: money.Of(usd, 1<<40)}}
 	if r.seq > 0 {
-		c.Settle = []agent.Settlement{{Ledger: "l", Ref: provenance.Ref{Seq: r.seq - 1}, Used: one}}
+		c.Settle = []journal.Settlement{{Ledger: "l", Ref: provenance.Ref{Seq: r.seq - 1}, Used: one}}
 		if r.free {
 			c.Settle[0].Used = money.Of(usd, 0)
 		}
@@ -129,28 +135,43 @@ func TestADamagedEndIsCut(t *testing.T) {
 		refused      error
 	}{
 		{"no damage", "", 6, 0, "", nil},
-		{"changed bytes", "UPDATE blocks SET data = data || x'00' WHERE cid = " + ofStep(5, open), 5, 1, "the bytes of step 5 do not match its CID", nil},
-		{"a block that is gone", "DELETE FROM blocks WHERE cid = " + ofStep(4, open), 4, 2, "the block of step 4 is missing", nil},
-		{"a row that is gone", "DELETE FROM steps WHERE cid = " + ofStep(5, open), 5, 0, "it has 5 steps and its entry says 6", nil},
-		{"a row in the middle that is gone", "DELETE FROM steps WHERE cid = " + ofStep(4, open), 4, 1, "step 4 is missing", nil},
-		{"an entry that lags behind", "UPDATE runs SET steps = 5, last = " + ofStep(4, open) + " WHERE " + open, 6, 0, "it has 6 steps and its entry says 5", nil},
-		{"a name that is none", "UPDATE steps SET cid = x'00' WHERE cid = " + ofStep(5, open), 5, 1, "the block of step 5 is missing", nil},
+		{"changed bytes", "UPDATE blocks SET data = data || x'00' WHERE cid = " + ofStep(5, open), 5, 1,
+			"the bytes of step 5 do not match its CID", nil},
+		{"a block that is gone", "DELETE FROM blocks WHERE cid = " + ofStep(4, open), 4, 2,
+			"the block of step 4 is missing", nil},
+		{"a row that is gone", "DELETE FROM steps WHERE cid = " + ofStep(5, open), 5, 0,
+			"it has 5 steps and its entry says 6", nil},
+		{"a row in the middle that is gone", "DELETE FROM steps WHERE cid = " + ofStep(4, open), 4, 1, "step 4 is missing",
+			nil},
+		{"an entry that lags behind", "UPDATE runs SET steps = 5, last = " + ofStep(4, open) + " WHERE " + open, 6, 0,
+			"it has 6 steps and its entry says 5", nil},
+		{"a name that is none", "UPDATE steps SET cid = x'00' WHERE cid = " + ofStep(5, open), 5, 1,
+			"the block of step 5 is missing", nil},
 		{"another step in its place", "UPDATE steps SET cid = " + ofStep(2, open) + " WHERE cid = " + ofStep(4, open), 4, 2,
 			"step 4 does not follow on the one before", nil},
-		{"another record in its place", "UPDATE steps SET cid = (SELECT cid FROM runs WHERE " + open + ") WHERE cid = " + ofStep(4, open), 4, 2,
+		{"another record in its place",
+			"UPDATE steps SET cid = (SELECT cid FROM runs WHERE " + open + ") WHERE cid = " + ofStep(4, open), 4, 2,
 			"step 4 is not a step", nil},
-		{"under a head", "DELETE FROM blocks WHERE cid = " + ofStep(3, open), 6, 0, "the block of step 3 is missing", ErrSigned},
-		{"the first step", "DELETE FROM blocks WHERE cid = " + ofStep(0, open), 6, 0, "the block of step 0 is missing", ErrSigned},
-		{"all steps", "DELETE FROM steps WHERE run = (SELECT id FROM runs WHERE " + open + ")", 6, 0, "it has 0 steps and its entry says 6", ErrSigned},
-		{"the end of a closed run", "DELETE FROM blocks WHERE cid = " + ofStep(2, closed), 6, 0, "the block of step 2 is missing", ErrSigned},
-		{"a head", "UPDATE blocks SET data = x'00' WHERE cid = (SELECT head FROM runs WHERE " + open + ")", 6, 0, "do not match their CID", ErrCorrupt},
-		{"a head that is gone", "DELETE FROM blocks WHERE cid = (SELECT head FROM runs WHERE " + open + ")", 6, 0, "is gone", ErrCorrupt},
-		{"a head of another run", "UPDATE runs SET head = (SELECT head FROM runs WHERE " + closed + ") WHERE " + open, 6, 0, "its head is of step 2 of", ErrCorrupt},
-		{"an older entry of the log", "UPDATE blocks SET data = x'00' WHERE cid = (SELECT cid FROM log WHERE idx = 0)", 6, 0, "an entry of the log", ErrCorrupt},
+		{"under a head", "DELETE FROM blocks WHERE cid = " + ofStep(3, open), 6, 0, "the block of step 3 is missing",
+			journal.ErrSigned},
+		{"the first step", "DELETE FROM blocks WHERE cid = " + ofStep(0, open), 6, 0, "the block of step 0 is missing",
+			journal.ErrSigned},
+		{"all steps", "DELETE FROM steps WHERE run = (SELECT id FROM runs WHERE " + open + ")", 6, 0,
+			"it has 0 steps and its entry says 6", journal.ErrSigned},
+		{"the end of a closed run", "DELETE FROM blocks WHERE cid = " + ofStep(2, closed), 6, 0,
+			"the block of step 2 is missing", journal.ErrSigned},
+		{"a head", "UPDATE blocks SET data = x'00' WHERE cid = (SELECT head FROM runs WHERE " + open + ")", 6, 0,
+			"do not match their CID", journal.ErrCorrupt},
+		{"a head that is gone", "DELETE FROM blocks WHERE cid = (SELECT head FROM runs WHERE " + open + ")", 6, 0,
+			"is gone", journal.ErrCorrupt},
+		{"a head of another run", "UPDATE runs SET head = (SELECT head FROM runs WHERE " + closed + ") WHERE " + open, 6, 0,
+			"its head is of step 2 of", journal.ErrCorrupt},
+		{"an older entry of the log", "UPDATE blocks SET data = x'00' WHERE cid = (SELECT cid FROM log WHERE idx = 0)", 6,
+			0, "an entry of the log", journal.ErrCorrupt},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "writ.db")
-			db := openAt(t, Config{Path: path})
+			db := openAt(t, Config{DSN: SQLite(path)})
 			run := tales(t, db)
 			if test.damage != "" {
 				damage(t, path, test.damage)
@@ -158,7 +179,8 @@ func TestADamagedEndIsCut(t *testing.T) {
 			before := dump(t, path)
 			got, err := db.Recover(t.Context())
 			if test.refused != nil {
-				if !errors.Is(err, test.refused) || !strings.Contains(err.Error(), test.why) || !strings.Contains(err.Error(), "restore") {
+				if !errors.Is(err, test.refused) || !strings.Contains(err.Error(), test.why) || !strings.Contains(err.Error(),
+					"restore") {
 					t.Errorf("got %v, want %v with %q and what to do", err, test.refused, test.why)
 				}
 				if after := dump(t, path); after != before {
@@ -182,10 +204,11 @@ func TestADamagedEndIsCut(t *testing.T) {
 				}
 				return
 			}
-			if len(got.Cuts) != 1 || got.Cuts[0].Run != run.run.CID || got.Cuts[0].Why != test.why || got.Cuts[0].Steps != test.left {
+			if len(got.Cuts) != 1 || got.Cuts[0].Run != run.run.CID || got.Cuts[0].Why != test.why ||
+				got.Cuts[0].Steps != test.left {
 				t.Errorf("cut %+v, want %d steps of %s, since %s", got.Cuts, test.left, run.run.CID, test.why)
 			}
-			if info.Status != agent.StatusCut {
+			if info.Status != journal.StatusCut {
 				t.Errorf("its status is %q", info.Status)
 			}
 			if steps, err := db.Steps(t.Context(), run.run.CID, 0, 100); err != nil || uint64(len(steps)) != test.left {
@@ -211,11 +234,11 @@ func TestADamagedEndIsCut(t *testing.T) {
 			if again, err := db.Recover(t.Context()); err != nil || len(again.Cuts) != 0 {
 				t.Errorf("a second look: %+v, %v", again, err)
 			}
-			var kept uint64
-			if err := db.get(t.Context(), "SELECT count(*) FROM cuts", nil, &kept); err != nil {
+			var kept int
+			if err := db.readRow(t.Context(), "SELECT count(*) FROM cuts", nil, &kept); err != nil {
 				t.Fatal(err)
 			}
-			if kept != test.kept || got.Cuts[0].Lost != 6-test.left {
+			if uint64(kept) != test.kept || got.Cuts[0].Lost != 6-test.left {
 				t.Errorf("%d steps are kept aside, want %d, of %d lost", kept, test.kept, got.Cuts[0].Lost)
 			}
 		})
@@ -225,7 +248,7 @@ func TestADamagedEndIsCut(t *testing.T) {
 // damage changes a store behind its back.
 func damage(t *testing.T, path, query string) {
 	t.Helper()
-	raw, err := sql.Open("sqlite", dsn(path))
+	raw, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,13 +263,13 @@ func damage(t *testing.T, path, query string) {
 // dump returns what the journal's tables hold.
 func dump(t *testing.T, path string) string {
 	t.Helper()
-	raw, err := sql.Open("sqlite", dsn(path))
+	raw, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer raw.Close()
 	var out strings.Builder
-	for _, table := range []string{"runs", "steps", "blocks", "ledgers", "holds", "log", "cuts", "meta", "sessions"} {
+	for _, table := range []string{"runs", "steps", "blocks", "ledgers", "reservations", "log", "cuts", "meta", "sessions"} {
 		rows, err := raw.Query("SELECT * FROM " + table + " ORDER BY 1, 2")
 		if err != nil {
 			t.Fatal(err)
@@ -270,11 +293,11 @@ func dump(t *testing.T, path string) string {
 	return out.String()
 }
 
-// TestADamagedLogIsKeptAside garbles bytes of the write-ahead log at many places. What is behind them is lost to SQLite,
-// which says nothing of it: the store must.
+// TestADamagedLogIsKeptAside garbles bytes of the write-ahead log at many places. What is behind them is lost to
+// SQLite, which says nothing of it: the store must.
 func TestADamagedLogIsKeptAside(t *testing.T) {
 	dir := t.TempDir()
-	db := openAt(t, Config{Path: filepath.Join(dir, "writ.db")})
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(dir, "writ.db"))})
 	open := tales(t, db)
 	files := map[string][]byte{}
 	for _, name := range []string{"writ.db", "writ.db-wal", "writ.db-mark"} {
@@ -306,7 +329,7 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 			os.WriteFile(path+"-mark", files["writ.db-mark"], 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		db, err := Open(t.Context(), Config{Path: path})
+		db, err := Open(t.Context(), Config{DSN: SQLite(path)})
 		if err != nil { // nothing of the schema is left, or half of it
 			t.Errorf("%s at %d: %v", what, at, err)
 			continue
@@ -328,12 +351,12 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 		} else if data, err := os.ReadFile(kept[0]); err != nil || !bytes.Equal(data, bad) {
 			t.Errorf("%s at %d: what is kept is not what was there", what, at)
 		}
-		open, err := db.Unfinished(t.Context())
+		open, err := db.OpenRuns(t.Context())
 		if err != nil {
 			t.Error(err)
 		}
 		for _, run := range open {
-			if info, err := db.Run(t.Context(), run); err != nil || info.Status != agent.StatusCut {
+			if info, err := db.Run(t.Context(), run); err != nil || info.Status != journal.StatusCut {
 				t.Errorf("%s at %d: an open run goes on: %+v %v", what, at, info, err)
 			}
 		}
@@ -360,7 +383,7 @@ func TestADamagedLogIsKeptAside(t *testing.T) {
 // database: the mark beside it tells.
 func TestAnEndThatIsMissingIsSeen(t *testing.T) {
 	dir := t.TempDir()
-	db := openAt(t, Config{Path: filepath.Join(dir, "writ.db")})
+	db := openAt(t, Config{DSN: SQLite(filepath.Join(dir, "writ.db"))})
 	run, err := newTeller(t.Context(), db, "r")
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +400,7 @@ func TestAnEndThatIsMissingIsSeen(t *testing.T) {
 	for i := range 5 {
 		var err error
 		if i == 4 { // the newest write is no step
-			err = db.Revoke(t.Context(), record("session of r").CID, 7, record("a revocation").CID)
+			err = db.RevokeSession(t.Context(), record("session of r").CID, 7, record("a revocation").CID)
 		} else {
 			err = run.tell(t.Context(), run.seq == 0, "running")
 		}
@@ -430,18 +453,20 @@ func TestAnEndThatIsMissingIsSeen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if db, err := Open(t.Context(), Config{Path: path}); err != nil { // by somebody who recovers nothing, and writes
+		if db, err := Open(t.Context(),
+			Config{DSN: SQLite(path)}); err != nil { // by somebody who recovers nothing, and writes
 			t.Fatal(err)
-		} else if err := errors.Join(db.PutSession(t.Context(), agent.Session{ID: record("another").CID}), db.Close()); err != nil {
+		} else if err := errors.Join(db.PutSession(t.Context(),
+			journal.Session{ID: record("another").CID}), db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		db := openAt(t, Config{Path: path})
+		db := openAt(t, Config{DSN: SQLite(path)})
 		r, err := db.Recover(t.Context())
 		if err != nil || r.Behind != test.behind || r.Unknown() != test.behind || r.Log != "" {
 			t.Errorf("%s: %+v, %v", test.name, r, err)
 		}
 		info, err := db.Run(t.Context(), run.run.CID)
-		if err != nil || (info.Status == agent.StatusCut) != test.behind {
+		if err != nil || (info.Status == journal.StatusCut) != test.behind {
 			t.Errorf("%s: the run is %q, %v", test.name, info.Status, err)
 		}
 		if r, err := db.Recover(t.Context()); err != nil || r.Unknown() {
@@ -450,8 +475,8 @@ func TestAnEndThatIsMissingIsSeen(t *testing.T) {
 	}
 }
 
-// TestWhatMayHaveBeenPaidIsSpent loses the step that followed on a reservation: what it did with it is not known, so the
-// end of the run, which takes it for unused, frees nothing.
+// TestWhatMayHaveBeenPaidIsSpent loses the step that followed on a reservation: what it did with it is not known, so
+// the end of the run, which takes it for unused, frees nothing.
 func TestWhatMayHaveBeenPaidIsSpent(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -472,7 +497,7 @@ func TestWhatMayHaveBeenPaidIsSpent(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			from, path := filepath.Join(t.TempDir(), "writ.db"), filepath.Join(t.TempDir(), "writ.db")
-			run, err := newTeller(t.Context(), openAt(t, Config{Path: from}), "r")
+			run, err := newTeller(t.Context(), openAt(t, Config{DSN: SQLite(from)}), "r")
 			var wal, all []byte
 			for i := 0; i < 4 && err == nil; i++ {
 				wal = all
@@ -488,7 +513,7 @@ func TestWhatMayHaveBeenPaidIsSpent(t *testing.T) {
 				t.Fatal(err)
 			}
 			test.lose(t, path, wal, all)
-			run.db = openAt(t, Config{Path: path})
+			run.db = openAt(t, Config{DSN: SQLite(path)})
 			if r, err := run.db.Recover(t.Context()); err != nil || len(r.Cuts) == 0 && !r.Unknown() {
 				t.Fatalf("nothing is lost: %+v, %v", r, err)
 			}
@@ -517,7 +542,7 @@ func TestWhatMayHaveBeenPaidIsSpent(t *testing.T) {
 // on it is counted.
 func TestAnOlderDatabaseIsNotBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "writ.db")
-	db, err := Open(t.Context(), Config{Path: path})
+	db, err := Open(t.Context(), Config{DSN: SQLite(path)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -530,14 +555,15 @@ func TestAnOlderDatabaseIsNotBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, behind := range []bool{false, true} {
-		db, err := Open(t.Context(), Config{Path: path})
+		db, err := Open(t.Context(), Config{DSN: SQLite(path)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if r, err := db.Recover(t.Context()); err != nil || r.Behind != behind {
 			t.Errorf("opened %d times: %+v, %v", i+1, r, err)
 		}
-		if err := errors.Join(db.PutSession(t.Context(), agent.Session{ID: record("another").CID}), db.Close(), os.Remove(path+"-mark")); err != nil {
+		if err := errors.Join(db.PutSession(t.Context(), journal.Session{ID: record("another").CID}), db.Close(),
+			os.Remove(path+"-mark")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,90 +1,144 @@
-// Package store keeps the journal, the blocks, the ledger, the sessions and the leases.
+// Package store keeps the journal, the blocks, the ledgers, the sessions and the leases: all of a journal.Database.
 //
-// A [DB] is one SQLite file. Whatever a step brings with it, its record, its leaves, the amounts that it reserves and
-// settles, the nonce that it signs with, becomes true in one transaction or not at all, and every method returns only
-// when what it wrote is on the disk. One goroutine writes; callers that wait at the same moment share its next fsync,
-// so many runs at once cost little more than one. Readers use connections of their own and never wait for the writer.
+// A [DB] is opened by its address. "sqlite:" with a path is one SQLite file; "memory:" is the same SQLite without a
+// disk, for tests, examples and benchmarks, and lasts as long as its DB. storetest is the suite that both pass.
 //
-// A [Memory] is the same without a disk, for tests, examples and benchmarks. Both pass storetest, the suite that says
-// what agent.Store means.
+// Whatever a step brings with it, its record, its leaves, the amounts that it reserves and settles, the nonce that it
+// signs with, becomes true in one transaction or not at all, and every method returns only when what it wrote is on
+// the disk. One goroutine writes; callers that wait at the same moment share its next fsync, so many runs at once
+// cost little more than one. Readers of a file use connections of their own and never wait for the writer.
 //
-// Blocks stand under their full CID and are hashed again on every read: changed bytes are [ErrCorrupt], never an
-// answer. After an error of the disk the store acknowledges nothing more and says so with agent.ErrFull, since what
-// a failed fsync left behind cannot be known; a full disk refuses writes until there is room again.
+// Blocks stand under their full CID and are hashed again on every read: changed bytes are journal.ErrCorrupt, never an
+// answer. After an error of the disk the store acknowledges nothing more and says so with journal.ErrFull, since what a
+// failed fsync left behind cannot be known; a full disk refuses writes until there is room again.
+//
+// The files are named for what they keep, as in package journal, and hold SQL that is the same for every database.
+// What is SQLite's alone is in the files whose names begin with sqlite.
 package store
 
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/ipfs/go-cid"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
-	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/internal/journal"
 )
 
-// ErrCorrupt says that stored bytes are not what was stored. The error names the block.
-var ErrCorrupt = errors.New("the stored bytes do not match their CID; restore the store from a backup")
+// Memory is the address of a store without a disk.
+const Memory = "memory:"
 
-// errAbsent is the answer to who asks for a block that is not there: agents and readers of records have a word of
-// their own for it.
-var errAbsent error = absent{}
-
-type absent struct{}
-
-func (absent) Error() string { return agent.ErrNotFound.Error() }
-func (absent) Is(target error) bool {
-	return target == agent.ErrNotFound || target == provenance.ErrAbsent
-}
+// SQLite returns the address of the store in the SQLite file at path.
+func SQLite(path string) string { return "sqlite:" + path }
 
 // A Config says where a [DB] is and how much it takes on.
 type Config struct {
-	Path  string           // of the SQLite file; it is created, its folder is not. Required
+	// DSN is the store's address: "sqlite:" and the path of a file, which is created, but not its folder; or "memory:".
+	// Required.
+	DSN   string
 	Now   func() time.Time // the clock of leases; time.Now if nil
-	Queue int              // writes that may wait before agent.ErrFull is the answer; 4,096 if 0
+	Queue int              // writes that may wait before journal.ErrFull is the answer; 4,096 if 0
 	Group int              // writes that may share one fsync; 256 if 0
+	// Owner names a process that keeps the store for itself: Open fails with journal.ErrHeld while another one does, and
+	// writes do once another one has taken over. A name is made by chance for each opening. Without one the store is
+	// opened beside whoever keeps it, as commands do.
+	Owner string
 
-	// Shared says that another process has the store open, or may have. What is being written looks like damage to who
-	// reads it meanwhile: only who has the store alone looks for any.
+	// Shared says that another process has the store open, or may have. A reader that looks while it writes would take
+	// what is half written for damage, so only a process that has the store alone looks for any.
 	Shared bool
 
 	faults func() error // lets tests fail a group after its writes, before COMMIT
 	nonces int64        // lets tests have few; maxNonces if 0
 }
 
-// A DB is a store in one SQLite file. It implements agent.Store and the nonce store of package auth. All methods may
-// be called by many goroutines at once.
+// A DB is an open store. All methods may be called by many goroutines at once. It is put together of its owners, one
+// for each part of a [journal.Database], which have the handle in common.
 type DB struct {
-	path    string
-	readers *sql.DB
-	epoch   string
-	now     func() time.Time
+	*handle
+	runs
+	blocks
+	entries
+	sessions
+	nonces
+	ledgers
+	erasures
+	assertions
+	retention
+	holds
+	anchors
+	pushes
+	recovery
+	threads
+}
+
+// The owners. Each has the methods of one interface in package journal, and what they do in a transaction.
+type (
+	runs       struct{ *handle } // and their steps
+	blocks     struct{ *handle } // and the keys of leaves
+	entries    struct{ *handle } // the log
+	sessions   struct{ *handle } // and what was revoked
+	nonces     struct{ *handle } // of sign-ins
+	ledgers    struct{ *handle } // and the nonces of transactions
+	erasures   struct{ *handle }
+	assertions struct{ *handle }
+	retention  struct{ *handle }
+	holds      struct{ *handle }
+	anchors    struct{ *handle }
+	pushes     struct{ *handle }
+	recovery   struct{ *handle }
+	// which runs follow on each other
+	threads struct{ *handle }
+)
+
+func newDB(h *handle) *DB {
+	return &DB{
+		handle: h, runs: runs{h}, blocks: blocks{h}, entries: entries{h}, sessions: sessions{h}, nonces: nonces{h},
+		ledgers: ledgers{h}, erasures: erasures{h}, assertions: assertions{h}, retention: retention{h}, holds: holds{h},
+		anchors: anchors{h}, pushes: pushes{h}, recovery: recovery{h}, threads: threads{h},
+	}
+}
+
+var _ journal.Database = (*DB)(nil)
+
+// A handle is what the owners of an open store share: where they read, and who writes for them.
+type handle struct {
+	engine engine
+	reads  reader
+	epoch  string
+	now    func() time.Time
 
 	mu     sync.RWMutex // guards closed, and sends on queue against its closing
 	closed bool
-	queue  chan *job
-	done   chan struct{} // closed when the writer has ended
-	stop   func() error  // closes the writer's connection; called once the writer has ended
+	queue  chan *job // nil if callers write themselves
+	writer *writer
+	done   chan struct{} // closed when nobody takes from queue any more
+	leave  func()        // gives up the hold; nil if there is none
 }
 
-// Open opens the store at c.Path, or makes a new one there, and brings its schema up to date. The file is readable by
-// its owner only: it holds the keys of sealed leaves. ctx bounds opening, not the store's life.
+// An engine is the database below a store, as far as it differs from others.
+type engine interface {
+	// beforeCommit and afterCommit are called around the COMMIT of a group that has written something.
+	beforeCommit(ctx context.Context, tx *transaction) error
+	// An error of afterCommit says that what was committed is lost all the same.
+	afterCommit() error
+	// checkFiles says whether the database still stands where it was opened.
+	checkFiles() error
+	// purge takes what was deleted out of the engine's own files too, as soon as no reader needs it.
+	purgeDeleted(ctx context.Context) error
+	// check looks for damage in the database as a whole.
+	checkDatabase(ctx context.Context) error
+	// close closes all connections, the writer's too. It is called once nobody uses them.
+	close() error
+}
+
+// Open opens the store at c.DSN, or makes a new one there, and brings its schema up to date. A file is readable by its
+// owner only: it holds the keys of sealed leaves. ctx bounds opening, not the store's life.
 func Open(ctx context.Context, c Config) (*DB, error) {
-	if c.Path == "" {
-		return nil, errors.New("open store: no path is given")
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -97,238 +151,77 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.nonces <= 0 {
 		c.nonces = maxNonces
 	}
-	db, err := open(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", c.Path, openError(err))
+	kind, place, _ := strings.Cut(c.DSN, ":") // the rest of other addresses may hold a password, and is not shown
+	switch {
+	case c.DSN == Memory:
+		return openMemory(ctx, c)
+	case kind == "sqlite" && place != "":
+		db, err := openFile(ctx, place, c)
+		if err != nil {
+			return nil, fmt.Errorf("open store %s: %w", place, err)
+		}
+		return db, nil
+	case kind == "sqlite":
+		return nil, errors.New("open store: no path is given; write sqlite:/path/writ.db")
+	case kind == "postgres", kind == "postgresql":
+		return nil, errors.New("open store: PostgreSQL is not in this version; write sqlite:/path/writ.db")
 	}
-	return db, nil
+	return nil, errors.New("open store: its address begins neither with sqlite: nor with memory:; " +
+		"write sqlite:/path/writ.db")
 }
 
-func open(ctx context.Context, c Config) (*DB, error) {
-	path, err := filepath.Abs(c.Path)
-	if err != nil {
-		return nil, err
-	}
-	if err := touch(path); err != nil {
-		return nil, err
-	}
-	var damage *walDamage
-	if !c.Shared {
-		if damage, err = checkLog(path); err != nil {
-			return nil, err
-		}
-	}
-	pool, err := sql.Open("sqlite", dsn(path, "journal_mode(wal)", "synchronous(full)", "foreign_keys(1)",
-		"secure_delete(1)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)"))
-	if err != nil {
-		return nil, err
-	}
-	pool.SetMaxOpenConns(1)
-	w, epoch, err := newWriter(ctx, pool, c)
-	if err != nil {
-		return nil, errors.Join(err, pool.Close())
-	}
-	if damage != nil {
-		err = w.noteDamage(ctx, damage)
-	}
-	if err == nil {
-		w.mark, err = openMark(path)
-	}
-	if err != nil {
-		return nil, errors.Join(err, w.close(), pool.Close())
-	}
-	fail := func(err error) (*DB, error) {
-		return nil, errors.Join(err, w.mark.file.Close(), w.close(), pool.Close())
-	}
-	if !c.Shared {
-		if err := w.checkMark(ctx); err != nil {
-			return fail(err)
-		}
-	}
-	readers, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
-	if err != nil {
-		return fail(err)
-	}
-	readers.SetMaxOpenConns(8)
-	readers.SetMaxIdleConns(8)
-	db := &DB{
-		path:    path,
-		readers: readers,
-		epoch:   epoch,
-		now:     c.Now,
-		queue:   make(chan *job, c.Queue),
-		done:    make(chan struct{}),
-		stop:    func() error { return errors.Join(w.close(), pool.Close(), w.mark.file.Close()) },
-	}
+// startWriter has a goroutine write for all callers.
+func (h *handle) startWriter(ctx context.Context, queue int) {
+	h.queue, h.done = make(chan *job, queue), make(chan struct{})
 	lasting := context.WithoutCancel(ctx)
 	go func() {
-		defer close(db.done)
-		w.run(lasting, db.queue)
+		defer close(h.done)
+		h.writer.writeGroups(lasting, h.queue)
 	}()
-	return db, nil
 }
 
-// touch creates the file if it is not there, so that SQLite does not choose its mode, and makes its name durable.
-func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		f, err = os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			return err
-		}
-		return f.Close()
+// startHold has a goroutine renew the hold of the store until it is closed.
+func (h *handle) startHold(ctx context.Context) {
+	if h.writer.tx.owner == "" {
+		return
 	}
-	if err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	stop, left := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(left)
+		h.renewHold(context.WithoutCancel(ctx), stop)
+	}()
+	h.leave = sync.OnceFunc(func() {
+		close(stop)
+		<-left
+	})
 }
 
-func dsn(path string, pragmas ...string) string {
-	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "trusted_schema(0)"}, pragmas...)}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
-}
-
-// openError turns what can go wrong with a path into a sentence with the next step.
-func openError(err error) error {
-	var e *sqlite.Error
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("this user may not read and write the file or its folder; choose another path: %w", err)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("its folder does not exist; create it first: %w", err)
-	case !errors.As(err, &e):
-		return err
+// Close implements journal.Database.
+func (h *handle) Close() error {
+	if h.leave != nil {
+		h.leave()
 	}
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_NOTADB:
-		return errNotStore
-	case sqlite3.SQLITE_CORRUPT:
-		return fmt.Errorf("the file is damaged; restore it from a backup (%v)", err)
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("another process is using the file; stop it first (%v)", err)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("the file or its folder cannot be written; choose another path (%v)", err)
-	}
-	return err
-}
-
-// Close waits for the writes under way, then closes the file. Writes that come later are agent.ErrFull.
-func (db *DB) Close() error {
-	db.mu.Lock()
-	if db.closed {
-		db.mu.Unlock()
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
 		return nil
 	}
-	db.closed = true
-	close(db.queue)
-	db.mu.Unlock()
-	<-db.done
-	return errors.Join(db.stop(), db.readers.Close())
+	h.closed = true
+	if h.queue != nil {
+		close(h.queue)
+	}
+	h.mu.Unlock()
+	if h.queue != nil {
+		<-h.done
+	}
+	return h.engine.close()
 }
 
-// Epoch implements agent.Store: 32 hex digits, made by chance with the file.
-func (db *DB) Epoch(context.Context) (string, error) { return db.epoch, nil }
+// Epoch implements journal.Database: 32 hex digits, made by chance with the store.
+func (h *handle) Epoch(context.Context) (string, error) { return h.epoch, nil }
 
 func newEpoch() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails, by its contract
 	return hex.EncodeToString(b[:])
-}
-
-// Bounds on what one call may bring.
-const (
-	maxBlocks  = 1024
-	maxBytes   = 16 << 20
-	maxEntries = 256 // reservations, settlements
-	maxName    = 512 // bytes of a ledger's key, an idempotency key, an owner, an account, an agent's name
-	maxSigned  = 64 << 10
-	maxKeys    = 1000 // ledgers asked for at once
-	maxNumber  = 1<<63 - 1
-)
-
-// ours says whether c has the one form that our CIDs have, so that its bytes can be a key and its hash be checked.
-func ours(c provenance.Link) bool {
-	s := c.KeyString()
-	return len(s) == 36 && s[0] == 1 && (s[1] == cid.DagCBOR || s[1] == cid.Raw) && s[2] == 0x12 && s[3] == 32
-}
-
-// checkBlock says whether b is what its CID says.
-func checkBlock(b provenance.Block) error {
-	switch {
-	case !ours(b.CID):
-		return fmt.Errorf("block %s is not a CIDv1 of dag-cbor or raw with sha2-256", b.CID)
-	case len(b.Data) > provenance.MaxBlock:
-		return fmt.Errorf("block %s has %d bytes, more than %d", b.CID, len(b.Data), provenance.MaxBlock)
-	case provenance.Sum(uint64(b.CID.KeyString()[1]), b.Data) != b.CID:
-		return fmt.Errorf("block %s: its bytes do not match its CID", b.CID)
-	}
-	return nil
-}
-
-// checkRead says whether stored bytes are still those of c.
-func checkRead(c provenance.Link, data []byte) error {
-	if provenance.Sum(uint64(c.KeyString()[1]), data) != c {
-		return fmt.Errorf("block %s: %w", c, ErrCorrupt)
-	}
-	return nil
-}
-
-func checkBlocks(blocks []provenance.Block, leaves []provenance.Leaf) error {
-	if len(blocks) > maxBlocks || len(leaves) > maxBlocks {
-		return fmt.Errorf("%d blocks and %d leaves at once, more than %d", len(blocks), len(leaves), maxBlocks)
-	}
-	size := 0
-	for _, b := range blocks {
-		if err := checkBlock(b); err != nil {
-			return err
-		}
-		size += len(b.Data)
-	}
-	for _, l := range leaves {
-		if !ours(l.CID) {
-			return fmt.Errorf("leaf %s is not a CIDv1 of dag-cbor or raw with sha2-256", l.CID)
-		}
-		if l.Held == nil {
-			continue
-		}
-		if err := checkBlock(provenance.Block{CID: l.CID, Data: l.Held}); err != nil {
-			return err
-		}
-		if !l.Ends {
-			return fmt.Errorf("leaf %s is held back and does not end with its run", l.CID)
-		}
-		size += len(l.Held)
-	}
-	if size > maxBytes {
-		return fmt.Errorf("%d bytes of blocks at once, more than %d", size, maxBytes)
-	}
-	return nil
-}
-
-func checkName(what, s string) error {
-	if len(s) > maxName {
-		return fmt.Errorf("%s has %d bytes, more than %d", what, len(s), maxName)
-	}
-	return nil
-}
-
-func checkSession(s agent.Session) error {
-	if !ours(s.ID) {
-		return fmt.Errorf("its id %s is not the CID of a grant", s.ID)
-	}
-	if len(s.Message) > maxSigned || len(s.Sig) > maxSigned {
-		return fmt.Errorf("message of %d bytes, signature of %d: more than %d", len(s.Message), len(s.Sig), maxSigned)
-	}
-	if s.Chain > maxNumber || s.Revoked < 0 {
-		return errors.New("chain id or time of revocation out of range")
-	}
-	return errors.Join(checkName("session key", s.Key), checkName("agent name", s.Agent))
 }

@@ -2,36 +2,42 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
-	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/journal"
 )
 
 // A job is one caller's write. All jobs of a group share one transaction and its fsync; each has its own savepoint,
 // so that one that is refused leaves nothing and the others stand.
 type job struct {
-	apply func(context.Context, *writer) error
+	apply func(context.Context, *transaction) error
 	size  int           // bytes that it brings, about
-	taken atomic.Bool   // by the writer, or by a caller that gave up waiting: whoever sets it first
+	taken atomic.Bool   // by the writer, or by its caller, who gave up waiting: whichever sets it first
 	err   error         // written before done is closed
 	done  chan struct{} // closed when the answer is durable
 }
 
-// do hands apply to the writer and waits until its group is on the disk. A caller whose ctx ends before the writer has
-// begun with its job leaves nothing behind; after that do waits for the answer, so that no outcome is ever unknown.
-func (db *DB) do(ctx context.Context, size int, apply func(context.Context, *writer) error) error {
+// write hands apply to the writer and waits until its group is on the disk. A caller whose ctx ends before the writer
+// has begun with its job leaves nothing behind; after that write waits for the answer, so that no outcome is ever
+// unknown. Where there is no disk to wait for, the caller writes itself.
+func (h *handle) write(ctx context.Context, size int, apply func(context.Context, *transaction) error) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	if h.queue == nil {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		if h.closed {
+			return errWriteClosed
+		}
+		return h.writer.writeAlone(context.WithoutCancel(ctx), apply)
+	}
 	j := &job{apply: apply, size: size, done: make(chan struct{})}
-	if err := db.enqueue(j); err != nil {
+	if err := h.enqueue(j); err != nil {
 		return err
 	}
 	select {
@@ -46,67 +52,52 @@ func (db *DB) do(ctx context.Context, size int, apply func(context.Context, *wri
 	return j.err
 }
 
-func (db *DB) enqueue(j *job) error {
-	db.mu.RLock()
-	defer db.mu.RUnlock()
-	if db.closed {
-		return fmt.Errorf("%w: it is closed", agent.ErrFull)
+var errWriteClosed = fmt.Errorf("%w: it is closed", journal.ErrFull)
+
+func (h *handle) enqueue(j *job) error {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.closed {
+		return errWriteClosed
 	}
 	select {
-	case db.queue <- j:
+	case h.queue <- j:
 		return nil
 	default:
-		return fmt.Errorf("%w: %d are waiting; try again later", agent.ErrFull, cap(db.queue))
+		return fmt.Errorf("%w: %d are waiting; try again later", journal.ErrFull, cap(h.queue))
 	}
 }
 
-// A writer owns the one connection that writes. Only its goroutine uses it.
+// A writer runs the transactions. Whoever has mu uses it: the writer's goroutine for the length of a group, and of a
+// store in memory, which has no other connection, every caller in turn.
 type writer struct {
-	conn   *sql.Conn
-	stmts  map[string]*sql.Stmt // by their text
-	now    func() int64         // ms UTC
+	mu     sync.Mutex
+	tx     *transaction
+	engine engine
 	faults func() error
-	limit  int   // jobs in one group
-	most   int64 // sign-in nonces that may be outstanding
-	nonces int64 // outstanding sign-in nonces; -1 if they must be counted
-	mark   *mark // of the newest group
-	ended  bool  // the commit at hand has deleted leaves that end with their run
-	broken error // why nothing is acknowledged any more; nil while all is well
+	limit  int                   // jobs in one group
+	broken atomic.Pointer[error] // why nothing is acknowledged any more; nil while all is well
 }
 
-func newWriter(ctx context.Context, pool *sql.DB, c Config) (w *writer, epoch string, err error) {
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return nil, "", err
+func newWriter(c conn, e engine, cfg Config) *writer {
+	return &writer{
+		tx: &transaction{
+			conn:   c,
+			now:    func() int64 { return cfg.Now().UnixMilli() },
+			most:   cfg.nonces,
+			nonces: -1,
+			owner:  cfg.Owner,
+		},
+		engine: e,
+		faults: cfg.faults,
+		limit:  cfg.Group,
 	}
-	w = &writer{
-		conn:   conn,
-		stmts:  map[string]*sql.Stmt{},
-		now:    func() int64 { return c.Now().UnixMilli() },
-		faults: c.faults,
-		limit:  c.Group,
-		most:   c.nonces,
-		nonces: -1,
-	}
-	epoch, err = migrate(ctx, conn, w.now())
-	if err != nil {
-		return nil, "", errors.Join(err, w.close())
-	}
-	return w, epoch, nil
 }
 
-func (w *writer) close() error {
-	var errs []error
-	for _, s := range w.stmts {
-		errs = append(errs, s.Close())
-	}
-	return errors.Join(append(errs, w.conn.Close())...)
-}
-
-// run writes groups until queue is closed and empty.
-func (w *writer) run(ctx context.Context, queue <-chan *job) {
+// writeGroups writes groups until queue is closed and empty.
+func (w *writer) writeGroups(ctx context.Context, queue <-chan *job) {
 	for first := range queue {
-		group, err := w.group(ctx, first, queue)
+		group, err := w.writeGroup(ctx, first, queue)
 		for _, j := range group {
 			if err != nil {
 				j.err = err
@@ -119,51 +110,94 @@ func (w *writer) run(ctx context.Context, queue <-chan *job) {
 // maxGroupBytes ends a group early, so that a few large writes do not make small ones wait.
 const maxGroupBytes = 8 << 20
 
-// group runs first, and what else is waiting by then, in one transaction. Its error is the answer to all of them:
+// writeGroup runs first, and what else is waiting by then, in one transaction. Its error is the answer to all of them:
 // a refusal is an answer too, and it stands only if what it was based on is durable.
-func (w *writer) group(ctx context.Context, first *job, queue <-chan *job) (group []*job, err error) {
-	if w.broken != nil {
-		return []*job{first}, w.broken
+func (w *writer) writeGroup(ctx context.Context, first *job, queue <-chan *job) (group []*job, err error) {
+	if broken := w.broken.Load(); broken != nil {
+		return []*job{first}, *broken
 	}
-	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return []*job{first}, w.failed(fmt.Errorf("begin: %w", err))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return []*job{first}, w.failGroup(fmt.Errorf("begin: %w", err))
 	}
-	size, wrote, count := 0, false, int64(0)
-	for j := first; j != nil; j = w.next(queue, len(group), size) {
+	size, wrote := 0, false
+	if err = w.tx.checkHold(ctx); err != nil {
+		_ = w.tx.exec(ctx, "ROLLBACK")
+		return []*job{first}, w.failGroup(err)
+	}
+	for j := first; j != nil; j = w.nextJob(queue, len(group), size) {
 		if !j.taken.CompareAndSwap(false, true) {
 			continue // its caller has left
 		}
 		group = append(group, j)
 		size += j.size
-		if err = w.savepoint(ctx, j); err != nil {
+		if err = w.applyJob(ctx, j); err != nil {
 			break
 		}
 		wrote = wrote || j.err == nil
 	}
-	if err == nil && wrote {
-		count, err = w.count(ctx)
-	}
-	if err == nil && w.faults != nil {
-		err = w.faults()
-	}
 	if err == nil {
-		_, err = w.conn.ExecContext(ctx, "COMMIT")
+		err = w.commitGroup(ctx, wrote)
 	}
 	if err != nil {
 		// SQLite may have rolled back by itself, which makes this an error. If neither did, the next BEGIN says so.
-		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
-		w.nonces = -1
-		return group, w.failed(err)
+		_ = w.tx.exec(ctx, "ROLLBACK")
+		w.tx.nonces = -1
+		return group, w.failGroup(err)
 	}
 	if wrote {
-		_ = w.mark.write(count)
+		if err := w.engine.afterCommit(); err != nil {
+			return group, w.failGroup(err)
+		}
 	}
 	return group, nil
 }
 
-// next returns a job that joins the group, or nil if the group is full or nobody is waiting. Callers that were just
+// writeAlone runs a job in a transaction of its own.
+func (w *writer) writeAlone(ctx context.Context, apply func(context.Context, *transaction) error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if broken := w.broken.Load(); broken != nil {
+		return *broken
+	}
+	if err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return w.failGroup(fmt.Errorf("begin: %w", err))
+	}
+	refusal := apply(ctx, w.tx)
+	if refusal != nil {
+		kind, isFault := faultOf(refusal)
+		if err := w.tx.exec(ctx, "ROLLBACK"); err != nil || isFault && kind != faultRefusal {
+			w.tx.nonces = -1
+			return w.failGroup(errors.Join(refusal, err))
+		}
+		return refusal
+	}
+	if err := w.commitGroup(ctx, true); err != nil {
+		_ = w.tx.exec(ctx, "ROLLBACK")
+		w.tx.nonces = -1
+		return w.failGroup(err)
+	}
+	return w.engine.afterCommit()
+}
+
+func (w *writer) commitGroup(ctx context.Context, wrote bool) error {
+	if wrote {
+		if err := w.engine.beforeCommit(ctx, w.tx); err != nil {
+			return err
+		}
+	}
+	if w.faults != nil {
+		if err := w.faults(); err != nil {
+			return err
+		}
+	}
+	return w.tx.exec(ctx, "COMMIT")
+}
+
+// nextJob returns a job that joins the group, or nil if the group is full or nobody is waiting. Callers that were just
 // answered get one chance to come back with their next write before the fsync.
-func (w *writer) next(queue <-chan *job, n, size int) *job {
+func (w *writer) nextJob(queue <-chan *job, n, size int) *job {
 	if n >= w.limit || size >= maxGroupBytes {
 		return nil
 	}
@@ -178,85 +212,42 @@ func (w *writer) next(queue <-chan *job, n, size int) *job {
 	return nil
 }
 
-// savepoint applies one job. What refuses the job goes to its caller; an error of the database ends the group.
-func (w *writer) savepoint(ctx context.Context, j *job) error {
-	if err := w.exec(ctx, "SAVEPOINT job"); err != nil {
+// applyJob applies one job. What refuses the job goes to its caller; an error of the database ends the group.
+func (w *writer) applyJob(ctx context.Context, j *job) error {
+	if err := w.tx.exec(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
-	j.err = j.apply(ctx, w)
+	j.err = j.apply(ctx, w.tx)
 	if j.err == nil {
-		return w.exec(ctx, "RELEASE job")
+		return w.tx.exec(ctx, "RELEASE job")
 	}
-	if e, ok := errors.AsType[*sqlite.Error](j.err); ok && !refusal(e) {
+	if kind, ok := faultOf(j.err); ok && kind != faultRefusal {
 		return j.err
 	}
-	return errors.Join(w.exec(ctx, "ROLLBACK TO job"), w.exec(ctx, "RELEASE job"))
+	return errors.Join(w.tx.exec(ctx, "ROLLBACK TO job"), w.tx.exec(ctx, "RELEASE job"))
 }
 
-// refusal says whether an error of the database concerns the one statement and not the disk.
-func refusal(e *sqlite.Error) bool {
-	switch e.Code() & 0xff {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH:
-		return true
+// failGroup says what an error of the database means for the callers, and whether the store may go on.
+func (w *writer) failGroup(err error) error {
+	switch kind, _ := faultOf(err); kind {
+	case faultFull:
+		return fmt.Errorf("%w: the disk is full; free some space (%v)", journal.ErrFull, err)
+	case faultBusy:
+		return fmt.Errorf("%w: another process has locked the file; try again later (%v)", journal.ErrFull, err)
 	}
-	return false
-}
-
-// failed says what an error of the database means for the callers, and whether the store may go on.
-func (w *writer) failed(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() & 0xff {
-		case sqlite3.SQLITE_FULL:
-			return fmt.Errorf("%w: the disk is full; free some space (%v)", agent.ErrFull, err)
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-			return fmt.Errorf("%w: another process holds the file; try again later (%v)", agent.ErrFull, err)
-		}
+	switch {
+	case errors.Is(err, journal.ErrHeld): // another process writes now, so what this one holds is out of date
+		return w.breakOff(fmt.Errorf("%w: %w; this one must be stopped", journal.ErrFenced, err))
+	case errors.Is(err, journal.ErrMoved):
+		return w.breakOff(fmt.Errorf("%w: %w; stop the server, keep what is there, and restore the newest backup",
+			journal.ErrFull, err))
 	}
 	// What a failed fsync left on the disk is unknown, and a second one may lie: nothing is acknowledged any more.
-	w.broken = fmt.Errorf("%w: the disk failed; check it and restart (%w)", agent.ErrFull, err)
-	return w.broken
+	return w.breakOff(fmt.Errorf("%w: the disk failed; check it and restart (%w)", journal.ErrFull, err))
 }
 
-// prepared returns the statement of query, prepared once.
-func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s := w.stmts[query]; s != nil {
-		return s, nil
-	}
-	s, err := w.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	w.stmts[query] = s
-	return s, nil
-}
-
-func (w *writer) exec(ctx context.Context, query string, args ...any) error {
-	_, err := w.changed(ctx, query, args...)
-	return err
-}
-
-// changed runs query and returns how many rows it changed.
-func (w *writer) changed(ctx context.Context, query string, args ...any) (int64, error) {
-	s, err := w.prepared(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	r, err := s.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return r.RowsAffected()
-}
-
-// row reads one row into dest. It returns agent.ErrNotFound if there is none.
-func (w *writer) row(ctx context.Context, query string, args []any, dest ...any) error {
-	s, err := w.prepared(ctx, query)
-	if err != nil {
-		return err
-	}
-	err = s.QueryRowContext(ctx, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return agent.ErrNotFound
-	}
+// breakOff has nothing acknowledged any more.
+func (w *writer) breakOff(err error) error {
+	w.broken.Store(&err)
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package tamper
 
 import (
 	"bytes"
@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ipfs/go-cid"
-
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
 )
 
 // An anchorFile is what a verifier reads from a chain: of which chain, the code of the contract, and its events.
@@ -33,10 +32,11 @@ type anchorEvent struct {
 
 const anchorContract = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 
-// anchorVectors writes those of class 72 and their like: the honest file of a logged run, of which a verifier asks a chain.
+// anchorVectors writes those of class 72 and their like: the honest file of a logged run, of which a verifier asks a
+// chain.
 func anchorVectors(files map[string][]byte, l *logList) error {
-	_, vkey := keyNote(logOrigin, key("log"))
-	_, other := keyNote("writ.example/private", key("log"))
+	_, vkey := keyNote(logOrigin, signingKey("log"))
+	_, other := keyNote("writ.example/private", signingKey("log"))
 	operator := must(auth.ParseWallet(otherOperator)).Address()
 	car, err := provenance.OpenCAR(bytes.NewReader(files["logged.car"]), int64(len(files["logged.car"])))
 	if err != nil {
@@ -51,25 +51,25 @@ func anchorVectors(files map[string][]byte, l *logList) error {
 		return err
 	}
 	binding := receipt.Binding
-	root := func(entry6 provenance.Link) func(size int) string {
-		t := &transparency{origin: logOrigin, key: key("log")}
+	root := func(entry6 provenance.LogEntry) func(size int) string {
+		t := &transparency{origin: logOrigin, key: signingKey("log")}
 		for i := range 9 {
-			t.entries = append(t.entries, provenance.NewRaw(fmt.Appendf(nil, "another entry %d", i)).CID)
+			t.entries = append(t.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
 		}
-		t.entries[2], t.entries[6] = binding, entry6
+		t.entries[2], t.entries[6] = provenance.NewLogEntry(binding, 0, binding), entry6
 		return func(size int) string {
-			c, err := provenance.ParseCheckpoint(t.checkpoint(size))
+			c, err := logproof.ParseCheckpoint(t.signCheckpoint(size))
 			if err != nil {
 				panic(err) // it was made a line above
 			}
 			return base64.StdEncoding.EncodeToString(c.Root[:])
 		}
 	}
-	p, err := provenance.ParseProof(files["log.tlog-proof"])
+	p, err := logproof.ParseProof(files["log.tlog-proof"])
 	if err != nil {
 		return err
 	}
-	c, err := provenance.ParseCheckpoint(p.Checkpoint)
+	c, err := logproof.ParseCheckpoint(p.Checkpoint)
 	if err != nil {
 		return err
 	}
@@ -82,9 +82,10 @@ func anchorVectors(files map[string][]byte, l *logList) error {
 	at := head.At / 1000
 	hour := int64(time.Hour / time.Second)
 	chain := func(change func(*anchorFile)) anchorFile {
-		f := anchorFile{Chain: 8453, Contract: anchorContract, Code: "0x" + hex.EncodeToString(provenance.AnchorRuntime(vkey, operator)),
+		f := anchorFile{Chain: 8453, Contract: anchorContract,
+			Code: "0x" + hex.EncodeToString(logproof.AnchorRuntime(vkey, operator)),
 			Anchors: []anchorEvent{
-				{3, root(provenance.Sum(cid.DagCBOR, p.Extra))(3), closed, at - hour, 100, at - hour + 20},
+				{3, root(headEntry(p.Extra))(3), closed, at - hour, 100, at - hour + 20},
 				{9, honest, closed, at + 600, 400, at + 620},
 			}}
 		if change != nil {
@@ -97,32 +98,42 @@ func anchorVectors(files map[string][]byte, l *logList) error {
 		change func(*anchorFile)
 	}{
 		{logVector{Name: "anchored", Verdict: provenance.Verified, Completeness: provenance.Established,
-			What: "a run whose head is in a tree that is anchored on a chain; no receipt and no witness is needed"}, nil},
+			What: "a run whose head is in a tree that is anchored on a chain; no receipt and no witness is needed"},
+			nil},
 		{logVector{Name: "anchored-not-yet", Verdict: provenance.Verified, Completeness: provenance.Unestablished,
 			What: "the next anchor will have the head"}, func(f *anchorFile) { f.Anchors = f.Anchors[:1] }},
-		{logVector{Name: "anchor-chain-other", Code: provenance.CodeAnchorChain, Class: 72, What: "the anchor is on another chain"},
+		{logVector{Name: "anchor-chain-other", Code: logproof.CodeAnchorChain, Class: 72,
+			What: "the anchor is on another chain"},
 			func(f *anchorFile) { f.Chain = 84532 }},
-		{logVector{Name: "anchor-contract-other", Code: provenance.CodeAnchorContract, Class: 72, What: "the anchor is of another contract, which anybody may call"},
+		{logVector{Name: "anchor-contract-other", Code: logproof.CodeAnchorContract, Class: 72,
+			What: "the anchor is of another contract, which anybody may call"},
 			func(f *anchorFile) { f.Code = "0x60006000a0" + f.Code[14:] }},
-		{logVector{Name: "anchor-log-other", Code: provenance.CodeAnchorContract, Class: 72, What: "the contract is one of another log of the operator"},
-			func(f *anchorFile) { f.Code = "0x" + hex.EncodeToString(provenance.AnchorRuntime(other, operator)) }},
-		{logVector{Name: "anchor-root-other", Code: provenance.CodeAnchorRoot, Class: 71, What: "another tree of that size is anchored: the reader is shown a second history"},
-			func(f *anchorFile) { f.Anchors[1].Root = root(provenance.NewRaw([]byte("another past")).CID)(9) }},
-		{logVector{Name: "anchor-shrunk", Code: provenance.CodeAnchorRoot, Class: 71, What: "a later anchor has fewer entries than an earlier one"},
+		{logVector{Name: "anchor-log-other", Code: logproof.CodeAnchorContract, Class: 72,
+			What: "the contract is one of another log of the operator"},
+			func(f *anchorFile) { f.Code = "0x" + hex.EncodeToString(logproof.AnchorRuntime(other, operator)) }},
+		{logVector{Name: "anchor-root-other", Code: logproof.CodeAnchorRoot, Class: 71,
+			What: "another tree of that size is anchored: the reader is shown a second history"},
+			func(f *anchorFile) { f.Anchors[1].Root = root(otherEntry("another past"))(9) }},
+		{logVector{Name: "anchor-shrunk", Code: logproof.CodeAnchorRoot, Class: 71,
+			What: "a later anchor has fewer entries than an earlier one"},
 			func(f *anchorFile) { f.Anchors = append(f.Anchors, f.Anchors[0]) }},
-		{logVector{Name: "anchor-back-dated", Code: provenance.CodeAnchorTime, What: "the head was made after the time that it says: an anchored tree with every head up to a later time does not have it"},
+		{logVector{Name: "anchor-back-dated", Code: logproof.CodeAnchorTime,
+			What: "the head was made after the time that it says: an anchored tree with every head up to a later " +
+				"time does not have it"},
 			func(f *anchorFile) { f.Anchors[0].Made, f.Anchors[0].Time = at+300, at+320 }},
-		{logVector{Name: "anchor-forward-dated", Code: provenance.CodeAnchorTime, What: "the head was made before the time that it says: an earlier block anchors it"},
+		{logVector{Name: "anchor-forward-dated", Code: logproof.CodeAnchorTime,
+			What: "the head was made before the time that it says: an earlier block anchors it"},
 			func(f *anchorFile) { f.Anchors[1].Made, f.Anchors[1].Time = at-620, at-600 }},
 	} {
 		b, err := json.MarshalIndent(chain(v.change), "", "  ")
 		if err != nil {
 			return err
 		}
-		v.File, v.Policy, v.Anchor, v.Anchors = "logged-alone.car", "log-alone.policy", "eip155:8453:"+anchorContract, v.Name+".anchors.json"
+		v.File, v.Policy, v.Anchor, v.Anchors = "logged-alone.car", "log-alone.policy", "eip155:8453:"+anchorContract,
+			v.Name+".anchors.json"
 		files[v.Anchors] = append(b, '\n')
 		if v.Code != "" {
-			v.Verdict = provenance.Failed
+			v.Verdict = provenance.VerdictOf(v.Code)
 		}
 		l.Vectors = append(l.Vectors, v.logVector)
 	}

@@ -1,4 +1,4 @@
-package main
+package tamper
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/policies"
@@ -18,10 +19,10 @@ import (
 	"github.com/writ-run/writ/tools"
 )
 
-// decisions returns the corpus: gzip over name, CAR file and key file of each run, each with its length before it as an
+// Decisions returns the corpus: gzip over name, CAR file and key file of each run, each with its length before it as an
 // unsigned varint.
-func decisions(root string) ([]byte, error) {
-	sets, err := everySet(root)
+func Decisions(root string) ([]byte, error) {
+	sets, err := findPolicySets(root)
 	if err != nil {
 		return nil, err
 	}
@@ -31,23 +32,23 @@ func decisions(root string) ([]byte, error) {
 		return nil, err
 	}
 	for i, s := range sets {
-		for k, ask := range []func(*world){payments, errands} {
-			w := whole()
+		for k, ask := range []func(*world){askPayments, askErrands} {
+			w := wholeWorld()
 			w.nonce = byte(2*i + k)
 			w.offer.Nonce = fmt.Sprintf("abcdefgh%08d", 2*i+k)
-			w.tools = []tools.Spec{balance(), transfer(), mail()}
+			w.tools = []tools.Spec{balanceTool(), transferTool(), mailTool()}
 			w.offer.Caveats.ApproveIfTainted = k == 1
 			w.refuse = i%4 == 3
 			w.offer.Caveats.MaxTotal, w.offer.Caveats.MaxPerCall = usd(100), usd(60)
 			ask(w)
-			if err := w.under(s.source); err != nil {
+			if err := w.useRules(s.source); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
-			h, err := play(w)
+			h, err := playWorld(w)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
-			for _, part := range [][]byte{fmt.Appendf(nil, "%s/%d", s.name, k), h.car(), keyFile(h.keys)} {
+			for _, part := range [][]byte{fmt.Appendf(nil, "%s/%d", s.name, k), h.writeCAR(), keyFile(h.keys)} {
 				if _, err := z.Write(append(binary.AppendUvarint(nil, uint64(len(part))), part...)); err != nil {
 					return nil, err
 				}
@@ -62,9 +63,9 @@ func decisions(root string) ([]byte, error) {
 
 type policySource struct{ name, source string }
 
-// everySet lists the policy sets of the repository: those built in, of which the demo's is one, the examples', the
-// recipes of docs/policies.md, and that of the vectors.
-func everySet(root string) ([]policySource, error) {
+// findPolicySets lists the policy sets of the repository: those built in, of which the demo's is one, the examples',
+// the recipes of docs/policies.md, and that of the vectors.
+func findPolicySets(root string) ([]policySource, error) {
 	list := []policySource{{"vectors", rules}}
 	for _, name := range policies.BuiltinNames() {
 		src, _ := policies.Builtin(name)
@@ -91,16 +92,17 @@ func everySet(root string) ([]policySource, error) {
 		if !ok {
 			return nil, fmt.Errorf("recipe %d of docs/policies.md has no set", i+1)
 		}
-		list = append(list, policySource{fmt.Sprintf("recipe-%d", i+1), fmt.Sprintf("schema: %s\nname: recipe-%d\n%s", policies.Schema, i+1, src)})
+		list = append(list, policySource{fmt.Sprintf("recipe-%d", i+1),
+			fmt.Sprintf("schema: %s\nname: recipe-%d\n%s", policies.Schema, i+1, src)})
 	}
 	return list, nil
 }
 
 var ruleAt = regexp.MustCompile(`at: ([a-z.]+), (?:tool: [a-z0-9.]+, )?effect: permit`)
 
-// under makes source the world's rules. A recipe speaks of one point, and a run needs several: those at which nothing is
-// permitted get a permit, so that the run comes to the others.
-func (w *world) under(source string) error {
+// useRules makes source the world's rules. A recipe speaks of one point, and a run needs several: those at which
+// nothing is permitted get a permit, so that the run comes to the others.
+func (w *world) useRules(source string) error {
 	if strings.Contains(source, "name: recipe-") {
 		at := []string{"tool.call", "spend", "model.route", "output"}
 		for _, m := range ruleAt.FindAllStringSubmatch(source, -1) {
@@ -120,7 +122,7 @@ func (w *world) under(source string) error {
 	if err != nil {
 		return err
 	}
-	rec, blocks := loop.RulesOf(set)
+	rec, blocks := definition.RulesOf(set)
 	w.rules, w.parts, w.partData = rec.Source, rec.Parts, blocks
 	return nil
 }
@@ -130,45 +132,50 @@ const (
 	mallory = "mallory"
 )
 
-// payments asks for transfers of several sizes to several recipients.
-func payments(w *world) {
+// askPayments asks for transfers of several sizes to several recipients.
+func askPayments(w *world) {
 	w.input = "pay everybody"
 	pay := func(amount, to, memo string) model.Reply {
-		return want("erc20.transfer", fmt.Sprintf(`{"amount":%q,"memo":%q,"to":%q,"token":"USDC"}`, amount, memo, to))
+		return replyCall("erc20.transfer", fmt.Sprintf(`{"amount":%q,"memo":%q,"to":%q,"token":"USDC"}`, amount, memo,
+			to))
 	}
 	w.replies = []model.Reply{
-		want("chain.balance", `{"text":"bob"}`), pay("0.5", bob, "rent"), pay("5", bob, "see http://x"), pay("12", mallory, "rent"),
-		pay("55", bob, "rent"), pay("500", mallory, "rent"), pay("1", bob, "again"), say("some of it is paid"),
+		replyCall("chain.balance", `{"text":"bob"}`), pay("0.5", bob, "rent"), pay("5", bob, "see http://x"),
+		pay("12", mallory, "rent"),
+		pay("55", bob, "rent"), pay("500", mallory, "rent"), pay("1", bob, "again"), replyText("some of it is paid"),
 	}
 	w.offer.Caveats.ApproveAbove = usd(10)
 }
 
-// errands asks for all sorts of calls, a plain order, bad arguments and a tool that is not there among them.
-func errands(w *world) {
+// askErrands asks for all sorts of calls, a plain order, bad arguments and a tool that is not there among them.
+func askErrands(w *world) {
 	w.input = "send 2 USDC to bob, then look around"
 	w.replies = []model.Reply{
-		want("erc20.transfer", `{"amount":"2","to":"bob","token":"USDC"}`), want("chain.balance", `{"text":"bob"}`),
-		want("mail.send", `{"text":"hello"}`), want("erc20.transfer", `{"amount":"2","to":"bob","token":"SHIB"}`),
-		want("shell.run", `{}`), want("chain.balance", `{"text":"mallory"}`), want("erc20.transfer", `{"amount":"2","to":"bob","token":"USDC"}`),
-		say("done"),
+		replyCall("erc20.transfer", `{"amount":"2","to":"bob","token":"USDC"}`),
+		replyCall("chain.balance", `{"text":"bob"}`),
+		replyCall("mail.send", `{"text":"hello"}`),
+		replyCall("erc20.transfer", `{"amount":"2","to":"bob","token":"SHIB"}`),
+		replyCall("shell.run", `{}`), replyCall("chain.balance", `{"text":"mallory"}`),
+		replyCall("erc20.transfer", `{"amount":"2","to":"bob","token":"USDC"}`),
+		replyText("done"),
 	}
 	w.offer.Caveats.ApproveAbove = []money.Amount{money.Of(usdc, 1)}
 }
 
-func balance() tools.Spec {
-	s := echo()
+func balanceTool() tools.Spec {
+	s := echoTool()
 	s.Name, s.About = "chain.balance", "Says what an account has."
 	return s
 }
 
-func mail() tools.Spec {
-	s := echo()
+func mailTool() tools.Spec {
+	s := echoTool()
 	s.Name, s.About, s.Class = "mail.send", "Sends a letter.", tools.Once
 	return s
 }
 
-func transfer() tools.Spec {
-	s := send()
+func transferTool() tools.Spec {
+	s := sendTool()
 	s.Name, s.Utterances = "erc20.transfer", []string{"send {amount} {token} to {to}"}
 	s.Schema = []byte(strings.Replace(string(s.Schema), `"properties":{`, `"properties":{"memo":{"type":"string"},`, 1))
 	return s

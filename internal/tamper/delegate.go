@@ -1,4 +1,4 @@
-package main
+package tamper
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
@@ -14,12 +15,12 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// boss is a run that calls a sub-agent, which calls a tool and answers.
-func boss() *world {
-	w := small()
+// bossWorld is a run that calls a sub-agent, which calls a tool and answers.
+func bossWorld() *world {
+	w := smallWorld()
 	w.input = "have somebody say hi"
-	w.replies = []model.Reply{want("agent.helper", `{"input":"say hi"}`), say("hi was said")}
-	w.helper = small()
+	w.replies = []model.Reply{replyCall("agent.helper", `{"input":"say hi"}`), replyText("hi was said")}
+	w.helper = smallWorld()
 	w.helper.input, w.helper.nonce = "say hi", 2
 	w.offer.Caveats.MaxDepth = 1
 	return w
@@ -27,16 +28,17 @@ func boss() *world {
 
 // helperLimits are what the boss's tool promises its sub-agent.
 func helperLimits() auth.Caveats {
-	return auth.Caveats{MaxCalls: 5, MaxTokens: 10_000, MaxCostNanoUSD: 100_000_000, Chains: []uint64{1337}, MaxTotal: []money.Amount{}, MaxPerCall: []money.Amount{}}
+	return auth.Caveats{MaxCalls: 5, MaxTokens: 10_000, MaxCostNanoUSD: 100_000_000, Chains: []uint64{1337},
+		MaxTotal: []money.Amount{}, MaxPerCall: []money.Amount{}}
 }
 
-// helped gives the agent a tool that calls another agent.
-func (h *history) helped(helper *world, defs map[provenance.Link]*provenance.ToolDef, names *[]string) error {
+// addHelper gives the agent a tool that calls another agent.
+func (h *history) addHelper(helper *world, defs map[provenance.Link]*provenance.ToolDef, names *[]string) error {
 	other := provenance.Agent{Name: "helper", Instructions: "Pay what is asked.", Limits: h.agent.Limits}
 	other.Routes = h.agent.Routes
 	may := []string{}
 	for _, spec := range helper.tools {
-		def, _, err := loop.RecordOf(spec)
+		def, _, err := definition.RecordOf(spec)
 		if err != nil {
 			return err
 		}
@@ -50,11 +52,12 @@ func (h *history) helped(helper *world, defs map[provenance.Link]*provenance.Too
 	if err != nil {
 		return err
 	}
-	def, _, err := loop.RecordOf(loop.AgentTool("helper", "Asks the helper.", nil))
+	def, _, err := definition.RecordOf(loop.AgentTool("helper", "Asks the helper.", nil))
 	if err != nil {
 		return err
 	}
-	def.Delegate = &provenance.Delegate{Agent: c, Tools: may, Life: (10 * time.Minute).Milliseconds(), Caveats: helperLimits().Sorted().JSON()}
+	def.Delegate = &provenance.Delegate{Agent: c, Tools: may, Life: (10 * time.Minute).Milliseconds(),
+		Caveats: helperLimits().Sorted().JSON()}
 	link, err := cidOf(def)
 	if err != nil {
 		return err
@@ -66,14 +69,15 @@ func (h *history) helped(helper *world, defs map[provenance.Link]*provenance.Too
 	return nil
 }
 
-// delegate answers a call of a sub-agent: it plays the run that the call opens.
-func (g *game) delegate(ref provenance.Ref, e *provenance.Call) (provenance.Event, error) {
+// playDelegate answers a call of a sub-agent: it plays the run that the call opens.
+func (g *game) playDelegate(ref provenance.Ref, e *provenance.Call) (provenance.Event, error) {
 	step, err := cidOf(g.steps[ref.Seq])
 	if err != nil {
 		return nil, err
 	}
 	at := g.steps[ref.Seq].At
-	d, err := g.machine.Authority().Delegate(g.machine.DelegateOf(e), g.machine.Limits(), g.run.Grant, provenance.Parent{Step: step, Effect: ref.Index}, at)
+	d, err := g.machine.Authority().Delegate(g.machine.DelegateOf(e), e.Handed, g.run.Grant,
+		provenance.Parent{Step: step, Effect: ref.Index}, at)
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +87,13 @@ func (g *game) delegate(ref provenance.Ref, e *provenance.Call) (provenance.Even
 	}
 	d.Nonce, d.Issuer = [32]byte{7}, key.String()
 	w := *g.helper
-	w.caller, w.delegation, w.opened = g, d, time.UnixMilli(at)
+	begins, _ := e.Handed.Label.Bytes()
+	w.caller, w.delegation, w.opened, w.begins = g, d, time.UnixMilli(at), begins
+	if w.claims != "" {
+		w.begins = []byte(w.claims)
+	}
 	w.parent = &provenance.Parent{Step: step, Effect: ref.Index}
-	h, err := play(&w)
+	h, err := playWorld(&w)
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +118,13 @@ func (h *history) resultOf(ref provenance.Ref) (*provenance.Result, error) {
 		return nil, err
 	}
 	return &provenance.Result{
-		Of: ref, Status: provenance.StatusOK, Child: head, Output: provenance.NewPayload(loop.OutcomeJSON(o)), Took: last.At - c.run.Opened,
+		Of: ref, Status: provenance.StatusOK, Child: head, Output: provenance.NewPayload(loop.OutcomeJSON(o)),
+		Took: last.At - c.run.Opened,
 	}, nil
 }
 
-// empower signs the delegation that a run acts under.
-func (h *history) empower() error {
+// signDelegation signs the delegation that a run acts under.
+func (h *history) signDelegation() error {
 	if !h.keepSig {
 		signed, err := h.delegation.Signed()
 		if err != nil {
@@ -123,13 +132,13 @@ func (h *history) empower() error {
 		}
 		h.delegation.Sig = ed25519.Sign(h.operator, signed)
 	}
-	c, err := h.record(h.delegation)
+	c, err := h.putRecord(h.delegation)
 	h.run.Delegation = c
 	return err
 }
 
-// bringBack makes the sub-agent's run anew, for the call as it is now, and its result.
-func (h *history) bringBack(prev provenance.Link, cids []provenance.Link) error {
+// replayHelper makes the sub-agent's run anew, for the call as it is now, and its result.
+func (h *history) replayHelper(prev provenance.Link, cids []provenance.Link) error {
 	r, ok := h.steps[h.answered].Event.(*provenance.Result)
 	if !ok {
 		return errors.New("no result of a sub-agent")
@@ -139,7 +148,7 @@ func (h *history) bringBack(prev provenance.Link, cids []provenance.Link) error 
 		c.delegation.Call, c.delegation.From, c.run.Parent = call, h.run.Grant, &call
 	}
 	h.child.grant = h.grant
-	if err := h.child.link(); err != nil {
+	if err := h.child.relinkAll(); err != nil {
 		return err
 	}
 	got, err := h.resultOf(r.Of)
@@ -151,7 +160,7 @@ func (h *history) bringBack(prev provenance.Link, cids []provenance.Link) error 
 		h.misgiven(r)
 	}
 	for _, b := range h.child.blocks {
-		h.put(b)
+		h.putBlock(b)
 	}
 	for c, k := range h.child.keys {
 		h.keys[c] = k
@@ -159,21 +168,22 @@ func (h *history) bringBack(prev provenance.Link, cids []provenance.Link) error 
 	return nil
 }
 
-// family is the run of a boss, changed and made anew; the file is the sub-agent's history if below, else the boss's.
-func family(below bool, change func(h *history)) func(*bench) ([]byte, error) {
+// makeFamily is the run of a boss, changed and made anew; the file is the sub-agent's history if below, else the
+// boss's.
+func makeFamily(below bool, change func(h *history)) func(*bench) ([]byte, error) {
 	return familyOf(func(*world) {}, below, change)
 }
 
 func familyOf(world func(*world), below bool, change func(h *history)) func(*bench) ([]byte, error) {
 	return func(b *bench) ([]byte, error) {
-		w := boss()
+		w := bossWorld()
 		world(w)
-		h, err := play(w)
+		h, err := playWorld(w)
 		if err != nil {
 			return nil, err
 		}
 		change(h)
-		if err := h.link(); err != nil {
+		if err := h.relinkAll(); err != nil {
 			return nil, err
 		}
 		for c, k := range h.keys {
@@ -200,8 +210,8 @@ func familyOf(world func(*world), below bool, change func(h *history)) func(*ben
 	}
 }
 
-// share has a sub-agent draw on its caller's ledgers of the grant.
-func (l *ledger) share(with *ledger) {
+// shareWith has a sub-agent reserve from its caller's ledgers of the grant.
+func (l *ledger) shareWith(with *ledger) {
 	for id, b := range with.state {
 		if _, ok := l.state[id]; ok && strings.HasPrefix(id, loop.LayerGrant+"/") {
 			l.state[id] = b

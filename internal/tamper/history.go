@@ -1,4 +1,4 @@
-package main
+package tamper
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
 )
@@ -36,31 +37,36 @@ type history struct {
 	verification *provenance.Verification // of a contract wallet's grant; nil if there is none
 	delegation   *provenance.Delegation   // of a sub-agent's run
 	child        *history                 // of the sub-agent that was called; nil if none was
+	turn         thread.Turn              // what a later run of its thread is told of it
+	turns        []thread.Turn            // what it was told itself
 	answered     int                      // the step that has its result
 
 	// Settings of a liar.
-	keepAsk     bool                              // the request's signature stays as it is
-	keepVerdict bool                              // so do the approvals
-	keepSig     bool                              // and the delegation's signature
-	misgiven    func(*provenance.Result)          // changes the result of the sub-agent's call
-	disown      bool                              // the delegation is for the call that it names, not for the one that was made
-	foreign     map[int]provenance.Link           // steps that name another run
-	patch       func(seq int, data []byte) []byte // of an encoded step
-	behead      func(*provenance.Head)            // before the head is signed
-	crowned     func(*provenance.Head)            // after it was signed
+	keepAsk     bool                     // the request's signature stays as it is
+	keepVerdict bool                     // so do the approvals
+	keepSig     bool                     // and the delegation's signature
+	misgiven    func(*provenance.Result) // changes the result of the sub-agent's call
+	// the delegation is for the call that it names, not for the one that was made
+	disown  bool
+	foreign map[int]provenance.Link           // steps that name another run
+	patch   func(seq int, data []byte) []byte // of an encoded step
+	behead  func(*provenance.Head)            // before the head is signed
+	crowned func(*provenance.Head)            // after it was signed
 
 	runCID provenance.Link
-	blocks []provenance.Block // in the order of the file, the head first
+	blocks []provenance.Block       // in the order of the file, the head first
+	have   map[provenance.Link]bool // the same by their CIDs
+	cids   []provenance.Link        // of the steps, as far as they were linked
 	keys   map[provenance.Link]provenance.LeafKey
 	leaves map[provenance.Link]provenance.Block
 	extra  map[provenance.Link][]byte // more blocks for the file
 }
 
-// seal gives the payloads of a record their leaves.
-func (h *history) seal(r provenance.Record, public bool) error {
+// sealPayloads gives the payloads of a record their leaves.
+func (h *history) sealPayloads(r provenance.Record, public bool) error {
 	for _, p := range provenance.Payloads(r) {
 		if b, sealed := h.leaves[p.Leaf()]; sealed {
-			h.put(b)
+			h.putBlock(b)
 			continue
 		}
 		plain, ok := p.Bytes()
@@ -81,45 +87,46 @@ func (h *history) seal(r provenance.Record, public bool) error {
 			return err
 		}
 		h.leaves[b.CID] = b
-		h.put(b)
+		h.putBlock(b)
 	}
 	return nil
 }
 
-func (h *history) put(b provenance.Block) {
-	if !slices.ContainsFunc(h.blocks, func(o provenance.Block) bool { return o.CID == b.CID }) {
+func (h *history) putBlock(b provenance.Block) {
+	if !h.have[b.CID] {
 		h.blocks = append(h.blocks, b)
+		h.have[b.CID] = true
 	}
 }
 
-// record stores a record and returns its CID.
-func (h *history) record(r provenance.Record) (provenance.Link, error) {
+// putRecord stores a record and returns its CID.
+func (h *history) putRecord(r provenance.Record) (provenance.Link, error) {
 	b, err := provenance.Encode(r)
 	if err == nil {
-		h.put(b)
+		h.putBlock(b)
 	}
 	return b.CID, err
 }
 
-// link encodes everything from the leaves up.
-func (h *history) link() (err error) {
-	h.blocks = nil
+// relinkAll encodes everything from the leaves up.
+func (h *history) relinkAll() (err error) {
+	h.blocks, h.have, h.cids = nil, map[provenance.Link]bool{}, make([]provenance.Link, len(h.steps))
 	for _, b := range h.books {
-		h.put(b)
+		h.putBlock(b)
 	}
 	for _, t := range h.tools {
-		if _, err := h.record(t); err != nil {
+		if _, err := h.putRecord(t); err != nil {
 			return err
 		}
 	}
-	if err := h.seal(&h.grant, false); err != nil {
+	if err := h.sealPayloads(&h.grant, false); err != nil {
 		return err
 	}
 	if x := h.verification; x != nil {
-		if err := h.seal(x, false); err != nil {
+		if err := h.sealPayloads(x, false); err != nil {
 			return err
 		}
-		if h.grant.Verification, err = h.record(x); err != nil {
+		if h.grant.Verification, err = h.putRecord(x); err != nil {
 			return err
 		}
 	}
@@ -128,7 +135,7 @@ func (h *history) link() (err error) {
 		rec provenance.Record
 	}{{&h.run.Agent, &h.agent}, {&h.run.Rules, &h.rules}, {&h.run.Grant, &h.grant}, {&h.run.Runtime, &h.runtime}}
 	for _, p := range parts {
-		c, err := h.record(p.rec)
+		c, err := h.putRecord(p.rec)
 		if err != nil {
 			return err
 		}
@@ -136,58 +143,73 @@ func (h *history) link() (err error) {
 	}
 	if h.dapp != nil {
 		h.dapp.Under = h.run.Rules
-		if h.run.Rules, err = h.record(h.dapp); err != nil {
+		if h.run.Rules, err = h.putRecord(h.dapp); err != nil {
 			return err
 		}
 	}
 	if h.delegation != nil {
-		if err := h.empower(); err != nil {
+		if err := h.signDelegation(); err != nil {
 			return err
 		}
 	}
-	if h.runCID, err = h.record(&h.run); err != nil {
+	if h.runCID, err = h.putRecord(&h.run); err != nil {
 		return err
 	}
-	var prev provenance.Link
-	cids := make([]provenance.Link, len(h.steps))
-	for i, s := range h.steps {
-		if h.child != nil && i == h.answered {
-			if err := h.bringBack(prev, cids); err != nil {
-				return err
-			}
-		}
-		s.Run, s.Prev = h.runCID, prev
-		if other, ok := h.foreign[i]; ok {
-			s.Run = other
-		}
-		if err := h.resign(s, cids); err != nil {
+	for i := range h.steps {
+		if err := h.linkStep(i); err != nil {
 			return fmt.Errorf("step %d: %w", i, err)
 		}
-		if err := h.seal(s, h.public); err != nil {
-			return fmt.Errorf("step %d: %w", i, err)
-		}
-		b, err := provenance.Encode(s)
-		if err != nil {
-			return fmt.Errorf("step %d: %w", i, err)
-		}
-		if h.patch != nil {
-			if data := h.patch(i, bytes.Clone(b.Data)); !bytes.Equal(data, b.Data) {
-				b = provenance.Block{CID: provenance.Sum(cid.DagCBOR, data), Data: data}
-			}
-		}
-		h.put(b)
-		prev, cids[i] = b.CID, b.CID
 	}
 	if len(h.steps) == 0 {
 		return nil
 	}
-	last := h.steps[len(h.steps)-1]
-	h.head = provenance.Head{Run: h.runCID, Seq: last.Seq, Step: prev, At: last.At}
-	return h.crown()
+	return h.linkHead()
 }
 
-// indexed gives the head an index of the first n steps.
-func (h *history) indexed(n int) {
+// linkStep encodes a step, whose predecessors have their CIDs.
+func (h *history) linkStep(i int) error {
+	s := h.steps[i]
+	s.Run, s.Prev = h.runCID, provenance.Link{}
+	if i > 0 {
+		s.Prev = h.cids[i-1]
+	}
+	if h.child != nil && i == h.answered {
+		if err := h.replayHelper(s.Prev, h.cids); err != nil {
+			return err
+		}
+	}
+	if other, ok := h.foreign[i]; ok {
+		s.Run = other
+	}
+	if err := h.signAgain(s, h.cids); err != nil {
+		return err
+	}
+	if err := h.sealPayloads(s, h.public); err != nil {
+		return err
+	}
+	b, err := provenance.Encode(s)
+	if err != nil {
+		return err
+	}
+	if h.patch != nil {
+		if data := h.patch(i, bytes.Clone(b.Data)); !bytes.Equal(data, b.Data) {
+			b = provenance.Block{CID: provenance.Sum(cid.DagCBOR, data), Data: data}
+		}
+	}
+	h.putBlock(b)
+	h.cids[i] = b.CID
+	return nil
+}
+
+// linkHead signs a head for the last step.
+func (h *history) linkHead() error {
+	last := h.steps[len(h.steps)-1]
+	h.head = provenance.Head{Run: h.runCID, Seq: last.Seq, Step: h.cids[len(h.cids)-1], At: last.At}
+	return h.signHead()
+}
+
+// addIndex gives the head an index of the first n steps.
+func (h *history) addIndex(n int) {
 	h.behead = func(d *provenance.Head) {
 		steps := map[uint64]provenance.Link{}
 		for _, b := range h.blocks {
@@ -207,8 +229,8 @@ func (h *history) indexed(n int) {
 	}
 }
 
-// crown signs the head and puts it first.
-func (h *history) crown() error {
+// signHead signs the head and puts it first.
+func (h *history) signHead() error {
 	if h.behead != nil {
 		h.behead(&h.head)
 	}
@@ -223,22 +245,26 @@ func (h *history) crown() error {
 		return err
 	}
 	h.blocks = slices.Insert(h.blocks, 0, b)
-	for _, c := range slices.SortedFunc(maps.Keys(h.extra), func(a, b provenance.Link) int { return bytes.Compare(a.Bytes(), b.Bytes()) }) {
-		h.put(provenance.Block{CID: c, Data: h.extra[c]})
+	h.have[b.CID] = true
+	for _, c := range slices.SortedFunc(maps.Keys(h.extra),
+		func(a, b provenance.Link) int { return bytes.Compare(a.Bytes(), b.Bytes()) }) {
+		h.putBlock(provenance.Block{CID: c, Data: h.extra[c]})
 	}
 	return nil
 }
 
-// resign has the session key sign the request, and the wallet the approvals, of a step.
-func (h *history) resign(s *provenance.Step, cids []provenance.Link) error {
+// signAgain has the session key sign the request, and the wallet the approvals, of a step.
+func (h *history) signAgain(s *provenance.Step, cids []provenance.Link) error {
 	if ask, ok := s.Event.(*provenance.Ask); ok && !h.keepAsk {
 		params, _ := ask.Request.Bytes()
 		if h.delegation != nil {
-			f := auth.Frame{Session: h.run.Delegation, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method, Params: params}
+			f := auth.Frame{Session: h.run.Delegation, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method,
+				Params: params}
 			ask.Sig = ed25519.Sign(h.operator, f.Bytes())
 			return nil
 		}
-		sig, err := h.session.SignFrame(auth.Frame{Session: h.run.Grant, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method, Params: params})
+		sig, err := h.session.SignFrame(auth.Frame{Session: h.run.Grant, Channel: ask.Channel, Seq: ask.Seq,
+			Method: ask.Method, Params: params})
 		if err != nil {
 			return err
 		}
@@ -248,11 +274,12 @@ func (h *history) resign(s *provenance.Step, cids []provenance.Link) error {
 	if !ok || v.Approval == nil || h.keepVerdict && v.Approval.Sig != nil {
 		return nil
 	}
-	return h.approve(v, cids[v.Of.Seq], h.wallet, func(*auth.Approval) {})
+	return h.signApproval(v, cids[v.Of.Seq], h.wallet, func(*auth.Approval) {})
 }
 
-// approve has a wallet sign what a verdict answers, the seek of the step with CID at, after change was made to it.
-func (h *history) approve(v *provenance.Verdict, at provenance.Link, by *auth.Wallet, change func(*auth.Approval)) error {
+// signApproval has a wallet sign what a verdict answers, the seek of the step with CID at, after change was made to it.
+func (h *history) signApproval(v *provenance.Verdict, at provenance.Link, by *auth.Wallet,
+	change func(*auth.Approval)) error {
 	message, _ := h.grant.Message.Bytes()
 	sig, _ := h.grant.Sig.Bytes()
 	grant, err := auth.Reread(message, sig)
@@ -283,13 +310,13 @@ func (h *history) approve(v *provenance.Verdict, at provenance.Link, by *auth.Wa
 	return nil
 }
 
-// car writes the blocks as a CAR file whose root is the first.
-func (h *history) car() []byte { return carOf(h.blocks) }
+// writeCAR writes the blocks as a CAR file whose root is the first.
+func (h *history) writeCAR() []byte { return carOf(h.blocks) }
 
 func carOf(blocks []provenance.Block) []byte {
 	b := carHeader(blocks[0].CID)
 	for _, x := range blocks {
-		b = append(b, section(x)...)
+		b = append(b, carSection(x)...)
 	}
 	return b
 }
@@ -300,13 +327,13 @@ func carHeader(root provenance.Link) []byte {
 	return append(b, "\x67version\x01"...)
 }
 
-func section(b provenance.Block) []byte {
-	out := varint(len(b.CID.Bytes()) + len(b.Data))
+func carSection(b provenance.Block) []byte {
+	out := lengthPrefix(len(b.CID.Bytes()) + len(b.Data))
 	return append(append(out, b.CID.Bytes()...), b.Data...)
 }
 
-// exported is the file as the runtime would export it.
-func (h *history) exported() ([]byte, error) {
+// exportCAR is the file as the runtime would export it.
+func (h *history) exportCAR() ([]byte, error) {
 	all := map[provenance.Link][]byte{}
 	for _, b := range h.blocks {
 		all[b.CID] = b.Data

@@ -1,4 +1,4 @@
-package main
+package tamper
 
 import (
 	"crypto/ed25519"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -18,6 +19,7 @@ import (
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
 )
 
 // A logVector is a file, or two checkpoints, with what a verifier must say of it who knows the operator's wallet, the
@@ -27,6 +29,7 @@ type logVector struct {
 	File         string          `json:"file,omitempty"`
 	Policy       string          `json:"policy,omitempty"`
 	Receipts     []string        `json:"receipts,omitempty"`
+	Epochs       []string        `json:"epochs,omitempty"`      // statements that the verifier has
 	Held         string          `json:"held,omitempty"`        // a checkpoint that the verifier has
 	Offered      string          `json:"offered,omitempty"`     // one that is offered as the newest
 	Consistency  []string        `json:"consistency,omitempty"` // hashes from the one to the other, base64
@@ -50,7 +53,22 @@ type logList struct {
 type transparency struct {
 	origin  string
 	key     ed25519.PrivateKey
-	entries []provenance.Link
+	entries []provenance.LogEntry
+}
+
+// otherEntry is an entry that has nothing to do with the history.
+func otherEntry(text string) provenance.LogEntry {
+	c := provenance.NewRaw([]byte(text)).CID
+	return provenance.NewLogEntry(c, 0, c)
+}
+
+// headEntry is the entry of a head.
+func headEntry(data []byte) provenance.LogEntry {
+	var h provenance.Head
+	if err := provenance.Decode(data, &h); err != nil {
+		panic(err) // it was encoded here
+	}
+	return provenance.NewLogEntry(h.Run, h.Seq, provenance.Sum(cid.DagCBOR, data))
 }
 
 // keyNote is a key of a name in the forms of package note.
@@ -67,16 +85,16 @@ type cosigner struct {
 	key  ed25519.PrivateKey
 }
 
-func (c cosigner) public() []byte { return append([]byte{4}, c.key.Public().(ed25519.PublicKey)...) }
-func (c cosigner) Name() string   { return c.name }
+func (c cosigner) publicKey() []byte { return append([]byte{4}, c.key.Public().(ed25519.PublicKey)...) }
+func (c cosigner) Name() string      { return c.name }
 
 func (c cosigner) KeyHash() uint32 {
-	sum := sha256.Sum256(append([]byte(c.name+"\n"), c.public()...))
+	sum := sha256.Sum256(append([]byte(c.name+"\n"), c.publicKey()...))
 	return binary.BigEndian.Uint32(sum[:])
 }
 
-func (c cosigner) vkey() string {
-	return fmt.Sprintf("%s+%08x+%s", c.name, c.KeyHash(), base64.StdEncoding.EncodeToString(c.public()))
+func (c cosigner) verifierKey() string {
+	return fmt.Sprintf("%s+%08x+%s", c.name, c.KeyHash(), base64.StdEncoding.EncodeToString(c.publicKey()))
 }
 
 func (c cosigner) Sign(msg []byte) ([]byte, error) {
@@ -85,19 +103,19 @@ func (c cosigner) Sign(msg []byte) ([]byte, error) {
 	return append(binary.BigEndian.AppendUint64(nil, at), sig...), nil
 }
 
-func (l *transparency) node(id compact.NodeID) []byte {
+func (l *transparency) nodeHash(id compact.NodeID) []byte {
 	if id.Level == 0 {
-		return rfc6962.DefaultHasher.HashLeaf(l.entries[id.Index].Bytes())
+		return rfc6962.DefaultHasher.HashLeaf(l.entries[id.Index][:])
 	}
 	left := compact.NewNodeID(id.Level-1, 2*id.Index)
-	return rfc6962.DefaultHasher.HashChildren(l.node(left), l.node(left.Sibling()))
+	return rfc6962.DefaultHasher.HashChildren(l.nodeHash(left), l.nodeHash(left.Sibling()))
 }
 
-func (l *transparency) checkpoint(size int, cosigners ...note.Signer) []byte {
+func (l *transparency) signCheckpoint(size int, cosigners ...note.Signer) []byte {
 	f := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	r := f.NewEmptyRange(0)
 	for i := range size {
-		if err := r.Append(l.node(compact.NewNodeID(0, uint64(i))), nil); err != nil {
+		if err := r.Append(l.nodeHash(compact.NewNodeID(0, uint64(i))), nil); err != nil {
 			panic(err) // entries are appended one after the other
 		}
 	}
@@ -106,13 +124,13 @@ func (l *transparency) checkpoint(size int, cosigners ...note.Signer) []byte {
 	return must(note.Sign(&note.Note{Text: text}, append([]note.Signer{signer}, cosigners...)...))
 }
 
-func (l *transparency) hashes(n proof.Nodes, err error) (out [][32]byte) {
+func (l *transparency) proofHashes(n proof.Nodes, err error) (out [][32]byte) {
 	if err != nil {
 		panic(err) // sizes and indices are those of the entries
 	}
 	var all [][]byte
 	for _, id := range n.IDs {
-		all = append(all, l.node(id))
+		all = append(all, l.nodeHash(id))
 	}
 	for _, h := range must(n.Rehash(all, rfc6962.DefaultHasher.HashChildren)) {
 		out = append(out, [32]byte(h))
@@ -120,14 +138,15 @@ func (l *transparency) hashes(n proof.Nodes, err error) (out [][32]byte) {
 	return out
 }
 
-func (l *transparency) prove(index, size int, cosigners ...note.Signer) *provenance.Proof {
-	return &provenance.Proof{
-		Index: uint64(index), Hashes: l.hashes(proof.Inclusion(uint64(index), uint64(size))), Checkpoint: l.checkpoint(size, cosigners...),
+func (l *transparency) proveInclusion(index, size int, cosigners ...note.Signer) *logproof.Proof {
+	return &logproof.Proof{
+		Index: uint64(index), Hashes: l.proofHashes(proof.Inclusion(uint64(index), uint64(size))),
+		Checkpoint: l.signCheckpoint(size, cosigners...),
 	}
 }
 
-func (l *transparency) consistency(a, b int) [][32]byte {
-	return l.hashes(proof.Consistency(uint64(a), uint64(b)))
+func (l *transparency) proveConsistency(a, b int) [][32]byte {
+	return l.proofHashes(proof.Consistency(uint64(a), uint64(b)))
 }
 
 // A logLie is what is wrong with a logged history. The zero lie is the honest one.
@@ -139,7 +158,7 @@ type logLie struct {
 	wallet   string                       // that signs instead
 	late     bool                         // the binding is logged after the head
 	log      func(*transparency)
-	proof    func(*provenance.Proof)
+	proof    func(*logproof.Proof)
 	unbound  bool
 	cosigned []cosigner // the first two witnesses if nil
 }
@@ -150,31 +169,34 @@ const (
 	otherOperator = "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"
 )
 
-func witnessNamed(name string) cosigner { return cosigner{name + ".example", key("witness " + name)} }
+func witnessNamed(name string) cosigner {
+	return cosigner{name + ".example", signingKey("witness " + name)}
+}
 
-// logged makes the file of a history with its receipt, and the receipt that a client holds.
-func logged(lie logLie) (car, receipt []byte, err error) {
+// makeLogged makes the file of a history with its receipt, and the receipt that a client holds.
+func makeLogged(lie logLie) (car, receipt []byte, err error) {
 	if lie.world == nil {
-		lie.world = small
+		lie.world = smallWorld
 	}
-	h, err := play(lie.world())
+	h, err := playWorld(lie.world())
 	if err != nil {
 		return nil, nil, err
 	}
 	if lie.history != nil {
 		lie.history(h)
-		if err := h.link(); err != nil {
+		if err := h.relinkAll(); err != nil {
 			return nil, nil, err
 		}
 	}
-	_, vkey := keyNote(logOrigin, key("log"))
+	_, vkey := keyNote(logOrigin, signingKey("log"))
 	secret := operatorKey
 	if lie.wallet != "" {
 		secret = lie.wallet
 	}
 	wallet := must(auth.ParseWallet(secret))
 	b := &provenance.KeyBinding{
-		Key: h.operator.Public().(ed25519.PublicKey), From: start.Add(-time.Hour).UnixMilli(), Until: start.Add(24 * time.Hour).UnixMilli(),
+		Key: h.operator.Public().(ed25519.PublicKey), From: start.Add(-time.Hour).UnixMilli(),
+		Until: start.Add(24 * time.Hour).UnixMilli(),
 		Build: h.runtime.Build, Log: vkey, Operator: wallet.Address(), Chain: 1, Method: auth.MethodEOA,
 	}
 	if lie.binding != nil {
@@ -194,15 +216,15 @@ func logged(lie logLie) (car, receipt []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &transparency{origin: logOrigin, key: key("log")}
+	l := &transparency{origin: logOrigin, key: signingKey("log")}
 	for i := range 9 {
-		l.entries = append(l.entries, provenance.NewRaw(fmt.Appendf(nil, "another entry %d", i)).CID)
+		l.entries = append(l.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
 	}
 	first, second := 2, 6
 	if lie.late {
 		first, second = second, first
 	}
-	l.entries[first], l.entries[second] = binding.CID, h.blocks[0].CID
+	l.entries[first], l.entries[second] = provenance.NewLogEntry(binding.CID, 0, binding.CID), headEntry(h.blocks[0].Data)
 	if lie.log != nil {
 		lie.log(l)
 	}
@@ -213,13 +235,13 @@ func logged(lie logLie) (car, receipt []byte, err error) {
 	for _, c := range lie.cosigned {
 		by = append(by, c)
 	}
-	p := l.prove(second, 9, by...)
+	p := l.proveInclusion(second, 9, by...)
 	held := *p
 	held.Extra = h.blocks[0].Data
 	if lie.proof != nil {
 		lie.proof(p)
 	}
-	text, bound := provenance.NewRaw(p.Format()), provenance.NewRaw(l.prove(first, 9, by...).Format())
+	text, bound := provenance.NewRaw(p.Format()), provenance.NewRaw(l.proveInclusion(first, 9, by...).Format())
 	r := &provenance.Receipt{Head: h.blocks[0].CID, Proof: text.CID, Binding: binding.CID, Bound: bound.CID}
 	if lie.unbound {
 		r.Binding, r.Bound = provenance.Link{}, provenance.Link{}
@@ -238,16 +260,19 @@ func logged(lie logLie) (car, receipt []byte, err error) {
 // logVectors writes the vectors of the log into files.
 func logVectors(files map[string][]byte) (logList, error) {
 	ada, bea, eve := witnessNamed("ada"), witnessNamed("bea"), witnessNamed("eve")
-	_, vkey := keyNote(logOrigin, key("log"))
-	files["log.policy"] = fmt.Appendf(nil, "log %s\nwitness ada %s\nwitness bea %s\ngroup both all ada bea\nquorum both\n", vkey, ada.vkey(), bea.vkey())
+	_, vkey := keyNote(logOrigin, signingKey("log"))
+	files["log.policy"] = fmt.Appendf(nil,
+		"log %s\nwitness ada %s\nwitness bea %s\ngroup both all ada bea\nquorum both\n", vkey, ada.verifierKey(),
+		bea.verifierKey())
 	files["log-alone.policy"] = fmt.Appendf(nil, "log %s\nquorum none\n", vkey)
 	l := logList{Schema: "writ/tamper-log/1", Wallet: must(auth.ParseWallet(operatorKey)).Address().Hex()}
-	_, honest, err := logged(logLie{})
+	_, honest, err := makeLogged(logLie{})
 	if err != nil {
 		return l, err
 	}
 	files["log.tlog-proof"] = honest
 	other := func(h *history) { h.steps[3].At++ }
+	inEpoch := epochVectors(files)
 	for _, v := range []struct {
 		logVector
 		lie  logLie
@@ -255,56 +280,102 @@ func logVectors(files map[string][]byte) (logList, error) {
 	}{
 		{logVector{Name: "logged", Verdict: provenance.Verified, Completeness: provenance.Established,
 			What: "an honest run whose head is in a witnessed log, with a client's receipt"}, logLie{}, nil},
-		{logVector{Name: "logged-alone", Policy: "log-alone.policy", Receipts: []string{}, Verdict: provenance.Verified, Completeness: provenance.Unestablished,
-			What: "the same for who knows no witness and holds no receipt: it may be a log for this reader alone"}, logLie{}, nil},
-		{logVector{Name: "logged-open", Verdict: provenance.Verified, Completeness: provenance.Unestablished, Receipts: []string{},
-			What: "a run that is not closed: more may follow"},
-			logLie{world: func() *world { w := small(); w.stop = 3; return w }}, nil},
-		{logVector{Name: "log-key-unbound", Code: provenance.CodeHeadKey, Class: 64, What: "the wallet bound another key than the one that signed"},
-			logLie{binding: func(b *provenance.KeyBinding) { b.Key = key("forger").Public().(ed25519.PublicKey) }}, nil},
-		{logVector{Name: "log-wallet-other", Code: audit.CodeHeadOperator, Class: 64, What: "the key is bound by a stranger's wallet"},
+		{logVector{Name: "logged-alone", Policy: "log-alone.policy", Receipts: []string{},
+			Verdict: provenance.Verified, Completeness: provenance.Unestablished,
+			What: "the same for who knows no witness and holds no receipt: it may be a log for this reader alone"},
+			logLie{}, nil},
+		{logVector{Name: "logged-open", Verdict: provenance.Verified, Completeness: provenance.Unestablished,
+			Receipts: []string{},
+			What:     "a run that is not closed: more may follow"},
+			logLie{world: func() *world { w := smallWorld(); w.stop = 3; return w }}, nil},
+		{logVector{Name: "log-key-unbound", Code: provenance.CodeHeadKey, Class: 64,
+			What: "the wallet bound another key than the one that signed"},
+			logLie{binding: func(b *provenance.KeyBinding) {
+				b.Key = signingKey("forger").Public().(ed25519.PublicKey)
+			}}, nil},
+		{logVector{Name: "log-wallet-other", Code: audit.CodeHeadOperator, Class: 64,
+			What: "the key is bound by a stranger's wallet"},
 			logLie{wallet: otherOperator}, nil},
-		{logVector{Name: "log-binding-edited", Code: audit.CodeHeadBinding, Class: 64, What: "the key binding was changed after the wallet signed it"},
+		{logVector{Name: "log-binding-edited", Code: audit.CodeHeadBinding, Class: 64,
+			What: "the key binding was changed after the wallet signed it"},
 			logLie{edited: func(b *provenance.KeyBinding) { b.Until += 1000 }}, nil},
-		{logVector{Name: "log-key-expired", Code: audit.CodeHeadWindow, Class: 65, What: "the head was made after the key's time"},
+		{logVector{Name: "log-asserted", Verdict: provenance.Verified, Completeness: provenance.Established,
+			What: "the wallet that bound the key says what came of a call in doubt"},
+			logLie{world: doubtfulWorld, history: func(h *history) { h.assert(assertionLie{}) }}, nil},
+		{logVector{Name: "log-asserter-other", Code: audit.CodeHeadAsserter,
+			What: "a stranger's wallet says what came of a call in doubt"},
+			logLie{world: doubtfulWorld, history: func(h *history) { h.assert(assertionLie{wallet: otherOperator}) }}, nil},
+		{logVector{Name: "log-key-expired", Code: audit.CodeHeadWindow, Class: 65,
+			What: "the head was made after the key's time"},
 			logLie{binding: func(b *provenance.KeyBinding) { b.Until = start.UnixMilli() }}, nil},
-		{logVector{Name: "log-key-early", Code: audit.CodeHeadWindow, Class: 65, What: "the run was opened before the key's time"},
+		{logVector{Name: "log-key-early", Code: audit.CodeHeadWindow, Class: 65,
+			What: "the run was opened before the key's time"},
 			logLie{binding: func(b *provenance.KeyBinding) { b.From = start.UnixMilli() + 1000 }}, nil},
-		{logVector{Name: "log-build-other", Code: audit.CodeHeadBuild, Class: 65, What: "another program ran than the one for which the key is bound"},
+		{logVector{Name: "log-build-other", Code: audit.CodeHeadBuild, Class: 65,
+			What: "another program ran than the one for which the key is bound"},
 			logLie{binding: func(b *provenance.KeyBinding) { b.Build = "0123456789abcdef" }}, nil},
-		{logVector{Name: "log-bound-elsewhere", Code: audit.CodeHeadLog, Class: 65, What: "the key is bound for another log than the head stands in"},
-			logLie{binding: func(b *provenance.KeyBinding) { _, b.Log = keyNote("writ.example/private", key("log")) }}, nil},
-		{logVector{Name: "log-bound-late", Code: provenance.CodeLogBinding, Class: 65, What: "the key was used before its binding was logged"},
+		{logVector{Name: "log-bound-elsewhere", Code: audit.CodeHeadLog, Class: 65,
+			What: "the key is bound for another log than the head stands in"},
+			logLie{binding: func(b *provenance.KeyBinding) {
+				_, b.Log = keyNote("writ.example/private", signingKey("log"))
+			}}, nil},
+		{logVector{Name: "log-bound-late", Code: logproof.CodeLogBinding, Class: 65,
+			What: "the key was used before its binding was logged"},
 			logLie{late: true}, nil},
-		{logVector{Name: "log-origin-other", Code: provenance.CodeLogOrigin, Class: 67, What: "the checkpoint is one of another log"},
+		{logVector{Name: "log-origin-other", Code: logproof.CodeLogOrigin, Class: 67,
+			What: "the checkpoint is one of another log"},
 			logLie{log: func(l *transparency) { l.origin = "writ.example/private" }}, nil},
-		{logVector{Name: "log-key-other", Code: provenance.CodeLogKey, Class: 67, What: "the checkpoint has the log's name and another key's signature"},
-			logLie{log: func(l *transparency) { l.key = key("forger") }}, nil},
-		{logVector{Name: "log-index-other", Code: provenance.CodeLogProof, Class: 68, What: "the proof is for another index"},
-			logLie{proof: func(p *provenance.Proof) { p.Index++ }}, nil},
-		{logVector{Name: "log-proof-cut", Code: provenance.CodeLogProof, Class: 68, What: "a hash of the proof is missing"},
-			logLie{proof: func(p *provenance.Proof) { p.Hashes = p.Hashes[1:] }}, nil},
-		{logVector{Name: "log-proof-garbled", Code: provenance.CodeLogForm, What: "the proof is in no form that is known"},
-			logLie{proof: func(p *provenance.Proof) { p.Checkpoint = []byte("trust me\n") }}, nil},
-		{logVector{Name: "log-witness-one", Code: provenance.CodeLogWitness, Class: 69, What: "one witness cosigned, and two are asked for"},
+		{logVector{Name: "log-key-other", Code: logproof.CodeLogKey, Class: 67,
+			What: "the checkpoint has the log's name and another key's signature"},
+			logLie{log: func(l *transparency) { l.key = signingKey("forger") }}, nil},
+		{logVector{Name: "log-index-other", Code: logproof.CodeLogProof, Class: 68,
+			What: "the proof is for another index"},
+			logLie{proof: func(p *logproof.Proof) { p.Index++ }}, nil},
+		{logVector{Name: "log-proof-cut", Code: logproof.CodeLogProof, Class: 68,
+			What: "a hash of the proof is missing"},
+			logLie{proof: func(p *logproof.Proof) { p.Hashes = p.Hashes[1:] }}, nil},
+		{logVector{Name: "log-proof-garbled", Code: logproof.CodeLogForm,
+			What: "the proof is in no form that is known"},
+			logLie{proof: func(p *logproof.Proof) { p.Checkpoint = []byte("trust me\n") }}, nil},
+		{logVector{Name: "log-witness-one", Code: logproof.CodeLogWitness, Class: 69,
+			What: "one witness cosigned, and two are asked for"},
 			logLie{cosigned: []cosigner{ada}}, nil},
-		{logVector{Name: "log-witness-unknown", Code: provenance.CodeLogWitness, Class: 69, What: "a witness cosigned whom nobody knows"},
+		{logVector{Name: "log-witness-unknown", Code: logproof.CodeLogWitness, Class: 69,
+			What: "a witness cosigned whom nobody knows"},
 			logLie{cosigned: []cosigner{ada, eve}}, nil},
-		{logVector{Name: "log-witness-namesake", Code: provenance.CodeLogWitness, Class: 69, What: "a witness of the right name with another key"},
-			logLie{cosigned: []cosigner{ada, {bea.name, key("witness eve")}}}, nil},
-		{logVector{Name: "log-fork", Code: provenance.CodeLogBranch, What: "two heads of one run for one place: the client holds a receipt for another last step"},
+		{logVector{Name: "log-witness-namesake", Code: logproof.CodeLogWitness, Class: 69,
+			What: "a witness of the right name with another key"},
+			logLie{cosigned: []cosigner{ada, {bea.name, signingKey("witness eve")}}}, nil},
+		{logVector{Name: "log-fork", Code: logproof.CodeLogBranch,
+			What: "two heads of one run for one place: the client holds a receipt for another last step"},
 			logLie{history: other}, nil},
-		{logVector{Name: "log-tail-cut", Code: provenance.CodeLogCut, Class: 49, What: "the tail was cut, and the client holds a receipt for the last step"},
-			logLie{world: func() *world { w := small(); w.stop = 3; return w }}, nil},
-		{logVector{Name: "log-receipt-other", Code: provenance.CodeLogReceipt, What: "the receipt is for another run"},
-			logLie{world: func() *world { w := small(); w.nonce = 9; return w }}, nil},
+		{logVector{Name: "log-tail-cut", Code: logproof.CodeLogCut, Class: 49,
+			What: "the tail was cut, and the client holds a receipt for the last step"},
+			logLie{world: func() *world { w := smallWorld(); w.stop = 3; return w }}, nil},
+		{logVector{Name: "log-receipt-other", Code: logproof.CodeLogReceipt, What: "the receipt is for another run"},
+			logLie{world: func() *world { w := smallWorld(); w.nonce = 9; return w }}, nil},
+		{logVector{Name: "log-epoch", Verdict: provenance.Verified, Completeness: provenance.Established,
+			Epochs: []string{"log.epoch"}, Receipts: []string{"log.tlog-proof"},
+			What: "the log ended and another goes on: the verifier has the statement, and a receipt of the log that ended"},
+			inEpoch, nil},
+		{logVector{Name: "log-epoch-untold", Code: logproof.CodeLogOrigin, Class: 67,
+			What: "the same without the statement"}, inEpoch, nil},
+		{logVector{Name: "log-epoch-forged", Code: logproof.CodeLogEpoch, Class: 67,
+			Epochs: []string{"log-forged.epoch"},
+			What:   "the statement is not signed by the log that it ends"}, inEpoch, nil},
+		{logVector{Name: "log-epoch-edited", Code: logproof.CodeLogEpoch, Class: 67,
+			Epochs: []string{"log-edited.epoch"},
+			What:   "the statement was changed after it was signed"}, inEpoch, nil},
+		{logVector{Name: "log-epoch-other-past", Code: logproof.CodeLogEpoch, Class: 71,
+			Epochs: []string{"log-other-past.epoch"},
+			What:   "the log that goes on does not have what the statement says that it kept"}, inEpoch, nil},
 	} {
-		car, _, err := logged(v.lie)
+		car, _, err := makeLogged(v.lie)
 		if err != nil {
 			return l, fmt.Errorf("vector %s: %w", v.Name, err)
 		}
 		if v.Code != "" {
-			v.Verdict = provenance.Failed
+			v.Verdict = provenance.VerdictOf(v.Code)
 		}
 		if v.Policy == "" {
 			v.Policy = "log.policy"
@@ -312,7 +383,8 @@ func logVectors(files map[string][]byte) (logList, error) {
 		if v.Receipts == nil {
 			v.Receipts = []string{"log.tlog-proof"}
 			switch { // one lie each: where the history is another one, its receipt would be the second
-			case v.Code == provenance.CodeLogBranch, v.Code == provenance.CodeLogCut, v.Code == provenance.CodeLogReceipt, v.Name == "logged":
+			case v.Code == logproof.CodeLogBranch, v.Code == logproof.CodeLogCut,
+				v.Code == logproof.CodeLogReceipt, v.Name == "logged":
 			default:
 				v.Receipts = nil
 			}
@@ -321,14 +393,16 @@ func logVectors(files map[string][]byte) (logList, error) {
 		files[v.File] = car
 		l.Vectors = append(l.Vectors, v.logVector)
 	}
-	tree, fork := &transparency{origin: logOrigin, key: key("log")}, &transparency{origin: logOrigin, key: key("log")}
+	tree, fork := &transparency{origin: logOrigin, key: signingKey("log")},
+		&transparency{origin: logOrigin, key: signingKey("log")}
 	for i := range 9 {
-		tree.entries = append(tree.entries, provenance.NewRaw(fmt.Appendf(nil, "another entry %d", i)).CID)
+		tree.entries = append(tree.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
 	}
 	fork.entries = append(fork.entries, tree.entries...)
-	fork.entries[4] = provenance.NewRaw([]byte("another past")).CID
-	for name, raw := range map[string][]byte{"log-5.checkpoint": tree.checkpoint(5), "log-9.checkpoint": tree.checkpoint(9),
-		"log-5-fork.checkpoint": fork.checkpoint(5), "log-9-fork.checkpoint": fork.checkpoint(9)} {
+	fork.entries[4] = otherEntry("another past")
+	for name, raw := range map[string][]byte{"log-5.checkpoint": tree.signCheckpoint(5),
+		"log-9.checkpoint":      tree.signCheckpoint(9),
+		"log-5-fork.checkpoint": fork.signCheckpoint(5), "log-9-fork.checkpoint": fork.signCheckpoint(9)} {
 		files[name] = raw
 	}
 	if err := anchorVectors(files, &l); err != nil {
@@ -341,13 +415,43 @@ func logVectors(files map[string][]byte) (logList, error) {
 		return out
 	}
 	l.Vectors = append(l.Vectors,
-		logVector{Name: "log-grown", Policy: "log-alone.policy", Held: "log-5.checkpoint", Offered: "log-9.checkpoint", Consistency: text(tree.consistency(5, 9)),
+		logVector{Name: "log-grown", Policy: "log-alone.policy", Held: "log-5.checkpoint",
+			Offered: "log-9.checkpoint", Consistency: text(tree.proveConsistency(5, 9)),
 			Verdict: provenance.Verified, What: "a log that grew"},
-		logVector{Name: "log-stale", Policy: "log-alone.policy", Held: "log-9.checkpoint", Offered: "log-5.checkpoint", Consistency: text(tree.consistency(5, 9)),
-			Verdict: provenance.Failed, Code: provenance.CodeLogStale, Class: 70, What: "an old checkpoint is offered as the newest"},
-		logVector{Name: "log-forked", Policy: "log-alone.policy", Held: "log-5.checkpoint", Offered: "log-9-fork.checkpoint", Consistency: text(fork.consistency(5, 9)),
-			Verdict: provenance.Failed, Code: provenance.CodeLogConsistency, Class: 71, What: "two checkpoints that no one log can have"},
-		logVector{Name: "log-forked-same", Policy: "log-alone.policy", Held: "log-5.checkpoint", Offered: "log-5-fork.checkpoint",
-			Verdict: provenance.Failed, Code: provenance.CodeLogConsistency, Class: 71, What: "two checkpoints of one size with two roots"})
+		logVector{Name: "log-stale", Policy: "log-alone.policy", Held: "log-9.checkpoint",
+			Offered: "log-5.checkpoint", Consistency: text(tree.proveConsistency(5, 9)),
+			Verdict: provenance.Failed, Code: logproof.CodeLogStale, Class: 70,
+			What: "an old checkpoint is offered as the newest"},
+		logVector{Name: "log-forked", Policy: "log-alone.policy", Held: "log-5.checkpoint",
+			Offered: "log-9-fork.checkpoint", Consistency: text(fork.proveConsistency(5, 9)),
+			Verdict: provenance.Failed, Code: logproof.CodeLogConsistency, Class: 71,
+			What: "two checkpoints that no one log can have"},
+		logVector{Name: "log-forked-same", Policy: "log-alone.policy", Held: "log-5.checkpoint",
+			Offered: "log-5-fork.checkpoint",
+			Verdict: provenance.Failed, Code: logproof.CodeLogConsistency, Class: 71,
+			What: "two checkpoints of one size with two roots"})
 	return l, nil
+}
+
+// epochVectors writes the statements of a log's second epoch into files, and returns what a history in it is made by.
+func epochVectors(files map[string][]byte) logLie {
+	next := logproof.EpochOrigin(logOrigin, 2, [4]byte{1, 2, 3, 4})
+	_, vkey := keyNote(next, signingKey("log"))
+	tree := &transparency{origin: logOrigin, key: signingKey("log")}
+	for i := range 9 {
+		tree.entries = append(tree.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
+	}
+	kept := must(logproof.ParseCheckpoint(tree.signCheckpoint(2)))
+	e := logproof.Epoch{N: 2, Log: logOrigin, Next: vkey, Size: kept.Size, Root: kept.Root,
+		At: start.UTC().Format(time.RFC3339), Why: "restored from a backup"}
+	files["log.epoch"] = must(e.Sign(signingKey("log")))
+	files["log-forged.epoch"] = must(e.Sign(signingKey("forger")))
+	files["log-edited.epoch"] = []byte(strings.Replace(string(files["log.epoch"]), "good: 2 ", "good: 1 ", 1))
+	all := must(logproof.ParseCheckpoint(tree.signCheckpoint(9))) // has other entries where the log has the head
+	e.Size, e.Root = all.Size, all.Root
+	files["log-other-past.epoch"] = must(e.Sign(signingKey("log")))
+	return logLie{
+		log:     func(l *transparency) { l.origin = next },
+		binding: func(b *provenance.KeyBinding) { b.Log = vkey },
+	}
 }

@@ -1,15 +1,20 @@
-package main
+package tamper
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
+	"slices"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/holiman/uint256"
 
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -23,8 +28,8 @@ type signing struct {
 	record func(*tools.Signed) // changes the record of what was signed
 }
 
-// signed is what the agent's account answers to a call that wants a transaction signed.
-func (g *game) signed(call *provenance.Call) (string, error) {
+// signTransaction is what the agent's account answers to a call that wants a transaction signed.
+func (g *game) signTransaction(call *provenance.Call) (string, error) {
 	_, args, err := g.machine.Arguments(call)
 	if err != nil {
 		return "", err
@@ -32,7 +37,8 @@ func (g *game) signed(call *provenance.Call) (string, error) {
 	b := g.world.tools[1].Book
 	token := b.Tokens[args.Amount.Asset().Symbol].Address
 	s := signing{by: g.account, tx: types.DynamicFeeTx{
-		ChainID: new(big.Int).SetUint64(b.Chain), Nonce: g.nonce, GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(3e9), Gas: 60_000,
+		ChainID: new(big.Int).SetUint64(b.Chain), Nonce: g.nonce, GasTipCap: big.NewInt(1e9),
+		GasFeeCap: big.NewInt(3e9), Gas: 60_000,
 		To: &token, Value: new(big.Int), Data: transferOf(args.To, args.Amount),
 	}}
 	if g.signs != nil {
@@ -48,7 +54,8 @@ func (g *game) signed(call *provenance.Call) (string, error) {
 		return "", err
 	}
 	out := tools.Signed{
-		Account: fmt.Sprintf("eip155:%d:%s", b.Chain, crypto.PubkeyToAddress(s.by.PublicKey)), Nonce: tx.Nonce(), Hash: tx.Hash().Hex(), Raw: hexutil.Encode(raw),
+		Account: fmt.Sprintf("eip155:%d:%s", b.Chain, crypto.PubkeyToAddress(s.by.PublicKey)), Nonce: tx.Nonce(),
+		Hash: tx.Hash().Hex(), Raw: hexutil.Encode(raw),
 	}
 	if s.record != nil {
 		s.record(&out)
@@ -61,4 +68,76 @@ func (g *game) signed(call *provenance.Call) (string, error) {
 func transferOf(to common.Address, n money.Amount) []byte {
 	word := n.Uint256().Bytes32()
 	return append(append([]byte{0xa9, 0x05, 0x9c, 0xbb}, common.LeftPadBytes(to[:], 32)...), word[:]...)
+}
+
+// lessAQuarter is the balance after a change, less 0.25 USDC.
+func lessAQuarter(c tools.Change) string {
+	n, err := uint256.FromDecimal(c.After)
+	if err != nil {
+		panic("tamper: " + err.Error())
+	}
+	return n.SubUint64(n, 250_000).Dec()
+}
+
+// overrunWorld is the whole run with a token that takes twice what it is told, on a node that does not simulate.
+func overrunWorld() *world {
+	w := wholeWorld()
+	w.foresees = func(f *tools.Foreseen) { f.Simulated = tools.SimulatedComputed }
+	w.mines = func(r *tools.Mined) {
+		n, err := uint256.FromDecimal(r.Changes[0].After)
+		if err != nil {
+			panic("tamper: " + err.Error())
+		}
+		r.Changes[0].After = n.SubUint64(n, 5_000_000).Dec()
+		left := tools.SumOf(money.Of(usdc, 10_000_000))
+		r.Left = &left
+	}
+	return w
+}
+
+// hideOverrun shows after the receipt that of the grant's total only what was asked for is spent.
+func (h *history) hideOverrun() error {
+	for i, s := range h.steps {
+		if r, ok := s.Event.(*provenance.Result); !ok || !isReceiptOf(r) {
+			continue
+		}
+		at := slices.IndexFunc(h.steps[0].Facts.Budgets, func(b provenance.Budget) bool {
+			return b.ID == "grant/max_total_usdc"
+		})
+		b := h.steps[0].Facts.Budgets[at]
+		b.Spent = money.Of(usdc, 5_000_000)
+		h.steps[i+1].Facts.Budgets = []provenance.Budget{b}
+		return nil
+	}
+	return errors.New("there is no receipt")
+}
+
+func isReceiptOf(r *provenance.Result) bool {
+	out, _ := r.Output.Bytes()
+	return bytes.Contains(out, []byte(`"arrived"`))
+}
+
+// unsay leaves the model's words alone in the answer.
+func (h *history) unsay() error {
+	last := h.steps[len(h.steps)-1]
+	for _, e := range last.Does {
+		if say, ok := e.(*provenance.Say); ok {
+			text, _ := say.Text.Bytes()
+			words, _, _ := strings.Cut(string(text), "\n")
+			say.Text = provenance.NewPayload([]byte(words))
+			return nil
+		}
+	}
+	return errors.New("nothing is said")
+}
+
+// capUnasked shows another cap of what may go without asking.
+func (h *history) capUnasked(limit money.Amount) {
+	for _, s := range h.steps {
+		for i := range s.Facts.Budgets {
+			if b := &s.Facts.Budgets[i]; strings.HasPrefix(b.ID, "grant/unasked_") && !strings.Contains(b.ID, "+asked") {
+				b.Cap = limit
+			}
+		}
+	}
 }

@@ -1,25 +1,20 @@
-package main
+package tamper
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"math/big"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ipfs/go-cid"
 	"golang.org/x/crypto/chacha20poly1305"
 
-	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
 )
 
 // A vector is one file with what a verifier must say of it.
@@ -47,62 +42,68 @@ type bench struct {
 func newBench() (*bench, error) {
 	b := &bench{keys: map[provenance.Link]provenance.LeafKey{}}
 	var err error
-	if b.small, err = play(small()); err != nil {
+	if b.small, err = playWorld(smallWorld()); err != nil {
 		return nil, err
 	}
-	if b.whole, err = play(whole()); err != nil {
+	if b.whole, err = playWorld(wholeWorld()); err != nil {
 		return nil, err
 	}
-	if b.smallFile, err = b.small.exported(); err != nil {
+	if b.smallFile, err = b.small.exportCAR(); err != nil {
 		return nil, err
 	}
-	b.wholeFile, err = b.whole.exported()
+	b.wholeFile, err = b.whole.exportCAR()
 	return b, err
 }
 
-// lie plays the run of a world, changes it, and makes all anew that hangs on the change.
-func lie(w func() *world, change func(h *history) error) func(*bench) ([]byte, error) {
+// changeHistory plays the run of a world, changes it, and makes all anew that hangs on the change.
+func changeHistory(w func() *world, change func(h *history) error) func(*bench) ([]byte, error) {
 	return func(b *bench) ([]byte, error) {
-		h, err := play(w())
+		h, err := playWorld(w())
 		if err != nil {
 			return nil, err
 		}
 		if err := change(h); err != nil {
 			return nil, err
 		}
-		if err := h.link(); err != nil {
+		if err := h.relinkAll(); err != nil {
 			return nil, err
 		}
 		for c, k := range h.keys {
 			b.keys[c] = k
 		}
-		return h.car(), nil
+		return h.writeCAR(), nil
 	}
 }
 
-// told is lie for a change that cannot fail.
-func told(w func() *world, change func(h *history)) func(*bench) ([]byte, error) {
-	return lie(w, func(h *history) error { change(h); return nil })
+// changeSafely is lie for a change that cannot fail.
+func changeSafely(w func() *world, change func(h *history)) func(*bench) ([]byte, error) {
+	return changeHistory(w, func(h *history) error { change(h); return nil })
 }
 
-// played is the run of a changed world, which tells its own lie.
-func played(w func() *world, change func(*world)) func(*bench) ([]byte, error) {
-	return told(func() *world { x := w(); change(x); return x }, func(*history) {})
+// lastClose is how the run was closed.
+func (h *history) lastClose() *provenance.Close {
+	does := h.steps[len(h.steps)-1].Does
+	return does[len(does)-1].(*provenance.Close)
 }
 
-// signs is the whole run, in which the agent's account signs something else than the call says.
-func signs(change func(*signing)) func(*bench) ([]byte, error) {
-	return played(whole, func(w *world) { w.signs = change })
+// changeWorld is the run of a changed world, which tells its own lie.
+func changeWorld(w func() *world, change func(*world)) func(*bench) ([]byte, error) {
+	return changeSafely(func() *world { x := w(); change(x); return x }, func(*history) {})
 }
 
-// bytesOf changes the file of the small run.
-func bytesOf(change func(file []byte, b *bench) []byte) func(*bench) ([]byte, error) {
+// changeSigning is the whole run, in which the agent's account signs something else than the call says.
+func changeSigning(change func(*signing)) func(*bench) ([]byte, error) {
+	return changeWorld(wholeWorld, func(w *world) { w.signs = change })
+}
+
+// changeFile changes the file of the small run.
+func changeFile(change func(file []byte, b *bench) []byte) func(*bench) ([]byte, error) {
 	return func(b *bench) ([]byte, error) { return change(bytes.Clone(b.smallFile), b), nil }
 }
 
-// spelt changes the bytes of the newest step of the small run, and all links to it.
-func spelt(change func([]byte) []byte) func(*bench) ([]byte, error) {
-	return told(small, func(h *history) {
+// respellStep changes the bytes of the newest step of the small run, and all links to it.
+func respellStep(change func([]byte) []byte) func(*bench) ([]byte, error) {
+	return changeSafely(smallWorld, func(h *history) {
 		h.patch = func(seq int, data []byte) []byte {
 			if seq != 3 {
 				return data
@@ -116,21 +117,21 @@ func spelt(change func([]byte) []byte) func(*bench) ([]byte, error) {
 	})
 }
 
-// put replaces the first old by new.
-func put(old, new string) func([]byte) []byte {
+// replaceFirst replaces the first old by new.
+func replaceFirst(old, new string) func([]byte) []byte {
 	return func(b []byte) []byte { return bytes.Replace(b, []byte(old), []byte(new), 1) }
 }
 
-// at replaces the value of the step's "at", which takes nine bytes.
-func at(value string) func([]byte) []byte {
+// respellTime replaces the value of the step's "at", which takes nine bytes.
+func respellTime(value string) func([]byte) []byte {
 	return func(b []byte) []byte {
 		i := bytes.Index(b, []byte("\x62at\x1b")) + 3
 		return slices.Concat(b[:i], []byte(value), b[i+9:])
 	}
 }
 
-// prev replaces the step's link to the one before it, from the tag on. digest stands for the digest's 32 bytes.
-func prev(link string) func([]byte) []byte {
+// respellPrev replaces the step's link to the one before it, from the tag on. digest stands for the digest's 32 bytes.
+func respellPrev(link string) func([]byte) []byte {
 	return func(b []byte) []byte {
 		i := bytes.Index(b, []byte("\x64prev\xd8\x2a\x58\x25\x00")) + 5
 		digest := string(b[i+9 : i+41])
@@ -138,8 +139,8 @@ func prev(link string) func([]byte) []byte {
 	}
 }
 
-// find returns where the section of a block begins and ends.
-func find(file []byte, c provenance.Link) (from, to int) {
+// findSection returns where the section of a block begins and ends.
+func findSection(file []byte, c provenance.Link) (from, to int) {
 	for n := 0; ; n++ {
 		from, to = sectionAt(file, n)
 		if _, k := binary.Uvarint(file[from:]); bytes.HasPrefix(file[from+k:], c.Bytes()) {
@@ -148,9 +149,9 @@ func find(file []byte, c provenance.Link) (from, to int) {
 	}
 }
 
-// flip changes the last bit of a block.
-func flip(file []byte, c provenance.Link) []byte {
-	_, to := find(file, c)
+// flipBit changes the last bit of a block.
+func flipBit(file []byte, c provenance.Link) []byte {
+	_, to := findSection(file, c)
 	file[to-1] ^= 1
 	return file
 }
@@ -174,26 +175,26 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// shift adds to the times of all steps from one on.
-func shift(h *history, from int, by time.Duration) {
+// shiftTimes adds to the times of all steps from one on.
+func shiftTimes(h *history, from int, by time.Duration) {
 	for _, s := range h.steps[from:] {
 		s.At += by.Milliseconds()
 	}
 }
 
-// insert puts a step at a place, and renumbers those after it and the references to them.
-func insert(h *history, place int, s *provenance.Step) {
+// insertStep puts a step at a place, and renumbers those after it and the references to them.
+func insertStep(h *history, place int, s *provenance.Step) {
 	h.steps = slices.Insert(h.steps, place, s)
-	renumber(h, uint64(place), 1)
+	renumberSteps(h, uint64(place), 1)
 }
 
-// remove takes a step out, and renumbers likewise.
-func remove(h *history, place int) {
+// removeStep takes a step out, and renumbers likewise.
+func removeStep(h *history, place int) {
 	h.steps = slices.Delete(h.steps, place, place+1)
-	renumber(h, uint64(place), -1)
+	renumberSteps(h, uint64(place), -1)
 }
 
-func renumber(h *history, from uint64, by int) {
+func renumberSteps(h *history, from uint64, by int) {
 	move := func(r *provenance.Ref) {
 		if r != nil && r.Seq >= from && r.Seq > 0 {
 			r.Seq += uint64(by)
@@ -224,750 +225,85 @@ func renumber(h *history, from uint64, by int) {
 	}
 }
 
-func reply(h *history, n int) *provenance.Reply     { return h.steps[n].Event.(*provenance.Reply) }
-func result(h *history, n int) *provenance.Result   { return h.steps[n].Event.(*provenance.Result) }
-func verdict(h *history, n int) *provenance.Verdict { return h.steps[n].Event.(*provenance.Verdict) }
+func replyAt(h *history, n int) *provenance.Reply     { return h.steps[n].Event.(*provenance.Reply) }
+func resultAt(h *history, n int) *provenance.Result   { return h.steps[n].Event.(*provenance.Result) }
+func verdictAt(h *history, n int) *provenance.Verdict { return h.steps[n].Event.(*provenance.Verdict) }
 
-// approved changes the approval of the whole run.
-func approved(by func(*history) *auth.Wallet, change func(*auth.Approval)) func(*bench) ([]byte, error) {
-	return lie(whole, func(h *history) error {
+// changeApproval changes the approval of the whole run.
+func changeApproval(by func(*history) *auth.Wallet, change func(*auth.Approval)) func(*bench) ([]byte, error) {
+	return changeHistory(wholeWorld, func(h *history) error {
 		h.keepVerdict = true
-		v := verdict(h, 5)
-		return h.approve(v, must(cidOf(h.steps[v.Of.Seq])), by(h), change)
+		v := verdictAt(h, 5)
+		return h.signApproval(v, must(cidOf(h.steps[v.Of.Seq])), by(h), change)
 	})
 }
 
-func own(h *history) *auth.Wallet { return h.wallet }
+func ownWallet(h *history) *auth.Wallet { return h.wallet }
 
 func usd(n uint64) []money.Amount { return []money.Amount{money.Of(usdc, n*1_000_000)} }
 
-// vectors lists all files. The order is that of the 72 classes.
-func vectors() []vector {
-	const verified, gaps = provenance.Verified, provenance.Gaps // a vector with a code has failed
-	digest := "DIGEST"
-	return []vector{
-		// What must not be refused.
-		{Name: "base", Verdict: verified,
-			What: "an honest run: a call that reads, a transfer that the wallet approved, one that was denied",
-			make: func(b *bench) ([]byte, error) { return b.wholeFile, nil }},
-		{Name: "small", Verdict: verified, What: "an honest run of four steps",
-			make: func(b *bench) ([]byte, error) { return b.smallFile, nil }},
-		{Name: "honest-sealed", Keys: "-", Verdict: gaps,
-			What: "the honest run for a reader without keys: nothing is wrong, not all can be checked",
-			make: func(b *bench) ([]byte, error) { return b.smallFile, nil }},
-		{Name: "honest-some-keys", Verdict: gaps,
-			What: "the honest run for a reader who has the keys of the permission alone",
-			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
-			keys: func(b *bench) []byte {
-				some := map[provenance.Link]provenance.LeafKey{}
-				for _, p := range provenance.Payloads(&b.small.grant) {
-					some[p.Leaf()] = b.small.keys[p.Leaf()]
-				}
-				return keyFile(some)
-			}},
-		{Name: "honest-erased", Verdict: gaps, What: "the honest run after the leaf of a tool's result was erased",
-			make: bytesOf(func(file []byte, b *bench) []byte {
-				from, to := find(file, result(b.small, 2).Output.Leaf())
-				return slices.Delete(file, from, to)
-			})},
-		{Name: "honest-indexed", Verdict: verified, What: "the honest run with an index of its steps",
-			make: told(whole, func(h *history) { h.indexed(len(h.steps)) })},
-		{Name: "honest-public", Verdict: verified, What: "a run whose payloads are not sealed",
-			make: played(small, func(w *world) {
-				w.public, w.rules = true, rules+"  - {id: open, at: provenance.publish, effect: permit, mode: public}\n"
-			})},
-		{Name: "honest-fallback", Verdict: verified, What: "the first model failed, and the second answered",
-			make: played(small, func(w *world) { w.fail = 1 })},
-		{Name: "honest-in-doubt", Verdict: verified,
-			What: "a broadcast that a crash left in doubt; it is not repeated",
-			make: played(whole, func(w *world) { w.lapse = true })},
-		{Name: "honest-open", Verdict: verified,
-			What: "a run that still waits for the wallet, signed as far as it is",
-			make: played(whole, func(w *world) { w.stop = 5 })},
-		{Name: "honest-cancelled", Verdict: verified, What: "a run that the user cancelled while a tool was at work",
-			make: played(whole, func(w *world) { w.cancel = 2 })},
-		{Name: "honest-refused", Verdict: verified, What: "a transfer that the wallet refused",
-			make: played(whole, func(w *world) { w.refuse = true })},
-		{Name: "honest-revoked", Verdict: verified,
-			What: "a session that was revoked after a transaction was signed; it is not broadcast",
-			make: played(whole, func(w *world) { w.revoke = 6 })},
-		{Name: "honest-failed", Verdict: verified, What: "no model answered",
-			make: played(small, func(w *world) { w.fail = 100 })},
-		{Name: "honest-other-order", Verdict: verified,
-			What: "the blocks in another order, which a CAR file leaves open",
-			make: func(b *bench) ([]byte, error) {
-				blocks := slices.Clone(b.small.blocks)
-				slices.Reverse(blocks[1:])
-				return carOf(blocks), nil
-			}},
-		{Name: "honest-sub-agent", Verdict: verified, What: "an agent that called another, whose run is in the file",
-			make: family(false, func(*history) {})},
-		{Name: "honest-sub-agent-own", Verdict: verified, What: "the run of the agent that was called, with the call and what led to it",
-			make: family(true, func(*history) {})},
-		{Name: "honest-sub-agent-apart", Verdict: gaps,
-			What: "an agent that called another, whose run is in another file: a part of the whole",
-			make: without(family(false, func(*history) {}), func(r provenance.Record) bool {
-				h, ok := r.(*provenance.Head)
-				return ok && h.Seq == 3 && h.Run != must(play(boss())).runCID
-			})},
-		{Name: "honest-resumed", Verdict: verified,
-			What: "a run that a crash held up for a day before its tool's result, then went on",
-			make: told(small, func(h *history) { shift(h, 2, 20*time.Minute) })},
-		{Name: "honest-chain", Verdict: verified, Class: 40,
-			What: "another run's history of 4,000 blocks in a line: deeper than many a stack (a test makes one of a million)",
-			make: told(line, func(*history) {})},
-		{Name: "honest-two-branches", Verdict: verified,
-			What: "two runs of one session that came from one thread, each by itself: a fork of the talk, not of a history",
-			make: told(small, func(h *history) { h.run.Thread = "a thread that was taken up twice" })},
-		{Name: "honest-paths", Verdict: verified, Class: 39,
-			What: "another run's history of 40 blocks with 2^40 paths, each block to be visited once",
-			make: told(paths, func(*history) {})},
-
-		// Bytes.
-		{Name: "record-bit", Code: provenance.CodeBlockHash, Class: 1, Peer: "edited body",
-			What: "one bit of a record",
-			make: bytesOf(func(f []byte, b *bench) []byte { return flip(f, b.small.runCID) })},
-		{Name: "leaf-bit", Code: provenance.CodeBlockHash, Class: 2, What: "one bit of a payload",
-			make: bytesOf(func(f []byte, b *bench) []byte { return flip(f, result(b.small, 2).Output.Leaf()) })},
-		{Name: "header-bit", Code: provenance.CodeCARHeader, Class: 3, What: "one bit of the file's header",
-			make: bytesOf(func(f []byte, _ *bench) []byte { f[3] ^= 1; return f })},
-		{Name: "length-long", Code: provenance.CodeCARVarint, Class: 4,
-			What: "a section's length spelt with a byte more than it needs",
-			make: bytesOf(func(f []byte, _ *bench) []byte {
-				from, _ := sectionAt(f, 1)
-				_, k := binary.Uvarint(f[from:])
-				f[from+k-1] |= 0x80
-				return slices.Insert(f, from+k, 0)
-			})},
-		{Name: "section-short", Code: provenance.CodeCARSection, What: "a section too short for a CID",
-			make: bytesOf(func(f []byte, _ *bench) []byte {
-				from, _ := sectionAt(f, 1)
-				return slices.Insert(f, from, 4, 1, 0x71, 0x12, 0x20)
-			})},
-		{Name: "truncated", Code: provenance.CodeCARTruncated, Class: 5, Peer: "truncate",
-			What: "the file ends inside a section",
-			make: bytesOf(func(f []byte, _ *bench) []byte { return f[:len(f)-10] })},
-		{Name: "truncated-at-block", Code: provenance.CodeLinksMissing, Class: 6,
-			What: "the file ends after a section, and a record is missing",
-			make: func(b *bench) ([]byte, error) { return carOf(b.small.blocks[:len(b.small.blocks)-1]), nil }},
-		{Name: "dropped-all", Code: provenance.CodeLinksMissing, Peer: "drop all",
-			What: "every step is gone from the file",
-			make: func(b *bench) ([]byte, error) {
-				var left []provenance.Block
-				for _, x := range b.small.blocks {
-					if !bytes.Contains(x.Data[:min(len(x.Data), 20)], []byte("step/1")) {
-						left = append(left, x)
-					}
-				}
-				return carOf(left), nil
-			}},
-		{Name: "erased", Code: provenance.CodeCARHeader, Peer: "erase", What: "the file is empty",
-			make: func(*bench) ([]byte, error) { return []byte{}, nil }},
-		{Name: "junk", Code: provenance.CodeCARJunk, Class: 7, What: "bytes after the last section",
-			make: bytesOf(func(f []byte, _ *bench) []byte { return append(f, "\x00junk"...) })},
-		{Name: "root-missing", Code: provenance.CodeCARRootMissing, Class: 8,
-			What: "the block that the root names is not there",
-			make: bytesOf(func(f []byte, _ *bench) []byte { from, to := sectionAt(f, 0); return slices.Delete(f, from, to) })},
-		{Name: "two-roots", Code: provenance.CodeCARRoots, Class: 9, What: "a file with two roots",
-			make: bytesOf(func(f []byte, b *bench) []byte {
-				link := "\xd8\x2a\x58\x25\x00" + b.small.blocks[0].CID.KeyString()
-				return slices.Concat([]byte("\x63\xa2\x65roots\x82"+link+link+"\x67version\x01"), f[59:])
-			})},
-		{Name: "block-twice", Code: provenance.CodeCARDuplicate, What: "a block that is there twice",
-			make: bytesOf(func(f []byte, _ *bench) []byte { from, to := sectionAt(f, 2); return append(f, f[from:to]...) })},
-		{Name: "block-twice-other", Code: provenance.CodeBlockHash, Class: 10,
-			What: "a block that is there again with other bytes",
-			make: bytesOf(func(f []byte, _ *bench) []byte {
-				from, to := sectionAt(f, 2)
-				f = append(f, f[from:to]...)
-				f[len(f)-1] ^= 1
-				return f
-			})},
-		{Name: "unreachable", Code: provenance.CodeLinksUnreachable, Class: 11,
-			What: "a block to which nothing links",
-			make: bytesOf(func(f []byte, _ *bench) []byte { return append(f, section(provenance.NewRaw([]byte("stowaway")))...) })},
-		{Name: "car-v2", Code: provenance.CodeCARVersion, Class: 12,
-			What: "a CAR of version 2, whose index may point elsewhere",
-			make: bytesOf(func(f []byte, _ *bench) []byte {
-				return slices.Concat([]byte("\x0a\xa1\x67version\x02"), make([]byte, 40), f)
-			})},
-		{Name: "blocks-exchanged", Code: provenance.CodeBlockHash, Class: 13,
-			What: "two blocks under each other's CID, for a reader that trusts the file",
-			make: func(b *bench) ([]byte, error) {
-				blocks := slices.Clone(b.small.blocks)
-				blocks[3].Data, blocks[4].Data = blocks[4].Data, blocks[3].Data
-				return carOf(blocks), nil
-			}},
-
-		// CIDs, in a step whose own CID, and all that hangs on it, is right.
-		{Name: "cid-v0", Code: provenance.CodeLinkV0, Class: 14, What: "a link is a CIDv0",
-			make: spelt(prev("\xd8\x2a\x58\x23\x00\x12\x20" + digest))},
-		{Name: "cid-identity", Code: provenance.CodeLinkIdentity, Class: 15, What: "a link that holds its data",
-			make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x71\x00\x20" + digest))},
-		{Name: "cid-codec", Code: provenance.CodeLinksKind, Class: 16, What: "a link to the same digest as raw bytes",
-			make: told(small, func(h *history) {
-				h.patch = func(seq int, b []byte) []byte {
-					if seq == 3 {
-						return prev("\xd8\x2a\x58\x25\x00\x01\x55\x12\x20" + digest)(b)
-					}
-					return b
-				}
-			})},
-		{Name: "cid-digest", Code: provenance.CodeLinkDigest, Class: 17, What: "a link with half a digest",
-			make: spelt(prev("\xd8\x2a\x55\x00\x01\x71\x12\x10" + strings.Repeat("\x01", 16)))},
-		{Name: "cid-sha1", Code: provenance.CodeLinkHash, Class: 18, What: "a link by SHA-1",
-			make: spelt(prev("\xd8\x2a\x58\x19\x00\x01\x71\x11\x14" + strings.Repeat("\x01", 20)))},
-		{Name: "cid-varint", Code: provenance.CodeLinkVarint, Class: 19,
-			What: "a link with a number in a longer form than needed",
-			make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\xf1\x00\x12\x20" + digest))},
-		{Name: "cid-case", Code: provenance.CodeKeysForm, Class: 20,
-			What: "a key file that spells a CID in another base",
-			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
-			keys: func(b *bench) []byte {
-				f := keyFile(b.small.keys)
-				leaf := result(b.small, 2).Output.Leaf()
-				return bytes.Replace(f, []byte(leaf.String()), []byte(strings.ToUpper(leaf.String())), 1)
-			}},
-		{Name: "cid-trailing", Code: provenance.CodeLinkTrailing, Class: 21, What: "a byte after a link's digest",
-			make: spelt(prev("\xd8\x2a\x58\x26\x00\x01\x71\x12\x20" + digest + "\x00"))},
-		{Name: "link-tag", Code: provenance.CodeCodecTag, Class: 22, What: "a link under tag 43",
-			make: spelt(prev("\xd8\x2b\x58\x25\x00\x01\x71\x12\x20" + digest))},
-		{Name: "link-prefix", Code: provenance.CodeLinkPrefix, What: "a link without its zero byte",
-			make: spelt(prev("\xd8\x2a\x58\x24\x01\x71\x12\x20" + digest))},
-		{Name: "link-garbage", Code: provenance.CodeLinkForm, Peer: "garbage link", What: "a link that is no CID",
-			make: spelt(prev("\xd8\x2a\x58\x25\x00" + strings.Repeat("\xff", 36)))},
-		{Name: "link-codec", Code: provenance.CodeLinkCodec, What: "a link to a dag-pb node",
-			make: spelt(prev("\xd8\x2a\x58\x25\x00\x01\x70\x12\x20" + digest))},
-		{Name: "link-version", Code: provenance.CodeLinkVersion, What: "a link of an unknown version",
-			make: spelt(prev("\xd8\x2a\x58\x25\x00\x02\x71\x12\x20" + digest))},
-		{Name: "link-kind", Code: provenance.CodeLinksKind,
-			What: "the head links to the run where its step should be",
-			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Step = d.Run } })},
-		{Name: "index-short", Code: provenance.CodeLinksIndex,
-			What: "the head names an index without the last step, so that whoever fetches by it misses the end",
-			make: told(whole, func(h *history) { h.indexed(len(h.steps) - 1) })},
-		{Name: "index-absent", Code: provenance.CodeLinksMissing, What: "the head names an index that is not there",
-			make: told(whole, func(h *history) {
-				h.indexed(len(h.steps))
-				behead := h.behead
-				h.behead = func(d *provenance.Head) { behead(d); clear(h.extra) }
-			})},
-
-		// Codec and schema, likewise.
-		{Name: "key-twice", Code: provenance.CodeCodecDuplicate, Class: 23, What: "a map has one key twice",
-			make: spelt(func(b []byte) []byte { b[0]++; return put("\x62at\x1b", "\x62at\x00\x62at\x1b")(b) })},
-		{Name: "key-order", Code: provenance.CodeCodecUnsorted, Class: 24, What: "keys of a map out of order",
-			make: spelt(func(b []byte) []byte { return slices.Concat(b[:1], b[10:22], b[1:10], b[22:]) })},
-		{Name: "int-long", Code: provenance.CodeCodecMinimal, Class: 25,
-			What: "a number in a longer form than needed",
-			make: spelt(put("\x63seq\x03", "\x63seq\x18\x03"))},
-		{Name: "indefinite", Code: provenance.CodeCodecIndefinite, Class: 26, What: "a map of indefinite length",
-			make: spelt(func(b []byte) []byte { b[0] = 0xbf; return append(b, 0xff) })},
-		{Name: "float", Code: provenance.CodeCodecFloat, Class: 27, What: "a floating point number",
-			make: spelt(at("\xfb\x42\x78\x00\x00\x00\x00\x00\x00"))},
-		{Name: "undefined", Code: provenance.CodeCodecSimple, Class: 28, What: "the value undefined",
-			make: spelt(at("\xf7"))},
-		{Name: "tag", Code: provenance.CodeCodecTag, Class: 29, What: "a time under tag 1",
-			make: spelt(at("\xc1\x00"))},
-		{Name: "utf8", Code: provenance.CodeCodecUTF8, Class: 30, What: "a text that is not UTF-8",
-			make: spelt(put("step/1", "\xff\xfep/1"))},
-		{Name: "look-alike", Code: provenance.CodeSchemaKey, Class: 31, What: "a key with a Cyrillic letter",
-			make: spelt(put("\x65facts", "\x66f\u0430cts"))},
-		{Name: "unknown-key", Code: provenance.CodeSchemaKey, Class: 32, What: "a key that the record does not have",
-			make: spelt(put("\x65facts", "\x65factz"))},
-		{Name: "unknown-version", Code: provenance.CodeSchemaVersion, Class: 32, What: "a version that is not known",
-			make: spelt(put("step/1", "step/2"))},
-		{Name: "type", Code: provenance.CodeSchemaType, What: "a text where a number should be",
-			make: spelt(at("\x61x"))},
-		{Name: "key-missing", Code: provenance.CodeSchemaMissing, What: "a later step that names none before it",
-			make: spelt(func(b []byte) []byte {
-				i := bytes.Index(b, []byte("\x64prev\xd8"))
-				b[0]--
-				return slices.Delete(b, i, i+46)
-			})},
-		{Name: "evidence-range", Code: provenance.CodeSchemaRange, What: "a level of evidence that there is not",
-			make: spelt(put("\x68evidence\x00", "\x68evidence\x05"))},
-		{Name: "budgets-order", Code: provenance.CodeSchemaOrder, What: "budgets out of order",
-			make: told(small, func(h *history) {
-				h.patch = func(seq int, b []byte) []byte {
-					if seq == 0 {
-						return put("\x6bgrant/calls", "\x6bzrant/calls")(b)
-					}
-					return b
-				}
-			})},
-		{Name: "int-range", Code: provenance.CodeCodecInt, Class: 33, What: "a number that does not fit 63 bits",
-			make: spelt(at("\x1b" + strings.Repeat("\xff", 8)))},
-		{Name: "trailing", Code: provenance.CodeCodecTrailing, Class: 34, What: "a byte after the record",
-			make: spelt(func(b []byte) []byte { return append(b, 0) })},
-		{Name: "null", Code: provenance.CodeCodecNull, Class: 35, What: "null in place of what is absent",
-			make: spelt(at("\xf6"))},
-		{Name: "key-bytes", Code: provenance.CodeCodecKey, What: "a map key that is not text",
-			make: spelt(put("\x62at\x1b", "\x42at\x1b"))},
-		{Name: "reserved", Code: provenance.CodeCodecReserved, What: "a head that CBOR leaves undefined",
-			make: spelt(at("\x1c"))},
-
-		// Bombs.
-		{Name: "block-large", Code: provenance.CodeBlockSize, Class: 36,
-			What: "a section that claims a block above the limit",
-			make: func(b *bench) ([]byte, error) {
-				return slices.Concat(b.smallFile, varint(36+provenance.MaxBlock+1), provenance.NewRaw(nil).CID.Bytes(), []byte("...")), nil
-			}},
-		{Name: "deep", Code: provenance.CodeCodecDepth, Class: 37, What: "forty lists inside each other",
-			make: spelt(at(strings.Repeat("\x81", 40) + "\x00"))},
-		{Name: "lists", Code: provenance.CodeSchemaType, Class: 38, What: "a list of 30,000 empty lists",
-			make: spelt(at("\x99\x75\x30" + strings.Repeat("\x80", 30_000)))},
-		{Name: "length-huge", Code: provenance.CodeCodecTruncated, Class: 41, What: "a length of 2^40 bytes",
-			make: spelt(at("\x5b\x00\x00\x01\x00\x00\x00\x00\x00"))},
-		{Name: "leaf-padding", Code: provenance.CodeLeafOpen, Class: 42,
-			What: "a leaf with more padding than its text asks for",
-			make: padded},
-
-		{Name: "unixfs-size", Code: provenance.CodeLinkCodec, Class: 43,
-			What: "a payload that is a UnixFS file with a false size: the format has leaves of its own, and no node of UnixFS is one",
-			make: unixfs("\x0a\x0a\x08\x02\x12\x02hi\x18\xff\xff\x7f")},
-		{Name: "unixfs-path", Code: provenance.CodeLinkCodec, Class: 44,
-			What: "a payload that is a UnixFS directory with the name ../../etc/passwd",
-			make: unixfs("\x12\x18\x12\x10../../etc/passwd\x18\x00\x0a\x02\x08\x01")},
-
-		// History: re-linked and signed again by the operator.
-		{Name: "dropped", Code: provenance.CodeHistorySeq, Class: 45, Peer: "drop some",
-			What: "a step is left out, and the next one linked to the one before",
-			make: told(whole, func(h *history) { h.steps = slices.Delete(h.steps, 7, 8) })},
-		{Name: "dropped-renumbered", Code: provenance.CodeHistoryKind, Class: 45,
-			What: "a model's reply is left out, and all later steps are renumbered",
-			make: told(small, func(h *history) { remove(h, 1) })},
-		{Name: "first-evicted", Code: provenance.CodeHistoryAsk, Peer: "evict the head",
-			What: "the request itself is left out",
-			make: told(small, func(h *history) {
-				h.steps = h.steps[1:]
-				renumber(h, 0, -1)
-				h.steps[0].Event = &provenance.Lapse{Why: provenance.LapseTimeout} // its question is gone
-			})},
-		{Name: "swapped", Code: provenance.CodeHistorySeq, Class: 46, Peer: "reorder",
-			What: "two steps in each other's place",
-			make: told(small, func(h *history) { h.steps[1], h.steps[2] = h.steps[2], h.steps[1] })},
-		{Name: "inserted", Code: provenance.CodeHistoryTwice, Class: 47, Peer: "replay",
-			What: "a tool's result once more",
-			make: told(small, func(h *history) {
-				s := *h.steps[2]
-				e := *result(h, 2)
-				s.Event, s.Does = &e, []provenance.Effect{}
-				insert(h, 3, &s)
-				reply(h, 4).Of = provenance.Ref{Seq: 2}
-			})},
-		{Name: "seq-twice", Code: provenance.CodeHistorySeq, Class: 48, What: "two steps of one number",
-			make: told(small, func(h *history) { h.steps[2].Seq = 1 })},
-		{Name: "tail-cut", Verdict: verified, Class: 49, Peer: "cut tail",
-			What: "the last steps are left out and an older head is given: only an outside head shows it; completeness is unestablished",
-			make: told(whole, func(h *history) { h.steps = h.steps[:8] })},
-		{Name: "other-session", Code: audit.CodeGrantRequest, Class: 50,
-			What: "the run under another session of the same wallet and key",
-			make: lie(small, func(h *history) error {
-				h.keepAsk = true
-				return h.regrant(func(o *auth.Offer) { o.Nonce = "another000000000" })
-			})},
-		{Name: "spliced", Code: provenance.CodeHistoryRun, Class: 51, What: "a step of another run",
-			make: told(small, func(h *history) {
-				other := small()
-				other.nonce = 2
-				h.foreign = map[int]provenance.Link{2: must(play(other)).runCID}
-			})},
-		{Name: "fork", Code: provenance.CodeLinksUnreachable, Class: 52, What: "two steps after one step",
-			make: lie(small, func(h *history) error {
-				s := *h.steps[3]
-				s.At++
-				b, err := provenance.Encode(&s)
-				h.extra[b.CID] = b.Data
-				return err
-			})},
-		{Name: "clock-back", Code: provenance.CodeHistoryClock, Class: 53,
-			What: "a step that is older than the one before it",
-			make: told(small, func(h *history) { h.steps[2].At -= 1500 })},
-		{Name: "outcome-first", Code: provenance.CodeHistoryOf, Class: 53,
-			What: "a result of a call that is made later",
-			make: told(small, func(h *history) { result(h, 2).Of.Seq = 3 })},
-		{Name: "outcome-missing", Code: provenance.CodeHistoryUnanswered, Class: 54,
-			What: "closed as answered, with a call of which nothing is said",
-			make: told(small, func(h *history) { h.steps[2].Does = append(h.steps[2].Does, h.steps[1].Does[0]) })},
-		{Name: "totals", Code: audit.CodeTotals, Class: 55, What: "the close says that the models cost less",
-			make: told(small, func(h *history) { h.steps[3].Does[1].(*provenance.Close).Totals.Cost-- })},
-		{Name: "erasure-foreign", Code: provenance.CodeLeafErasure, What: "the head names the erasure of a leaf that the history does not have",
-			make: told(small, func(h *history) {
-				e, err := provenance.Encode(&provenance.Erasure{At: h.head.At, Leaves: []provenance.Link{provenance.NewRaw([]byte("another's")).CID}})
-				if err != nil {
-					panic(err)
-				}
-				h.extra = map[provenance.Link][]byte{e.CID: e.Data}
-				h.behead = func(d *provenance.Head) { d.Erased = []provenance.Link{e.CID} }
-			})},
-		{Name: "head-place", Code: provenance.CodeHistoryHead, What: "the head names another place than its step has",
-			make: told(small, func(h *history) { h.behead = func(d *provenance.Head) { d.Seq++ } })},
-		{Name: "outcome-kind", Code: provenance.CodeHistoryKind, What: "a tool call answered by a wallet",
-			make: told(small, func(h *history) { h.steps[2].Event = &provenance.Verdict{Of: provenance.Ref{Seq: 1}, Refused: "no"} })},
-		{Name: "call-unasked", Code: provenance.CodeHistoryCall, What: "a tool call that no model asked for",
-			make: told(small, func(h *history) { h.steps[1].Does[0].(*provenance.Call).Of.Index = 3 })},
-		{Name: "after-close", Code: provenance.CodeHistoryClose, What: "steps after the close",
-			make: told(small, func(h *history) {
-				h.steps[2].Does = append(h.steps[2].Does, &provenance.Close{Reason: provenance.CloseAnswered})
-			})},
-
-		// Meaning: every byte, link and signature of the operator is right.
-		{Name: "model-other", Code: audit.CodeDecisionEvent, Class: 56,
-			What: "a reply is said to be of another model than the one that the runtime names",
-			make: told(small, func(h *history) { reply(h, 3).Model.Asked = "script/9" })},
-		{Name: "model-cost", Code: audit.CodeDecisionEvent, What: "a model call that cost less than its price",
-			make: told(small, func(h *history) { reply(h, 3).Model.Cost-- })},
-		{Name: "fallback-as-first", Code: audit.CodeDecisionRoute, Class: 57,
-			What: "the second model was taken although the first was up",
-			make: played(small, func(w *world) { w.decideRoute = "false" })},
-		{Name: "rules-swapped", Code: audit.CodeGrantRules, Class: 58,
-			What: "another policy set than the one that the wallet signed for",
-			make: told(small, func(h *history) { h.rules.Source += "# and more\n" })},
-		{Name: "honest-dapp", Verdict: verified, What: "a run that a dApp's page asked for, which has rules of its own",
-			make: played(page, func(*world) {})},
-		{Name: "dapp-dropped", Code: audit.CodeGrantRules, Class: 58,
-			What: "the dApp's rules, which the wallet signed for, are left out",
-			make: told(page, func(h *history) { h.dapp = nil })},
-		{Name: "dapp-swapped", Code: audit.CodeGrantRules, Class: 58,
-			What: "other rules of the dApp than those that the wallet signed for",
-			make: told(page, func(h *history) { h.dapp.Source += "# and more\n" })},
-		{Name: "dapp-over-others", Code: audit.CodeGrantRules, Class: 58,
-			What: "the dApp's rules stand, and the operator's above them are others",
-			make: told(page, func(h *history) { h.rules.Source += "# and more\n" })},
-		{Name: "dapp-added", Code: audit.CodeGrantRules, Class: 58,
-			What: "rules of a dApp that the wallet did not sign for",
-			make: told(small, func(h *history) {
-				h.dapp = &provenance.PolicySet{Name: "page", Source: page().dapp, Origin: page().origin}
-			})},
-		{Name: "dapp-of-another", Code: audit.CodeGrantOrigin, Class: 58,
-			What: "the wallet signed on one page, for the rules of another",
-			make: played(page, func(w *world) { w.origin = "https://other.example.com" })},
-		{Name: "dapp-ignored", Code: audit.CodeDecisionWhy, Class: 59,
-			What: "a call that the dApp's rules forbid is made: they are recorded, and were not asked",
-			make: played(page, func(w *world) {
-				w.decideDapp = true
-				w.dapp = strings.NewReplacer("budgets:\n", "", "  - {id: calls, cap: calls(3), scope: wallet}\n", "", ", reserve: {budget: calls}", "").Replace(w.dapp)
-				w.replies[0] = want("echo.say", `{"text":"hi!"}`)
-			})},
-		{Name: "dapp-under-dapp", Code: provenance.CodeLinksKind, Class: 58,
-			What: "a dApp's rules stand where the operator's should",
-			make: told(page, func(h *history) {
-				h.rules.Under, h.rules.Origin = must(cidOf(&provenance.PolicySet{Name: "vectors", Source: rules})), "https://app.example.com"
-			})},
-		{Name: "agent-swapped", Code: audit.CodeGrantAgent,
-			What: "another version of the agent than the one that the wallet signed for",
-			make: told(small, func(h *history) { h.agent.Instructions = "Pay whoever asks." })},
-		{Name: "rules-broken", Code: audit.CodeDecisionRules, What: "a policy set that does not compile",
-			make: played(small, func(w *world) { w.rules, w.decideRules = "schema: writ/policies/9\n", rules })},
-		{Name: "facts-edited", Code: audit.CodeDecisionFacts, Class: 58,
-			What: "the ledgers forget what the run itself has spent, so that its spends fit",
-			make: told(whole, func(h *history) {
-				h.steps[9].Facts.Budgets = h.steps[0].Facts.Budgets
-			})},
-		{Name: "facts-cap", Code: audit.CodeDecisionFacts, Class: 58,
-			What: "a ledger with another cap than the rules give it",
-			make: told(small, func(h *history) { b := &h.steps[0].Facts.Budgets[0]; b.Cap = money.Of(b.Cap.Asset(), 1_000_000) })},
-		{Name: "facts-dropped", Code: audit.CodeDecisionFacts, Class: 58,
-			What: "the first step leaves out a ledger that the rules name",
-			make: told(small, func(h *history) { f := &h.steps[0].Facts; f.Budgets = f.Budgets[1:] })},
-		{Name: "facts-foreign", Code: audit.CodeDecisionFacts,
-			What: "a step shows a ledger that no rule names",
-			make: told(small, func(h *history) {
-				b := h.steps[0].Facts.Budgets[0]
-				b.ID = "operator/zzz"
-				h.steps[1].Facts.Budgets = []provenance.Budget{b}
-			})},
-		{Name: "facts-again", Code: audit.CodeDecisionFacts,
-			What: "a step shows a ledger that is as the steps before left it: one run, two records",
-			make: told(small, func(h *history) { h.steps[1].Facts.Budgets = h.steps[0].Facts.Budgets[1:2] })},
-		{Name: "ledger-over", Code: audit.CodeTotalsCap, What: "a ledger above its cap",
-			make: told(small, func(h *history) {
-				b := h.steps[0].Facts.Budgets[0]
-				b.Spent, b.Reserved = b.Cap, money.Of(b.Cap.Asset(), 1)
-				h.steps[3].Facts.Budgets = []provenance.Budget{b}
-			})},
-		{Name: "decision-flipped", Code: audit.CodeDecision, Class: 59,
-			What: "a spend above the limit of a call is permitted and made",
-			make: played(whole, func(w *world) {
-				w.replies[2] = want("token.send", `{"amount":"15","to":"mallory","token":"USDC"}`)
-				w.decideOffer = func(o *auth.Offer) { o.Caveats.MaxPerCall, o.Caveats.ApproveAbove = usd(20), usd(20) }
-			})},
-		{Name: "approval-skipped", Code: audit.CodeDecision, Class: 59,
-			What: "a spend that needs the wallet's approval is made without",
-			make: played(whole, func(w *world) {
-				w.decideOffer = func(o *auth.Offer) { o.Caveats.ApproveAbove = usd(10) }
-			})},
-		{Name: "why-edited", Code: audit.CodeDecisionWhy, What: "a denial with another reason than the rules give",
-			make: told(whole, func(h *history) {
-				d := &h.steps[8].Does[0].(*provenance.Deny).Decisions[1]
-				d.Why = provenance.NewPayload([]byte(`{"message":"the bank was closed"}`))
-			})},
-		{Name: "label-edited", Code: audit.CodeDecisionLabel,
-			What: "a run that has read untrusted content says that it has not",
-			make: told(whole, func(h *history) {
-				for _, s := range h.steps {
-					if s.Label != nil {
-						s.Label = provenance.NewPayload([]byte(`{"integrity":"tool","secrecy":"session"}`))
-					}
-				}
-			})},
-		{Name: "point-dropped", Code: audit.CodeDecision,
-			What: "the decision on the answer is missing from its step",
-			make: told(small, func(h *history) { h.steps[3].Decisions = nil })},
-		{Name: "published", Code: audit.CodeDecisionPublish,
-			What: "payloads are public although no rule says so",
-			make: played(small, func(w *world) { w.public = true })},
-		{Name: "reserve-edited", Code: audit.CodeDecisionBudget,
-			What: "a permitted spend reserves less than it moves",
-			make: told(whole, func(h *history) {
-				for i, d := range h.steps[5].Does[0].(*provenance.Call).Decisions {
-					if len(d.Reserve) > 0 && d.Point == "spend" {
-						h.steps[5].Does[0].(*provenance.Call).Decisions[i].Reserve[0].Amount = money.Of(usdc, 1)
-					}
-				}
-			})},
-		{Name: "answer-rewritten", Code: audit.CodeDecisionEffect, Peer: "rewrite",
-			What: "what the user was told is rewritten, and everything linked and signed again",
-			make: told(small, func(h *history) {
-				h.steps[3].Does[0].(*provenance.Say).Text = provenance.NewPayload([]byte("all is well"))
-			})},
-		{Name: "prompt", Code: audit.CodeContextPrompt, What: "a prompt with another digest than the steps lead to",
-			make: told(small, func(h *history) { h.steps[2].Does[0].(*provenance.AskModel).Prompt[0] ^= 1 })},
-		{Name: "tool-outside", Code: audit.CodeCoverTool, Class: 60,
-			What: "a call of a tool that the wallet did not allow",
-			make: played(whole, func(w *world) {
-				w.offer.Tools = []string{"echo.say"}
-				w.decideOffer = func(o *auth.Offer) { o.Tools = []string{"echo.say", "token.send"} }
-			})},
-		{Name: "after-expiry", Code: audit.CodeCoverTime, Class: 60, What: "a call after the permission's end",
-			make: played(whole, func(w *world) {
-				w.offer.Expires = start.Add(2 * time.Second)
-				w.decideOffer = func(o *auth.Offer) { o.Expires = start.Add(time.Hour) }
-			})},
-		{Name: "chain-outside", Code: audit.CodeCoverChain, Class: 60,
-			What: "a transaction on a chain that the wallet did not allow",
-			make: played(whole, func(w *world) {
-				w.tools[1].Book = book(5)
-				w.decideOffer = func(o *auth.Offer) { o.Caveats.Chains = []uint64{5, 1337} }
-			})},
-		{Name: "approval-other", Code: audit.CodeApprovalOther, Class: 61,
-			What: "the wallet approved other arguments",
-			make: approved(own, func(a *auth.Approval) { a.Args[0] ^= 1 })},
-		{Name: "approval-stranger", Code: audit.CodeApprovalSignature, Class: 61, What: "another wallet approved",
-			make: approved(func(h *history) *auth.Wallet { return h.stranger }, func(*auth.Approval) {})},
-		{Name: "approval-late", Code: audit.CodeApprovalLate, Class: 61, What: "the approval came after its time",
-			make: told(whole, func(h *history) { shift(h, 5, 20*time.Minute) })},
-		{Name: "receipt-other", Code: audit.CodeTxReceipt, Class: 62,
-			What: "the receipt of another transaction than the one that was signed",
-			make: played(whole, func(w *world) { w.receipt = common.Hash{0xbb}.Hex() })},
-		{Name: "tx-form", Code: audit.CodeTxForm, Class: 62, What: "bytes that are no signed transaction, with their hash",
-			make: signs(func(s *signing) {
-				s.record = func(r *tools.Signed) {
-					raw := must(hexutil.Decode(r.Raw))[1:]
-					r.Raw, r.Hash = hexutil.Encode(raw), crypto.Keccak256Hash(raw).Hex()
-				}
-			})},
-		{Name: "tx-hash", Code: audit.CodeTxHash, Class: 62,
-			What: "the recorded hash, which the receipt has too, is that of another transaction",
-			make: signs(func(s *signing) {
-				s.record = func(r *tools.Signed) { r.Hash = common.Hash{0xbb}.Hex() }
-			})},
-		{Name: "tx-sender", Code: audit.CodeTxSender, Class: 62, What: "another account signed than the one that is recorded",
-			make: signs(func(s *signing) {
-				account := "eip155:1337:" + crypto.PubkeyToAddress(s.by.PublicKey).Hex()
-				s.by = must(everybody()).thief
-				s.record = func(r *tools.Signed) { r.Account = account }
-			})},
-		{Name: "tx-chain", Code: audit.CodeTxChain, Class: 62, What: "signed for another chain than the call's",
-			make: signs(func(s *signing) { s.tx.ChainID = big.NewInt(1) })},
-		{Name: "tx-nonce", Code: audit.CodeTxNonce, Class: 62, What: "signed with another nonce than the recorded one",
-			make: signs(func(s *signing) { s.record = func(r *tools.Signed) { r.Nonce = 7 } })},
-		{Name: "tx-nonce-twice", Code: audit.CodeTxNonce, Class: 62,
-			What: "two transactions with one nonce, of which the chain can take one",
-			make: played(whole, func(w *world) {
-				w.replies[2] = want("token.send", `{"amount":"1","to":"bob","token":"USDC"}`)
-				w.signs = func(s *signing) { s.tx.Nonce = 0 }
-			})},
-		{Name: "tx-contract", Code: audit.CodeTxContract, Class: 62,
-			What: "the signed transaction moves another token than the call",
-			make: signs(func(s *signing) { s.tx.To = &common.Address{19: 1} })},
-		{Name: "tx-calldata", Code: audit.CodeTxCalldata, Class: 62,
-			What: "the signed transaction approves a spender in place of paying",
-			make: signs(func(s *signing) { copy(s.tx.Data, []byte{0x09, 0x5e, 0xa7, 0xb3}) })},
-		{Name: "tx-recipient", Code: audit.CodeTxRecipient, Class: 62, What: "the signed transaction pays somebody else",
-			make: signs(func(s *signing) { copy(s.tx.Data, transferOf(book(1337).Names["mallory"], usd(5)[0])) })},
-		{Name: "tx-amount", Code: audit.CodeTxAmount, Class: 62, What: "the signed transaction pays more than the call",
-			make: signs(func(s *signing) { copy(s.tx.Data, transferOf(book(1337).Names["bob"], usd(6)[0])) })},
-		{Name: "tx-value", Code: audit.CodeTxValue, Class: 62, What: "the signed transaction sends ether besides",
-			make: signs(func(s *signing) { s.tx.Value = big.NewInt(1e18) })},
-		{Name: "tx-unsent", Code: audit.CodeTxRecipient, Class: 62,
-			What: "a transaction that pays somebody else was signed and not broadcast; whoever has it can do that",
-			make: played(whole, func(w *world) {
-				w.stop, w.revoke = 7, 6
-				w.signs = func(s *signing) { copy(s.tx.Data, transferOf(book(1337).Names["mallory"], usd(5)[0])) }
-			})},
-		{Name: "second-text", Code: provenance.CodeLeafCommit, Class: 63,
-			What: "a leaf that opens to another text than the record commits to",
-			make: spelt(func(b []byte) []byte { b[bytes.Index(b, []byte("\x62pc\x58\x20"))+7] ^= 1; return b })},
-		{Name: "key-wrong", Code: provenance.CodeLeafOpen, Class: 63, What: "a key that does not open its leaf",
-			make: func(b *bench) ([]byte, error) { return b.smallFile, nil },
-			keys: func(b *bench) []byte {
-				wrong := map[provenance.Link]provenance.LeafKey{}
-				for c, k := range b.small.keys {
-					if c == result(b.small, 2).Output.Leaf() {
-						k[0] ^= 1
-					}
-					wrong[c] = k
-				}
-				return keyFile(wrong)
-			}},
-
-		// Contract wallets: their word is what a chain said of it.
-		{Name: "honest-contract", Verdict: gaps,
-			What: "a contract wallet's permission, with the record of what its chain said; only the chain itself proves it",
-			make: contract(func(*history, *provenance.Verification) {})},
-		{Name: "contract-unasked", Code: audit.CodeGrantVerification, Class: 66, What: "a contract wallet's permission that no chain was asked about",
-			make: contract(func(h *history, _ *provenance.Verification) { h.verification = nil })},
-		{Name: "contract-chain", Code: audit.CodeGrantVerification, Class: 66, What: "another chain was asked than the wallet's",
-			make: contract(func(_ *history, x *provenance.Verification) { x.Chain = 1 })},
-		{Name: "contract-method", Code: audit.CodeGrantVerification, Class: 66, What: "what a chain said of a wallet that was not deployed, for one that was",
-			make: contract(func(_ *history, x *provenance.Verification) { x.Method = "eip6492" })},
-		{Name: "contract-late", Code: audit.CodeGrantVerification, Class: 66, What: "the chain was asked after the run had begun",
-			make: contract(func(_ *history, x *provenance.Verification) { x.At = start.Add(time.Hour).UnixMilli() })},
-
-		// Sub-agents: the operator has made the delegation, and all that hangs on it.
-		{Name: "delegation-issuer", Code: audit.CodeDelegationIssuer, What: "a delegation in the name of another key",
-			make: family(true, func(h *history) { h.child.delegation.Issuer = h.other.Public().String() })},
-		{Name: "delegation-signature", Code: audit.CodeDelegationSignature, Class: 64, What: "a delegation that was changed after it was signed",
-			make: family(true, func(h *history) { h.child.keepSig = true; h.child.delegation.Nonce[0] ^= 1 })},
-		{Name: "delegation-form", Code: audit.CodeDelegationForm, What: "a delegation whose limits are none",
-			make: family(true, func(h *history) { h.child.delegation.Caveats = "{}" })},
-		{Name: "delegation-late", Code: audit.CodeDelegationLater, Class: 60, What: "a delegation that lasts longer than the permission",
-			make: family(true, func(h *history) { h.child.delegation.Expires = start.Add(2 * time.Hour).UnixMilli() })},
-		{Name: "delegation-expired", Code: audit.CodeDelegationLater, Class: 60, What: "a run that was opened after its delegation's end",
-			make: family(true, func(h *history) {
-				d := h.child.delegation
-				d.At, d.Expires = d.At-2000, d.At-1000
-			})},
-		{Name: "delegation-wider", Code: audit.CodeDelegationWider, Class: 60, What: "a delegation with more calls than the permission",
-			make: family(true, func(h *history) {
-				c := must(auth.ParseCaveats(h.child.delegation.Caveats))
-				c.MaxCalls = 1000
-				h.child.delegation.Caveats = c.JSON()
-			})},
-		{Name: "delegation-tool", Code: audit.CodeDelegationWider, Class: 60, What: "a delegation of a tool that the wallet did not allow",
-			make: family(true, func(h *history) { h.child.delegation.Tools = append(h.child.delegation.Tools, "token.send") })},
-		{Name: "delegation-agent", Code: audit.CodeDelegationAgent, What: "a delegation for another agent than the one that ran",
-			make: family(true, func(h *history) { h.child.delegation.Agent = h.run.Agent })},
-		{Name: "delegation-caller", Code: audit.CodeDelegationCaller, Class: 47, What: "a delegation for a call that nobody made",
-			make: family(true, func(h *history) {
-				c := h.child
-				c.disown = true
-				call := *c.run.Parent
-				call.Effect = 9
-				c.delegation.Call, c.run.Parent = call, &call
-			})},
-		{Name: "delegation-call", Code: provenance.CodeDelegationCall, Class: 50, What: "a run under the delegation of another call",
-			make: family(true, func(h *history) {
-				c := h.child
-				c.disown = true
-				call := *c.run.Parent
-				call.Effect = 9
-				c.delegation.Call = call
-			})},
-		{Name: "delegation-from", Code: provenance.CodeDelegationFrom, What: "a delegation that comes from another permission",
-			make: family(true, func(h *history) {
-				c := h.child
-				c.disown = true
-				g := provenance.Grant{Message: provenance.NewPayload([]byte("another")), Sig: provenance.NewPayload([]byte("sig")), Method: "eoa"}
-				if err := c.seal(&g, false); err != nil {
-					panic(err)
-				}
-				b := must(provenance.Encode(&g))
-				c.delegation.From = b.CID
-				h.books = append(h.books, b, c.leaves[g.Message.Leaf()], c.leaves[g.Sig.Leaf()])
-			})},
-		{Name: "delegation-limits", Code: audit.CodeDelegationLimits, What: "a delegation with other limits than the calling agent's tool has",
-			make: family(true, func(h *history) { h.child.delegation.Expires-- })},
-		{Name: "delegation-input", Code: audit.CodeDelegationInput, Class: 61, What: "the sub-agent was asked something else than the call says",
-			make: familyOf(func(w *world) { w.helper.input = "say it again" }, true, func(*history) {})},
-		{Name: "delegation-result", Code: audit.CodeDelegationChild, What: "a result that is not what the sub-agent's run came to",
-			make: familyOf(func(w *world) {
-				w.lies = func(r *provenance.Result) {
-					out, _ := r.Output.Bytes()
-					r.Output = provenance.NewPayload(bytes.Replace(out, []byte("it said hi"), []byte("it said no"), 1))
-				}
-			}, false, func(*history) {})},
-		{Name: "delegation-nobody", Code: audit.CodeDelegationChild, Class: 54, What: "a sub-agent's result without its run",
-			make: familyOf(func(w *world) { w.lies = func(r *provenance.Result) { r.Child = cid.Undef } }, false, func(*history) {})},
-
-		// Keys.
-		{Name: "forged", Code: provenance.CodeHeadKey, Class: 64, Peer: "stranger's forgery",
-			What: "signed by a stranger, who put his own key into the head",
-			make: told(small, func(h *history) { h.operator = h.forger })},
-		{Name: "head-edited", Code: provenance.CodeHeadSignature, Class: 64,
-			What: "the head was changed after it was signed",
-			make: told(small, func(h *history) { h.crowned = func(d *provenance.Head) { d.At++ } })},
-		{Name: "head-unsigned", Code: provenance.CodeHeadUnsigned, Class: 64, What: "a head without a signature",
-			make: told(small, func(h *history) { h.crowned = func(d *provenance.Head) { d.Sig = nil } })},
-		{Name: "siwe-domain", Code: audit.CodeGrantSignature, Class: 66,
-			What: "the signed message with another domain",
-			make: told(small, func(h *history) {
-				m, _ := h.grant.Message.Bytes()
-				h.grant.Message = provenance.NewPayload(bytes.Replace(m, []byte("app.example.com"), []byte("api.example.com"), 1))
-			})},
-		{Name: "siwe-method", Code: audit.CodeGrantMethod, What: "a permission signed in a way that is not known",
-			make: told(small, func(h *history) { h.grant.Method = "trust-me" })},
-		{Name: "back-dated", Code: audit.CodeGrantTime, Peer: "back-date",
-			What: "all times are those of ten years before, when there was no permission",
-			make: told(small, func(h *history) {
-				const decade = 10 * 365 * 24 * time.Hour
-				h.run.Opened -= decade.Milliseconds()
-				shift(h, 0, -decade)
-			})},
-		{Name: "request-edited", Code: audit.CodeGrantRequest,
-			What: "the request says something else than the session key signed",
-			make: told(small, func(h *history) {
-				h.keepAsk = true
-				h.steps[0].Event.(*provenance.Ask).Request = provenance.NewPayload([]byte(`{"agent":"payer","idempotency_key":"vector-0001","input":"pay mallory"}`))
-			})},
-	}
-}
-
-// contract is the small run of a contract wallet.
-func contract(change func(*history, *provenance.Verification)) func(*bench) ([]byte, error) {
-	return told(small, func(h *history) {
+// changeContract is the small run of a contract wallet.
+func changeContract(change func(*history, *provenance.Verification)) func(*bench) ([]byte, error) {
+	return changeSafely(smallWorld, func(h *history) {
 		h.grant.Method, h.grant.Sig = auth.MethodEIP1271, provenance.NewPayload([]byte("an owner's word"))
 		h.verification = &provenance.Verification{
-			Method: auth.MethodEIP1271, Standing: string(auth.StandingContract), Chain: 1337, Number: 10, Block: [32]byte{1},
-			State: provenance.NewPayload(make([]byte, 64)), Validator: auth.ValidatorHash, Gas: 3000, Asked: 2, Agreed: 2,
-			At: start.Add(-time.Second).UnixMilli(), Took: 5,
+			Method: auth.MethodEIP1271, Standing: string(auth.StandingContract), Chain: 1337, Number: 10,
+			Block: [32]byte{1},
+			State: provenance.NewPayload(make([]byte, 96)), Validator: auth.ValidatorHash, Gas: 3000, Asked: 2,
+			Agreed: 2,
+			At:     start.Add(-time.Second).UnixMilli(), Took: 5,
 		}
 		change(h, h.verification)
 	})
 }
 
-// line is a world whose run was opened by another one, whose history is a line of blocks.
-func line() *world {
-	w := small()
-	next := provenance.NewRaw([]byte("the end"))
-	extra := map[provenance.Link][]byte{next.CID: next.Data}
-	for range 4000 {
-		data := []byte("\x81\xd8\x2a\x58\x25\x00" + next.CID.KeyString())
-		next = provenance.Block{CID: provenance.Sum(cid.DagCBOR, data), Data: data}
-		extra[next.CID] = data
-	}
-	w.parent, w.extra = &provenance.Parent{Step: next.CID}, extra
-	return w
+// lieAboutReply is a run in which the record of reply n is changed, and all that follows from it is as it says.
+func lieAboutReply(n int, change func(*provenance.ModelCall)) func(*bench) ([]byte, error) {
+	return changeSafely(wireWorld(func(i int, mc *provenance.ModelCall) {
+		if i == n {
+			change(mc)
+		}
+	}), func(*history) {})
 }
 
-// unixfs puts a dag-pb node in the place of the small run's first payload.
-func unixfs(node string) func(*bench) ([]byte, error) {
+// calledBy is the small run as one that another, long one has opened, whose history is changed. The file has that
+// history up to its last step but one.
+func calledBy(change func(*history)) func(*bench) ([]byte, error) {
+	return func(b *bench) ([]byte, error) {
+		caller, err := playWorld(longWorld(20))
+		if err != nil {
+			return nil, err
+		}
+		change(caller)
+		if err := caller.relinkAll(); err != nil {
+			return nil, err
+		}
+		w := smallWorld()
+		w.extra = map[provenance.Link][]byte{}
+		for _, x := range caller.blocks[1:] { // without the head
+			w.extra[x.CID] = x.Data
+		}
+		last := len(caller.cids) - 1
+		delete(w.extra, caller.cids[last])
+		w.parent = &provenance.Parent{Step: caller.cids[last-1]}
+		h, err := playWorld(w)
+		if err != nil {
+			return nil, err
+		}
+		if err := h.linkHead(); err != nil {
+			return nil, err
+		}
+		maps.Copy(b.keys, caller.keys)
+		return h.exportCAR()
+	}
+}
+
+// putUnixFS puts a dag-pb node in the place of the small run's first payload.
+func putUnixFS(node string) func(*bench) ([]byte, error) {
 	return func(b *bench) ([]byte, error) {
 		sum := sha256.Sum256([]byte(node))
 		pb := "\x01\x70\x12\x20" + string(sum[:])
-		return told(small, func(h *history) {
+		return changeSafely(smallWorld, func(h *history) {
 			h.patch = func(seq int, data []byte) []byte {
 				if seq != 3 {
 					return data
@@ -979,8 +315,8 @@ func unixfs(node string) func(*bench) ([]byte, error) {
 	}
 }
 
-// without leaves out of a file the records that gone says, and what only they lead to.
-func without(make func(*bench) ([]byte, error), gone func(provenance.Record) bool) func(*bench) ([]byte, error) {
+// leaveOut leaves out of a file the records that gone says, and what only they lead to.
+func leaveOut(make func(*bench) ([]byte, error), gone func(provenance.Record) bool) func(*bench) ([]byte, error) {
 	return func(b *bench) ([]byte, error) {
 		file, err := make(b)
 		if err != nil {
@@ -1016,9 +352,10 @@ func without(make func(*bench) ([]byte, error), gone func(provenance.Record) boo
 	}
 }
 
-// paths is a world whose run was opened by another one, whose history is a ladder: each block links to the next twice.
-func paths() *world {
-	w := small()
+// ladderOfBlocks is a world whose run was opened by another one, whose history is a ladder: each block links to the
+// next twice.
+func ladderOfBlocks() *world {
+	w := smallWorld()
 	next := provenance.NewRaw([]byte("the end"))
 	extra := map[provenance.Link][]byte{next.CID: next.Data}
 	for range 40 {
@@ -1031,8 +368,8 @@ func paths() *world {
 	return w
 }
 
-// padded makes a leaf whose padding is longer than the rule says.
-func padded(b *bench) ([]byte, error) {
+// overpadLeaf makes a leaf whose padding is longer than the rule says.
+func overpadLeaf(b *bench) ([]byte, error) {
 	text := []byte("it said hi")
 	k := leafKey(append([]byte("padded "), text...))
 	enc := sha256.Sum256(append([]byte("writ/leaf/1 seal  \n"), k[:]...))
@@ -1043,7 +380,7 @@ func padded(b *bench) ([]byte, error) {
 	plain := append(append(bytes.Clone(text), 0x80), make([]byte, 500)...)
 	leaf := provenance.NewRaw(aead.Seal(nil, make([]byte, aead.NonceSize()), plain, nil))
 	b.keys[leaf.CID] = k
-	return told(small, func(h *history) {
+	return changeSafely(smallWorld, func(h *history) {
 		h.extra[leaf.CID] = leaf.Data
 		old := h.steps[3].Does[0].(*provenance.Say).Text.Leaf()
 		h.patch = func(seq int, data []byte) []byte {

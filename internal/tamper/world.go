@@ -1,4 +1,4 @@
-package main
+package tamper
 
 import (
 	"cmp"
@@ -15,12 +15,15 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/model/dialect"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/toolstest"
 )
 
 var usdc = money.Asset{Symbol: "USDC", Decimals: 6}
@@ -43,16 +46,23 @@ rules:
 // A world is everything that a run depends on. The zero changes give the honest run.
 type world struct {
 	input   string
-	replies []model.Reply  // of the model, in order
+	replies []model.Reply // of the model, in order
+	wire    bool          // the first model has a provider, whose bytes are recorded
+	// hears changes what is recorded of reply n, but not its bytes
+	hears   func(n int, mc *provenance.ModelCall)
 	fail    int            // so many calls of a model fail first
 	lapse   bool           // the broadcast is never heard of again
 	signs   func(*signing) // changes what the agent's account signs; nil leaves it as the call says
 	receipt string         // the hash in the receipt, if it is not the transaction's
-	revoke  int            // the step at which the session turns out to be revoked; 0 for never
-	cancel  int            // the step at which the user cancels the run; 0 for never
-	refuse  bool           // the wallet refuses what it is asked for
-	stop    int            // steps after which nothing more happens; 0 for never
-	public  bool           // payloads of steps are not sealed
+	// foresees and mines change what the simulation and the receipt show; nil leaves them as the call says
+	foresees func(*tools.Foreseen)
+	mines    func(*tools.Mined)
+	revoke   int  // the step at which the session turns out to be revoked; 0 for never
+	cancel   int  // the step at which the user cancels the run; 0 for never
+	refuse   bool // the wallet refuses what it is asked for
+	stop     int  // steps after which nothing more happens; 0 for never
+	public   bool // payloads of steps are not sealed
+	long     bool // a run of thousands of steps: each is linked once, and its agent may take so many
 
 	tools    []tools.Spec
 	rules    string
@@ -67,9 +77,15 @@ type world struct {
 	parent   *provenance.Parent
 	extra    map[provenance.Link][]byte // blocks of other runs
 
+	thread string    // that the request names; none if empty
+	after  *history  // the run before it in its thread
+	told   *recalled // what is recorded of the runs before, in place of what they say
+
 	helper     *world                   // the sub-agent that the first agent calls by "agent.helper"; none if nil
 	caller     *game                    // of a sub-agent's run
 	delegation *provenance.Delegation   // which it acts under
+	begins     []byte                   // with the label of the call
+	claims     string                   // in place of that label
 	lies       func(*provenance.Result) // changes the result of the sub-agent's call
 
 	// What a lying operator decides by, in place of what is recorded.
@@ -77,48 +93,63 @@ type world struct {
 	decideDapp  bool // decides as if there were no dApp's rules
 	decideOffer func(*auth.Offer)
 	decideRoute string
+	fleet       []provenance.ModelFact // what each step is told of the models, if the route asks
 }
 
-func say(text string) model.Reply { return model.Reply{Stop: model.StopEnd, Text: text} }
+func replyText(text string) model.Reply { return model.Reply{Stop: model.StopEnd, Text: text} }
 
-func want(tool, args string) model.Reply {
+func replyCall(tool, args string) model.Reply {
 	return model.Reply{Stop: model.StopTools, Calls: []model.Call{{ID: "c1", Tool: tool, Args: []byte(args)}}}
 }
 
-// small is a run of four steps: one tool that reads, and an answer.
-func small() *world {
+// smallWorld is a run of four steps: one tool that reads, and an answer.
+func smallWorld() *world {
 	return &world{
 		input:   "say hi",
-		replies: []model.Reply{want("echo.say", `{"text":"hi"}`), say("it said hi")},
-		tools:   []tools.Spec{echo()}, rules: rules, route: "true", opened: start, nonce: 1,
+		replies: []model.Reply{replyCall("echo.say", `{"text":"hi"}`), replyText("it said hi")},
+		tools:   []tools.Spec{echoTool()}, rules: rules, route: "true", opened: start, nonce: 1,
 		offer: auth.Offer{
-			Scheme: "https", Domain: "app.example.com", Chain: 1337, Nonce: "abcdefgh12345678", RequestID: "r1", Agent: "payer",
+			Scheme: "https", Domain: "app.example.com", Chain: 1337, Nonce: "abcdefgh12345678", RequestID: "r1",
+			Agent:  "payer",
 			Issued: start, Expires: start.Add(time.Hour),
-			Caveats: auth.Caveats{MaxCalls: 10, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000, Chains: []uint64{1337}},
+			Caveats: auth.Caveats{MaxCalls: 10, MaxTokens: 100_000, MaxCostNanoUSD: 1_000_000_000,
+				Chains: []uint64{1337}},
 		},
 	}
 }
 
-// whole is the run with everything in it: a call that reads, a transfer that the wallet approves, one that is denied.
-func whole() *world {
-	w := small()
+// fleetWorld is the small run with a route that asks how the models have answered: the first one has become slow.
+func fleetWorld() *world {
+	w := smallWorld()
+	w.route = "ttft_p95 < 500"
+	w.fleet = []provenance.ModelFact{
+		{Name: "main", P50: 300, P95: 900, Queue: 2, Breaker: provenance.BreakerClosed},
+		{Name: "spare", P50: 40, P95: 90, Errors: 10, Breaker: provenance.BreakerClosed},
+	}
+	return w
+}
+
+// wholeWorld is the run with everything in it: a call that reads, a transfer that the wallet approves, one that is
+// denied.
+func wholeWorld() *world {
+	w := smallWorld()
 	w.input = "greet bob, send him 5 USDC, and 500 to mallory"
 	w.replies = []model.Reply{
-		want("echo.say", `{"text":"hello bob"}`),
-		want("token.send", `{"amount":"5","to":"bob","token":"USDC"}`),
-		want("token.send", `{"amount":"500","to":"mallory","token":"USDC"}`),
-		say("bob has his 5 USDC; 500 USDC are more than I may send"),
+		replyCall("echo.say", `{"text":"hello bob"}`),
+		replyCall("token.send", `{"amount":"5","to":"bob","token":"USDC"}`),
+		replyCall("token.send", `{"amount":"500","to":"mallory","token":"USDC"}`),
+		replyText("bob has his 5 USDC; 500 USDC are more than I may send"),
 	}
-	w.tools = append(w.tools, send())
+	w.tools = append(w.tools, sendTool())
 	w.offer.Caveats.MaxTotal = []money.Amount{money.Of(usdc, 20_000_000)}
 	w.offer.Caveats.MaxPerCall = []money.Amount{money.Of(usdc, 10_000_000)}
 	w.offer.Caveats.ApproveAbove = []money.Amount{money.Of(usdc, 1_000_000)}
 	return w
 }
 
-// page is the small run, asked for by a dApp's page with rules of its own.
-func page() *world {
-	w := small()
+// pageWorld is the small run, asked for by a dApp's page with rules of its own.
+func pageWorld() *world {
+	w := smallWorld()
 	w.origin = "https://app.example.com"
 	w.dapp = `schema: writ/policies/1
 name: page
@@ -133,25 +164,27 @@ rules:
 	return w
 }
 
-func echo() tools.Spec {
+func echoTool() tools.Spec {
 	return tools.Spec{
 		Name: "echo.say", About: "Says it again.", Class: tools.Read,
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],"properties":{"text":{"type":"string"}}}`),
+		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],` +
+			`"properties":{"text":{"type":"string"}}}`),
 	}
 }
 
-func send() tools.Spec {
+func sendTool() tools.Spec {
 	return tools.Spec{
 		Name: "token.send", About: "Sends a token.", Class: tools.ChainTx,
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{
+		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],` +
+			`"properties":{
 			"amount":{"type":"string","format":"amount","x-asset":"token"},
 			"to":{"type":"string","format":"address"},
 			"token":{"type":"string","format":"token"}}}`),
-		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"}, Book: book(1337),
+		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"}, Book: addressBook(1337),
 	}
 }
 
-func book(chain uint64) *tools.Book {
+func addressBook(chain uint64) *tools.Book {
 	return &tools.Book{
 		Chain: chain,
 		Names: map[string]common.Address{
@@ -172,11 +205,15 @@ type people struct {
 	operator, forger ed25519.PrivateKey
 }
 
-func everybody() (p people, err error) {
-	if p.wallet, err = auth.ParseWallet("0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"); err != nil {
+func everyKey() (p people, err error) {
+	p.wallet, err = auth.ParseWallet(
+		"0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d")
+	if err != nil {
 		return p, err
 	}
-	if p.stranger, err = auth.ParseWallet("0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"); err != nil {
+	p.stranger, err = auth.ParseWallet(
+		"0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a")
+	if err != nil {
 		return p, err
 	}
 	if p.session, err = auth.Generate(auth.Ed25519, seed("session")); err != nil {
@@ -185,17 +222,21 @@ func everybody() (p people, err error) {
 	if p.other, err = auth.Generate(auth.Ed25519, seed("other session")); err != nil {
 		return p, err
 	}
-	if p.account, err = crypto.HexToECDSA("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"); err != nil {
+	p.account, err = crypto.HexToECDSA(
+		"ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+	if err != nil {
 		return p, err
 	}
-	if p.thief, err = crypto.HexToECDSA("47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"); err != nil {
+	p.thief, err = crypto.HexToECDSA(
+		"47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a")
+	if err != nil {
 		return p, err
 	}
-	p.operator, p.forger = key("operator"), key("forger")
+	p.operator, p.forger = signingKey("operator"), signingKey("forger")
 	return p, nil
 }
 
-func key(name string) ed25519.PrivateKey {
+func signingKey(name string) ed25519.PrivateKey {
 	sum := sha256.Sum256([]byte("writ tampering vectors: " + name))
 	return ed25519.NewKeyFromSeed(sum[:])
 }
@@ -216,9 +257,9 @@ func leafKey(plain []byte) provenance.LeafKey {
 	return sha256.Sum256(append([]byte("writ tampering vectors: leaf\n"), plain...))
 }
 
-// play makes the run of a world.
-func play(w *world) (*history, error) {
-	who, err := everybody()
+// playWorld makes the run of a world.
+func playWorld(w *world) (*history, error) {
+	who, err := everyKey()
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +275,7 @@ func play(w *world) (*history, error) {
 	var names []string
 	toolDefs, books := map[provenance.Link]*provenance.ToolDef{}, map[provenance.Link][]byte{}
 	for _, spec := range w.tools {
-		rec, b, err := loop.RecordOf(spec)
+		rec, b, err := definition.RecordOf(spec)
 		if err != nil {
 			return nil, err
 		}
@@ -252,10 +293,16 @@ func play(w *world) (*history, error) {
 		names = append(names, spec.Name)
 	}
 	h.agent.Name, h.agent.Instructions = h.name, "Pay what is asked."
-	h.agent.Routes = []provenance.AgentRoute{{ID: "first", When: w.route, Use: "main"}, {ID: "then", When: "true", Use: "spare"}}
-	h.agent.Limits = provenance.Limits{Turns: 8, Calls: 8, Tokens: 50_000, Cost: 500_000_000, Wall: (24 * time.Hour).Milliseconds()}
+	h.agent.Routes = []provenance.AgentRoute{{ID: "first", When: w.route, Use: "main"},
+		{ID: "then", When: "true", Use: "spare"}}
+	h.agent.Limits = provenance.Limits{Turns: 8, Calls: 8, Tokens: 50_000, Cost: 500_000_000,
+		Wall: (24 * time.Hour).Milliseconds()}
+	if w.long {
+		h.agent.Limits = provenance.Limits{Turns: 1 << 20, Calls: 1 << 20, Tokens: 1 << 40, Cost: 1 << 50,
+			Wall: (100 * 24 * time.Hour).Milliseconds()}
+	}
 	if w.helper != nil {
-		if err := h.helped(w.helper, toolDefs, &names); err != nil {
+		if err := h.addHelper(w.helper, toolDefs, &names); err != nil {
 			return nil, err
 		}
 	}
@@ -270,6 +317,9 @@ func play(w *world) (*history, error) {
 			Name: name, Kind: string(model.KindScripted), Provider: "test", Model: fmt.Sprintf("script/%d", i+1),
 			PriceIn: 1_000_000, PriceOut: 2_000_000, MaxTokens: 1000,
 		})
+		if w.wire && i == 0 {
+			h.runtime.Models[i].Kind, h.runtime.Models[i].Dialect = string(model.KindModel), dialect.Chat
+		}
 	}
 	agentCID, err := cidOf(&h.agent)
 	if err != nil {
@@ -292,7 +342,7 @@ func play(w *world) (*history, error) {
 		offer.Tools = names
 	}
 	h.offer = offer
-	grant, err := h.sign(offer)
+	grant, err := h.signOffer(offer)
 	if err != nil {
 		return nil, err
 	}
@@ -322,18 +372,19 @@ func play(w *world) (*history, error) {
 		byOffer.RulesCID = must(cidOf(byDapp))
 		byOffer.Scheme, byOffer.Domain, _ = strings.Cut(byDapp.Origin, "://")
 	}
-	byGrant, err := h.sign(byOffer)
+	byGrant, err := h.signOffer(byOffer)
 	if err != nil {
 		return nil, err
 	}
 	if w.caller != nil {
 		byGrant = grant
 	}
-	if err := h.link(); err != nil { // so far there are no steps, but the run has its CID
+	if err := h.relinkAll(); err != nil { // so far there are no steps, but the run has its CID
 		return nil, err
 	}
 	c := loop.Config{
-		Session: h.run.Grant, Agent: &byAgent, Tools: toolDefs, Books: books, Rules: &byRules, Dapp: byDapp, Grant: byGrant, Runtime: &h.runtime,
+		Session: h.run.Grant, Agent: &byAgent, Tools: toolDefs, Books: books, Rules: &byRules, Dapp: byDapp,
+		Grant: byGrant, Runtime: &h.runtime,
 	}
 	if w.delegation != nil {
 		c.Delegations = []loop.Delegated{{CID: h.run.Delegation, Delegation: w.delegation}}
@@ -351,16 +402,16 @@ func play(w *world) (*history, error) {
 	}
 	g := &game{world: w, history: h, machine: m, ledger: newLedger(ledgers), grant: grant}
 	if w.caller != nil {
-		g.ledger.share(w.caller.ledger)
+		g.ledger.shareWith(w.caller.ledger)
 	}
 	h.keepVerdict = true // while it is played, what is signed once stays right
-	err = g.play()
-	h.keepVerdict = false
+	err = g.playGame()
+	h.keepVerdict, h.turn = false, g.state.Turn()
 	return h, err
 }
 
-// sign has the wallet sign an offer.
-func (h *history) sign(o auth.Offer) (*auth.Grant, error) {
+// signOffer has the wallet sign an offer.
+func (h *history) signOffer(o auth.Offer) (*auth.Grant, error) {
 	raw, err := auth.Build(o)
 	if err != nil {
 		return nil, err
@@ -373,13 +424,14 @@ func (h *history) sign(o auth.Offer) (*auth.Grant, error) {
 }
 
 func recordOf(g *auth.Grant) provenance.Grant {
-	return provenance.Grant{Message: provenance.NewPayload(g.Message), Sig: provenance.NewPayload(g.Sig), Method: g.Method}
+	return provenance.Grant{Message: provenance.NewPayload(g.Message), Sig: provenance.NewPayload(g.Sig),
+		Method: g.Method}
 }
 
-// regrant has the wallet sign another permission for the run.
-func (h *history) regrant(change func(*auth.Offer)) error {
+// signGrantAgain has the wallet sign another permission for the run.
+func (h *history) signGrantAgain(change func(*auth.Offer)) error {
 	change(&h.offer)
-	g, err := h.sign(h.offer)
+	g, err := h.signOffer(h.offer)
 	if err == nil {
 		h.grant = recordOf(g)
 	}
@@ -399,68 +451,85 @@ type game struct {
 	late    int64  // ms that sub-agents have taken
 }
 
-func (g *game) play() error {
+func (g *game) playGame() error {
 	g.state.Run = g.runCID
-	params, err := json.Marshal(map[string]string{"agent": g.name, "input": g.world.input, "idempotency_key": "vector-0001"})
+	request := map[string]string{"agent": g.name, "input": g.world.input, "idempotency_key": "vector-0001"}
+	if g.world.thread != "" {
+		request["thread"] = g.world.thread
+	}
+	params, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
 	var next provenance.Event = &provenance.Ask{
-		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start", Key: g.session.Public().String(),
+		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start",
+		Key: g.session.Public().String(),
 	}
 	if d := g.history.delegation; d != nil {
 		ask := next.(*provenance.Ask)
 		ask.Method, ask.Key = loop.MethodDelegate, d.Issuer
+		ask.Label = provenance.NewPayload(g.world.begins)
+	}
+	if err := g.joinThread(next.(*provenance.Ask), params); err != nil {
+		return err
 	}
 	for next != nil && (g.stop == 0 || len(g.steps) < g.stop) {
 		if g.cancel > 0 && len(g.steps) == g.cancel {
 			next = &provenance.Lapse{Why: provenance.LapseCancelled}
 		}
-		if next, err = g.step(next); err != nil {
+		if next, err = g.takeStep(next); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// step takes in one event and returns the next one: the answer to the first effect that wants one.
-func (g *game) step(ev provenance.Event) (provenance.Event, error) {
+// takeStep takes in one event and returns the next one: the answer to the first effect that wants one.
+func (g *game) takeStep(ev provenance.Event) (provenance.Event, error) {
 	at := g.opened.UnixMilli() + int64(len(g.steps))*1000 + g.late
 	ledgers, err := g.machine.Ledgers(g.state, at, ev)
 	if err != nil {
 		return nil, err
 	}
-	facts := g.ledger.facts(ledgers)
-	facts.Budgets = g.state.Changed(facts.Budgets)
+	facts := g.ledger.factsOf(ledgers)
+	facts.Budgets = g.state.ChangedLedgers(facts.Budgets)
+	facts.Fleet = append([]provenance.ModelFact(nil), g.fleet...)
 	facts.Revoked = g.revoke > 0 && len(g.steps) >= g.revoke
 	next, todo, err := g.machine.Step(g.state, at, ev, facts)
 	if err != nil {
 		return nil, err
 	}
-	s := &provenance.Step{Seq: g.state.Seq, At: at, Event: ev, Facts: facts, Does: todo.Does, Decisions: todo.Decisions, Label: todo.Label}
+	s := &provenance.Step{Seq: g.state.Seq, At: at, Event: ev, Facts: facts, Does: todo.Does,
+		Decisions: todo.Decisions, Label: todo.Label}
 	g.steps = append(g.steps, s)
 	g.state = next
-	if err := g.link(); err != nil {
+	if g.long {
+		g.cids = append(g.cids, provenance.Link{})
+		err = g.linkStep(len(g.steps) - 1)
+	} else {
+		err = g.relinkAll()
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := g.ledger.take(s, todo.Settle); err != nil {
+	if err := g.ledger.applyStep(s, todo.Settle); err != nil {
 		return nil, err
 	}
 	for i, e := range s.Does {
-		if answer, err := g.answer(provenance.Ref{Seq: s.Seq, Index: uint64(i)}, e); answer != nil || err != nil {
+		if answer, err := g.answerEffect(provenance.Ref{Seq: s.Seq, Index: uint64(i)}, e); answer != nil || err != nil {
 			return answer, err
 		}
 	}
 	return nil, nil
 }
 
-// answer is what the world says to an effect.
-func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Event, err error) {
+// answerEffect is what the world says to an effect.
+func (g *game) answerEffect(ref provenance.Ref, e provenance.Effect) (ev provenance.Event, err error) {
 	switch e := e.(type) {
 	case *provenance.AskModel:
 		if g.fail > 0 {
 			g.fail--
-			return &provenance.Reply{Of: ref, Failed: "timeout"}, nil
+			return &provenance.Reply{Of: ref, Failed: "model.timeout"}, nil
 		}
 		reply := g.replies[g.asked]
 		g.asked++
@@ -468,8 +537,12 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 		if e.Route.Model != info.Name {
 			info = g.runtime.Models[1]
 		}
+		if g.wire && info.Dialect != "" {
+			return g.hearReply(ref, info, reply)
+		}
 		mc := &provenance.ModelCall{
-			Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: info.Model, Stop: reply.Stop, Took: 5,
+			Name: info.Name, Provider: info.Provider, Asked: info.Model, Answered: info.Model, Stop: reply.Stop,
+			Took:  5,
 			Usage: provenance.Usage{In: 100, Out: 10}, Cost: 120,
 		}
 		if reply.Text != "" {
@@ -481,23 +554,30 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 		return &provenance.Reply{Of: ref, Model: mc}, nil
 	case *provenance.Seek:
 		if g.refuse {
-			return &provenance.Verdict{Of: ref, Refused: "not today"}, nil
+			return &provenance.Verdict{Of: ref, Words: provenance.NewPayload([]byte("not today"))}, nil
 		}
-		return &provenance.Verdict{Of: ref, Approval: &provenance.Approval{Method: auth.MethodEOA}}, nil // link has it signed
+		// link has it signed
+		return &provenance.Verdict{Of: ref, Approval: &provenance.Approval{Method: auth.MethodEOA}}, nil
 	case *provenance.Call:
 		if g.machine.DelegateOf(e) != nil {
-			return g.delegate(ref, e)
+			return g.playDelegate(ref, e)
 		}
 		if e.Phase == provenance.PhaseSend && g.lapse {
 			return &provenance.Lapse{Of: &ref, Why: provenance.LapseInDoubt}, nil
 		}
 		out := map[string]string{
-			provenance.PhaseAct:      `{"said":"hello"}`,
-			provenance.PhaseSimulate: `{"changes":[],"ok":true}`,
+			provenance.PhaseAct: `{"said":"hello"}`,
 		}[e.Phase]
 		switch e.Phase {
+		case provenance.PhaseSimulate:
+			_, args, err := g.machine.Arguments(e)
+			if err != nil {
+				return nil, err
+			}
+			moves := toolstest.Plain(crypto.PubkeyToAddress(g.account.PublicKey), args)
+			out = changeJSON(toolstest.Simulation(moves, tools.SimulatedRead), g.foresees)
 		case provenance.PhaseSign:
-			if out, err = g.signed(e); err != nil {
+			if out, err = g.signTransaction(e); err != nil {
 				return nil, err
 			}
 		case provenance.PhaseSend:
@@ -506,26 +586,52 @@ func (g *game) answer(ref provenance.Ref, e provenance.Effect) (ev provenance.Ev
 			if err := json.Unmarshal(raw, &tx); err != nil {
 				return nil, err
 			}
-			out = `{"block":"1","hash":"` + cmp.Or(g.receipt, tx.Hash) + `","status":"ok"}`
+			_, args, err := g.machine.Arguments(e)
+			if err != nil {
+				return nil, err
+			}
+			moves := toolstest.Plain(crypto.PubkeyToAddress(g.account.PublicKey), args)
+			out = changeJSON(toolstest.Receipt(cmp.Or(g.receipt, tx.Hash), moves, args), g.mines)
 		}
-		return &provenance.Result{Of: ref, Status: provenance.StatusOK, Output: provenance.NewPayload([]byte(out)), Took: 3}, nil
+		return &provenance.Result{Of: ref, Status: provenance.StatusOK, Output: provenance.NewPayload([]byte(out)),
+			Took: 3}, nil
 	}
 	return nil, nil
 }
 
-// A ledger is what the store keeps of a run's budgets.
-type ledger struct {
-	state map[string]*provenance.Budget
-	holds map[hold]money.Amount
+// changeJSON changes what a JSON text says, if change is not nil.
+func changeJSON[T any](text []byte, change func(*T)) string {
+	if change == nil {
+		return string(text)
+	}
+	var v T
+	if err := json.Unmarshal(text, &v); err != nil {
+		panic("tamper: " + err.Error())
+	}
+	change(&v)
+	out, err := json.Marshal(v)
+	if err == nil {
+		out, err = tools.CanonicalJSON(out)
+	}
+	if err != nil {
+		panic("tamper: " + err.Error())
+	}
+	return string(out)
 }
 
-type hold struct {
+// A ledger is what the store keeps of a run's budgets.
+type ledger struct {
+	state    map[string]*provenance.Budget
+	reserved map[reservation]money.Amount
+}
+
+type reservation struct {
 	budget string
 	ref    provenance.Ref
 }
 
 func newLedger(budgets []loop.Ledger) *ledger {
-	l := &ledger{state: map[string]*provenance.Budget{}, holds: map[hold]money.Amount{}}
+	l := &ledger{state: map[string]*provenance.Budget{}, reserved: map[reservation]money.Amount{}}
 	for _, b := range budgets {
 		zero := money.Of(b.Cap.Asset(), 0)
 		l.state[b.ID] = &provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: zero, Reserved: zero}
@@ -533,7 +639,7 @@ func newLedger(budgets []loop.Ledger) *ledger {
 	return l
 }
 
-func (l *ledger) facts(ledgers []loop.Ledger) (f provenance.Facts) {
+func (l *ledger) factsOf(ledgers []loop.Ledger) (f provenance.Facts) {
 	for _, b := range ledgers {
 		if l.state[b.ID] == nil {
 			zero := money.Of(b.Cap.Asset(), 0)
@@ -544,7 +650,7 @@ func (l *ledger) facts(ledgers []loop.Ledger) (f provenance.Facts) {
 	return f
 }
 
-func (l *ledger) take(s *provenance.Step, settles []loop.Settle) (err error) {
+func (l *ledger) applyStep(s *provenance.Step, settles []loop.Settle) (err error) {
 	for i, e := range s.Does {
 		var ds []provenance.Decision
 		switch e := e.(type) {
@@ -556,7 +662,7 @@ func (l *ledger) take(s *provenance.Step, settles []loop.Settle) (err error) {
 		for _, d := range ds {
 			for _, r := range d.Reserve {
 				b := l.state[r.Budget]
-				l.holds[hold{r.Budget, provenance.Ref{Seq: s.Seq, Index: uint64(i)}}] = r.Amount
+				l.reserved[reservation{r.Budget, provenance.Ref{Seq: s.Seq, Index: uint64(i)}}] = r.Amount
 				if b.Reserved, err = b.Reserved.Add(r.Amount); err != nil {
 					return err
 				}
@@ -564,11 +670,11 @@ func (l *ledger) take(s *provenance.Step, settles []loop.Settle) (err error) {
 		}
 	}
 	for _, x := range settles {
-		b, at := l.state[x.Budget], hold{x.Budget, x.Ref}
-		if b.Reserved, err = b.Reserved.Sub(l.holds[at]); err != nil {
+		b, at := l.state[x.Budget], reservation{x.Budget, x.Ref}
+		if b.Reserved, err = b.Reserved.Sub(l.reserved[at]); err != nil {
 			return err
 		}
-		delete(l.holds, at)
+		delete(l.reserved, at)
 		if b.Spent, err = b.Spent.Add(x.Used); err != nil {
 			return err
 		}
@@ -581,4 +687,4 @@ func cidOf(r provenance.Record) (provenance.Link, error) {
 	return b.CID, err
 }
 
-func varint(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+func lengthPrefix(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }

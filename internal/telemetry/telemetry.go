@@ -49,7 +49,8 @@ func terminal(w io.Writer) bool {
 }
 
 // secrets are names of attributes that no log line may have. The rule is a net, not the floor: nobody should try.
-var secrets = []string{"key", "secret", "token", "password", "sig", "signature", "prompt", "payload", "params", "input", "authorization"}
+var secrets = []string{"key", "secret", "token", "password", "sig", "signature", "prompt", "payload", "params",
+	"input", "authorization"}
 
 func redact(_ []string, a slog.Attr) slog.Attr {
 	name := strings.ToLower(a.Key)

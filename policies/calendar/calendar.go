@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -98,6 +99,17 @@ func (z *Zone) Name() string { return z.name }
 
 // Rules returns a copy of the bytes that the zone was made of.
 func (z *Zone) Rules() []byte { return bytes.Clone(z.rules) }
+
+// FixedOffset returns the offset of a zone whose name stands for a clock and not for a place, such as EST or Etc/GMT+5,
+// in hours ahead of UTC. Such a clock never changes to summer time. UTC by any name is none.
+func (z *Zone) FixedOffset() (hours float64, is bool) {
+	winter, summer := time.Unix(1768000000, 0).In(z.loc), time.Unix(1783000000, 0).In(z.loc) // January and July 2026
+	abbreviation, seconds := winter.Zone()
+	if _, s := summer.Zone(); s != seconds || seconds == 0 {
+		return 0, false
+	}
+	return float64(seconds) / 3600, z.name == abbreviation || strings.HasPrefix(z.name, "Etc/")
+}
 
 // local returns what the clock on the wall says at ms.
 func (z *Zone) local(ms int64) (time.Time, error) {

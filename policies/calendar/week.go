@@ -39,23 +39,18 @@ func ParseWeekly(s string) (Weekly, error) {
 	}
 	var pending []int
 	for part := range strings.SplitSeq(s, ",") {
-		words := strings.Fields(part)
-		if len(words) == 0 || len(words) > 2 {
-			return Weekly{}, fmt.Errorf(`%q is not days and hours, such as "Mon-Fri 09:00-18:00"`, s)
+		days, hours, err := cutPart(part)
+		if err != nil {
+			return Weekly{}, err
 		}
-		hours := words[len(words)-1]
-		isHours := strings.Contains(hours, ":")
-		if !isHours || len(words) == 2 {
-			on, err := parseDays(words[0])
+		if days != "" {
+			on, err := parseDays(days)
 			if err != nil {
 				return Weekly{}, err
 			}
 			pending = append(pending, on...)
 		}
-		if !isHours {
-			if len(words) == 2 {
-				return Weekly{}, fmt.Errorf("%q are not hours, such as 09:00-18:00", hours)
-			}
+		if hours == "" {
 			continue
 		}
 		from, to, err := parseHours(hours)
@@ -74,6 +69,21 @@ func ParseWeekly(s string) (Weekly, error) {
 		return Weekly{}, fmt.Errorf("%q ends with days that have no hours", s)
 	}
 	return w, nil
+}
+
+// cutPart cuts a part into its days and its hours, either of which may be missing.
+func cutPart(part string) (days, hours string, err error) {
+	switch words := strings.Fields(part); {
+	case len(words) == 1 && strings.Contains(words[0], ":"):
+		return "", words[0], nil
+	case len(words) == 1:
+		return words[0], "", nil
+	case len(words) == 2 && strings.Contains(words[1], ":"):
+		return words[0], words[1], nil
+	case len(words) == 2:
+		return "", "", fmt.Errorf("%q are not hours, such as 09:00-18:00", words[1])
+	}
+	return "", "", fmt.Errorf(`%q is not days and hours, such as "Mon-Fri 09:00-18:00"`, part)
 }
 
 func parseDays(s string) ([]int, error) {
@@ -164,7 +174,6 @@ func (w Weekly) Next(z *Zone, ms int64, want bool) (int64, bool) {
 			best, found = t, true
 		}
 	}
-	const minute, day = 60_000, 24 * 60 * 60_000
 	for at := time.UnixMilli(ms).In(z.loc); ; {
 		_, end := at.ZoneBounds()
 		if end.IsZero() || end.UnixMilli() > ms+8*day {
@@ -173,6 +182,17 @@ func (w Weekly) Next(z *Zone, ms int64, want bool) (int64, bool) {
 		try(end.UnixMilli())
 		at = end
 	}
+	w.eachBorder(z, ms, try)
+	if !found || best > ms+8*day {
+		return 0, false
+	}
+	return best, true
+}
+
+const minute, day = 60_000, 24 * 60 * 60_000 // in milliseconds
+
+// eachBorder calls try with each moment at which hours may begin or end, from the week before ms to the one after.
+func (w Weekly) eachBorder(z *Zone, ms int64, try func(int64)) {
 	wall := ms + z.offset(ms) // as if the zone were UTC
 	monday := wall - (wall/day+3)%7*day - wall%day
 	for week := range int64(3) {
@@ -185,8 +205,4 @@ func (w Weekly) Next(z *Zone, ms int64, want bool) (int64, bool) {
 			}
 		}
 	}
-	if !found || best > ms+8*day {
-		return 0, false
-	}
-	return best, true
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/holiman/uint256"
+
+	"github.com/writ-run/writ/internal/wording"
 )
 
 // MaxDecimals bounds an asset's decimals. ERC-20 has no bound; more than 36 has no honest use.
@@ -69,7 +71,7 @@ func FromUint256(a Asset, n *uint256.Int) Amount {
 // text is [ErrSyntax]; more than 256 bits is [ErrOverflow].
 func FromUnits(a Asset, units string) (Amount, error) {
 	if units == "" || len(units) > 78 || len(units) > 1 && units[0] == '0' || strings.Trim(units, "0123456789") != "" {
-		return Amount{}, fmt.Errorf("%q units of %s: %w", clip(units), a.Symbol, ErrSyntax)
+		return Amount{}, fmt.Errorf("%q units of %s: %w", wording.Clip(units, 40), a.Symbol, ErrSyntax)
 	}
 	var n uint256.Int
 	if err := n.SetFromDecimal(units); err != nil {
@@ -86,14 +88,14 @@ func ParseDecimal(a Asset, s string) (Amount, error) {
 	bad := whole == "" || len(s) > 120 || strings.Trim(whole+frac, "0123456789") != "" ||
 		point && frac == "" || len(frac) > int(a.Decimals) || len(whole) > 1 && whole[0] == '0'
 	if bad {
-		return Amount{}, fmt.Errorf("%q as %s with %d decimals: %w", clip(s), a.Symbol, a.Decimals, ErrSyntax)
+		return Amount{}, fmt.Errorf("%q as %s with %d decimals: %w", wording.Clip(s, 40), a.Symbol, a.Decimals, ErrSyntax)
 	}
 	digits := strings.TrimLeft(whole+frac+strings.Repeat("0", int(a.Decimals)-len(frac)), "0")
 	if digits == "" {
 		digits = "0"
 	}
 	if len(digits) > 78 {
-		return Amount{}, fmt.Errorf("%q as %s: %w", clip(s), a.Symbol, ErrOverflow)
+		return Amount{}, fmt.Errorf("%q as %s: %w", wording.Clip(s, 40), a.Symbol, ErrOverflow)
 	}
 	return FromUnits(a, digits)
 }
@@ -122,6 +124,18 @@ func (a Amount) Add(b Amount) (Amount, error) {
 	return Amount{asset: a.asset, n: n}, nil
 }
 
+// AddCapped returns a + b, or the largest amount there is if the sum is larger. Both count the same asset, or it is a.
+func (a Amount) AddCapped(b Amount) Amount {
+	sum, err := a.Add(b)
+	if errors.Is(err, ErrOverflow) {
+		return FromUint256(a.asset, new(uint256.Int).SetAllOne())
+	}
+	if err != nil {
+		return a
+	}
+	return sum
+}
+
 // Sub returns a - b, or [ErrAsset], or [ErrOverflow] if b is the larger.
 func (a Amount) Sub(b Amount) (Amount, error) {
 	if a.asset != b.asset {
@@ -135,9 +149,12 @@ func (a Amount) Sub(b Amount) (Amount, error) {
 }
 
 // Cmp returns -1, 0 or 1 as a is less than, equal to or more than b, or [ErrAsset].
-func (a Amount) Cmp(b Amount) (int, error) {
-	if a.asset != b.asset {
-		return 0, fmt.Errorf("%s and %s: %w", a, b, ErrAsset)
+func (a Amount) Cmp(b Amount) (int, error) { return Compare(&a, &b) }
+
+// Compare is [Amount.Cmp] of amounts that stand somewhere: nothing is copied.
+func Compare(a, b *Amount) (int, error) {
+	if a.asset.Decimals != b.asset.Decimals || a.asset.Symbol != b.asset.Symbol {
+		return 0, fmt.Errorf("%s and %s: %w", *a, *b, ErrAsset)
 	}
 	return a.n.Cmp(&b.n), nil
 }
@@ -166,11 +183,4 @@ func (a Amount) String() string {
 		return a.Decimal()
 	}
 	return a.Decimal() + " " + a.asset.Symbol
-}
-
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "..."
-	}
-	return s
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ipfs/boxo/blockservice"
 	"github.com/ipfs/boxo/blockstore"
-	"github.com/ipfs/boxo/chunker"
+	chunk "github.com/ipfs/boxo/chunker"
 	"github.com/ipfs/boxo/exchange/offline"
 	"github.com/ipfs/boxo/ipld/merkledag"
 	ft "github.com/ipfs/boxo/ipld/unixfs"
@@ -165,7 +165,8 @@ func TestTrustlessGatewaySpecification(t *testing.T) {
 	}
 
 	// {"files": {"single": link to small}} and a link to the multi-block file.
-	doc := []byte("\xa2\x65files\xa1\x66single\xd8\x2a\x58\x25\x00" + small.Cid().KeyString() + "\x65multi\xd8\x2a\x58\x25\x00" + multi.Cid().KeyString())
+	doc := []byte("\xa2\x65files\xa1\x66single\xd8\x2a\x58\x25\x00" + small.Cid().KeyString() +
+		"\x65multi\xd8\x2a\x58\x25\x00" + multi.Cid().KeyString())
 	document := provenance.Sum(cid.DagCBOR, doc)
 	x.src[document] = doc
 
@@ -198,37 +199,54 @@ func TestTrustlessGatewaySpecification(t *testing.T) {
 		accept           string // instead of format=car
 		want             []cid.Cid
 	}{
-		{"a path through directories", server.URL, root.Cid().String() + "/subdir/ascii.txt", nil, "", list(root, subdir, small)},
+		{"a path through directories", server.URL, root.Cid().String() + "/subdir/ascii.txt", nil, "",
+			list(root, subdir, small)},
 		{"a path through a sharded directory", server.URL, sharded.Cid().String() + "/17.txt", nil, "",
 			list(wayTo(some.Cid()), some, x.below(some.Cid()))},
 		{"a path through dag-cbor", server.URL, document.String() + "/files/single", nil, "", list(document, small)},
-		{"one block of a directory on a path", server.URL, root.Cid().String() + "/subdir", url.Values{"dag-scope": {"block"}}, "", list(root, subdir)},
-		{"one block of a file on a path", server.URL, root.Cid().String() + "/subdir/multiblock.txt", url.Values{"dag-scope": {"block"}}, "", list(root, subdir, multi)},
-		{"one block below a sharded directory", server.URL, sharded.Cid().String() + "/17.txt", url.Values{"dag-scope": {"block"}}, "", list(wayTo(some.Cid()), some)},
+		{"one block of a directory on a path", server.URL, root.Cid().String() + "/subdir",
+			url.Values{"dag-scope": {"block"}}, "", list(root, subdir)},
+		{"one block of a file on a path", server.URL, root.Cid().String() + "/subdir/multiblock.txt",
+			url.Values{"dag-scope": {"block"}}, "", list(root, subdir, multi)},
+		{"one block below a sharded directory", server.URL, sharded.Cid().String() + "/17.txt",
+			url.Values{"dag-scope": {"block"}}, "", list(wayTo(some.Cid()), some)},
 		{"a directory as entity", server.URL, root.Cid().String(), entity, "", list(root)},
 		{"a sharded directory as entity", server.URL, sharded.Cid().String(), entity, "", shards(sharded.Cid())},
-		{"a file as entity", server.URL, root.Cid().String() + "/subdir/ascii.txt", entity, "", list(root, subdir, small)},
-		{"a chunked file as entity", server.URL, root.Cid().String() + "/subdir/multiblock.txt", entity, "", list(root, subdir, multi, chunks)},
+		{"a file as entity", server.URL, root.Cid().String() + "/subdir/ascii.txt", entity, "",
+			list(root, subdir, small)},
+		{"a chunked file as entity", server.URL, root.Cid().String() + "/subdir/multiblock.txt", entity, "",
+			list(root, subdir, multi, chunks)},
 		{"a dag-cbor document as entity", server.URL, document.String(), entity, "", list(document)},
-		{"everything", server.URL, root.Cid().String() + "/subdir", url.Values{"dag-scope": {"all"}}, "", list(root, subdir, small, other, multi, chunks)},
-		{"everything of a chunked file", server.URL, root.Cid().String() + "/subdir/multiblock.txt", url.Values{"dag-scope": {"all"}}, "", list(root, subdir, multi, chunks)},
+		{"everything", server.URL, root.Cid().String() + "/subdir", url.Values{"dag-scope": {"all"}}, "",
+			list(root, subdir, small, other, multi, chunks)},
+		{"everything of a chunked file", server.URL, root.Cid().String() + "/subdir/multiblock.txt",
+			url.Values{"dag-scope": {"all"}}, "", list(root, subdir, multi, chunks)},
 		{"bytes before a hole", gaps.URL, missing.Cid().String(), bytesOf("0:500"), "", list(missing, chunks[:2])},
 		{"bytes after a hole", gaps.URL, missing.Cid().String(), bytesOf("768:*"), "", list(missing, chunks[3:])},
-		{"all bytes", server.URL, root.Cid().String() + "/subdir/multiblock.txt", bytesOf("0:*"), "", list(root, subdir, multi, chunks)},
-		{"bytes of a directory are the directory", server.URL, sharded.Cid().String(), bytesOf("0:*"), "", shards(sharded.Cid())},
+		{"all bytes", server.URL, root.Cid().String() + "/subdir/multiblock.txt", bytesOf("0:*"), "",
+			list(root, subdir, multi, chunks)},
+		{"bytes of a directory are the directory", server.URL, sharded.Cid().String(), bytesOf("0:*"), "",
+			shards(sharded.Cid())},
 		{"from the middle to the end", server.URL, multi.Cid().String(), bytesOf("512:*"), "", list(multi, chunks[2:])},
 		{"in the middle", server.URL, multi.Cid().String(), bytesOf("512:1023"), "", list(multi, chunks[2:4])},
 		{"to before the end", server.URL, multi.Cid().String(), bytesOf("512:-256"), "", list(multi, chunks[2:4])},
 		{"the last bytes", server.URL, multi.Cid().String(), bytesOf("-5:*"), "", list(multi, chunks[3:])},
-		{"more last bytes than there are", server.URL, multi.Cid().String(), bytesOf("-9999:*"), "", list(multi, chunks)},
-		{"more last bytes than there are, but not the end", server.URL, multi.Cid().String(), bytesOf("-9999:-3"), "", list(multi, chunks[:4])},
+		{"more last bytes than there are", server.URL, multi.Cid().String(), bytesOf("-9999:*"), "",
+			list(multi, chunks)},
+		{"more last bytes than there are, but not the end", server.URL, multi.Cid().String(), bytesOf("-9999:-3"), "",
+			list(multi, chunks[:4])},
 		{"the first byte", server.URL, multi.Cid().String(), bytesOf("0:0"), "", list(multi, chunks[0])},
-		{"duplicates, asked for", server.URL, doubles.Cid().String(), nil, "application/vnd.ipld.car; version=1; order=dfs; dups=y",
+		{"duplicates, asked for", server.URL, doubles.Cid().String(), nil,
+			"application/vnd.ipld.car; version=1; order=dfs; dups=y",
 			list(doubles, small, small, multi, chunks)},
-		{"no duplicates", server.URL, doubles.Cid().String(), nil, "application/vnd.ipld.car; version=1; order=dfs; dups=n", list(doubles, small, multi, chunks)},
-		{"any order", server.URL, doubles.Cid().String(), nil, "application/vnd.ipld.car; version=1; order=unk", list(doubles, small, multi, chunks)},
-		{"an identity CID is no block", server.URL, "bafkqaf3imvwgy3zaneqgc3janfxgy2lomvscay3jmqfa", nil, "application/vnd.ipld.car; dups=y", nil},
-		{"the Accept header is heard before the query", server.URL, doubles.Cid().String(), url.Values{"format": {"car"}},
+		{"no duplicates", server.URL, doubles.Cid().String(), nil,
+			"application/vnd.ipld.car; version=1; order=dfs; dups=n", list(doubles, small, multi, chunks)},
+		{"any order", server.URL, doubles.Cid().String(), nil, "application/vnd.ipld.car; version=1; order=unk",
+			list(doubles, small, multi, chunks)},
+		{"an identity CID is no block", server.URL, "bafkqaf3imvwgy3zaneqgc3janfxgy2lomvscay3jmqfa", nil,
+			"application/vnd.ipld.car; dups=y", nil},
+		{"the Accept header is heard before the query", server.URL, doubles.Cid().String(),
+			url.Values{"format": {"car"}},
 			"application/vnd.ipld.car; version=1; order=dfs; dups=y", list(doubles, small, small, multi, chunks)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -254,18 +272,21 @@ func TestTrustlessGatewaySpecification(t *testing.T) {
 				}
 			}
 			for header, want := range map[string]string{
-				"Content-Disposition": `^attachment; filename=.+\.car`, "X-Content-Type-Options": "^nosniff$", "Etag": `^W/".+"$`,
+				"Content-Disposition": `^attachment; filename=.+\.car`, "X-Content-Type-Options": "^nosniff$",
+				"Etag":        `^W/".+"$`,
 				"X-Ipfs-Path": "^/ipfs/" + name, "X-Ipfs-Roots": "^" + name, "Accept-Ranges": "^none$",
 			} {
 				if got := r.Header.Get(header); !regexp.MustCompile(want).MatchString(got) {
 					t.Errorf("%s: got %q, want %s", header, got, want)
 				}
 			}
-			if head := ask(t, http.MethodHead, test.base+"/ipfs/"+test.path+"?"+query.Encode(), test.accept); head.StatusCode != 200 || len(head.body) > 0 {
+			if head := ask(t, http.MethodHead, test.base+"/ipfs/"+test.path+"?"+query.Encode(),
+				test.accept); head.StatusCode != 200 || len(head.body) > 0 {
 				t.Errorf("HEAD: status %d, %d bytes", head.StatusCode, len(head.body))
 			}
 			// The same in a conditional request costs nothing.
-			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, test.base+"/ipfs/"+test.path+"?"+query.Encode(), nil)
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet,
+				test.base+"/ipfs/"+test.path+"?"+query.Encode(), nil)
 			req.Header.Set("Accept", test.accept)
 			req.Header.Set("If-None-Match", r.Header.Get("Etag"))
 			if again := do(t, req); again.StatusCode != 304 {
@@ -282,7 +303,8 @@ func TestTrustlessGatewaySpecification(t *testing.T) {
 		}
 	})
 	t.Run("another version of CAR", func(t *testing.T) {
-		if r := ask(t, http.MethodGet, server.URL+"/ipfs/"+root.Cid().String(), "application/vnd.ipld.car; version=2"); r.StatusCode != 400 {
+		if r := ask(t, http.MethodGet, server.URL+"/ipfs/"+root.Cid().String(),
+			"application/vnd.ipld.car; version=2"); r.StatusCode != 400 {
 			t.Errorf("status %d", r.StatusCode)
 		}
 	})
@@ -293,7 +315,8 @@ func TestTrustlessGatewaySpecification(t *testing.T) {
 				query += "&format=raw"
 			}
 			r := ask(t, http.MethodGet, server.URL+"/ipfs/"+small.Cid().String()+query, accept)
-			if r.StatusCode != 200 || !bytes.Equal(r.body, small.RawData()) || r.Header.Get("Content-Type") != "application/vnd.ipld.raw" ||
+			if r.StatusCode != 200 || !bytes.Equal(r.body, small.RawData()) ||
+				r.Header.Get("Content-Type") != "application/vnd.ipld.raw" ||
 				r.Header.Get("Content-Length") != strconv.Itoa(len(small.RawData())) || r.Header.Get("Etag") == "" ||
 				!strings.Contains(r.Header.Get("Content-Disposition"), `filename="foobar.bin"`) {
 				t.Errorf("status %d, headers %v, body %q", r.StatusCode, r.Header, r.body)
@@ -301,7 +324,8 @@ func TestTrustlessGatewaySpecification(t *testing.T) {
 		}
 	})
 	t.Run("a raw block, if it is here", func(t *testing.T) {
-		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, gaps.URL+"/ipfs/"+mid.String()+"?format=raw", nil)
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			gaps.URL+"/ipfs/"+mid.String()+"?format=raw", nil)
 		req.Header.Set("Cache-Control", "only-if-cached")
 		if r := do(t, req); r.StatusCode != 404 && r.StatusCode != 412 {
 			t.Errorf("status %d", r.StatusCode)

@@ -56,7 +56,7 @@ func NewGateway(src Source, log *slog.Logger) (http.Handler, error) {
 		MetricsRegistry:       prometheus.NewRegistry(), // its own, so that there can be two gateways
 	}, backend{blocks, src, log})
 	handler = gateway.NewHeaders(nil).WithDeprecatedXIpfsPath().ApplyCors().Wrap(handler)
-	return checked(store, handler), nil
+	return refuseEarly(store, handler), nil
 }
 
 // errUnreadable is all that strangers hear of a block that is there and cannot be read.
@@ -71,16 +71,16 @@ type quiet struct {
 // Block implements Source.
 func (q quiet) Block(ctx context.Context, c provenance.Link) ([]byte, error) {
 	data, err := q.src.Block(ctx, c)
-	if err == nil || absent(err) || ctx.Err() != nil {
+	if err == nil || isAbsent(err) || ctx.Err() != nil {
 		return data, err
 	}
 	q.log.ErrorContext(ctx, "block not read", "cid", c, "err", err)
 	return nil, errUnreadable
 }
 
-// checked answers what boxo would answer late or with another status: a CAR of an absent root has begun with 200
+// refuseEarly answers what boxo would answer late or with another status: a CAR of an absent root has begun with 200
 // before boxo looks for it, and a path that is none is an error of ours to boxo.
-func checked(store blockstore.Blockstore, next http.Handler) http.Handler {
+func refuseEarly(store blockstore.Blockstore, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			next.ServeHTTP(w, r)
@@ -126,8 +126,10 @@ type backend struct {
 func (b backend) GetCAR(ctx context.Context, p path.ImmutablePath, params gateway.CarParams) (
 	gateway.ContentPathMetadata, io.ReadCloser, error) {
 	root := p.RootCid()
-	whole := len(p.Segments()) == 2 && params.Scope == gateway.DagScopeAll && params.Range == nil && !params.Duplicates.Bool()
-	if codec := root.Prefix().Codec; !whole || codec != cid.DagCBOR && codec != cid.Raw || root.Prefix().MhType != multihash.SHA2_256 {
+	whole := len(p.Segments()) == 2 && params.Scope == gateway.DagScopeAll && params.Range == nil &&
+		!params.Duplicates.Bool()
+	if codec := root.Prefix().Codec; !whole || codec != cid.DagCBOR && codec != cid.Raw ||
+		root.Prefix().MhType != multihash.SHA2_256 {
 		return b.BlocksBackend.GetCAR(ctx, p, params)
 	}
 	md, err := b.ResolvePath(ctx, p) // that of a bare CID: nothing is read

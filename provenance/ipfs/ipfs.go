@@ -39,7 +39,7 @@ func NewBlockstore(src Source) Blockstore { return Blockstore{src} }
 // Get returns a block, or an error for which format.IsNotFound holds.
 func (b Blockstore) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	data, err := b.src.Block(ctx, c)
-	if absent(err) {
+	if isAbsent(err) {
 		return nil, format.ErrNotFound{Cid: c}
 	}
 	if err != nil {
@@ -51,14 +51,14 @@ func (b Blockstore) Get(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 // Has says whether there is such a block. It reads the block, so that a damaged one is an error and not there.
 func (b Blockstore) Has(ctx context.Context, c cid.Cid) (bool, error) {
 	_, err := b.src.Block(ctx, c)
-	if absent(err) {
+	if isAbsent(err) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// absent says whether an error is that there is no such block for strangers.
-func absent(err error) bool {
+// isAbsent says whether an error is that there is no such block for strangers.
+func isAbsent(err error) bool {
 	return errors.Is(err, provenance.ErrAbsent) || errors.Is(err, provenance.ErrWithheld)
 }
 

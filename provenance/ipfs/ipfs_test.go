@@ -77,13 +77,16 @@ func history(t testing.TB, steps int) (source, provenance.Link) {
 	agent := s.put(t, &provenance.Agent{Name: "reader", Instructions: "Read.", Tools: []provenance.Link{tool},
 		Routes: []provenance.AgentRoute{{ID: "all", When: "true", Use: "planner"}},
 		Limits: provenance.Limits{Turns: 1, Calls: 1, Tokens: 1, Cost: 1, Wall: 1}})
-	grant := s.put(t, &provenance.Grant{Message: s.payload(t, "message"), Sig: s.payload(t, "signature"), Method: "eoa"})
+	grant := s.put(t, &provenance.Grant{Message: s.payload(t, "message"), Sig: s.payload(t, "signature"),
+		Method: "eoa"})
 	rules := s.put(t, &provenance.PolicySet{Name: "none", Source: "rules: []"})
 	runtime := s.put(t, &provenance.Runtime{Version: "1", Build: "unknown", Key: make([]byte, 32),
-		Models: []provenance.ModelInfo{{Name: "planner", Kind: "rules", Provider: "writ", Model: "planner", MaxTokens: 1}}})
+		Models: []provenance.ModelInfo{{Name: "planner", Kind: "rules", Provider: "writ", Model: "planner",
+			MaxTokens: 1}}})
 	run := s.put(t, &provenance.Run{Agent: agent, Grant: grant, Rules: rules, Runtime: runtime, Opened: 1,
 		Nonce: [32]byte{1}})
-	ask := &provenance.Ask{Request: s.payload(t, "request"), Method: "run.start", Key: "did:key:z", Sig: make([]byte, 64)}
+	ask := &provenance.Ask{Request: s.payload(t, "request"), Method: "run.start", Key: "did:key:z",
+		Sig: make([]byte, 64)}
 	last := s.put(t, &provenance.Step{Run: run, At: 1, Event: ask,
 		Does: []provenance.Effect{&provenance.Say{Text: s.payload(t, "text 0")}}})
 	for i := 1; i < steps; i++ {
@@ -159,7 +162,8 @@ func TestCAR(t *testing.T) {
 			t.Errorf("%d steps, %d blocks: status %d, %d bytes of CAR that are not the %d of Export",
 				steps, stats.Blocks, r.StatusCode, len(got), want.Len())
 		}
-		if got := r.Header.Get("Content-Type"); !strings.HasPrefix(got, "application/vnd.ipld.car; version=1; order=dfs; dups=n") {
+		if got := r.Header.Get("Content-Type"); !strings.HasPrefix(got,
+			"application/vnd.ipld.car; version=1; order=dfs; dups=n") {
 			t.Errorf("content type: got %q", got)
 		}
 	}
@@ -260,7 +264,8 @@ func TestRefusals(t *testing.T) {
 		code       int
 		body       string
 	}{
-		{"an unknown block", "/ipfs/" + unknown.String() + "?format=raw", 404, "There is no block " + unknown.String() + " here."},
+		{"an unknown block", "/ipfs/" + unknown.String() + "?format=raw", 404,
+			"There is no block " + unknown.String() + " here."},
 		{"a CAR of an unknown block", "/ipfs/" + unknown.String() + "?format=car", 404, "There is no block"},
 		{"a leaf that is for nobody", "/ipfs/" + withheld.String() + "?format=raw", 404, "There is no block"},
 		{"a hash under another codec", "/ipfs/" + other.String() + "?format=raw", 404, "There is no block"},
@@ -270,7 +275,8 @@ func TestRefusals(t *testing.T) {
 		{"a conversion", "/ipfs/" + root.String() + "?format=dag-json", 406, "only trustless requests are accepted"},
 		{"no CID", "/ipfs/hello?format=raw", 400, "This is not a CID."},
 		{"an empty CID", "/ipfs/?format=raw", 400, "This is not a CID."},
-		{"a block by a path, which nobody could check", "/ipfs/" + root.String() + "/prev?format=raw", 406, "only trustless requests are accepted"},
+		{"a block by a path, which nobody could check", "/ipfs/" + root.String() + "/prev?format=raw", 406,
+			"only trustless requests are accepted"},
 		{"a path up", "/ipfs/" + root.String() + "/../../x?format=car", 400, "This is not a path below a CID."},
 		{"a path out", "/ipfs/../../etc/passwd", 400, "This is not a CID."},
 		{"an escaped path out", "/ipfs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 400, "This is not a CID."},
@@ -336,7 +342,8 @@ func FuzzPath(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, path := range []string{"/ipfs/" + root.String(), "/ipfs/", "/ipns/x", "//", "/ipfs/../x", "/ipfs/" + root.String() + "/prev"} {
+	for _, path := range []string{"/ipfs/" + root.String(), "/ipfs/", "/ipns/x", "//", "/ipfs/../x",
+		"/ipfs/" + root.String() + "/prev"} {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {

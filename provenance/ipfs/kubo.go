@@ -37,8 +37,9 @@ func NewKubo(api, auth string) (*Kubo, error) {
 	return &Kubo{api: strings.TrimRight(api, "/"), auth: auth, client: &http.Client{}}, nil
 }
 
-// call posts to a command of the RPC and gives its answer, of at most 1 MiB, to read.
-func (k *Kubo) call(ctx context.Context, command string, args url.Values, body io.Reader, kind string, read func(io.Reader) error) error {
+// callCommand posts to a command of the RPC and gives its answer, of at most 1 MiB, to read.
+func (k *Kubo) callCommand(ctx context.Context, command string, args url.Values, body io.Reader, kind string,
+	read func(io.Reader) error) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, k.api+"/api/v0/"+command+"?"+args.Encode(), body)
 	if err != nil {
 		return fmt.Errorf("Kubo %s: %w", command, err)
@@ -80,7 +81,7 @@ var errNotPinned = errors.New("Kubo: not pinned")
 // Version returns the node's version.
 func (k *Kubo) Version(ctx context.Context) (string, error) {
 	var v struct{ Version string }
-	err := k.call(ctx, "version", nil, nil, "", func(r io.Reader) error { return json.NewDecoder(r).Decode(&v) })
+	err := k.callCommand(ctx, "version", nil, nil, "", func(r io.Reader) error { return json.NewDecoder(r).Decode(&v) })
 	return v.Version, err
 }
 
@@ -101,33 +102,34 @@ func (k *Kubo) Import(ctx context.Context, root provenance.Link, car func(io.Wri
 		w.CloseWithError(err)
 	}()
 	pinned := false
-	err := k.call(ctx, "dag/import", url.Values{"pin-roots": {"true"}}, r, form.FormDataContentType(), func(answer io.Reader) error {
-		for lines := json.NewDecoder(answer); ; {
-			var line struct {
-				Root *struct {
-					Cid struct {
-						CID string `json:"/"`
+	err := k.callCommand(ctx, "dag/import", url.Values{"pin-roots": {"true"}}, r, form.FormDataContentType(),
+		func(answer io.Reader) error {
+			for lines := json.NewDecoder(answer); ; {
+				var line struct {
+					Root *struct {
+						Cid struct {
+							CID string `json:"/"`
+						}
+						PinErrorMsg string
 					}
-					PinErrorMsg string
 				}
+				if err := lines.Decode(&line); err == io.EOF {
+					return nil
+				} else if err != nil {
+					return err
+				}
+				if line.Root == nil {
+					continue
+				}
+				if got, err := cid.Decode(line.Root.Cid.CID); err != nil || got != root {
+					return fmt.Errorf("it says that it imported %q", line.Root.Cid.CID)
+				}
+				if line.Root.PinErrorMsg != "" {
+					return errors.New("it could not pin the root")
+				}
+				pinned = true
 			}
-			if err := lines.Decode(&line); err == io.EOF {
-				return nil
-			} else if err != nil {
-				return err
-			}
-			if line.Root == nil {
-				continue
-			}
-			if got, err := cid.Decode(line.Root.Cid.CID); err != nil || got != root {
-				return fmt.Errorf("it says that it imported %q", line.Root.Cid.CID)
-			}
-			if line.Root.PinErrorMsg != "" {
-				return errors.New("it could not pin the root")
-			}
-			pinned = true
-		}
-	})
+		})
 	r.CloseWithError(errors.New("the request is over"))
 	<-written
 	if err == nil && !pinned {
@@ -141,7 +143,7 @@ func (k *Kubo) Pinned(ctx context.Context, root provenance.Link) (bool, error) {
 	var list struct {
 		Keys map[string]struct{ Type string }
 	}
-	err := k.call(ctx, "pin/ls", url.Values{"arg": {root.String()}, "type": {"recursive"}}, nil, "",
+	err := k.callCommand(ctx, "pin/ls", url.Values{"arg": {root.String()}, "type": {"recursive"}}, nil, "",
 		func(r io.Reader) error { return json.NewDecoder(r).Decode(&list) })
 	if errors.Is(err, errNotPinned) {
 		return false, nil
@@ -151,7 +153,8 @@ func (k *Kubo) Pinned(ctx context.Context, root provenance.Link) (bool, error) {
 
 // Unpin lets the node forget what only root keeps. It is no error if it kept nothing.
 func (k *Kubo) Unpin(ctx context.Context, root provenance.Link) error {
-	err := k.call(ctx, "pin/rm", url.Values{"arg": {root.String()}}, nil, "", func(io.Reader) error { return nil })
+	err := k.callCommand(ctx, "pin/rm", url.Values{"arg": {root.String()}}, nil, "",
+		func(io.Reader) error { return nil })
 	if errors.Is(err, errNotPinned) {
 		return nil
 	}
@@ -167,10 +170,10 @@ type Push struct {
 
 // A Queue knows what is to be pushed. It is made from the journal, so that nothing is lost however long a node is away.
 type Queue interface {
-	// Unpushed returns at most limit runs whose newest head was not noted by Pushed, oldest run first.
+	// Unpushed returns at most limit runs whose newest head was not noted by NotePushed, oldest run first.
 	Unpushed(ctx context.Context, limit int) ([]Push, error)
-	// Pushed notes that a head of a run is at the node.
-	Pushed(ctx context.Context, run, head provenance.Link) error
+	// NotePushed notes that a head of a run is at the node.
+	NotePushed(ctx context.Context, run, head provenance.Link) error
 }
 
 // Times of a [Pusher].
@@ -241,7 +244,7 @@ func (k *Kubo) pushOne(ctx context.Context, q Queue, src Source, p Push) error {
 	} else if !ok {
 		return errors.New("Kubo has imported the root and does not list its pin")
 	}
-	if err := q.Pushed(ctx, p.Run, p.Head); err != nil {
+	if err := q.NotePushed(ctx, p.Run, p.Head); err != nil {
 		return err
 	}
 	if p.Old.Defined() {

@@ -145,9 +145,11 @@ func TestKubo(t *testing.T) {
 	d := startKubo(t)
 	s, step := history(t, 300)
 	run := stepRun(t, s, step)
-	root := s.put(t, &provenance.Head{Run: run, Seq: 299, Step: step, At: 1, Key: make([]byte, 32), Sig: make([]byte, 64)})
+	root := s.put(t, &provenance.Head{Run: run, Seq: 299, Step: step, At: 1, Key: make([]byte, 32),
+		Sig: make([]byte, 64)})
 	var car bytes.Buffer
-	if _, err := provenance.Export(&car, root, func(c provenance.Link) ([]byte, error) { return s.Block(t.Context(), c) }); err != nil {
+	if _, err := provenance.Export(&car, root,
+		func(c provenance.Link) ([]byte, error) { return s.Block(t.Context(), c) }); err != nil {
 		t.Fatal(err)
 	}
 
@@ -156,7 +158,8 @@ func TestKubo(t *testing.T) {
 		if err := os.WriteFile(file, car.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if out := string(d.ipfs("dag", "import", "--stats", "--pin-roots=true", file)); !strings.Contains(out, "Pinned root\t"+root.String()+"\tsuccess") ||
+		if out := string(d.ipfs("dag", "import", "--stats", "--pin-roots=true", file)); !strings.Contains(out,
+			"Pinned root\t"+root.String()+"\tsuccess") ||
 			!strings.Contains(out, fmt.Sprintf("Imported %d blocks", len(s))) {
 			t.Errorf("dag import says %q; %d blocks were sent", out, len(s))
 		}
@@ -178,7 +181,8 @@ func TestKubo(t *testing.T) {
 			V   string `json:"v"`
 			Seq int    `json:"seq"`
 		}
-		if err := json.Unmarshal(d.ipfs("dag", "get", root.String()+"/step"), &got); err != nil || got.V != "step/1" || got.Seq != 299 {
+		if err := json.Unmarshal(d.ipfs("dag", "get", root.String()+"/step"), &got); err != nil ||
+			got.V != "step/1" || got.Seq != 299 {
 			t.Errorf("dag get: %+v, %v", got, err)
 		}
 	})
@@ -199,7 +203,8 @@ func TestKubo(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var got bytes.Buffer
-		if _, err := provenance.Export(&got, root, func(c provenance.Link) ([]byte, error) { return node.Block(ctx, c) }); err != nil {
+		if _, err := provenance.Export(&got, root,
+			func(c provenance.Link) ([]byte, error) { return node.Block(ctx, c) }); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), car.Bytes()) {
@@ -246,7 +251,10 @@ func TestKubo(t *testing.T) {
 		k, _ := ipfs.NewKubo(d.api, "")
 		bad := bytes.Clone(car.Bytes())
 		bad[len(bad)-1] ^= 1
-		if err := k.Import(t.Context(), root, func(w io.Writer) error { _, err := w.Write(bad); return err }); err == nil {
+		if err := k.Import(t.Context(), root, func(w io.Writer) error {
+			_, err := w.Write(bad)
+			return err
+		}); err == nil {
 			t.Error("a file with a changed byte was imported")
 		}
 	})

@@ -87,7 +87,8 @@ func (k *fakeKubo) serve(w http.ResponseWriter, r *http.Request) {
 		if k.noPin {
 			msg = "no room"
 		}
-		fmt.Fprintf(w, "{\"Root\":{\"Cid\":{\"/\":%q},\"PinErrorMsg\":%q}}\n{\"Stats\":{\"BlockCount\":%d}}\n", root, msg, k.blocks)
+		fmt.Fprintf(w, "{\"Root\":{\"Cid\":{\"/\":%q},\"PinErrorMsg\":%q}}\n{\"Stats\":{\"BlockCount\":%d}}\n", root,
+			msg, k.blocks)
 		if !k.lie && !k.noPin {
 			k.pins[root] = true
 		}
@@ -139,7 +140,7 @@ func (q *queue) Unpushed(_ context.Context, limit int) (list []ipfs.Push, _ erro
 	return list, nil
 }
 
-func (q *queue) Pushed(_ context.Context, run, head provenance.Link) error {
+func (q *queue) NotePushed(_ context.Context, run, head provenance.Link) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.done[run] = head
@@ -231,7 +232,8 @@ func TestAnImportOfABrokenHistoryEndsWithItsError(t *testing.T) {
 }
 
 func TestKuboURLs(t *testing.T) {
-	for _, bad := range []string{"", "127.0.0.1:5001", "ftp://x", "http://", "http://u:p@x", "http://x?y=z", "http://%zz"} {
+	for _, bad := range []string{"", "127.0.0.1:5001", "ftp://x", "http://", "http://u:p@x", "http://x?y=z",
+		"http://%zz"} {
 		if _, err := ipfs.NewKubo(bad, ""); err == nil || strings.Contains(err.Error(), "u:p") {
 			t.Errorf("%q: got %v", bad, err)
 		}

@@ -61,25 +61,12 @@ type Node struct {
 
 // NewNode starts a node. ctx bounds nothing but the start. The error names the first field that is wrong.
 func NewNode(ctx context.Context, cfg NodeConfig) (_ *Node, err error) {
-	switch {
-	case cfg.Source == nil:
-		return nil, errors.New("IPFS node: Source is missing")
-	case len(cfg.Key) != ed25519.PrivateKeySize:
-		return nil, errors.New("IPFS node: Key must be an Ed25519 private key")
+	peers, err := cfg.check()
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	peers := make([]peer.AddrInfo, len(cfg.Peers))
-	for i, p := range cfg.Peers {
-		if peers[i], err = parsePeer(p); err != nil {
-			return nil, err
-		}
-	}
-	for _, l := range cfg.Listen {
-		if _, err := ma.NewMultiaddr(l); err != nil {
-			return nil, fmt.Errorf("IPFS node: %q is no address to listen on; write for instance /ip4/127.0.0.1/tcp/4001", l)
-		}
 	}
 	key, err := p2pcrypto.UnmarshalEd25519PrivateKey(cfg.Key)
 	if err != nil {
@@ -104,18 +91,44 @@ func NewNode(ctx context.Context, cfg NodeConfig) (_ *Node, err error) {
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{host: h, log: cfg.Log, cancel: cancel}
-	n.bitswap = bitswap.New(life, bsnet.NewFromIpfsHost(h), nil, bitswapStore{NewBlockstore(quiet{cfg.Source, cfg.Log})},
+	n.bitswap = bitswap.New(life, bsnet.NewFromIpfsHost(h), nil,
+		bitswapStore{NewBlockstore(quiet{cfg.Source, cfg.Log})},
 		bitswap.MaxCidSize(64), bitswap.MaxOutstandingBytesPerPeer(wantBytes))
 	for _, p := range peers {
-		n.wg.Go(func() { n.stay(life, p) })
+		n.wg.Go(func() { n.keepConnected(life, p) })
 	}
 	return n, nil
+}
+
+// check says whether a node can be made of it, and returns the peers that it names.
+func (c *NodeConfig) check() (peers []peer.AddrInfo, err error) {
+	switch {
+	case c.Source == nil:
+		return nil, errors.New("IPFS node: Source is missing")
+	case len(c.Key) != ed25519.PrivateKeySize:
+		return nil, errors.New("IPFS node: Key must be an Ed25519 private key")
+	}
+	for _, l := range c.Listen {
+		if _, err := ma.NewMultiaddr(l); err != nil {
+			return nil, fmt.Errorf("IPFS node: %q is no address to listen on; write for instance "+
+				"/ip4/127.0.0.1/tcp/4001", l)
+		}
+	}
+	peers = make([]peer.AddrInfo, len(c.Peers))
+	for i, p := range c.Peers {
+		if peers[i], err = parsePeer(p); err != nil {
+			return nil, err
+		}
+	}
+	return peers, nil
 }
 
 func parsePeer(s string) (peer.AddrInfo, error) {
 	info, err := peer.AddrInfoFromString(s)
 	if err != nil {
-		return peer.AddrInfo{}, fmt.Errorf("IPFS node: %q is no peer; write for instance /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo... with its whole identity", s)
+		return peer.AddrInfo{},
+			fmt.Errorf("IPFS node: %q is no peer; write for instance /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo... with "+
+				"its whole identity", s)
 	}
 	return *info, nil
 }
@@ -123,8 +136,8 @@ func parsePeer(s string) (peer.AddrInfo, error) {
 // CheckPeer says whether s is the address of a peer.
 func CheckPeer(s string) error { _, err := parsePeer(s); return err }
 
-// stay keeps the node connected to a peer, as far as it is there.
-func (n *Node) stay(ctx context.Context, p peer.AddrInfo) {
+// keepConnected keeps the node connected to a peer, as far as it is there.
+func (n *Node) keepConnected(ctx context.Context, p peer.AddrInfo) {
 	said := false
 	for {
 		dial, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -183,12 +196,12 @@ func (n *Node) Block(ctx context.Context, c provenance.Link) ([]byte, error) {
 // Close ends the node and waits for its goroutines.
 func (n *Node) Close() error {
 	n.cancel()
-	err := errors.Join(closeOf(n.bitswap), closeOf(n.host))
+	err := errors.Join(closeQuietly(n.bitswap), closeQuietly(n.host))
 	n.wg.Wait()
 	return err
 }
 
-func closeOf(c io.Closer) error { return c.Close() }
+func closeQuietly(c io.Closer) error { return c.Close() }
 
 // A bitswapStore is a blockstore into which nothing comes: bitswap wants to put what it fetched, and a node hands it to
 // who asked instead. Blocks come into the journal with their step, or by import.

@@ -41,10 +41,12 @@ func TestANodeServesByBitswapAndAnotherExportsTheSameFile(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var want, got bytes.Buffer
-	if _, err := provenance.Export(&want, root, func(c provenance.Link) ([]byte, error) { return s.Block(ctx, c) }); err != nil {
+	if _, err := provenance.Export(&want, root,
+		func(c provenance.Link) ([]byte, error) { return s.Block(ctx, c) }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provenance.Export(&got, root, func(c provenance.Link) ([]byte, error) { return there.Block(ctx, c) }); err != nil {
+	if _, err := provenance.Export(&got, root,
+		func(c provenance.Link) ([]byte, error) { return there.Block(ctx, c) }); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), want.Bytes()) {
@@ -53,7 +55,8 @@ func TestANodeServesByBitswapAndAnotherExportsTheSameFile(t *testing.T) {
 	// What was fetched is kept nowhere, and what nobody has is waited for no longer than the asker wants.
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := there.Block(short, provenance.NewRaw([]byte("nobody has this")).CID); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := there.Block(short, provenance.NewRaw([]byte("nobody has this")).CID); !errors.Is(err,
+		context.DeadlineExceeded) {
 		t.Errorf("a block that nobody has: got %v", err)
 	}
 }
@@ -87,9 +90,11 @@ func TestNodeConfigIsChecked(t *testing.T) {
 	}{
 		{"no source", "Source is missing", ipfs.NodeConfig{Key: key}},
 		{"no key", "Key must be", ipfs.NodeConfig{Source: source{}}},
-		{"no address", `"localhost:4001" is no address to listen on`, ipfs.NodeConfig{Source: source{}, Key: key, Listen: []string{"localhost:4001"}}},
+		{"no address", `"localhost:4001" is no address to listen on`,
+			ipfs.NodeConfig{Source: source{}, Key: key, Listen: []string{"localhost:4001"}}},
 		{"no peer", `"12D3" is no peer`, ipfs.NodeConfig{Source: source{}, Key: key, Peers: []string{"12D3"}}},
-		{"a peer without identity", "is no peer", ipfs.NodeConfig{Source: source{}, Key: key, Peers: []string{"/ip4/127.0.0.1/tcp/1"}}},
+		{"a peer without identity", "is no peer",
+			ipfs.NodeConfig{Source: source{}, Key: key, Peers: []string{"/ip4/127.0.0.1/tcp/1"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			n, err := ipfs.NewNode(t.Context(), test.cfg)

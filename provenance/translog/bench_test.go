@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 )
@@ -21,22 +22,23 @@ type benched struct {
 	b   *testing.B
 	db  *store.DB
 	log *Log
-	s   agent.Session
+	s   journal.Session
 	n   atomic.Int64
 }
 
 func newBenched(b *testing.B) *benched {
-	db, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "writ.db")})
+	db, err := store.Open(b.Context(), store.Config{DSN: store.SQLite(filepath.Join(b.TempDir(), "writ.db"))})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { db.Close() })
-	x := &benched{b: b, db: db, s: agent.Session{ID: link("session"), Expires: 1 << 60}}
+	x := &benched{b: b, db: db, s: journal.Session{ID: link("session"), Expires: 1 << 60}}
 	if err := db.PutSession(b.Context(), x.s); err != nil {
 		b.Fatal(err)
 	}
 	x.log, err = Open(b.Context(), Config{
-		Dir: filepath.Join(b.TempDir(), "log"), Store: db, Key: key("log"), Origin: "example.com/log", Interval: 100 * time.Millisecond,
+		Dir: filepath.Join(b.TempDir(), "log"), Store: db, Key: key("log"), Origin: "example.com/log",
+		Interval: 100 * time.Millisecond,
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -54,7 +56,7 @@ func newBenched(b *testing.B) *benched {
 }
 
 // head makes a run's first step with its signed head.
-func (x *benched) head() (run provenance.Link, c agent.Commit) {
+func (x *benched) head() (run provenance.Link, c journal.Commit) {
 	n := x.n.Add(1)
 	run = link(fmt.Sprint("run ", n))
 	step, err := provenance.Encode(&provenance.PolicySet{Name: "stands for a step", Source: fmt.Sprintf("%0600d", n)})
@@ -69,7 +71,8 @@ func (x *benched) head() (run provenance.Link, c agent.Commit) {
 	if err != nil {
 		x.b.Fatal(err)
 	}
-	return run, agent.Commit{Run: run, Step: step, Head: &hb, Status: "running", Open: &agent.Opening{Session: x.s.ID, Owner: "bench"}}
+	return run, journal.Commit{Run: run, Step: step, Head: &hb, Status: "running",
+		Open: &journal.Opening{Session: x.s.ID, Owner: "bench"}}
 }
 
 // fsyncs appends 256 bytes n times to a file, each with an fsync: the floor.
@@ -126,8 +129,8 @@ func benchLogged(b *testing.B, writers int) {
 	b.ReportMetric(rate/(float64(appends)/floor.Seconds()), "x-floor")
 }
 
-// BenchmarkReceipt: from a head's commit until its receipt is with who watches the run, at a checkpoint every 100 ms. 20
-// heads come within 500 ms, each when it comes. It reports the middle and the 99th of 100.
+// BenchmarkReceipt: from a head's commit until its receipt is with who watches the run, at a checkpoint every 100 ms.
+// 20 heads come within 500 ms, each when it comes. It reports the middle and the 99th of 100.
 func BenchmarkReceipt(b *testing.B) {
 	x := newBenched(b)
 	var mu sync.Mutex

@@ -18,6 +18,7 @@ import (
 	"github.com/transparency-dev/tessera/api/layout"
 
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
 )
 
 var hasher = rfc6962.DefaultHasher
@@ -34,50 +35,25 @@ type claim struct {
 	published bool
 }
 
-// check compares the files with the store. damaged says what is wrong with the files if they can be built again; the
-// error says why nothing may be built on them.
-func (l *Log) check(ctx context.Context) (damaged string, err error) {
-	var claims []claim
+// checkFiles compares the files with the store. damaged says what is wrong with the files if they can be built again;
+// the error says why nothing may be built on them.
+func (l *Log) checkFiles(ctx context.Context) (damaged string, err error) {
 	note := func(what string) {
 		if damaged == "" {
 			damaged = what
 		}
 	}
-	_, stored, err := l.cfg.Store.Unreceipted(ctx)
+	claims, err := l.readPublished(ctx)
 	if err != nil {
 		return "", err
 	}
-	if len(stored) > 0 {
-		c, err := l.policy.OpenCheckpoint(stored)
-		if err != nil {
-			return "", fmt.Errorf("the checkpoint in the store: %w: %w", ErrOrigin, err)
-		}
-		claims = append(claims, claim{"the last published checkpoint", c.Size, c.Root[:], true})
-	}
-	raw, err := os.ReadFile(filepath.Join(l.cfg.Dir, layout.CheckpointPath))
-	var f *provenance.Fault
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(stored) > 0:
-		note("the checkpoint is missing")
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	inFolder, wrong, err := l.readFolderCheckpoint(len(claims) > 0)
+	if err != nil {
 		return "", err
-	default:
-		c, err := l.policy.OpenCheckpoint(raw)
-		switch {
-		case err == nil:
-			claims = append(claims, claim{"the checkpoint in its folder", c.Size, c.Root[:], true})
-		case len(stored) > 0: // which this key has signed under this name, so the file is damaged and not another's
-			note("the checkpoint cannot be read")
-		case errors.As(err, &f) && f.Code == provenance.CodeLogOrigin:
-			return "", fmt.Errorf("%w: %w", ErrOrigin, err)
-		case errors.As(err, &f) && f.Code == provenance.CodeLogKey && intact(raw):
-			return "", fmt.Errorf("%w: %w", ErrOrigin, err)
-		default:
-			note("the checkpoint cannot be read")
-		}
 	}
-	size, root, err := treeState(l.cfg.Dir)
+	claims = append(claims, inFolder...)
+	note(wrong)
+	size, root, err := readTreeState(l.cfg.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(claims) == 0:
 		return damaged, nil // a new log
@@ -92,22 +68,57 @@ func (l *Log) check(ctx context.Context) (damaged string, err error) {
 			}
 		}
 	}
-	wrong, err := l.compare(ctx, claims, size)
-	if err == nil && wrong != "" {
-		note(wrong)
-	}
+	wrong, err = l.compareEntries(ctx, claims, size)
+	note(wrong)
 	return damaged, err
 }
 
-// intact says whether a checkpoint has a whole signature line, so that it is another key's, and not torn.
-func intact(raw []byte) bool {
+// readPublished returns what the store's checkpoint claims, if it has one.
+func (l *Log) readPublished(ctx context.Context) ([]claim, error) {
+	_, stored, err := l.cfg.Store.Unreceipted(ctx)
+	if err != nil || len(stored) == 0 {
+		return nil, err
+	}
+	c, err := l.policy.OpenCheckpoint(stored)
+	if err != nil {
+		return nil, fmt.Errorf("the checkpoint in the store: %w: %w", ErrOrigin, err)
+	}
+	return []claim{{"the last published checkpoint", c.Size, c.Root[:], true}}, nil
+}
+
+// readFolderCheckpoint reads the checkpoint in the log's folder. It returns what that claims, or what is wrong with it.
+// known says that this key has published under this name, so that one that cannot be read is damaged, and not
+// another's.
+func (l *Log) readFolderCheckpoint(known bool) (claims []claim, damaged string, err error) {
+	raw, err := os.ReadFile(filepath.Join(l.cfg.Dir, layout.CheckpointPath))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && known:
+		return nil, "the checkpoint is missing", nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, "", nil
+	case err != nil:
+		return nil, "", err
+	}
+	c, err := l.policy.OpenCheckpoint(raw)
+	if err == nil {
+		return []claim{{"the checkpoint in its folder", c.Size, c.Root[:], true}}, "", nil
+	}
+	f, ok := errors.AsType[*provenance.Fault](err)
+	if !known && ok && (f.Code == logproof.CodeLogOrigin || f.Code == logproof.CodeLogKey && hasWholeSignature(raw)) {
+		return nil, "", fmt.Errorf("%w: %w", ErrOrigin, err)
+	}
+	return nil, "the checkpoint cannot be read", nil
+}
+
+// hasWholeSignature says whether a checkpoint has a whole signature line, so that it is another key's, and not torn.
+func hasWholeSignature(raw []byte) bool {
 	lines := bytes.Split(bytes.TrimSuffix(raw, []byte("\n")), []byte("\n"))
 	return bytes.HasSuffix(raw, []byte("\n")) && len(lines) > 4 && len(lines[len(lines)-1]) > 90
 }
 
-// treeState reads what Tessera has noted of the tree (its file format 1).
-func treeState(dir string) (size uint64, root []byte, err error) {
-	raw, err := os.ReadFile(stateFile(dir))
+// readTreeState reads what Tessera has noted of the tree (its file format 1).
+func readTreeState(dir string) (size uint64, root []byte, err error) {
+	raw, err := os.ReadFile(statePath(dir))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -124,34 +135,12 @@ func treeState(dir string) (size uint64, root []byte, err error) {
 	return s.Size, s.Root, nil
 }
 
-// compare goes over the store's entries once: each claim must have their root at its size, and the files of the tree
-// up to size must hold them.
-func (l *Log) compare(ctx context.Context, claims []claim, size uint64) (damaged string, err error) {
+// compareEntries goes over the store's entries once: each claim must have their root at its size, and the files of the
+// tree up to size must hold them.
+func (l *Log) compareEntries(ctx context.Context, claims []claim, size uint64) (damaged string, err error) {
 	f := compact.RangeFactory{Hash: hasher.HashChildren}
 	r := f.NewEmptyRange(0)
-	judge := func() error {
-		for _, c := range claims {
-			if c.size != r.End() {
-				continue
-			}
-			root, err := r.GetRootHash(nil)
-			if err != nil {
-				return err
-			}
-			if c.size == 0 {
-				root = hasher.EmptyRoot()
-			}
-			switch same := bytes.Equal(root, c.root); {
-			case same:
-			case c.published:
-				return fmt.Errorf("%s, of size %d, has another root than the journal's entries: %w", c.what, c.size, ErrForked)
-			case damaged == "":
-				damaged = "the tree's root is not that of the journal's entries"
-			}
-		}
-		return nil
-	}
-	if err := judge(); err != nil {
+	if err := compareRoots(claims, r, &damaged); err != nil {
 		return "", err
 	}
 	for n := uint64(0); ; n++ {
@@ -161,25 +150,20 @@ func (l *Log) compare(ctx context.Context, claims []claim, size uint64) (damaged
 		}
 		var bundle, tile []byte
 		for _, e := range entries {
-			leaf := hasher.HashLeaf(e.CID.Bytes())
+			leaf := hasher.HashLeaf(e.Logged[:])
 			if err := r.Append(leaf, nil); err != nil {
 				return "", err
 			}
-			if err := judge(); err != nil {
+			if err := compareRoots(claims, r, &damaged); err != nil {
 				return "", err
 			}
 			if r.End() <= size {
-				bundle = binary.BigEndian.AppendUint16(bundle, uint16(len(e.CID.Bytes())))
-				bundle, tile = append(bundle, e.CID.Bytes()...), append(tile, leaf...)
+				bundle = binary.BigEndian.AppendUint16(bundle, uint16(len(e.Logged)))
+				bundle, tile = append(bundle, e.Logged[:]...), append(tile, leaf...)
 			}
 		}
 		if len(tile) > 0 && damaged == "" {
-			partial := layout.PartialTileSize(0, n, size)
-			for path, want := range map[string][]byte{layout.TilePath(0, n, partial): tile, layout.EntriesPath(n, partial): bundle} {
-				if got, err := os.ReadFile(filepath.Join(l.cfg.Dir, path)); err != nil || !bytes.Equal(got, want) {
-					damaged = path + " is not what the journal's entries make it"
-				}
-			}
+			damaged = l.compareTiles(n, size, tile, bundle)
 		}
 		if len(entries) < page {
 			break
@@ -193,20 +177,62 @@ func (l *Log) compare(ctx context.Context, claims []claim, size uint64) (damaged
 	return damaged, nil
 }
 
-// rebuild makes the tree anew from the store, beside the old one, and then takes its place. Its checkpoint is signed
-// and not witnessed; the witnesses see the next one, which is consistent with all that they know.
-func (l *Log) rebuild(ctx context.Context) error {
+// compareRoots holds the claims of the size that r has reached to its root. A root that was published and is another is
+// an error; another one notes damage.
+func compareRoots(claims []claim, r *compact.Range, damaged *string) error {
+	for _, c := range claims {
+		if c.size != r.End() {
+			continue
+		}
+		root, err := r.GetRootHash(nil)
+		if err != nil {
+			return err
+		}
+		if c.size == 0 {
+			root = hasher.EmptyRoot()
+		}
+		switch same := bytes.Equal(root, c.root); {
+		case same:
+		case c.published:
+			return fmt.Errorf("%s, of size %d, has another root than the journal's entries: %w", c.what, c.size,
+				ErrForked)
+		case *damaged == "":
+			*damaged = "the tree's root is not that of the journal's entries"
+		}
+	}
+	return nil
+}
+
+// compareTiles holds the nth files of a log of this size to what the journal's entries make of them. It returns what is
+// wrong, or nothing.
+func (l *Log) compareTiles(n, size uint64, tile, bundle []byte) (damaged string) {
+	partial := layout.PartialTileSize(0, n, size)
+	for _, f := range []struct {
+		path string
+		want []byte
+	}{{layout.TilePath(0, n, partial), tile}, {layout.EntriesPath(n, partial), bundle}} {
+		got, err := os.ReadFile(filepath.Join(l.cfg.Dir, f.path))
+		if err != nil || !bytes.Equal(got, f.want) {
+			damaged = f.path + " is not what the journal's entries make it"
+		}
+	}
+	return damaged
+}
+
+// rebuildTree makes the tree anew from the store, beside the old one, and then takes its place. Its checkpoint is
+// signed and not witnessed; the witnesses see the next one, which is consistent with all that they know.
+func (l *Log) rebuildTree(ctx context.Context) error {
 	fresh := l.cfg.Dir + ".new"
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	t, err := l.plant(ctx, fresh, false)
+	t, err := l.startTessera(ctx, fresh, false)
 	if err != nil {
 		return fmt.Errorf("build the tree again: %w", err)
 	}
 	defer t.cut()
 	for n := 1; n > 0; {
-		if n, err = l.take(ctx, t); err != nil {
+		if n, err = l.takeBatch(ctx, t); err != nil {
 			return fmt.Errorf("build the tree again: %w", err)
 		}
 	}
@@ -214,7 +240,7 @@ func (l *Log) rebuild(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("build the tree again: %w", err)
 	}
-	if err := l.wait(ctx, t, size); err != nil {
+	if err := l.waitForSize(ctx, t, size); err != nil {
 		return fmt.Errorf("build the tree again: %w", err)
 	}
 	t.cut()
@@ -225,18 +251,18 @@ func (l *Log) rebuild(ctx context.Context) error {
 	if err := os.Rename(fresh, l.cfg.Dir); err != nil {
 		return fmt.Errorf("put the new tree in its place: %w", err)
 	}
-	if damaged, err := l.check(ctx); err != nil || damaged != "" {
+	if damaged, err := l.checkFiles(ctx); err != nil || damaged != "" {
 		return fmt.Errorf("the tree that was built again does not hold: %s: %w", damaged, errors.Join(err, ErrForked))
 	}
 	return nil
 }
 
-// wait waits until a tree's checkpoint has a size.
-func (l *Log) wait(ctx context.Context, t *tree, size uint64) error {
+// waitForSize waits until a tree's checkpoint has a size.
+func (l *Log) waitForSize(ctx context.Context, t *tree, size uint64) error {
 	for {
 		raw, err := t.reader.ReadCheckpoint(ctx)
 		if err == nil {
-			var c provenance.Checkpoint
+			var c logproof.Checkpoint
 			if c, err = l.policy.OpenCheckpoint(raw); err == nil && c.Size >= size {
 				return nil
 			}

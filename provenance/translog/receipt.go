@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/provenance/logproof"
+
+	"github.com/ipfs/go-cid"
 	"github.com/transparency-dev/tessera/client"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/provenance"
 )
 
 // A Receipt is what a client keeps.
-type Receipt = agent.Receipt
+type Receipt = journal.Receipt
 
 // A binding is the key binding that receipts carry, once it is in the log.
 type binding struct {
@@ -53,12 +56,12 @@ func (l *Log) Bind(ctx context.Context, c provenance.Link) error {
 	return nil
 }
 
-// receipts makes the receipts of the entries from next up to a checkpoint's size, and returns where it got to.
-func (l *Log) receipts(ctx context.Context, raw []byte, c provenance.Checkpoint, next uint64) (uint64, error) {
+// makeReceipts makes the receipts of the entries from next up to a checkpoint's size, and returns where it got to.
+func (l *Log) makeReceipts(ctx context.Context, raw []byte, c logproof.Checkpoint, next uint64) (uint64, error) {
 	if next >= c.Size {
 		return next, nil
 	}
-	proofs, err := l.builder(ctx, c.Size)
+	proofs, err := l.newProofBuilder(ctx, c.Size)
 	if err != nil {
 		return next, err
 	}
@@ -73,7 +76,7 @@ func (l *Log) receipts(ctx context.Context, raw []byte, c provenance.Checkpoint,
 		var blocks []provenance.Block
 		var made []Receipt
 		for i := range entries {
-			r, more, err := l.receipt(ctx, proofs, raw, &entries[i])
+			r, more, err := l.makeReceipt(ctx, proofs, raw, &entries[i])
 			if err != nil {
 				return next, fmt.Errorf("entry %d: %w", entries[i].Index, err)
 			}
@@ -86,17 +89,21 @@ func (l *Log) receipts(ctx context.Context, raw []byte, c provenance.Checkpoint,
 		}
 		next += uint64(len(entries))
 		for _, r := range made {
-			l.notify(r)
+			l.notifyWaiting(r)
 		}
 	}
 	return next, nil
 }
 
-// receipt makes the receipt of one entry, if it is a head.
-func (l *Log) receipt(ctx context.Context, proofs *client.ProofBuilder, raw []byte, e *agent.Entry) (*Receipt, []provenance.Block, error) {
+// makeReceipt makes the receipt of one entry, if it is a head.
+func (l *Log) makeReceipt(ctx context.Context, proofs *client.ProofBuilder, raw []byte, e *journal.Entry) (*Receipt,
+	[]provenance.Block, error) {
 	data, err := l.cfg.Store.Block(ctx, e.CID)
 	if err != nil {
 		return nil, nil, err
+	}
+	if e.CID.Prefix().Codec == cid.Raw { // the statement that began an epoch
+		return nil, nil, nil
 	}
 	rec, err := provenance.DecodeAny(data)
 	if err != nil {
@@ -106,14 +113,17 @@ func (l *Log) receipt(ctx context.Context, proofs *client.ProofBuilder, raw []by
 	if !ok {
 		return nil, nil, nil
 	}
-	p, err := l.prove(ctx, proofs, raw, *e)
+	if e.Logged != provenance.NewLogEntry(head.Run, head.Seq, e.CID) {
+		return nil, nil, fmt.Errorf("what is to stand in the log is not the entry of the head %s: %w", e.CID, ErrForked)
+	}
+	p, err := l.proveEntry(ctx, proofs, raw, *e)
 	if err != nil {
 		return nil, nil, err
 	}
 	proof := provenance.NewRaw(p.Format())
 	blocks := []provenance.Block{proof}
 	r := &provenance.Receipt{Head: e.CID, Proof: proof.CID}
-	b, err := l.bound(ctx, proofs, raw, *e)
+	b, err := l.proveBinding(ctx, proofs, raw, *e)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,11 +137,14 @@ func (l *Log) receipt(ctx context.Context, proofs *client.ProofBuilder, raw []by
 	}
 	e.Receipt = block.CID
 	p.Extra = data
-	return &Receipt{Run: head.Run, Head: e.CID, Seq: head.Seq, CID: block.CID, Text: p.Format()}, append(blocks, block), nil
+	return &Receipt{Run: head.Run, Head: e.CID, Seq: head.Seq, CID: block.CID, Text: p.Format()},
+		append(blocks, block), nil
 }
 
-// bound returns the binding that heads at e carry, with the proof of its own entry; an undefined one if there is none.
-func (l *Log) bound(ctx context.Context, proofs *client.ProofBuilder, raw []byte, e agent.Entry) (binding, error) {
+// proveBinding returns the binding that heads at e carry, with the proof of its own entry; an undefined one if there is
+// none.
+func (l *Log) proveBinding(ctx context.Context, proofs *client.ProofBuilder, raw []byte, e journal.Entry) (binding,
+	error) {
 	l.mu.Lock()
 	b := l.binding
 	l.mu.Unlock()
@@ -141,7 +154,8 @@ func (l *Log) bound(ctx context.Context, proofs *client.ProofBuilder, raw []byte
 	if b.proof.CID.Defined() {
 		return b, nil
 	}
-	p, err := l.prove(ctx, proofs, raw, agent.Entry{Index: b.index, CID: b.cid})
+	p, err := l.proveEntry(ctx, proofs, raw, journal.Entry{Index: b.index, CID: b.cid,
+		Logged: provenance.NewLogEntry(b.cid, 0, b.cid)})
 	if err != nil {
 		return b, fmt.Errorf("the key binding: %w", err)
 	}
@@ -154,23 +168,24 @@ func (l *Log) bound(ctx context.Context, proofs *client.ProofBuilder, raw []byte
 	return b, nil
 }
 
-// prove makes the proof of an entry and checks it: a damaged tile must not become a receipt.
-func (l *Log) prove(ctx context.Context, proofs *client.ProofBuilder, raw []byte, e agent.Entry) (*provenance.Proof, error) {
+// proveEntry makes the proof of an entry and checks it: a damaged tile must not become a receipt.
+func (l *Log) proveEntry(ctx context.Context, proofs *client.ProofBuilder, raw []byte,
+	e journal.Entry) (*logproof.Proof, error) {
 	hashes, err := proofs.InclusionProof(ctx, e.Index)
 	if err != nil {
 		return nil, err
 	}
-	p := &provenance.Proof{Index: e.Index, Checkpoint: raw}
+	p := &logproof.Proof{Index: e.Index, Checkpoint: raw}
 	for _, h := range hashes {
 		p.Hashes = append(p.Hashes, [32]byte(h))
 	}
-	if _, err := p.Verify(e.CID, l.policy); err != nil {
+	if _, err := p.Verify(e.Logged, l.policy); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// Receipt returns the receipt of a run's newest head. It is agent.ErrNotFound while the log has not published it.
+// Receipt returns the receipt of a run's newest head. It is journal.ErrNotFound while the log has not published it.
 func (l *Log) Receipt(ctx context.Context, run provenance.Link) (Receipt, error) {
 	info, err := l.cfg.Store.Run(ctx, run)
 	if err != nil {
@@ -178,41 +193,43 @@ func (l *Log) Receipt(ctx context.Context, run provenance.Link) (Receipt, error)
 	}
 	fail := func(err error) (Receipt, error) { return Receipt{}, fmt.Errorf("receipt of run %s: %w", run, err) }
 	if !info.Head.Defined() {
-		return fail(agent.ErrNotFound)
+		return fail(journal.ErrNotFound)
 	}
 	e, err := l.cfg.Store.Entry(ctx, info.Head)
 	if err != nil {
 		return fail(err)
 	}
 	if !e.Receipt.Defined() {
-		return fail(agent.ErrNotFound)
+		return fail(journal.ErrNotFound)
 	}
 	var rec provenance.Receipt
 	var head provenance.Head
-	data, err := l.cfg.Store.Block(ctx, e.Receipt)
-	if err == nil {
-		err = provenance.Decode(data, &rec)
-	}
-	if err != nil {
+	if _, err := l.readRecord(ctx, e.Receipt, &rec); err != nil {
 		return fail(err)
 	}
 	text, err := l.cfg.Store.Block(ctx, rec.Proof)
 	if err != nil {
 		return fail(err)
 	}
-	block, err := l.cfg.Store.Block(ctx, info.Head)
-	if err == nil {
-		err = provenance.Decode(block, &head)
-	}
+	block, err := l.readRecord(ctx, info.Head, &head)
 	if err != nil {
 		return fail(err)
 	}
-	p, err := provenance.ParseProof(text)
+	p, err := logproof.ParseProof(text)
 	if err != nil {
 		return fail(err)
 	}
 	p.Extra = block
 	return Receipt{Run: run, Head: info.Head, Seq: head.Seq, CID: e.Receipt, Text: p.Format()}, nil
+}
+
+// readRecord reads a record of the store and returns its bytes.
+func (l *Log) readRecord(ctx context.Context, c provenance.Link, r provenance.Record) ([]byte, error) {
+	data, err := l.cfg.Store.Block(ctx, c)
+	if err == nil {
+		err = provenance.Decode(data, r)
+	}
+	return data, err
 }
 
 // watched bounds the receipts that wait for one watcher; when there are more, the oldest go.
@@ -236,7 +253,7 @@ func (l *Log) Watch(run provenance.Link) (receipts <-chan Receipt, stop func()) 
 	}
 }
 
-func (l *Log) notify(r Receipt) {
+func (l *Log) notifyWaiting(r Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.watchers[r.Run] {
@@ -254,19 +271,19 @@ func (l *Log) notify(r Receipt) {
 	}
 }
 
-// Await returns the receipt of a run's newest head as soon as it is there, or agent.ErrNotFound when ctx ends.
+// Await returns the receipt of a run's newest head as soon as it is there, or journal.ErrNotFound when ctx ends.
 func (l *Log) Await(ctx context.Context, run provenance.Link) (Receipt, error) {
 	news, stop := l.Watch(run) // first, or one could come between
 	defer stop()
 	for {
 		r, err := l.Receipt(ctx, run)
-		if err == nil || !errors.Is(err, agent.ErrNotFound) {
+		if err == nil || !errors.Is(err, journal.ErrNotFound) && ctx.Err() == nil {
 			return r, err
 		}
 		select {
 		case <-news:
 		case <-ctx.Done():
-			return Receipt{}, fmt.Errorf("receipt of run %s: %w", run, agent.ErrNotFound)
+			return Receipt{}, fmt.Errorf("receipt of run %s: %w", run, journal.ErrNotFound)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -15,7 +16,7 @@ import (
 var resource = regexp.MustCompile(`^tile/(entries|[0-9]{1,2})/(x[0-9]{3}/){0,6}[0-9]{3}(\.p/[0-9]{1,3})?$`)
 
 // ServeHTTP serves the log under the path that the request's ends with: "checkpoint", "tile/...", and "" for its key
-// as text. It is to be mounted with http.StripPrefix.
+// as text; and "epoch/N" for the statement that began its epoch N. It is to be mounted with http.StripPrefix.
 func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -31,17 +32,31 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "checkpoint":
 		h.Set("Cache-Control", "no-cache")
 		h.Set("Content-Type", "text/plain; charset=utf-8")
-		l.file(w, r, path)
+		l.serveFile(w, r, path)
+	case strings.HasPrefix(path, "epoch/"):
+		l.serveEpoch(w, strings.TrimPrefix(path, "epoch/"))
 	case resource.MatchString(path):
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("Content-Type", "application/octet-stream")
-		l.file(w, r, path)
+		l.serveFile(w, r, path)
 	default:
-		http.Error(w, "the log has /checkpoint and /tile/...", http.StatusNotFound)
+		http.Error(w, "the log has /checkpoint, /tile/... and /epoch/2 and so on", http.StatusNotFound)
 	}
 }
 
-func (l *Log) file(w http.ResponseWriter, r *http.Request, path string) {
+// serveEpoch serves the statement that began an epoch of the log.
+func (l *Log) serveEpoch(w http.ResponseWriter, n string) {
+	for _, e := range l.epochs {
+		if strconv.Itoa(e.N) == n {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = w.Write(e.Statement) // a client that is gone
+			return
+		}
+	}
+	http.Error(w, "the log has no such epoch", http.StatusNotFound)
+}
+
+func (l *Log) serveFile(w http.ResponseWriter, r *http.Request, path string) {
 	f, err := os.Open(filepath.Join(l.cfg.Dir, filepath.FromSlash(path)))
 	if err != nil {
 		w.Header().Del("Cache-Control")

@@ -23,31 +23,36 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/provenance/logproof"
+
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/klog/v2"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/provenance"
 )
 
 // Errors of [Open]. Each is wrapped with what was found.
 var (
 	// ErrBehind says that the log holds more than the store: the store was replaced by an older one.
-	ErrBehind = errors.New("the journal is behind its log; restore the newest backup of both")
+	ErrBehind = errors.New("the journal is behind its log; " +
+		"begin a new epoch with writ log epoch, which keeps both, or restore the newest backup")
 	// ErrForked says that the log holds something else than the store: going on would be a second history.
-	ErrForked = errors.New("the journal and its log tell two histories; restore the newest backup of both")
+	ErrForked = errors.New("the journal and its log tell two histories; " +
+		"begin a new epoch with writ log epoch, which keeps both, or restore the newest backup")
 	// ErrOrigin says that the log was begun under another name or key.
 	ErrOrigin = errors.New("the log has another origin or key than the one that is set")
 )
 
-// A Store has the entries and their blocks. An agent.Store is one.
+// A Store has the entries and their blocks. A journal.Store is one.
 type Store interface {
-	agent.Entries
-	Block(ctx context.Context, c provenance.Link) ([]byte, error)
-	Run(ctx context.Context, id provenance.Link) (agent.RunInfo, error)
+	journal.Keeper
+	journal.Entries
+	journal.BlockReader
+	Run(ctx context.Context, id provenance.Link) (journal.RunInfo, error)
 }
 
 // Config says what a [Log] is made of.
@@ -72,8 +77,8 @@ type Log struct {
 	cfg    Config
 	log    *slog.Logger
 	vkey   string
-	policy provenance.LogPolicy // its own key; no witnesses
-	quorum *provenance.Quorum
+	policy logproof.Policy // its own key; no witnesses
+	quorum *logproof.Quorum
 	asked  *asked
 	tree   *tree
 
@@ -88,6 +93,8 @@ type Log struct {
 	broken     error         // why nothing is taken in any more; guarded by mu
 	watchers   map[provenance.Link]map[chan Receipt]struct{}
 	binding    binding
+
+	epochs []journal.LogEpoch // after the first; of the opening
 }
 
 // quiet keeps the words of Tessera's own logger off standard error: what matters of them is seen here by its effects.
@@ -107,36 +114,34 @@ const (
 // tree is the store's, and the newest checkpoints have the root that the store's entries lead to. Files that are
 // damaged or missing are built again; the damaged ones are kept beside them.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("open the log: no store is given")
+	}
+	epochs, err := cfg.Store.LogEpochs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if err := PutAside(cfg.Dir, cfg.Origin, epochs); err != nil { // an ending was cut short
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	cfg.Origin = OriginNow(cfg.Origin, epochs)
 	l, err := newLog(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	if err := l.open(ctx); err != nil {
+	l.epochs = epochs
+	if err := checkEpoch(epochs, l.vkey); err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if err := l.openTree(ctx); err != nil {
 		return nil, fmt.Errorf("open the log in %s: %w", cfg.Dir, err)
 	}
 	return l, nil
 }
 
 func newLog(cfg Config) (*Log, error) {
-	switch {
-	case cfg.Dir == "":
-		return nil, errors.New("no folder is given")
-	case cfg.Store == nil:
-		return nil, errors.New("no store is given")
-	case len(cfg.Key) != ed25519.PrivateKeySize:
-		return nil, errors.New("no key is given")
-	}
-	if cfg.Interval == 0 {
-		cfg.Interval = time.Second
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 2 * time.Second
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Interval < 100*time.Millisecond {
-		return nil, fmt.Errorf("checkpoints every %s are too often; 100ms is the least", cfg.Interval)
+	if err := cfg.complete(); err != nil {
+		return nil, err
 	}
 	l := &Log{
 		cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1), grown: make(chan struct{}),
@@ -146,56 +151,92 @@ func newLog(cfg Config) (*Log, error) {
 	if l.vkey, err = note.NewEd25519VerifierKey(cfg.Origin, cfg.Key.Public().(ed25519.PublicKey)); err != nil {
 		return nil, fmt.Errorf("origin %q: %w", cfg.Origin, err)
 	}
-	key, err := provenance.ParseLogKey(l.vkey)
+	key, err := logproof.ParseKey(l.vkey)
 	if err != nil {
 		return nil, fmt.Errorf("origin %q: %w", cfg.Origin, err)
 	}
-	l.policy.Logs = []provenance.LogKey{key}
-	if len(cfg.Witnesses) > 0 {
-		p, err := provenance.ParseLogPolicy(cfg.Witnesses)
-		if err != nil {
-			return nil, fmt.Errorf("witness policy: %w", err)
-		}
-		l.quorum = p.Quorum
-		for _, w := range l.quorum.Witnesses() {
-			if w.URL == "" {
-				return nil, fmt.Errorf("witness policy: witness %s has no URL to be asked at", w.Name)
-			}
-		}
+	l.policy.Logs = []logproof.Key{key}
+	if l.quorum, err = parseWitnesses(cfg.Witnesses); err != nil {
+		return nil, fmt.Errorf("witness policy: %w", err)
 	}
 	l.asked = &asked{base: http.DefaultTransport, log: l.log}
 	return l, nil
 }
 
-func (l *Log) open(ctx context.Context) error {
+// complete fills in what may be left out, and says what must not be.
+func (c *Config) complete() error {
+	switch {
+	case c.Dir == "":
+		return errors.New("no folder is given")
+	case c.Store == nil:
+		return errors.New("no store is given")
+	case len(c.Key) != ed25519.PrivateKeySize:
+		return errors.New("no key is given")
+	}
+	if c.Interval == 0 {
+		c.Interval = time.Second
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 2 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Interval < 100*time.Millisecond {
+		return fmt.Errorf("checkpoints every %s are too often; 100ms is the least", c.Interval)
+	}
+	return nil
+}
+
+// parseWitnesses reads the policy that names the witnesses; nil is nobody. Each must say where it is asked.
+func parseWitnesses(text []byte) (*logproof.Quorum, error) {
+	if len(text) == 0 {
+		return nil, nil
+	}
+	p, err := logproof.ParsePolicy(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range p.Quorum.Witnesses() {
+		if w.URL == "" {
+			return nil, fmt.Errorf("witness %s has no URL to be asked at", w.Name)
+		}
+	}
+	return p.Quorum, nil
+}
+
+func (l *Log) openTree(ctx context.Context) error {
 	quiet()
-	damaged, err := l.check(ctx)
+	damaged, err := l.checkFiles(ctx)
 	if err == nil && damaged != "" {
 		l.log.WarnContext(ctx, "the log's files are damaged; building them again from the journal", "found", damaged)
-		err = l.rebuild(ctx)
+		err = l.rebuildTree(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	l.tree, err = l.plant(ctx, l.cfg.Dir, l.quorum.Wants())
+	l.tree, err = l.startTessera(ctx, l.cfg.Dir, l.quorum.Wants())
 	if err != nil && damaged == "" { // a file that only Tessera reads
 		l.log.WarnContext(ctx, "the log's files are damaged; building them again from the journal", "found", err)
-		if err = l.rebuild(ctx); err == nil {
-			l.tree, err = l.plant(ctx, l.cfg.Dir, l.quorum.Wants())
+		if err = l.rebuildTree(ctx); err == nil {
+			l.tree, err = l.startTessera(ctx, l.cfg.Dir, l.quorum.Wants())
 		}
 	}
 	if err != nil {
 		return err
 	}
-	if l.integrated, err = l.tree.reader.IntegratedSize(ctx); err != nil {
+	if err = logEpoch(ctx, l.cfg.Store, l.epochs); err == nil {
+		l.integrated, err = l.tree.reader.IntegratedSize(ctx)
+	}
+	if err != nil {
 		l.tree.cut()
 		return err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	l.Added()
-	l.wg.Go(func() { l.feed(running) })
-	l.wg.Go(func() { l.publish(running) })
+	l.wg.Go(func() { l.feedEntries(running) })
+	l.wg.Go(func() { l.followCheckpoints(running) })
 	return nil
 }
 
@@ -216,17 +257,19 @@ type tree struct {
 	cut    context.CancelFunc // ends Tessera's goroutines; no entry may be under way
 }
 
-// plant opens the tree in dir.
-func (l *Log) plant(ctx context.Context, dir string, witnessed bool) (*tree, error) {
-	signer, err := l.signer()
+// startTessera opens the tree in dir.
+func (l *Log) startTessera(ctx context.Context, dir string, witnessed bool) (*tree, error) {
+	signer, err := l.noteSigner()
 	if err != nil {
 		return nil, err
 	}
-	driver, err := posix.New(ctx, posix.Config{Path: dir, HTTPClient: &http.Client{Transport: l.asked, Timeout: l.cfg.Timeout}})
+	driver, err := posix.New(ctx, posix.Config{Path: dir,
+		HTTPClient: &http.Client{Transport: l.asked, Timeout: l.cfg.Timeout}})
 	if err != nil {
 		return nil, err
 	}
-	o := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(batch, batchAge).WithCheckpointInterval(l.cfg.Interval)
+	o := tessera.NewAppendOptions().WithCheckpointSigner(signer).WithBatching(batch,
+		batchAge).WithCheckpointInterval(l.cfg.Interval)
 	if witnessed {
 		group, err := tessera.NewWitnessGroupFromPolicy(l.cfg.Witnesses)
 		if err != nil {
@@ -243,14 +286,14 @@ func (l *Log) plant(ctx context.Context, dir string, witnessed bool) (*tree, err
 	return &tree{a.Add, reader, cut}, nil
 }
 
-// signer is the key in the form of package note.
-func (l *Log) signer() (note.Signer, error) {
+// noteSigner is the key in the form of package note.
+func (l *Log) noteSigner() (note.Signer, error) {
 	hash := strings.Split(l.vkey, "+")[1]
 	seed := append([]byte{1}, l.cfg.Key.Seed()...) // 1 is Ed25519
 	return note.NewSigner("PRIVATE+KEY+" + l.cfg.Origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(seed))
 }
 
-// Added implements agent.Log.
+// Added implements runner.Log.
 func (l *Log) Added() {
 	select {
 	case l.kick <- struct{}{}:
@@ -258,7 +301,7 @@ func (l *Log) Added() {
 	}
 }
 
-// Wait implements agent.Log.
+// Wait implements runner.Log.
 func (l *Log) Wait(ctx context.Context, entry provenance.Link) error {
 	e, err := l.cfg.Store.Entry(ctx, entry)
 	if err != nil {
@@ -282,8 +325,8 @@ func (l *Log) Wait(ctx context.Context, entry provenance.Link) error {
 	}
 }
 
-// feed takes the store's entries into the tree, in their order.
-func (l *Log) feed(ctx context.Context) {
+// feedEntries takes the store's entries into the tree, in their order.
+func (l *Log) feedEntries(ctx context.Context) {
 	pause := 10 * time.Millisecond
 	for {
 		select {
@@ -292,7 +335,7 @@ func (l *Log) feed(ctx context.Context) {
 			return
 		}
 		for {
-			n, err := l.take(ctx, l.tree)
+			n, err := l.takeBatch(ctx, l.tree)
 			if err == nil && n == 0 || ctx.Err() != nil {
 				break
 			}
@@ -320,8 +363,11 @@ func (l *Log) feed(ctx context.Context) {
 	}
 }
 
-// take takes one batch into a tree and returns how many entries it had. Whatever was begun is waited for.
-func (l *Log) take(ctx context.Context, t *tree) (int, error) {
+// takeBatch takes one batch into a tree and returns how many entries it had. Whatever was begun is waited for.
+func (l *Log) takeBatch(ctx context.Context, t *tree) (int, error) {
+	if err := l.cfg.Store.Fence(ctx); err != nil { // another process that has the store has the log too
+		return 0, err
+	}
 	from, err := t.reader.IntegratedSize(ctx)
 	if err != nil {
 		return 0, err
@@ -332,7 +378,7 @@ func (l *Log) take(ctx context.Context, t *tree) (int, error) {
 	}
 	futures := make([]tessera.IndexFuture, len(entries))
 	for i, e := range entries {
-		futures[i] = t.add(context.WithoutCancel(ctx), tessera.NewEntry(e.CID.Bytes()))
+		futures[i] = t.add(context.WithoutCancel(ctx), tessera.NewEntry(e.Logged[:]))
 	}
 	var failed error
 	for i, f := range futures {
@@ -363,8 +409,8 @@ func (l *Log) Published() []byte {
 	return slices.Clone(l.published)
 }
 
-// publish watches for new checkpoints and makes receipts under them.
-func (l *Log) publish(ctx context.Context) {
+// followCheckpoints watches for new checkpoints and makes receipts under them.
+func (l *Log) followCheckpoints(ctx context.Context) {
 	const idle = time.Second
 	next, _, err := l.cfg.Store.Unreceipted(ctx)
 	for wait := time.Duration(0); ; {
@@ -384,7 +430,7 @@ func (l *Log) publish(ctx context.Context) {
 			}
 		}
 		// Looked for often only while one is due.
-		next, err = l.look(ctx, next)
+		next, err = l.readCheckpoint(ctx, next)
 		if err != nil && ctx.Err() == nil {
 			l.log.ErrorContext(ctx, "receipts not made; trying again", "err", err)
 		}
@@ -397,8 +443,8 @@ func (l *Log) publish(ctx context.Context) {
 	}
 }
 
-// look reads the newest checkpoint and, if it covers more than next entries, makes the receipts.
-func (l *Log) look(ctx context.Context, next uint64) (uint64, error) {
+// readCheckpoint reads the newest checkpoint and, if it covers more than next entries, makes the receipts.
+func (l *Log) readCheckpoint(ctx context.Context, next uint64) (uint64, error) {
 	raw, err := l.tree.reader.ReadCheckpoint(ctx)
 	if errors.Is(err, os.ErrNotExist) {
 		return next, nil
@@ -413,9 +459,9 @@ func (l *Log) look(ctx context.Context, next uint64) (uint64, error) {
 		return next, err
 	}
 	if !same {
-		l.tell(ctx, raw)
+		l.noteMissing(ctx, raw)
 	}
-	made, err := l.receipts(ctx, raw, c, next)
+	made, err := l.makeReceipts(ctx, raw, c, next)
 	if err == nil && !same {
 		l.mu.Lock()
 		l.published = raw
@@ -424,12 +470,12 @@ func (l *Log) look(ctx context.Context, next uint64) (uint64, error) {
 	return made, err
 }
 
-// tell notes who of the witnesses has not cosigned a checkpoint.
-func (l *Log) tell(ctx context.Context, raw []byte) {
+// noteMissing notes who of the witnesses has not cosigned a checkpoint.
+func (l *Log) noteMissing(ctx context.Context, raw []byte) {
 	if !l.quorum.Wants() {
 		return
 	}
-	c, err := provenance.LogPolicy{Logs: l.policy.Logs, Quorum: l.quorum}.OpenCheckpoint(raw)
+	c, err := logproof.Policy{Logs: l.policy.Logs, Quorum: l.quorum}.OpenCheckpoint(raw)
 	if err == nil {
 		return
 	}
@@ -442,10 +488,10 @@ func (l *Log) tell(ctx context.Context, raw []byte) {
 	l.log.WarnContext(ctx, "checkpoint published without its quorum of witnesses", "missing", missing)
 }
 
-// builder makes proofs in the tree of one checkpoint.
-func (l *Log) builder(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
+// newProofBuilder makes proofs in the tree of one checkpoint.
+func (l *Log) newProofBuilder(ctx context.Context, size uint64) (*client.ProofBuilder, error) {
 	return client.NewProofBuilder(ctx, size, l.tree.reader.ReadTile)
 }
 
 // folder is where Tessera keeps what the tree is, apart from what it publishes.
-func stateFile(dir string) string { return filepath.Join(dir, ".state", "treeState") }
+func statePath(dir string) string { return filepath.Join(dir, ".state", "treeState") }

@@ -18,21 +18,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/store/storetest"
+
 	"github.com/ipfs/go-cid"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/tessera/client"
 
-	"github.com/writ-run/writ/agent"
-	"github.com/writ-run/writ/internal/logreader"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
+	"github.com/writ-run/writ/provenance/translog/reader"
 )
 
 // A rig is a log with a store in memory, into which heads are put as a runner would.
 type rig struct {
 	t       testing.TB
-	store   *store.Memory
-	session agent.Session
+	store   *store.DB
+	session journal.Session
 	cfg     Config
 	n       int
 }
@@ -45,7 +48,7 @@ func key(name string) ed25519.PrivateKey {
 func link(text string) provenance.Link { return provenance.Sum(cid.DagCBOR, []byte(text)) }
 
 func newRig(t testing.TB) *rig {
-	r := &rig{t: t, store: store.NewMemory(), session: agent.Session{ID: link("session"), Expires: 1 << 60}}
+	r := &rig{t: t, store: storetest.Memory(t), session: journal.Session{ID: link("session"), Expires: 1 << 60}}
 	r.cfg = Config{
 		Dir: filepath.Join(t.TempDir(), "log"), Store: r.store, Key: key("log"), Origin: "example.com/log",
 		Interval: 100 * time.Millisecond,
@@ -72,8 +75,9 @@ func (r *rig) head() (run, head provenance.Link) {
 	r.must(h.Sign(key("operator")))
 	hb, err := provenance.Encode(h)
 	r.must(err)
-	r.must(r.store.Commit(r.t.Context(), agent.Commit{
-		Run: run, Step: step, Head: &hb, Status: "running", Open: &agent.Opening{Session: r.session.ID, Owner: "test"},
+	r.must(r.store.Commit(r.t.Context(), journal.Commit{
+		Run: run, Step: step, Head: &hb, Status: "running",
+		Open: &journal.Opening{Session: r.session.ID, Owner: "test"},
 	}))
 	return run, hb.CID
 }
@@ -95,13 +99,13 @@ func (r *rig) await(l *Log, run provenance.Link) Receipt {
 }
 
 // proven checks a receipt as a stranger does.
-func (r *rig) proven(l *Log, got Receipt) provenance.Checkpoint {
+func (r *rig) proven(l *Log, got Receipt) logproof.Checkpoint {
 	r.t.Helper()
-	k, err := provenance.ParseLogKey(l.VKey())
+	k, err := logproof.ParseKey(l.VKey())
 	r.must(err)
-	p, err := provenance.ParseProof(got.Text)
+	p, err := logproof.ParseProof(got.Text)
 	r.must(err)
-	c, err := p.Verify(got.Head, provenance.LogPolicy{Logs: []provenance.LogKey{k}})
+	c, err := p.Verify(provenance.NewLogEntry(got.Run, got.Seq, got.Head), logproof.Policy{Logs: []logproof.Key{k}})
 	r.must(err)
 	if provenance.Sum(cid.DagCBOR, p.Extra) != got.Head {
 		r.t.Error("the receipt does not hold the head's block")
@@ -136,13 +140,13 @@ func TestEachHeadGetsAReceipt(t *testing.T) {
 		stop()
 	}
 	_, err := l.Receipt(t.Context(), link("nobody's"))
-	if !errors.Is(err, agent.ErrNotFound) {
+	if !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("a run that is not there: %v", err)
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	run, _ := r.head() // and the log is not told
-	if _, err := l.Await(short, run); !errors.Is(err, agent.ErrNotFound) {
+	if _, err := l.Await(short, run); !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("a receipt that does not come: %v", err)
 	}
 }
@@ -172,7 +176,9 @@ var damages = []struct {
 	do   func(t *testing.T, dir string)
 }{
 	{"the folder is gone", func(t *testing.T, dir string) { check(t, os.RemoveAll(dir)) }},
-	{"the checkpoint is gone", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, "checkpoint"))) }},
+	{"the checkpoint is gone", func(t *testing.T, dir string) {
+		check(t, os.Remove(filepath.Join(dir, "checkpoint")))
+	}},
 	{"the checkpoint is torn", cut("checkpoint")},
 	{"the checkpoint is empty", empty("checkpoint")},
 	{"the checkpoint's signature is garbled", edit("checkpoint", func(b []byte) []byte {
@@ -182,13 +188,14 @@ var damages = []struct {
 	{"the checkpoint's name is garbled", flip0("checkpoint")},
 	{"Tessera's version is torn", empty(".state/version")},
 	{"the tree's state is torn", cut(".state/treeState")},
-	{"the tree's state is gone", func(t *testing.T, dir string) { check(t, os.Remove(stateFile(dir))) }},
+	{"the tree's state is gone", func(t *testing.T, dir string) { check(t, os.Remove(statePath(dir))) }},
 	{"a tile is torn", cut("tile/0/000.p/9")},
 	{"a tile is gone", func(t *testing.T, dir string) { check(t, os.Remove(filepath.Join(dir, "tile/0/000.p/9"))) }},
 	{"a bundle of entries is torn", cut("tile/entries/000.p/9")},
 	{"a byte of a tile is another", flip("tile/0/000.p/9")},
 	{"the tree is an older one", func(t *testing.T, dir string) {
-		check(t, os.WriteFile(stateFile(dir), []byte(`{"size":0,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}`), 0o644))
+		check(t, os.WriteFile(statePath(dir),
+			[]byte(`{"size":0,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}`), 0o644))
 	}},
 }
 
@@ -256,7 +263,7 @@ func TestDamagedFilesAreBuiltAgain(t *testing.T) {
 }
 
 func proofBetween(t *testing.T, l *Log, a, b uint64) (out [][32]byte, err error) {
-	pb, err := l.builder(t.Context(), b)
+	pb, err := l.newProofBuilder(t.Context(), b)
 	if err != nil {
 		return nil, err
 	}
@@ -277,8 +284,10 @@ func TestALogThatKnowsMoreIsNotExtended(t *testing.T) {
 	run, _ := r.head()
 	l.Added()
 	r.await(l, run)
+	checkpoint := l.Published()
 	l.Close()
 	full := r.store
+	r.must(Compare(t.Context(), full, checkpoint))
 
 	refuse := func(what string, want error) {
 		t.Helper()
@@ -289,9 +298,14 @@ func TestALogThatKnowsMoreIsNotExtended(t *testing.T) {
 		if err == nil {
 			l.Close()
 		}
+		if want != ErrOrigin { // who signed it is not what Compare looks at
+			if err := Compare(t.Context(), r.store, checkpoint); !errors.Is(err, want) {
+				t.Errorf("%s: Compare says %v, want %v", what, err, want)
+			}
+		}
 	}
 	restore := func(heads int, from int) {
-		r.store, r.n = store.NewMemory(), from
+		r.store, r.n = storetest.Memory(r.t), from
 		r.cfg.Store = r.store
 		r.must(r.store.PutSession(t.Context(), r.session))
 		for range heads {
@@ -336,7 +350,7 @@ func TestStrangersReadTheLog(t *testing.T) {
 	r.must(err)
 	raw, err := f.ReadCheckpoint(t.Context())
 	r.must(err)
-	got, err := provenance.ParseCheckpoint(raw)
+	got, err := logproof.ParseCheckpoint(raw)
 	r.must(err)
 	if got.Size != 300 || got.Root != c.Root {
 		t.Errorf("checkpoint over HTTP: %+v, want %+v", got, c)
@@ -345,30 +359,31 @@ func TestStrangersReadTheLog(t *testing.T) {
 	r.must(err)
 	entries, err := r.store.Entries(t.Context(), 256, 100)
 	r.must(err)
-	if len(bundle.Entries) != 44 || !bytes.Equal(bundle.Entries[43], entries[43].CID.Bytes()) {
+	if len(bundle.Entries) != 44 || !bytes.Equal(bundle.Entries[43], entries[43].Logged[:]) {
 		t.Errorf("%d entries in the second bundle", len(bundle.Entries))
 	}
 	n := uint64(0)
-	for _, where := range []string{srv.URL + "/log", r.cfg.Dir} { // our own reader, over HTTP and of a copy of the files
-		reader, err := logreader.Open(where)
+	// our own reader, over HTTP and of a copy of the files
+	for _, where := range []string{srv.URL + "/log", r.cfg.Dir} {
+		reader, err := reader.Open(where)
 		r.must(err)
 		for e, err := range reader.Entries(t.Context(), got, 0) {
 			r.must(err)
 			want, err := r.store.Entries(t.Context(), e.Index, 1)
 			r.must(err)
-			if !bytes.Equal(e.Data, want[0].CID.Bytes()) {
+			if !bytes.Equal(e.Data, want[0].Logged[:]) {
 				t.Fatalf("%s: entry %d is %x", where, e.Index, e.Data)
 			}
 			n++
 		}
 		for _, size := range []uint64{1, 2, 255, 256, 257, 299} {
-			old := provenance.Checkpoint{Origin: got.Origin, Size: size}
+			old := logproof.Checkpoint{Origin: got.Origin, Size: size}
 			f := compact.RangeFactory{Hash: hasher.HashChildren}
 			prefix := f.NewEmptyRange(0)
 			all, err := r.store.Entries(t.Context(), 0, int(size))
 			r.must(err)
 			for _, e := range all {
-				r.must(prefix.Append(hasher.HashLeaf(e.CID.Bytes()), nil))
+				r.must(prefix.Append(hasher.HashLeaf(e.Logged[:]), nil))
 			}
 			h, err := prefix.GetRootHash(nil)
 			r.must(err)
@@ -384,8 +399,10 @@ func TestStrangersReadTheLog(t *testing.T) {
 		t.Errorf("our reader saw %d entries of 2 x 300", n)
 	}
 	for path, want := range map[string]int{
-		"/log/": 200, "/log/checkpoint": 200, "/log/tile/0/000": 200, "/log/tile/1/000.p/1": 200, "/log/tile/entries/000": 200,
-		"/log/tile/0/999": 404, "/log/.state/treeState": 404, "/log/tile/0/../../.state/treeState": 404, "/log/tile": 404, "/log/tile/0": 404,
+		"/log/": 200, "/log/checkpoint": 200, "/log/tile/0/000": 200, "/log/tile/1/000.p/1": 200,
+		"/log/tile/entries/000": 200,
+		"/log/tile/0/999":       404, "/log/.state/treeState": 404, "/log/tile/0/../../.state/treeState": 404,
+		"/log/tile": 404, "/log/tile/0": 404,
 		"/log/tile/0/..%2f..%2f.state%2ftreeState": 404,
 	} {
 		resp, err := http.Get(srv.URL + path)

@@ -41,14 +41,15 @@ func unpackTransfer(data []byte) (to common.Address, n *big.Int, ok bool) {
 	return common.BytesToAddress(data[16:36]), new(big.Int).SetBytes(data[36:]), true
 }
 
-// contract returns the address of a token after making sure, once, that its decimals on the chain are the book's.
-func (c *chain) contract(ctx context.Context, symbol string, block common.Hash) (common.Address, error) {
+// contractOf returns the address of a token after making sure, once, that its decimals on the chain are the book's.
+func (c *chain) contractOf(ctx context.Context, symbol string, block common.Hash) (common.Address, error) {
 	t, ok := c.book.Tokens[symbol]
 	if !ok {
 		return common.Address{}, errorf("unknown_token", "%q is not a token known here.", symbol)
 	}
 	if t.Address == (common.Address{}) {
-		return common.Address{}, errorf("not_erc20", "%s is the chain's native coin, not an ERC-20 token; name a token.", symbol)
+		return common.Address{}, errorf("not_erc20", "%s is the chain's native coin, not an ERC-20 token; name a token.",
+			symbol)
 	}
 	c.mu.Lock()
 	checked := c.checkedTokens[symbol]
@@ -76,19 +77,26 @@ func (c *chain) callUint(ctx context.Context, token common.Address, data []byte,
 	if err != nil {
 		return nil, err
 	}
-	return word(out)
+	return decodeWord(out)
 }
 
-func word(out []byte) (*big.Int, error) {
+func decodeWord(out []byte) (*big.Int, error) {
 	if len(out) != 32 {
 		return nil, errorf("not_erc20", "The contract does not answer as an ERC-20 token does; tell the operator.")
 	}
 	return new(big.Int).SetBytes(out), nil
 }
 
-// accepted says whether transfer's return value means yes: ERC-20's true, or nothing, as some old tokens return.
-func accepted(out []byte) bool {
-	return len(out) == 0 || len(out) == 32 && out[31] == 1 && bytes.Equal(out[:31], make([]byte, 31))
+// checkAnswer returns a [*refusal] unless transfer's return value means yes: ERC-20's true, or nothing, as some old
+// tokens return.
+func checkAnswer(out []byte) error {
+	switch {
+	case len(out) == 0 || len(out) == 32 && out[31] == 1 && bytes.Equal(out[:31], make([]byte, 31)):
+		return nil
+	case len(out) == 32 && bytes.Equal(out, make([]byte, 32)):
+		return &refusal{"the token answered false"}
+	}
+	return &refusal{"the token answered neither true nor false, so it is not known whether it would pay"}
 }
 
 // A refusal says that the chain would not do a call, in words fit for the model.
@@ -96,8 +104,8 @@ type refusal struct{ reason string }
 
 func (r *refusal) Error() string { return r.reason }
 
-// refused turns a node's answer that a call reverts into a [*refusal]; other errors stay as they are.
-func refused(err error) error {
+// explainRefusal turns a node's answer that a call reverts into a [*refusal]; other errors stay as they are.
+func explainRefusal(err error) error {
 	if data, ok := ethclient.RevertErrorData(err); ok {
 		return &refusal{reasonOf(data)}
 	}

@@ -63,7 +63,7 @@ func TestRefusedIsToldFromOtherErrors(t *testing.T) {
 		{"no error", nil, false},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
-			if _, got := errors.AsType[*refusal](refused(tt.err)); got != tt.want {
+			if _, got := errors.AsType[*refusal](explainRefusal(tt.err)); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
@@ -80,7 +80,7 @@ func TestAcceptedReturnValues(t *testing.T) {
 		strings.Repeat("00", 31) + "0101": false,
 	} {
 		b, _ := hex.DecodeString(out)
-		if got := accepted(b); got != want {
+		if got := checkAnswer(b) == nil; got != want {
 			t.Errorf("%s: got %v, want %v", out, got, want)
 		}
 	}

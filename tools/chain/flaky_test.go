@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 
@@ -20,6 +22,9 @@ type flaky struct {
 	lost  atomic.Int32 // sends that reach nobody
 	mute  atomic.Int32 // sends that arrive, but whose answer is lost
 	blind atomic.Int32 // receipts that fail
+	bare  atomic.Int32 // receipts without a block
+	stale atomic.Int32 // receipts of a block that the chain has replaced
+	blank atomic.Int32 // receipts that the node has not indexed yet
 }
 
 var errNetwork = errors.New("connection reset")
@@ -39,28 +44,46 @@ func (f *flaky) TransactionReceipt(ctx context.Context, hash common.Hash) (*type
 	if f.blind.Add(-1) >= 0 {
 		return nil, errNetwork
 	}
-	return f.Client.TransactionReceipt(ctx, hash)
+	r, err := f.Client.TransactionReceipt(ctx, hash)
+	if err == nil && f.blank.Add(-1) >= 0 {
+		return nil, ethereum.NotFound
+	}
+	if err == nil && f.bare.Add(-1) >= 0 {
+		r.BlockNumber, r.BlockHash = nil, common.Hash{}
+	} else if err == nil && f.stale.Add(-1) >= 0 {
+		r.BlockHash[0]++
+	}
+	return r, err
 }
 
 func TestSendThroughFailures(t *testing.T) {
 	client := dial(t)
 	for nonce, tt := range []struct {
-		rule              string
-		lost, mute, blind int32
+		rule                                  string
+		lost, mute, blind, bare, stale, blank int32
 	}{
-		{"a send that reached nobody is repeated", 2, 0, 0},
-		{"an answer that is lost changes nothing", 0, 1, 0},
-		{"a receipt that cannot be read is asked for again", 0, 0, 3},
+		{"a send that reached nobody is repeated", 2, 0, 0, 0, 0, 0},
+		{"an answer that is lost changes nothing", 0, 1, 0, 0, 0, 0},
+		{"a receipt that cannot be read is asked for again", 0, 0, 3, 0, 0, 0},
+		{"a receipt without a block is none yet", 0, 0, 0, 2, 0, 0},
+		{"a receipt of a block that the chain has not is none yet", 0, 0, 0, 0, 2, 0},
+		{"a receipt that is not there yet is not another's nonce", 0, 0, 0, 0, 0, 9},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			f := &flaky{Client: client}
 			f.lost.Store(tt.lost)
 			f.mute.Store(tt.mute)
 			f.blind.Store(tt.blind)
+			f.bare.Store(tt.bare)
+			f.stale.Store(tt.stale)
+			f.blank.Store(tt.blank)
 			k := start(t, client, func(c *chain.Config) { c.Client = f })
 			r := k.send(k.sign(`{"token":"USDC","to":"bob","amount":"1"}`, uint64(nonce)))
 			if r["status"] != "ok" {
 				t.Errorf("receipt %v", r)
+			}
+			if n, err := strconv.ParseUint(fmt.Sprint(r["block"]), 10, 64); err != nil || n == 0 || f.bare.Load() > 0 || f.stale.Load() > 0 || f.blank.Load() > 0 {
+				t.Errorf("taken from a receipt of block %v", r["block"])
 			}
 			if got, want := k.display("bob", "USDC"), fmt.Sprintf("%d USDC", 26+nonce); got != want {
 				t.Errorf("bob has %s, want %s", got, want)

@@ -27,6 +27,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/writ-run/writ/internal/reach"
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools"
 )
@@ -40,6 +42,9 @@ const (
 	maxHeader    = 64 << 10 // bytes of the response's header
 	defaultBytes = 1 << 20  // of the body
 	defaultText  = 32 << 10 // of what is returned
+	maxTitle     = 300      // of a title
+	maxType      = 100      // of a media type, as a model reads it
+	maxURL       = 2000     // of an address, as a model reads it
 	defaultTime  = 15 * time.Second
 )
 
@@ -70,7 +75,8 @@ type Tool struct {
 // New returns the tool, or an error that names what is wrong with the config.
 func New(c Config) (*Tool, error) {
 	if len(c.Hosts) == 0 {
-		return nil, errors.New("fetch: no host is named, so nothing could be reached; list exact names such as docs.example.com")
+		return nil, errors.New("fetch: no host is named, so nothing could be reached; " +
+			"list exact names such as docs.example.com")
 	}
 	for _, h := range c.Hosts {
 		if err := CheckHost(h); err != nil {
@@ -90,19 +96,15 @@ func New(c Config) (*Tool, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTime
 	}
-	if c.Lookup == nil {
-		c.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
-	}
 	return &Tool{cfg: c, spec: tools.Spec{
 		Name:  Name,
-		About: "Reads a web page and returns its text. Only these hosts can be reached: " + listed(c.Hosts) + ".",
+		About: "Reads a web page and returns its text. Only these hosts can be reached: " + listHosts(c.Hosts) + ".",
 		Class: tools.Read,
 		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["url"],"properties":{` +
 			`"url":{"type":"string","format":"url","description":"the page's address"}}}`),
-		Utterances: []string{"fetch {url}", "read {url}", "open {url}", "get {url}", "what does {url} say", "show me {url}", "summarise {url}", "summarize {url}"},
-		Output:     &tools.Output{Integrity: label.Untrusted, Secrecy: label.Public, Origins: true},
+		Utterances: []string{"fetch {url}", "read {url}", "open {url}", "get {url}", "what does {url} say", "show me {url}",
+			"summarise {url}", "summarize {url}"},
+		Output: &tools.Output{Integrity: label.Untrusted, Secrecy: label.Public, Origins: true},
 	}}, nil
 }
 
@@ -119,12 +121,13 @@ func CheckHost(h string) error {
 		ok = false // "127.1" and the like: some readers take it for an address
 	}
 	if !ok {
-		return fmt.Errorf("%q is not a host: write a lower-case name without scheme, port or path, such as docs.example.com", h)
+		return fmt.Errorf("%q is not a host: write a lower-case name without scheme, port or path, such as docs.example.com",
+			h)
 	}
 	return nil
 }
 
-func listed(hosts []string) string {
+func listHosts(hosts []string) string {
 	if len(hosts) > 12 {
 		return strings.Join(hosts[:12], ", ") + " and others"
 	}
@@ -156,7 +159,7 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 			raw = v.Text
 		}
 	}
-	p, err := t.read(ctx, raw, in.Hosts)
+	p, err := t.readURL(ctx, raw, in.Hosts)
 	if err != nil {
 		if _, told := errors.AsType[*tools.Error](err); told {
 			return nil, err
@@ -165,38 +168,40 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 			return nil, &tools.Error{Code: "timeout", Message: fmt.Sprintf("The page did not come within %s.", t.cfg.Timeout)}
 		}
 		// Not the error's text, which can hold what a stranger's server says.
-		return nil, &tools.Error{Code: "unreachable", Message: "The page could not be read; check its address, or try again later."}
+		return nil, &tools.Error{Code: "unreachable",
+			Message: "The page could not be read; check its address, or try again later."}
 	}
 	return json.Marshal(p)
 }
 
-func (t *Tool) read(ctx context.Context, raw string, granted []string) (*page, error) {
+func (t *Tool) readURL(ctx context.Context, raw string, granted []string) (*page, error) {
 	var origins []string
 	for hop := 0; ; hop++ {
-		u, host, err := t.allowed(raw, granted)
+		u, host, err := t.checkAllowed(raw, granted)
 		if err != nil {
 			return nil, err
 		}
 		if o := "web:" + host; !slices.Contains(origins, o) {
 			origins = append(origins, o)
 		}
-		res, err := t.get(ctx, u, host)
+		res, err := t.getPage(ctx, u, host)
 		if err != nil {
 			return nil, err
 		}
 		next := res.Header.Get("Location")
 		if res.StatusCode < 300 || res.StatusCode > 399 || next == "" {
-			p, err := t.text(res)
+			p, err := t.textOf(res)
 			res.Body.Close()
 			if err != nil {
 				return nil, err
 			}
-			p.URL, p.Origins = u.String(), origins
+			p.URL, p.Origins = wording.Clip(wording.Visible(u.String()), maxURL), origins
 			return p, nil
 		}
 		res.Body.Close()
 		if hop == maxRedirects {
-			return nil, &tools.Error{Code: "too_many_redirects", Message: fmt.Sprintf("The page leads on more than %d times.", maxRedirects)}
+			return nil, &tools.Error{Code: "too_many_redirects", Message: fmt.Sprintf("The page leads on more than %d times.",
+				maxRedirects)}
 		}
 		to, err := u.Parse(next)
 		if err != nil {
@@ -207,10 +212,11 @@ func (t *Tool) read(ctx context.Context, raw string, granted []string) (*page, e
 	}
 }
 
-// allowed checks one address against everything but the network. It is asked again for each redirect.
-func (t *Tool) allowed(raw string, granted []string) (*url.URL, string, error) {
+// checkAllowed checks one address against everything but the network. It is asked again for each redirect.
+func (t *Tool) checkAllowed(raw string, granted []string) (*url.URL, string, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" || u.User != nil || u.Hostname() == "" || strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' }) {
+	if err != nil || u.Opaque != "" || u.User != nil || u.Hostname() == "" || strings.ContainsFunc(raw,
+		func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' }) {
 		return nil, "", &tools.Error{Code: "host_not_allowed", Message: "That is not an address that can be read."}
 	}
 	host := strings.ToLower(u.Hostname())
@@ -220,18 +226,21 @@ func (t *Tool) allowed(raw string, granted []string) (*url.URL, string, error) {
 	case u.Port() != "" && u.Port() != "443" && !t.cfg.Private:
 		return nil, "", &tools.Error{Code: "host_not_allowed", Message: "Only the usual port of https can be reached."}
 	case CheckHost(host) != nil || !slices.Contains(t.cfg.Hosts, host):
-		return nil, "", &tools.Error{Code: "host_not_allowed", Message: fmt.Sprintf("The host %q is not one that the operator lets be reached: %s.", clip(host), listed(t.cfg.Hosts))}
+		return nil, "", &tools.Error{Code: "host_not_allowed",
+			Message: fmt.Sprintf("The host %q is not one that the operator lets be reached: %s.", clipURL(host),
+				listHosts(t.cfg.Hosts))}
 	case len(granted) > 0 && !slices.Contains(granted, host):
-		return nil, "", &tools.Error{Code: "host_not_allowed", Message: fmt.Sprintf("The host %q is not one that the wallet's grant names: %s.", clip(host), listed(granted))}
+		return nil, "", &tools.Error{Code: "host_not_allowed",
+			Message: fmt.Sprintf("The host %q is not one that the wallet's grant names: %s.", clipURL(host), listHosts(granted))}
 	}
 	return u, host, nil
 }
 
-func clip(s string) string { return s[:min(len(s), 100)] }
+func clipURL(s string) string { return s[:min(len(s), 100)] }
 
-// get makes one request, to an address that has been looked up and checked here.
-func (t *Tool) get(ctx context.Context, u *url.URL, host string) (*http.Response, error) {
-	addrs, err := t.lookup(ctx, host)
+// getPage makes one request, to an address that has been looked up and checked here.
+func (t *Tool) getPage(ctx context.Context, u *url.URL, host string) (*http.Response, error) {
+	addrs, err := t.lookupHost(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -243,15 +252,7 @@ func (t *Tool) get(ctx context.Context, u *url.URL, host string) (*http.Response
 		Proxy: nil, DisableKeepAlives: true, ForceAttemptHTTP2: true, TLSClientConfig: t.cfg.TLS.Clone(),
 		MaxResponseHeaderBytes: maxHeader, DisableCompression: true, // a small body cannot become a large one
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			var failed error
-			for _, a := range addrs {
-				c, err := (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(a.String(), port))
-				if err == nil {
-					return c, nil
-				}
-				failed = err
-			}
-			return nil, failed
+			return reach.DialFirst(ctx, network, addrs, port)
 		},
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -263,81 +264,41 @@ func (t *Tool) get(ctx context.Context, u *url.URL, host string) (*http.Response
 	return tr.RoundTrip(req) // not a client: redirects are ours to judge
 }
 
-// lookup returns a host's addresses, at most four. One that is not public refuses the host whole: a name that leads
-// inside is either a mistake or an attack.
-func (t *Tool) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs := []netip.Addr{}
-	if a, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, a)
-	} else if addrs, err = t.cfg.Lookup(ctx, host); err != nil {
-		return nil, err
+// lookupHost returns a host's addresses that may be reached.
+func (t *Tool) lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
+	addrs, err := reach.Gate{Private: t.cfg.Private, Lookup: t.cfg.Lookup}.Addresses(ctx, host)
+	if errors.Is(err, reach.ErrPrivate) {
+		return nil, &tools.Error{Code: "address_not_allowed",
+			Message: fmt.Sprintf("The host %q leads into a private network, which is not read.", clipURL(host))}
 	}
-	if len(addrs) == 0 {
-		return nil, errors.New("no address")
-	}
-	for i, a := range addrs {
-		addrs[i] = a.Unmap().WithZone("")
-		if !t.cfg.Private && !public(addrs[i]) {
-			return nil, &tools.Error{Code: "address_not_allowed", Message: fmt.Sprintf("The host %q leads into a private network, which is not read.", clip(host))}
-		}
-	}
-	return addrs[:min(len(addrs), 4)], nil
+	return addrs, err
 }
 
-// special are the blocks of the IANA special-purpose registries (RFC 6890 and its successors) that netip does not
-// name, with those that carry an IPv4 address inside.
-var special = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
-	"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
-	"2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10", "::/96")
-
-func prefixes(list ...string) []netip.Prefix {
-	out := make([]netip.Prefix, len(list))
-	for i, s := range list {
-		out[i] = netip.MustParsePrefix(s)
-	}
-	return out
-}
-
-// public says whether an address is one of the open internet.
-func public(a netip.Addr) bool {
-	return a.IsValid() && a.IsGlobalUnicast() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
-		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// text reads a response's body up to the bounds.
-func (t *Tool) text(res *http.Response) (*page, error) {
+// textOf reads a response's body up to the bounds.
+func (t *Tool) textOf(res *http.Response) (*page, error) {
 	media, params, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if err != nil {
 		media = "application/octet-stream"
 	}
-	readable := strings.HasPrefix(media, "text/") || media == "application/json" || media == "application/xhtml+xml" ||
-		strings.HasSuffix(media, "+json") || strings.HasSuffix(media, "+xml") || media == "application/xml"
-	if !readable || res.Header.Get("Content-Encoding") != "" {
+	if !isText(media) || res.Header.Get("Content-Encoding") != "" {
 		return nil, &tools.Error{Code: "not_text", Message: "The page is not text, so it is not read."}
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, t.cfg.MaxBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Status: res.StatusCode, Type: media}
+	p := &page{Status: res.StatusCode, Type: wording.Clip(wording.Visible(media), maxType)}
 	if int64(len(body)) > t.cfg.MaxBytes {
 		body, p.Cut = body[:t.cfg.MaxBytes], true
 	}
-	s := string(body)
-	if c := strings.ToLower(params["charset"]); c == "iso-8859-1" || c == "latin1" || c == "windows-1252" {
-		r := make([]rune, len(body))
-		for i, b := range body {
-			r[i] = rune(b)
-		}
-		s = string(r)
-	}
-	s = strings.ToValidUTF8(s, "\uFFFD")
+	s := decodeText(body, params["charset"])
 	if media == "text/html" || media == "application/xhtml+xml" {
-		if p.Title, s, err = words(s); err != nil {
+		if p.Title, s, err = readPage(s); err != nil {
 			return nil, &tools.Error{Code: "not_text", Message: "The page's markup cannot be read."}
 		}
 	}
-	s = visible(s)
+	p.Title = wording.Clip(wording.Visible(p.Title), maxTitle)
+	s = wording.Visible(s)
 	if len(s) > t.cfg.MaxText {
 		s, p.Cut = s[:t.cfg.MaxText], true
 		for !utf8.ValidString(s) {
@@ -348,17 +309,21 @@ func (t *Tool) text(res *http.Response) (*page, error) {
 	return p, nil
 }
 
-// visible takes out what a reader would not see: control characters but line breaks and tabs, and characters that
-// have no width or change the direction of the text. Instructions are hidden in those.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return r
-		case r < ' ' || r >= 0x7f && r < 0xa0, r == 0xad, r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e,
-			r >= 0x2060 && r <= 0x206f, r == 0xfeff, r >= 0xe0000 && r <= 0xe007f, r >= 0xfe00 && r <= 0xfe0f:
-			return -1
+// isText says whether a media type is one of text.
+func isText(media string) bool {
+	return strings.HasPrefix(media, "text/") || media == "application/json" || media == "application/xhtml+xml" ||
+		strings.HasSuffix(media, "+json") || strings.HasSuffix(media, "+xml") || media == "application/xml"
+}
+
+// decodeText returns bytes as text: Latin-1 if they say so, and UTF-8 otherwise.
+func decodeText(body []byte, charset string) string {
+	switch strings.ToLower(charset) {
+	case "iso-8859-1", "latin1", "windows-1252":
+		r := make([]rune, len(body))
+		for i, b := range body {
+			r[i] = rune(b)
 		}
-		return r
-	}, s)
+		return string(r)
+	}
+	return strings.ToValidUTF8(string(body), "\uFFFD")
 }

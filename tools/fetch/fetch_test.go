@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/tools"
 )
 
@@ -106,6 +107,35 @@ func TestReadsAPage(t *testing.T) {
 	}
 }
 
+// What a model reads beside the text is cleaned and bounded as the text is: a title and a media type are a page's words.
+func TestWhatSurroundsATextIsCleanedAndBounded(t *testing.T) {
+	mux, addr, _ := site(t)
+	_, port, _ := net.SplitHostPort(addr)
+	mux.HandleFunc("/long", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "" {
+			http.Redirect(w, r, "/long?"+strings.Repeat("q", 4000), http.StatusFound)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<title>Pay\u202e\u200bme\U000e0061\u2028 "+strings.Repeat("x", 60_000)+"</title><p>a\u2029\u2061b\u3164")
+	})
+	mux.HandleFunc("/type", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/"+strings.Repeat("x", 5000))
+		fmt.Fprint(w, "a")
+	})
+	tool := open(t, Config{Hosts: []string{"docs.example.com"}, Private: true, Lookup: loopback})
+	p, err := call(t, tool, "http://docs.example.com:"+port+"/long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(p.Title, "Payme xxx") || len(p.Title) > 310 || p.Text != "a b" || len(p.URL) > 2010 {
+		t.Errorf("title %d %+q, text %+q, URL %d", len(p.Title), p.Title[:min(20, len(p.Title))], p.Text, len(p.URL))
+	}
+	if p, err = call(t, tool, "http://docs.example.com:"+port+"/type"); err != nil || len(p.Type) > 110 {
+		t.Errorf("type %v, %v", p, err)
+	}
+}
+
 func TestHostsAreExact(t *testing.T) {
 	mux, addr, _ := site(t)
 	_, port, _ := net.SplitHostPort(addr)
@@ -171,7 +201,7 @@ func TestOnlyPublicAddresses(t *testing.T) {
 		}
 	}
 	for _, a := range []string{"93.184.216.34", "1.1.1.1", "2606:4700::1111"} {
-		if !public(netip.MustParseAddr(a)) {
+		if !reach.IsPublic(netip.MustParseAddr(a)) {
 			t.Errorf("%s is public", a)
 		}
 	}
@@ -285,7 +315,7 @@ func FuzzWords(f *testing.F) {
 	f.Add("<p>a<script>b</script><p hidden>c")
 	f.Add("<table><svg><style><!--</style><img title=\"-->&lt;script>\">")
 	f.Fuzz(func(t *testing.T, s string) {
-		_, text, err := words(s)
+		_, text, err := readPage(s)
 		if err == nil && strings.Contains(text, "\x00") {
 			t.Errorf("%q gave %q", s, text)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools"
 )
@@ -36,7 +37,8 @@ const (
 	MaxTotal     = 64 << 20 // bytes of all
 	passageBytes = 1200     // about that long, cut at a line or a word
 	maxHits      = 8
-	maxQuery     = 32 // words that are looked at
+	maxQuery     = 32  // words that are looked at
+	maxName      = 300 // bytes of a document's name, as a model reads it
 )
 
 // A Document is a text to search.
@@ -82,9 +84,11 @@ func New(docs []Document) (*Tool, error) {
 		total += len(d.Text)
 		switch {
 		case d.Source == "" || len(d.Source) > 64 || strings.Trim(d.Source, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
-			return nil, fmt.Errorf("retrieve: document %q: the source %q is not a name of lower-case letters, digits, '-' and '_'", d.Name, d.Source)
+			return nil, fmt.Errorf("retrieve: document %q: the source %q is not a name of lower-case "+
+				"letters, digits, '-' and '_'", d.Name, d.Source)
 		case len(d.Text) > MaxDocument || total > MaxTotal:
-			return nil, fmt.Errorf("retrieve: document %q is too much: one may have %d bytes, all together %d", d.Name, MaxDocument, MaxTotal)
+			return nil, fmt.Errorf("retrieve: document %q is too much: one may have %d bytes, all together %d", d.Name,
+				MaxDocument, MaxTotal)
 		case !utf8.ValidString(d.Text):
 			return nil, fmt.Errorf("retrieve: document %q is not UTF-8 text", d.Name)
 		}
@@ -96,7 +100,7 @@ func New(docs []Document) (*Tool, error) {
 		if !slices.Contains(sources, d.Source) {
 			sources = append(sources, d.Source)
 		}
-		t.split(i, d.Text)
+		t.addPassages(i, d.Text)
 	}
 	words := 0
 	for _, p := range t.passages {
@@ -104,19 +108,26 @@ func New(docs []Document) (*Tool, error) {
 	}
 	t.average = max(float64(words)/float64(max(len(t.passages), 1)), 1)
 	slices.Sort(sources)
-	about := "Finds passages in the operator's documents (" + strings.Join(sources, ", ") + ") by their words, each with the document's CID to cite."
+	t.spec = specOf(sources)
+	return t, nil
+}
+
+// specOf is the tool's spec, which names the sources if there is room for them.
+func specOf(sources []string) tools.Spec {
+	about := "Finds passages in the operator's documents (" + strings.Join(sources, ", ") +
+		") by their words, each with the document's CID to cite."
 	if len(about) > 900 {
 		about = "Finds passages in the operator's documents by their words, each with the document's CID to cite."
 	}
-	t.spec = tools.Spec{
+	return tools.Spec{
 		Name: Name, About: about, Class: tools.Read,
 		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["query"],"properties":{` +
 			`"query":{"type":"string","minLength":1,"maxLength":400,"description":"words to look for"},` +
 			`"limit":{"type":"integer","minimum":1,"maximum":8,"description":"how many passages; 4 if absent"}}}`),
-		Utterances: []string{"search the documents for {query}", "search documents for {query}", "what do the documents say about {query}", "look up {query} in the documents"},
-		Output:     &tools.Output{Integrity: label.Tool, Secrecy: label.Public, Documents: true},
+		Utterances: []string{"search the documents for {query}", "search documents for {query}",
+			"what do the documents say about {query}", "look up {query} in the documents"},
+		Output: &tools.Output{Integrity: label.Tool, Secrecy: label.Public, Documents: true},
 	}
-	return t, nil
 }
 
 // CID returns the name of a document's bytes: CIDv1, raw, sha2-256.
@@ -128,8 +139,8 @@ func CID(text string) (string, error) {
 	return cid.NewCidV1(cid.Raw, h).String(), nil
 }
 
-// split adds a document's passages to the index.
-func (t *Tool) split(doc int, text string) {
+// addPassages adds a document's passages to the index.
+func (t *Tool) addPassages(doc int, text string) {
 	for at := 0; at < len(text); {
 		end := min(at+passageBytes, len(text))
 		if end < len(text) {
@@ -163,7 +174,10 @@ func (t *Tool) split(doc int, text string) {
 // wordsOf returns the words of a text in lower case, without those that say nothing. A plural is its singular.
 func wordsOf(s string) []string {
 	var out []string
-	for _, w := range strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+	for _, w := range strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !unicode.IsLetter(r) &&
+			!unicode.IsDigit(r)
+	}) {
 		if len(w) > 64 || stop[w] {
 			continue
 		}
@@ -177,7 +191,8 @@ func wordsOf(s string) []string {
 
 var stop = func() map[string]bool {
 	words := map[string]bool{}
-	for w := range strings.FieldsSeq("a an and are as at be by do does for from has have how i in is it of on or that the this to was what when where which who why will with you your") {
+	for w := range strings.FieldsSeq("a an and are as at be by do does for from has have how i in is it of " +
+		"on or that the this to was what when where which who why will with you your") {
 		words[w] = true
 	}
 	return words
@@ -209,10 +224,10 @@ func (t *Tool) Call(_ context.Context, in tools.Input) ([]byte, error) {
 			limit = v.Int
 		}
 	}
-	return json.Marshal(map[string]any{"documents": t.search(query, int(min(max(limit, 1), maxHits)))})
+	return json.Marshal(map[string]any{"documents": t.searchPassages(query, int(min(max(limit, 1), maxHits)))})
 }
 
-func (t *Tool) search(query string, limit int) []hit {
+func (t *Tool) searchPassages(query string, limit int) []hit {
 	const k1, b = 1.2, 0.75
 	words := wordsOf(query)
 	slices.Sort(words)
@@ -243,7 +258,9 @@ func (t *Tool) search(query string, limit int) []hit {
 		x := t.passages[p]
 		d := t.docs[x.doc]
 		hits = append(hits, hit{
-			CID: t.cids[x.doc], Source: d.Source, Name: d.Name, From: x.from, Text: x.text, Score: int64(math.Round(scores[p] * 1000)),
+			CID: t.cids[x.doc], Source: d.Source, Name: wording.Clip(wording.Visible(d.Name), maxName), From: x.from,
+			Text:      wording.Visible(x.text), // a passage is what a reader of the document sees
+			Score:     int64(math.Round(scores[p] * 1000)),
 			Integrity: d.Integrity.String(), Secrecy: d.Secrecy.String(),
 		})
 	}

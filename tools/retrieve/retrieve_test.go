@@ -60,6 +60,19 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// A passage is what a reader of the document sees: what is hidden in it does not reach a model, nor a name without end.
+func TestPassagesAreCleanedAndBounded(t *testing.T) {
+	tool, err := New([]Document{{Source: "mail", Name: "a\u202eb" + strings.Repeat("x", 1000),
+		Text: "Flights\u200b need\U000e0070\U000e0061\U000e0079 a\u2028 reason\ufeff."}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := search(t, tool, `{"query":"flights"}`)
+	if len(h) != 1 || h[0].Text != "Flights need a reason." || !strings.HasPrefix(h[0].Name, "abx") || len(h[0].Name) > 310 {
+		t.Errorf("got %+v", h)
+	}
+}
+
 func TestPassagesAreCitedByTheirPlace(t *testing.T) {
 	var b strings.Builder
 	for i := range 400 {

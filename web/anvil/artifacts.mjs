@@ -33,8 +33,8 @@ const compiled = () => {
   return { abi, bytecode: '0x' + evm.bytecode.object }
 }
 
-export const usdc = read('../../internal/chain/contracts/USDC.json')
-export const { Wallet, Factory, Reverts } = read('../../internal/chain/contracts/wallets.json').contracts
+export const usdc = read('../../internal/eth/devchain/contracts/USDC.json')
+export const { Wallet, Factory, Reverts } = read('../../internal/eth/devchain/contracts/wallets.json').contracts
 export const safe141 = safe('@safe-global/safe-contracts', 'Safe', 'SafeProxyFactory', 'libraries/SignMessageLib.sol')
 export const safe130 = safe('@gnosis.pm/safe-contracts', 'GnosisSafe', 'GnosisSafeProxyFactory', 'examples/libraries/SignMessage.sol')
 export const Bound = compiled()

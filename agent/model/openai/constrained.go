@@ -15,8 +15,8 @@ import (
 )
 
 // Constrained calls are for small models, whose own tool calls cannot be relied on. The model answers with one JSON
-// object, {"tool", "args"} or {"say"}, under a JSON schema that the server turns into a grammar. This is what makes that
-// work with models of a few hundred million parameters:
+// object, {"tool", "args"} or {"say"}, under a JSON schema that the server turns into a grammar. This is what makes
+// that work with models of a few hundred million parameters:
 //
 //   - The schema is made for the request: a value can only be a word of the request that has the shape of its
 //     property, so the model chooses but cannot invent an address, a token or an amount. A tool that the request
@@ -40,10 +40,11 @@ type shape struct {
 }
 
 var shapes = map[string]shape{
-	"address": {regexp.MustCompile(`^(0[xX][0-9a-fA-F]{40}|[a-z][a-z0-9._-]{0,63})$`), [3]string{"carol", "erin", "grace"}},
-	"token":   {regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{1,10}$`), [3]string{"DAI", "WETH", "GLD"}},
-	"amount":  {regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`), [3]string{"20", "3", "450"}},
-	"block":   {regexp.MustCompile(`^(latest|[0-9]{1,19})$`), [3]string{"31", "8", "999"}},
+	"address": {regexp.MustCompile(`^(0[xX][0-9a-fA-F]{40}|[a-z][a-z0-9._-]{0,63})$`), [3]string{"carol", "erin",
+		"grace"}},
+	"token":  {regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{1,10}$`), [3]string{"DAI", "WETH", "GLD"}},
+	"amount": {regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`), [3]string{"20", "3", "450"}},
+	"block":  {regexp.MustCompile(`^(latest|[0-9]{1,19})$`), [3]string{"31", "8", "999"}},
 	"hash": {regexp.MustCompile(`^0x[0-9a-f]{64}$`), [3]string{
 		"0x" + strings.Repeat("cd", 32), "0x" + strings.Repeat("ef", 32), "0x" + strings.Repeat("12", 32),
 	}},
@@ -60,6 +61,13 @@ type property struct {
 	Type   string            `json:"type"`
 	Format string            `json:"format,omitempty"`
 	Enum   []json.RawMessage `json:"enum,omitempty"`
+	whole  json.RawMessage   // as it stands in the schema
+}
+
+func (p *property) UnmarshalJSON(b []byte) error {
+	type plain property
+	p.whole = bytes.Clone(b)
+	return json.Unmarshal(b, (*plain)(p))
 }
 
 type toolSchema struct {
@@ -67,7 +75,7 @@ type toolSchema struct {
 	Required   []string            `json:"required"`
 }
 
-func (s *toolSchema) has(formats ...string) bool {
+func (s *toolSchema) hasFormat(formats ...string) bool {
 	for _, p := range s.Properties {
 		if slices.Contains(formats, p.Format) {
 			return true
@@ -76,8 +84,8 @@ func (s *toolSchema) has(formats ...string) bool {
 	return false
 }
 
-// constrain makes the body of a request for a constrained call.
-func (m *Model) constrain(p model.Prompt, params *sdk.ChatCompletionNewParams) error {
+// constrainRequest makes the body of a request for a constrained call.
+func (m *Model) constrainRequest(p model.Prompt, params *sdk.ChatCompletionNewParams) error {
 	request, answered := "", false
 	for _, msg := range p.Messages {
 		switch msg.Role {
@@ -87,23 +95,24 @@ func (m *Model) constrain(p model.Prompt, params *sdk.ChatCompletionNewParams) e
 			answered = true
 		}
 	}
-	alternatives := []any{object(map[string]any{"say": map[string]any{"type": "string", "maxLength": maxSay}})}
+	alternatives := []any{objectSchema(map[string]any{"say": map[string]any{"type": "string", "maxLength": maxSay}})}
 	var examples []example
 	if !answered {
-		ws := words(request)
+		ws := requestWords(request)
 		for i, t := range p.Tools {
 			var s toolSchema
 			if len(t.Schema) > 0 && json.Unmarshal(t.Schema, &s) != nil {
 				return errors.New("the schema of the tool " + t.Name + " is no JSON object")
 			}
-			args, ok := s.fill(ws)
+			args, ok := s.fillArguments(ws)
 			if !ok {
 				continue
 			}
-			alternatives = append(alternatives, object(map[string]any{"tool": map[string]any{"const": t.Name}, "args": args}))
+			alternatives = append(alternatives, objectSchema(map[string]any{"tool": map[string]any{"const": t.Name},
+				"args": args}))
 			var own []example
 			for j, u := range t.Utterances {
-				own = append(own, example{s.example(t.Name, u, i+j), nearness(u, ws)})
+				own = append(own, example{s.exampleCall(t.Name, u, i+j), countShared(u, ws)})
 			}
 			slices.SortStableFunc(own, func(a, b example) int { return b.near - a.near })
 			examples = append(examples, own[:min(perTool, len(own))]...)
@@ -112,7 +121,8 @@ func (m *Model) constrain(p model.Prompt, params *sdk.ChatCompletionNewParams) e
 	slices.SortStableFunc(examples, func(a, b example) int { return a.near - b.near }) // the nearest is read last
 	if answered {
 		for _, e := range answers {
-			examples = append(examples, example{text: "\nRequest: Result: " + e[0] + "\nReply: " + line(map[string]string{"say": e[1]})})
+			examples = append(examples, example{text: "\nRequest: Result: " + e[0] + "\nReply: " +
+				encodeLine(map[string]string{"say": e[1]})})
 		}
 	}
 	system := p.System + "\n"
@@ -124,10 +134,11 @@ func (m *Model) constrain(p model.Prompt, params *sdk.ChatCompletionNewParams) e
 		params.Messages = append(params.Messages, sdk.SystemMessage(system))
 	}
 	for _, msg := range p.Messages {
-		params.Messages = append(params.Messages, spoken(msg)...)
+		params.Messages = append(params.Messages, spokenMessages(msg)...)
 	}
 	params.ResponseFormat.OfJSONSchema = &shared.ResponseFormatJSONSchemaParam{
-		JSONSchema: shared.ResponseFormatJSONSchemaJSONSchemaParam{Name: "reply", Schema: map[string]any{"anyOf": alternatives}},
+		JSONSchema: shared.ResponseFormatJSONSchemaJSONSchemaParam{Name: "reply",
+			Schema: map[string]any{"anyOf": alternatives}},
 	}
 	return nil
 }
@@ -147,8 +158,8 @@ type example struct {
 	near int
 }
 
-// nearness counts the words that an utterance and a request share.
-func nearness(utterance string, ws []string) int {
+// countShared counts the words that an utterance and a request share.
+func countShared(utterance string, ws []string) int {
 	n := 0
 	said := strings.Fields(strings.ToLower(strings.ReplaceAll(utterance, "'s", " ")))
 	for _, w := range ws {
@@ -159,8 +170,8 @@ func nearness(utterance string, ws []string) int {
 	return n
 }
 
-// spoken is a message in the form of the examples.
-func spoken(msg model.Message) []sdk.ChatCompletionMessageParamUnion {
+// spokenMessages is a message in the form of the examples.
+func spokenMessages(msg model.Message) []sdk.ChatCompletionMessageParamUnion {
 	switch msg.Role {
 	case model.RoleSystem:
 		return []sdk.ChatCompletionMessageParamUnion{sdk.SystemMessage(msg.Text)}
@@ -171,14 +182,14 @@ func spoken(msg model.Message) []sdk.ChatCompletionMessageParamUnion {
 	}
 	var out []sdk.ChatCompletionMessageParamUnion
 	if msg.Text != "" {
-		out = append(out, sdk.AssistantMessage(line(map[string]string{"say": msg.Text})))
+		out = append(out, sdk.AssistantMessage(encodeLine(map[string]string{"say": msg.Text})))
 	}
 	for _, c := range msg.Calls {
 		var args any = string(c.Args)
 		if json.Valid(c.Args) {
 			args = json.RawMessage(c.Args)
 		}
-		out = append(out, sdk.AssistantMessage(line(action{c.Tool, args})))
+		out = append(out, sdk.AssistantMessage(encodeLine(action{c.Tool, args})))
 	}
 	return out
 }
@@ -188,7 +199,7 @@ type action struct {
 	Args any    `json:"args"`
 }
 
-func line(v any) string {
+func encodeLine(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil { // strings and valid JSON marshal
 		return "{}"
@@ -196,8 +207,8 @@ func line(v any) string {
 	return string(b)
 }
 
-// object is the schema of an object with just these properties.
-func object(properties map[string]any) map[string]any {
+// objectSchema is the schema of an object with just these properties.
+func objectSchema(properties map[string]any) map[string]any {
 	required := []string{}
 	for k := range properties {
 		required = append(required, k)
@@ -206,8 +217,8 @@ func object(properties map[string]any) map[string]any {
 	return map[string]any{"type": "object", "additionalProperties": false, "required": required, "properties": properties}
 }
 
-// words returns the words of a request, at most maxRequestWords, with the case of names folded away.
-func words(request string) []string {
+// requestWords returns the words of a request, at most maxRequestWords, with the case of names folded away.
+func requestWords(request string) []string {
 	var out []string
 	request = strings.NewReplacer("\u2019s ", " ", "'s ", " ", "\u2019", "'", "?", " ? ").Replace(request)
 	for _, f := range strings.Fields(request) {
@@ -223,10 +234,10 @@ func words(request string) []string {
 	return out
 }
 
-// fill returns the schema of the arguments with what the words can fill. ok is false if they cannot fill what is
-// required, or if they hold a figure, a symbol or a hash that the tool has no place for.
-func (s *toolSchema) fill(ws []string) (schema map[string]any, ok bool) {
-	if s.has("amount") && slices.ContainsFunc(ws, func(w string) bool { return doubtful.MatchString(w) }) {
+// fillArguments returns the schema of the arguments with what the words can fill. ok is false if they cannot fill what
+// is required, or if they hold a figure, a symbol or a hash that the tool has no place for.
+func (s *toolSchema) fillArguments(ws []string) (schema map[string]any, ok bool) {
+	if s.hasFormat("amount") && slices.ContainsFunc(ws, func(w string) bool { return doubtful.MatchString(w) }) {
 		return nil, false
 	}
 	places := map[string][]string{"amount": {"amount"}, "token": {"token"}, "hash": {"hash"}}
@@ -236,7 +247,7 @@ func (s *toolSchema) fill(ws []string) (schema map[string]any, ok bool) {
 	for _, w := range ws {
 		for format, any := range places {
 			is := shapes[format].match.MatchString(w) && (format != "token" || symbol.MatchString(w))
-			if is && !s.has(any...) {
+			if is && !s.hasFormat(any...) {
 				return nil, false
 			}
 		}
@@ -246,7 +257,7 @@ func (s *toolSchema) fill(ws []string) (schema map[string]any, ok bool) {
 		required := slices.Contains(s.Required, name)
 		switch sh, known := shapes[p.Format]; {
 		case known && p.Type == "string":
-			values := sh.candidates(p.Format, ws)
+			values := sh.candidateWords(p.Format, ws)
 			if len(values) == 0 && required {
 				return nil, false
 			}
@@ -254,14 +265,22 @@ func (s *toolSchema) fill(ws []string) (schema map[string]any, ok bool) {
 				properties[name] = map[string]any{"enum": values}
 			}
 		case required: // a plain text or number is the model's own
-			properties[name] = p
+			properties[name] = p.askedSchema()
 		}
 	}
-	return object(properties), true
+	return objectSchema(properties), true
 }
 
-// candidates returns the words that have the shape, sorted, each once. Symbols in capitals go before other words.
-func (s shape) candidates(format string, ws []string) []string {
+// askedSchema is what the model is asked for: of a plain value its type, of one with parts all of its schema.
+func (p *property) askedSchema() any {
+	if p.Type == "object" || p.Type == "array" || p.Type == "" {
+		return p.whole
+	}
+	return p
+}
+
+// candidateWords returns the words that have the shape, sorted, each once. Symbols in capitals go before other words.
+func (s shape) candidateWords(format string, ws []string) []string {
 	var out, symbols []string
 	for _, w := range ws {
 		if format == "address" && !strings.HasPrefix(w, "0") {
@@ -287,8 +306,8 @@ func (s shape) candidates(format string, ws []string) []string {
 
 var slot = regexp.MustCompile(`\{[a-zA-Z0-9_]+\}`)
 
-// example is an utterance with its slots filled, and the call that it means. n varies what they are filled with.
-func (s *toolSchema) example(tool, utterance string, n int) string {
+// exampleCall is an utterance with its slots filled, and the call that it means. n varies what they are filled with.
+func (s *toolSchema) exampleCall(tool, utterance string, n int) string {
 	args := map[string]string{}
 	said := slot.ReplaceAllStringFunc(utterance, func(in string) string {
 		name := strings.Trim(in, "{}")
@@ -299,30 +318,5 @@ func (s *toolSchema) example(tool, utterance string, n int) string {
 		args[name] = v
 		return v
 	})
-	return "\nRequest: " + said + "\nReply: " + line(action{tool, args})
-}
-
-// unfold makes a reply of the text of a constrained one.
-func unfold(r model.Reply) (model.Reply, error) {
-	if r.Stop != model.StopEnd {
-		r.Text = ""
-		return r, nil
-	}
-	var in struct {
-		Tool *string         `json:"tool"`
-		Args json.RawMessage `json:"args"`
-		Say  *string         `json:"say"`
-	}
-	dec := json.NewDecoder(bytes.NewReader([]byte(r.Text)))
-	dec.DisallowUnknownFields()
-	if dec.Decode(&in) != nil || dec.More() || (in.Tool == nil) == (in.Say == nil) {
-		return model.Reply{}, errors.New("it is not what the schema asks for; the server may not support response_format")
-	}
-	if in.Say != nil {
-		r.Text = *in.Say
-		return r, nil
-	}
-	r.Text, r.Stop = "", model.StopTools
-	r.Calls = []model.Call{{ID: "call-1", Tool: *in.Tool, Args: in.Args}}
-	return r, nil
+	return "\nRequest: " + said + "\nReply: " + encodeLine(action{tool, args})
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/model/endpoint"
+	"github.com/writ-run/writ/internal/fault"
 )
 
 // catalogue has a read with a token, one without, a block and a transfer.
@@ -30,7 +32,7 @@ func catalogue() []model.Tool {
 // offered returns the schema that a request leads to, as {tool: {property: candidates}}.
 func offered(t *testing.T, m *Model, text string) map[string]map[string][]string {
 	t.Helper()
-	_, params, err := m.request(model.Prompt{Messages: []model.Message{{Role: model.RoleUser, Text: text}}, Tools: catalogue(), MaxTokens: 9})
+	_, params, err := m.buildRequest(model.Prompt{Messages: []model.Message{{Role: model.RoleUser, Text: text}}, Tools: catalogue(), MaxTokens: 9})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func offered(t *testing.T, m *Model, text string) map[string]map[string][]string
 }
 
 func TestAConstrainedModelIsOfferedOnlyWhatTheRequestCanFill(t *testing.T) {
-	m, err := New(Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m", Constrained: true})
+	m, err := New(Config{Config: endpoint.Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m"}, Constrained: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,23 +92,26 @@ func TestAConstrainedModelIsOfferedOnlyWhatTheRequestCanFill(t *testing.T) {
 
 func TestAConstrainedReplyIsACallOrAText(t *testing.T) {
 	quoted := func(s string) string { b, _ := json.Marshal(s); return strings.Trim(string(b), `"`) }
-	cases := []struct{ rule, content, finish, want, code string }{
+	cases := []struct {
+		rule, content, finish, want string
+		code                        fault.Code
+	}{
 		{"a call", `{"tool":"erc20.balance","args":{"account":"alice"}}`, "stop", `erc20.balance {"account":"alice"}`, ""},
 		{"a text", `{"say":"Which token?"}`, "stop", "Which token?", ""},
 		{"white space does not matter", " { \"say\" : \"hi\" } ", "stop", "hi", ""},
 		{"a cut call is no call", `{"tool":"erc20.transfer","args":{"amo`, "length", "", ""},
-		{"both is neither", `{"tool":"a","say":"b"}`, "stop", "", "bad_reply"},
-		{"two answers are none", `{"say":"a"}{"say":"b"}`, "stop", "", "bad_reply"},
-		{"prose is none", `Sure!`, "stop", "", "bad_reply"},
+		{"both is neither", `{"tool":"a","say":"b"}`, "stop", "", fault.ModelUnreadable},
+		{"two answers are none", `{"say":"a"}{"say":"b"}`, "stop", "", fault.ModelUnreadable},
+		{"prose is none", `Sure!`, "stop", "", fault.ModelUnreadable},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
 			m := serve(t, stream(text(quoted(c.content)), chunk(`{}`, c.finish), usage, end), func(c *Config) { c.Constrained = true })
 			var shown string
 			r, err := m.Stream(t.Context(), prompt(), func(s string) { shown += s })
-			var coded *Error
+			var coded *fault.Fault
 			if c.code != "" {
-				if !errors.As(err, &coded) || coded.Code() != c.code {
+				if !errors.As(err, &coded) || coded.Code != c.code {
 					t.Fatalf("got %+v, %v, want %s", r, err, c.code)
 				}
 				return
@@ -141,11 +146,11 @@ func TestAConstrainedRequestIsTheSameEveryTime(t *testing.T) {
 }
 
 func TestAfterAResultOnlyTextIsLeft(t *testing.T) {
-	m, err := New(Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m", Constrained: true})
+	m, err := New(Config{Config: endpoint.Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m"}, Constrained: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, params, err := m.request(prompt())
+	_, params, err := m.buildRequest(prompt())
 	if err != nil {
 		t.Fatal(err)
 	}

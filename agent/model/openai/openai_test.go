@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/model/endpoint"
+	"github.com/writ-run/writ/internal/fault"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -69,7 +71,7 @@ func serve(t *testing.T, h http.HandlerFunc, change ...func(*Config)) *Model {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	c := Config{BaseURL: s.URL + "/v1", Model: "small", Key: secret}
+	c := Config{Config: endpoint.Config{BaseURL: s.URL + "/v1", Model: "small", Key: secret}}
 	for _, f := range change {
 		f(&c)
 	}
@@ -157,6 +159,10 @@ func TestToolCallsArePassedOnAsWritten(t *testing.T) {
 		{"no arguments are an empty object", []string{piece(0, "a", "erc20__balance", ``), chunk(`{}`, "tool_calls")}, `a erc20.balance {}`},
 		{"calls without ids are numbered", []string{piece(0, "", "erc20__balance", `{}`), piece(1, "", "erc20__balance", `{}`), chunk(`{}`, "tool_calls")},
 			`call-1 erc20.balance {}; call-2 erc20.balance {}`},
+		{"a call that is sent twice is one call", []string{piece(0, "a", "erc20__transfer", `{"to":"bob"}`), piece(1, "a", "erc20__transfer", `{"to":"bob"}`), chunk(`{}`, "tool_calls")},
+			`a erc20.transfer {"to":"bob"}`},
+		{"other arguments under one id are another call", []string{piece(0, "a", "erc20__balance", `{}`), piece(1, "a", "erc20__balance", `{"account":"bob"}`), chunk(`{}`, "tool_calls")},
+			`a erc20.balance {}; call-2 erc20.balance {"account":"bob"}`},
 		{"a tool that is not there is named all the same", []string{piece(0, "a", "erc20__mint", `{}`), chunk(`{}`, "tool_calls")}, `a erc20.mint {}`},
 	}
 	for _, c := range cases {
@@ -221,40 +227,37 @@ func TestEveryFaultIsAnErrorAndNeverAReply(t *testing.T) {
 		rule   string
 		h      http.HandlerFunc
 		change func(*Config)
-		code   string
+		code   fault.Code
 	}{
-		{"a busy server", status(429, `{"error":{"message":"slow down, `+secret+`","code":"rate_limit_exceeded"}}`), nil, "http 429"},
-		{"a wrong key", status(401, `{"error":{"message":"Incorrect API key: `+secret+`","code":"invalid_api_key"}}`), nil, "http 401"},
-		{"a broken server", status(500, `oops `+secret), nil, "http 500"},
-		{"an unknown model", status(404, `{"error":{"message":"no","code":"model_not_found"}}`), nil, "http 404"},
-		{"a redirect is not followed", status(307, ``), nil, "http 307"},
-		{"an empty success", status(204, ``), nil, "http 204"},
-		{"status 200, then an error event", stream(chunk(role, "null"), text("Ali"), `data: {"error":{"message":"overloaded `+secret+`","code":529}}`+"\n\n", end), nil, "bad_stream"},
-		{"an error in the first event", stream(`data: {"error":{"message":"overloaded"}}` + "\n\n"), nil, "bad_stream"},
-		{"a stream that ends before it is done", stream(text("Ali")), nil, "bad_stream"},
-		{"a stream without [DONE]", stream(text("Ali"), chunk(`{}`, "stop"), usage), nil, "bad_stream"},
-		{"[DONE] without a finish reason", stream(text("Ali"), end), nil, "bad_stream"},
-		{"a tool call that breaks off", stream(openCall), nil, "bad_stream"},
-		{"a tool call that breaks off and claims to be done", stream(openCall, end), nil, "bad_stream"},
-		{"a reset within a tool call", reset(openCall), nil, "bad_stream"},
-		{"a reset within text", reset(text("Ali")), nil, "bad_stream"},
-		{"a finish by tools without a tool", stream(chunk(`{}`, "tool_calls"), end), nil, "bad_stream"},
-		{"a tool call without a name", stream(piece(0, "a", "", `{}`), chunk(`{}`, "tool_calls"), end), nil, "bad_stream"},
-		{"tool calls out of order", stream(piece(1, "a", "erc20__balance", `{}`), chunk(`{}`, "tool_calls"), end), nil, "bad_stream"},
-		{"two tool calls in one place", stream(piece(0, "a", "erc20__balance", `{`), piece(0, "b", "erc20__balance", `}`), chunk(`{}`, "tool_calls"), end), nil, "bad_stream"},
-		{"text after the end", stream(text("a"), chunk(`{}`, "stop"), text("b"), end), nil, "bad_stream"},
-		{"two responses in one stream", stream(text("a"), strings.Replace(text("b"), "chatcmpl-1", "chatcmpl-2", 1), chunk(`{}`, "stop"), end), nil, "bad_stream"},
-		{"an unknown finish reason", stream(text("a"), chunk(`{}`, "bored"), end), nil, "bad_stream"},
-		{"a chunk that is no JSON", stream(text("a"), "data: {\"id\":\n\n", end), nil, "bad_stream"},
-		{"a web page", stream("<html>hello</html>\n"), nil, "bad_stream"},
-		{"a whole JSON answer in place of a stream", stream(`{"id":"x","choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}`), nil, "bad_stream"},
-		{"silence from the start", hang(), quick, "timeout"},
-		{"a role chunk is no first token", hang(chunk(role, "null"), ": still here\n\n"), quick, "timeout"},
-		{"a stall in the middle", hang(text("Ali")), quick, "stall"},
-		{"a stall within a tool call", hang(openCall), quick, "stall"},
-		{"a response without end", stream(text(strings.Repeat("x", 2000)), text("y"), chunk(`{}`, "stop"), end), func(c *Config) { c.MaxBytes = 1000 }, "too_large"},
-		{"no usage for a priced model", stream(text("a"), chunk(`{}`, "stop"), end), func(c *Config) { c.PriceIn = 1 }, "no_usage"},
-		{"nobody listens", nil, func(c *Config) { c.BaseURL = "http://127.0.0.1:1/v1" }, "unreachable"},
+		{"a busy server", status(429, `{"error":{"message":"slow down, `+secret+`","code":"rate_limit_exceeded"}}`), nil, fault.ModelRate},
+		{"a wrong key", status(401, `{"error":{"message":"Incorrect API key: `+secret+`","code":"invalid_api_key"}}`), nil, fault.ModelKey},
+		{"a broken server", status(500, `oops `+secret), nil, fault.ModelError},
+		{"an unknown model", status(404, `{"error":{"message":"no","code":"model_not_found"}}`), nil, fault.ModelSetup},
+		{"a redirect is not followed", status(307, ``), nil, fault.ModelSetup},
+		{"an empty success", status(204, ``), nil, fault.ModelSetup},
+		{"status 200, then an error event", stream(chunk(role, "null"), text("Ali"), `data: {"error":{"message":"overloaded `+secret+`","code":529}}`+"\n\n", end), nil, fault.ModelStream},
+		{"an error in the first event", stream(`data: {"error":{"message":"overloaded"}}` + "\n\n"), nil, fault.ModelOverloaded},
+		{"a stream that ends before it is done", stream(text("Ali")), nil, fault.ModelStream},
+		{"[DONE] without a finish reason", stream(text("Ali"), end), nil, fault.ModelStream},
+		{"a tool call that breaks off", stream(openCall), nil, fault.ModelStream},
+		{"a tool call that breaks off and claims to be done", stream(openCall, end), nil, fault.ModelStream},
+		{"a reset within a tool call", reset(openCall), nil, fault.ModelStream},
+		{"a reset within text", reset(text("Ali")), nil, fault.ModelStream},
+		{"a finish by tools without a tool", stream(chunk(`{}`, "tool_calls"), end), nil, fault.ModelStream},
+		{"a tool call without a name", stream(piece(0, "a", "", `{}`), chunk(`{}`, "tool_calls"), end), nil, fault.ModelStream},
+		{"two tool calls in one place", stream(piece(0, "a", "erc20__balance", `{`), piece(0, "b", "erc20__balance", `}`), chunk(`{}`, "tool_calls"), end), nil, fault.ModelStream},
+		{"text after the end", stream(text("a"), chunk(`{}`, "stop"), text("b"), end), nil, fault.ModelStream},
+		{"two responses in one stream", stream(text("a"), strings.Replace(text("b"), "chatcmpl-1", "chatcmpl-2", 1), chunk(`{}`, "stop"), end), nil, fault.ModelStream},
+		{"an unknown finish reason", stream(text("a"), chunk(`{}`, "bored"), end), nil, fault.ModelStream},
+		{"a chunk that is no JSON", stream(text("a"), "data: {\"id\":\n\n", end), nil, fault.ModelStream},
+		{"a web page", stream("<html>hello</html>\n"), nil, fault.ModelStream},
+		{"silence from the start", hang(), quick, fault.ModelTimeout},
+		{"a role chunk is no first token", hang(chunk(role, "null"), ": still here\n\n"), quick, fault.ModelTimeout},
+		{"a stall in the middle", hang(text("Ali")), quick, fault.ModelStall},
+		{"a stall within a tool call", hang(openCall), quick, fault.ModelStall},
+		{"a response without end", stream(text(strings.Repeat("x", 2000)), text("y"), chunk(`{}`, "stop"), end), func(c *Config) { c.MaxBytes = 1000 }, fault.ModelTooLarge},
+		{"no usage for a priced model", stream(text("a"), chunk(`{}`, "stop"), end), func(c *Config) { c.Price.In = 1 }, fault.ModelUsage},
+		{"nobody listens", nil, func(c *Config) { c.BaseURL = "http://127.0.0.1:1/v1" }, fault.ModelUnreachable},
 	}
 	for _, c := range cases {
 		t.Run(c.rule, func(t *testing.T) {
@@ -264,8 +267,8 @@ func TestEveryFaultIsAnErrorAndNeverAReply(t *testing.T) {
 				c.change = func(*Config) {}
 			}
 			r, err := serve(t, h, c.change).Reply(t.Context(), prompt())
-			var coded *Error
-			if !errors.As(err, &coded) || coded.Code() != c.code {
+			var coded *fault.Fault
+			if !errors.As(err, &coded) || coded.Code != c.code {
 				t.Fatalf("got %+v, %v, want code %s", r, err, c.code)
 			}
 			if r.Text != "" || r.Calls != nil || r.Response != nil {
@@ -286,13 +289,13 @@ func TestTheCallersDeadlineAndCancelAreTold(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := m.Reply(ctx, prompt())
-	var coded *Error
-	if !errors.As(err, &coded) || coded.Code() != "timeout" || !errors.Is(err, context.DeadlineExceeded) {
+	var coded *fault.Fault
+	if !errors.As(err, &coded) || coded.Code != fault.ModelSlow || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want timeout", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	_, err = m.Stream(ctx, prompt(), func(string) { stop() })
-	if !errors.As(err, &coded) || coded.Code() != "cancelled" || !errors.Is(err, context.Canceled) {
+	if !errors.As(err, &coded) || coded.Code != fault.ModelCancelled || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want cancelled", err)
 	}
 }
@@ -328,25 +331,25 @@ func TestABadConfigOrPromptIsASentence(t *testing.T) {
 		c    Config
 		want string
 	}{
-		{"no URL", Config{Model: "m"}, "must look like"},
-		{"no http", Config{BaseURL: "ftp://h/v1", Model: "m"}, "must look like"},
-		{"a secret in the URL", Config{BaseURL: "http://u:p@h/v1", Model: "m"}, "no user"},
-		{"no model", Config{BaseURL: "http://h/v1"}, "--model-name"},
-		{"a key over plain http", Config{BaseURL: "http://example.com/v1", Model: "m", Key: "k"}, "https only"},
-		{"a negative price", Config{BaseURL: "http://h/v1", Model: "m", PriceIn: -1}, "negative"},
+		{"no URL", Config{Config: endpoint.Config{Model: "m"}}, "must look like"},
+		{"no http", Config{Config: endpoint.Config{BaseURL: "ftp://h/v1", Model: "m"}}, "must look like"},
+		{"a secret in the URL", Config{Config: endpoint.Config{BaseURL: "http://u:p@h/v1", Model: "m"}}, "no user"},
+		{"no model", Config{Config: endpoint.Config{BaseURL: "http://h/v1"}}, "--model-name"},
+		{"a key over plain http", Config{Config: endpoint.Config{BaseURL: "http://example.com/v1", Model: "m", Key: "k"}}, "https only"},
+		{"a negative price", Config{Config: endpoint.Config{BaseURL: "http://h/v1", Model: "m", Price: endpoint.Price{In: -1}}}, "negative"},
 	}
 	for _, c := range cases {
 		if _, err := New(c.c); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.rule, err, c.want)
 		}
 	}
-	m, err := New(Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m"})
+	m, err := New(Config{Config: endpoint.Config{BaseURL: "http://127.0.0.1:1/v1", Model: "m"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var coded *Error
+	var coded *fault.Fault
 	_, err = m.Reply(t.Context(), model.Prompt{Tools: []model.Tool{{Name: "a.b"}, {Name: "a__b"}}, MaxTokens: 1})
-	if !errors.As(err, &coded) || coded.Code() != "bad_prompt" {
+	if !errors.As(err, &coded) || coded.Code != fault.ModelPrompt {
 		t.Errorf("two tools of one name: got %v", err)
 	}
 }
@@ -375,12 +378,12 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte(text("a") + end))
 	f.Add([]byte("data: {\"error\":null}\n\n" + end))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := New(Config{BaseURL: "http://127.0.0.1:9/v1", Model: "m", Transport: transport(body)})
+		m, err := New(Config{Config: endpoint.Config{BaseURL: "http://127.0.0.1:9/v1", Model: "m", Transport: transport(body)}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r, err := m.Reply(t.Context(), prompt())
-		var coded *Error
+		var coded *fault.Fault
 		switch {
 		case err != nil && !errors.As(err, &coded):
 			t.Fatalf("%q: %v has no code", body, err)

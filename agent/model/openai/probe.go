@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/writ-run/writ/agent/model/endpoint"
 )
 
 const probeTimeout = 400 * time.Millisecond
@@ -18,13 +20,6 @@ const probeTimeout = 400 * time.Millisecond
 type Found struct {
 	URL    string   // a base URL for [Config], with "/v1"
 	Models []string // their names, sorted; at most 64
-}
-
-// Loopback returns where the usual local servers listen: Ollama, llama.cpp, vLLM, LM Studio.
-func Loopback() []string {
-	return []string{
-		"http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1", "http://127.0.0.1:8000/v1", "http://127.0.0.1:1234/v1",
-	}
 }
 
 // Probe asks each base URL for its models, all at once, and returns those that answered, in the order of the URLs.
@@ -39,15 +34,15 @@ func Probe(ctx context.Context, urls []string) []Found {
 	found := make([]Found, len(urls))
 	var wg sync.WaitGroup
 	for i, u := range urls {
-		wg.Go(func() { found[i] = ask(ctx, client, strings.TrimRight(u, "/")) })
+		wg.Go(func() { found[i] = askServer(ctx, client, strings.TrimRight(u, "/")) })
 	}
 	wg.Wait()
 	return slices.DeleteFunc(found, func(f Found) bool { return f.URL == "" })
 }
 
-func ask(ctx context.Context, client *http.Client, base string) Found {
+func askServer(ctx context.Context, client *http.Client, base string) Found {
 	u, err := url.Parse(base)
-	if err != nil || !loopback(u.Hostname()) {
+	if err != nil || !endpoint.IsLoopback(u.Hostname()) {
 		return Found{}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/models", nil)

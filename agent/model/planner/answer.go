@@ -11,11 +11,11 @@ import (
 	"github.com/writ-run/writ/agent/model"
 )
 
-// answer puts tool results into words. after is everything since the request.
-func answer(done []outcome, after []model.Message) string {
+// answerFrom puts tool results into words. after is everything since the request.
+func answerFrom(done []outcome, after []model.Message) string {
 	var lines []string
 	for i := range done {
-		lines = append(lines, done[i].sentence())
+		lines = append(lines, done[i].describeOutcome())
 	}
 	for _, m := range after {
 		if m.Role == model.RoleSystem && strings.Contains(m.Text, "limit") {
@@ -26,66 +26,69 @@ func answer(done []outcome, after []model.Message) string {
 	return strings.Join(lines, "\n")
 }
 
-// failed says whether the call was denied or went wrong, or its result does not say that it went right.
-func (o *outcome) failed() bool {
+// hasFailed says whether the call was denied or went wrong, or its result does not say that it went right.
+func (o *outcome) hasFailed() bool {
 	if o.result == nil || o.result["denied"] != nil || o.result["error"] != nil {
 		return true
 	}
-	switch o.str("status") {
+	switch o.stringOf("status") {
 	case "", "ok":
-		return o.str("ok") == "false"
+		return o.stringOf("ok") == "false"
 	}
 	return true
 }
 
-// sentence says what came of one call. The templates are tried in order; each is recognised by its fields.
-func (o *outcome) sentence() string {
-	arg, _ := object(string(o.call.Args))
+// describeOutcome says what came of one call. The templates are tried in order; each is recognised by its fields.
+func (o *outcome) describeOutcome() string {
+	arg, _ := readObject(string(o.call.Args))
 	args := outcome{result: arg}
 	switch {
 	case o.result == nil && o.text == "":
-		return fmt.Sprintf("%s gave nothing %s.", o.call.Tool, o.source())
+		return fmt.Sprintf("%s gave nothing %s.", o.call.Tool, o.nameSource())
 	case o.result == nil:
-		return fmt.Sprintf("%s gave %s %s.", o.call.Tool, clean(o.text), o.source())
+		return fmt.Sprintf("%s gave %s %s.", o.call.Tool, cleanText(o.text), o.nameSource())
 	case o.result["denied"] != nil:
-		return o.denied(&args)
+		return o.describeDenial(&args)
 	case o.result["error"] != nil:
-		return o.broken(&args)
-	case o.has("hash", "status") && args.has("amount", "token", "to"):
-		return o.sent(&args)
-	case o.has("ok", "changes"):
-		return o.simulated(&args)
-	case o.has("account", "display"):
-		return fmt.Sprintf("%s holds %s %s.", first(args.str("account"), o.str("name"), o.str("account")), o.money(), o.source())
-	case o.has("url", "text", "origins"):
-		return o.page()
-	case o.has("documents"):
-		return o.documents()
-	case o.has("address", "supply"):
-		supply := o.sub("supply")
+		return o.describeError(&args)
+	case o.hasKeys("hash", "status") && args.hasKeys("amount", "token", "to"):
+		return o.describeSending(&args)
+	case o.hasKeys("ok", "changes"):
+		return o.describeSimulation(&args)
+	case o.hasKeys("account", "display"):
+		return fmt.Sprintf("%s holds %s %s.", firstOf(args.stringOf("account"), o.stringOf("name"), o.stringOf("account")),
+			o.showMoney(), o.nameSource())
+	case o.hasKeys("url", "text", "origins"):
+		return o.describePage()
+	case o.hasKeys("documents"):
+		return o.describeDocuments()
+	case o.hasKeys("address", "supply"):
+		supply := o.objectOf("supply")
 		return fmt.Sprintf("%s is the token at %s, with %s decimals and a total supply of %s %s.",
-			first(o.str("token"), args.str("token")), o.str("address"), supply.str("decimals"), supply.money(), o.source())
-	case o.has("hash", "status"):
-		return o.transaction()
-	case o.has("block", "parent", "time"):
-		return fmt.Sprintf("Block %s was made at %s, with %s %s.", group(o.str("block")), o.str("time"),
-			count(o.str("transactions"), "transaction"), o.source())
+			firstOf(o.stringOf("token"), args.stringOf("token")), o.stringOf("address"), supply.stringOf("decimals"),
+			supply.showMoney(), o.nameSource())
+	case o.hasKeys("hash", "status"):
+		return o.describeTransaction()
+	case o.hasKeys("block", "parent", "time"):
+		return fmt.Sprintf("Block %s was made at %s, with %s %s.", groupDigits(o.stringOf("block")), o.stringOf("time"),
+			countNoun(o.stringOf("transactions"), "transaction"), o.nameSource())
 	}
-	return o.fields()
+	return o.listFields()
 }
 
-// doing names what the call is about: "the transfer of 5 USDC to bob", or the tool's name.
-func (o *outcome) doing(args *outcome) string {
-	if args.has("amount", "token", "to") {
-		return fmt.Sprintf("%s of %s %s to %s", o.call.Tool, group(args.str("amount")), strings.ToUpper(args.str("token")), args.str("to"))
+// describeAttempt names what the call is about: "the transfer of 5 USDC to bob", or the tool's name.
+func (o *outcome) describeAttempt(args *outcome) string {
+	if args.hasKeys("amount", "token", "to") {
+		return fmt.Sprintf("%s of %s %s to %s", o.call.Tool, groupDigits(args.stringOf("amount")),
+			strings.ToUpper(args.stringOf("token")), args.stringOf("to"))
 	}
 	return o.call.Tool
 }
 
-func (o *outcome) denied(args *outcome) string {
-	d := o.sub("denied")
-	s := fmt.Sprintf("Not done: %s was denied", o.doing(args))
-	rule, message := d.str("rule"), d.str("message")
+func (o *outcome) describeDenial(args *outcome) string {
+	d := o.objectOf("denied")
+	s := fmt.Sprintf("Not done: %s was denied", o.describeAttempt(args))
+	rule, message := d.stringOf("rule"), d.stringOf("message")
 	if first, rest, ok := strings.Cut(message, ": "); ok && slices.Contains(strings.Split(rule, ", "), first) {
 		rule, message = first, rest // the message names the rule that it is about; once is enough
 	}
@@ -95,56 +98,76 @@ func (o *outcome) denied(args *outcome) string {
 	if message != "" {
 		s += ": " + message
 	}
-	s = stop(s)
-	if c := d.str("change"); c != "" {
-		s += " " + stop("It would take "+c)
+	s = endSentence(s)
+	if c := d.stringOf("change"); c != "" {
+		s += " " + endSentence("It would take "+c)
 	}
-	return s + " " + o.source()
+	return s + " " + o.nameSource()
 }
 
-func (o *outcome) broken(args *outcome) string {
-	why := o.str("error")
+func (o *outcome) describeError(args *outcome) string {
+	why := o.stringOf("error")
 	if why == "" {
-		if e := o.sub("error"); e.result != nil {
-			why = first(e.str("message"), e.str("code"))
+		if e := o.objectOf("error"); e.result != nil {
+			why = firstOf(e.stringOf("message"), e.stringOf("code"))
 		}
 	}
-	return stop(fmt.Sprintf("No success to report for %s: %s", o.doing(args), first(why, "it failed"))) + " " + o.source()
+	return endSentence(fmt.Sprintf("No success to report for %s: %s", o.describeAttempt(args), firstOf(why,
+		"it failed"))) + " " + o.nameSource()
 }
 
-func (o *outcome) sent(args *outcome) string {
-	what := group(args.str("amount")) + " " + strings.ToUpper(args.str("token"))
-	to := args.str("to")
-	switch status := o.str("status"); {
-	case status == "ok" && o.str("block") != "":
-		return fmt.Sprintf("Sent %s to %s in block %s (tx %s) [step %d].", what, to, group(o.str("block")), o.str("hash"), o.step)
+func (o *outcome) describeSending(args *outcome) string {
+	what := groupDigits(args.stringOf("amount")) + " " + strings.ToUpper(args.stringOf("token"))
+	to := args.stringOf("to")
+	switch status := o.stringOf("status"); {
+	case status == "ok" && o.stringOf("block") != "":
+		return o.describeMoved(what, to)
 	case status == "reverted":
-		return fmt.Sprintf("Not sent: the transfer of %s to %s was reverted, and nothing moved (tx %s) %s.", what, to, o.str("hash"), o.source())
+		return fmt.Sprintf("Not sent: the transfer of %s to %s was reverted, and nothing moved (tx %s) %s.", what, to,
+			o.stringOf("hash"), o.nameSource())
 	default:
-		return fmt.Sprintf("Not known to be sent: the transfer of %s to %s has the status %q (tx %s) %s.", what, to, first(status, "unknown"),
-			o.str("hash"), o.source())
+		return fmt.Sprintf("Not known to be sent: the transfer of %s to %s has the status %q (tx %s) %s.", what, to,
+			firstOf(status, "unknown"),
+			o.stringOf("hash"), o.nameSource())
 	}
 }
 
-func (o *outcome) simulated(args *outcome) string {
-	if o.str("ok") != "true" {
-		return stop(fmt.Sprintf("%s would fail: %s", o.doing(args), first(o.str("reason"), "no reason was given"))) + " " + o.source()
+// describeMoved says what a transaction has moved: what left the account and what arrived, never what was asked for.
+func (o *outcome) describeMoved(what, to string) string {
+	left, arrived := o.objectOf("left"), o.objectOf("arrived")
+	where := fmt.Sprintf("in block %s (tx %s) [step %d].", groupDigits(o.stringOf("block")), o.stringOf("hash"), o.step)
+	switch {
+	case left.result == nil || arrived.result == nil:
+		return fmt.Sprintf("Mined: the transfer of %s to %s, and it is not known what it has moved, %s", what, to, where)
+	case left.showMoney() == arrived.showMoney():
+		return fmt.Sprintf("Sent %s to %s %s", arrived.showMoney(), to, where)
+	}
+	return fmt.Sprintf("%s left the account and %s arrived at %s, of %s that were to be sent, %s",
+		left.showMoney(), arrived.showMoney(), to, what, where)
+}
+
+func (o *outcome) describeSimulation(args *outcome) string {
+	if o.stringOf("ok") != "true" {
+		return endSentence(fmt.Sprintf("%s would fail: %s", o.describeAttempt(args), firstOf(o.stringOf("reason"),
+			"no reason was given"))) + " " + o.nameSource()
 	}
 	var parts []string
 	var changes []json.RawMessage
 	if json.Unmarshal(o.result["changes"], &changes) == nil {
 		for _, c := range changes[:min(len(changes), 8)] {
-			m, _ := object(string(c))
+			m, _ := readObject(string(c))
 			ch := outcome{result: m}
-			parts = append(parts, fmt.Sprintf("%s %s", first(ch.str("name"), ch.str("account")), group(ch.str("display"))))
+			parts = append(parts, fmt.Sprintf("%s %s", firstOf(ch.stringOf("name"), ch.stringOf("account")),
+				groupDigits(ch.stringOf("display"))))
 		}
 	}
-	return fmt.Sprintf("%s would succeed: %s. Nothing was sent %s.", o.doing(args), first(strings.Join(parts, ", "), "no balance changes"), o.source())
+	return fmt.Sprintf("%s would succeed: %s. Nothing was sent %s.", o.describeAttempt(args), firstOf(strings.Join(parts,
+		", "), "no balance changes"), o.nameSource())
 }
 
-func (o *outcome) transaction() string {
-	s := fmt.Sprintf("Transaction %s ", o.str("hash"))
-	switch status := o.str("status"); {
+func (o *outcome) describeTransaction() string {
+	s := fmt.Sprintf("Transaction %s ", o.stringOf("hash"))
+	switch status := o.stringOf("status"); {
 	case status == "ok":
 		s += "succeeded"
 	case status == "reverted":
@@ -152,75 +175,92 @@ func (o *outcome) transaction() string {
 	default:
 		s += "is " + status
 	}
-	if b := o.str("block"); b != "" {
-		s += " in block " + group(b)
+	if b := o.stringOf("block"); b != "" {
+		s += " in block " + groupDigits(b)
 	}
-	if m := o.sub("moves"); m.result != nil {
-		s += fmt.Sprintf("; it asks to move %s from %s to %s", m.money(), o.str("from"), first(m.str("name"), m.str("to")))
+	if m := o.objectOf("moves"); m.result != nil {
+		s += fmt.Sprintf("; it asks to move %s from %s to %s", m.showMoney(), o.stringOf("from"), firstOf(m.stringOf("name"),
+			m.stringOf("to")))
 	}
-	return s + " " + o.source() + "."
+	return s + " " + o.nameSource() + "."
 }
 
 // fields lists what a result holds, for tools without a template.
 // page quotes a web page. It says so: the words are not the planner's.
-func (o *outcome) page() string {
-	title := o.str("title")
+func (o *outcome) describePage() string {
+	title := o.stringOf("title")
 	if title != "" {
-		title = ", " + quote(title)
+		title = ", " + quoteText(title)
 	}
-	return fmt.Sprintf("The page %s%s says %s: %s", o.str("url"), title, o.source(), quote(o.str("text")))
+	return fmt.Sprintf("The page %s%s says %s: %s", o.stringOf("url"), title, o.nameSource(),
+		quoteText(o.stringOf("text")))
 }
 
-// documents quotes passages, each with the document that it is from.
-func (o *outcome) documents() string {
+// describeDocuments quotes passages, each with the document that it is from.
+func (o *outcome) describeDocuments() string {
 	var list []json.RawMessage
 	if json.Unmarshal(o.result["documents"], &list) != nil || len(list) == 0 {
-		return "Nothing was found in the documents " + o.source() + "."
+		return "Nothing was found in the documents " + o.nameSource() + "."
 	}
-	lines := []string{"The documents say " + o.source() + ":"}
+	lines := []string{"The documents say " + o.nameSource() + ":"}
 	for _, raw := range list {
-		m, keys := object(string(raw))
+		m, keys := readObject(string(raw))
 		d := outcome{result: m, keys: keys}
-		lines = append(lines, fmt.Sprintf("- %s (%s, %s)", quote(d.str("text")), first(d.str("name"), d.str("source")), d.str("cid")))
+		if cite, heading := d.stringOf("cite"), d.stringOf("heading"); cite != "" {
+			if heading != "" {
+				heading = ", " + heading
+			}
+			lines = append(lines, fmt.Sprintf("- %s [%s] (%s%s, %s)", quoteText(d.stringOf("text")), cite, d.stringOf("name"),
+				heading, d.stringOf("chunk")))
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("- %s (%s, %s)", quoteText(d.stringOf("text")), firstOf(d.stringOf("name"),
+			d.stringOf("source")), d.stringOf("cid")))
 	}
 	return strings.Join(lines, "\n")
 }
 
-func quote(s string) string { return "\u201c" + s + "\u201d" }
+func quoteText(s string) string { return "\u201c" + s + "\u201d" }
 
-func (o *outcome) fields() string {
+// listFields tells a result that no sentence is known for, field by field; lists and objects as they came. Where it was
+// read stands at the end of the sentence, so not in it.
+func (o *outcome) listFields() string {
 	var parts []string
 	for _, k := range o.keys {
-		if v := o.str(k); v != "" && len(parts) < 16 {
+		v := o.stringOf(k)
+		if raw := bytes.TrimSpace(o.result[k]); len(raw) > 2 && (raw[0] == '{' || raw[0] == '[') {
+			v = cleanText(string(raw))
+		}
+		if isPlace := k == "block" || k == "block_hash" || k == "chain"; v != "" && !isPlace && len(parts) < 16 {
 			parts = append(parts, strings.ReplaceAll(k, "_", " ")+" "+v)
 		}
 	}
-	return fmt.Sprintf("%s: %s %s.", o.call.Tool, first(strings.Join(parts, ", "), clean(o.text)), o.source())
+	return fmt.Sprintf("%s: %s %s.", o.call.Tool, firstOf(strings.Join(parts, ", "), cleanText(o.text)), o.nameSource())
 }
 
-// source names where the figures of a sentence are from.
-func (o *outcome) source() string {
-	block := o.str("block")
+// nameSource names where the figures of a sentence are from.
+func (o *outcome) nameSource() string {
+	block := o.stringOf("block")
 	if block == "" {
-		b := o.sub("block")
-		block = b.str("number")
+		b := o.objectOf("block")
+		block = b.stringOf("number")
 	}
 	if block == "" || o.result["denied"] != nil || o.result["error"] != nil {
 		return fmt.Sprintf("[step %d]", o.step)
 	}
-	return fmt.Sprintf("[step %d, block %s]", o.step, group(block))
+	return fmt.Sprintf("[step %d, block %s]", o.step, groupDigits(block))
 }
 
-// money is the display of a holding, with its token.
-func (o *outcome) money() string {
-	d, token := o.str("display"), o.str("token")
+// showMoney is the display of a holding, with its token.
+func (o *outcome) showMoney() string {
+	d, token := o.stringOf("display"), o.stringOf("token")
 	if token != "" && !strings.Contains(d, " ") {
 		d += " " + token
 	}
-	return group(d)
+	return groupDigits(d)
 }
 
-func (o *outcome) has(keys ...string) bool {
+func (o *outcome) hasKeys(keys ...string) bool {
 	for _, k := range keys {
 		if o.result[k] == nil {
 			return false
@@ -229,8 +269,8 @@ func (o *outcome) has(keys ...string) bool {
 	return true
 }
 
-// str is a string, number or boolean of the result, fit to show; "" if it is absent or anything else.
-func (o *outcome) str(key string) string {
+// stringOf is a string, number or boolean of the result, fit to show; "" if it is absent or anything else.
+func (o *outcome) stringOf(key string) string {
 	raw := bytes.TrimSpace(o.result[key])
 	if len(raw) == 0 || raw[0] == '{' || raw[0] == '[' || raw[0] == 'n' {
 		return ""
@@ -240,18 +280,18 @@ func (o *outcome) str(key string) string {
 		if json.Unmarshal(raw, &s) != nil {
 			return ""
 		}
-		return clean(s)
+		return cleanText(s)
 	}
-	return clean(string(raw))
+	return cleanText(string(raw))
 }
 
-func (o *outcome) sub(key string) outcome {
-	m, keys := object(string(o.result[key]))
+func (o *outcome) objectOf(key string) outcome {
+	m, keys := readObject(string(o.result[key]))
 	return outcome{result: m, keys: keys, step: o.step}
 }
 
-// object reads a JSON object and the order of its keys; nil if s is none.
-func object(s string) (map[string]json.RawMessage, []string) {
+// readObject reads a JSON object and the order of its keys; nil if s is none.
+func readObject(s string) (map[string]json.RawMessage, []string) {
 	dec := json.NewDecoder(strings.NewReader(s))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, nil
@@ -276,8 +316,8 @@ func object(s string) (map[string]json.RawMessage, []string) {
 	return m, keys
 }
 
-// clean makes a text from a tool fit for one line of an answer: results are data, not layout.
-func clean(s string) string {
+// cleanText makes a text from a tool fit for one line of an answer: results are data, not layout.
+func cleanText(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -293,8 +333,8 @@ func clean(s string) string {
 	return s
 }
 
-// group puts commas into the whole part of the number that s begins with: "1000.5 USDC" is "1,000.5 USDC".
-func group(s string) string {
+// groupDigits puts commas into the whole part of the number that s begins with: "1000.5 USDC" is "1,000.5 USDC".
+func groupDigits(s string) string {
 	start := 0
 	if strings.HasPrefix(s, "+") || strings.HasPrefix(s, "-") {
 		start = 1
@@ -316,14 +356,14 @@ func group(s string) string {
 	return out + s[end:]
 }
 
-func count(n, noun string) string {
+func countNoun(n, noun string) string {
 	if n != "1" {
 		noun += "s"
 	}
-	return first(group(n), "an unknown number of") + " " + noun
+	return firstOf(groupDigits(n), "an unknown number of") + " " + noun
 }
 
-func first(ss ...string) string {
+func firstOf(ss ...string) string {
 	for _, s := range ss {
 		if s != "" {
 			return s
@@ -332,8 +372,8 @@ func first(ss ...string) string {
 	return ""
 }
 
-// stop ends s with a full stop.
-func stop(s string) string {
+// endSentence ends s with a full stop.
+func endSentence(s string) string {
 	if s == "" || strings.HasSuffix(s, ".") || strings.HasSuffix(s, "!") || strings.HasSuffix(s, "?") {
 		return s
 	}

@@ -31,8 +31,16 @@ func TestAnswersNameTheirSourceAndNeverClaimMoreThanTheResult(t *testing.T) {
 		{"a fraction is not grouped", "erc20.balance", `{"account":"alice","token":"USDC"}`,
 			`{"account":"0x01","token":"USDC","display":"1234567.123456 USDC","block":"1234"}`,
 			"alice holds 1,234,567.123456 USDC [step 2, block 1,234]."},
-		{"a transfer that is mined was sent", "erc20.transfer", transfer, `{"hash":"` + hash + `","block":"9","status":"ok"}`,
+		{"a transfer that is mined was sent", "erc20.transfer", transfer, `{"hash":"` + hash + `","block":"9","status":"ok",` + both("5 USDC", "5 USDC") + `}`,
 			"Sent 5 USDC to bob in block 9 (tx " + hash + ") [step 2]."},
+		{"what was sent is what arrived, not what was asked for", "erc20.transfer", transfer,
+			`{"hash":"` + hash + `","block":"9","status":"ok",` + both("5 USDC", "4.75 USDC") + `}`,
+			"5 USDC left the account and 4.75 USDC arrived at bob, of 5 USDC that were to be sent, in block 9 (tx " + hash + ") [step 2]."},
+		{"and what left", "erc20.transfer", transfer,
+			`{"hash":"` + hash + `","block":"9","status":"ok",` + both("10 USDC", "5 USDC") + `}`,
+			"10 USDC left the account and 5 USDC arrived at bob, of 5 USDC that were to be sent, in block 9 (tx " + hash + ") [step 2]."},
+		{"a receipt without figures claims none", "erc20.transfer", transfer, `{"hash":"` + hash + `","block":"9","status":"ok"}`,
+			"Mined: the transfer of 5 USDC to bob, and it is not known what it has moved, in block 9 (tx " + hash + ") [step 2]."},
 		{"a transfer without a block is not known to be sent", "erc20.transfer", transfer, `{"hash":"` + hash + `","status":"pending"}`,
 			`Not known to be sent: the transfer of 5 USDC to bob has the status "pending" (tx ` + hash + `) [step 2].`},
 		{"a reverted transfer was not sent", "erc20.transfer", transfer, `{"hash":"` + hash + `","block":"9","status":"reverted"}`,
@@ -66,7 +74,7 @@ func TestAnswersNameTheirSourceAndNeverClaimMoreThanTheResult(t *testing.T) {
 			`{"hash":"` + hash + `","status":"ok","from":"0x01","block":"9","moves":{"to":"0x02","name":"bob","token":"USDC","display":"5 USDC"}}`,
 			"Transaction " + hash + " succeeded in block 9; it asks to move 5 USDC from 0x01 to bob [step 2, block 9]."},
 		{"an unknown shape lists its fields in their order", "weather.today", `{"city":"Bern"}`, `{"city":"Bern","degrees":12,"as_of":"noon","raw":{"x":1}}`,
-			"weather.today: city Bern, degrees 12, as of noon [step 2]."},
+			"weather.today: city Bern, degrees 12, as of noon, raw {\"x\":1} [step 2]."},
 		{"a result that is no JSON is quoted", "weather.today", `{}`, `sunny`, "weather.today gave sunny [step 2]."},
 		{"a result cannot write lines of its own", "weather.today", `{}`, `{"city":"Bern\nSent 5 USDC to bob\u001b[31m"}`,
 			"weather.today: city Bern Sent 5 USDC to bob[31m [step 2]."},
@@ -91,7 +99,7 @@ func TestADenialEndsAPlanOfSeveralCalls(t *testing.T) {
 
 func TestAnotherModelsCallIsNotContinued(t *testing.T) {
 	r := ask(t, "send 5 USDC to bob and then 3 to alice",
-		turn("erc20.transfer", `{"amount":"6","to":"bob","token":"USDC"}`, `{"hash":"`+hash+`","status":"ok","block":"9"}`, 2)...)
+		turn("erc20.transfer", `{"amount":"6","to":"bob","token":"USDC"}`, `{"hash":"`+hash+`","status":"ok","block":"9",`+both("5 USDC", "5 USDC")+`}`, 2)...)
 	if len(r.Calls) != 0 {
 		t.Errorf("got %+v, want no call", r)
 	}
@@ -99,7 +107,7 @@ func TestAnotherModelsCallIsNotContinued(t *testing.T) {
 
 func TestTheWrapUpTurnAnswersWithoutTools(t *testing.T) {
 	ms := append([]model.Message{{Role: model.RoleUser, Text: "send 5 USDC to bob and then 3 to alice"}},
-		turn("erc20.transfer", `{"amount":"5","to":"bob","token":"USDC"}`, `{"hash":"`+hash+`","status":"ok","block":"9"}`, 2)...)
+		turn("erc20.transfer", `{"amount":"5","to":"bob","token":"USDC"}`, `{"hash":"`+hash+`","status":"ok","block":"9",`+both("5 USDC", "5 USDC")+`}`, 2)...)
 	ms = append(ms, model.Message{Role: model.RoleSystem, Text: "The limit of this run is reached. Answer with what you have; no tool is left."})
 	r, err := New().Reply(context.Background(), model.Prompt{Messages: ms, MaxTokens: 100})
 	want := "Sent 5 USDC to bob in block 9 (tx " + hash + ") [step 2].\nThe limit of this run was reached; whatever else was asked is not done."
@@ -145,4 +153,9 @@ func TestTextsForPeople(t *testing.T) {
 	if b.String() != string(want) {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
+}
+
+// both is what a receipt says of what left and what arrived.
+func both(left, arrived string) string {
+	return `"left":{"display":"` + left + `","token":"USDC"},"arrived":{"display":"` + arrived + `","token":"USDC"}`
 }

@@ -17,20 +17,20 @@ func FuzzPlan(f *testing.F) {
 	}
 	tools := catalogue(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		p := newGrammar(tools).plan(text)
-		if again := newGrammar(tools).plan(text); again.text != p.text || len(again.calls) != len(p.calls) {
+		p := grammarOf(tools).Plan(text)
+		if again := grammarOf(tools).Plan(text); again.Text != p.Text || len(again.Calls) != len(p.Calls) {
 			t.Fatalf("%q has two readings: %+v and %+v", text, p, again)
 		}
-		if (p.text == "") == (len(p.calls) == 0) {
+		if (p.Text == "") == (len(p.Calls) == 0) {
 			t.Fatalf("%q: %+v is neither a text nor calls", text, p)
 		}
 		low := strings.ToLower(text)
-		for _, in := range p.calls {
-			args := in.json()
+		for _, in := range p.Calls {
+			args := in.Args()
 			if !json.Valid(args) {
 				t.Fatalf("%q: arguments %s", text, args)
 			}
-			if in.tool.name != "erc20.transfer" {
+			if in.Tool() != "erc20.transfer" {
 				continue
 			}
 			if !strings.Contains(low, "send") && !strings.Contains(low, "pay") && !strings.Contains(low, "transfer") &&
@@ -42,10 +42,14 @@ func FuzzPlan(f *testing.F) {
 					t.Errorf("%q became %s", text, args)
 				}
 			}
-			for i, prop := range in.tool.props {
+			var values map[string]string
+			if err := json.Unmarshal(args, &values); err != nil {
+				t.Fatalf("%q: arguments %s: %v", text, args, err)
+			}
+			for name, v := range values {
 				said := strings.ReplaceAll(low, ",", "")
-				if !strings.Contains(said, strings.ToLower(in.args[i])) && in.args[i] != "ETH" {
-					t.Errorf("%q became %s: %s was never said", text, args, prop.name)
+				if !strings.Contains(said, strings.ToLower(v)) && v != "ETH" {
+					t.Errorf("%q became %s: %s was never said", text, args, name)
 				}
 			}
 		}
@@ -58,12 +62,12 @@ func FuzzAnswer(f *testing.F) {
 	f.Add("x", `[`, `{"ok":true,"changes":[{}]}`)
 	f.Fuzz(func(t *testing.T, tool, args, result string) {
 		ms := turn(tool, args, result, 4)
-		done := pair(ms)
-		s := answer(done, ms)
+		done := pairResults(ms)
+		s := answerFrom(done, ms)
 		if strings.ContainsAny(s, "\n\x1b") {
 			t.Errorf("%q breaks the line: %q", result, s)
 		}
-		m, _ := object(result)
+		m, _ := readObject(result)
 		if (m["denied"] != nil || m["error"] != nil) && strings.HasPrefix(s, "Sent ") {
 			t.Errorf("%q became %q", result, s)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/model"
 )
 
@@ -41,13 +42,13 @@ func ask(t testing.TB, text string, more ...model.Message) model.Reply {
 func outcomeOf(t testing.TB, text string) string {
 	var calls []string
 	var more []model.Message
-	for range maxSteps + 1 {
+	for range grammar.MaxClauses + 1 {
 		r := ask(t, text, more...)
-		if r.Stop == model.StopEnd {
+		if r.Stop == model.StopEnd || r.Stop == model.StopDecline {
 			switch {
 			case len(calls) > 0:
 				return strings.Join(calls, " ; ")
-			case strings.HasPrefix(r.Text, declined):
+			case strings.HasPrefix(r.Text, grammar.Declined):
 				return "refuse"
 			default:
 				return "ask"
@@ -92,5 +93,13 @@ func TestTheQuestionSetIsRightAndNothingIsWrittenByMistake(t *testing.T) {
 	t.Logf("%d of %d right", right, total)
 	if total < 120 || right*100 < total*95 {
 		t.Errorf("%d of %d right; at least 95%% of at least 120 must be", right, total)
+	}
+}
+
+// P11: what the rules say is told as the words of rules, and their model's name is that of no model.
+func TestRulesAreNotCalledAI(t *testing.T) {
+	info := New().Info()
+	if info.Kind != model.KindRules || info.Provider != "writ" || !strings.HasPrefix(info.Model, "planner/") {
+		t.Errorf("the planner says that it is %+v", info)
 	}
 }

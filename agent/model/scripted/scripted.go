@@ -80,7 +80,7 @@ func (m *Model) Reply(ctx context.Context, p model.Prompt) (model.Reply, error) 
 	if err := ctx.Err(); err != nil {
 		return model.Reply{}, context.Cause(ctx)
 	}
-	line, err := m.next(p)
+	line, err := m.nextLine(p)
 	switch {
 	case err != nil:
 		return model.Reply{}, err
@@ -102,7 +102,7 @@ func (m *Model) Stream(ctx context.Context, p model.Prompt, delta func(text stri
 	return r, err
 }
 
-func (m *Model) next(p model.Prompt) (Line, error) {
+func (m *Model) nextLine(p model.Prompt) (Line, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.left) == 0 {

@@ -19,7 +19,8 @@ func loadCedar() (engine, error) {
 			effect = "forbid"
 		}
 		var p cedar.Policy
-		src := fmt.Sprintf("%s (principal, action, resource) when { %s };", effect, strings.Replace(r.cedar, "%s", literal(), 1))
+		src := fmt.Sprintf("%s (principal, action, resource) when { %s };", effect,
+			strings.Replace(r.cedar, "%s", literal(), 1))
 		if err := p.UnmarshalCedar([]byte(src)); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.id, err)
 		}
@@ -30,10 +31,13 @@ func loadCedar() (engine, error) {
 
 func (c *cedarRules) ready(q *request) any {
 	return cedar.Request{
-		Principal: cedar.NewEntityUID("Agent", "treasurer"), Action: cedar.NewEntityUID("Action", "spend"), Resource: cedar.NewEntityUID("Wallet", "one"),
+		Principal: cedar.NewEntityUID("Agent", "treasurer"), Action: cedar.NewEntityUID("Action", "spend"),
+		Resource: cedar.NewEntityUID("Wallet", "one"),
 		Context: cedar.NewRecord(cedar.RecordMap{
-			"tool": cedar.String(q.tool), "class": cedar.String(q.class), "asset": cedar.String(q.asset), "to": cedar.String(q.to),
-			"amount": cedar.Long(q.amount), "chain": cedar.Long(q.chain), "now": cedar.Long(q.now), "expires": cedar.Long(q.expires), "turn": cedar.Long(q.turn),
+			"tool": cedar.String(q.tool), "class": cedar.String(q.class), "asset": cedar.String(q.asset),
+			"to":     cedar.String(q.to),
+			"amount": cedar.Long(q.amount), "chain": cedar.Long(q.chain), "now": cedar.Long(q.now),
+			"expires": cedar.Long(q.expires), "turn": cedar.Long(q.turn),
 		}),
 	}
 }

@@ -59,8 +59,9 @@ func literal() string {
 }
 
 func (c *celRules) ready(q *request) any {
-	a, err := cel.NewActivation(map[string]any{"tool": q.tool, "class": q.class, "asset": q.asset, "to": q.to, "amount": q.amount,
-		"chain": q.chain, "now": q.now, "expires": q.expires, "turn": q.turn})
+	a, err := cel.NewActivation(map[string]any{"tool": q.tool, "class": q.class, "asset": q.asset, "to": q.to,
+		"amount": q.amount,
+		"chain":  q.chain, "now": q.now, "expires": q.expires, "turn": q.turn})
 	if err != nil {
 		panic(err)
 	}

@@ -32,8 +32,9 @@ func loadExpr() (engine, error) {
 }
 
 func (e *exprAlone) ready(q *request) any {
-	return map[string]any{"tool": q.tool, "class": q.class, "asset": q.asset, "to": q.to, "amount": int(q.amount), "chain": int(q.chain),
-		"now": int(q.now), "expires": int(q.expires), "turn": int(q.turn), "friends": e.friends}
+	return map[string]any{"tool": q.tool, "class": q.class, "asset": q.asset, "to": q.to, "amount": int(q.amount),
+		"chain": int(q.chain),
+		"now":   int(q.now), "expires": int(q.expires), "turn": int(q.turn), "friends": e.friends}
 }
 
 func (e *exprAlone) decide(x any) bool {

@@ -97,13 +97,15 @@ func run() error {
 			}))
 		}
 	}
-	fmt.Printf("%s %s/%s, %d CPUs; CPU time of the process, collector included, the best of %d\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runs)
+	fmt.Printf("%s %s/%s, %d CPUs; CPU time of the process, collector included, the best of %d\n", runtime.Version(),
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runs)
 	fmt.Printf("%d rules, a set of %d members; all engines agree on %d requests\n\n", len(rules), members, len(requests()))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\tdecide\tallocs\tx writ\twith the request\tallocs\tx writ\tload\tx writ\t")
 	for i, e := range engines {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%.1f\t%s\t%d\t%.1f\t%s\t%.2f\t\n", e.name,
-			ready[i].time, ready[i].allocs, ratio(ready, i), whole[i].time, whole[i].allocs, ratio(whole, i), load[i].time, ratio(load, i))
+			ready[i].time, ready[i].allocs, ratio(ready, i), whole[i].time, whole[i].allocs, ratio(whole,
+				i), load[i].time, ratio(load, i))
 	}
 	return t.Flush()
 }

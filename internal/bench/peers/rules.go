@@ -27,10 +27,12 @@ var rules = func() (out []rule) {
 			cedar: fmt.Sprintf(`context.tool == "bad%d" || context.amount > %d && context.chain == %d`, i, n*1_000_000, n)})
 	}
 	return append(out,
-		rule{id: "read", writ: `class == "read"`, expr: `class == "read"`, cel: `class == "read"`, cedar: `context.class == "read"`},
+		rule{id: "read", writ: `class == "read"`, expr: `class == "read"`, cel: `class == "read"`,
+			cedar: `context.class == "read"`},
 		rule{id: "early", writ: `expires - now < hours(1) && turn < 3`, expr: `expires - now < 3600000 && turn < 3`,
 			cel: `expires - now < 3600000 && turn < 3`, cedar: `context.expires - context.now < 3600000 && context.turn < 3`},
-		rule{id: "prefix", writ: `tool startsWith "x."`, expr: `tool startsWith "x."`, cel: `tool.startsWith("x.")`, cedar: `context.tool like "x.*"`},
+		rule{id: "prefix", writ: `tool startsWith "x."`, expr: `tool startsWith "x."`, cel: `tool.startsWith("x.")`,
+			cedar: `context.tool like "x.*"`},
 		rule{id: "friend", writ: `asset == "USDC" && amount <= usdc("50") && in_set(to, "friends")`,
 			expr:  `asset == "USDC" && amount <= 50000000 && to in friends`,
 			cel:   `asset == "USDC" && amount <= 50000000 && to in %s`, // the members, as a constant

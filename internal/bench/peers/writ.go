@@ -19,7 +19,8 @@ var usdc = money.Asset{Symbol: "USDC", Decimals: 6}
 
 func loadWrit() (engine, error) {
 	var b strings.Builder
-	b.WriteString("schema: writ/policies/1\nname: peers\nassets: {USDC: 6}\nbudgets: [{id: day, cap: 'usdc(\"1000\")', scope: wallet}]\nsets:\n  friends:\n")
+	b.WriteString("schema: writ/policies/1\nname: peers\nassets: {USDC: 6}\nbudgets: [{id: day, cap: 'usdc(\"1000\")', " +
+		"scope: wallet}]\nsets:\n  friends:\n")
 	for i := range members {
 		fmt.Fprintf(&b, "    - %s\n", member(i))
 	}
@@ -45,7 +46,8 @@ func (w *writ) ready(q *request) any {
 	return &policies.Request{
 		Point: policies.Spend, Now: q.now, Expires: q.expires, Turn: q.turn, Chain: q.chain, Tool: q.tool, Class: q.class,
 		Amount: money.Of(money.Asset{Symbol: q.asset, Decimals: 6}, uint64(q.amount)), To: common.HexToAddress(q.to),
-		Budgets: []policies.Budget{{ID: "operator/day", Cap: money.Of(usdc, 1e9), Spent: money.Of(usdc, 1), Reserved: money.Of(usdc, 0)}},
+		Budgets: []policies.Budget{{ID: "operator/day", Cap: money.Of(usdc, 1e9), Spent: money.Of(usdc, 1),
+			Reserved: money.Of(usdc, 0)}},
 	}
 }
 

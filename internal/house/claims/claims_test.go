@@ -83,6 +83,7 @@ func testFaults(t *testing.T, args []string) []string {
 		tests, some := testsOf(t, pkg), false
 		for name := range strings.SplitSeq(pattern, "|") {
 			name, script, _ := strings.Cut(name, "/")
+			script = strings.TrimSuffix(script, "$") // which keeps go test from running those that begin alike
 			re, err := regexp.Compile(name)
 			if err != nil {
 				return []string{fmt.Sprintf("the pattern %q: %v", name, err)}
@@ -134,6 +135,7 @@ func TestFaultsOfACommandAreFound(t *testing.T) {
 		{"one alternative of two is missing", "go test ./internal/house/claims -run 'TestFaults|TestGone'",
 			"there is no test TestGone"},
 		{"a folder without tests", "go test ./docs ./internal/house/claims -run TestParse", "./docs has no test for TestParse"},
+		{"a script, and none that begins alike", "go test ./cmd/writ -run TestScripts/run$", ""},
 		{"a script that is not there", "go test ./cmd/writ -run TestScripts/nothing", "./cmd/writ has no script nothing"},
 		{"a whole package is no proof of one claim", "go test ./auth", "go test wants a package and a -run pattern"},
 		{"a make target", "make test", ""},

@@ -104,10 +104,6 @@ func (s style) after(params string) style {
 
 // wrap breaks a line that is wider than cols at its last space that fits, or where it must. What follows is indented.
 func (l line) wrap(cols int) []line {
-	type cell struct {
-		r     rune
-		style style
-	}
 	var cells []cell
 	for _, p := range l {
 		for _, r := range p.text {
@@ -115,34 +111,46 @@ func (l line) wrap(cols int) []line {
 		}
 	}
 	const indent = "    "
-	var out []line
-	for first := true; first || len(cells) > 0; first = false {
-		width := cols
-		var now line
-		if !first {
-			width -= len(indent)
-			now = line{{text: indent}}
-		}
-		end := min(width, len(cells))
-		if end < len(cells) {
-			for i := end; i > width/2; i-- {
-				if cells[i].r == ' ' {
-					end = i
-					break
-				}
-			}
-		}
-		for _, c := range cells[:end] {
-			if n := len(now); n > 0 && now[n-1].style == c.style {
-				now[n-1].text += string(c.r)
-			} else {
-				now = append(now, piece{string(c.r), c.style})
-			}
-		}
-		out = append(out, now)
-		if cells = cells[end:]; len(cells) > 0 && cells[0].r == ' ' {
+	end := breakAt(cells, cols)
+	out := []line{joinCells(nil, cells[:end])}
+	for cells = cells[end:]; len(cells) > 0; cells = cells[end:] {
+		if cells[0].r == ' ' {
 			cells = cells[1:]
 		}
+		end = breakAt(cells, cols-len(indent))
+		out = append(out, joinCells(line{{text: indent}}, cells[:end]))
 	}
 	return out
+}
+
+// A cell is one character of a line.
+type cell struct {
+	r     rune
+	style style
+}
+
+// breakAt returns how many cells stand on a line of that width.
+func breakAt(cells []cell, width int) int {
+	end := min(width, len(cells))
+	if end == len(cells) {
+		return end
+	}
+	for i := end; i > width/2; i-- {
+		if cells[i].r == ' ' {
+			return i
+		}
+	}
+	return end
+}
+
+// joinCells adds cells to a line, those of one style as one piece.
+func joinCells(l line, cells []cell) line {
+	for _, c := range cells {
+		if n := len(l); n > 0 && l[n-1].style == c.style {
+			l[n-1].text += string(c.r)
+		} else {
+			l = append(l, piece{string(c.r), c.style})
+		}
+	}
+	return l
 }

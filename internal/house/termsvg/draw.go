@@ -28,8 +28,10 @@ text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono","Li
 func draw(title string, lines []line, cols int) string {
 	w, h := float64(cols)*cellW+2*pad, float64(len(lines))*cellH+bar+pad
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img">`, w, h, w, h)
-	fmt.Fprintf(&b, "\n<title>%s</title>\n<style>%s</style>\n", escaped("A terminal that shows what "+title+" printed"), css)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img">`, w, h, w, h)
+	fmt.Fprintf(&b, "\n<title>%s</title>\n<style>%s</style>\n", escaped("A terminal that shows what "+title+" printed"),
+		css)
 	fmt.Fprintf(&b, `<rect class="bg" x=".5" y=".5" width="%.0f" height="%.0f" rx="9"/>`+"\n", w-1, h-1)
 	for i, colour := range []string{"#ff5f57", "#febc2e", "#28c840"} {
 		fmt.Fprintf(&b, `<circle cx="%d" cy="19" r="6" fill="%s"/>`, 22+20*i, colour)

@@ -40,11 +40,12 @@ func run(ctx context.Context, args []string) error {
 	most := fs.Int("lines", 60, "the most lines that a picture may have")
 	timeout := fs.Duration("timeout", 2*time.Minute, "how long the command may take")
 	var show []span
-	fs.Func("show", "lines to show: `from..to`, both regular expressions, or one expression for one line", func(s string) error {
-		sp, err := parseSpan(s)
-		show = append(show, sp)
-		return err
-	})
+	fs.Func("show", "lines to show: `from..to`, both regular expressions, or one expression for one line",
+		func(s string) error {
+			sp, err := parseSpan(s)
+			show = append(show, sp)
+			return err
+		})
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -56,14 +57,11 @@ func run(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, fs.Arg(0), fs.Args()[1:]...)
-	cmd.Env = append(os.Environ(), "CLICOLOR_FORCE=1", fmt.Sprintf("COLUMNS=%d", *cols))
-	cmd.WaitDelay = 5 * time.Second
-	text, err := cmd.CombinedOutput()
+	text, err := runCommand(ctx, fs.Args(), *cols)
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(fs.Args(), " "), err, text)
+		return err
 	}
-	lines, err := crop(read(string(text)), show)
+	lines, err := crop(read(text), show)
 	if err != nil {
 		return err
 	}
@@ -81,6 +79,18 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	return os.WriteFile(*out, []byte(svg), 0o644)
+}
+
+// runCommand returns what a command prints on a terminal with so many columns.
+func runCommand(ctx context.Context, args []string, cols int) (string, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "CLICOLOR_FORCE=1", fmt.Sprintf("COLUMNS=%d", cols))
+	cmd.WaitDelay = 5 * time.Second
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, text)
+	}
+	return string(text), nil
 }
 
 // A span is a range of lines: from the first that matches from to the next that matches to.

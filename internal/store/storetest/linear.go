@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/anishathalye/porcupine"
 
-	"github.com/writ-run/writ/agent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -18,9 +19,9 @@ import (
 
 // An operation on one ledger with a cap of ledgerCap, or on one nonce.
 type operation struct {
-	kind   string // reserve, settle, read, put, take
-	amount uint64 // reserved or used
-	held   uint64 // settle: what was reserved
+	kind     string // reserve, settle, read, put, take
+	amount   uint64 // reserved or used
+	reserved uint64 // settle: what was reserved
 }
 
 // An outcome of an operation.
@@ -50,7 +51,7 @@ var model = porcupine.Model{
 			}
 			return out.ok == fits, s
 		case "settle":
-			s.reserved -= in.held
+			s.reserved -= in.reserved
 			s.spent += in.amount
 			return out.ok, s
 		case "read":
@@ -72,33 +73,33 @@ var model = porcupine.Model{
 // The ledger and the nonce are recorded in one history, so that their order against each other counts too.
 func testLinear(t *testing.T, b *bench) {
 	const callers, each = 6, 40
-	s := b.session(alice)
+	s := b.newSession(alice)
 	began := time.Now()
 	histories := make([][]porcupine.Operation, callers)
 	var wg sync.WaitGroup
 	for i := range callers {
-		commit := b.run(s)
+		commit := b.openRun(s)
 		wg.Go(func() {
 			chance := rand.New(rand.NewPCG(uint64(i), 7))
-			var open []agent.Reservation // held by this caller
+			var open []journal.Reservation // reserved by this caller
 			for range each {
 				in := operation{kind: []string{"reserve", "reserve", "settle", "read", "put", "take"}[chance.IntN(6)]}
 				if in.kind == "settle" && len(open) == 0 {
 					in.kind = "reserve"
 				}
-				var r agent.Reservation
+				var r journal.Reservation
 				switch in.kind {
 				case "reserve":
 					in.amount = 1 + chance.Uint64N(6)
-					r = agent.Reservation{Ledger: "linear", Ref: provenance.Ref{Seq: commit.Seq},
+					r = journal.Reservation{Ledger: "linear", Ref: provenance.Ref{Seq: commit.Seq},
 						Amount: money.Of(usdc, in.amount), Cap: money.Of(usdc, ledgerCap)}
 				case "settle":
 					r, open = open[0], open[1:]
-					in.held = r.Amount.Uint256().Uint64()
+					in.reserved = r.Amount.Uint256().Uint64()
 					in.amount = chance.Uint64N(2) // little, so that the cap is not used up at once
 				}
 				call := time.Since(began)
-				out, err := b.perform(in, r, &commit)
+				out, err := b.performOperation(in, r, &commit)
 				end := time.Since(began)
 				if err != nil {
 					t.Error(err)
@@ -127,21 +128,21 @@ func testLinear(t *testing.T, b *bench) {
 	}
 }
 
-func (b *bench) perform(in operation, r agent.Reservation, c *agent.Commit) (outcome, error) {
+func (b *bench) performOperation(in operation, r journal.Reservation, c *journal.Commit) (outcome, error) {
 	switch in.kind {
 	case "reserve", "settle":
 		step := *c
 		if in.kind == "reserve" {
-			step.Reserve = []agent.Reservation{r}
+			step.Reserve = []journal.Reservation{r}
 		} else {
-			step.Settle = []agent.Settlement{{Ledger: r.Ledger, Ref: r.Ref, Used: money.Of(usdc, in.amount)}}
+			step.Settle = []journal.Settlement{{Ledger: r.Ledger, Ref: r.Ref, Used: money.Of(usdc, in.amount)}}
 		}
 		err := b.Commit(b.ctx, step)
 		if err == nil {
-			*c = b.next(step)
+			*c = b.nextCommit(step)
 			return outcome{ok: true}, nil
 		}
-		if errors.Is(err, agent.ErrBudget) {
+		if errors.Is(err, journal.ErrBudget) {
 			err = nil
 		}
 		return outcome{}, err

@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/internal/journal"
+
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -15,7 +16,7 @@ import (
 // A budget with a window, one that counts by recipient and a dApp's are ledgers of their own, told apart by nothing but
 // their names: a store must take every byte of a name for what it is.
 func testWindows(t *testing.T, b *bench) {
-	c := b.run(b.session(alice))
+	c := b.openRun(b.newSession(alice))
 	full := money.Of(usdc, 10)
 	names := []string{
 		"wallet/0xA/operator/day", "wallet/0xA/operator/day@2026-11-25", "wallet/0xA/operator/day@2026-11-26",
@@ -24,7 +25,7 @@ func testWindows(t *testing.T, b *bench) {
 		"wallet/0xA/dapp https://shop.example/day@2026-11-25", "wallet/0xA/dapp https://shop.example:8443/day@2026-11-25",
 	}
 	for i, name := range names {
-		c.Reserve = append(c.Reserve, agent.Reservation{
+		c.Reserve = append(c.Reserve, journal.Reservation{
 			Ledger: name, Ref: provenance.Ref{Seq: 1}, Amount: money.Of(usdc, uint64(i+1)%10+1), Cap: full,
 		})
 	}
@@ -33,23 +34,24 @@ func testWindows(t *testing.T, b *bench) {
 		b.wantLedger(name, money.Of(usdc, 0), money.Of(usdc, uint64(i+1)%10+1))
 	}
 	// A reservation in one window is settled in that window, whichever it is by then.
-	c = b.next(c)
-	c.Reserve = []agent.Reservation{{Ledger: names[2], Ref: provenance.Ref{Seq: 2}, Amount: money.Of(usdc, 1), Cap: full}}
-	c.Settle = []agent.Settlement{{Ledger: names[1], Ref: provenance.Ref{Seq: 1}, Used: money.Of(usdc, 2)}}
+	c = b.nextCommit(c)
+	c.Reserve = []journal.Reservation{{Ledger: names[2], Ref: provenance.Ref{Seq: 2}, Amount: money.Of(usdc, 1),
+		Cap: full}}
+	c.Settle = []journal.Settlement{{Ledger: names[1], Ref: provenance.Ref{Seq: 1}, Used: money.Of(usdc, 2)}}
 	b.must(b.Commit(b.ctx, c))
 	b.wantLedger(names[1], money.Of(usdc, 2), money.Of(usdc, 0))
 	b.wantLedger(names[2], money.Of(usdc, 0), money.Of(usdc, 5))
 }
 
-// Each commit reserves in two ledgers at once, a day's and a recipient's, and half of those that get in give it back and
-// try again: in the end each ledger is as full as it can be and no fuller, and none holds a reservation of a commit that
-// was refused by the other.
+// Each commit reserves in two ledgers at once, a day's and a recipient's, and half of those that get in give it back
+// and try again: in the end each ledger is as full as it can be and no fuller, and none holds a reservation of a
+// commit that was refused by the other.
 func testWindowRace(t *testing.T, b *bench) {
 	const dayRoom, eachRoom, recipients, tries = 20, 7, 4, 1000
-	s := b.session(alice)
-	var commits []agent.Commit
+	s := b.newSession(alice)
+	var commits []journal.Commit
 	for range 50 {
-		commits = append(commits, b.run(s))
+		commits = append(commits, b.openRun(s))
 	}
 	var held [recipients]atomic.Int64
 	var wg sync.WaitGroup
@@ -59,29 +61,30 @@ func testWindowRace(t *testing.T, b *bench) {
 			for i := range tries / len(commits) {
 				to := (w + i) % recipients
 				day, each := "day@2026-11-25", fmt.Sprintf("each@2026-11-25#%d", to)
-				c.Step = b.block()
+				c.Step = b.newBlock()
 				ref := provenance.Ref{Seq: c.Seq}
 				c.Settle = nil
-				c.Reserve = []agent.Reservation{
+				c.Reserve = []journal.Reservation{
 					{Ledger: day, Ref: ref, Amount: money.Of(usdc, 1), Cap: money.Of(usdc, dayRoom)},
 					{Ledger: each, Ref: ref, Amount: money.Of(usdc, 1), Cap: money.Of(usdc, eachRoom)},
 				}
 				err := b.Commit(b.ctx, c)
-				if errors.Is(err, agent.ErrBudget) {
+				if errors.Is(err, journal.ErrBudget) {
 					continue
 				} else if err != nil {
 					t.Error(err)
 					return
 				}
-				c = b.next(c)
+				c = b.nextCommit(c)
 				if i%2 == 0 && i < 10 { // given back: not used
 					c.Reserve = nil
-					c.Settle = []agent.Settlement{{Ledger: day, Ref: ref, Used: money.Of(usdc, 0)}, {Ledger: each, Ref: ref, Used: money.Of(usdc, 0)}}
+					c.Settle = []journal.Settlement{{Ledger: day, Ref: ref, Used: money.Of(usdc, 0)},
+						{Ledger: each, Ref: ref, Used: money.Of(usdc, 0)}}
 					if err := b.Commit(b.ctx, c); err != nil {
 						t.Error(err)
 						return
 					}
-					c = b.next(c)
+					c = b.nextCommit(c)
 					continue
 				}
 				held[to].Add(1)

@@ -1,0 +1,98 @@
+package grounds
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/provenance"
+)
+
+// AddStep takes in what a step of the run says: the request, or what a tool returned.
+func (e *Evidence) AddStep(s *provenance.Step) {
+	switch ev := s.Event.(type) {
+	case *provenance.Ask:
+		params, open := ev.Request.Bytes()
+		var p wire.StartParams
+		if !open || wire.DecodeStrict(params, &p) != nil {
+			e.sealed = true
+			return
+		}
+		e.AddRequest(p.Input)
+	case *provenance.Result:
+		if ev.Output == nil {
+			return
+		}
+		out, open := ev.Output.Bytes()
+		if !open {
+			e.sealed = true
+			return
+		}
+		e.AddResult(s.Seq, out)
+	}
+}
+
+// Complete says whether all steps could be read. If not, a figure that rests on nothing may rest on what is sealed.
+func (e *Evidence) Complete() bool { return !e.sealed }
+
+// AnswerOf returns what a step says to the user.
+func AnswerOf(s *provenance.Step) (text string, ok bool) {
+	for _, x := range s.Does {
+		if say, is := x.(*provenance.Say); is {
+			b, open := say.Text.Bytes()
+			text, ok = string(b), open
+		}
+	}
+	return text, ok
+}
+
+// ErrPassage says that a passage is not what its CID or its number says.
+var ErrPassage = errors.New("a passage is not what it is called")
+
+// perSearch is how many passages a search returns at most; their numbers go on from call to call of a step.
+const perSearch = 8
+
+// CheckPassages holds the passages of a search in a library to their CIDs and numbers: each chunk's CID is that of its
+// four fields, and its number that of the call, of, and its place. It returns the CIDs. What is no such result passes.
+func CheckPassages(of provenance.Ref, output []byte) (chunks []string, err error) {
+	var out struct {
+		Snapshot  string
+		Documents []struct {
+			Cite, Chunk    string
+			Document, Text string
+			From           int
+			Heading        string
+		}
+	}
+	if json.Unmarshal(output, &out) != nil || out.Snapshot == "" {
+		return nil, nil
+	}
+	for i, d := range out.Documents {
+		// In the order and spelling of docs/retrieval.md.
+		b, err := json.Marshal(struct {
+			Document string `json:"document"`
+			From     int    `json:"from"`
+			Heading  string `json:"heading"`
+			Text     string `json:"text"`
+		}{d.Document, d.From, d.Heading, d.Text})
+		if err != nil {
+			return nil, err
+		}
+		sum, err := multihash.Sum(b, multihash.SHA2_256, -1)
+		if err != nil {
+			return nil, err
+		}
+		if is := cid.NewCidV1(cid.Raw, sum).String(); is != d.Chunk {
+			return nil, fmt.Errorf("passage %s is called %s and its CID is %s: %w", d.Cite, d.Chunk, is, ErrPassage)
+		}
+		if want := fmt.Sprintf("%d.%d", of.Seq, int(of.Index)*perSearch+i+1); d.Cite != want {
+			return nil, fmt.Errorf("the passage at the place of %s is called %s: %w", want, d.Cite, ErrPassage)
+		}
+		chunks = append(chunks, d.Chunk)
+	}
+	return chunks, nil
+}

@@ -1,0 +1,40 @@
+package loop
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/provenance"
+)
+
+// Recall returns the state of a run that is told turns of the runs before it in its thread, oldest first. Without it,
+// a run that was told of some can be judged by what it recorded of them, and has no prompt.
+func (s State) Recall(turns []thread.Turn) State { s.earlier = turns; return s }
+
+// Turn returns what a later run of the thread is told of a run that has closed.
+func (s State) Turn() thread.Turn {
+	return thread.Turn{Request: s.request, Answer: s.said, Label: s.context}
+}
+
+// Admits says whether a run of the machine may be told what has the label: where something is made public, it is
+// decided beforehand by all that a run can come to hold.
+func (m *Machine) Admits(l label.Label) bool {
+	return m.modes == nil || reflect.DeepEqual(m.widest.Join(l), m.widest)
+}
+
+// beginTalk makes what comes before the request, and returns its label. Its words are never a plain order, nor typed
+// by the user: both are looked for in the signed request only.
+func (mo *moment) beginTalk(ev *provenance.Ask, params []byte) (before label.Label, err error) {
+	if _, open := ev.Earlier.Bytes(); ev.Earlier != nil && !open {
+		return before, fmt.Errorf("what is told of earlier runs: %w", ErrSealed)
+	}
+	mo.s.salt = thread.Salt(params)
+	mo.s.talk, before, err = thread.Resume(ev, params, mo.s.earlier)
+	if before = before.Clean(); err == nil && !mo.m.Admits(before) {
+		err = fmt.Errorf("what may be published was decided without what earlier runs have seen: %w", thread.ErrOther)
+	}
+	mo.s.earlier = nil
+	return before, err
+}

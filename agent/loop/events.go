@@ -1,0 +1,432 @@
+package loop
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/fault"
+	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// takeEvent brings the event into the state.
+func (w *work) takeEvent(ev provenance.Event) error {
+	if _, first := ev.(*provenance.Ask); first != (w.s.Seq == 0) {
+		return fmt.Errorf("an ask is the first event of a run and no other: this is %T", ev)
+	}
+	switch ev := ev.(type) {
+	case *provenance.Ask:
+		return w.takeAsk(ev)
+	case *provenance.Reply:
+		return w.takeReply(ev)
+	case *provenance.Result:
+		return w.takeResult(ev)
+	case *provenance.Verdict:
+		return w.takeVerdict(ev)
+	case *provenance.Lapse:
+		return w.takeLapse(ev)
+	}
+	return fmt.Errorf("unknown event %T", ev)
+}
+
+func (w *work) takeAsk(ev *provenance.Ask) error {
+	method := wire.RunStart
+	if len(w.m.authority.Chain) > 0 {
+		method = MethodDelegate
+	}
+	if ev.Method != method {
+		return fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, method)
+	}
+	params, ok := ev.Request.Bytes()
+	if !ok {
+		return fmt.Errorf("the request: %w", ErrSealed)
+	}
+	var start wire.StartParams
+	if err := wire.DecodeStrict(params, &start); err != nil {
+		return fmt.Errorf("the request: %w", err)
+	}
+	if start.Agent != w.m.agent.Name {
+		return fmt.Errorf("the request is for agent %q, not %q", start.Agent, w.m.agent.Name)
+	}
+	w.s.Opened = w.at
+	before, err := w.beginTalk(ev, params)
+	if err != nil {
+		return err
+	}
+	said := label.Label{Integrity: label.User, Secrecy: label.Session}
+	w.s.signed = start.Input
+	if n := len(w.m.authority.Chain); n > 0 {
+		begins, err := readLabel(ev.Label)
+		if err != nil {
+			return fmt.Errorf("what the sub-agent begins with: %w", err)
+		}
+		said = said.Join(begins)
+		if !w.m.authority.isOwn() { // the request is its caller's words
+			w.s.signed = ""
+		}
+	}
+	return w.takeInput(start.Input, said, before)
+}
+
+// takeInput lets the request in, if the policies permit the session and the request. said is the request's label,
+// before that of what was said in the runs before it.
+func (w *work) takeInput(input string, said, before label.Label) error {
+	w.s.context = said.Join(w.m.baseLabel).Join(before)
+	w.noted = append(w.noted, w.m.published...)
+	d, err := w.decideOpening(input, said)
+	if err != nil {
+		return err
+	}
+	if d.Outcome != policies.Permit {
+		w.s.talk.Add(model.Message{Role: model.RoleUser, Text: input})
+		w.closeRun(denialSentence(d), provenance.CloseDenied)
+		return nil
+	}
+	w.s.context = w.s.context.Join(d.Label)
+	if len(d.Redact) > 0 {
+		input = string(policies.Apply([]byte(input), d.Redact))
+	}
+	w.s.request = input
+	w.s.talk.Add(model.Message{Role: model.RoleUser, Text: input})
+	return nil
+}
+
+func (w *work) takeReply(ev *provenance.Reply) error {
+	a := w.s.asking
+	if a == nil || a.ref != ev.Of {
+		return fmt.Errorf("a reply to %v, which is not an open model call", ev.Of)
+	}
+	w.s.asking = nil
+	if ev.Model == nil {
+		return w.countFailure(a, ev)
+	}
+	mc := ev.Model
+	if err := w.countReply(a, mc); err != nil {
+		return err
+	}
+	w.s.stop, w.s.byRules = mc.Stop, a.model.Kind == model.KindRules
+	said := model.Message{Role: model.RoleAssistant}
+	if mc.Text != nil {
+		b, ok := mc.Text.Bytes()
+		if !ok {
+			return fmt.Errorf("the reply: %w", ErrSealed)
+		}
+		said.Text = string(b)
+	}
+	allowed, denial, err := w.decideReply(mc, a.model, said.Text)
+	if err != nil {
+		return err
+	}
+	if denial != "" {
+		w.closeRun(denial, provenance.CloseDenied)
+		return nil
+	}
+	// A reply that was cut, and one of the last turn, gets no calls run: half a plan is not a plan.
+	if mc.Stop == model.StopTools && !w.s.lastTurn {
+		if said.Calls, err = w.readCalls(mc.Calls); err != nil {
+			return err
+		}
+	}
+	w.s.talk.Add(said)
+	return w.gateCalls(allowed)
+}
+
+// countFailure notes that a model did not answer, so that another one is asked, and counts what that may have cost: one
+// that was not reached, or refused, did no work; one that was cut off may cost all that it might.
+func (t *tally) countFailure(a *asking, ev *provenance.Reply) error {
+	code := fault.Code(ev.Failed)
+	if !code.IsKnown() {
+		return fmt.Errorf("a reply failed for %q, which is no reason", ev.Failed)
+	}
+	if code.MayCost() {
+		t.settleInFull(a)
+	} else {
+		t.settleModelCall(a, model.Usage{}, 0, true)
+	}
+	t.s.tried = append(t.s.tried, a.model.Name)
+	t.s.failure, t.s.after = code, ev.After
+	if ev.After > 0 && code.Retryable() {
+		t.s.later = append(t.s.later, modelWait{a.model.Name, t.at + ev.After, code == fault.ModelRate})
+	}
+	return nil
+}
+
+// countReply checks what a reply says of itself against the model that was asked, and counts what it used.
+func (t *tally) countReply(a *asking, mc *provenance.ModelCall) error {
+	if mc.Name != a.model.Name || mc.Provider != a.model.Provider || mc.Asked != a.model.Model {
+		return fmt.Errorf("the reply says that %q was asked, and it was %q", mc.Name, a.model.Name)
+	}
+	if shown := evidenceOf(mc); mc.Evidence != shown {
+		return fmt.Errorf("the reply claims evidence of level %d, and shows level %d", mc.Evidence, shown)
+	}
+	counts := mc.Usage
+	if max(counts.In, counts.Out, counts.Cached, counts.Write5m, counts.Write1h, counts.Reasoning) > MaxUsage {
+		return fmt.Errorf("the reply counts more than %d tokens", int64(MaxUsage))
+	}
+	usage := UsageOf(counts)
+	cost := a.model.Cost(usage)
+	if mc.Cost != cost {
+		return fmt.Errorf("a model call costs %d by the price table, not %d", cost, mc.Cost)
+	}
+	t.settleModelCall(a, usage, cost, false)
+	t.s.tried, t.s.later = nil, nil
+	if a.model.Kind != model.KindRules { // rules answer in the place of a model that failed, and say so
+		t.s.failure, t.s.after = "", 0
+	}
+	sums := &t.s.totals
+	sums.Turns++
+	sums.In += mc.Usage.In
+	sums.Out += mc.Usage.Out
+	if sums.Cost += cost; sums.Cost < 0 {
+		return errors.New("the run's cost is out of range")
+	}
+	return nil
+}
+
+// readCalls makes the calls of a turn of those that a reply asks for, and returns them as its message has them.
+func (mo *moment) readCalls(asks []provenance.ToolAsk) ([]model.Call, error) {
+	said := make([]model.Call, 0, len(asks))
+	mo.s.calls = make([]call, 0, len(asks))
+	for i, ask := range asks {
+		args, ok := ask.Args.Bytes()
+		if !ok {
+			return nil, fmt.Errorf("the arguments of %s: %w", ask.Tool, ErrSealed)
+		}
+		if ask.ID != "" && slices.ContainsFunc(said, func(c model.Call) bool { return c.ID == ask.ID }) {
+			return nil, errors.New("two calls of one reply have the same id")
+		}
+		said = append(said, model.Call{ID: ask.ID, Tool: ask.Tool, Args: args})
+		of := provenance.Ref{Seq: mo.s.Seq, Index: uint64(i)}
+		mo.s.calls = append(mo.s.calls, call{of: of, ask: ask, order: -1})
+	}
+	return said, nil
+}
+
+// gateCalls lets the turn's calls through, as many of them as the rules allow of one reply.
+func (w *work) gateCalls(allowed int) error {
+	for i := range w.s.calls {
+		c := &w.s.calls[i]
+		var err error
+		if i < allowed {
+			err = w.gateCall(c)
+		} else {
+			says := fmt.Sprintf("One reply may ask for %d tool calls.", allowed)
+			err = w.denyCall(c, policies.ModelResponse, ruleReply, says, "the call in another turn")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MaxUsage bounds the tokens that one reply may count of each sort, so that no sum of them wraps around.
+const MaxUsage = 1 << 40
+
+// evidenceOf returns the level of evidence that a model call shows by itself: 1 for the provider's id and bytes.
+func evidenceOf(mc *provenance.ModelCall) uint64 {
+	if mc.ID != "" && mc.Response != nil {
+		return 1
+	}
+	return 0
+}
+
+func (w *work) takeResult(ev *provenance.Result) error {
+	c := w.s.findOpenCall(ev.Of)
+	if c == nil || c.phase == phaseSeek {
+		return fmt.Errorf("a result of %v, which is not an open call", ev.Of)
+	}
+	out, ok := ev.Output.Bytes()
+	if !ok && ev.Output != nil {
+		return fmt.Errorf("the result of %s: %w", c.ask.Tool, ErrSealed)
+	}
+	switch {
+	case ev.Status == provenance.StatusPending:
+		return transaction{w, c}.takePending(ev.Output, out)
+	case ev.Status != provenance.StatusOK:
+		return w.takeFailedResult(c, ev.Status, out)
+	case c.phase == provenance.PhaseSimulate:
+		return w.takeSimulation(c, out)
+	case c.phase == provenance.PhaseSign:
+		return w.takeSigned(c, ev.Output)
+	case c.phase == provenance.PhaseSend && c.waitsForFinal():
+		return transaction{w, c}.takeIncluded(out)
+	}
+	return w.takeDone(c, out)
+}
+
+func (w *work) takeFailedResult(c *call, status string, out []byte) error {
+	// A broadcast without a receipt may still be included, and so may what timed out have happened.
+	unknown := status != provenance.StatusError || c.phase == provenance.PhaseFinal
+	if unknown {
+		w.rememberCall(c, false)
+	}
+	w.noteTrouble(provenance.CloseFailed, failureOfResult(c, status, out))
+	w.s.inDoubt = w.s.inDoubt || unknown && c.mayAct()
+	if unknown {
+		w.endUnknown(c, c.phase == provenance.PhaseAct)
+	} else {
+		w.releaseCall(c, false)
+	}
+	if len(out) == 0 {
+		out, _ = json.Marshal(map[string]string{"error": "The call ended: " + status + "."})
+	}
+	return w.finishWithResult(c, status, out)
+}
+
+// takeSimulation decides about a transaction again, now that it is known what it would do.
+func (w *work) takeSimulation(c *call, out []byte) error {
+	sim, moved, err := tools.ReadForeseen(out, c.args)
+	if err != nil {
+		says := "It is not known what the transaction would move: " + err.Error() + "."
+		return w.denyCall(c, policies.ToolCall, ruleSimulate, says, "a simulation that says it")
+	}
+	if !sim.OK {
+		says := "The simulation says that the transaction would fail."
+		if sim.Reason != "" { // the reason may be the contract's own words
+			c.outcomeLabel = contractWords
+			says = "The simulation says that the transaction would fail: " + sim.Reason
+		}
+		return w.denyCall(c, policies.ToolCall, ruleSimulate, says, "another amount or recipient")
+	}
+	c.changes, c.moved, c.simulated = out, moved, sim.Simulated
+	if w.isSessionOver() {
+		return w.denyEnded(c)
+	}
+	return w.decideCall(c, false)
+}
+
+// takeSigned sends a transaction, unless it may not be any more: signed but not broadcast, it can still be left alone.
+func (w *work) takeSigned(c *call, signed *provenance.Payload) error {
+	if c.isWallets() { // it has sent it
+		c.signed = signed
+		transaction{w, c}.followSigned(provenance.PhaseSend)
+		return nil
+	}
+	if w.isSessionOver() {
+		w.releaseCall(c, false)
+		return w.denyEnded(c)
+	}
+	if !w.isStillPermitted() {
+		w.releaseCall(c, false)
+		return w.denyUnaskedWallet(c)
+	}
+	c.signed = signed
+	if a, err := readAttempt(signed); err == nil { // what cannot be read cannot be replaced, and its sending fails
+		c.attempts = []attempt{a}
+	}
+	transaction{w, c}.followSigned(provenance.PhaseSend)
+	return nil
+}
+
+// takeDone takes in the result of what was done. Of a transaction it is the receipt, which may say that it was
+// reverted.
+func (w *work) takeDone(c *call, out []byte) error {
+	if len(out) == 0 { // it succeeded without output
+		out = []byte("null")
+	}
+	if c.isBroadcast() {
+		return transaction{w, c}.takeMined(out)
+	}
+	w.rememberCall(c, true)
+	if c.tool.delegate == nil {
+		w.s.acted = true
+	} else {
+		w.noteSubAgent(out)
+	}
+	w.releaseCall(c, true)
+	if c.tool.delegate != nil {
+		if err := w.addSubAgentUse(c, out); err != nil {
+			return err
+		}
+	}
+	if err := w.finishWithResult(c, provenance.StatusOK, out); err != nil {
+		return err
+	}
+	if c.tool.spec.Spend != nil {
+		w.s.addSpent(c.args.Amount)
+	}
+	return nil
+}
+
+func (w *work) takeVerdict(ev *provenance.Verdict) error {
+	c := w.s.findOpenCall(ev.Of)
+	if c == nil || c.phase != phaseSeek {
+		return fmt.Errorf("a verdict on %v: %w", ev.Of, ErrLate)
+	}
+	c.phase = ""
+	switch {
+	case ev.Approval == nil:
+		why, open := ev.Reason()
+		if !open {
+			return fmt.Errorf("why the wallet refused: %w", ErrSealed)
+		}
+		says := "The wallet refused: " + why + "."
+		return w.denyCall(c, policies.ToolCall, RuleRefused, says, "an approval by the wallet")
+	case w.at > c.until:
+		return w.denyCall(c, policies.ToolCall, RuleLapsed, "The approval came too late.", "an approval in time")
+	case w.isSessionOver():
+		return w.denyEnded(c)
+	}
+	return w.decideCall(c, true)
+}
+
+func (w *work) takeLapse(ev *provenance.Lapse) error {
+	if ev.Of == nil {
+		return w.abandonRun(ev.Why)
+	}
+	if a := w.s.asking; a != nil && a.ref == *ev.Of {
+		w.s.asking = nil
+		w.settleInFull(a)
+		w.s.tried = append(w.s.tried, a.model.Name)
+		w.s.failure, w.s.after = fault.ModelFailed, 0
+		return nil
+	}
+	c := w.s.findOpenCall(*ev.Of)
+	if c == nil {
+		return fmt.Errorf("a lapse of %v, which is not open", *ev.Of)
+	}
+	if c.phase == phaseSeek {
+		c.phase = ""
+		return w.denyCall(c, policies.ToolCall, RuleLapsed, "The wallet did not answer in time.", "an approval in time")
+	}
+	w.rememberCall(c, false)
+	w.endUnknown(c, true)
+	w.countHandedInFull(c)
+	w.noteTrouble(provenance.CloseFailed, fault.ToolUnavailable)
+	w.s.inDoubt = w.s.inDoubt || c.tool.spec.Class != tools.Read
+	says := "It is not known whether this happened: " + ev.Why + ". Do not repeat it."
+	out, err := json.Marshal(map[string]string{"in_doubt": says})
+	if err != nil {
+		return fmt.Errorf("outcome of %s: %w", c.ask.Tool, err)
+	}
+	c.finish(out)
+	return nil
+}
+
+// abandonRun ends the run as soon as it can. What may have happened outside stays counted. A transaction whose
+// broadcast is journalled is waited for: it cannot be taken back, and its nonce must not be left open.
+func (w *work) abandonRun(why string) error {
+	if w.s.ending != "" {
+		return nil
+	}
+	w.s.ending = why
+	if a := w.s.asking; a != nil {
+		w.settleInFull(a)
+		w.s.asking = nil
+	}
+	for i := range w.s.calls {
+		c := &w.s.calls[i]
+		if c.phase != "" && !c.isBroadcast() {
+			w.endUnknown(c, c.phase == provenance.PhaseSign && c.isWallets()) // the wallet may still send it
+			c.phase = ""
+		}
+	}
+	return nil
+}

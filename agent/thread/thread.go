@@ -1,0 +1,214 @@
+// Package thread derives what a model is told of a talk: the messages of a run, and before them what its user asked
+// and what was answered in the runs before it in its thread.
+//
+// Nothing of it is stored. A run in a thread names the head of the run before it, and records of the runs before only
+// an [Earlier]: how many of them its model is told of, the digest and the size of that, and its label. Who has the
+// earlier runs derives the same words from them and compares; who has not can still judge everything else.
+package thread
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// ErrOther says that the earlier runs are not those, or do not say what, a run was told of them.
+var ErrOther = errors.New("the runs before it in its thread say something else than it was told of them")
+
+// MaxBytes bounds what a model is told of the runs before. Bytes are an upper bound of tokens.
+const MaxBytes = 32 << 10
+
+// MaxTurns bounds the runs that a model is told of.
+const MaxTurns = 128
+
+// BudgetOf returns how many bytes of earlier runs a run of so many tokens is told: at most a quarter of them, so that
+// what was said does not use up what is to be done.
+func BudgetOf(tokens int64) int64 { return min(max(tokens, 0)/4, MaxBytes) }
+
+// A Turn is what a later run is told of an earlier one.
+type Turn struct {
+	Request string      // as the policies let it in; empty if they did not
+	Answer  string      // what was said to the user at the end
+	Label   label.Label // of all that its model had been given
+}
+
+// messages returns the turn as a model sees it.
+func (t Turn) messages() [2]model.Message {
+	if t.Request == "" {
+		t.Request = "(a request that the rules did not let in)"
+	}
+	return [2]model.Message{{Role: model.RoleUser, Text: t.Request}, {Role: model.RoleAssistant, Text: t.Answer}}
+}
+
+// Size returns how much of a budget the turn takes.
+func (t Turn) Size() int64 {
+	var talk Talk
+	for _, m := range t.messages() {
+		talk.Add(m)
+	}
+	return talk.Bytes
+}
+
+// An Earlier is what a run records of the runs before it in its thread.
+type Earlier struct {
+	Place  uint64   // how many runs came before
+	Shown  uint64   // how many of them, the newest, its model is told of
+	Digest [32]byte // of the talk that they make, salted by the run's request
+	Bytes  int64    // of it
+	Label  label.Label
+}
+
+// earlierJSON is the form of an Earlier, in canonical JSON.
+type earlierJSON struct {
+	Bytes  int64       `json:"bytes"`
+	Digest string      `json:"digest"`
+	Label  label.Label `json:"label"`
+	Place  uint64      `json:"place"`
+	Shown  uint64      `json:"shown"`
+}
+
+// JSON returns e in its one spelling.
+func (e Earlier) JSON() []byte {
+	b, err := json.Marshal(earlierJSON{e.Bytes, hex.EncodeToString(e.Digest[:]), e.Label, e.Place, e.Shown})
+	if err == nil {
+		b, err = tools.CanonicalJSON(b)
+	}
+	if err != nil { // numbers and texts marshal
+		panic("thread: " + err.Error())
+	}
+	return b
+}
+
+// Read reads what [Earlier.JSON] has written, and nothing else.
+func Read(b []byte) (Earlier, error) {
+	var in earlierJSON
+	err := json.Unmarshal(b, &in)
+	e := Earlier{Place: in.Place, Shown: in.Shown, Bytes: in.Bytes, Label: in.Label}
+	if err == nil {
+		var digest []byte
+		if digest, err = hex.DecodeString(in.Digest); len(digest) == len(e.Digest) {
+			copy(e.Digest[:], digest)
+		} else if err == nil {
+			err = errors.New("the digest has another length")
+		}
+	}
+	switch {
+	case err != nil:
+	case e.Shown > min(e.Place, MaxTurns) || e.Place == 0 || e.Bytes < 0 || e.Bytes > 2*MaxBytes:
+		err = errors.New("a number is out of its range")
+	case !bytes.Equal(e.JSON(), b):
+		err = errors.New("it is not in its one spelling")
+	}
+	if err != nil {
+		return Earlier{}, fmt.Errorf("what is told of earlier runs: %w", err)
+	}
+	return e, nil
+}
+
+// A Talk is what a run has said to its model and heard from it.
+type Talk struct {
+	Messages []model.Message
+	Digest   [32]byte // of the messages
+	Bytes    int64    // of them, an upper bound of their tokens
+}
+
+// FrameTokens is more than what providers add to a message, a call or a tool for their own framing.
+const FrameTokens = 32
+
+// Add appends a message and carries the digest on. Digest n is the SHA-256 of digest n-1 and the message's parts, each
+// with its length before it, so a turn costs its own messages and not the whole conversation.
+func (t *Talk) Add(msg model.Message) {
+	t.Messages = append(t.Messages, msg)
+	h := sha256.New()
+	h.Write(t.Digest[:])
+	part := func(b string) {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		h.Write([]byte(b))
+		t.Bytes += int64(len(b))
+	}
+	part(string(msg.Role))
+	part(msg.Text)
+	part(msg.CallID)
+	part(msg.Tool)
+	t.Bytes += FrameTokens * int64(1+len(msg.Calls))
+	for _, c := range msg.Calls {
+		part(c.ID)
+		part(c.Tool)
+		part(string(c.Args))
+	}
+	h.Sum(t.Digest[:0])
+}
+
+// Salt makes a run's salt of its signed request, whose idempotency key is the client's chance. Digests of sealed texts
+// are public; without a salt, whoever can guess a text could make sure of it.
+func Salt(request []byte) (salt [32]byte) {
+	h := sha256.New()
+	h.Write([]byte("writ/salt/1\n"))
+	h.Write(request)
+	h.Sum(salt[:0])
+	return salt
+}
+
+// Begin returns the talk of a run whose thread has place runs before it, of which its model is told turns, oldest
+// first. Those that are left out are said to be.
+func Begin(request []byte, place uint64, turns []Turn) (Talk, Earlier) {
+	t := Talk{Digest: Salt(request)}
+	e := Earlier{Place: place, Shown: uint64(len(turns)), Label: label.Label{Integrity: label.User}}
+	if out := place - e.Shown; out > 0 {
+		t.Add(model.Message{Role: model.RoleSystem, Text: fmt.Sprintf("This conversation began earlier: its first %d "+
+			"requests and their answers are left out here.", out)})
+	}
+	for _, turn := range turns {
+		for _, m := range turn.messages() {
+			t.Add(m)
+		}
+		e.Label = e.Label.Join(turn.Label)
+	}
+	e.Digest, e.Bytes = t.Digest, t.Bytes
+	return t, e
+}
+
+// Assume returns the talk that e is of, without its words: what follows can be judged, and no model be asked.
+func Assume(e Earlier) Talk { return Talk{Digest: e.Digest, Bytes: e.Bytes} }
+
+// Recall derives the talk again and compares it with what was recorded of it.
+func Recall(request []byte, was Earlier, turns []Turn) (Talk, error) {
+	t, e := Begin(request, was.Place, turns)
+	if !bytes.Equal(e.JSON(), was.JSON()) {
+		return Talk{}, ErrOther
+	}
+	return t, nil
+}
+
+// Resume returns the talk that a run's request goes on with, and its label: what turns say, which must be what the
+// request's event has recorded of them, or without turns what that says of them.
+func Resume(ask *provenance.Ask, request []byte, turns []Turn) (t Talk, before label.Label, err error) {
+	switch {
+	case ask.After.Defined() != (ask.Earlier != nil):
+		return t, before, errors.New("a head of a run before, and what is told of it, go together")
+	case ask.Earlier == nil:
+		return Talk{Digest: Salt(request)}, before, nil
+	}
+	raw, _ := ask.Earlier.Bytes()
+	e, err := Read(raw)
+	switch {
+	case err != nil:
+	case turns == nil && e.Shown > 0:
+		t = Assume(e)
+	default:
+		t, err = Recall(request, e, turns)
+	}
+	return t, e.Label, err
+}
+
+// PayloadOf returns e as a record has it.
+func PayloadOf(e Earlier) *provenance.Payload { return provenance.NewPayload(e.JSON()) }

@@ -1,0 +1,16 @@
+package openapi
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// The example runs by its one command, and ends in a verified run.
+func TestOpenAPI(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "./run.sh").CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil || !strings.HasPrefix(lines[len(lines)-1], "VERIFIED ") || !strings.Contains(string(out), `{"orders":[{"count":1,"id":1,"item":"lamps"}]}`) {
+		t.Errorf("%v: %s", err, out)
+	}
+}

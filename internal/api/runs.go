@@ -1,0 +1,295 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/digest"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/payee"
+	"github.com/writ-run/writ/internal/runner"
+	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/provenance"
+)
+
+func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
+	if c.seat.session.Agent != p.Agent {
+		return nil, wire.Errorf(wire.CodeForbidden,
+			"This session is for the agent %s; sign in for the other one.", c.seat.session.Agent)
+	}
+	info, err := c.startWithinQuota(ctx, runner.StartRequest{
+		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig,
+		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return wire.Started{Run: info.ID.String(), Seq: info.Steps - 1}, nil
+}
+
+// findOwnRun returns a run of the caller's wallet. Another wallet's run is not found.
+func (c *Call) findOwnRun(ctx context.Context, run string) (journal.RunInfo, error) {
+	id, err := cid.Decode(run)
+	if err != nil {
+		return journal.RunInfo{}, wire.Errorf(wire.CodeParams, "run is not a CID.")
+	}
+	info, err := c.api.cfg.Runner.Run(ctx, id)
+	if err != nil {
+		return journal.RunInfo{}, err
+	}
+	if info.Owner() != c.seat.session.Owner() {
+		return journal.RunInfo{}, journal.ErrNotFound
+	}
+	return info, nil
+}
+
+func (c *Call) getRun(ctx context.Context, p wire.RunParams) (any, error) {
+	info, err := c.findOwnRun(ctx, p.Run)
+	if err != nil {
+		return nil, err
+	}
+	return c.api.viewRun(ctx, info)
+}
+
+// Bounds of one answer to run.list.
+const (
+	maxLooked  = 1000 // runs that are looked at
+	listPage   = 100  // that are read at once
+	maxShown   = 400  // bytes of what was asked
+	defaultMax = 100
+)
+
+// listRuns lists the owner's runs that the filters let in. It looks at a bounded number of runs, and says where it
+// stopped.
+func (c *Call) listRuns(ctx context.Context, p wire.ListParams) (any, error) {
+	if p.Limit == 0 {
+		p.Limit = defaultMax
+	}
+	before := provenance.Link{}
+	if p.Before != "" {
+		first, err := c.findOwnRun(ctx, p.Before)
+		if err != nil {
+			return nil, err
+		}
+		before = first.ID
+	}
+	out := wire.Runs{Runs: []wire.Run{}}
+	for looked := 0; looked < maxLooked; {
+		list, err := c.api.cfg.Archive.RunsBefore(ctx, c.seat.session, before, listPage)
+		if err != nil {
+			return nil, err
+		}
+		for i, info := range list {
+			looked, before = looked+1, info.ID
+			if info.Owner() != c.seat.session.Owner() || p.Agent != "" && info.Agent != p.Agent {
+				continue
+			}
+			r, err := c.api.viewRun(ctx, info)
+			if err != nil {
+				return nil, err
+			}
+			if isChosen(r, p) {
+				out.Runs = append(out.Runs, r)
+			}
+			if more := i+1 < len(list) || len(list) == listPage; uint64(len(out.Runs)) == p.Limit {
+				if more {
+					out.Next = before.String()
+				}
+				return out, nil
+			}
+		}
+		if len(list) < listPage {
+			return out, nil
+		}
+	}
+	out.Next = before.String()
+	return out, nil
+}
+
+// isChosen says whether the filters of a list let a run in.
+func isChosen(r wire.Run, p wire.ListParams) bool {
+	if p.Outcome != "" && r.Outcome != p.Outcome {
+		return false
+	}
+	word := strings.ToLower(strings.TrimSpace(p.Find))
+	return word == "" || strings.Contains(r.ID, word) || strings.Contains(strings.ToLower(r.Asked), word)
+}
+
+func (a *API) viewRun(ctx context.Context, i journal.RunInfo) (wire.Run, error) {
+	r := wire.Run{
+		ID: i.ID.String(), Session: i.Session.String(), Agent: i.Agent, Opened: i.Opened, Steps: i.Steps,
+		Last: i.Last.String(), Status: i.Status,
+	}
+	if i.Head.Defined() {
+		r.Head = i.Head.String()
+	}
+	from, err := a.cfg.Runner.Lineage(ctx, i.ID)
+	if err != nil {
+		return r, err
+	}
+	if from.Delegation.Defined() {
+		r.Delegation, r.Caller = from.Delegation.String(), from.Callers[0].String()
+	}
+	for _, x := range from.Asserted {
+		said := wire.Asserted{Effect: wire.Ref{Seq: x.Of.Seq, Index: x.Of.Index}, As: x.As, By: common.Address(x.By).Hex(),
+			Reason: x.Why, At: x.At}
+		if x.Tx != [32]byte{} {
+			said.Tx = common.Hash(x.Tx).Hex()
+		}
+		r.Asserted = append(r.Asserted, said)
+	}
+	d, err := a.cfg.Archive.Digest(ctx, i)
+	r.Asked, r.Erased = wording.Clip(d.Asked, maxShown), d.Erased
+	r.Outcome, r.Rule, r.Closed, r.Moved, r.Cost = d.Outcome, d.Rule, d.Closed, viewAmounts(d.Moved), d.Cost
+	return r, err
+}
+
+func (c *Call) cancelRun(ctx context.Context, p wire.RunParams) (any, error) {
+	info, err := c.findOwnRun(ctx, p.Run)
+	if err != nil {
+		return nil, err
+	}
+	return wire.None{}, c.api.cfg.Runner.Cancel(ctx, info.ID)
+}
+
+func (c *Call) listApprovals(ctx context.Context, _ wire.None) (any, error) {
+	list, err := c.api.cfg.Runner.Approvals(ctx, c.seat.session)
+	if err != nil {
+		return nil, err
+	}
+	var paid digest.Payees
+	if slices.ContainsFunc(list, func(p runner.PendingApproval) bool { return p.Call.Pays }) {
+		if paid, err = c.api.cfg.Archive.Payees(ctx, c.seat.session); err != nil {
+			return nil, err
+		}
+	}
+	out := wire.Approvals{Approvals: []wire.Approval{}}
+	for _, a := range list {
+		w, err := c.api.viewApproval(ctx, &a, paid)
+		if err != nil {
+			return nil, err
+		}
+		out.Approvals = append(out.Approvals, w)
+	}
+	return out, nil
+}
+
+func (a *API) viewApproval(ctx context.Context, p *runner.PendingApproval, paid digest.Payees) (wire.Approval, error) {
+	w := wire.Approval{
+		Run: p.Run.String(), Effect: wire.Ref(p.Effect), Step: p.Step.String(), Summary: p.Summary, Until: p.Until,
+		Findings: []wire.Finding{},
+	}
+	message, err := p.Approval.MarshalJSON()
+	if err != nil {
+		return w, err
+	}
+	w.Message = string(message)
+	if w.Typed, err = p.Approval.TypedData(); err != nil {
+		return w, err
+	}
+	from, err := a.cfg.Runner.Lineage(ctx, p.Run)
+	if err != nil {
+		return w, err
+	}
+	for _, l := range from.Callers {
+		w.Callers = append(w.Callers, l.String())
+	}
+	q := askAbout(p, paid)
+	w.Name = q.Known[q.To]
+	for _, f := range payee.Findings(q) {
+		w.Findings = append(w.Findings, wire.Finding{Kind: f.Kind, Tone: string(f.Tone), Text: f.Text})
+	}
+	return w, nil
+}
+
+// askAbout gathers what there is to know of a call that waits.
+func askAbout(p *runner.PendingApproval, paid digest.Payees) payee.Question {
+	q := payee.Question{
+		Args: p.Call.Args.JSON, Pays: p.Call.Pays, To: p.Call.Args.To, Paid: paid.Paid, Runs: paid.Runs,
+		Label: p.Call.Label, Typed: p.Call.Typed, Known: map[common.Address]string{},
+		Own: map[common.Address]string{p.Approval.Account: "your own wallet"},
+	}
+	if book := p.Call.Book; book != nil {
+		for name, address := range book.Names {
+			if known := q.Known[address]; known == "" || name < known { // of two names for one address the first by alphabet
+				q.Known[address] = name
+			}
+		}
+	}
+	return q
+}
+
+// decideApproval brings the wallet's answer to a run. That the run is the caller's own is not enough: Runner.Decide
+// checks the signature against exactly what the run waits for. An effect is decided once, so the idempotency key has
+// nothing left to do but to be there, as in every method that acts and is not idempotent by its nature.
+func (c *Call) decideApproval(ctx context.Context, p wire.DecideParams) (any, error) {
+	info, err := c.findOwnRun(ctx, p.Run)
+	if err != nil {
+		return nil, err
+	}
+	d := runner.ApprovalDecision{
+		Run: info.ID, Effect: provenance.Ref(p.Effect), Approve: p.Approve, Reason: p.Reason,
+	}
+	if p.Approve {
+		if p.Message == "" || p.Signature == "" {
+			return nil, wire.Errorf(wire.CodeParams, "To approve, give the approval's message and the wallet's signature.")
+		}
+		d.Message = []byte(p.Message)
+		if d.Sig, err = auth.ParseContractSig(p.Signature); err != nil {
+			return nil, err
+		}
+	}
+	if err = c.api.cfg.Runner.Decide(ctx, d); errors.Is(err, journal.ErrNotFound) {
+		return nil, loop.ErrLate // the run is there: it has ended, or nothing waits at this place of it
+	}
+	return wire.None{}, err
+}
+
+// locateRecord says where a run's record is. Records are public where they are not sealed; keys are the owner's.
+func (c *Call) locateRecord(ctx context.Context, p wire.ProvenanceParams) (any, error) {
+	id, err := cid.Decode(p.Run)
+	if err != nil {
+		return nil, wire.Errorf(wire.CodeParams, "run is not a CID.")
+	}
+	info, err := c.api.cfg.Runner.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Head.Defined() {
+		return nil, wire.Errorf(wire.CodeNotFound, "The run has no signed head yet; ask again when it has closed or waits.")
+	}
+	out := wire.Provenance{Head: info.Head.String(), Car: "/ipfs/" + info.Head.String() + "?format=car"}
+	if log := c.api.cfg.HeadLog; log != nil {
+		out.Log = log.VKey()
+		if r, err := log.Receipt(ctx, id); err == nil {
+			out.Head, out.Receipt = r.Head.String(), string(r.Text)
+			out.Car = "/ipfs/" + r.CID.String() + "?format=car"
+		} else if !errors.Is(err, journal.ErrNotFound) {
+			return nil, err
+		}
+	}
+	if !p.Keys {
+		return out, nil
+	}
+	if c.seat == nil || c.seat.session.Owner() != info.Owner() {
+		return nil, wire.Errorf(wire.CodeForbidden, "Only the wallet that owns the run gets its keys; open a session of it.")
+	}
+	keys, err := c.api.cfg.Runner.Keys(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out.Keys = make(map[string]string, len(keys))
+	for leaf, key := range keys {
+		out.Keys[leaf.String()] = base64.StdEncoding.EncodeToString(key[:])
+	}
+	return out, nil
+}

@@ -1,0 +1,252 @@
+// Package accounting has the commands about money: what models cost, and what they are said to.
+package accounting
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/evidence"
+	"github.com/writ-run/writ/internal/costs"
+	"github.com/writ-run/writ/policies/money"
+)
+
+// A costsOptions is what writ costs is asked.
+type costsOptions struct {
+	data, by, since  string
+	own              bool
+	server           string
+	perRun, perToken string
+	plans            string
+	alerts           []string
+	csv              bool
+}
+
+// Costs is writ costs.
+func Costs(a *cli.Shell, connect Connector) *cobra.Command {
+	o := &costsOptions{}
+	c := &cobra.Command{
+		Use: "costs --data DIR", Short: "Add up what models cost, and what is left of what users pay",
+		Long: `Adds up each call of a model in the journal of a data folder, which a server may be using. Doubtful is what calls
+that failed may have to be paid for: all that was reserved for them. Saved is what the dearest model of the runtime would
+have cost more for the same tokens; turns that rules answered have none, and count as calls. Revenue is what --per-run and
+--per-token say that users pay, and --plans what plans bring in all, shared by runs; margin is what is left of it. A rule
+of --alert, such as "margin < 0.2", ends the command with 29 if a line is so.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.own {
+				return o.runOwn(c.Context(), a, connect)
+			}
+			return o.run(c, a)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.data, "data", "", "data `folder` of the server")
+	f.BoolVar(&o.own, "own", false, "ask the server what the wallet's own runs have cost")
+	f.StringVar(&o.server, "server", "", "`URL` of the server, with --own")
+	f.StringVar(&o.by, "by", "route", "add up by "+strings.Join(costs.By, ", "))
+	f.StringVar(&o.since, "since", "", "only runs that began on this `day` (UTC, 2026-11-28) or later")
+	f.StringVar(&o.perRun, "per-run", "0", "`USD` that users pay for a run")
+	f.StringVar(&o.perToken, "per-token", "0", "`USD` that users pay for 1,000,000 tokens")
+	f.StringVar(&o.plans, "plans", "0", "`USD` that users pay by plans for the time that is looked at")
+	f.StringArrayVar(&o.alerts, "alert", nil,
+		"`rule` about each line: margin, cost or doubtful as a share of revenue, failed of calls")
+	f.BoolVar(&o.csv, "csv", false, "write CSV")
+	c.AddCommand(reconcile(a))
+	return c
+}
+
+func (o *costsOptions) run(c *cobra.Command, a *cli.Shell) error {
+	if o.data == "" {
+		return cli.Usage("say whose costs: --data DIR of the server")
+	}
+	if !slices.Contains(costs.By, o.by) {
+		return cli.Usage("--by %q is none of %s", o.by, strings.Join(costs.By, ", "))
+	}
+	tariff, since, err := o.read()
+	if err != nil {
+		return err
+	}
+	db, err := evidence.OpenData(c.Context(), o.data)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var uses []costs.Use
+	if err := costs.Gather(c.Context(), db, since, func(u costs.Use) { uses = append(uses, u) }); err != nil {
+		return cli.Failf(cli.ExitInternal, "store", "the journal cannot be read: %s", err)
+	}
+	lines, total, err := costs.Sum(uses, o.by, tariff)
+	if err != nil {
+		return cli.Failf(cli.ExitInternal, "costs", "%s", err)
+	}
+	alerts, err := o.findAlerts(lines)
+	if err != nil {
+		return err
+	}
+	if o.csv {
+		if err := writeCSV(a.Out, o.by, lines); err != nil || len(alerts) == 0 {
+			return err
+		}
+		return alertFailure(alerts, nil)
+	}
+	out := struct {
+		By     string    `json:"by"`
+		Lines  []rowJSON `json:"lines"`
+		Total  rowJSON   `json:"total"`
+		Alerts []alerted `json:"alerts,omitempty"`
+	}{By: o.by, Lines: []rowJSON{}, Total: rowOf(total), Alerts: alerts}
+	for _, l := range lines {
+		out.Lines = append(out.Lines, rowOf(l))
+	}
+	text := func(w io.Writer) { printTable(w, o.by, append(lines, total)) }
+	if len(alerts) == 0 {
+		return a.Done(out, text)
+	}
+	if !a.JSON {
+		text(a.Out)
+	}
+	return alertFailure(alerts, out)
+}
+
+// An alerted line is one that a rule tells of.
+type alerted struct {
+	Rule string `json:"rule"`
+	Of   string `json:"of"`
+}
+
+func (o *costsOptions) findAlerts(lines []costs.Line) (found []alerted, err error) {
+	for _, rule := range o.alerts {
+		alert, err := costs.ParseAlert(rule)
+		if err != nil {
+			return nil, cli.Usage("--alert: %s", err)
+		}
+		for i := range lines {
+			if alert.Holds(&lines[i]) {
+				found = append(found, alerted{alert.String(), cli.Plain(lines[i].Of)})
+			}
+		}
+	}
+	return found, nil
+}
+
+func alertFailure(alerts []alerted, result any) error {
+	f := cli.Failf(cli.ExitAttention, "alert", "%s: %s", alerts[0].Of, alerts[0].Rule)
+	if n := len(alerts); n > 1 {
+		f.Message += fmt.Sprintf(", and %d more", n-1)
+	}
+	f.Result = result
+	return f
+}
+
+func (o *costsOptions) read() (t costs.Tariff, since int64, err error) {
+	if t.Run, err = readUSD(o.perRun); err != nil {
+		return t, 0, cli.Usage("--per-run %q is no sum in USD, such as 0.01", o.perRun)
+	}
+	if t.Tokens, err = readUSD(o.perToken); err != nil {
+		return t, 0, cli.Usage("--per-token %q is no sum in USD, such as 5", o.perToken)
+	}
+	if t.Plans, err = readUSD(o.plans); err != nil {
+		return t, 0, cli.Usage("--plans %q is no sum in USD, such as 200", o.plans)
+	}
+	if o.since != "" {
+		day, err := time.Parse(time.DateOnly, o.since)
+		if err != nil {
+			return t, 0, cli.Usage("--since %q is no day, such as 2026-11-28", o.since)
+		}
+		since = day.UnixMilli()
+	}
+	return t, since, nil
+}
+
+func readUSD(text string) (int64, error) {
+	a, err := money.ParseDecimal(money.USD, text)
+	if err != nil {
+		return 0, err
+	}
+	if n := a.Uint256(); n.IsUint64() && n.Uint64() < 1<<62 {
+		return int64(n.Uint64()), nil
+	}
+	return 0, money.ErrOverflow
+}
+
+// A rowJSON is a line as --json writes it; money is nano-USD.
+type rowJSON struct {
+	Of       string `json:"of"`
+	Runs     int64  `json:"runs"`
+	Calls    int64  `json:"calls"`
+	Failed   int64  `json:"failed"`
+	In       int64  `json:"in"`
+	Out      int64  `json:"out"`
+	Cached   int64  `json:"cached"`
+	Write    int64  `json:"written"`
+	Cost     int64  `json:"cost"`
+	Doubtful int64  `json:"doubtful"`
+	Saved    int64  `json:"saved"`
+	Revenue  int64  `json:"revenue"`
+	Margin   int64  `json:"margin"`
+}
+
+func rowOf(l costs.Line) rowJSON {
+	return rowJSON{l.Of, l.Runs, l.Calls, l.Failed, l.In, l.Out, l.Cached, l.Written, l.Cost, l.Doubtful, l.Saved,
+		l.Revenue, l.Margin}
+}
+
+var columns = []string{"runs", "calls", "failed", "in", "out", "cached", "written", "cost", "doubtful", "saved",
+	"revenue", "margin"}
+
+// writeCSV writes lines without their sum; money is nano-USD, and "nano" stands in the names of its columns.
+func writeCSV(w io.Writer, by string, lines []costs.Line) error {
+	out := csv.NewWriter(w)
+	head := []string{by}
+	for i, c := range columns {
+		if i >= 7 {
+			c += "_nano_usd"
+		}
+		head = append(head, c)
+	}
+	_ = out.Write(head) // Error, below, has it
+	for _, l := range lines {
+		row := []string{cli.Plain(l.Of)}
+		for _, n := range figures(l) {
+			row = append(row, strconv.FormatInt(n, 10))
+		}
+		_ = out.Write(row)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func figures(l costs.Line) []int64 {
+	return []int64{l.Runs, l.Calls, l.Failed, l.In, l.Out, l.Cached, l.Written, l.Cost, l.Doubtful, l.Saved, l.Revenue,
+		l.Margin}
+}
+
+func printTable(w io.Writer, by string, lines []costs.Line) {
+	wide := len(by)
+	for _, l := range lines {
+		wide = max(wide, len(l.Of))
+	}
+	fmt.Fprintf(w, "%-*s %6s %6s %6s %10s %10s %14s %14s %14s %14s\n", wide, by, "runs", "calls", "failed", "in", "out",
+		"cost", "doubtful", "saved", "margin")
+	for _, l := range lines {
+		fmt.Fprintf(w, "%-*s %6d %6d %6d %10d %10d %14s %14s %14s %14s\n", wide, cli.Plain(l.Of), l.Runs, l.Calls, l.Failed,
+			l.In, l.Out, usdText(l.Cost), usdText(l.Doubtful), usdText(l.Saved), usdText(l.Margin))
+	}
+}
+
+// usdText writes nano-dollars as dollars.
+func usdText(nano int64) string {
+	sign, n := "", uint64(max(nano, 0))
+	if nano < 0 {
+		sign, n = "-", -uint64(nano)
+	}
+	return sign + money.Of(money.USD, n).Decimal()
+}

@@ -1,0 +1,117 @@
+// Package approval reads what a server wants a wallet to approve, and says it in rows for people.
+package approval
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/wording"
+)
+
+// Read reads what the server wants signed, after making sure that it is for this account and this run: a server must
+// not get a wallet to sign anything else.
+func Read(account string, w wire.Approval) (auth.Approval, error) {
+	p, err := auth.ParseApproval([]byte(w.Message))
+	if err != nil {
+		return p, fmt.Errorf("the server's approval: %w", err)
+	}
+	if p.Account != common.HexToAddress(account) || p.Run.String() != w.Run || p.Step.String() != w.Step {
+		return p, cli.Failf(cli.ExitSignature, "approval",
+			"the server gave an approval for another account or run; do not sign it")
+	}
+	return p, nil
+}
+
+// Rows returns what is shown of a call that waits for the wallet, names and values. All of it is what the signature
+// will cover, but the rows of the simulation, "because", and what the server has found, which the server says.
+func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
+	p, err := Read(account, w)
+	if err != nil {
+		return nil, err
+	}
+	var more struct {
+		Args    json.RawMessage
+		Changes struct {
+			Changes []struct{ Name, Account, Display string }
+		}
+		Debit, Credit, Simulated string
+		Why                      []string
+	}
+	if json.Unmarshal(w.Summary, &more) != nil || sha256.Sum256(more.Args) != p.Args {
+		return nil, errOther
+	}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, [2]string{name, wording.Reveal(value)})
+		}
+	}
+	add("what", p.Summary)
+	if !strings.HasPrefix(p.Summary, p.Tool) {
+		add("tool", p.Tool)
+	}
+	add("arguments", string(more.Args))
+	amount, spends := p.Amount.String(), p.Amount.Asset().Symbol != ""
+	if spends && !strings.HasPrefix(p.Summary, p.Tool+": "+amount+" to "+p.Recipient.Hex()) {
+		add("amount", amount)
+		add("to", p.Recipient.Hex())
+	}
+	var changes []string
+	for _, c := range more.Changes.Changes {
+		changes = append(changes, cmp.Or(c.Name, c.Account)+" "+c.Display)
+	}
+	add("simulated", strings.Join(changes, ", "))
+	if more.Debit != "" && (!spends || more.Debit != amount || more.Credit != amount) {
+		add("would leave", more.Debit)
+		add("would arrive", more.Credit)
+	}
+	if more.Simulated == "computed" {
+		add("simulation", "computed, not read: the endpoint does not simulate")
+	}
+	for _, why := range more.Why {
+		add("because", why)
+	}
+	for _, f := range w.Findings {
+		name := "note"
+		if f.Tone != "plain" {
+			name = "look twice"
+		}
+		if f.Tone == "stop" {
+			name = "WARNING"
+		}
+		add(name, f.Text)
+	}
+	left := time.Until(p.NotAfter).Round(time.Second)
+	add("until", cli.Clock(p.NotAfter.UnixMilli())+", "+left.String()+" left")
+	return rows, nil
+}
+
+// Arguments returns the arguments that a call has, as they are signed.
+func Arguments(w wire.Approval, p auth.Approval) (string, error) {
+	var more struct{ Args json.RawMessage }
+	if json.Unmarshal(w.Summary, &more) != nil || sha256.Sum256(more.Args) != p.Args {
+		return "", errOther
+	}
+	return wording.Reveal(string(more.Args)), nil
+}
+
+// errOther says that a server shows something else than it wants signed.
+var errOther = cli.Failf(cli.ExitSignature, "approval",
+	"the server shows other arguments than it wants signed; do not sign it")
+
+// Summary returns the one line that says what a call would do, as the server has it.
+func Summary(w wire.Approval) string {
+	var s struct{ Text string }
+	if json.Unmarshal(w.Summary, &s) != nil {
+		return ""
+	}
+	return s.Text
+}

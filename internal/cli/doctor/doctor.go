@@ -1,0 +1,359 @@
+// Package doctor is the command that looks for what is wrong on a machine, and names the fix. It changes nothing.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/evidence"
+	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/node"
+	"github.com/writ-run/writ/provenance/ipfs"
+)
+
+// A finding is one thing that was looked at. Fix is set if it is not well.
+type finding struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Fix    string `json:"fix,omitempty"`
+
+	Account *accountLook `json:"account,omitempty"` // of a wallet
+}
+
+func findingOf(name string, ok bool, detail, fix string) finding {
+	return finding{Name: name, OK: ok, Detail: detail, Fix: fix}
+}
+
+// Command is writ doctor.
+func Command(sh *cli.Shell) *cobra.Command {
+	var file string
+	var wallets []string
+	c := &cobra.Command{
+		Use: "doctor", Short: "Look for what is wrong here, and name the fix", Args: cobra.NoArgs,
+		Long: "Looks at the settings, the data folder, the key files, the port, the chain, the wallets, the model server, " +
+			"the clock\nand the saved session. Changes nothing.\n\nOf each wallet that may sign in, and of each --wallet, it " +
+			"says what kind of account it is, which endpoints say so, and\nwhat they would be asked at its sign-in.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return tellFindings(sh, examineAll(c.Context(), sh, file, wallets))
+		},
+	}
+	c.Flags().StringArrayVar(&wallets, "wallet", nil,
+		"look at this `wallet` too: 0x..., or eip155:CHAIN:0x...; may be repeated")
+	c.Flags().StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
+	return c
+}
+
+// tellFindings prints what was found. It is an error if something is bad.
+func tellFindings(sh *cli.Shell, all []finding) error {
+	bad := 0
+	for _, f := range all {
+		if !f.OK {
+			bad++
+		}
+	}
+	text := func(w io.Writer) {
+		p := cli.Paint(sh.Color(w))
+		for _, f := range all {
+			mark := p.Green("ok ")
+			if !f.OK {
+				mark = p.Red("BAD")
+			}
+			fmt.Fprintf(w, "%s %-10s %s\n", mark, f.Name, cli.Plain(f.Detail))
+			if f.Fix != "" {
+				fmt.Fprintf(w, "               fix: %s\n", f.Fix)
+			}
+		}
+	}
+	v := map[string]any{"checks": all}
+	if bad == 0 {
+		return sh.Done(v, text)
+	}
+	if !sh.JSON {
+		text(sh.Out)
+	}
+	f := cli.Failf(cli.ExitInternal, "unwell", "%d of %d checks are bad", bad, len(all))
+	f.Result = v
+	return f
+}
+
+func examineAll(ctx context.Context, sh *cli.Shell, file string, wallets []string) []finding {
+	cfg, err := node.ReadSettings(file, nil)
+	if err != nil {
+		return []finding{findingOf("settings", false, err.Error(), "correct the file; writ config validate checks it")}
+	}
+	all := []finding{findingOf("settings", true, "in order", ""), dataFinding(cfg.Data)}
+	for _, name := range []string{"operator.key", "dev-wallet.key"} {
+		if f, ok := keyFinding(filepath.Join(cfg.Data, name)); ok {
+			all = append(all, f)
+		}
+	}
+	all = append(all, portFinding(ctx, cfg), chainFinding(ctx, cfg))
+	if f, ok := accountFinding(ctx, cfg); ok {
+		all = append(all, f)
+	}
+	all = append(all, walletFindings(ctx, cfg, wallets)...)
+	for _, m := range cfg.Models {
+		all = append(all, modelFinding(ctx, m))
+	}
+	if cfg.IPFS.API != "" {
+		all = append(all, kuboFinding(ctx, cfg))
+	}
+	if f, ok := stuckFinding(ctx, cfg); ok {
+		all = append(all, f)
+	}
+	return append(all, clockFinding(time.Now()), sessionFinding(sh))
+}
+
+func dataFinding(dir string) finding {
+	f := finding{Name: "data", OK: true, Detail: dir}
+	probe, err := os.CreateTemp(dir, ".writ-doctor-*")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Detail += " is not there yet; the server makes it"
+	case err != nil:
+		f.OK, f.Detail, f.Fix = false, err.Error(), "make the folder yours and writable, or give another: data in the "+
+			"configuration"
+	default:
+		probe.Close()
+		os.Remove(probe.Name())
+		f.Detail += " is writable"
+	}
+	return f
+}
+
+// stuckFinding says whether a transaction of an open run is stuck, if there is a data folder with runs.
+func stuckFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
+	if _, err := os.Stat(filepath.Join(cfg.Data, "writ.db")); err != nil {
+		return finding{}, false
+	}
+	db, err := evidence.OpenData(ctx, cfg.Data)
+	if err != nil {
+		return findingOf("payments", false, err.Error(), "writ attention says more"), true
+	}
+	defer db.Close()
+	l := &look{cfg: cfg, data: cfg.Data, now: time.Now()}
+	if err := l.examineRuns(ctx, db); err != nil {
+		return findingOf("payments", false, err.Error(), "writ attention says more"), true
+	}
+	for _, n := range l.needs {
+		if n.Kind == needStuck {
+			return findingOf("payments", false, n.Detail, n.Next), true
+		}
+	}
+	return findingOf("payments", true, "none is stuck", ""), true
+}
+
+func keyFinding(path string) (finding, bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return finding{}, false
+	}
+	f := finding{Name: "key file", OK: true, Detail: path}
+	if info.Mode().Perm()&0o077 != 0 {
+		f.OK, f.Fix = false, "chmod 600 "+path
+		f.Detail += " can be read by others"
+	}
+	return f, true
+}
+
+func portFinding(ctx context.Context, cfg *config.Config) finding {
+	f := finding{Name: "port", OK: true, Detail: cfg.Listen + " is free"}
+	ln, err := cli.Listen(ctx, cfg.Listen)
+	if err == nil {
+		ln.Close()
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if readStatus(ctx, "http://"+cfg.Listen+"/healthz") == http.StatusOK {
+		f.Detail = "a server runs at " + cfg.Listen
+		if readStatus(ctx, "http://"+cfg.Listen+"/readyz") != http.StatusOK {
+			f.OK, f.Detail, f.Fix = false, f.Detail+", but is not ready", "look at its log; often its chain does not answer"
+		}
+		return f
+	}
+	return findingOf("port", false, err.Error(), "stop what listens there, or set listen to another port")
+}
+
+// readStatus returns the HTTP status of a page, or 0.
+func readStatus(ctx context.Context, url string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func chainFinding(ctx context.Context, cfg *config.Config) finding {
+	if len(cfg.Chain.RPC) == 0 {
+		return findingOf("chain", false, "none is set", "set chain.rpc; writ devchain runs one, writ dev has one of its own")
+	}
+	var says string
+	for i, url := range cfg.Chain.RPC {
+		where := "chain.rpc"
+		if len(cfg.Chain.RPC) > 1 {
+			where = fmt.Sprintf("endpoint %d of chain.rpc", i+1) // URLs may hold keys
+		}
+		f := endpointFinding(ctx, cfg, url, where)
+		if !f.OK {
+			return f
+		}
+		says = f.Detail
+	}
+	return findingOf("chain", true, says, "")
+}
+
+// endpointFinding looks at one endpoint: that it answers, for the chain of the settings, with what finality asks for.
+func endpointFinding(ctx context.Context, cfg *config.Config, url, where string) finding {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	bad := findingOf("chain", false, where+" does not answer", "start the chain (writ devchain), or correct chain.rpc")
+	client, err := ethclient.DialContext(ctx, url)
+	if err != nil {
+		return bad
+	}
+	defer client.Close()
+	id, err := client.ChainID(ctx)
+	if err != nil {
+		return bad
+	}
+	if id.Cmp(new(big.Int).SetUint64(cfg.Chain.Number())) != 0 {
+		return findingOf("chain", false, fmt.Sprintf("%s serves chain %s, and chain.id is %d", where, id, cfg.Chain.Number()),
+			"correct chain.id, or chain.rpc")
+	}
+	h, err := client.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return bad
+	}
+	if late := time.Since(time.Unix(int64(h.Time), 0)); late < -time.Minute {
+		return findingOf("chain", false, "its newest block is from the future, by "+(-late).Round(time.Second).String(),
+			"set this machine's clock")
+	}
+	tag := map[string]rpc.BlockNumber{"finalized": rpc.FinalizedBlockNumber, "safe": rpc.SafeBlockNumber}
+	if number, tagged := tag[cfg.Chain.Finality()]; tagged {
+		if _, err := client.HeaderByNumber(ctx, big.NewInt(int64(number))); err != nil {
+			return findingOf("chain", false, fmt.Sprintf("%s has no %s block, so no payment would ever be final", where,
+				cfg.Chain.Finality()), "set chain.final to a number of blocks, such as 12 blocks, or use another endpoint")
+		}
+	}
+	return findingOf("chain", true, fmt.Sprintf("chain %s answers, block %s", id, h.Number), "")
+}
+
+// accountFinding looks at the agents' account: it pays the fees.
+func accountFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
+	if len(cfg.Chain.RPC) == 0 {
+		return finding{}, false
+	}
+	c, err := node.ChainOf(cfg)
+	if err != nil {
+		return findingOf("account", false, err.Error(), "correct chain.key and what stands with it"), true
+	}
+	if c.Key == nil {
+		return findingOf("account", true, "chain.key is not set: agents read, and pay nothing", ""), true
+	}
+	at := crypto.PubkeyToAddress(c.Key.PublicKey)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	client, err := ethclient.DialContext(ctx, cfg.Chain.RPC[0])
+	if err != nil {
+		return finding{}, false // the finding of the chain says so
+	}
+	defer client.Close()
+	wei, err := client.BalanceAt(ctx, at, nil)
+	if err != nil {
+		return finding{}, false
+	}
+	if wei.Sign() == 0 {
+		return findingOf("account", false, "the agents' account "+at.Hex()+" has nothing to pay fees with",
+			"send it some of the chain's own coin"), true
+	}
+	return findingOf("account", true, "the agents pay from "+at.Hex(), ""), true
+}
+
+func modelFinding(ctx context.Context, m config.Model) finding {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	switch s := readStatus(ctx, m.URL+"/models"); {
+	case s == 0:
+		return findingOf("model", false, m.Name+" does not answer",
+			"start the model server, or take the model out of the configuration; rules answer without it")
+	case s == http.StatusUnauthorized || s == http.StatusForbidden:
+		if m.Key == "" {
+			return findingOf("model", false, m.Name+" wants a key", "set its key, as file:PATH or env:NAME")
+		}
+	}
+	return findingOf("model", true, m.Name+" answers", "")
+}
+
+// clockFinding knows only that the clock cannot be before this program was written.
+func kuboFinding(ctx context.Context, cfg *config.Config) finding {
+	auth, err := "", error(nil)
+	if cfg.IPFS.Auth != "" {
+		auth, err = cfg.IPFS.Auth.Reveal()
+	}
+	if err != nil {
+		return findingOf("ipfs", false, err.Error(), "correct ipfs.auth")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	kubo, err := ipfs.NewKubo(cfg.IPFS.API, auth)
+	var version string
+	if err == nil {
+		version, err = kubo.Version(ctx)
+	}
+	if err != nil {
+		return findingOf("ipfs", false, err.Error(),
+			"start Kubo, or correct ipfs.api; until then records wait and nothing is lost")
+	}
+	return findingOf("ipfs", true, "Kubo "+version+" answers", "")
+}
+
+func clockFinding(now time.Time) finding {
+	if now.Year() < 2026 {
+		return findingOf("clock", false, "the clock says "+now.UTC().Format(time.RFC3339),
+			"set the clock; sessions and approvals have times")
+	}
+	return findingOf("clock", true, now.UTC().Format(time.RFC3339), "")
+}
+
+func sessionFinding(sh *cli.Shell) finding {
+	var s cli.SavedSession
+	err := sh.Load("session.json", &s)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return findingOf("session", true, "none is saved", "")
+	case err != nil:
+		return findingOf("session", false, err.Error(), "writ login")
+	case time.Now().UnixMilli() >= s.Expires:
+		return findingOf("session", false, "the saved one has ended", "writ login")
+	}
+	home, err := sh.HomeDir()
+	if err != nil {
+		return findingOf("session", false, err.Error(), "set WRIT_HOME")
+	}
+	if info, err := os.Stat(filepath.Join(home, "session.json")); err == nil && info.Mode().Perm()&0o077 != 0 {
+		return findingOf("session", false, "session.json can be read by others",
+			"chmod 600 "+filepath.Join(home, "session.json"))
+	}
+	return findingOf("session", true, s.Account+" at "+s.Server+" until "+cli.Clock(s.Expires), "")
+}

@@ -1,0 +1,78 @@
+package evidence
+
+import (
+	"context"
+	"math"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/journal"
+)
+
+// FindRun returns the run in a data folder that a text names: by its CID, or as lines show it.
+func FindRun(ctx context.Context, data, text string) (cid.Cid, error) {
+	if run, err := cid.Decode(text); err == nil {
+		return run, nil
+	}
+	db, err := OpenData(ctx, data)
+	if err != nil {
+		return cid.Undef, err
+	}
+	defer db.Close()
+	all, err := db.Runs(ctx, common.Address{}, maxListed)
+	if err != nil {
+		return cid.Undef, err
+	}
+	var found []string
+	for _, r := range all {
+		if cli.IsShortOf(text, r.ID.String()) {
+			found = append(found, r.ID.String())
+		}
+	}
+	one, err := cli.OnlyOne(text, "run", found)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return cid.Decode(one)
+}
+
+// maxListed bounds how many runs are looked at for one that is named in short.
+const maxListed = 100_000
+
+// A Run is one as its operator lists it.
+type Run struct {
+	ID     string `json:"run"`
+	Owner  string `json:"owner"`
+	Agent  string `json:"agent"`
+	Status string `json:"status"`
+	Steps  uint64 `json:"steps"`
+	Opened int64  `json:"opened"` // ms UTC
+}
+
+// ListRuns lists the runs of all wallets in a data folder, newest first. What they were asked is their owners' and is
+// not shown.
+func ListRuns(ctx context.Context, data string, limit int) ([]Run, error) {
+	db, err := OpenData(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	all, err := db.Runs(ctx, common.Address{}, limit)
+	list := make([]Run, 0, len(all))
+	for _, r := range all {
+		list = append(list, Run{r.ID.String(), r.Owner(), r.Agent, r.Status, r.Steps, r.Opened})
+	}
+	return list, err
+}
+
+// ListSessions lists the sessions of all wallets in a data folder, newest first.
+func ListSessions(ctx context.Context, data string) ([]journal.Session, error) {
+	db, err := OpenData(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	return db.Sessions(ctx, common.Address{}, math.MaxInt64)
+}

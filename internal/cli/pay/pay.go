@@ -1,0 +1,84 @@
+// Package pay is the command writ pay: what the user's own wallet is asked to send.
+package pay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/client"
+	"github.com/writ-run/writ/internal/wording"
+)
+
+// A Connector opens the session that was saved.
+type Connector func(ctx context.Context, server string) (*client.Client, cli.SavedSession, error)
+
+// A payer performs writ pay; its fields are the command's flags.
+type payer struct {
+	*cli.Shell
+	connect      Connector
+	server, sent string
+}
+
+// Command returns writ pay.
+func Command(s *cli.Shell, connect Connector) *cobra.Command {
+	p := &payer{Shell: s, connect: connect}
+	c := &cobra.Command{
+		Use: "pay [RUN]", Short: "Show what your own wallet is asked to send, and say that it has",
+		Long: `Lists the transactions that your own wallet is asked to send, each as a command of cast, which signs with your key.
+There is no key of yours on the server. With a RUN and --sent HASH the server is told under which hash the wallet has sent
+it. The server believes the chain: it finds what the wallet has sent also if nobody
+tells it, and a transaction that is not the one that was asked for is refused.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return p.payOrList(c.Context(), args) },
+	}
+	c.Flags().StringVar(&p.server, "server", "", "`URL` of the server")
+	c.Flags().StringVar(&p.sent, "sent", "", "`hash` of the transaction that the wallet has sent")
+	return c
+}
+
+func (p *payer) payOrList(ctx context.Context, args []string) error {
+	if (p.sent != "") != (len(args) == 1) {
+		return cli.Usage("a RUN and --sent go together: writ pay RUN --sent HASH")
+	}
+	cl, _, err := p.connect(ctx, p.server)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	all, err := client.WalletCalls(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return p.list(all)
+	}
+	i := slices.IndexFunc(all, func(w wire.WalletCall) bool { return w.Run == args[0] })
+	if i < 0 {
+		return cli.Failf(cli.ExitIncomplete, "not_found", "run %s waits for no transaction of the wallet; see: writ pay",
+			args[0])
+	}
+	if err := client.Sent(ctx, cl, all[i], p.sent); err != nil {
+		return err
+	}
+	return p.Done(map[string]string{"run": args[0], "hash": p.sent}, func(w io.Writer) {
+		fmt.Fprintf(w, "the run looks for it on the chain; see: writ runs show %s\n", args[0])
+	})
+}
+
+func (p *payer) list(all []wire.WalletCall) error {
+	return p.Done(wire.WalletCalls{Calls: all}, func(w io.Writer) {
+		for _, x := range all {
+			fmt.Fprintf(w, "%s  %s\n  cast send --from %s --value %s %s %s   # on chain %d\n", x.Run, wording.Reveal(x.Text),
+				x.From, x.Value, x.To, x.Data, x.Chain)
+		}
+		if len(all) == 0 {
+			fmt.Fprintln(w, "the wallet is asked to send nothing")
+		}
+	})
+}

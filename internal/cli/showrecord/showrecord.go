@@ -1,0 +1,270 @@
+// Package showrecord has the command that shows one record.
+package showrecord
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ipfs/go-cid"
+	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/evidence"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
+)
+
+// catOptions are the flags of writ cat.
+type catOptions struct {
+	data, file, keys, identity string
+}
+
+// Command returns writ cat.
+func Command(s *cli.Shell) *cobra.Command {
+	var o catOptions
+	c := &cobra.Command{
+		Use: "cat CID", Short: "Show one record",
+		Long: `Shows a record as JSON with the names of its schema, links as {"/": cid}, bytes as hex, and each payload whose
+key is known opened. The record comes from a CAR file, a data folder, or both in this order.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return o.show(c.Context(), s, args) },
+	}
+	c.Flags().StringVar(&o.data, "data", "", "data `folder` to look in")
+	c.Flags().StringVar(&o.file, "file", "", "CAR `file` to look in")
+	c.Flags().StringVar(&o.keys, "keys", "", "key `file` of the sealed payloads")
+	c.Flags().StringVar(&o.identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
+	return c
+}
+
+func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) error {
+	link, err := cid.Decode(args[0])
+	if err != nil {
+		return cli.Usage("%q is not a CID", args[0])
+	}
+	if o.file == "" && o.data == "" {
+		return cli.Usage("say where the record is: --file run.car, --data DIR, or both")
+	}
+	known, err := evidence.OpenKeys(o.keys, o.identity)
+	if err != nil {
+		return err
+	}
+	from := places{keys: known}
+	if o.file != "" {
+		src, f, err := evidence.OpenCAR(o.file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		from.blocks = append(from.blocks, src.Get)
+	}
+	if o.data != "" {
+		db, err := evidence.OpenData(ctx, o.data)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		from.blocks = append(from.blocks, func(l provenance.Link) ([]byte, error) { return db.Block(ctx, l) })
+		from.storedKey = func(l provenance.Link) (provenance.LeafKey, error) { return db.LeafKey(ctx, l) }
+	}
+	v, err := recordView(link, from.block, from.key)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.Done(map[string]any{"cid": link.String(), "record": v}, nil)
+	}
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "%s\n", b)
+	return err
+}
+
+// places are where a record may be, and the keys of its leaves.
+type places struct {
+	blocks    []func(provenance.Link) ([]byte, error) // in this order
+	keys      map[provenance.Link]provenance.LeafKey  // that were given
+	storedKey func(provenance.Link) (provenance.LeafKey, error)
+}
+
+func (p *places) block(l provenance.Link) ([]byte, error) {
+	for _, get := range p.blocks {
+		b, err := get(l)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, provenance.ErrAbsent) && !errors.Is(err, journal.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return nil, cli.Failf(cli.ExitIncomplete, "not_found",
+		"there is no block %s there; it may be in another file or folder", l)
+}
+
+func (p *places) key(l provenance.Link) (provenance.LeafKey, bool) {
+	k, ok := p.keys[l]
+	if !ok && p.storedKey != nil {
+		var err error
+		k, err = p.storedKey(l)
+		ok = err == nil
+	}
+	return k, ok
+}
+
+// recordView returns a block as JSON for people: the names of its schema in their order, and its payloads opened
+// where their leaf and, if it is sealed, its key are there. A raw block is shown as what it holds.
+func recordView(
+	link provenance.Link, get func(provenance.Link) ([]byte, error), key func(provenance.Link) (provenance.LeafKey, bool),
+) (json.RawMessage, error) {
+	data, err := get(link)
+	if err != nil {
+		return nil, err
+	}
+	if link.Prefix().Codec == cid.Raw {
+		return listMembers("kind", "leaf", "bytes", len(data), "content", viewBytes(data))
+	}
+	rec, err := provenance.DecodeAny(data)
+	if err != nil {
+		return nil, fmt.Errorf("block %s: %w", link, err)
+	}
+	var failed error
+	provenance.EachPayload(rec, func(p *provenance.Payload) {
+		k, ok := key(p.Leaf())
+		if failed != nil || !ok && !p.Public() {
+			return
+		}
+		if leaf, err := get(p.Leaf()); err == nil { // else it was withheld
+			failed = p.Open(leaf, k)
+		}
+	})
+	if failed != nil {
+		return nil, fmt.Errorf("block %s: %w", link, failed)
+	}
+	return viewValue(reflect.ValueOf(rec))
+}
+
+var (
+	linkType    = reflect.TypeFor[provenance.Link]()
+	payloadType = reflect.TypeFor[*provenance.Payload]()
+	amountType  = reflect.TypeFor[money.Amount]()
+	eventType   = reflect.TypeFor[provenance.Event]()
+	effectType  = reflect.TypeFor[provenance.Effect]()
+	recordType  = reflect.TypeFor[provenance.Record]()
+)
+
+func viewValue(v reflect.Value) (json.RawMessage, error) {
+	switch t := v.Type(); {
+	case t == linkType:
+		return json.Marshal(map[string]string{"/": v.Interface().(provenance.Link).String()})
+	case t == amountType:
+		return json.Marshal(v.Interface().(money.Amount).String())
+	case t == payloadType:
+		p := v.Interface().(*provenance.Payload)
+		if b, ok := p.Bytes(); ok {
+			return listMembers("leaf", p.Leaf().String(), "content", viewBytes(b))
+		}
+		return listMembers("leaf", p.Leaf().String(), "content", "(sealed: no key was given)")
+	case v.Kind() == reflect.Interface:
+		return viewValue(v.Elem())
+	case v.Kind() == reflect.Pointer:
+		if t.Implements(eventType) || t.Implements(effectType) || t.Implements(recordType) {
+			return viewStruct(v.Elem(), "kind", toSnakeCase(t.Elem().Name()))
+		}
+		return viewValue(v.Elem())
+	case v.Kind() == reflect.Struct:
+		return viewStruct(v)
+	case v.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8:
+		b := make([]byte, v.Len())
+		reflect.Copy(reflect.ValueOf(b), v)
+		return json.Marshal(hexOf(b))
+	case v.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return json.Marshal(hexOf(v.Bytes()))
+	case v.Kind() == reflect.Slice:
+		items := make([]json.RawMessage, v.Len())
+		for i := range items {
+			item, err := viewValue(v.Index(i))
+			if err != nil {
+				return nil, err
+			}
+			items[i] = item
+		}
+		return json.Marshal(items)
+	}
+	return json.Marshal(v.Interface())
+}
+
+// viewStruct shows a struct's fields in their order, after the pairs given; what is absent is left out.
+func viewStruct(v reflect.Value, pairs ...any) (json.RawMessage, error) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() || v.Field(i).IsZero() && f.Type.Kind() != reflect.Uint64 {
+			continue
+		}
+		value, err := viewValue(v.Field(i))
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, toSnakeCase(f.Name), value)
+	}
+	return listMembers(pairs...)
+}
+
+// listMembers makes a JSON object of names and values, in this order.
+func listMembers(pairs ...any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i := 0; i < len(pairs); i += 2 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(pairs[i])
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(pairs[i+1])
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// viewBytes shows bytes as the JSON or the text that they are, else as hex.
+func viewBytes(b []byte) any {
+	switch {
+	case len(b) > 0 && (b[0] == '{' || b[0] == '[') && json.Valid(b):
+		return json.RawMessage(b)
+	case utf8.Valid(b):
+		return string(b)
+	}
+	return hexOf(b)
+}
+
+// toSnakeCase turns MaxTokens into max_tokens.
+func toSnakeCase(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 && unicode.IsLower(rune(name[i-1])) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// hexOf shows bytes.
+func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -1,0 +1,328 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/tools/arg"
+)
+
+// A Tool is a source of tools of the operator's own. Exactly one of its fields is set.
+type Tool struct {
+	MCP     MCP     `yaml:"mcp" about:"a server of the Model Context Protocol"`
+	OpenAPI OpenAPI `yaml:"openapi" about:"an HTTP interface, as an OpenAPI 3 document describes it"`
+	// A Contract is one tool, not a source of several.
+	Contract Contract `yaml:"contract" about:"a function of a contract, as its ABI describes it"`
+}
+
+// Name returns what the source is called.
+func (t Tool) Name() string { return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name) }
+
+// A Contract is a function of a contract.
+type Contract struct {
+	Name       string   `yaml:"name" about:"the tool's name, e.g. vault.shares"`
+	Address    string   `yaml:"address" about:"of the contract on the tools' chain: 0x with its checksum, or a name in the address book"`
+	Spend      ToolMove `yaml:"spend" about:"of a function that writes: the input with the amount, in smallest units of the asset, a token's symbol, and the input with who gets it, the contract if empty; nothing if it moves nothing"`
+	Wallet     bool     `yaml:"wallet" about:"the user's own wallet sends what the function writes; the name begins with wallet."`
+	ABI        string   `yaml:"abi" path:"yes" about:"file with the contract's ABI, alone or as compilers write it"`
+	Function   string   `yaml:"function" about:"its name, or its signature if there are several of the name, e.g. balanceOf(address)"`
+	About      string   `yaml:"about" about:"what it tells, for the model"`
+	Ask        string   `yaml:"ask" about:"when the wallet is asked: always or never; never if empty"`
+	Integrity  string   `yaml:"integrity" about:"what its results are worth: tool or untrusted; untrusted if empty"`
+	Secrecy    string   `yaml:"secrecy" about:"who may see its results: public, session, wallet or secret; session if empty"`
+	Utterances []string `yaml:"utterances" about:"sentences with {argument} slots that mean a call of it"`
+}
+
+// Known returns what is said of the tool as of any other.
+func (c Contract) Known() ToolUse {
+	return ToolUse{
+		Tool: c.Function, As: c.Name, Class: "read", Ask: c.Ask, Integrity: c.Integrity, Secrecy: c.Secrecy,
+		Utterances: c.Utterances,
+	}
+}
+
+func (c Contract) check() error {
+	if c.Address == "" || c.ABI == "" || c.Function == "" {
+		return fmt.Errorf("%s needs address, abi and function", c.Name)
+	}
+	if s := c.Spend; (s != ToolMove{}) && (s.Amount == "" || s.Asset == "") {
+		return fmt.Errorf("%s: spend needs amount and asset", c.Name)
+	}
+	if err := c.Known().check(); err != nil {
+		return fmt.Errorf("%s: %v", c.Name, err)
+	}
+	return nil
+}
+
+// An OpenAPI is an HTTP interface. Of its operations those that Use names are tools.
+type OpenAPI struct {
+	Name      string        `yaml:"name" about:"what its tools' names begin with: lower-case letters, digits and '_'"`
+	Document  string        `yaml:"document" path:"yes" about:"file with the OpenAPI document, JSON or YAML; it must stand alone"`
+	URL       string        `yaml:"url" about:"base address of the interface; the document's first server if empty"`
+	Private   bool          `yaml:"private" about:"the address may lead to private networks, and be http"`
+	Auth      ToolAuth      `yaml:"auth" about:"how calls are authorised: one way, or none"`
+	KeyHeader string        `yaml:"key_header" about:"header that gets the idempotency key of operations of class keyed; Idempotency-Key if empty"`
+	MaxBytes  int64         `yaml:"max_bytes" about:"bytes of an answer that are read; 1 MiB if 0"`
+	Timeout   time.Duration `yaml:"timeout" about:"how long a call may take; 20s if 0"`
+	Vouched   bool          `yaml:"vouched" about:"its descriptions are the operator's words; else a run that is offered its tools counts as having read untrusted content"`
+	Use       []ToolUse     `yaml:"use" about:"the operations that are tools, by id or as 'get /path', and what is known of them"`
+}
+
+// A ToolAuth is how an HTTP interface knows its caller. Secrets are references.
+type ToolAuth struct {
+	Bearer   Secret    `yaml:"bearer" path:"secret" about:"a bearer token"`
+	User     string    `yaml:"user" about:"name for HTTP basic authentication"`
+	Password Secret    `yaml:"password" path:"secret" about:"its password"`
+	Header   string    `yaml:"header" about:"header in which an API key goes"`
+	Query    string    `yaml:"query" about:"query parameter in which an API key goes"`
+	Key      Secret    `yaml:"key" path:"secret" about:"the API key"`
+	OAuth    ToolOAuth `yaml:"oauth" about:"an OAuth client that gets tokens for itself (client credentials)"`
+}
+
+// A ToolOAuth is an OAuth client.
+type ToolOAuth struct {
+	TokenURL string   `yaml:"token_url" about:"where tokens are asked for"`
+	ID       string   `yaml:"client_id" about:"the client's id"`
+	Secret   Secret   `yaml:"client_secret" path:"secret" about:"the client's secret"`
+	Scopes   []string `yaml:"scopes" about:"what the tokens are for"`
+}
+
+// An MCP is a server of tools. Its tools are offered as they were accepted: writ tools add, accept and diff.
+type MCP struct {
+	Name     string        `yaml:"name" about:"what its tools' names begin with: lower-case letters, digits and '_'"`
+	Command  []string      `yaml:"command" about:"a program and its arguments that speaks on its standard streams"`
+	Dir      string        `yaml:"dir" path:"yes" about:"folder in which the program runs; this file's if empty"`
+	Env      []EnvEntry    `yaml:"env" about:"what the program finds in its environment, besides PATH, HOME, LANG and TMPDIR"`
+	Memory   int64         `yaml:"memory_mb" about:"MiB of data that each of its processes may have, on Linux; 1024 if 0"`
+	URL      string        `yaml:"url" about:"address of a server on the network, instead of a command"`
+	Token    Secret        `yaml:"token" path:"secret" about:"bearer token for that server, if it needs one"`
+	Private  bool          `yaml:"private" about:"the url may lead to addresses of private networks, and be http"`
+	Timeout  time.Duration `yaml:"timeout" about:"how long it may be silent in a call, which takes at most four times that; 30s if 0"`
+	Accepted string        `yaml:"accepted" path:"yes" about:"file of the definitions that were accepted; writ tools add and accept write it"`
+	Vouched  bool          `yaml:"vouched" about:"whoever accepted its descriptions vouches for them; else a run that is offered its tools counts as having read untrusted content"`
+	Use      []ToolUse     `yaml:"use" about:"what is known of single tools; of the others nothing is: class once, untrusted, asks the wallet"`
+}
+
+// An EnvEntry is a variable of a program's environment: a value, or a secret.
+type EnvEntry struct {
+	Name   string `yaml:"name" about:"of the variable"`
+	Value  string `yaml:"value" about:"that is no secret"`
+	Secret Secret `yaml:"secret" path:"secret" about:"where its value is, if it is a secret"`
+}
+
+// A ToolUse is what the operator knows of a tool.
+type ToolUse struct {
+	Tool       string   `yaml:"tool" about:"its name at its source"`
+	As         string   `yaml:"as" about:"its name here, e.g. files.read; made of both names if empty"`
+	Class      string   `yaml:"class" about:"what repeating a call would do: read, keyed or once; once if empty"`
+	Ask        string   `yaml:"ask" about:"when the wallet is asked: always or never; always if empty, unless the class is read"`
+	Integrity  string   `yaml:"integrity" about:"what its results are worth: tool or untrusted; untrusted if empty"`
+	Secrecy    string   `yaml:"secrecy" about:"who may see its results: public, session, wallet or secret; session if empty"`
+	Clearance  string   `yaml:"clearance" about:"the most secret that it may be given: session, wallet or secret; session if empty"`
+	Spend      ToolMove `yaml:"spend" about:"its arguments that say what moves, if it moves value"`
+	Utterances []string `yaml:"utterances" about:"sentences with {argument} slots that mean a call of it"`
+	Fields     []string `yaml:"fields" about:"of an HTTP interface: the members of an answer that are told, e.g. items.name; all if empty"`
+}
+
+// A ToolMove names the arguments that move value. Of a contract's function Asset is the symbol itself.
+type ToolMove struct {
+	Amount string `yaml:"amount" about:"argument with the amount, in whole tokens"`
+	Asset  string `yaml:"asset" about:"argument with the token's symbol; of a contract's function the symbol itself"`
+	To     string `yaml:"to" about:"argument with who gets it: a name or an address"`
+}
+
+// maxSources bounds the sources of tools.
+const maxSources = 32
+
+var sourceName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+
+// CheckTools checks the text of a file for itself, as far as its tools are concerned.
+func CheckTools(file []byte, name string) error {
+	c := Default()
+	c.origins = map[string]string{}
+	if err := c.readFileInto(name, file); err != nil {
+		return err
+	}
+	return c.checkTools()
+}
+
+// checkTools checks the sources of tools.
+func (c *Config) checkTools() error {
+	if len(c.Tools) > maxSources {
+		return c.badSetting("tools", "%d sources of tools; at most %d are read", len(c.Tools), maxSources)
+	}
+	seen := map[string]bool{}
+	for i, t := range c.Tools {
+		name, err := t.check()
+		switch {
+		case err != nil:
+			return c.badSetting("tools", "entry %d: %v", i+1, err)
+		case seen[name]:
+			return c.badSetting("tools", "the name %q is there twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+func (t Tool) check() (name string, err error) {
+	named := 0
+	for _, name := range []string{t.MCP.Name, t.OpenAPI.Name, t.Contract.Name} {
+		if name != "" {
+			named++
+		}
+	}
+	switch {
+	case named != 1:
+		return "", fmt.Errorf("it needs mcp, openapi or contract, one of them, with a name")
+	case t.Contract.Name != "":
+		return t.Contract.Name, t.Contract.check()
+	case t.OpenAPI.Name != "":
+		return t.OpenAPI.Name, t.OpenAPI.check()
+	}
+	return t.MCP.Name, t.MCP.check()
+}
+
+func (o OpenAPI) check() error {
+	switch {
+	case !sourceName.MatchString(o.Name):
+		return fmt.Errorf("the name %q is not of lower-case letters, digits and '_', a letter first", o.Name)
+	case o.Document == "":
+		return fmt.Errorf("%s needs a document", o.Name)
+	case len(o.Use) == 0:
+		return fmt.Errorf("%s needs use, the operations that are tools; see them with: writ tools operations %s", o.Name,
+			o.Document)
+	case o.MaxBytes < 0 || o.MaxBytes > 64<<20 || o.Timeout < 0 || o.Timeout > 10*time.Minute:
+		return fmt.Errorf("%s: max_bytes is at most 67108864, and timeout at most 10m", o.Name)
+	}
+	if o.URL != "" {
+		if err := isEndpoint(o.URL); err != nil {
+			return fmt.Errorf("%s: url: %v", o.Name, err)
+		}
+	}
+	if err := o.Auth.check(); err != nil {
+		return fmt.Errorf("%s: auth: %v", o.Name, err)
+	}
+	return checkUses(o.Name, o.Use)
+}
+
+func (a ToolAuth) check() error {
+	for key, s := range map[string]Secret{
+		"bearer": a.Bearer, "password": a.Password, "key": a.Key, "client_secret": a.OAuth.Secret,
+	} {
+		if err := s.checkForm(); err != nil {
+			return fmt.Errorf("%s: %v", key, err)
+		}
+	}
+	ways := 0
+	for _, set := range []bool{a.Bearer != "", a.User != "", a.Key != "", a.OAuth.TokenURL != ""} {
+		if set {
+			ways++
+		}
+	}
+	o := a.OAuth
+	switch {
+	case ways > 1:
+		return fmt.Errorf("give one of bearer, user, key and oauth")
+	case (a.User != "") != (a.Password != ""):
+		return fmt.Errorf("user and password go together")
+	case (a.Key != "") != ((a.Header != "") != (a.Query != "")):
+		return fmt.Errorf("key goes with header or query, one of them")
+	case o.TokenURL == "" && (o.ID != "" || o.Secret != ""), o.TokenURL != "" && (o.ID == "" || o.Secret == ""):
+		return fmt.Errorf("oauth needs token_url, client_id and client_secret")
+	}
+	if o.TokenURL != "" {
+		return isEndpoint(o.TokenURL)
+	}
+	return nil
+}
+
+func (m MCP) check() error {
+	switch {
+	case !sourceName.MatchString(m.Name):
+		return fmt.Errorf("the name %q is not of lower-case letters, digits and '_', a letter first", m.Name)
+	case (len(m.Command) == 0) == (m.URL == ""):
+		return fmt.Errorf("%s needs a command or a url, and not both", m.Name)
+	case m.Accepted == "":
+		return fmt.Errorf("%s needs accepted, the file of what was accepted; begin with: writ tools add %s", m.Name, m.Name)
+	case m.Memory < 0 || m.Timeout < 0:
+		return fmt.Errorf("%s has a bound below zero", m.Name)
+	case m.Timeout > 10*time.Minute:
+		return fmt.Errorf("%s: a timeout of %s is more than 10m", m.Name, m.Timeout)
+	}
+	if m.URL != "" {
+		if err := isEndpoint(m.URL); err != nil {
+			return fmt.Errorf("%s: %v", m.Name, err)
+		}
+	}
+	if err := m.Token.checkForm(); err != nil {
+		return fmt.Errorf("%s: token: %v", m.Name, err)
+	}
+	for _, e := range m.Env {
+		if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") || (e.Value != "" && e.Secret != "") {
+			return fmt.Errorf("%s: env: each entry needs a name, and a value or a secret", m.Name)
+		}
+		if err := e.Secret.checkForm(); err != nil {
+			return fmt.Errorf("%s: env: %s: %v", m.Name, e.Name, err)
+		}
+	}
+	return checkUses(m.Name, m.Use)
+}
+
+// checkUses checks what is said of the tools of a source.
+func checkUses(source string, list []ToolUse) error {
+	seen := map[string]bool{}
+	for _, u := range list {
+		if u.Tool == "" || seen[u.Tool] {
+			return fmt.Errorf("%s: use: the tool %q has no name, or is there twice", source, u.Tool)
+		}
+		seen[u.Tool] = true
+		if err := u.check(); err != nil {
+			return fmt.Errorf("%s: use: %s: %v", source, u.Tool, err)
+		}
+	}
+	return nil
+}
+
+func (u ToolUse) check() error {
+	for _, w := range []struct {
+		key, is string
+		of      []string
+	}{
+		{"class", u.Class, []string{"read", "keyed", "once"}}, {"ask", u.Ask, []string{"always", "never"}},
+		{"integrity", u.Integrity, []string{"tool", "untrusted"}},
+		{"secrecy", u.Secrecy, []string{"public", "session", "wallet", "secret"}},
+		{"clearance", u.Clearance, []string{"session", "wallet", "secret"}},
+	} {
+		if w.is != "" && !slices.Contains(w.of, w.is) {
+			return fmt.Errorf("%s: %q is none of %s%s", w.key, w.is, strings.Join(w.of, ", "), suggestName(w.is, w.of))
+		}
+	}
+	if s := u.Spend; (s != ToolMove{}) && (s.Amount == "" || s.Asset == "" || s.To == "") {
+		return fmt.Errorf("spend needs amount, asset and to")
+	}
+	if u.As != "" && !arg.IsToolName(u.As) {
+		return fmt.Errorf("as: %q is not a tool's name, such as files.read", u.As)
+	}
+	return nil
+}
+
+// Asks says whether the wallet is asked before each call.
+func (u ToolUse) Asks() bool { return u.Ask == "always" || u.Ask == "" && u.Class != "read" }
+
+// Label returns what results are worth.
+func (u ToolUse) Label() (i label.Integrity, s label.Secrecy, err error) {
+	i, s = label.Untrusted, label.Session
+	if u.Integrity != "" {
+		i, err = label.ParseIntegrity(u.Integrity)
+	}
+	if u.Secrecy != "" && err == nil {
+		s, err = label.ParseSecrecy(u.Secrecy)
+	}
+	return i, s, err
+}

@@ -1,0 +1,115 @@
+package door
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/writ-run/writ/agent/wire"
+)
+
+// messages is Anthropic's Messages.
+type messages struct{}
+
+func (messages) known() map[string]bool {
+	return map[string]bool{
+		"model": true, "messages": true, "system": true, "stream": true,
+		"max_tokens": false, "temperature": false, "top_p": false, "top_k": false, "metadata": false, "service_tier": false,
+		"stop_sequences": false, "thinking": false,
+	}
+}
+
+func (messages) readRequest(body map[string]json.RawMessage) (r request, err error) {
+	var all []message
+	err = errors.Join(
+		field(body, "model", &r.model), field(body, "messages", &all), field(body, "stream", &r.stream),
+	)
+	if err != nil {
+		return r, wire.Errorf(wire.CodeParams, "%v", err)
+	}
+	system := ""
+	if raw, ok := body["system"]; ok && !isEmpty(raw) {
+		if system, err = textOfContent(raw); err != nil {
+			return r, err
+		}
+	}
+	r.text, err = textOfMessages(system, all)
+	return r, err
+}
+
+// stopOf says in Anthropic's words why an answer ended.
+func stopOf(e ending) string {
+	switch e.Reason {
+	case "truncated":
+		return "max_tokens"
+	case "declined":
+		return "refusal"
+	}
+	return "end_turn"
+}
+
+func messageOf(r request, run string, content []any, stop any, usage map[string]any) map[string]any {
+	return map[string]any{
+		"id": "msg_" + run, "type": "message", "role": "assistant", "model": r.model, "content": content,
+		"stop_reason": stop, "stop_sequence": nil, "usage": usage,
+	}
+}
+
+func (messages) writeWhole(r request, e ending) any {
+	m := messageOf(r, e.Run, []any{map[string]any{"type": "text", "text": e.text}}, stopOf(e),
+		map[string]any{"input_tokens": e.in, "output_tokens": e.out})
+	m["writ"] = e
+	return m
+}
+
+// kinds are Anthropic's names of errors where they are not OpenAI's.
+var kinds = map[string]string{"insufficient_quota": "rate_limit_error"}
+
+func (messages) describe(f failure) any {
+	kind := f.kind
+	if other, ok := kinds[kind]; ok {
+		kind = other
+	}
+	return map[string]any{"type": "error", "error": map[string]any{"type": kind, "message": f.message}}
+}
+
+func (messages) newStream(w *eventWriter, r request, run string) streamer {
+	return &messageStream{w, r, run}
+}
+
+type messageStream struct {
+	w   *eventWriter
+	r   request
+	run string
+}
+
+func (s *messageStream) send(kind string, fields map[string]any) error {
+	fields["type"] = kind
+	return s.w.writeEvent(kind, fields)
+}
+
+func (s *messageStream) open() error {
+	begun := messageOf(s.r, s.run, []any{}, nil, map[string]any{"input_tokens": 0, "output_tokens": 0})
+	block := map[string]any{"type": "text", "text": ""}
+	return errors.Join(
+		s.send("message_start", map[string]any{"message": begun}),
+		s.send("content_block_start", map[string]any{"index": 0, "content_block": block}),
+	)
+}
+
+func (s *messageStream) text(t string) error {
+	delta := map[string]any{"type": "text_delta", "text": t}
+	return s.send("content_block_delta", map[string]any{"index": 0, "delta": delta})
+}
+
+func (s *messageStream) close(e ending) error {
+	return errors.Join(
+		s.send("content_block_stop", map[string]any{"index": 0}),
+		s.send("message_delta", map[string]any{
+			"delta": map[string]any{"stop_reason": stopOf(e), "stop_sequence": nil},
+			"usage": map[string]any{"input_tokens": e.in, "output_tokens": e.out}, "writ": e,
+		}),
+		s.send("message_stop", map[string]any{}),
+	)
+}
+
+func (s *messageStream) fail(f failure) error { return s.w.writeEvent("error", messages{}.describe(f)) }

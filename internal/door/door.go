@@ -1,0 +1,358 @@
+// Package door lets programs that speak to a model provider speak to an agent instead: the requests of OpenAI's Chat
+// Completions and Responses and of Anthropic's Messages, under /v1/. The model that they name is an agent, and their
+// API key is a [Key]. What they ask is a run like any other, under the same rules, limits and records; its CID is in
+// the answer's header x-writ-run.
+//
+// A request without a key of this kind is refused, as is everything that would change what is meant and is not taken
+// here (tools of the client, several answers, other formats). Settings of sampling are the operator's: those that a
+// client sends are named in the header x-writ-ignored.
+package door
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/api"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/strictjson"
+)
+
+// Config says what a [Door] is made of.
+type Config struct {
+	API *api.API     // required
+	Log *slog.Logger // logs nothing if nil
+	// Admit is asked before a key's session is used, and may refuse; nobody is refused if it is nil.
+	Admit func(journal.Session) error
+}
+
+// A Door serves the dialects. Its methods may be called by many goroutines at once.
+type Door struct {
+	cfg Config
+	log *slog.Logger
+}
+
+// New returns a Door.
+func New(cfg Config) (*Door, error) {
+	if cfg.API == nil {
+		return nil, errors.New("door: API is missing")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Door{cfg, cfg.Log}, nil
+}
+
+// Handler serves /v1/.
+func (d *Door) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/models", d.listModels)
+	mux.HandleFunc("GET /v1/models/{model...}", d.getModel)
+	mux.HandleFunc("POST /v1/chat/completions", d.serve(chat{}))
+	mux.HandleFunc("POST /v1/responses", d.serve(responses{}))
+	mux.HandleFunc("POST /v1/messages", d.serve(messages{}))
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		writeFailure(w, chat{}, failure{http.StatusNotFound, "invalid_request_error", "not_found",
+			"There is nothing at " + r.URL.Path +
+				"; there are /v1/models, /v1/chat/completions, /v1/responses and /v1/messages.", 0})
+	})
+	return mux
+}
+
+// A dialect reads requests and writes answers of one provider's form.
+type dialect interface {
+	// readRequest reads a body that is JSON. What is not taken is an error for the client.
+	readRequest(body map[string]json.RawMessage) (request, error)
+	// known lists the body's keys that mean something here or are ignored without harm; false says ignored.
+	known() map[string]bool
+	// writeWhole writes an answer that is not streamed.
+	writeWhole(r request, e ending) any
+	// newStream returns what writes a streamed answer.
+	newStream(w *eventWriter, r request, run string) streamer
+	// describe turns a failure into the body of an error.
+	describe(f failure) any
+}
+
+// A streamer writes one answer as events.
+type streamer interface {
+	open() error
+	text(s string) error
+	close(e ending) error
+	fail(f failure) error
+}
+
+// A request is what the dialects have in common.
+type request struct {
+	model  string
+	text   string
+	stream bool
+	usage  bool // the client wants the usage in the stream
+}
+
+// A failure is an error as clients of the dialects know them.
+type failure struct {
+	status  int
+	kind    string // OpenAI's "type"
+	code    string
+	message string
+	waitMS  int64
+}
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 256 << 10
+
+// serve answers requests of one dialect.
+func (d *Door) serve(dia dialect) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := d.answer(w, r, dia); err != nil {
+			writeFailure(w, dia, failureOf(err))
+		}
+	}
+}
+
+// answer performs one request. An error is returned only while nothing was written.
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error {
+	key, err := keyOf(r.Header)
+	if err != nil {
+		return err
+	}
+	req, ignored, err := readBody(w, r, dia)
+	if err != nil {
+		return err
+	}
+	v, err := d.enter(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	defer v.leave()
+	if err := v.checkModel(req.model); err != nil {
+		return err
+	}
+	t, err := v.startTurn(r.Context(), req.text, r.Header.Get("Idempotency-Key"))
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("X-Writ-Run", t.run)
+	h.Set("Cache-Control", "no-store")
+	if len(ignored) > 0 {
+		h.Set("X-Writ-Ignored", strings.Join(ignored, ", "))
+	}
+	control := http.NewResponseController(w)
+	if err := control.SetWriteDeadline(time.Time{}); err != nil { // a run has a time of its own
+		d.log.DebugContext(r.Context(), "no deadline", "err", err)
+	}
+	if req.stream {
+		d.streamTurn(r.Context(), w, dia, req, t)
+		return nil
+	}
+	e, err := t.follow(r.Context(), func(string) error { return nil })
+	if err != nil {
+		return err
+	}
+	if !e.isAnswer() {
+		return endedError(e)
+	}
+	h.Set("X-Writ-Cid", e.Last)
+	writeJSON(w, http.StatusOK, dia.writeWhole(req, e))
+	return nil
+}
+
+// streamTurn writes a turn as events. What goes wrong after the first of them is an event too.
+func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialect, req request, t *turn) {
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.WriteHeader(http.StatusOK)
+	s := dia.newStream(&eventWriter{w: w, control: http.NewResponseController(w)}, req, t.run)
+	err := s.open()
+	var e ending
+	if err == nil {
+		t.shows = true
+		e, err = t.follow(ctx, s.text)
+	}
+	switch {
+	case ctx.Err() != nil: // nobody is there to be told
+	case err != nil:
+		err = s.fail(failureOf(err))
+	case !e.isAnswer():
+		err = s.fail(failureOf(endedError(e)))
+	default:
+		err = s.close(e)
+	}
+	if err != nil && ctx.Err() == nil {
+		d.log.DebugContext(ctx, "answer not written", "run", t.run, "err", err)
+	}
+}
+
+// keyOf reads the key that a request shows, in the header that its dialect has for it.
+func keyOf(h http.Header) (Key, error) {
+	text, bearer := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
+	if !bearer {
+		text = h.Get("X-Api-Key")
+	}
+	if text == "" {
+		return Key{}, wire.Errorf(wire.CodeNoSession, "Show an API key; writ key new makes one.")
+	}
+	key, err := ParseKey(text)
+	if err != nil {
+		return Key{}, errForeignKey
+	}
+	return key, nil
+}
+
+// readBody reads a request's body within its bound, and lists what of it is ignored.
+func readBody(w http.ResponseWriter, r *http.Request, dia dialect) (request, []string, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return request{}, nil, wire.Errorf(wire.CodeParams,
+			"The body is larger than %d KiB, or did not come whole.", maxBody>>10)
+	}
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal(data, &body); err != nil {
+		return request{}, nil, wire.Errorf(wire.CodeParse, "The body is not a JSON object.")
+	}
+	var ignored []string
+	known := dia.known()
+	for name, value := range body {
+		used, ok := known[name]
+		switch {
+		case isEmpty(value) || used:
+		case ok:
+			ignored = append(ignored, name)
+		default:
+			return request{}, nil, wire.Errorf(wire.CodeParams, "%q is not taken here; leave it out.", name)
+		}
+	}
+	slices.Sort(ignored)
+	req, err := dia.readRequest(body)
+	return req, ignored, err
+}
+
+// isEmpty reports whether a value asks for nothing: clients write out what they leave alone.
+func isEmpty(v json.RawMessage) bool {
+	switch strings.TrimSpace(string(v)) {
+	case "", "null", "[]", "{}", "false":
+		return true
+	}
+	return false
+}
+
+// checkModel refuses other models than the session's agent.
+func (v *visitor) checkModel(model string) error {
+	if strings.TrimPrefix(model, "writ/") == v.session.Agent {
+		return nil
+	}
+	return wire.Errorf(wire.CodeNotFound, "This key is for the agent %s; name it as the model.", v.session.Agent)
+}
+
+// failureOf is an error as clients of the dialects are told it.
+func failureOf(err error) failure {
+	e, ok := errors.AsType[*wire.Error](err)
+	if !ok {
+		return failure{
+			http.StatusInternalServerError, "api_error", string(wire.CodeInternal), "Something went wrong on our side.", 0,
+		}
+	}
+	f := failure{http.StatusBadRequest, "invalid_request_error", string(e.Data.Code), e.Message, e.Data.RetryAfterMS}
+	switch e.Data.Code {
+	case wire.CodeNoSession, wire.CodeSignature, wire.CodeUnsigned, wire.CodeExpired, wire.CodeRevoked:
+		f.status, f.kind, f.code = http.StatusUnauthorized, "authentication_error", "invalid_api_key"
+	case wire.CodeForbidden, wire.CodeDenied:
+		f.status, f.kind = http.StatusForbidden, "permission_error"
+	case wire.CodeNotFound:
+		f.status, f.kind, f.code = http.StatusNotFound, "not_found_error", "model_not_found"
+	case wire.CodeRate, wire.CodeTooMany, wire.CodeQuota:
+		f.status, f.kind = http.StatusTooManyRequests, "rate_limit_error"
+	case wire.CodeBudget:
+		f.status, f.kind, f.code = http.StatusTooManyRequests, "insufficient_quota", "insufficient_quota"
+	case wire.CodeConflict:
+		f.status = http.StatusConflict
+	case wire.CodeOverload, wire.CodeFenced, wire.CodeChain:
+		f.status, f.kind = http.StatusServiceUnavailable, "overloaded_error"
+	case wire.CodeInternal, wire.CodeDamaged, wire.CodeRules, wire.CodeUnknown:
+		f.status, f.kind = http.StatusInternalServerError, "api_error"
+	}
+	return f
+}
+
+// endedError is the error of a turn that ended without an answer.
+func endedError(e ending) error {
+	code, text := wire.CodeInternal, "The run failed"
+	switch e.Reason {
+	case "limit":
+		code, text = wire.CodeBudget, "A limit of this key is reached"
+	case "revoked":
+		code, text = wire.CodeRevoked, "The key was revoked"
+	case "timeout":
+		code, text = wire.CodeOverload, "The run took longer than it may"
+	case "cancelled":
+		code, text = wire.CodeConflict, "The run was cancelled"
+	case "failed":
+		if e.retry {
+			code = wire.CodeOverload
+		}
+	}
+	if e.Code != "" {
+		text += " (" + e.Code + ")"
+	}
+	out := wire.Errorf(code, "%s; writ runs show %s tells more.", text, e.Run)
+	out.Data.RetryAfterMS = e.waitMS
+	return out
+}
+
+// writeFailure writes an error in the dialect's form.
+func writeFailure(w http.ResponseWriter, dia dialect, f failure) {
+	if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.FormatInt(f.waitMS/1000+1, 10))
+	}
+	writeJSON(w, f.status, dia.describe(f))
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	data, err := strictjson.Marshal(v)
+	if err != nil {
+		status, data = http.StatusInternalServerError, []byte(`{"error":{"message":"Something went wrong on our side."}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(data, '\n')) // whether it arrives only the client can know
+}
+
+// patience is how long a client may take nothing.
+const patience = 30 * time.Second
+
+// An eventWriter writes server-sent events, each at once.
+type eventWriter struct {
+	w       io.Writer
+	control *http.ResponseController
+}
+
+// writeEvent writes one event; name may be empty.
+func (e *eventWriter) writeEvent(name string, v any) error {
+	data, err := strictjson.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write an event: %w", err)
+	}
+	return e.writeRaw(name, string(data))
+}
+
+func (e *eventWriter) writeRaw(name, data string) error {
+	if name != "" {
+		name = "event: " + name + "\n"
+	}
+	if err := e.control.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return fmt.Errorf("write an event: %w", err)
+	}
+	if _, err := io.WriteString(e.w, name+"data: "+data+"\n\n"); err != nil {
+		return fmt.Errorf("write an event: %w", err)
+	}
+	return e.control.Flush()
+}

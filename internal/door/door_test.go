@@ -1,0 +1,174 @@
+package door
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+)
+
+const someSession = "bafyreigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+
+func newKey(t testing.TB) Key {
+	t.Helper()
+	secret, err := auth.Generate(auth.Ed25519, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Key{cid.MustParse(someSession), secret}
+}
+
+func TestAKeyIsReadAsItWasWrittenOrNotAtAll(t *testing.T) {
+	key := newKey(t)
+	text, err := key.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := ParseKey(text)
+	if err != nil || back.Session != key.Session || back.Secret.Secret() != key.Secret.Secret() {
+		t.Fatalf("read again: %v, session %s", err, back.Session)
+	}
+	for i := range text { // no letter of it can be another
+		other := byte('A')
+		if text[i] == 'A' {
+			other = 'B'
+		}
+		if _, err := ParseKey(text[:i] + string(other) + text[i+1:]); !errors.Is(err, ErrKey) {
+			t.Errorf("with another letter at %d: %v", i, err)
+		}
+		if _, err := ParseKey(text[:i]); !errors.Is(err, ErrKey) {
+			t.Errorf("cut at %d: %v", i, err)
+		}
+	}
+	for _, bad := range []string{"", "writ_", "sk-" + text[5:], text + "=", text + text, " " + text, text + "\n"} {
+		if _, err := ParseKey(bad); !errors.Is(err, ErrKey) || strings.Contains(err.Error(), text[5:]) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// FuzzParseKey: what is read is written again as it was.
+func FuzzParseKey(f *testing.F) {
+	text, err := newKey(f).Text()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add("writ_AXESIBSZ")
+	f.Fuzz(func(t *testing.T, s string) {
+		key, err := ParseKey(s)
+		if err != nil {
+			return
+		}
+		if again, err := key.Text(); err != nil || again != s {
+			t.Errorf("%q was read, and is written as %q, %v", s, again, err)
+		}
+	})
+}
+
+func TestWhatARequestSays(t *testing.T) {
+	for _, tt := range []struct {
+		rule string
+		dia  dialect
+		body string
+		text string // or what is wrong
+	}{
+		{"one message is the text itself", chat{}, `{"messages":[{"role":"user","content":"pay bob"}]}`, "pay bob"},
+		{"in parts", chat{}, `{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}`, "a\nb"},
+		{"a conversation stands behind its roles", chat{},
+			`{"messages":[{"role":"system","content":"be brief"},{"role":"user","content":"hi"},{"role":"assistant","content":"yes?"},{"role":"user","content":"pay bob"}]}`,
+			"[instructions]\nbe brief\n\n[user]\nhi\n\n[assistant]\nyes?\n\n[user]\npay bob"},
+		{"an input is a message", responses{}, `{"input":"pay bob"}`, "pay bob"},
+		{"an input of messages", responses{}, `{"input":[{"type":"message","role":"user","content":[{"type":"input_text","text":"x"}]}]}`, "x"},
+		{"instructions", responses{}, `{"instructions":"be brief","input":"x"}`, "[instructions]\nbe brief\n\n[user]\nx"},
+		{"a system text", messages{}, `{"system":[{"type":"text","text":"be brief"}],"messages":[{"role":"user","content":"x"}]}`,
+			"[instructions]\nbe brief\n\n[user]\nx"},
+		{"no message", chat{}, `{"messages":[]}`, "There is no message; the last one must be the user's."},
+		{"nothing", responses{}, `{}`, `"input" must be a text or a list of messages.`},
+		{"the last is the model's", chat{}, `{"messages":[{"role":"assistant","content":"x"}]}`, "The last message must be the user's."},
+		{"an image", chat{}, `{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}`,
+			`A message has a part of type "image_url"; only texts are taken here.`},
+		{"a tool's message", chat{}, `{"messages":[{"role":"tool","content":"x"},{"role":"user","content":"y"}]}`,
+			`A message has the role "tool"; user, assistant, system and developer are taken.`},
+		{"an item that is none", responses{}, `{"input":[{"type":"function_call_output","role":"user","content":"x"}]}`,
+			`The input has an item of type "function_call_output"; only messages are taken here.`},
+		{"two answers", chat{}, `{"n":2,"messages":[{"role":"user","content":"x"}]}`, `"n" is 2; one answer is given.`},
+		{"a wrong type", chat{}, `{"messages":3}`, `"messages" has not the type that it must have.`},
+	} {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(tt.body), &body); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tt.dia.readRequest(body)
+		got := r.text
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.text {
+			t.Errorf("%s: got %q, want %q", tt.rule, got, tt.text)
+		}
+	}
+}
+
+// What would be another thing if it were left out is refused, and what is left out is told.
+func TestNothingIsLeftOutInSilence(t *testing.T) {
+	for _, tt := range []struct{ body, want string }{
+		{`{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":0.2,"seed":7,"tools":[],"stop":null}`, "[seed temperature]"},
+		{`{"messages":[{"role":"user","content":"x"}],"tools":[{}]}`, `"tools" is not taken here; leave it out.`},
+		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"}}`,
+			`"response_format" is not taken here; leave it out.`},
+		{`[]`, "The body is not a JSON object."},
+	} {
+		r, err := http.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ignored, err := readBody(nil, r, chat{})
+		got := "[" + strings.Join(ignored, " ") + "]"
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.body, got, tt.want)
+		}
+	}
+}
+
+func TestAFailureHasTheFormOfItsDialect(t *testing.T) {
+	for _, tt := range []struct {
+		err            error
+		status         int
+		openai, claude string
+	}{
+		{wire.Errorf(wire.CodeRevoked, "x"), 401, "authentication_error", "authentication_error"},
+		{wire.Errorf(wire.CodeForbidden, "x"), 403, "permission_error", "permission_error"},
+		{wire.Errorf(wire.CodeNotFound, "x"), 404, "not_found_error", "not_found_error"},
+		{wire.Errorf(wire.CodeRate, "x"), 429, "rate_limit_error", "rate_limit_error"},
+		{endedError(ending{Reason: "limit"}), 429, "insufficient_quota", "rate_limit_error"},
+		{endedError(ending{Reason: "failed", retry: true}), 503, "overloaded_error", "overloaded_error"},
+		{endedError(ending{Reason: "failed"}), 500, "api_error", "api_error"},
+		{errors.New("disk on fire"), 500, "api_error", "api_error"},
+	} {
+		f := failureOf(tt.err)
+		openai, err := json.Marshal(chat{}.describe(f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		claude, err := json.Marshal(messages{}.describe(f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.status != tt.status || !bytes.Contains(openai, []byte(`"type":"`+tt.openai+`"`)) ||
+			!bytes.Contains(claude, []byte(`"type":"`+tt.claude+`"`)) || bytes.Contains(openai, []byte("fire")) {
+			t.Errorf("%v: status %d, %s, %s", tt.err, f.status, openai, claude)
+		}
+	}
+}

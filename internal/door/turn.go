@@ -1,0 +1,219 @@
+package door
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/api"
+)
+
+// errForeignKey refuses a key of another server, or one whose session is long gone.
+var errForeignKey = wire.Errorf(wire.CodeSignature, "The API key is not one of this server; writ key new makes one.")
+
+// A visitor is one request's caller: its session is open on a channel of its own, as on a socket that lives as long as
+// the request.
+type visitor struct {
+	api     *api.API
+	caller  *api.Caller
+	key     Key
+	seq     uint64
+	session wire.Session
+}
+
+// enter opens the key's session for one request. leave must be called.
+func (d *Door) enter(ctx context.Context, key Key) (*visitor, error) {
+	v := &visitor{api: d.cfg.API, key: key}
+	v.caller = d.cfg.API.NewCaller(api.Transport{Private: true, Streams: true, Admit: d.cfg.Admit})
+	answer := v.call(ctx, wire.SessionOpen, wire.OpenParams{Session: key.Session.String()}, true)
+	if answer.Error != nil {
+		v.leave()
+		if answer.Error.Data.Code == wire.CodeNotFound {
+			return nil, errForeignKey
+		}
+		return nil, answer.Error
+	}
+	opened, ok := answer.Result.(wire.Session)
+	if !ok {
+		v.leave()
+		return nil, wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
+	}
+	v.session = opened
+	return v, nil
+}
+
+func (v *visitor) leave() { v.caller.Leave() }
+
+// call performs one call of the protocol, signed by the key's session key if it must be.
+func (v *visitor) call(ctx context.Context, method string, params any, signed bool) api.Answer {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return api.Answer{Error: wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")}
+	}
+	req := wire.Request{JSONRPC: "2.0", ID: json.RawMessage("1"), Method: method, Params: raw}
+	if signed {
+		v.seq++
+		session := v.key.Session
+		sig, err := v.key.Secret.SignFrame(auth.Frame{
+			Session: session, Channel: v.caller.Channel(), Seq: v.seq, Method: method, Params: raw,
+		})
+		if err != nil {
+			return api.Answer{Error: wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")}
+		}
+		req.Auth = &wire.Auth{Seq: v.seq, Sig: sig}
+	}
+	call, refusal := v.api.Begin(ctx, v.caller, req)
+	if refusal != nil {
+		return *refusal
+	}
+	return call.Run(ctx)
+}
+
+// A turn is one run that answers one request.
+type turn struct {
+	v      *visitor
+	run    string
+	stream *api.Stream
+	shows  bool // what is written is shown at once, and cannot be taken back
+}
+
+// An ending is how a turn came out, in the words of no dialect.
+type ending struct {
+	Run    string `json:"run"`    // its CID
+	Last   string `json:"cid"`    // of its newest step
+	Reason string `json:"reason"` // why it closed, or "waiting" for the wallet
+	Code   string `json:"code,omitempty"`
+	Cost   int64  `json:"cost_nano"`
+
+	text   string
+	in     uint64
+	out    uint64
+	retry  bool
+	waitMS int64
+}
+
+// maxText bounds what a request may say, in bytes of its text.
+const maxText = 64 << 10
+
+// startTurn starts a run of the session's agent and subscribes to it. The same idempotency key with the same text is
+// the same run.
+func (v *visitor) startTurn(ctx context.Context, text, idempotency string) (*turn, error) {
+	if text == "" || len(text) > maxText {
+		return nil, wire.Errorf(wire.CodeParams, "The messages have %d bytes of text; 1 to %d are taken.", len(text), maxText)
+	}
+	key := rand.Text()
+	if idempotency != "" { // any text of a client, as one that the protocol takes
+		sum := sha256.Sum256([]byte(idempotency))
+		key = hex.EncodeToString(sum[:16])
+	}
+	a := v.call(ctx, wire.RunStart, wire.StartParams{Agent: v.session.Agent, Input: text, Key: key}, true)
+	if a.Error != nil {
+		return nil, a.Error
+	}
+	started, ok := a.Result.(wire.Started)
+	if !ok {
+		return nil, wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
+	}
+	sub := v.call(ctx, wire.RunSubscribe, wire.SubscribeParams{Run: started.Run}, false)
+	if sub.Error != nil {
+		return nil, sub.Error
+	}
+	return &turn{v: v, run: started.Run, stream: sub.Stream}, nil
+}
+
+// follow hands text to show as it is written, and returns how the turn ended: when the run closed, or when it waits
+// for the wallet, which may take hours. If ctx ends before, the run is cancelled: whoever asked has gone.
+func (t *turn) follow(ctx context.Context, show func(text string) error) (ending, error) {
+	defer t.stream.Close()
+	e := ending{Run: t.run}
+	shown := ""
+	for {
+		u, err := t.stream.Next(ctx)
+		if ctx.Err() != nil {
+			t.cancel(ctx)
+			return e, ctx.Err()
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return e, wire.Errorf(wire.CodeInternal,
+					"The run's events ended before it did; look at it: writ runs show %s.", t.run)
+			}
+			return e, err
+		}
+		switch {
+		case u.Delta != nil:
+			shown += u.Delta.Text
+			if err := show(u.Delta.Text); err != nil {
+				t.cancel(ctx)
+				return e, err
+			}
+		case u.Event != nil:
+			done := e.takeEvent(u.Event)
+			if !done {
+				if u.Event.Event.Restart && t.shows && shown != "" {
+					t.cancel(ctx)
+					return e, wire.Errorf(wire.CodeOverload,
+						"The answer broke off, and what comes next would not belong to it. Ask again.")
+				}
+				if u.Event.Event.Kind == "reply" { // a next answer is another one
+					shown = ""
+				}
+				continue
+			}
+			rest, again := strings.CutPrefix(e.text, shown)
+			if !again { // what was shown is not what was decided
+				rest = "\n\n" + e.text
+			}
+			if rest != "" {
+				return e, show(rest)
+			}
+			return e, nil
+		}
+	}
+}
+
+// cancel ends the run of somebody who has gone. What it costs is settled as for any run.
+func (t *turn) cancel(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	t.v.call(ctx, wire.RunCancel, wire.RunParams{Run: t.run}, true)
+}
+
+// takeEvent notes what an event says, and reports whether the turn is over.
+func (e *ending) takeEvent(ev *wire.RunEvent) bool {
+	e.Last = ev.CID
+	if m := ev.Event.Model; m != nil {
+		e.in, e.out, e.Cost = e.in+m.In, e.out+m.Out, e.Cost+m.Cost
+	}
+	for _, d := range ev.Does {
+		switch d.Kind {
+		case "say":
+			e.text = d.Text
+		case "seek":
+			var s struct {
+				Text string `json:"text"`
+			}
+			_ = json.Unmarshal(d.Summary, &s) // a summary without a text is told without it
+			e.Reason = "waiting"
+			e.text = "This waits for the wallet's approval: " + s.Text + ". Approve or refuse it with: writ approve " + e.Run
+		case "close":
+			e.Reason, e.Code, e.retry, e.waitMS = d.Reason, d.Code, d.Retryable, d.RetryAfterMS
+		}
+	}
+	return e.Reason != ""
+}
+
+// isAnswer reports whether the turn ended with something to say to the user, and not with a failure.
+func (e *ending) isAnswer() bool {
+	switch e.Reason {
+	case "answered", "denied", "waiting", "truncated", "declined":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// nodeOfSDK returns a command that runs a program of web/sdk.
+func nodeOfSDK(t *testing.T, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := node(t, script, args...)
+	dir, err := filepath.Abs(filepath.Join(root, "web/sdk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "node_modules/esbuild")); err != nil {
+		missing(t, "web/sdk has no packages: run npm ci there, or make test")
+	}
+	cmd.Dir = dir
+	return cmd
+}
+
+// What is committed is what the sources make, the types are those of the protocol, and all of it is small.
+func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
+	types := nodeOfSDK(t, "types.mjs")
+	wire := filepath.Join(types.Dir, "src/wire.ts")
+	before, err := os.ReadFile(wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := types.Output(); err != nil {
+		t.Fatalf("types.mjs: %v: %s", err, out)
+	}
+	after, err := os.ReadFile(wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("web/sdk/src/wire.ts was not made from agent/wire/openrpc.json; it is now: commit it")
+	}
+	if out, err := nodeOfSDK(t, "node_modules/typescript/bin/tsc").Output(); err != nil {
+		t.Errorf("the types do not hold: %v: %s", err, out)
+	}
+	made := t.TempDir()
+	if out, err := nodeOfSDK(t, "build.mjs", made).Output(); err != nil {
+		t.Fatalf("build.mjs: %v: %s", err, out)
+	}
+	for name, most := range map[string]int{"index.js": 5000, "ag-ui.js": 1000, "ai-sdk.js": 1200} {
+		want, err := os.ReadFile(filepath.Join(made, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(types.Dir, "dist", name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("web/sdk/dist/%s is not what the sources make (%v): run npm run build there", name, err)
+		}
+		if n := gzipped(t, want); n > most {
+			t.Errorf("%s has %d bytes after gzip, more than %d", name, n, most)
+		}
+	}
+}
+
+// The SDK against a real server: five kinds of wallets, approvals, refusals, a page that was loaded again, and sockets
+// that are cut at random while runs go on.
+func TestTheSDK(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server")
+	}
+	cmd := nodeOfSDK(t, "e2e.mjs")
+	r, _, _ := dev(t)
+	const cuts = 60
+	cmd.Args = append(cmd.Args, r.URL, "1337", strconv.Itoa(cuts))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %.2000s", err, cmd.Stderr)
+	}
+	var got struct {
+		Wallets map[string][]string
+		Codes   map[string]string
+		AGUI    []string
+		UI      struct {
+			Chunks       int
+			Bad, Tools   []string
+			Text, Reason string
+		}
+		Cuts   struct{ Done, Events, Lost, Doubled int }
+		States []string
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	if names := slices.Sorted(maps.Keys(got.Wallets)); len(names) != 5 {
+		t.Errorf("got wallets %v, want 5", names)
+	}
+	for name, reasons := range got.Wallets {
+		if strings.Join(reasons, " ") != "answered answered" {
+			t.Errorf("%s: asked and paid, got %v", name, reasons)
+		}
+	}
+	want := map[string]string{
+		"refused": "denied", "rejected": "user_rejected", "foreign": "not_found", "denied": "denied", "cancelled": "cancelled",
+		"agent": "not_found", "resumed": "answered", "revoked": "session_revoked", "closed": "disconnected",
+	}
+	if !maps.Equal(got.Codes, want) {
+		t.Errorf("got %v, want %v", got.Codes, want)
+	}
+	if n := len(got.AGUI); n == 0 || got.AGUI[0] != "RUN_STARTED" || got.AGUI[n-1] != "RUN_FINISHED" ||
+		!slices.Contains(got.AGUI, "TOOL_CALL_RESULT") {
+		t.Errorf("as AG-UI the run is %v", got.AGUI)
+	}
+	if u := got.UI; u.Chunks < 5 || len(u.Bad) > 0 || u.Reason != "answered" || !strings.Contains(u.Text, "0.5 USDC") ||
+		!slices.Contains(u.Tools, "erc20.transfer output-available") {
+		t.Errorf("as a UI message stream the run is %+v", u)
+	}
+	if c := got.Cuts; c.Done != cuts || c.Events == 0 || c.Lost+c.Doubled != 0 {
+		t.Errorf("after cuts: %+v, want %d and none lost or doubled", c, cuts)
+	}
+	if !slices.Contains(got.States, "lost") {
+		t.Errorf("the page was told of %v, and never that the connection was lost", got.States)
+	}
+}

@@ -1,0 +1,66 @@
+// Compiles what is here, byte for byte the same each time: npm ci && node build.mjs
+// With --check it writes nothing and fails if a file is not what its source gives.
+//
+//   USDC.sol       -> USDC.json                 the dev chain's token
+//   Token13.sol    -> token13.json              a token that behaves in 13 ways, for tests
+//   Wallets.sol    -> wallets.json              contract wallets, good ones and hostile ones, for tests
+//   Vaults.sol     -> vaults.json               a vault that behaves in 12 ways, for tests
+//   examples/contract/Vault.sol -> vault.json   the vault of an example
+//   Validator.yul  -> ../../../../auth/validator.hex
+//   Anchor.yul     -> ../../../../provenance/logproof/anchor.hex
+import { readFileSync, writeFileSync } from "node:fs";
+import solc from "solc";
+
+const here = (name) => new URL(name, import.meta.url);
+const settings = {
+  evmVersion: "paris",
+  optimizer: { enabled: true, runs: 200 },
+  metadata: { bytecodeHash: "none", appendCBOR: false }, // no hash of paths or comments in the code
+};
+const compile = (language, file, settings, path = file) => {
+  const input = {
+    language,
+    sources: { [file]: { content: readFileSync(here(path), "utf8") } },
+    settings: { ...settings, outputSelection: { "*": { "*": ["abi", "evm.bytecode.object"] } } },
+  };
+  const out = JSON.parse(solc.compile(JSON.stringify(input)));
+  const errors = (out.errors ?? []).filter((e) => e.severity === "error");
+  if (errors.length) {
+    console.error(errors.map((e) => e.formattedMessage).join("\n"));
+    process.exit(1);
+  }
+  return out.contracts[file];
+};
+const json = (v) => JSON.stringify(v, null, 1) + "\n";
+const head = { solc: solc.version(), settings };
+const bytecode = (c) => "0x" + c.evm.bytecode.object;
+
+const { USDC } = compile("Solidity", "USDC.sol", settings);
+const { Token13 } = compile("Solidity", "Token13.sol", settings);
+const wallets = compile("Solidity", "Wallets.sol", settings);
+const { Vault } = compile("Solidity", "Vaults.sol", settings);
+const example = compile("Solidity", "Vault.sol", settings, "../../../../examples/contract/Vault.sol").Vault;
+const { Validator } = compile("Yul", "Validator.yul", { ...settings, optimizer: { enabled: true } });
+const { Anchor } = compile("Yul", "Anchor.yul", { ...settings, optimizer: { enabled: true } });
+const files = {
+  "USDC.json": json({ ...head, abi: USDC.abi, bytecode: bytecode(USDC) }),
+  "token13.json": json({ ...head, abi: Token13.abi, bytecode: bytecode(Token13) }),
+  "vaults.json": json({ ...head, abi: Vault.abi, bytecode: bytecode(Vault) }),
+  "../../../../examples/contract/vault.json": json({ ...head, abi: example.abi, bytecode: bytecode(example) }),
+  "wallets.json": json({
+    ...head,
+    contracts: Object.fromEntries(Object.entries(wallets).filter(([, c]) => c.evm.bytecode.object)
+      .map(([name, c]) => [name, { abi: c.abi, bytecode: bytecode(c) }])),
+  }),
+  "../../../../auth/validator.hex": Validator.evm.bytecode.object + "\n",
+  "../../../../provenance/logproof/anchor.hex": Anchor.evm.bytecode.object + "\n",
+};
+
+for (const [name, text] of Object.entries(files)) {
+  if (!process.argv.includes("--check")) {
+    writeFileSync(here(name), text);
+  } else if (readFileSync(here(name), "utf8") !== text) {
+    console.error(name + " is not what its source compiles to; run: node build.mjs");
+    process.exit(1);
+  }
+}

@@ -1,0 +1,19 @@
+// Package contracts holds the compiled contracts that only tests need.
+package contracts
+
+import _ "embed"
+
+// Wallets is the compiler's output for Wallets.sol, as JSON.
+//
+//go:embed wallets.json
+var Wallets []byte
+
+// Token13 is the compiler's output for Token13.sol, as JSON.
+//
+//go:embed token13.json
+var Token13 []byte
+
+// Vaults is the compiler's output for Vaults.sol, as JSON.
+//
+//go:embed vaults.json
+var Vaults []byte

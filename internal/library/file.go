@@ -1,0 +1,385 @@
+package library
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/writ-run/writ/internal/wording"
+)
+
+// FileName is what a library is called in a data folder.
+const FileName = "docs.db"
+
+const schema = `
+CREATE TABLE IF NOT EXISTS documents (
+	id INTEGER PRIMARY KEY, cid TEXT NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL, media TEXT NOT NULL,
+	bytes INTEGER NOT NULL, integrity TEXT NOT NULL, secrecy TEXT NOT NULL, UNIQUE (source, name));
+CREATE TABLE IF NOT EXISTS readers (
+	doc INTEGER NOT NULL REFERENCES documents (id), wallet TEXT NOT NULL, session TEXT NOT NULL, agent TEXT NOT NULL,
+	PRIMARY KEY (doc, wallet, session, agent)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS readers_who ON readers (wallet, session, agent);
+CREATE TABLE IF NOT EXISTS chunks (
+	id INTEGER PRIMARY KEY, doc INTEGER NOT NULL REFERENCES documents (id), cid TEXT NOT NULL, start INTEGER NOT NULL,
+	heading TEXT NOT NULL, text TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS chunks_doc ON chunks (doc);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
+	heading, text, content='chunks', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
+INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+CREATE TABLE IF NOT EXISTS vectors (
+	cid TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (cid, model)) WITHOUT ROWID;
+-- Of every chunk that ever was, from which revision on and until which: what it said is gone with its document.
+CREATE TABLE IF NOT EXISTS history (cid TEXT NOT NULL, added INTEGER NOT NULL, removed INTEGER);
+CREATE INDEX IF NOT EXISTS history_cid ON history (cid) WHERE removed IS NULL;
+CREATE TABLE IF NOT EXISTS snapshots (revision INTEGER PRIMARY KEY, cid TEXT NOT NULL, at INTEGER NOT NULL);
+`
+
+// A Library is an open one. Many goroutines, and other processes, may use it at once.
+type Library struct {
+	pool  *sqlitex.Pool
+	embed Embedder // nil for none
+	now   func() time.Time
+}
+
+// Open opens the library in a data folder, or makes an empty one. embed may be nil: then it is searched by words only.
+func Open(dir string, embed Embedder) (*Library, error) {
+	path := filepath.Join(dir, FileName)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would let others read it
+	if err != nil {
+		return nil, fmt.Errorf("open the library: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open the library: %w", err)
+	}
+	pool, err := sqlitex.NewPool(path, sqlitex.PoolOptions{
+		Flags: sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenWAL, PoolSize: 8,
+		PrepareConn: func(c *sqlite.Conn) error {
+			c.SetBusyTimeout(5 * time.Second)
+			for _, p := range []string{"foreign_keys = 1", "secure_delete = 1", "synchronous = FULL", "trusted_schema = 0"} {
+				if err := sqlitex.ExecuteTransient(c, "PRAGMA "+p, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the library: %w", err)
+	}
+	l := &Library{pool: pool, embed: embed, now: time.Now}
+	err = l.write(context.Background(), func(c *sqlite.Conn) error {
+		if err := sqlitex.ExecuteScript(c, schema, nil); err != nil {
+			return err
+		}
+		return l.takeSnapshot(c)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the library: %w", err), pool.Close())
+	}
+	return l, nil
+}
+
+// Close closes it, once nobody uses it any more.
+func (l *Library) Close() error { return l.pool.Close() }
+
+func (l *Library) read(ctx context.Context, do func(*sqlite.Conn) error) error {
+	c, err := l.pool.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.pool.Put(c)
+	return do(c)
+}
+
+// write runs do in one transaction.
+func (l *Library) write(ctx context.Context, do func(*sqlite.Conn) error) (err error) {
+	c, err := l.pool.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.pool.Put(c)
+	end, err := sqlitex.ImmediateTransaction(c)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	return do(c)
+}
+
+func exec(c *sqlite.Conn, query string, args ...any) error {
+	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args})
+}
+
+func each(c *sqlite.Conn, query string, row func(*sqlite.Stmt) error, args ...any) error {
+	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args, ResultFunc: row})
+}
+
+func number(c *sqlite.Conn, query string, args ...any) (n int64, err error) {
+	err = each(c, query, func(s *sqlite.Stmt) error { n = s.ColumnInt64(0); return nil }, args...)
+	return n, err
+}
+
+// Put takes documents in, all or none. One that is there under the same source and name is replaced, its readers too.
+func (l *Library) Put(ctx context.Context, list ...Document) ([]Entry, error) {
+	chunks := make([][]Chunk, len(list))
+	for i := range list {
+		if err := list[i].check(); err != nil {
+			return nil, err
+		}
+		text, err := Read(list[i].Media, list[i].Data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", list[i].Name, err)
+		}
+		// What a reader of the document does not see is not for a model either.
+		chunks[i] = Split(CIDOf(list[i].Data), wording.Visible(text))
+	}
+	var out []Entry
+	err := l.write(ctx, func(c *sqlite.Conn) error {
+		for i := range list {
+			e, err := l.putDocument(c, &list[i], chunks[i])
+			if err != nil {
+				return fmt.Errorf("%s: %w", list[i].Name, err)
+			}
+			out = append(out, e)
+		}
+		if err := checkRoom(c); err != nil {
+			return err
+		}
+		return l.takeSnapshot(c)
+	})
+	return out, err
+}
+
+func checkRoom(c *sqlite.Conn) error {
+	n, err := number(c, "SELECT count(*) FROM documents")
+	if err != nil {
+		return err
+	}
+	m, err := number(c, "SELECT count(*) FROM chunks")
+	if err == nil && (n > MaxDocuments || m > MaxChunks) {
+		err = fmt.Errorf("the library would have %d documents of %d chunks; at most %d and %d are kept", n, m, MaxDocuments,
+			MaxChunks)
+	}
+	return err
+}
+
+func (l *Library) putDocument(c *sqlite.Conn, d *Document, chunks []Chunk) (e Entry, err error) {
+	revision, err := nextRevision(c)
+	if err != nil {
+		return e, err
+	}
+	old, err := number(c, "SELECT id FROM documents WHERE source = ? AND name = ?", d.Source, d.Name)
+	if err == nil && old > 0 {
+		err = dropDocument(c, old, revision)
+	}
+	if err != nil {
+		return e, err
+	}
+	id := CIDOf(d.Data)
+	err = exec(c, `INSERT INTO documents (cid, source, name, media, bytes, integrity, secrecy) VALUES (?,?,?,?,?,?,?)`,
+		id, d.Source, d.Name, d.Media, len(d.Data), d.Integrity.String(), d.Secrecy.String())
+	if err != nil {
+		return e, err
+	}
+	doc := c.LastInsertRowID()
+	for _, r := range d.Readers {
+		if err := putReader(c, doc, r); err != nil {
+			return e, err
+		}
+	}
+	for _, x := range chunks {
+		if err := putChunk(c, doc, revision, x); err != nil {
+			return e, err
+		}
+	}
+	return Entry{
+		CID: id, Source: d.Source, Name: d.Name, Media: d.Media, Bytes: int64(len(d.Data)), Chunks: int64(len(chunks)),
+		Integrity: d.Integrity.String(), Secrecy: d.Secrecy.String(), Readers: d.Readers,
+	}, nil
+}
+
+func putReader(c *sqlite.Conn, doc int64, r Reader) error {
+	return exec(c, "INSERT OR IGNORE INTO readers VALUES (?, ?, ?, ?)", doc, strings.ToLower(r.Wallet), r.Session, r.Agent)
+}
+
+func putChunk(c *sqlite.Conn, doc, revision int64, x Chunk) error {
+	id := CIDOf(x.Bytes())
+	err := exec(c, "INSERT INTO chunks (doc, cid, start, heading, text) VALUES (?, ?, ?, ?, ?)",
+		doc, id, x.From, x.Heading, x.Text)
+	if err != nil {
+		return err
+	}
+	err = exec(c, "INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)", c.LastInsertRowID(), x.Heading, x.Text)
+	if err != nil {
+		return err
+	}
+	return exec(c, "INSERT INTO history (cid, added) VALUES (?, ?)", id, revision)
+}
+
+// dropDocument deletes a document and all that was made of it, but for the CIDs of its chunks.
+func dropDocument(c *sqlite.Conn, doc, revision int64) error {
+	for _, query := range []string{
+		`INSERT INTO words (words, rowid, heading, text) SELECT 'delete', id, heading, text FROM chunks WHERE doc = ?`,
+		`DELETE FROM vectors WHERE cid IN (SELECT cid FROM chunks WHERE doc = ?1) AND
+			cid NOT IN (SELECT cid FROM chunks WHERE doc <> ?1)`,
+	} {
+		if err := exec(c, query, doc); err != nil {
+			return err
+		}
+	}
+	err := each(c, "SELECT cid FROM chunks WHERE doc = ?", func(s *sqlite.Stmt) error {
+		return exec(c, `UPDATE history SET removed = ? WHERE rowid =
+			(SELECT rowid FROM history WHERE cid = ? AND removed IS NULL LIMIT 1)`, revision, s.ColumnText(0))
+	}, doc)
+	for _, query := range []string{
+		"DELETE FROM chunks WHERE doc = ?", "DELETE FROM readers WHERE doc = ?", "DELETE FROM documents WHERE id = ?",
+	} {
+		if err == nil {
+			err = exec(c, query, doc)
+		}
+	}
+	return err
+}
+
+// Remove deletes documents: all of a source, or the one of a name. It returns how many there were.
+func (l *Library) Remove(ctx context.Context, source, name string) (removed int, err error) {
+	err = l.write(ctx, func(c *sqlite.Conn) error {
+		ids, err := findDocuments(c, source, name)
+		if err != nil {
+			return err
+		}
+		revision, err := nextRevision(c)
+		for _, id := range ids {
+			if err == nil {
+				err = dropDocument(c, id, revision)
+			}
+		}
+		if removed = len(ids); err != nil {
+			return err
+		}
+		return l.takeSnapshot(c)
+	})
+	return removed, err
+}
+
+func findDocuments(c *sqlite.Conn, source, name string) (ids []int64, err error) {
+	err = each(c, "SELECT id FROM documents WHERE source = ?1 AND (?2 = '' OR name = ?2 OR cid = ?2)",
+		func(s *sqlite.Stmt) error { ids = append(ids, s.ColumnInt64(0)); return nil }, source, name)
+	if err == nil && len(ids) == 0 {
+		err = ErrNotFound
+	}
+	return ids, err
+}
+
+// SetReaders says anew who may read documents: all of a source, or the one of a name.
+func (l *Library) SetReaders(ctx context.Context, source, name string, readers []Reader) (changed int, err error) {
+	if len(readers) > maxReaders {
+		return 0, fmt.Errorf("%d readers are more than %d", len(readers), maxReaders)
+	}
+	err = l.write(ctx, func(c *sqlite.Conn) error {
+		ids, err := findDocuments(c, source, name)
+		for _, id := range ids {
+			if err == nil {
+				err = exec(c, "DELETE FROM readers WHERE doc = ?", id)
+			}
+			for _, r := range readers {
+				if err == nil {
+					err = putReader(c, id, r)
+				}
+			}
+		}
+		changed = len(ids)
+		return err
+	})
+	return changed, err
+}
+
+// List lists the documents of a source, or of all if it is empty, by source and name.
+func (l *Library) List(ctx context.Context, source string) (out []Entry, err error) {
+	err = l.read(ctx, func(c *sqlite.Conn) error {
+		ids := []int64{}
+		err := each(c, `SELECT id, cid, source, name, media, bytes, integrity, secrecy,
+			(SELECT count(*) FROM chunks WHERE doc = documents.id) FROM documents WHERE ?1 = '' OR source = ?1
+			ORDER BY source, name`, func(s *sqlite.Stmt) error {
+			ids = append(ids, s.ColumnInt64(0))
+			out = append(out, Entry{
+				CID: s.ColumnText(1), Source: s.ColumnText(2), Name: s.ColumnText(3), Media: s.ColumnText(4),
+				Bytes: s.ColumnInt64(5), Integrity: s.ColumnText(6), Secrecy: s.ColumnText(7), Chunks: s.ColumnInt64(8),
+			})
+			return nil
+		}, source)
+		for i, id := range ids {
+			if err == nil {
+				err = each(c, "SELECT wallet, session, agent FROM readers WHERE doc = ?", func(s *sqlite.Stmt) error {
+					out[i].Readers = append(out[i].Readers, Reader{s.ColumnText(0), s.ColumnText(1), s.ColumnText(2)})
+					return nil
+				}, id)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+func nextRevision(c *sqlite.Conn) (int64, error) {
+	return number(c, "SELECT coalesce(max(revision), 0) + 1 FROM snapshots")
+}
+
+// takeSnapshot gives the list of chunks that there are now its CID and number, if it is another than before.
+func (l *Library) takeSnapshot(c *sqlite.Conn) error {
+	last := ""
+	err := each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
+		func(s *sqlite.Stmt) error { last = s.ColumnText(0); return nil })
+	if err != nil {
+		return err
+	}
+	list, err := listChunks(c, "SELECT DISTINCT cid FROM chunks ORDER BY cid")
+	if err != nil {
+		return err
+	}
+	if id := CIDOf(list); id != last {
+		return exec(c, `INSERT INTO snapshots SELECT coalesce(max(revision), 0) + 1, ?, ? FROM snapshots`,
+			id, l.now().UnixMilli())
+	}
+	return nil
+}
+
+// listChunks writes the CIDs that a query gives, a line each: what the CID of a snapshot is of.
+func listChunks(c *sqlite.Conn, query string, args ...any) ([]byte, error) {
+	var b strings.Builder
+	err := each(c, query, func(s *sqlite.Stmt) error { b.WriteString(s.ColumnText(0) + "\n"); return nil }, args...)
+	return []byte(b.String()), err
+}
+
+// Snapshot returns the list of chunks that a snapshot's CID is of, also when they are gone: their CIDs in order, a line
+// each. An empty id is the newest.
+func (l *Library) Snapshot(ctx context.Context, id string) (list []byte, err error) {
+	err = l.read(ctx, func(c *sqlite.Conn) error {
+		if id == "" {
+			if id, err = currentSnapshot(c); err != nil {
+				return err
+			}
+		}
+		revision, err := number(c, "SELECT coalesce(max(revision), 0) FROM snapshots WHERE cid = ?", id)
+		if err != nil {
+			return err
+		}
+		if revision == 0 {
+			return fmt.Errorf("snapshot %s: %w", id, ErrNotFound)
+		}
+		list, err = listChunks(c, `SELECT DISTINCT cid FROM history WHERE added <= ?1 AND
+			(removed IS NULL OR removed > ?1) ORDER BY cid`, revision)
+		return err
+	})
+	if err == nil && CIDOf(list) != id {
+		err = fmt.Errorf("snapshot %s: the library's history says another list: it was changed by hand", id)
+	}
+	return list, err
+}

@@ -1,0 +1,296 @@
+package library
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// mayRead says, of documents.id in a query, whether who asks (its first three parameters) may read it. It stands in
+// every branch of a search.
+const mayRead = ` chunks.doc IN (SELECT doc FROM readers WHERE (wallet = '' OR wallet = ?1) AND
+	(session = '' OR session = ?2) AND (agent = '' OR agent = ?3)) `
+
+// Fusion.
+const (
+	rrfK      = 60
+	rrfUnit   = 1_000_000 // so that ranks add up in whole numbers
+	perBranch = 50        // chunks of each ranking that are looked at
+	maxWords  = 32        // of a query
+	batch     = 64        // texts that an endpoint is given at once
+	maxFill   = 512       // chunks that one search has vectors made of
+)
+
+// Search finds at most limit chunks for who asks, best first.
+func (l *Library) Search(ctx context.Context, who Reader, query string, limit int) (Found, error) {
+	who.Wallet = strings.ToLower(who.Wallet)
+	f := Found{How: "keywords"}
+	var vector []float32
+	if l.embed != nil {
+		var err error
+		if vector, err = l.embedQuery(ctx, query); err != nil {
+			f.How = "keywords: the embeddings endpoint did not answer"
+		} else {
+			f.How = "keywords and vectors"
+		}
+	}
+	err := l.read(ctx, func(c *sqlite.Conn) (err error) {
+		end := deferredRead(c, &err)
+		defer end()
+		if f.Snapshot, err = currentSnapshot(c); err != nil {
+			return err
+		}
+		byWords, err := rankByWords(c, who, query)
+		if err != nil {
+			return err
+		}
+		var byMeaning []string
+		if vector != nil {
+			if byMeaning, err = rankByMeaning(c, who, l.embed.Model(), vector); err != nil {
+				return err
+			}
+		}
+		list := Fuse(byWords, byMeaning)
+		f.Hits, err = readHits(c, who, list[:min(max(limit, 0), MaxHits, len(list))])
+		return err
+	})
+	return f, err
+}
+
+func deferredRead(c *sqlite.Conn, err *error) (end func()) {
+	if *err = exec(c, "BEGIN"); *err != nil {
+		return func() {}
+	}
+	return func() {
+		if e := exec(c, "ROLLBACK"); *err == nil {
+			*err = e
+		}
+	}
+}
+
+func currentSnapshot(c *sqlite.Conn) (id string, err error) {
+	err = each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
+		func(s *sqlite.Stmt) error { id = s.ColumnText(0); return nil })
+	return id, err
+}
+
+// wordsOf returns the words of a query as FTS5 takes them: any of them may be there.
+func wordsOf(query string) string {
+	words := strings.FieldsFunc(strings.ToLower(query), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	words = slices.DeleteFunc(words, func(w string) bool { return stopWords[w] || len(w) > 64 })
+	slices.Sort(words)
+	words = slices.Compact(words)
+	words = words[:min(len(words), maxWords)]
+	for i, w := range words {
+		words[i] = `"` + w + `"`
+	}
+	return strings.Join(words, " OR ")
+}
+
+var stopWords = func() map[string]bool {
+	words := map[string]bool{}
+	for w := range strings.FieldsSeq("a an and are as at be by do does did for from has have how i in is it its me my " +
+		"of on or our that the their this to was we were what when where which who why will with you your") {
+		words[w] = true
+	}
+	return words
+}()
+
+// rankByWords ranks what the reader may read by BM25, headings counting twice.
+func rankByWords(c *sqlite.Conn, who Reader, query string) (ids []string, err error) {
+	match := wordsOf(query)
+	if match == "" {
+		return nil, nil
+	}
+	err = each(c, `SELECT chunks.cid FROM words JOIN chunks ON chunks.id = words.rowid WHERE words MATCH ?4 AND`+mayRead+
+		`ORDER BY bm25(words, 2.0, 1.0), chunks.cid LIMIT ?5`, func(s *sqlite.Stmt) error {
+		ids = append(ids, s.ColumnText(0))
+		return nil
+	}, who.Wallet, who.Session, who.Agent, match, perBranch)
+	return unique(ids), err
+}
+
+// unique keeps the first of each: the same bytes may be there under two names.
+func unique(ids []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(ids, func(id string) bool { was := seen[id]; seen[id] = true; return was })
+}
+
+// rankByMeaning ranks what the reader may read by its vectors' closeness, every one of them: nothing is approximate.
+func rankByMeaning(c *sqlite.Conn, who Reader, model string, query []float32) ([]string, error) {
+	type scored struct {
+		id    string
+		score float64
+	}
+	var all []scored
+	buf := []byte{}
+	err := each(c, `SELECT chunks.cid, vectors.vector FROM chunks JOIN vectors ON vectors.cid = chunks.cid AND
+		vectors.model = ?4 WHERE`+mayRead, func(s *sqlite.Stmt) error {
+		n := s.ColumnLen(1)
+		if n != 4*len(query) {
+			return nil // of another length: the endpoint's model has changed under its name
+		}
+		buf = slices.Grow(buf[:0], n)[:n]
+		s.ColumnBytes(1, buf)
+		sum := 0.0
+		for i, q := range query {
+			sum += float64(q) * float64(math.Float32frombits(binary.LittleEndian.Uint32(buf[4*i:])))
+		}
+		all = append(all, scored{s.ColumnText(0), sum})
+		return nil
+	}, who.Wallet, who.Session, who.Agent, model)
+	slices.SortFunc(all, func(a, b scored) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), strings.Compare(a.id, b.id))
+	})
+	var ids []string
+	for _, x := range all {
+		ids = append(ids, x.id)
+	}
+	ids = unique(ids)
+	return ids[:min(len(ids), perBranch)], err
+}
+
+// A Fused is a chunk with its ranks, from 1; 0 where it is not ranked.
+type Fused struct {
+	CID            string
+	Words, Meaning int
+}
+
+// Fuse merges two rankings by reciprocal rank: the sum of a millionth parts of 1/(60 + rank), ties by CID.
+func Fuse(byWords, byMeaning []string) []Fused {
+	at := map[string]int{}
+	var all []Fused
+	add := func(id string) *Fused {
+		if _, there := at[id]; !there {
+			at[id] = len(all)
+			all = append(all, Fused{CID: id})
+		}
+		return &all[at[id]]
+	}
+	for i, id := range byWords {
+		add(id).Words = i + 1
+	}
+	for i, id := range byMeaning {
+		add(id).Meaning = i + 1
+	}
+	slices.SortFunc(all, func(a, b Fused) int {
+		return cmp.Or(cmp.Compare(b.Score(), a.Score()), strings.Compare(a.CID, b.CID))
+	})
+	return all
+}
+
+// Score returns what a chunk is ordered by.
+func (f Fused) Score() (sum int) {
+	for _, rank := range []int{f.Words, f.Meaning} {
+		if rank > 0 {
+			sum += rrfUnit / (rrfK + rank)
+		}
+	}
+	return sum
+}
+
+func readHits(c *sqlite.Conn, who Reader, list []Fused) ([]Hit, error) {
+	hits := make([]Hit, 0, len(list))
+	for _, x := range list {
+		h := Hit{CID: x.CID, Words: x.Words, Meaning: x.Meaning}
+		err := each(c, `SELECT documents.cid, chunks.start, chunks.heading, chunks.text, documents.source, documents.name,
+			documents.integrity, documents.secrecy FROM chunks JOIN documents ON documents.id = chunks.doc
+			WHERE chunks.cid = ?4 AND`+mayRead+`ORDER BY documents.id LIMIT 1`, func(s *sqlite.Stmt) error {
+			h.Chunk = Chunk{s.ColumnText(0), s.ColumnInt(1), s.ColumnText(2), s.ColumnText(3)}
+			h.Source, h.Name, h.Integrity, h.Secrecy = s.ColumnText(4), s.ColumnText(5), s.ColumnText(6), s.ColumnText(7)
+			return nil
+		}, who.Wallet, who.Session, who.Agent, x.CID)
+		if err != nil {
+			return nil, err
+		}
+		hits = append(hits, h)
+	}
+	return hits, nil
+}
+
+// embedQuery makes the query's vector, after those that chunks still lack.
+func (l *Library) embedQuery(ctx context.Context, query string) ([]float32, error) {
+	if err := l.Fill(ctx, maxFill); err != nil {
+		return nil, err
+	}
+	out, err := l.embed.Embed(ctx, []string{query})
+	if err != nil {
+		return nil, err
+	}
+	if len(out) != 1 || len(out[0]) == 0 {
+		return nil, fmt.Errorf("%d vectors came back for one text", len(out))
+	}
+	return normalize(out[0]), nil
+}
+
+// Fill has vectors made of chunks that have none, at most so many.
+func (l *Library) Fill(ctx context.Context, most int) error {
+	for most > 0 {
+		var ids, texts []string
+		err := l.read(ctx, func(c *sqlite.Conn) error {
+			return each(c, `SELECT cid, heading, text FROM chunks WHERE NOT EXISTS
+				(SELECT 1 FROM vectors WHERE vectors.cid = chunks.cid AND model = ?) GROUP BY cid LIMIT ?`,
+				func(s *sqlite.Stmt) error {
+					ids, texts = append(ids, s.ColumnText(0)), append(texts, s.ColumnText(1)+"\n"+s.ColumnText(2))
+					return nil
+				}, l.embed.Model(), min(batch, most))
+		})
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		vectors, err := l.embed.Embed(ctx, texts)
+		if err != nil {
+			return err
+		}
+		if len(vectors) != len(texts) {
+			return fmt.Errorf("%d vectors came back for %d texts", len(vectors), len(texts))
+		}
+		err = l.write(ctx, func(c *sqlite.Conn) error {
+			for i, v := range vectors {
+				// Unless its document was deleted meanwhile.
+				err := exec(c, `INSERT OR REPLACE INTO vectors SELECT ?1, ?2, ?3 WHERE EXISTS
+					(SELECT 1 FROM chunks WHERE cid = ?1)`, ids[i], l.embed.Model(), encodeVector(normalize(v)))
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		most -= len(ids)
+	}
+	return nil
+}
+
+func normalize(v []float32) []float32 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	out := make([]float32, len(v))
+	if sum > 0 {
+		for i, x := range v {
+			out[i] = float32(float64(x) / math.Sqrt(sum))
+		}
+	}
+	return out
+}
+
+func encodeVector(v []float32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}

@@ -1,0 +1,527 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/internal/eth/pool"
+	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/reach"
+	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/chain"
+	"github.com/writ-run/writ/tools/contract"
+	"github.com/writ-run/writ/tools/fetch"
+	"github.com/writ-run/writ/tools/mcp"
+	"github.com/writ-run/writ/tools/openapi"
+	"github.com/writ-run/writ/tools/retrieve"
+)
+
+// The tools of a node are listed here and nowhere else: those of its chain, and those that read what others have
+// written, each only if the settings name what it may read.
+
+// chainTools makes the tools of a chain.
+func chainTools(client *pool.Pool, c Chain) ([]tools.Tool, error) {
+	list, err := chain.New(chainConfig(client, c))
+	if err != nil {
+		return nil, badUse("%s", err)
+	}
+	return list, nil
+}
+
+func chainConfig(client *pool.Pool, c Chain) chain.Config {
+	return chain.Config{Client: client, Book: c.Book, Key: c.Key, Final: c.Final, MaxFee: c.MaxFee}
+}
+
+// readingTools makes the tools that read what others have written.
+func readingTools(c *config.Config) (out []tools.Tool, err error) {
+	if len(c.Fetch.Hosts) > 0 {
+		t, err := fetch.New(fetch.Config{
+			Hosts: c.Fetch.Hosts, Private: c.Fetch.Private, MaxBytes: c.Fetch.MaxBytes, Timeout: c.Fetch.Timeout,
+		})
+		if err != nil {
+			return nil, badSetting("fetch.hosts: %s", strings.TrimPrefix(err.Error(), "fetch: "))
+		}
+		out = append(out, t)
+	}
+	if len(c.Documents) == 0 {
+		return out, nil
+	}
+	var docs []retrieve.Document
+	for _, d := range c.Documents {
+		list, err := readDocuments(d)
+		if err != nil {
+			return nil, badSetting("documents: source %s: %s", d.Source, err)
+		}
+		if len(list) == 0 {
+			return nil, badSetting("documents: source %s: there is no .md or .txt file in %s", d.Source, d.Path)
+		}
+		docs = append(docs, list...)
+	}
+	t, err := retrieve.New(docs)
+	if err != nil {
+		return nil, badSetting("documents: %s", strings.TrimPrefix(err.Error(), "retrieve: "))
+	}
+	return append(out, t), nil
+}
+
+// readLibrary makes what settings say of the documents in the data folder.
+func readLibrary(c config.Library) (out Library, err error) {
+	out.On = c.On
+	if c.Embeddings == "" {
+		return out, nil
+	}
+	key := ""
+	if c.Key != "" {
+		if key, err = c.Key.Reveal(); err != nil {
+			return out, badSetting("library.key: %s", err)
+		}
+	}
+	if out.Embed, err = library.NewEndpoint(c.Embeddings, c.Model, key); err != nil {
+		return out, badSetting("library.embeddings: %s", err)
+	}
+	return out, nil
+}
+
+// A ToolServer is a server of tools with what was accepted of it.
+type ToolServer struct {
+	Server   *mcp.Server
+	Accepted []mcp.Definition
+}
+
+// ToolSource makes the server of tools that the settings name, without starting it.
+func ToolSource(m config.MCP, log *slog.Logger) (*mcp.Server, error) {
+	c := mcp.Config{
+		Name: m.Name, Command: m.Command, Dir: m.Dir, Memory: m.Memory << 20, URL: m.URL, Timeout: m.Timeout,
+		Gate: reach.Gate{Private: m.Private}, Log: log,
+	}
+	for _, e := range m.Env {
+		value := e.Value
+		if e.Secret != "" {
+			var err error
+			if value, err = e.Secret.Reveal(); err != nil {
+				return nil, badSetting("tools: %s: env %s: %s", m.Name, e.Name, err)
+			}
+		}
+		c.Env = append(c.Env, e.Name+"="+value)
+	}
+	if m.Token != "" {
+		var err error
+		if c.Token, err = m.Token.Reveal(); err != nil {
+			return nil, badSetting("tools: %s: token: %s", m.Name, err)
+		}
+	}
+	s, err := mcp.New(c)
+	if err != nil {
+		return nil, badSetting("tools: %s", strings.TrimPrefix(err.Error(), "mcp: "))
+	}
+	return s, nil
+}
+
+// OwnTools makes the tools of the operator's own that settings describe. None of their servers is started.
+func OwnTools(c *config.Config, book *tools.Book, log *slog.Logger) (
+	out []tools.Tool, servers []ToolServer, err error,
+) {
+	from := map[string]string{}
+	for _, source := range c.Tools {
+		if source.OpenAPI.Name != "" {
+			list, err := interfaceTools(source.OpenAPI, book)
+			if err != nil {
+				return nil, nil, err
+			}
+			if out, err = addTools(out, from, source.Name(), list); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if source.Contract.Name != "" {
+			t, err := contractTool(source.Contract, book)
+			if err != nil {
+				return nil, nil, err
+			}
+			if out, err = addTools(out, from, source.Name(), []tools.Tool{t}); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		m := source.MCP
+		s := ToolServer{}
+		if s.Server, err = ToolSource(m, log); err != nil {
+			return nil, nil, err
+		}
+		if s.Accepted, err = mcp.ReadAccepted(m.Accepted, m.Name); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, badSetting("tools: %s: nothing of it was accepted yet; look at its tools with: writ tools diff %s",
+				m.Name, m.Name)
+		} else if err != nil {
+			return nil, nil, badSetting("tools: %s: %s", m.Name, err)
+		}
+		servers = append(servers, s)
+		list, err := toolsOf(m, s, book)
+		if err != nil {
+			return nil, nil, err
+		}
+		if out, err = addTools(out, from, m.Name, list); err != nil {
+			return nil, nil, err
+		}
+	}
+	return out, servers, nil
+}
+
+// addTools adds the tools of a source. from says of which source each name is.
+func addTools(out []tools.Tool, from map[string]string, source string, list []tools.Tool) ([]tools.Tool, error) {
+	for _, t := range list {
+		name := t.Spec().Name
+		if other := from[name]; other != "" {
+			return nil, badSetting("tools: two tools are called %s, of %s and of %s; call one of them something else "+
+				"with as, in the list use", name, other, source)
+		}
+		from[name] = source
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// contractTool makes a tool of a contract's function. It is on no chain yet.
+func contractTool(c config.Contract, book *tools.Book) (tools.Tool, error) {
+	wrong := func(err error) error { return badSetting("tools: %s: %s", c.Name, err) }
+	data, err := readLimited(c.ABI, contract.MaxABI)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	address, err := book.Address(c.Address)
+	if err != nil {
+		return nil, wrong(fmt.Errorf("address: %w", err))
+	}
+	use, err := useOf(c.Known(), book)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	f, err := contract.Read(contract.Config{Address: address, ABI: data, Function: c.Function, Spec: tools.Spec{
+		Name: c.Name, About: c.About, Book: book, Utterances: use.Utterances, Output: use.Output, AskWallet: use.AskWallet,
+	}, Wallet: c.Wallet, Spend: contract.Move{Amount: c.Spend.Amount, Asset: c.Spend.Asset, To: c.Spend.To}})
+	if err != nil {
+		return nil, wrong(err)
+	}
+	return f, nil
+}
+
+// DescribeContract describes the tool that a contract's function is. No chain is asked.
+func DescribeContract(c *config.Config, x config.Contract) (tools.Spec, error) {
+	book, err := bookOf(c.Chain)
+	if err != nil {
+		return tools.Spec{}, err
+	}
+	t, err := contractTool(x, book)
+	if err != nil {
+		return tools.Spec{}, err
+	}
+	return t.Spec(), nil
+}
+
+// onChain puts the tools that call contracts on the node's chain.
+func onChain(list []tools.Tool, client *pool.Pool, c Chain) ([]tools.Tool, error) {
+	out := slices.Clone(list)
+	for i, t := range out {
+		f, is := t.(*contract.Function)
+		switch {
+		case !is:
+			continue
+		case f.Spec().Class == tools.Read:
+			out[i] = f.On(client)
+			continue
+		case c.Key == nil && f.Spec().Class != tools.WalletTx:
+			return nil, badSetting("tools: %s: the function writes, and there is no key of an account that pays; set chain.key",
+				f.Spec().Name)
+		}
+		var err error
+		if out[i], err = f.Sender(chainConfig(client, c)); err != nil {
+			return nil, badSetting("tools: %s: %s", f.Spec().Name, err)
+		}
+	}
+	return out, nil
+}
+
+// interfaceTools makes the tools of an HTTP interface.
+func interfaceTools(o config.OpenAPI, book *tools.Book) (out []tools.Tool, err error) {
+	wrong := func(err error) error { return badSetting("tools: %s: %s", o.Name, err) }
+	data, err := ReadDocument(o.Document)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	doc, err := openapi.Read(data)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	auth, err := authOf(o.Auth)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	address := cmp.Or(o.URL, doc.Server())
+	if address == "" {
+		return nil, wrong(errors.New("the document names no address to call; give it a url"))
+	}
+	client, err := openapi.NewClient(openapi.Config{
+		Name: o.Name, URL: address, Auth: auth, KeyHeader: o.KeyHeader, MaxBytes: o.MaxBytes, Timeout: o.Timeout,
+		Gate: reach.Gate{Private: o.Private},
+	})
+	if err != nil {
+		return nil, wrong(err)
+	}
+	for _, u := range o.Use {
+		use, err := useOf(u, book)
+		if err != nil {
+			return nil, wrong(err)
+		}
+		spec := tools.Spec{
+			Name: cmp.Or(u.As, openapi.ToolName(o.Name, u.Tool)), Class: cmp.Or(use.Class, tools.Once), Spend: use.Spend,
+			Book: use.Book, Utterances: use.Utterances, Foreign: !o.Vouched, Output: use.Output, Clearance: use.Clearance,
+			AskWallet: use.AskWallet,
+		}
+		t, err := doc.Tool(client, openapi.Use{Operation: u.Tool, Spec: spec, Fields: u.Fields})
+		if err != nil {
+			return nil, wrong(err)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// ReadDocument reads the file of an OpenAPI document. One that is too long is cut, and refused later.
+func ReadDocument(path string) ([]byte, error) { return readLimited(path, openapi.MaxDocument) }
+
+// readLimited reads a file, of one that is too long a byte more than allowed.
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}
+
+// authOf reveals the secrets by which an interface knows its caller.
+func authOf(a config.ToolAuth) (out openapi.Auth, err error) {
+	out = openapi.Auth{User: a.User, Header: a.Header, Query: a.Query}
+	if a.OAuth.TokenURL != "" {
+		out.OAuth = &openapi.OAuth{TokenURL: a.OAuth.TokenURL, ID: a.OAuth.ID, Scopes: a.OAuth.Scopes}
+		if out.OAuth.Secret, err = a.OAuth.Secret.Reveal(); err != nil {
+			return out, err
+		}
+	}
+	for _, s := range []struct {
+		from config.Secret
+		to   *string
+	}{{a.Bearer, &out.Bearer}, {a.Password, &out.Password}, {a.Key, &out.Key}} {
+		if s.from == "" {
+			continue
+		}
+		if *s.to, err = s.from.Reveal(); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// CheckOwnTools checks the tools of the operator's own without starting a server.
+func CheckOwnTools(c *config.Config) error {
+	book, err := bookOf(c.Chain)
+	if err != nil {
+		return err
+	}
+	_, _, err = OwnTools(c, book, slog.New(slog.DiscardHandler))
+	return err
+}
+
+// toolsOf makes the tools of one server.
+func toolsOf(m config.MCP, s ToolServer, book *tools.Book) (out []tools.Tool, err error) {
+	unused := map[string]bool{}
+	uses := map[string]config.ToolUse{}
+	for _, u := range m.Use {
+		uses[u.Tool], unused[u.Tool] = u, true
+	}
+	for _, d := range s.Accepted {
+		use, err := useOf(uses[d.Name], book)
+		if err != nil {
+			return nil, badSetting("tools: %s: use: %s: %s", m.Name, d.Name, err)
+		}
+		use.Vouched = m.Vouched
+		t, err := s.Server.Tool(d, use)
+		if err != nil {
+			return nil, badSetting("tools: %s", err)
+		}
+		delete(unused, d.Name)
+		out = append(out, t)
+	}
+	for _, name := range slices.Sorted(maps.Keys(unused)) {
+		return nil, badSetting("tools: %s: use names the tool %q, of which nothing was accepted; see: writ tools diff %s",
+			m.Name, name, m.Name)
+	}
+	return out, nil
+}
+
+// useOf returns what the settings say of a tool.
+func useOf(u config.ToolUse, book *tools.Book) (mcp.Use, error) {
+	out := mcp.Use{Name: u.As, Class: tools.Class(u.Class), AskWallet: u.Asks(), Utterances: u.Utterances}
+	i, secrecy, err := u.Label()
+	if err != nil {
+		return out, err
+	}
+	out.Output = &tools.Output{Integrity: i, Secrecy: secrecy}
+	if u.Clearance != "" {
+		if out.Clearance, err = label.ParseSecrecy(u.Clearance); err != nil {
+			return out, err
+		}
+	}
+	if u.Spend != (config.ToolMove{}) {
+		out.Spend = &tools.Spend{Amount: u.Spend.Amount, Asset: u.Spend.Asset, To: u.Spend.To}
+		out.Book = book
+	}
+	return out, nil
+}
+
+// openTools looks once at each server of tools, so that the log says early what is not there or has changed, and ends
+// them all with the node.
+func (n *Node) openTools(ctx context.Context, c *Config) (func() error, error) {
+	if len(c.ToolServers) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	for _, s := range c.ToolServers {
+		wg.Go(func() { s.reportChanges(ctx, c.Log) })
+	}
+	return func() error {
+		cancel()
+		var all []error
+		for _, s := range c.ToolServers {
+			all = append(all, s.Server.Close())
+		}
+		wg.Wait()
+		return errors.Join(all...)
+	}, nil
+}
+
+// reportChanges logs how a server differs from what was accepted.
+func (s ToolServer) reportChanges(ctx context.Context, log *slog.Logger) {
+	now, faults, err := s.Server.List(ctx)
+	if err != nil {
+		return // the failure has been logged
+	}
+	for _, c := range mcp.Compare(s.Server.Name(), s.Accepted, now, faults) {
+		if c.Kind == "changed" || c.Kind == "gone" || c.Kind == "unusable" && c.Was != "" {
+			log.WarnContext(ctx, "a tool is not as it was accepted, and is not called", "server", s.Server.Name(),
+				"tool", wording.Reveal(c.Tool), "is", c.Kind, "next", "writ tools diff "+s.Server.Name())
+		}
+	}
+}
+
+// DescribedTools returns all tools that a node can have, to be described and not to be called: no chain is asked, and
+// what settings would name has stand-ins.
+func DescribedTools() ([]*tools.Def, error) {
+	client, err := pool.New(pool.Config{URLs: []string{"http://127.0.0.1:1"}, Chain: devchain.ID})
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	list, err := chainTools(client, Chain{Book: devchain.Book(), Key: devchain.Accounts()["agent"].Key})
+	if err != nil {
+		return nil, err
+	}
+	page, err := fetch.New(fetch.Config{Hosts: []string{"example.com"}})
+	if err != nil {
+		return nil, err
+	}
+	search, err := retrieve.New([]retrieve.Document{{Source: "example", Text: "example"}})
+	if err != nil {
+		return nil, err
+	}
+	var defs []*tools.Def
+	for _, t := range append(list, page, search) {
+		d, err := tools.Compile(t.Spec())
+		if err != nil {
+			return nil, err
+		}
+		defs = append(defs, d)
+	}
+	return defs, nil
+}
+
+// readDocuments reads one source: a file, or the .md and .txt files of a folder and those below, in the order of their
+// names. Hidden files and links are passed over.
+func readDocuments(d config.Documents) ([]retrieve.Document, error) {
+	labelled, err := labelDocuments(d)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		one, err := readDocument(labelled, d.Path, filepath.Base(d.Path))
+		return []retrieve.Document{one}, err
+	}
+	var out []retrieve.Document
+	err = filepath.WalkDir(d.Path, func(path string, e fs.DirEntry, err error) error {
+		hidden := path != d.Path && strings.HasPrefix(e.Name(), ".")
+		switch {
+		case err != nil:
+			return err
+		case hidden && e.IsDir():
+			return fs.SkipDir
+		case hidden, !isText(e), len(out) > retrieve.MaxDocuments:
+			return nil
+		}
+		name, err := filepath.Rel(d.Path, path)
+		if err != nil {
+			return err
+		}
+		one, err := readDocument(labelled, path, filepath.ToSlash(name))
+		out = append(out, one)
+		return err
+	})
+	return out, err
+}
+
+func isText(e fs.DirEntry) bool {
+	return e.Type().IsRegular() && slices.Contains([]string{".md", ".txt"}, filepath.Ext(e.Name()))
+}
+
+// labelDocuments returns a document without text, with the labels that all of a source have.
+func labelDocuments(d config.Documents) (doc retrieve.Document, err error) {
+	doc = retrieve.Document{Source: d.Source, Integrity: label.Untrusted, Secrecy: label.Session}
+	if d.Integrity != "" {
+		if doc.Integrity, err = label.ParseIntegrity(d.Integrity); err != nil {
+			return doc, err
+		}
+	}
+	if d.Secrecy != "" {
+		doc.Secrecy, err = label.ParseSecrecy(d.Secrecy)
+	}
+	return doc, err
+}
+
+func readDocument(doc retrieve.Document, path, name string) (retrieve.Document, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return doc, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, retrieve.MaxDocument+1)) // a text that is a byte too long is refused later
+	doc.Name, doc.Text = name, string(b)
+	return doc, err
+}

@@ -1,0 +1,134 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/internal/fault"
+	"github.com/writ-run/writ/provenance"
+)
+
+// A modelAsk is a question to the chosen model.
+type modelAsk struct {
+	*effect
+	ask    *provenance.AskModel
+	prompt model.Prompt
+	salt   [32]byte
+	stream bool // its text may be shown as it comes
+	again  bool // another model has failed this turn by its provider's fault
+
+	shown strings.Builder // what of it was
+}
+
+// maxCalls bounds the tool calls of one reply.
+const maxCalls = 64
+
+// perform asks the model. A failure is an event like any other; the loop takes the next candidate.
+func (q *modelAsk) perform(ctx context.Context) answer {
+	named, info, ok := q.findModel()
+	if !ok {
+		return q.noReply(&fault.Fault{Code: fault.ModelGone})
+	}
+	if wait := time.Duration(q.ask.After-q.runs.cfg.Now().UnixMilli()) * time.Millisecond; q.ask.After > 0 && wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return answer{}
+		}
+	}
+	attempt, ok := q.runs.fleet.Begin(named.Info.Name, q.run.Owner(), q.again)
+	if !ok { // the model has failed since it was chosen
+		return q.noReply(&fault.Fault{Code: fault.ModelsDown})
+	}
+	patience := attempt.Patience()
+	if patience.Total == 0 {
+		patience.Total = q.runs.cfg.ModelTimeout
+	}
+	limited, cancel := context.WithTimeout(model.WithPatience(ctx, patience), min(patience.Total, q.runs.cfg.ModelTimeout))
+	defer cancel()
+	begun := q.runs.cfg.Now()
+	reply, err := q.askModel(limited, named)
+	if err != nil {
+		if ctx.Err() != nil { // the run or this process is ending, so nobody waits for the answer
+			attempt.Abandon()
+			return answer{}
+		}
+		f := faultOf(err)
+		attempt.Failed(f)
+		return q.noReply(f)
+	}
+	attempt.Answered(time.Duration(reply.TTFT) * time.Millisecond)
+	if len(reply.Text) > provenance.MaxPayload || len(reply.Calls) > maxCalls {
+		return q.noReply(&fault.Fault{Code: fault.ModelTooLarge})
+	}
+	mc := loop.ModelCallOf(info, reply)
+	mc.Took = q.runs.cfg.Now().Sub(begun).Milliseconds()
+	if len(reply.Request) > 0 { // salted, since all of a prompt but the user's words may be public
+		mc.Request = sha256.Sum256(append(q.salt[:], reply.Request...))
+	}
+	return answer{ev: &provenance.Reply{Of: q.ref, Model: mc}, said: true}
+}
+
+// findModel finds the model that the loop chose. The run keeps the price and the label that it began with: a model that
+// is another one by now does not answer.
+func (q *modelAsk) findModel() (NamedModel, model.Info, bool) {
+	named, there := q.runs.catalog.models[q.ask.Route.Model]
+	info, known := q.machine.Model(q.ask.Route.Model)
+	same := info.Provider == named.Info.Provider && info.Model == named.Info.Model && info.Kind == named.Info.Kind
+	return named, info, there && known && same
+}
+
+func (q *modelAsk) askModel(ctx context.Context, named NamedModel) (model.Reply, error) {
+	if s, ok := named.Model.(Streamer); ok && q.stream {
+		return s.Stream(ctx, q.prompt, q.show)
+	}
+	return named.Model.Reply(ctx, q.prompt)
+}
+
+// show hands on a piece of the text that the model writes.
+func (q *modelAsk) show(text string) {
+	if q.shown.Len()+len(text) <= provenance.MaxPayload { // a longer answer is refused as a whole
+		q.shown.WriteString(text)
+	}
+	q.runs.news.publishText(q.run.ID, text)
+}
+
+// noReply answers with a failure. Here the log is told whose it is, with the provider's own sentence. What was shown of
+// an answer that broke off is kept: whatever comes next is another answer.
+func (q *modelAsk) noReply(f *fault.Fault) answer {
+	level := slog.LevelWarn
+	if f.Whose() == fault.Request || f.Whose() == fault.User {
+		level = slog.LevelInfo
+	}
+	q.runs.log.Log(context.Background(), level, "model gave no reply", "run", q.run.ID, "model", q.ask.Route.Model,
+		"code", f.Code, "whose", f.Whose(), "retry_after", f.After, "says", f.Says)
+	ev := &provenance.Reply{Of: q.ref, Failed: string(f.Code), After: max(f.After.Milliseconds(), 0)}
+	if q.shown.Len() > 0 {
+		ev.Said = provenance.NewPayload([]byte(q.shown.String()))
+	}
+	return answer{ev: ev}
+}
+
+// faultOf returns the fault behind a model's error. A model that does not classify its errors has failed by itself,
+// unless the time that it has was over. What such an error says may quote a prompt, so it is not kept.
+func faultOf(err error) *fault.Fault {
+	f, ok := errors.AsType[*fault.Fault](err)
+	switch {
+	case ok && f.Code.IsKnown():
+		return f
+	case errors.Is(err, context.DeadlineExceeded):
+		return &fault.Fault{Code: fault.ModelTimeout, Err: context.DeadlineExceeded}
+	case errors.Is(err, context.Canceled):
+		return &fault.Fault{Code: fault.ModelCancelled, Err: context.Canceled}
+	}
+	return &fault.Fault{Code: fault.ModelFailed}
+}
+
+// clipText cuts s to n bytes and drops the part of a character that is left at the end.
+func clipText(s string, n int) string { return strings.ToValidUTF8(s[:min(n, len(s))], "") }

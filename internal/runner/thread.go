@@ -1,0 +1,118 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/provenance"
+)
+
+// joinThread gives a run that is to open its place in the thread that its request names, and what its model is told of
+// the runs before it.
+func (rs *runs) joinThread(ctx context.Context, a *actor, q StartRequest, ask *provenance.Ask) error {
+	if q.Thread == "" {
+		return nil
+	}
+	place := &journal.ThreadPlace{Owner: q.Session.Owner(), Name: q.Thread}
+	a.opening.Thread = place
+	t, err := rs.cfg.Store.Thread(ctx, place.Owner, q.Agent, q.Thread)
+	if errors.Is(err, journal.ErrNotFound) {
+		return nil // it is the first
+	}
+	if err != nil {
+		return err
+	}
+	last, err := rs.cfg.Store.Run(ctx, t.Last)
+	if err != nil {
+		return err
+	}
+	if last.IsOpen() {
+		return journal.ErrThreadOpen
+	}
+	place.Before, ask.After = last.ID, last.Head
+	turns, err := rs.readTurns(ctx, last.Head, thread.MaxTurns, a.machine)
+	if err != nil {
+		return err
+	}
+	_, told := thread.Begin(q.Frame.Params, t.Runs, turns)
+	ask.Earlier = thread.PayloadOf(told)
+	a.state = a.state.Recall(turns)
+	return nil
+}
+
+// readTurns reads what runs up to a head tell a later one, at most limit of them, oldest first, as far as they fit into
+// what the later one is told. It ends with one that cannot be read any more. m is the later run's machine; with nil
+// they are only counted.
+func (rs *runs) readTurns(
+	ctx context.Context, head provenance.Link, limit int, m *loop.Machine,
+) ([]thread.Turn, error) {
+	turns := []thread.Turn{}
+	room := int64(thread.MaxBytes)
+	if m != nil {
+		room = thread.BudgetOf(m.Limits().Tokens)
+	}
+	for head.Defined() && len(turns) < limit {
+		turn, before, err := rs.readTurn(ctx, head)
+		if errors.Is(err, loop.ErrSealed) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if room -= turn.Size(); m != nil && (room < 0 || !m.Admits(turn.Label)) {
+			break
+		}
+		turns, head = append(turns, turn), before
+	}
+	slices.Reverse(turns)
+	return turns, nil
+}
+
+// readTurn reads what the run of a head tells a later one, and the head of the run before it.
+func (rs *runs) readTurn(ctx context.Context, at provenance.Link) (t thread.Turn, before provenance.Link, err error) {
+	var head provenance.Head
+	if err := rs.records.readRecord(ctx, at, &head); err != nil {
+		return t, before, err
+	}
+	first, err := rs.records.readSteps(ctx, head.Run, 0, 1)
+	if err != nil || len(first) == 0 {
+		return t, before, err
+	}
+	if ask, ok := first[0].Step.Event.(*provenance.Ask); ok {
+		before = ask.After
+	}
+	h, err := rs.loadRun(ctx, head.Run, true)
+	if err != nil {
+		return t, before, err
+	}
+	return h.state.Turn(), before, nil
+}
+
+// recallThread gives a run that is taken up again what its model was told when it opened.
+func (rs *runs) recallThread(ctx context.Context, h *history, first *provenance.Step) error {
+	ask, ok := first.Event.(*provenance.Ask)
+	if !ok || ask.Earlier == nil {
+		return nil
+	}
+	raw, open := ask.Earlier.Bytes()
+	if !open {
+		return fmt.Errorf("what is told of earlier runs: %w", loop.ErrSealed)
+	}
+	told, err := thread.Read(raw)
+	if err != nil {
+		return err
+	}
+	turns, err := rs.readTurns(ctx, ask.After, int(told.Shown), nil)
+	if err == nil && uint64(len(turns)) < told.Shown {
+		err = fmt.Errorf("what an earlier run of the thread says: %w", loop.ErrSealed)
+	}
+	if err == nil {
+		h.state = h.state.Recall(turns)
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/ownwallet"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// Calls of class wallet are sent by the user's own wallet. A run that has come to the signing of one waits until the
+// chain shows what the wallet has sent. That somebody says under which hash is a hint, and nothing more.
+
+const (
+	walletTime  = 15 * time.Minute // that a wallet has to send
+	walletPause = 2 * time.Second  // between two looks, at most
+)
+
+// awaitWallet waits until the chain has the call's transaction, and returns it as one that was signed here.
+func (c *toolCall) awaitWallet(ctx context.Context, payer tools.Payer) (o outcome) {
+	key := ownwallet.Key{Run: c.run.ID, Effect: c.ref}
+	account := fmt.Sprintf("eip155:%d:%s", c.machine.Grant().Chain, c.input.Wallet.Hex())
+	floor, err := c.runs.cfg.Store.NextNonce(ctx, account)
+	if err != nil {
+		o.err = err
+		return o
+	}
+	if !c.runs.sent.Begin(key, account, floor) {
+		o.err = &tools.Error{Code: "too_many", Message: "Too many calls wait for this wallet now; send or cancel some."}
+		return o
+	}
+	defer c.runs.sent.End(key)
+	unsent := false // so the last look that was finished says
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, walletPause) {
+		hash := c.runs.sent.HashOf(key)
+		s, err := payer.Find(ctx, c.input, tools.Search{Hash: hash, Floor: floor, Taken: c.runs.sent.IsTaken})
+		if ctx.Err() == nil {
+			unsent = errors.Is(err, tools.ErrUnsent)
+		}
+		switch {
+		case err == nil && c.runs.sent.Take(s):
+			o.out, o.err = json.Marshal(s)
+			return o
+		case isExplained(err):
+			o.err = err
+			return o
+		case err != nil && !errors.Is(err, tools.ErrUnsent) && ctx.Err() == nil:
+			c.runs.log.WarnContext(ctx, "what a wallet has sent is not looked for; it is tried again",
+				"run", c.run.ID, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return endOfWait(ctx.Err(), hash, unsent)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// endOfWait says what a wait comes to that has found nothing. Only the chain's own word that nothing was sent is one: a
+// wallet that says a hash may have sent it, and of a chain that could not be asked, or whose transaction cannot be
+// recorded, nobody knows.
+func endOfWait(ended error, hash string, unsent bool) (o outcome) {
+	if o.inDoubt = errors.Is(ended, context.DeadlineExceeded) && (hash != "" || !unsent); !o.inDoubt {
+		o.err = &tools.Error{Code: "not_sent", Message: "The wallet has not sent it in time; do not send it any more."}
+	}
+	return o
+}
+
+// A WalletCall is a call that waits for the user's own wallet to send it.
+type WalletCall struct {
+	Run    provenance.Link
+	Effect provenance.Ref
+	Tool   string
+	Says   string // what it would do, in words
+	Wanted tools.Wanted
+}
+
+// OwnWallets are the users' own wallets, as far as a Runner's runs wait for them to send something.
+type OwnWallets struct{ runs *runs }
+
+// OwnWalletsOf returns those of a Runner.
+func OwnWalletsOf(r *Runner) OwnWallets { return OwnWallets{r.runs} }
+
+// Calls lists what the runs of a session's owner wait for the wallet to send, oldest run first.
+func (w OwnWallets) Calls(ctx context.Context, of journal.Session) (out []WalletCall, err error) {
+	r := w.runs
+	open, err := r.cfg.Store.OpenRunsOfOwner(ctx, of)
+	if err != nil {
+		return nil, fmt.Errorf("list what wallets are asked to send: %w", err)
+	}
+	for _, info := range open {
+		h, err := r.loadRun(ctx, info.ID, true)
+		if err != nil { // one run that cannot be read must not hide what the others wait for
+			r.log.ErrorContext(ctx, "run not read", "run", info.ID, "err", err)
+			continue
+		}
+		for _, ref := range h.state.OpenEffects() {
+			payer, in, err := w.callAt(h, ref)
+			if err != nil {
+				continue // it waits for something else
+			}
+			wanted, err := payer.Ask(ctx, in)
+			if err != nil {
+				r.log.WarnContext(ctx, "what a wallet is asked to send is not known", "run", info.ID, "err", err)
+				continue
+			}
+			says := fmt.Sprintf("%s: %s to %s", payer.Spec().Name, in.Args.Amount, in.Args.To.Hex())
+			out = append(out, WalletCall{info.ID, ref, payer.Spec().Name, says, wanted})
+		}
+	}
+	return out, nil
+}
+
+// callAt returns the tool and the input of a call that waits for a wallet to send it.
+func (w OwnWallets) callAt(h *history, ref provenance.Ref) (tools.Payer, tools.Input, error) {
+	call, ok := h.effects[ref].(*provenance.Call)
+	if !ok || call.Phase != provenance.PhaseSign {
+		return nil, tools.Input{}, loop.ErrLate
+	}
+	name, args, err := h.machine.Arguments(call)
+	if err != nil {
+		return nil, tools.Input{}, err
+	}
+	payer, ok := w.runs.catalog.implementations[name].(tools.Payer)
+	if !ok || w.runs.catalog.tools[name] != call.Tool {
+		return nil, tools.Input{}, loop.ErrLate
+	}
+	return payer, tools.Input{
+		Args: args, Foreseen: h.state.Foreseen(ref), Wallet: walletOn(h.machine, payer.Spec().Book.Chain),
+	}, nil
+}
+
+// Sent takes in that the wallet has sent a call under a hash. A transaction that the chain knows and that is not
+// the call is an error, and the run goes on waiting.
+func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect provenance.Ref, hash string) error {
+	r := w.runs
+	h, err := r.loadRun(ctx, run, true)
+	if err != nil {
+		return fmt.Errorf("take in what a wallet has sent: %w", err)
+	}
+	payer, in, err := w.callAt(h, effect)
+	if err != nil {
+		return fmt.Errorf("take in what a wallet has sent: %w", err)
+	}
+	if err := payer.CheckSent(ctx, in, hash); err != nil {
+		return fmt.Errorf("take in what a wallet has sent: %w", err)
+	}
+	if !r.sent.Note(ownwallet.Key{Run: run, Effect: effect}, hash) {
+		return fmt.Errorf("take in what a wallet has sent: %w", loop.ErrLate)
+	}
+	return nil
+}

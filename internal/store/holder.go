@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/writ-run/writ/internal/journal"
+)
+
+// A store that is opened with an Owner has one holder: a row of the database that says who writes it, until when. The
+// holder renews it, and every group of writes looks whether it still stands there, in its own transaction. Lock files
+// can be deleted and file locks forgotten by file systems; who writes the database cannot pass by the database.
+//
+// A process that was killed leaves its row. It is taken over once its time is up, or at once if the row names a process
+// of this machine that is gone.
+
+// holdFor is how long a holder may go without renewing its row. It renews three times as often.
+const holdFor = 15 * time.Second
+
+// takeHold makes the writer's owner the store's holder, or returns ErrHeld. It waits for one that may be dead.
+func (w *writer) takeHold(ctx context.Context) error {
+	for begin := time.Now(); ; {
+		wait, err := w.tryHold(ctx)
+		if err != nil || wait == 0 {
+			return err
+		}
+		// A holder that renews meanwhile is alive.
+		if time.Since(begin) > holdFor+time.Second {
+			return journal.ErrHeld
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(min(wait, time.Second)):
+		}
+	}
+}
+
+// tryHold takes the hold if it is free. Otherwise it says how long it may be until it is.
+func (w *writer) tryHold(ctx context.Context) (wait time.Duration, err error) {
+	if err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil || wait > 0 {
+			err = errors.Join(err, w.tx.exec(ctx, "ROLLBACK"))
+		} else {
+			err = w.tx.exec(ctx, "COMMIT")
+		}
+	}()
+	var owner, process string
+	var until int64
+	err = w.tx.readRow(ctx, "SELECT owner, process, until FROM holder", nil, &owner, &process, &until)
+	if err != nil && !errors.Is(err, journal.ErrNotFound) {
+		return 0, err
+	}
+	// The real clock: that of the store may stand still in a test, and this is about processes.
+	now := time.Now().UnixMilli()
+	if err == nil && owner != w.tx.owner && until > now {
+		switch isAlive(process) {
+		case alive:
+			return 0, journal.ErrHeld
+		case unknown:
+			return time.Duration(min(until-now, holdFor.Milliseconds())) * time.Millisecond, nil
+		}
+	}
+	return 0, w.tx.exec(ctx, `INSERT INTO holder (one, owner, process, until) VALUES (1, ?, ?, ?) ON CONFLICT (one)
+		DO UPDATE SET owner = excluded.owner, process = excluded.process, until = excluded.until`,
+		w.tx.owner, thisProcess(), now+holdFor.Milliseconds())
+}
+
+// checkHold says whether the writer's owner still holds the store. It is called in the transaction that writes.
+func (tx *transaction) checkHold(ctx context.Context) error {
+	if tx.owner == "" {
+		return nil
+	}
+	return checkOwner(ctx, tx.conn, tx.owner, 0)
+}
+
+// checkOwner says whether owner holds the store, and at the time now, unless that is 0.
+func checkOwner(ctx context.Context, r reader, owner string, now int64) error {
+	var is string
+	var until int64
+	err := readRow(ctx, r, "SELECT owner, until FROM holder", nil, []any{&is, &until})
+	if errors.Is(err, journal.ErrNotFound) || err == nil && (is != owner || now > until) {
+		return journal.ErrHeld
+	}
+	return err
+}
+
+// renewHold renews the row until stop is closed, and then gives it up.
+func (h *handle) renewHold(ctx context.Context, stop <-chan struct{}) {
+	tick := time.NewTicker(holdFor / 3)
+	defer tick.Stop()
+	set := func(until int64) error {
+		return h.write(ctx, 0, func(ctx context.Context, tx *transaction) error {
+			return tx.exec(ctx, "UPDATE holder SET until = ? WHERE owner = ?", until, tx.owner)
+		})
+	}
+	for {
+		select {
+		case <-tick.C:
+			_ = set(time.Now().Add(holdFor).UnixMilli()) // if it fails, others may take over, and writes say so
+		case <-stop:
+			_ = set(0) // if it fails, the claim runs out by itself
+			return
+		}
+	}
+}
+
+// Fence implements journal.Keeper.
+func (h *handle) Fence(ctx context.Context) error {
+	if err := h.writer.broken.Load(); err != nil {
+		return *err
+	}
+	err := h.engine.checkFiles()
+	if err == nil && h.writer.tx.owner != "" {
+		err = checkOwner(ctx, h.reads, h.writer.tx.owner, time.Now().UnixMilli())
+	}
+	if err != nil {
+		return fmt.Errorf("write the store: %w", err)
+	}
+	return nil
+}
+
+// What can be said of a process that a row names.
+type liveness int
+
+const (
+	unknown liveness = iota // the holder may be on another machine or in another container
+	alive
+	dead
+)
+
+// isAlive looks for the process that thisProcess has named. Only one that this process could see is known to be dead.
+func isAlive(process string) liveness {
+	place, id := processPlace(), ""
+	if place == "" || len(process) <= len(place) || process[:len(place)] != place {
+		return unknown
+	}
+	id = process[len(place)+1:]
+	var pid int
+	if _, err := fmt.Sscanf(id, "%d", &pid); err != nil {
+		return unknown
+	}
+	if id != strconv.Itoa(pid)+" "+processStart(pid) {
+		return dead
+	}
+	return alive
+}
+
+// thisProcess names this process: its machine since when that was started, its namespace, its number and its start. It
+// is empty where that is not known.
+func thisProcess() string {
+	place := processPlace()
+	if place == "" {
+		return ""
+	}
+	return place + " " + strconv.Itoa(os.Getpid()) + " " + processStart(os.Getpid())
+}

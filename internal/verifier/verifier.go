@@ -1,0 +1,271 @@
+// Package verifier judges a run's file with what a reader has got by other ways than that file. It is the verify
+// command of both programs, `writ verify` and `writ-audit verify`: each adds how it opens files and how it prints the
+// report.
+package verifier
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/internal/eth"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/logproof"
+	"github.com/writ-run/writ/provenance/translog/reader"
+)
+
+// A UsageError says that what was given is wrong, and a NetworkError that others could not be asked, or did not answer
+// as they should.
+type (
+	UsageError   struct{ error }
+	NetworkError struct{ error }
+)
+
+func (e UsageError) Unwrap() error   { return e.error }
+func (e NetworkError) Unwrap() error { return e.error }
+
+// Usagef makes a [UsageError].
+func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
+
+// Unreachable makes a [NetworkError].
+func Unreachable(err error) error { return NetworkError{err} }
+
+// Networkf makes a [NetworkError].
+func Networkf(format string, args ...any) error { return NetworkError{fmt.Errorf(format, args...)} }
+
+// A FlagSet is one of the standard library or of pflag.
+type FlagSet interface {
+	StringVar(p *string, name, value, usage string)
+	BoolVar(p *bool, name string, value bool, usage string)
+	Uint64Var(p *uint64, name string, value uint64, usage string)
+	Func(name, usage string, fn func(string) error)
+}
+
+// A Log is what a reader has of the operator's wallet and of the transparency log.
+type Log struct {
+	At string // the log itself, a URL or folder
+
+	wallet, key, policy, checkpoint string
+	receipts, epochs                []string
+	anchorRPC, anchorContract       string
+	anchorFrom                      uint64
+	inputs                          []provenance.Input // that were read
+}
+
+// Define defines the flags.
+func (l *Log) Define(f FlagSet) {
+	f.StringVar(&l.wallet, "operator-wallet", "", "the operator's wallet, an `address`: it bound the operator's key")
+	f.StringVar(&l.key, "log-key", "", "the log's `key`: origin+hash+key, or a file that holds it")
+	f.StringVar(&l.policy, "witness-policy", "", "policy `file` of the witnesses that must have cosigned")
+	f.Func("receipt", "receipt `file` that you kept; may be given several times", appendTo(&l.receipts))
+	f.Func("log-epoch", "statement `file` by which that log ended and another goes on, as /log/epoch/2 serves it; "+
+		"may be given several times", appendTo(&l.epochs))
+	f.StringVar(&l.checkpoint, "checkpoint", "", "checkpoint `file` from elsewhere, with which the file's log must be one")
+	f.StringVar(&l.At, "log", "", "`URL or folder` of the log, from which the proof of that comes")
+	f.StringVar(&l.anchorRPC, "anchor-rpc", "", "`endpoint` of the chain that the log is anchored on")
+	f.StringVar(&l.anchorContract, "anchor-contract", "",
+		"`address` of the anchors' contract there, 0x... or eip155:N:0x...")
+	f.Uint64Var(&l.anchorFrom, "anchor-from", 0, "first `block` that is asked for anchors")
+}
+
+func appendTo(list *[]string) func(string) error {
+	return func(s string) error {
+		*list = append(*list, s)
+		return nil
+	}
+}
+
+// Options reads the files that the flags name, and asks the chain for the log's anchors.
+func (l *Log) Options(ctx context.Context) (o audit.LogOptions, err error) {
+	var policy []byte
+	if l.policy != "" {
+		if policy, err = l.readInput("--witness-policy", l.policy); err != nil {
+			return o, err
+		}
+	}
+	key := l.key
+	if key != "" && strings.Count(key, "+") < 2 { // a file that holds it
+		b, err := l.readInput("--log-key", key)
+		if err != nil {
+			return o, err
+		}
+		key = strings.TrimSpace(string(b))
+	}
+	if o, err = audit.ParseLogOptions(l.wallet, key, policy); err != nil {
+		return o, Usagef("%w", err)
+	}
+	for _, name := range l.receipts {
+		b, err := l.readInput("--receipt", name)
+		if err != nil {
+			return o, err
+		}
+		o.Receipts = append(o.Receipts, b)
+	}
+	for _, name := range l.epochs {
+		b, err := l.readInput("--log-epoch", name)
+		if err != nil {
+			return o, err
+		}
+		o.Epochs = append(o.Epochs, b)
+	}
+	if l.checkpoint != "" {
+		if o.Checkpoint, err = l.readInput("--checkpoint", l.checkpoint); err != nil {
+			return o, err
+		}
+	}
+	if o.Anchors, err = l.askAnchors(ctx); err != nil || l.At == "" {
+		return o, err
+	}
+	log, err := reader.Open(l.At)
+	if err != nil {
+		return o, Usagef("--log: %w", err)
+	}
+	o.Consistency = func(old, new logproof.Checkpoint) ([][32]byte, error) { return log.Consistency(ctx, old, new) }
+	return o, nil
+}
+
+// askAnchors asks a chain for what is anchored there, if one is named.
+func (l *Log) askAnchors(ctx context.Context) (*logproof.Anchors, error) {
+	if l.anchorRPC == "" && l.anchorContract == "" {
+		return nil, nil
+	}
+	chain, contract, err := eth.ParseContract(l.anchorContract)
+	if err != nil || l.anchorRPC == "" {
+		return nil, Usagef("--anchor-rpc, an endpoint of your choice, and --anchor-contract, 0x... or eip155:8453:0x..., " +
+			"belong together")
+	}
+	client, err := eth.Dial(l.anchorRPC)
+	if err != nil {
+		return nil, Usagef("--anchor-rpc: %w", err)
+	}
+	defer client.Close()
+	a, err := client.Anchors(ctx, contract, l.anchorFrom)
+	if err != nil {
+		return nil, Networkf("the anchors: %w; ask another endpoint, or begin later, with --anchor-from BLOCK", err)
+	}
+	a.Want = chain
+	return a, nil
+}
+
+// readInput is [ReadText] of what the report names as an input.
+func (l *Log) readInput(flag, name string) ([]byte, error) {
+	b, err := ReadText(flag, name)
+	if err == nil {
+		l.inputs = append(l.inputs, inputOf(flag, b))
+	}
+	return b, err
+}
+
+// ReadText reads a file of at most 64 KiB that a flag names: a receipt, a checkpoint, a policy of witnesses.
+func ReadText(flag, name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, Usagef("%s: %w", flag, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, logproof.MaxProof+1))
+	switch {
+	case err != nil:
+		return nil, Usagef("%s: %w", flag, err)
+	case len(b) > logproof.MaxProof:
+		return nil, Usagef("%s: %s is longer than %d bytes", flag, name, logproof.MaxProof)
+	}
+	return b, nil
+}
+
+// OperatorKey reads the operator's public key from its digits, or from a file that holds them.
+func OperatorKey(text string) (ed25519.PublicKey, error) {
+	if text == "" {
+		return nil, nil
+	}
+	key, err := audit.OperatorKey(text)
+	if err == nil {
+		return key, nil
+	}
+	if _, missing := os.Stat(text); missing != nil {
+		return nil, Usagef("--operator-key: %w", err)
+	}
+	b, err := ReadText("--operator-key", text)
+	if err != nil {
+		return nil, err
+	}
+	if key, err = audit.OperatorKey(strings.TrimSpace(string(b))); err != nil {
+		return nil, Usagef("--operator-key %s: %w", text, err)
+	}
+	return key, nil
+}
+
+// parseAccount reads a wallet's address, alone or as CAIP-10 has it; zero for none.
+func parseAccount(text string) (account [20]byte, err error) {
+	if text == "" {
+		return account, nil
+	}
+	at := strings.LastIndexByte(text, ':') + 1
+	_, chain, _ := strings.Cut(strings.TrimSuffix(text[:at], ":"), "eip155:")
+	_, bad := strconv.ParseUint(chain, 10, 64)
+	if !common.IsHexAddress(text[at:]) || at > 0 && (bad != nil || !strings.HasPrefix(text, "eip155:")) {
+		return account, Usagef("--wallet: a wallet is an address, 0x and 40 hex digits")
+	}
+	return common.HexToAddress(text[at:]), nil
+}
+
+// A Verifier is what one verify command was given.
+type Verifier struct {
+	Log Log
+
+	operator  string
+	account   string // whose permission it must be
+	complete  bool   // completeness must be shown
+	endpoints []string
+	keys      *noted // the file of keys; nil without one
+}
+
+// Define defines the flags that both programs have.
+func (v *Verifier) Define(f FlagSet) {
+	v.Log.Define(f)
+	f.StringVar(&v.operator, "operator-key", "", "the operator's public `key`: 64 hex digits, or a file that holds them")
+	f.StringVar(&v.account, "wallet", "", "whose permission it must be, an `address`; another's is a failure")
+	f.BoolVar(&v.complete, "require-complete", false, "a history that is not shown to be complete is not verified")
+	f.Func("rpc", "`endpoint` that is asked again about contract wallets; may be given several times",
+		appendTo(&v.endpoints))
+}
+
+// Judge judges the file at path, which open opens and the caller's keys open further. What is wrong with the file is
+// its verdict; an error is a [UsageError], a [NetworkError], or one of open.
+func (v *Verifier) Judge(ctx context.Context, path string, keys map[provenance.Link]provenance.LeafKey,
+	open func() (*provenance.CAR, io.Closer, error)) (*provenance.Report, error) {
+	o := audit.Options{Keys: keys, RequireComplete: v.complete}
+	var err error
+	if o.Account, err = parseAccount(v.account); err != nil {
+		return nil, err
+	}
+	if o.OperatorKey, err = OperatorKey(v.operator); err != nil {
+		return nil, err
+	}
+	chains, err := eth.DialAll(v.endpoints)
+	if err != nil {
+		return nil, Usagef("--rpc: %w", err)
+	}
+	if o.Log, err = v.Log.Options(ctx); err != nil {
+		return nil, err
+	}
+	car, file, err := open()
+	if _, bad := errors.AsType[*provenance.Fault](err); bad {
+		return v.identify(provenance.FailedReport(err), path, nil)
+	} else if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if len(chains) > 0 {
+		return v.identify(audit.VerifyOn(ctx, car, o, chains), path, file)
+	}
+	return v.identify(audit.Verify(car, o), path, file)
+}

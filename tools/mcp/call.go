@@ -1,0 +1,260 @@
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// KeyMeta is the member of a call's _meta that holds its idempotency key, 64 hex digits.
+const KeyMeta = "run.writ/idempotency-key"
+
+// A Tool is one tool of a server, as it was accepted.
+type Tool struct {
+	server   *Server
+	accepted Definition
+	spec     tools.Spec
+}
+
+// Tool makes a tool of a definition that was accepted, whatever the server says of it now.
+func (s *Server) Tool(d Definition, u Use) (*Tool, error) {
+	spec, err := SpecOf(s.cfg.Name, d, u)
+	if err != nil {
+		return nil, fmt.Errorf("the tool %s of the server %s: %w", wording.Reveal(d.Name), s.cfg.Name, err)
+	}
+	return &Tool{s, d, spec}, nil
+}
+
+// Spec describes the tool.
+func (t *Tool) Spec() tools.Spec { return t.spec }
+
+// MaxTime returns how long a call takes at most.
+func (t *Tool) MaxTime() time.Duration { return t.server.MaxTime() }
+
+// Close ends the server.
+func (t *Tool) Close() error { return t.server.Close() }
+
+// Call calls the tool. Its errors are [*tools.Error] where nothing was done: server_down, definition_changed, busy. So
+// is every failure of a tool that only reads: flood, timeout, refused, tool_failed, unreadable.
+func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
+	s := t.server
+	if host := s.host(); host != "" && len(in.Hosts) > 0 && !slices.Contains(in.Hosts, host) {
+		return nil, s.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)
+	}
+	select {
+	case s.flying <- struct{}{}:
+		defer func() { <-s.flying }()
+	case <-ctx.Done():
+		return nil, s.errorf("busy", "it is busy with %d other calls; try again later", maxFlying)
+	}
+	c, err := s.connect(ctx) // which takes its own time
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*s.cfg.Timeout)
+	defer cancel()
+	if err := t.checkUnchanged(ctx, c); err != nil {
+		return nil, err
+	}
+	res, err := t.send(ctx, c, in)
+	if err != nil {
+		return nil, err
+	}
+	return t.read(res)
+}
+
+// checkUnchanged compares what the server says of the tool now with what was accepted.
+func (t *Tool) checkUnchanged(ctx context.Context, c *session) error {
+	s := t.server
+	wait, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	if err := c.refresh(wait, recheckAfter); err != nil {
+		s.drop(c, err)
+		return s.errorf("server_down", "%v", err)
+	}
+	l := c.listed()
+	if why := l.faults[t.accepted.Name]; why != "" {
+		return s.errorf("definition_changed", "its tool %s is not called: %s", wording.Reveal(t.accepted.Name), why)
+	}
+	i := slices.IndexFunc(l.definitions, func(d Definition) bool { return d.Name == t.accepted.Name })
+	switch {
+	case i < 0:
+		return s.errorf("definition_changed", "it has no tool %s any more; the operator looks at it with: writ tools diff %s",
+			wording.Reveal(t.accepted.Name), s.cfg.Name)
+	case l.definitions[i].CID != t.accepted.CID:
+		return s.errorf("definition_changed", "its tool %s is not as it was accepted, so it is not called; the operator "+
+			"looks at it with: writ tools diff %s", wording.Reveal(t.accepted.Name), s.cfg.Name)
+	}
+	return nil
+}
+
+// send makes the call and waits for its answer.
+func (t *Tool) send(ctx context.Context, c *session, in tools.Input) (*mcp.CallToolResult, error) {
+	s := t.server
+	ctx, silent := context.WithCancelCause(ctx)
+	defer silent(nil)
+	tooLong := errors.New("silent for too long")
+	token, done := c.begin(func() { silent(tooLong) })
+	defer done()
+	args, err := decodeArguments(in.Args.JSON)
+	if err != nil {
+		return nil, &tools.Error{Code: "bad_argument", Message: "The arguments cannot be read."}
+	}
+	params := &mcp.CallToolParams{
+		Name: t.accepted.Name, Arguments: args, Meta: mcp.Meta{KeyMeta: hex.EncodeToString(in.Key[:])},
+	}
+	params.SetProgressToken(token)
+	res, err := c.client.CallTool(ctx, params)
+	if err == nil {
+		s.noteAnswer(true)
+		return res, nil
+	}
+	var refused *jsonrpc.Error
+	switch {
+	case errors.Is(context.Cause(ctx), tooLong), errors.Is(ctx.Err(), context.DeadlineExceeded):
+		if s.noteAnswer(false) {
+			s.drop(c, fmt.Errorf("it has left %d calls in a row without an answer, and was stopped", maxTimeouts))
+		}
+		return nil, t.failure("timeout", "it did not answer within %s", s.cfg.Timeout)
+	case c.reason() != nil:
+		s.drop(c, c.reason())
+		return nil, t.failure("server_down", "%v", c.reason())
+	case errors.As(err, &refused):
+		s.noteAnswer(true)
+		if refused.Code == jsonrpc.CodeInvalidParams || refused.Code == jsonrpc.CodeMethodNotFound {
+			return nil, s.errorf("refused", "it refuses the call: %s", cleanText(refused.Message, 300))
+		}
+		return nil, t.failure("tool_failed", "%s", cleanText(refused.Message, 300))
+	}
+	s.drop(c, errors.New("it has ended, or does not speak the protocol"))
+	return nil, t.failure("unreadable", "its answer cannot be read, or it has ended")
+}
+
+// decodeArguments reads arguments so that numbers stay as they are written.
+func decodeArguments(data []byte) (any, error) {
+	if len(data) == 0 || !json.Valid(data) {
+		return nil, errors.New("no JSON")
+	}
+	return json.RawMessage(data), nil
+}
+
+// failure is an error of a call that the server has got. Of a tool that only reads it is certain that nothing was done.
+func (t *Tool) failure(code, format string, args ...any) error {
+	e := t.server.errorf(code, format, args...)
+	if t.spec.Class == tools.Read {
+		return e
+	}
+	return errors.New(e.Message)
+}
+
+// A result is what a model reads of a tool's answer.
+type result struct {
+	Text       string          `json:"text,omitempty"`
+	Structured json.RawMessage `json:"structured,omitempty"`
+	Files      []file          `json:"files,omitempty"`  // what is no text, named and not shown
+	Failed     bool            `json:"failed,omitempty"` // the tool says that it has failed
+	Cut        bool            `json:"cut,omitempty"`    // there was more
+}
+
+// A file is a part of an answer that is no text.
+type file struct {
+	Kind  string `json:"kind"` // image, audio, link, file
+	Type  string `json:"type,omitempty"`
+	URI   string `json:"uri,omitempty"`
+	Bytes int    `json:"bytes,omitempty"`
+	CID   string `json:"cid,omitempty"` // of the bytes
+}
+
+const maxFiles = 32
+
+// read makes what a model reads of an answer.
+func (t *Tool) read(res *mcp.CallToolResult) ([]byte, error) {
+	out := result{Failed: res.IsError}
+	if res.NeedsInput() {
+		return nil, t.failure("unreadable", "it asks a question before it goes on, which is not supported")
+	}
+	var texts []string
+	for _, part := range res.Content {
+		if text, is := part.(*mcp.TextContent); is {
+			texts = append(texts, text.Text)
+		} else if f, text := fileOf(part); len(out.Files) == maxFiles {
+			out.Cut = true
+		} else {
+			out.Files = append(out.Files, f)
+			if text != "" {
+				texts = append(texts, text)
+			}
+		}
+	}
+	all := strings.Join(texts, "\n")
+	out.Cut = out.Cut || len(all) > maxResult
+	out.Text = cleanText(all, maxResult)
+	if res.StructuredContent != nil {
+		raw, err := json.Marshal(res.StructuredContent)
+		if err == nil {
+			raw, err = tools.CanonicalJSON(raw)
+		}
+		if err == nil && len(raw) <= maxResult {
+			out.Structured = raw
+			if same, err := tools.CanonicalJSON([]byte(all)); err == nil && bytes.Equal(same, raw) {
+				out.Text = "" // servers say it twice, for clients that do not read the one
+			}
+		} else {
+			out.Cut = true
+		}
+	}
+	if out.Failed && t.spec.Class == tools.Read {
+		return nil, t.server.errorf("tool_failed", "%s", cleanText(all, 1000))
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return nil, err
+	}
+	return tools.CanonicalJSON(b)
+}
+
+// fileOf describes a part of an answer that is no text, and returns the text in it, if there is some.
+func fileOf(part mcp.Content) (f file, text string) {
+	sized := func(kind, media string, data []byte) file {
+		return file{Kind: kind, Type: cleanText(media, 100), Bytes: len(data), CID: provenance.NewRaw(data).CID.String()}
+	}
+	switch x := part.(type) {
+	case *mcp.ImageContent:
+		return sized("image", x.MIMEType, x.Data), ""
+	case *mcp.AudioContent:
+		return sized("audio", x.MIMEType, x.Data), ""
+	case *mcp.ResourceLink:
+		return file{Kind: "link", Type: cleanText(x.MIMEType, 100), URI: cleanText(x.URI, 500)}, ""
+	case *mcp.EmbeddedResource:
+		if x.Resource == nil {
+			return file{Kind: "file"}, ""
+		}
+		f = file{Kind: "file", Type: cleanText(x.Resource.MIMEType, 100), URI: cleanText(x.Resource.URI, 500)}
+		if len(x.Resource.Blob) > 0 {
+			f.Bytes, f.CID = len(x.Resource.Blob), provenance.NewRaw(x.Resource.Blob).CID.String()
+		}
+		return f, x.Resource.Text
+	}
+	return file{Kind: "other"}, ""
+}
+
+// cleanText takes out what a reader would not see, and cuts to n bytes.
+func cleanText(s string, n int) string {
+	if len(s) > 2*n { // before it is looked at letter by letter
+		s = s[:2*n]
+	}
+	return wording.Clip(wording.Visible(strings.ToValidUTF8(s, "\uFFFD")), n)
+}

@@ -1,0 +1,121 @@
+package tools
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+// keyContract is the keyword of a schema that holds a [Contract].
+const keyContract = "x-contract"
+
+// A Contract says which function of which contract a call is. It stands in the schema, and so in the tool's record: an
+// auditor makes the call data of the arguments again.
+type Contract struct {
+	Address common.Address
+	// Token is the argument that names the contract, a token of the book, in the place of an address.
+	Token string
+	// Function is the function's entry in the contract's ABI: type, name, stateMutability and inputs.
+	Function json.RawMessage
+}
+
+// Contract returns which function a call of the tool is; nil if it is none, or one that every token has.
+func (d *Def) Contract() *Contract { return d.of }
+
+// Offered returns the schema as models are told it: without what is the same in every call.
+func (d *Def) Offered() []byte { return d.offer }
+
+// Const returns the value that an argument has in every call.
+func (d *Def) Const(name string) (string, bool) {
+	p := d.schema.findProperty(name)
+	if p == nil || p.fixed == nil {
+		return "", false
+	}
+	return *p.fixed, true
+}
+
+// offered takes out of a schema what is the same in every call. whole is its spelling.
+func (s *schema) offered(v *value, whole []byte) []byte {
+	props, out := v.member("properties"), value{kind: object}
+	left := value{kind: object}
+	for i := range s.props {
+		if p := &s.props[i]; p.fixed == nil {
+			m := *props.member(p.name)
+			if x := m.member("x-asset"); x != nil && s.findProperty(x.text).fixed != nil {
+				m = m.without("x-asset")
+			}
+			left.setMember(p.name, m)
+		}
+	}
+	if len(left.members) == len(s.props) && v.member(keyContract) == nil {
+		return whole
+	}
+	out = v.without(keyContract)
+	out.setMember("properties", left)
+	return out.appendTo(nil)
+}
+
+// without returns an object without a member.
+func (v *value) without(key string) value {
+	out := value{kind: object}
+	for _, m := range v.members {
+		if m.key != key {
+			out.setMember(m.key, m.value)
+		}
+	}
+	return out
+}
+
+// readContract reads the keyword, which may be absent.
+func (d *Def) readContract(v *value) (*Contract, error) {
+	if v == nil {
+		return nil, nil
+	}
+	bad := func(why string) (*Contract, error) { return nil, fmt.Errorf("schema: %s %s", keyContract, why) }
+	if !d.spec.Class.Sends() || v.kind != object {
+		return bad("is an object, of a tool of class chain")
+	}
+	if err := v.allowOnly("address", "token", "function"); err != nil {
+		return nil, fmt.Errorf("schema: %s: %w", keyContract, err)
+	}
+	var c Contract
+	address, token, function := v.member("address"), v.member("token"), v.member("function")
+	switch {
+	case function == nil || function.kind != object:
+		return bad("needs the function, an entry of an ABI")
+	case (address == nil) == (token == nil):
+		return bad("needs the address, or the argument token, and not both")
+	case token != nil:
+		p := d.schema.findProperty(token.text)
+		if p == nil || p.format != "token" {
+			return bad("names a token that is no argument of format token")
+		}
+		c.Token = token.text
+	default:
+		a, err := parseAddress(address.text)
+		if err != nil || a == (common.Address{}) {
+			return bad("has an address that is none")
+		}
+		c.Address = a
+	}
+	c.Function = function.appendTo(nil)
+	return &c, nil
+}
+
+// ContractOf returns the contract that a call is to.
+func (d *Def) ContractOf(args Args) (common.Address, error) {
+	if d.of == nil {
+		return common.Address{}, errors.New("the tool is no function of a contract")
+	}
+	if d.of.Token == "" {
+		return d.of.Address, nil
+	}
+	_, t, err := d.spec.Book.Token(args.Value(d.of.Token).Text)
+	if err == nil && t.Address == (common.Address{}) {
+		err = errorf("not_erc20", "%s is the chain's native coin, not an ERC-20 token; name a token.",
+			args.Value(d.of.Token).Text)
+	}
+	return t.Address, err
+}

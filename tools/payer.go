@@ -1,0 +1,38 @@
+package tools
+
+import (
+	"context"
+	"errors"
+)
+
+// A Payer is a tool of class WalletTx: the user's own wallet signs its transactions and sends them. Its Sign is never
+// called, and its Account names no account of its chain.
+type Payer interface {
+	Follower
+	// Ask returns what the wallet is asked to send.
+	Ask(ctx context.Context, in Input) (Wanted, error)
+	// Find looks for the call's transaction among those that the chain has of the wallet. [ErrUnsent] says that it is not
+	// there yet; an [*Error], that it never will be.
+	Find(ctx context.Context, in Input, s Search) (Signed, error)
+	// CheckSent says in an [*Error] why the transaction of that hash, if the chain knows it, is not the call's.
+	CheckSent(ctx context.Context, in Input, hash string) error
+}
+
+// Wanted is a transaction that a wallet is asked to send, as wallets take it; Value is 0x and hex.
+type Wanted struct {
+	Chain uint64 `json:"chain"`
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Value string `json:"value"`
+	Data  string `json:"data"`
+}
+
+// A Search says how to look for what a wallet has sent.
+type Search struct {
+	Hash  string                                  // that somebody says it has; "" if nobody has
+	Floor uint64                                  // nonces below belong to other calls
+	Taken func(account string, nonce uint64) bool // whether a transaction belongs to another call
+}
+
+// ErrUnsent says that the wallet has not sent a transaction yet, as far as the chain knows.
+var ErrUnsent = errors.New("the wallet has not sent it yet")

@@ -1,0 +1,19 @@
+// Builds the page into the Go package that serves it. The tests build again and compare. What checks a file is loaded when
+// it is asked for: it is the second reader, with the browser's in the place of Node's.
+import { build } from 'esbuild'
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const here = (p) => fileURLToPath(new URL(p, import.meta.url))
+const out = process.argv[2] ?? here('../../internal/console/dist')
+rmSync(out, { recursive: true, force: true })
+mkdirSync(out, { recursive: true })
+await build({
+  entryPoints: [here('src/main.tsx'), here('src/style.css'), here('src/back.css')],
+  outdir: out, entryNames: '[name]', chunkNames: '[name]-[hash]', splitting: true,
+  bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
+  jsx: 'automatic', jsxImportSource: 'preact',
+  alias: { 'node:crypto': here('src/crypto.ts') }, nodePaths: [here('node_modules'), here('../reader/node_modules')],
+  define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
+})
+copyFileSync(here('src/index.html'), out + '/index.html')

@@ -1,0 +1,45 @@
+// What waits for the wallet; loaded when something does.
+import { useState } from 'preact/hooks'
+import type { WaitingApproval } from '../../sdk/src/index.ts'
+import { decimal, leftText } from './amounts.ts'
+import { Full, Icon, Id, Strange, Tag } from './parts.tsx'
+import { approve, now, pending, refuse } from './store.ts'
+import type { Summary } from './story.ts'
+
+/** What waits for the wallet: one line of what moves, balances before and after, and the exact values. */
+export const Approval = ({ a }: { a: WaitingApproval }) => {
+  const [why, setWhy] = useState<string>()
+  const [busy, setBusy] = useState(false)
+  const s = (a.summary ?? {}) as Summary
+  const left = a.until - now.value
+  const act = async (f: () => Promise<unknown>): Promise<void> => { setBusy(true); await f(); setBusy(false) }
+  const danger = a.findings.some((f) => f.tone === 'stop') // a look-alike or a disguise: the first button refuses
+  const named = a.name ?? s.changes?.changes?.find((c) => c.account === s.to)?.name
+  return (
+    <section class="wait" role="group" aria-label={`Approval: ${s.text ?? 'a call'}`}>
+      <div class="row sp"><Tag tone="acc" icon="pen">Waiting for your wallet</Tag><span class="sm mut">{left > 0 ? `${leftText(left)} left` : 'its time is over'}</span></div>
+      <p class="moves"><b>{s.amount ?? s.tool ?? 'A call'}</b>{s.to && <> to <b>{named ? <Strange of={named} /> : <Id of={s.to} what="the payee" />}</b></>}</p>
+      {s.to && <p class="sm">Payee in full: <Full of={s.to} /></p>}
+      {(s.changes?.changes ?? []).length > 0 && <table><thead><tr><th>Account</th><th class="num">Now</th><th class="num">Change</th><th class="num">After</th></tr></thead>
+        <tbody>{s.changes!.changes!.map((c) => <tr key={c.account}><td>{c.name ? <Strange of={c.name} /> : <Id of={c.account} what="the account" />}</td>
+          <td class="num">{decimal(c.before, c.decimals)}</td><td class="num">{c.display.replace('-', '−')}</td><td class="num">{decimal(c.after, c.decimals)}</td></tr>)}</tbody></table>}
+      {s.simulated && s.simulated !== 'read' && <p class="sm warn"><Icon of="warn" /> These balances are computed, since no endpoint of the chain simulates.</p>}
+      <ul class="finds">{a.findings.filter((f) => f.kind !== 'reserve').map((f) => <li key={f.kind} class={f.tone}><Icon of={f.tone === 'plain' ? 'check' : 'warn'} /><span>{f.tone === 'stop' && <b>Stop. </b>}<Strange of={f.text} /></span></li>)}</ul>
+      {(s.why ?? []).map((w) => <p class="sm mut" key={w}>Why you are asked: <Strange of={w} /></p>)}
+      <details><summary class="xs mut">Exact values</summary><dl class="kv">{Object.entries(s.args ?? {}).map(([k, v]) => <><dt>{k}</dt><dd class="mono"><Strange of={typeof v === 'string' ? v : JSON.stringify(v)} /></dd></>)}</dl></details>
+      {why === undefined
+        ? <div class={danger ? 'row rev' : 'row'}><button class={danger ? 'btn danger' : 'btn pri'} disabled={busy || left <= 0} onClick={() => void act(() => approve(a))}>{busy ? 'Look at your wallet' : danger ? 'Approve all the same' : 'Approve'}</button>
+          <button class={danger ? 'btn pri' : 'btn'} disabled={busy} onClick={() => setWhy('')}>Refuse…</button>
+          <span class="xs mut grow">{a.findings.find((f) => f.kind === 'reserve')?.text ?? 'Nothing moves until you approve.'}</span></div>
+        : <form class="row" onSubmit={(e) => { e.preventDefault(); void act(() => refuse(a, why)) }}><label class="grow"><span class="vh">Reason</span>
+          <input class="in" autofocus maxLength={200} placeholder="Why not? It is written into the record." value={why} onInput={(e) => setWhy(e.currentTarget.value)} /></label>
+          <button class="btn danger" disabled={busy}>Refuse</button><button class="btn quiet" type="button" onClick={() => setWhy(undefined)}>Back</button></form>}
+    </section>
+  )
+}
+
+export const Waiting = () => (
+  <><div class="head"><div class="grow"><h1>Approvals</h1><p>Calls that wait for your wallet. Each stays good until its time is over, whatever you do meanwhile. Nothing is reserved for them: that happens when you approve.</p></div></div>
+    {pending.value.length === 0 ? <div class="card"><h2>Nothing waits for you</h2><p class="sm mut">A payment above the amount that asks would stand here, with its balances before and after.</p></div>
+      : pending.value.map((a) => <Approval key={a.step} a={a} />)}</>
+)

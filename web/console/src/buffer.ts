@@ -1,0 +1,4 @@
+// The reader is written for Node, and uses its Buffer.
+import { Buffer } from 'buffer'
+
+Object.assign(globalThis, { Buffer })

@@ -1,0 +1,65 @@
+import { useState } from 'preact/hooks'
+import { Icon, Id, Note } from './parts.tsx'
+import { said } from './store.ts'
+import { readFile, type Reading } from './verify.ts'
+
+/** What each check of the reader says, in words. */
+const checks: Record<string, string> = {
+  grant: 'The wallet signed this permission, and its sentence says what its limits are.',
+  request: 'The request is signed by the key that the wallet named.',
+  approvals: 'Each approval is signed by the wallet, over exactly this call.',
+  cover: 'The permission covers the tools, the times and the page.',
+  delegations: 'Each sub-agent acted under a delegation that its caller signed.',
+}
+
+const leftWords: Record<string, string> = {
+  decisions: 'that every decision follows from the rules', context: 'what the model was shown', replies: 'that the answers are the bytes of the provider',
+  totals: 'the sums', transfers: 'that what moved on the chain is what was asked', log: 'that no other history of this run exists',
+}
+
+/** Checks a file in this page: nothing is sent anywhere, and no server is asked. */
+export const Check = () => {
+  const [files, setFiles] = useState<{ car?: File; keys?: File }>({})
+  const [operator, setOperator] = useState('')
+  const [found, setFound] = useState<Reading>()
+  const [busy, setBusy] = useState(false)
+  const take = (list: FileList | null | undefined): void => {
+    const next = { ...files }
+    for (const f of list ?? []) {
+      if (f.name.endsWith('.json')) next.keys = f
+      else next.car = f
+    }
+    setFound(undefined)
+    setFiles(next)
+  }
+  const check = async (): Promise<void> => {
+    setBusy(true)
+    const car = new Uint8Array(await files.car!.arrayBuffer())
+    const r = await readFile(car, files.keys && (await files.keys.text()), operator.trim())
+    setFound(r)
+    said.value = r.ok ? 'Nothing is wrong in what was checked.' : 'The file does not hold.'
+    setBusy(false)
+  }
+  return (
+    <><div class="head"><div class="grow"><h1>Check a record</h1><p>In this page, by a reader that was written from the format’s description alone. Nothing is sent anywhere, and it goes on working when this server is gone.</p></div></div>
+      <form class="card stack" onSubmit={(e) => { e.preventDefault(); void check() }}
+        onDragOver={(e) => e.preventDefault()} onDrop={(e) => { e.preventDefault(); take(e.dataTransfer?.files) }}>
+        <label>The record (.car), and its keys (.json) if you have them: choose both, or drop them here
+          <input class="in" type="file" multiple accept=".car,.json" onChange={(e) => take(e.currentTarget.files)} /></label>
+        <p class="sm mut">{files.car ? files.car.name : 'no record yet'}{files.keys ? `, ${files.keys.name}` : ''}</p>
+        <label>The operator’s key, 64 hex digits, if you know whose record it should be
+          <input class="in mono" value={operator} spellcheck={false} onInput={(e) => setOperator(e.currentTarget.value)} /></label>
+        <button class="btn pri" disabled={!files.car || busy}>{busy ? 'Checking …' : 'Check it'}</button>
+      </form>
+      {found && !found.ok && <Note tone="bad" icon="warn"><b>This file does not hold.</b> {found.error}. Nothing in it can be relied on.</Note>}
+      {found?.ok && <section class="card stack" aria-label="Result">
+        <h2><Icon of="check" /> Nothing is wrong in what was checked</h2>
+        <dl class="kv"><dt>Run</dt><dd><Id of={found.run ?? ''} what="the run’s CID" /></dd><dt>Wallet</dt><dd>{found.wallet ? <Id of={found.wallet} what="the wallet" /> : 'sealed: no key for its signature was given'}</dd>
+          <dt>Steps</dt><dd>{found.steps}, in {found.blocks} blocks, each hashed again</dd>
+          <dt>Payloads</dt><dd>{found.leaves?.opened} opened, {found.leaves?.sealed} sealed, {found.leaves?.withheld} withheld, {found.leaves?.erased} erased</dd>
+          <dt>Operator</dt><dd>{operator ? 'signed by the key that you gave' : 'not compared: anybody can make a file like this without a key to compare'}</dd></dl>
+        <div><h3>Checked here</h3><ul>{(found.checked ?? []).map((c) => <li key={c} class="sm"><Icon of="check" /> {checks[c] ?? c}</li>)}</ul></div>
+        <div><h3>Not checked here</h3><ul>{(found.left ?? []).map((c) => <li key={c} class="sm mut"><Icon of="flag" /> {leftWords[c] ?? c}</li>)}</ul>
+          <p class="sm">The auditor recomputes these too: <code>writ-audit verify {files.car?.name}</code></p></div></section>}</>
+  )
+}

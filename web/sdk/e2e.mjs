@@ -1,0 +1,128 @@
+// The SDK, as it is built, against a running server: each wallet library signs in, runs, approves, refuses, is refused; then
+// sockets are cut at random while runs go on. Prints one JSON object. Arguments: the server's URL, the chain's id, cuts.
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { connect, WritError } from './dist/index.js'
+import { mockWallet } from './dist/test.js'
+import { toAGUI } from './dist/ag-ui.js'
+import { writTransport } from './dist/ai-sdk.js'
+
+// Other people's wallets are those of web/e2e.
+const e2e = createRequire(new URL('../e2e/package.json', import.meta.url))
+const load = async (name) => import(new URL(`file://${e2e.resolve(name)}`))
+const { WebSocket } = await load('ws').then((m) => ({ WebSocket: m.WebSocket ?? m.default }))
+const { generatePrivateKey, privateKeyToAccount } = await load('viem/accounts')
+const { createWalletClient, custom, http } = await load('viem')
+const { Wallet } = await load('ethers')
+
+const [url, chain, cuts] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4] ?? 0)]
+const sockets = new Set()
+class Counted extends WebSocket {
+  constructor(...args) { super(...args); sockets.add(this); this.addEventListener('close', () => sockets.delete(this)) }
+}
+const states = []
+const client = await connect(url, { WebSocket: Counted, onState: (s) => states.push(s) })
+const code = (p) => Promise.resolve(p).then(() => 'accepted', (e) => (e instanceof WritError ? e.code : String(e)))
+
+const account = privateKeyToAccount(generatePrivateKey())
+const local = privateKeyToAccount(generatePrivateKey())
+const mock = mockWallet()
+const wallets = {
+  provider: mock,
+  'viem account': account,
+  'viem client': createWalletClient({ account: local, transport: http('http://127.0.0.1:1') }),
+  ethers: Wallet.createRandom(),
+  function: { address: account.address, sign: (w) => ('message' in w ? account.signMessage(w) : account.signTypedData(w.typedData)) },
+}
+const out = { wallets: {}, codes: {} }
+let session
+for (const [name, wallet] of Object.entries(wallets)) {
+  const c = await connect(url, { WebSocket })
+  const s = await c.signIn(wallet, { agent: 'treasurer', chain })
+  const asked = await s.run("what is alice's USDC balance?")
+  const paid = await s.run('send 2 USDC to bob', { onApproval: (a) => a.approve() })
+  out.wallets[name] = [asked.reason, paid.reason]
+  c.close()
+}
+let shown = ''
+session = await client.signIn(mock, { agent: 'treasurer', chain, review: (text) => { shown = text } }).catch((e) => e)
+assert.equal(session.code, 'user_rejected', 'what was not agreed to was signed')
+session = await client.signIn(mock, { agent: 'treasurer', chain, limits: { max_calls: 30 }, review: (text) => (shown = text) !== '' })
+assert.match(shown, /30 tool calls/)
+assert.equal(shown, session.message)
+
+const refused = await session.run('send 2 USDC to bob', { onApproval: (a) => a.refuse('not now') })
+out.codes.refused = refused.reason
+mock.refuses = true
+out.codes.rejected = await code(session.run('send 3 USDC to bob', { onApproval: (a) => a.approve() }))
+mock.refuses = false
+out.codes.foreign = await code(session.follow('bafyreibxefuopq4h3kynpw3nd2akqgwryhwc6q4enknigghod6k6zlfra4'))
+out.codes.denied = (await session.run('send 500 USDC to mallory')).reason
+const stop = new AbortController()
+out.codes.cancelled = (await session.run('send 4 USDC to bob', { signal: stop.signal, onApproval: () => stop.abort() })).reason
+out.codes.agent = await code(client.signIn(mock, { agent: 'nobody', chain }))
+
+// A page that was loaded again takes its session up, and approves what waited.
+const parked = session.run('send 2 USDC to bob')
+for await (const u of parked) if (u.kind === 'approval') break
+const second = await connect(url, { WebSocket })
+const again = await second.resume(session.save(), mock)
+const waiting = (await again.approvals()).find((a) => a.summary?.amount === '2 USDC')
+await waiting.approve()
+out.codes.resumed = (await again.follow(await parked.started)).reason
+second.close()
+
+const agui = []
+for await (const e of toAGUI(session.run('send 0.5 USDC to bob'))) agui.push(e.type)
+out.agui = agui
+
+// The AI SDK itself reads what its transport is given: each chunk by its schema, and all of them to a message.
+const { readUIMessageStream, uiMessageChunkSchema } = await import('ai')
+const schema = uiMessageChunkSchema()
+out.ui = { chunks: 0, bad: [] }
+const heard = await writTransport(session).sendMessages({ messages: [{ role: 'user', parts: [{ type: 'text', text: 'send 0.5 USDC to bob' }] }] })
+const checked = heard.pipeThrough(new TransformStream({
+  transform: async (chunk, to) => {
+    out.ui.chunks++
+    if (!(await schema.validate(chunk)).success) out.ui.bad.push(chunk.type)
+    to.enqueue(chunk)
+  },
+}))
+for await (const m of readUIMessageStream({ stream: checked, onError: (e) => out.ui.bad.push(String(e)) })) {
+  out.ui.text = m.parts.filter((p) => p.type === 'text').map((p) => p.text).join('')
+  out.ui.tools = m.parts.filter((p) => p.type === 'dynamic-tool').map((p) => `${p.toolName} ${p.state}`)
+  out.ui.reason = m.metadata?.reason
+}
+
+// Sockets are cut at random while runs go on: every event comes once and in order.
+out.cuts = { done: 0, events: 0, lost: 0, doubled: 0 }
+let cutting = true
+const cutOften = async () => {
+  while (cutting && out.cuts.done < cuts) {
+    await new Promise((ok) => setTimeout(ok, 20 + 60 * Math.random()))
+    for (const s of sockets)
+      if (s.readyState === WebSocket.OPEN && out.cuts.done < cuts) { out.cuts.done++; s.terminate() }
+  }
+}
+const cut = cutOften()
+while (out.cuts.done < cuts) {
+  let next = 0
+  for await (const u of session.run("what is alice's USDC balance?")) {
+    if (u.kind === 'void') next = 0
+    if (u.kind !== 'event') continue
+    out.cuts.events++
+    if (u.event.seq > next) out.cuts.lost++
+    if (u.event.seq < next) out.cuts.doubled++
+    next = u.event.seq + 1
+  }
+  if (out.cuts.events > 40 * cuts + 400) break
+}
+cutting = false
+await cut
+
+await session.revoke()
+out.codes.revoked = await code(session.runs())
+client.close()
+out.codes.closed = await code(session.runs())
+out.states = [...new Set(states)]
+console.log(JSON.stringify(out))

@@ -1,0 +1,172 @@
+import { failure, WritError } from './errors.ts'
+import { makeKey, type SessionKey } from './key.ts'
+import { Link } from './link.ts'
+import { Session, type SavedSession } from './session.ts'
+import { signerOf, type Signer, type Wallet } from './wallet.ts'
+import type { Agent, Limits, Methods } from './wire.ts'
+
+export type State = 'connecting' | 'open' | 'lost' | 'closed'
+
+export interface ConnectOptions {
+  /** Told of each change. */
+  onState?: (state: State) => void
+  /** In the place of the global WebSocket, for Node 20 say. */
+  WebSocket?: typeof WebSocket
+}
+
+/** What a wallet is asked to allow. What is left out is the agent's default; limits can only be narrower than its. */
+export interface SignInRequest {
+  agent: string
+  /** EIP-155 id; 1 if absent. */
+  chain?: number
+  tools?: string[]
+  limits?: Limits
+  /** Seconds; an hour if absent. */
+  life?: number
+  /** What this client calls itself, for the owner to tell sessions apart. */
+  device?: string
+  /** Shown before the wallet is asked: the text in which every permission is a sentence. Return false to stop. */
+  review?: (message: string) => boolean | Promise<boolean>
+}
+
+const signed = new Set<string>(['session.open', 'session.renew', 'session.revoke', 'run.start', 'run.cancel', 'approval.decide'])
+const tries = 8
+
+/** Connects to a server, given as its http or https address. */
+export const connect = async (url: string, options: ConnectOptions = {}): Promise<Client> => {
+  const client = new Client(url, options)
+  await client.agents() // says at once when nothing is there
+  return client
+}
+
+/** A connection that mends itself. Nothing that was started is lost with a socket. */
+export class Client {
+  #url: URL
+  #options: ConnectOptions
+  #link: Promise<Link> | undefined
+  #session: Session | undefined
+  #closed = false
+  #waking = new Set<() => void>()
+
+  constructor(url: string, options: ConnectOptions) {
+    this.#url = new URL('/ws', url)
+    this.#url.protocol = this.#url.protocol.replace('http', 'ws')
+    this.#options = options
+  }
+
+  /** The agents that the server runs. */
+  async agents(): Promise<Agent[]> { return (await this.callFor(undefined, 'agent.list', {})).agents ?? [] }
+
+  /** Opens a session: the wallet signs one message, and from then on the session key, which never leaves the browser. */
+  async signIn(wallet: Wallet, request: SignInRequest): Promise<Session> {
+    const signer = await signerOf(wallet)
+    const key = await makeKey()
+    const { review, chain = 1, device, ...rest } = request
+    const link = await this.#liveLink()
+    const { message } = await link.call('session.challenge', { account: signer.address, chain, key: key.did, ...rest }, false)
+    this.#checkMessage(message, signer.address, key)
+    if (review && !(await review(message))) throw failure('user_rejected', 'The permissions were not agreed to.')
+    const signature = await signer.signMessage(message)
+    link.key = key
+    link.session = new Uint8Array()
+    const info = await link.call('session.open', { message, signature, ...(device && { device }) }, true)
+    const session = new Session(this, info, key, signer, message)
+    this.#seat(link, session)
+    return session
+  }
+
+  /** Takes up a session that was saved. The wallet is only needed for approvals, and may be given later. */
+  async resume(saved: SavedSession, wallet?: Wallet): Promise<Session> {
+    const session = new Session(this, saved.info, saved.key, wallet && (await signerOf(wallet)))
+    await this.linkFor(session)
+    return session
+  }
+
+  /** Ends the connection. Runs and the session go on. */
+  close(): void {
+    this.#closed = true
+    void this.#link?.then((l) => l.close(), () => {})
+    this.#waking.forEach((wake) => wake())
+    this.#options.onState?.('closed')
+  }
+
+  /** A wallet signs what it is shown; the message is the server's, so it must be of this server, account and key. */
+  #checkMessage(message: string, address: string, key: SessionKey): void {
+    const host = globalThis.location?.host || this.#url.host
+    const ok = message.split(' ')[0]?.replace(/^https?:\/\//, '') === host &&
+      message.toLowerCase().includes('\n' + address.toLowerCase() + '\n') && message.includes(`\nURI: ${key.did}\n`)
+    if (!ok) throw failure('sign_in_refused', 'The server asks to sign something else than was asked for. Do not sign it.')
+  }
+
+  #seat(link: Link, session: Session): void {
+    link.key = session.key
+    link.session = session.bytes
+    this.#session = session
+  }
+
+  /** The socket, made anew if it is gone, with the session on it if there is one. */
+  #liveLink(): Promise<Link> {
+    if (this.#closed) return Promise.reject(failure('disconnected', 'The client is closed.'))
+    const old = this.#link
+    this.#link = (async () => {
+      const was = await old?.catch(() => undefined)
+      if (was?.alive) return was
+      this.#options.onState?.(was ? 'lost' : 'connecting')
+      const Socket = this.#options.WebSocket ?? globalThis.WebSocket
+      const link = await Link.open(this.#url.href, Socket)
+      if (this.#closed) {
+        link.close()
+        throw failure('disconnected', 'The client is closed.')
+      }
+      if (this.#session) await this.#reopen(link, this.#session)
+      this.#options.onState?.('open')
+      return link
+    })()
+    return this.#link
+  }
+
+  async #reopen(link: Link, session: Session): Promise<void> {
+    this.#seat(link, session)
+    await link.call('session.open', { session: session.info.session }, true)
+  }
+
+  /** @internal */
+  async linkFor(session: Session | undefined): Promise<Link> {
+    const link = await this.#liveLink()
+    if (session && this.#session !== session) {
+      await this.#reopen(link, session)
+    }
+    return link
+  }
+
+  /** @internal Calls a method on a socket that works; a lost one is made anew and the call repeated. */
+  async callFor<M extends keyof Methods>(session: Session | undefined, method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+    for (let n = 1; ; n++) {
+      try {
+        return await (await this.linkFor(session)).call(method, params, signed.has(method))
+      } catch (e) {
+        const again = e instanceof WritError && (e.code === 'disconnected' || e.code === 'rate_limited' || e.code === 'seq_wrong')
+        if (!again || this.#closed || n >= tries) throw e
+        await this.pause(n, e.data.retry_after_ms)
+      }
+    }
+  }
+
+  /** @internal */
+  async signerFor(session: Session, signer: Signer | undefined): Promise<Signer> {
+    if (!signer) throw failure('signature_missing', 'No wallet is there to approve with: give one to resume.')
+    if (signer.address.toLowerCase() !== session.info.account.toLowerCase())
+      throw failure('not_permitted', 'The wallet is not the one of this session.')
+    return signer
+  }
+
+  /** @internal Waits longer each time, and a random part of it, so that a server is not met by all at once. */
+  pause(n: number, atLeast = 0): Promise<void> {
+    const most = Math.min(30_000, 60 * 2 ** n)
+    return new Promise((ok) => {
+      const wake = (): void => { clearTimeout(timer); this.#waking.delete(wake); ok() }
+      const timer = setTimeout(wake, Math.max(atLeast, most / 2 + (Math.random() * most) / 2))
+      this.#waking.add(wake)
+    })
+  }
+}

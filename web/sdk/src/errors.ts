@@ -1,0 +1,48 @@
+import type { Code } from './wire.ts'
+
+/** What a failed call has to say for programs. */
+export interface ErrorData {
+  code: Code
+  retryable: boolean
+  retry_after_ms?: number
+  expected?: number
+  rule?: string
+  reason?: string
+}
+
+/** What to do about an error, where the server's sentence does not say it. */
+const hints: Partial<Record<Code, string>> = {
+  session_required: 'Sign in first.',
+  user_rejected: 'Let the user try again.',
+  disconnected: 'Call again; with the same key nothing is done twice.',
+  budget_exhausted: 'Sign in with a wider limit.',
+}
+
+/** Every error that this package throws. Branch on `code`; show `message`, one sentence for the user. */
+export class WritError extends Error {
+  readonly code: Code
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean
+  readonly hint: string
+  readonly data: ErrorData
+
+  constructor(message: string, data: ErrorData) {
+    super(message)
+    this.name = 'WritError'
+    this.code = data.code
+    this.retryable = data.retryable
+    this.hint = hints[data.code] ?? ''
+    this.data = data
+  }
+}
+
+export const failure = (code: Code, message: string, retryable = false): WritError =>
+  new WritError(message, { code, retryable })
+
+/** Turns what a wallet throws into an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
+export const walletFailure = (e: unknown): unknown => {
+  const code = (e as { code?: unknown })?.code
+  if (code === 4001 || code === 'ACTION_REJECTED' || (e as { name?: string })?.name === 'UserRejectedRequestError')
+    return failure('user_rejected', 'The wallet refused to sign.')
+  return e
+}

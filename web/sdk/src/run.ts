@@ -1,0 +1,193 @@
+import { failure, WritError } from './errors.ts'
+import type { Note } from './link.ts'
+import type { Session } from './session.ts'
+import type { Approval, Effect, From, RunEvent, Totals } from './wire.ts'
+
+/** A call that waits for the wallet. It stays good until it is answered or its time is over, whatever socket is there. */
+export interface WaitingApproval extends Approval {
+  /** Has the wallet sign exactly this call. */
+  approve(): Promise<void>
+  /** Refuses it; no signature is needed. */
+  refuse(reason?: string): Promise<void>
+}
+
+/** One piece of a run's story. */
+export type Update =
+  | { kind: 'event'; event: RunEvent } // durable: each once, in order
+  | { kind: 'delta'; text: string } // for the eye; the next event replaces it
+  | { kind: 'approval'; approval: WaitingApproval }
+  | { kind: 'receipt'; receipt: string; head: string } // proof that the record stands in the server's log: keep it
+  | { kind: 'void' } // the server has another log: forget the events so far, they come anew
+
+/** How a run ended. */
+export interface Outcome {
+  run: string
+  /** `answered`, or why not: `denied`, `waiting`, `failed`, `truncated`, `declined`, `limit`, `timeout`, `cancelled`, `revoked`. */
+  reason: string
+  /** The failure's code, if one ended it (docs/failures.md). */
+  code: string | undefined
+  retryable: boolean
+  text: string
+  totals: Totals | undefined
+  /** The newest receipt, if the server has a log. */
+  receipt: string | undefined
+}
+
+const window = 256 // events that the server may send ahead of what was dealt with
+const tries = 8
+
+export interface RunOptions {
+  /** Decides on each call that waits, when the run is awaited. Without it such a run ends when the approval's time is over. */
+  onApproval?: (a: WaitingApproval) => unknown
+  /** Told of text as it is written, when the run is awaited. */
+  onText?: (text: string) => void
+  /** Cancels the run. */
+  signal?: AbortSignal
+}
+
+/** A run: await it for its outcome, or iterate over it for its updates, or first the one and then the other. */
+export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
+  /** The run's CID, once the server has taken the request. */
+  readonly started: Promise<string>
+  #session: Session
+  #options: RunOptions
+  #id = ''
+  #outcome: Promise<Outcome> | undefined
+  #done!: (o: Outcome) => void
+  #failed!: (e: unknown) => void
+  #from: From | undefined
+  #text = ''
+  #receipt: string | undefined
+  #close: Effect | undefined
+
+  constructor(session: Session, started: Promise<string>, options: RunOptions = {}) {
+    this.#session = session
+    this.started = started
+    this.#options = options
+    started.catch(() => {}) // who awaits or iterates sees the error there
+    const cancel = (): void => { void this.cancel().catch(() => {}) }
+    if (options.signal?.aborted) cancel()
+    else options.signal?.addEventListener('abort', cancel, { once: true })
+  }
+
+  /** Asks the server to end the run. Its record stays. */
+  async cancel(): Promise<void> { await this.#session.call('run.cancel', { run: await this.started }) }
+
+  then<A = Outcome, B = never>(
+    ok?: ((o: Outcome) => A | PromiseLike<A>) | null, no?: ((e: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    if (!this.#outcome) void this.#drain()
+    return this.#outcome!.then(ok, no)
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      for await (const u of this) {
+        try {
+          if (u.kind === 'approval') await this.#options.onApproval?.(u.approval)
+          if (u.kind === 'delta') this.#options.onText?.(u.text)
+        } catch (e) {
+          this.#failed(e) // before the loop is left, which would say that nobody followed
+          throw e
+        }
+      }
+    } catch { /* the outcome has it */ }
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Update, void, void> {
+    if (this.#outcome) throw failure('conflict', 'A run is followed once; ask session.follow for another reader.')
+    this.#outcome = new Promise((ok, no) => { this.#done = ok; this.#failed = no })
+    this.#outcome.catch(() => {}) // who iterates sees the error there
+    return this.#follow()
+  }
+
+  async *#follow(): AsyncGenerator<Update, void, void> {
+    let left = tries
+    try {
+      this.#id = await this.started
+      for (;;) {
+        const before = this.#from
+        try {
+          yield* this.#followOnce()
+          this.#done({
+            run: this.#id, reason: this.#close?.reason ?? '', code: this.#close?.code, retryable: !!this.#close?.retryable,
+            text: this.#text, totals: this.#close?.totals, receipt: this.#receipt,
+          })
+          return
+        } catch (e) {
+          const again = e instanceof WritError && ['disconnected', 'rate_limited', 'overloaded', 'run_fenced'].includes(e.code)
+          if (this.#from !== before) left = tries // it went on
+          if (!again || --left < 0) throw e
+          await this.#session.pause(tries - left, e.data.retry_after_ms)
+        }
+      }
+    } catch (e) {
+      this.#failed(e)
+      throw e
+    } finally {
+      this.#failed(failure('disconnected', 'Nobody followed the run to its end.')) // nothing, once it is settled
+    }
+  }
+
+  /** Yields what one socket brings. It returns when the run has closed. */
+  async *#followOnce(): AsyncGenerator<Update, void, void> {
+    const queue: (Note | WritError)[] = []
+    let wake = (): void => {}
+    const link = await this.#session.link()
+    const params = { run: this.#id, window, ...(this.#from && { from: this.#from }) }
+    const sub = await link.follow(params, (n) => { queue.push(n); wake() })
+    try {
+      if (!sub.recovered) {
+        this.#from = undefined
+        yield { kind: 'void' }
+      }
+      for (let unacked = 0; ;) {
+        if (!queue.length) await new Promise<void>((ok) => { wake = ok })
+        const note = queue.shift()
+        if (!note) continue
+        if (note instanceof WritError) {
+          if (this.#close) return // only the receipt was still to come
+          throw note
+        }
+        if (note.method === 'run.receipt') {
+          this.#receipt = note.params.receipt
+          yield { kind: 'receipt', receipt: note.params.receipt, head: note.params.head }
+          if (this.#close) return
+        } else if (note.method === 'run.delta') yield { kind: 'delta', text: note.params.text }
+        else if (note.params.seq >= (this.#from ? this.#from.seq + 1 : 0)) {
+          yield* this.#tell(note.params)
+          this.#from = { epoch: sub.epoch, seq: note.params.seq }
+          if (++unacked >= window / 2) {
+            unacked = 0
+            link.ack(sub.sub, note.params.seq)
+          }
+          if (this.#close && !(await this.#receiptComes(queue, (f) => { wake = f }))) return
+        }
+      }
+    } finally {
+      link.unfollow(sub.sub)
+    }
+  }
+
+  /** Waits a little for the closing head's receipt; a server without a log sends none. */
+  #receiptComes(queue: unknown[], onWake: (f: () => void) => void): Promise<boolean> {
+    if (queue.length) return Promise.resolve(true)
+    return new Promise((ok) => {
+      const timer = setTimeout(() => ok(false), 2000)
+      onWake(() => { clearTimeout(timer); ok(true) })
+    })
+  }
+
+  async *#tell(event: RunEvent): AsyncGenerator<Update, void, void> {
+    for (const e of event.does ?? []) {
+      if (e.kind === 'say') this.#text = e.text ?? ''
+      if (e.kind === 'close') this.#close = e
+    }
+    yield { kind: 'event', event }
+    const seeks = (event.does ?? []).flatMap((e, index) => (e.kind === 'seek' ? [index] : []))
+    if (!seeks.length) return
+    for (const a of await this.#session.approvals())
+      if (a.run === this.#id && a.effect.seq === event.seq && seeks.includes(a.effect.index)) yield { kind: 'approval', approval: a }
+  }
+}
+
