@@ -15,10 +15,21 @@ const { generatePrivateKey, privateKeyToAccount } = await load('viem/accounts')
 const { createWalletClient, custom, http } = await load('viem')
 const { Wallet } = await load('ethers')
 
+// Node would show the whole line of an error before the error, which in a minified file is the whole file.
+process.on('uncaughtException', (e) => { process.stderr.write(`${e?.stack ?? e}\n`); process.exit(1) })
+
 const [url, chain, cuts] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4] ?? 0)]
 const sockets = new Set()
 class Counted extends WebSocket {
-  constructor(...args) { super(...args); sockets.add(this); this.addEventListener('close', () => sockets.delete(this)) }
+  constructor(...args) {
+    super(...args)
+    sockets.add(this)
+    // How many frames it hears before it may be cut: counted, not timed, so that on a slow machine too some sockets live
+    // long enough to be of use.
+    this.lives = Math.floor(12 * Math.random())
+    this.addEventListener('message', () => this.lives--)
+    this.addEventListener('close', () => sockets.delete(this))
+  }
 }
 const states = []
 const client = await connect(url, { WebSocket: Counted, onState: (s) => states.push(s) })
@@ -99,9 +110,9 @@ out.cuts = { done: 0, events: 0, lost: 0, doubled: 0 }
 let cutting = true
 const cutOften = async () => {
   while (cutting && out.cuts.done < cuts) {
-    await new Promise((ok) => setTimeout(ok, 20 + 60 * Math.random()))
+    await new Promise((ok) => setTimeout(ok, 20 * Math.random()))
     for (const s of sockets)
-      if (s.readyState === WebSocket.OPEN && out.cuts.done < cuts) { out.cuts.done++; s.terminate() }
+      if (s.readyState === WebSocket.OPEN && s.lives < 0 && out.cuts.done < cuts) { out.cuts.done++; s.terminate() }
   }
 }
 const cut = cutOften()
