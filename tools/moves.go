@@ -9,6 +9,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -68,6 +69,7 @@ type Allowance struct {
 type Foreseen struct {
 	OK        bool   `json:"ok"`
 	Reason    string `json:"reason,omitempty"`    // if not ok; it may quote the contract
+	Code      string `json:"code,omitempty"`      // if not ok, as of an [Error]
 	Simulated string `json:"simulated,omitempty"` // [SimulatedRead] or [SimulatedComputed]
 	Movement
 }
@@ -413,6 +415,27 @@ func readUnits(s string) (*big.Int, error) {
 func (m Moved) Differs(call Args) bool {
 	more, err := m.Debit.Cmp(call.Amount)
 	return err != nil || more > 0 || m.Credit != call.Amount || m.Others > 0
+}
+
+// Describe says what a simulation shows, beside what the call says.
+func (m Moved) Describe(call Args) string {
+	s := fmt.Sprintf("the call says %s, and by its simulation %s would leave the account and %s would arrive",
+		call.Amount, m.Debit, m.Credit)
+	if n := m.Others - m.Foreign; n > 0 {
+		s += fmt.Sprintf("; it pays others too, %s", wording.CountOf(n, "transfer"))
+	}
+	if n := m.Foreign; n > 0 {
+		s += fmt.Sprintf("; it moves other assets or lets others move them, %s", wording.CountOf(n, "event"))
+	}
+	return s
+}
+
+// Over is what leaves the account beyond what the call says, as text; "" if nothing does.
+func (m Moved) Over(call Args) string {
+	if over, err := m.Debit.Sub(call.Amount); err == nil && !over.IsZero() {
+		return over.String()
+	}
+	return ""
 }
 
 // Counted is what counts against caps and thresholds: the larger of the call's amount and the debit.

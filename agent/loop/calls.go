@@ -157,7 +157,9 @@ func (mo *moment) summarize(c *call, ds []policies.Decision) Summary {
 	if c.changes != nil {
 		sum.Debit, sum.Credit, sum.Simulated = c.moved.Debit.String(), c.moved.Credit.String(), c.simulated
 		if c.moved.Differs(c.args) {
-			sum.Text += " (" + c.describeMoves() + ")"
+			sum.Text += " (" + c.moved.Describe(c.args) + ")"
+			sum.Asked, sum.Others = c.args.Amount.String(), c.moved.Others
+			sum.Over = c.moved.Over(c.args)
 		}
 		if c.simulated == tools.SimulatedComputed {
 			sum.Text += " (computed, not read: the endpoint does not simulate)"

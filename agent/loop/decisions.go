@@ -22,13 +22,18 @@ type Summary struct {
 	To       string          `json:"to,omitempty"`      // 0x address
 	Changes  json.RawMessage `json:"changes,omitempty"` // what the simulation showed
 	// What it comes to: what would leave the account, what would arrive, and whether that was read or computed.
-	Debit     string   `json:"debit,omitempty"`
-	Credit    string   `json:"credit,omitempty"`
-	Simulated string   `json:"simulated,omitempty"`
-	Origins   []string `json:"origins,omitempty"` // of the arguments, if that is why the wallet is asked
-	Readers   []string `json:"readers,omitempty"` // the tools that would be given them, and those behind an agent
-	Rules     []string `json:"rules"`             // that ask for the approval
-	Why       []string `json:"why"`
+	Debit     string `json:"debit,omitempty"`
+	Credit    string `json:"credit,omitempty"`
+	Simulated string `json:"simulated,omitempty"`
+	// Where that is not what the call says: what the call says, what would leave beyond it, and how many transfers go
+	// to others or are of other assets, allowances included.
+	Asked   string   `json:"asked,omitempty"`
+	Over    string   `json:"over,omitempty"`
+	Others  int64    `json:"others,omitempty"`
+	Origins []string `json:"origins,omitempty"` // of the arguments, if that is why the wallet is asked
+	Readers []string `json:"readers,omitempty"` // the tools that would be given them, and those behind an agent
+	Rules   []string `json:"rules"`             // that ask for the approval
+	Why     []string `json:"why"`
 }
 
 // A why is what a decision's record says besides the rules: its leaf, as JSON.

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -293,7 +294,9 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 			c.outcomeLabel = contractWords
 			says = "The simulation says that the transaction would fail: " + sim.Reason
 		}
-		return w.denyCall(c, policies.ToolCall, ruleSimulate, says, "another amount or recipient")
+		err := w.denyCall(c, policies.ToolCall, ruleSimulate, says, "another amount or recipient")
+		w.noteTrouble(provenance.CloseFailed, fault.OfTool(EdgeOf(&c.tool.spec), cmp.Or(sim.Code, "reverted")))
+		return err
 	}
 	c.changes, c.moved, c.simulated = out, moved, sim.Simulated
 	if w.isSessionOver() {

@@ -49,7 +49,7 @@ func (c *call) decideMoves(approved bool) []policies.Decision {
 		return nil
 	}
 	d := policies.Decision{
-		Point: policies.Spend, Outcome: policies.Approve, Rules: []string{ruleMoves}, Message: c.describeMoves(),
+		Point: policies.Spend, Outcome: policies.Approve, Rules: []string{ruleMoves}, Message: c.moved.Describe(c.args),
 		Change: "an approval by the wallet", TTL: policies.DefaultTTL,
 	}
 	switch {
@@ -59,19 +59,6 @@ func (c *call) decideMoves(approved bool) []policies.Decision {
 		d = policies.Decision{Point: policies.Spend, Outcome: policies.Permit, Rules: []string{ruleMoves}}
 	}
 	return []policies.Decision{d}
-}
-
-// describeMoves says what a simulation shows, beside what the call says.
-func (c *call) describeMoves() string {
-	s := fmt.Sprintf("the call says %s, and by its simulation %s would leave the account and %s would arrive",
-		c.args.Amount, c.moved.Debit, c.moved.Credit)
-	if n := c.moved.Others - c.moved.Foreign; n > 0 {
-		s += fmt.Sprintf("; it pays others too, %s", wording.CountOf(n, "transfer"))
-	}
-	if n := c.moved.Foreign; n > 0 {
-		s += fmt.Sprintf("; it moves other assets or lets others move them, %s", wording.CountOf(n, "event"))
-	}
-	return s
 }
 
 // takeMined settles a transaction that is in a block by what it moved there.

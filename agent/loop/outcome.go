@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 // An outcome is how a run ends: why, by which failure, and when trying again may help.
@@ -46,24 +47,23 @@ func failureOfResult(c *call, status string, out []byte) fault.Code {
 	var told struct {
 		Code string `json:"code"`
 	}
-	_ = json.Unmarshal(out, &told) // on failure there is no code
-	unanswered := fault.ToolUnavailable
-	if c.tool.spec.Class.Sends() || c.tool.spec.Book != nil {
-		unanswered = fault.ChainUnavailable
+	_ = json.Unmarshal(out, &told)        // on failure there is no code
+	if status != provenance.StatusError { // it did not answer
+		told.Code = ""
 	}
-	switch {
-	case told.Code == "tool_changed":
-		return fault.ToolChanged
-	case told.Code == "arguments":
-		return fault.ToolArguments
-	case status != provenance.StatusError || slices.Contains(unansweredCodes, told.Code):
-		return unanswered
-	}
-	return fault.ToolFailed
+	return fault.OfTool(EdgeOf(&c.tool.spec), told.Code)
 }
 
-// unansweredCodes are those by which tools say that what they ask does not answer.
-var unansweredCodes = []string{"failed", "unreachable", "timeout", "unavailable", "rpc", "chain"}
+// EdgeOf says where a failure of a tool's comes in.
+func EdgeOf(s *tools.Spec) fault.Edge {
+	switch {
+	case s.Class == tools.WalletTx:
+		return fault.EdgeWallet
+	case s.Class.Sends() || s.Book != nil:
+		return fault.EdgeChain
+	}
+	return fault.EdgeTool
+}
 
 // outcomeOfAnswer returns how a run ends with the model's last words. What was cut or declined is no answer, nor is one
 // after which nothing has been done of what was to be done.

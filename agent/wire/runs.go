@@ -204,7 +204,7 @@ type ToolAsk struct {
 //	seek       Of, Summary, Until, Decisions
 //	say        Text, Marks
 //	deny       Of, Tool, Decisions
-//	close      Reason, Code, Retryable, RetryAfterMS, Totals
+//	close      Reason, Code, Whose, Retryable, RetryAfterMS, Totals
 type Effect struct {
 	Kind      string          `json:"kind" form:"name"`
 	Of        *Ref            `json:"of,omitempty"`
@@ -219,8 +219,9 @@ type Effect struct {
 	Marks     []Mark          `json:"marks,omitempty"`
 	Decisions []Decision      `json:"decisions,omitempty"`
 	Reason    string          `json:"reason,omitempty" form:"name"`
-	// Code is the failure that a run closed by, if one did; whether the same may work later, and when.
+	// Code is the failure that a run closed by, if one did; whose it is; whether the same may work later, and when.
 	Code         string  `json:"code,omitempty" form:"name"`
+	Whose        string  `json:"whose,omitempty" form:"name"` // user, request, quota, provider, chain or us
 	Retryable    bool    `json:"retryable,omitempty"`
 	RetryAfterMS int64   `json:"retry_after_ms,omitempty"`
 	Totals       *Totals `json:"totals,omitempty"`
@@ -258,7 +259,8 @@ type Totals struct {
 	In    uint64   `json:"tokens_in"`
 	Out   uint64   `json:"tokens_out"`
 	Cost  int64    `json:"cost_nano"`
-	Spent []Amount `json:"spent,omitempty"`
+	Spent []Amount `json:"spent,omitempty"` // what left the account, as its blocks show it
+	Over  []Amount `json:"over,omitempty"`  // what of it is more than was reserved, and so maybe beyond a cap
 }
 
 // An Approval is a call that waits for the wallet.

@@ -349,6 +349,9 @@ func viewEffect(ev *provenance.Evidence, e provenance.Effect) itemView {
 		for _, a := range e.Totals.Spent {
 			spent += ", " + a.String()
 		}
+		for _, a := range e.Totals.Over {
+			spent += ", " + a.String() + " of it more than was reserved"
+		}
 		return itemView{Kind: "closed",
 			Text: fmt.Sprintf("%s after %d turns and %d calls%s", e.Reason, e.Totals.Turns, e.Totals.Calls, spent)}
 	}

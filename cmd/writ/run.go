@@ -32,6 +32,7 @@ type runResult struct {
 	Outcome string   `json:"outcome"` // the same, as exit codes name it: "waiting" if it is parked
 	// Fault is the failure that it ended by, if one did; and whether, and when, the same may work.
 	Fault        string `json:"fault,omitempty"`
+	Whose        string `json:"whose,omitempty"`
 	Retryable    bool   `json:"retryable,omitempty"`
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
 	// WaitingRuns are the runs of sub-agents that wait for the wallet.
@@ -248,7 +249,7 @@ func (w *watcher) takeEffect(ctx context.Context, at wire.Ref, e *wire.Effect) e
 		}
 		w.result.Said += e.Text
 	case "close":
-		w.result.Status, w.result.Fault = e.Reason, e.Code
+		w.result.Status, w.result.Fault, w.result.Whose = e.Reason, e.Code, e.Whose
 		w.result.Retryable, w.result.RetryAfterMS = e.Retryable, e.RetryAfterMS
 	case "seek":
 		left, err := w.seekApproval(ctx, w.client, w.session, w.run, at, w.approve)

@@ -135,13 +135,23 @@ func viewEffect(e provenance.Effect) wire.Effect {
 		t := e.Totals
 		code := fault.Code(e.Code)
 		return wire.Effect{
-			Kind: "close", Reason: e.Reason, Code: e.Code, Retryable: code.Retryable(), RetryAfterMS: e.After,
+			Whose: whoseOf(code),
+			Kind:  "close", Reason: e.Reason, Code: e.Code, Retryable: code.Retryable(), RetryAfterMS: e.After,
 			Totals: &wire.Totals{
 				Turns: t.Turns, Calls: t.Calls, In: t.In, Out: t.Out, Cost: t.Cost, Spent: viewAmounts(t.Spent),
+				Over: viewAmounts(t.Over),
 			},
 		}
 	}
 	return wire.Effect{Kind: "unknown"}
+}
+
+// whoseOf says whose a failure is; "" if there is none.
+func whoseOf(code fault.Code) string {
+	if code == "" {
+		return ""
+	}
+	return string(code.Whose())
 }
 
 func viewDecisions(list []provenance.Decision) []wire.Decision {

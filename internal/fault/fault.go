@@ -64,10 +64,14 @@ const (
 // Codes of calls that did not work. What a tool says of itself beyond these stands in its result.
 const (
 	ChainUnavailable Code = "chain.unavailable"
+	ChainFees        Code = "chain.fees"
+	ChainFunds       Code = "chain.funds"
+	WalletFunds      Code = "wallet.funds"
 	ToolArguments    Code = "tool.arguments"
 	ToolFailed       Code = "tool.failed"
 	ToolUnavailable  Code = "tool.unavailable"
 	ToolChanged      Code = "tool.changed"
+	ToolSetup        Code = "tool.setup"
 )
 
 // A kind is all that there is to say of a code.
@@ -112,9 +116,13 @@ var kinds = map[Code]kind{
 	ModelsDown: {Provider, true, false, "the models have failed of late and are left alone for a moment; try again later"},
 
 	ChainUnavailable: {Chain, true, false, "the chain cannot be asked at the moment; try again later"},
+	ChainFees:        {Chain, true, false, "the chain asks more for it now than this server pays; try again later"},
+	ChainFunds:       {Us, true, false, "the agent's account has too little for this; its operator has to fund it"},
+	WalletFunds:      {User, true, false, "the wallet has too little for this; fund it, or ask for less"},
 	ToolArguments:    {Request, false, false, "what a tool was asked with could not be read; say it in another way"},
 	ToolFailed:       {Request, false, false, "a tool could not do what was asked; the answer says why"},
 	ToolUnavailable:  {Provider, true, false, "what a tool has to ask does not answer at the moment; try again later"},
+	ToolSetup:        {Us, false, false, "this server's settings for a tool are wrong; its operator has to mend them"},
 	ToolChanged:      {Us, true, false, "a tool has changed since the run began; start a new run"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,12 +19,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/client"
 	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/runner"
 )
 
@@ -115,6 +119,13 @@ type answers string
 
 func (a answers) Reply(context.Context, model.Prompt) (model.Reply, error) {
 	return model.Reply{Stop: model.StopEnd, Text: string(a)}, nil
+}
+
+// refuses is a model whose account is used up.
+type refuses struct{}
+
+func (refuses) Reply(context.Context, model.Prompt) (model.Reply, error) {
+	return model.Reply{}, &fault.Fault{Code: fault.ModelQuota}
 }
 
 // waits is a model that answers when its call is cancelled, and says when it was asked.
@@ -376,6 +387,43 @@ func TestTheOrderIsTheOneThatIsWrittenDown(t *testing.T) {
 	}
 	if len(written) == 0 || !slices.Equal(written[1:], is) {
 		t.Errorf("the package comment has %v, the code %v", written, is)
+	}
+}
+
+// What a model does not do is counted by whose fault it is.
+func TestFailuresAreCountedByOwner(t *testing.T) {
+	_, url := runNode(t, func(c *Config) {
+		c.Meters = prometheus.NewRegistry()
+		replaceModels(c, refuses{})
+	})
+	cl := signIn(t, url)
+	run, err := cl.Start(t.Context(), wire.StartParams{Agent: "treasurer", Input: "say hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var end wire.Effect
+	for u, err := range cl.Events(t.Context(), run.Run, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Event != nil && len(u.Event.Does) > 0 {
+			end = u.Event.Does[len(u.Event.Does)-1]
+		}
+	}
+	if end.Code != string(fault.ModelQuota) || end.Whose != string(fault.Quota) {
+		t.Errorf("the run ends with %+v", end)
+	}
+	resp, err := http.Get(strings.TrimSuffix(url, "/ws") + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `writ_failures_total{at="model",code="model.quota",whose="quota"} 1`; !strings.Contains(string(body), want) {
+		t.Errorf("no %s in:\n%s", want, body)
 	}
 }
 

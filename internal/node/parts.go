@@ -28,6 +28,7 @@ import (
 	"github.com/writ-run/writ/internal/door"
 	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/internal/eth/pool"
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/library"
 	"github.com/writ-run/writ/internal/manual"
@@ -199,7 +200,7 @@ func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) 
 		Dapps: c.Rules.Dapps, Wallets: c.Wallets, ContractWallets: c.Contracts, Contracts: n.contracts, Idle: c.Idle,
 		ToolTimeout: toolTime(all), Key: n.key, HeadLog: n.heads, Owner: n.owner,
 		Raise: c.Chain.Raise, StuckAfter: c.Chain.StuckAfter,
-		Version: c.Program.Version, Build: c.Program.Build, Log: c.Log,
+		Version: c.Program.Version, Build: c.Program.Build, Log: c.Log, Failed: meterFailures(c.Meters),
 	})
 	if err != nil {
 		return nil, badUse("%s", err)
@@ -208,6 +209,21 @@ func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) 
 		meterTransactions(c.Meters, n.runner.Watch())
 	}
 	return closing(n.runner.Close), nil
+}
+
+// meterFailures registers the count of what did not work, and returns what counts: where it came in, whose it is, and
+// its code, which is one of a closed list.
+func meterFailures(reg *prometheus.Registry) func(at fault.Edge, code fault.Code) {
+	if reg == nil {
+		return nil
+	}
+	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "writ_failures_total", Help: "Failures of what runs asked of models, tools and chains, by whose they are.",
+	}, []string{"at", "whose", "code"})
+	reg.MustRegister(failures)
+	return func(at fault.Edge, code fault.Code) {
+		failures.WithLabelValues(string(at), string(code.Whose()), string(code)).Inc()
+	}
 }
 
 // toolTime is how long a call of a tool may take: the usual time, or what one of them says that it may.

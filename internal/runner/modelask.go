@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -59,7 +58,7 @@ func (q *modelAsk) perform(ctx context.Context) answer {
 			attempt.Abandon()
 			return answer{}
 		}
-		f := faultOf(err)
+		f := fault.OfModel(err)
 		attempt.Failed(f)
 		return q.noReply(f)
 	}
@@ -108,26 +107,12 @@ func (q *modelAsk) noReply(f *fault.Fault) answer {
 	}
 	q.runs.log.Log(context.Background(), level, "model gave no reply", "run", q.run.ID, "model", q.ask.Route.Model,
 		"code", f.Code, "whose", f.Whose(), "retry_after", f.After, "says", f.Says)
+	q.runs.cfg.Failed(fault.EdgeModel, f.Code)
 	ev := &provenance.Reply{Of: q.ref, Failed: string(f.Code), After: max(f.After.Milliseconds(), 0)}
 	if q.shown.Len() > 0 {
 		ev.Said = provenance.NewPayload([]byte(q.shown.String()))
 	}
 	return answer{ev: ev}
-}
-
-// faultOf returns the fault behind a model's error. A model that does not classify its errors has failed by itself,
-// unless the time that it has was over. What such an error says may quote a prompt, so it is not kept.
-func faultOf(err error) *fault.Fault {
-	f, ok := errors.AsType[*fault.Fault](err)
-	switch {
-	case ok && f.Code.IsKnown():
-		return f
-	case errors.Is(err, context.DeadlineExceeded):
-		return &fault.Fault{Code: fault.ModelTimeout, Err: context.DeadlineExceeded}
-	case errors.Is(err, context.Canceled):
-		return &fault.Fault{Code: fault.ModelCancelled, Err: context.Canceled}
-	}
-	return &fault.Fault{Code: fault.ModelFailed}
 }
 
 // clipText cuts s to n bytes and drops the part of a character that is left at the end.

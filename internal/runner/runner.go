@@ -25,6 +25,7 @@ import (
 
 	"github.com/writ-run/writ/internal/agentfile"
 	"github.com/writ-run/writ/internal/chainwatch"
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/fleet"
 	"github.com/writ-run/writ/internal/journal"
 
@@ -93,6 +94,7 @@ type Config struct {
 	// is told, and an operator replaces or cancels it.
 	StuckAfter time.Duration
 	Raise      bool
+	Failed     func(at fault.Edge, code fault.Code) // hears of each failure of what a run asked, to count; optional
 	// LeafKey gives the key of the i-th new leaf of a step. Chance if nil; tests fix it so that two runs of the
 	// same events have the same CIDs.
 	LeafKey func(run provenance.Link, seq uint64, i int) provenance.LeafKey
@@ -197,6 +199,9 @@ func newParts(ctx context.Context, c Config, catalog *catalog) *parts {
 func setDefaults(c *Config) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Failed == nil {
+		c.Failed = func(fault.Edge, fault.Code) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

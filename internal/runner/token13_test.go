@@ -16,6 +16,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
 
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/devchain/contracts"
@@ -189,6 +190,8 @@ func TestWhatATokenDoesIsWhatIsCountedAndTold(t *testing.T) {
 		owner   string // agent if empty
 		to      string // bob if empty
 		asks    string // what the wallet is told; it is not asked if empty
+		over    string // what would leave beyond the call, as the approval's fields say it
+		others  int64  // how many transfers are to others
 		says    string // in the answer
 		refused string // in what the model reads
 		spent   string // as counted
@@ -201,7 +204,7 @@ func TestWhatATokenDoesIsWhatIsCountedAndTold(t *testing.T) {
 		{rule: "2 a fee that comes back", kind: 2, asks: "4.75 TOK would leave the account and 4.75 TOK would arrive",
 			says: "4.75 TOK left the account and 4.75 TOK arrived", spent: "4.75 TOK", bob: "4.75 TOK"},
 		{rule: "3 returns false", kind: 3, refused: "the token answered false", spent: "0 TOK", bob: "0 TOK"},
-		{rule: "4 balances that are 110 %", kind: 4, asks: "5.5 TOK would leave the account and 5.5 TOK would arrive",
+		{rule: "4 balances that are 110 %", kind: 4, over: "0.5 TOK", asks: "5.5 TOK would leave the account and 5.5 TOK would arrive",
 			says: "5.5 TOK left the account and 5.5 TOK arrived", spent: "5.5 TOK", bob: "5.5 TOK"},
 		{rule: "5 balances that are one short", kind: 5, asks: "5 TOK would leave the account and 4.999999 TOK would arrive",
 			says: "5 TOK left the account and 4.999999 TOK arrived", spent: "5 TOK", bob: "4.999999 TOK"},
@@ -213,7 +216,7 @@ func TestWhatATokenDoesIsWhatIsCountedAndTold(t *testing.T) {
 		{rule: "9 and pays another", kind: 9, spent: "5 TOK", bob: "5 TOK"},
 		{rule: "10 returns 2", kind: 10, refused: "neither true nor false", spent: "0 TOK", bob: "0 TOK"},
 		{rule: "11 returns too much", kind: 11, refused: "neither true nor false", spent: "0 TOK", bob: "0 TOK"},
-		{rule: "12 takes twice", kind: 12, asks: "10 TOK would leave the account and 5 TOK would arrive",
+		{rule: "12 takes twice", kind: 12, over: "5 TOK", asks: "10 TOK would leave the account and 5 TOK would arrive",
 			says: "10 TOK left the account and 5 TOK arrived", spent: "10 TOK", bob: "5 TOK"},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
@@ -236,6 +239,11 @@ func TestWhatATokenDoesIsWhatIsCountedAndTold(t *testing.T) {
 				pending, err := b.r.Approvals(t.Context(), journal.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
 				if err != nil || len(pending) != 1 || !strings.Contains(pending[0].Approval.Summary, tt.asks) {
 					t.Fatalf("asks %+v, %v; want %q", pending, err, tt.asks)
+				}
+				var sum loop.Summary
+				if err := json.Unmarshal(pending[0].Summary, &sum); err != nil || sum.Asked != "5 TOK" || sum.Over != tt.over || sum.Others != tt.others {
+					t.Errorf("the approval says asked %q, over %q, others %d (%v); want 5 TOK, %q, %d", sum.Asked, sum.Over, sum.Others, err,
+						tt.over, tt.others)
 				}
 				b.approveAll()
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/chainwatch"
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -168,17 +170,33 @@ func (c *toolCall) resultOf(ctx context.Context, o outcome) answer {
 		return c.makeResult(provenance.StatusError,
 			failureJSON("too_large", "The tool returned more than can be recorded; ask for less."))
 	case errors.As(o.err, &failed):
+		c.noteFailure(ctx, failed.Code, o.err)
 		return c.makeResult(provenance.StatusError, failureJSON(failed.Code, failed.Message))
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		c.noteFailure(ctx, "", ctx.Err())
 		return c.makeResult(provenance.StatusTimeout, nil)
 	}
-	c.runs.log.WarnContext(ctx, "tool failed",
-		"run", c.run.ID, "tool", c.name, "phase", c.call.Phase, "err", o.err)
+	c.noteFailure(ctx, "failed", o.err)
 	if c.isAct() { // the answer may be lost: what the act may have moved stays counted
 		return c.makeResult(provenance.StatusInDoubt,
 			failureJSON("in_doubt", "It is not known whether "+c.name+" was done; do not repeat it."))
 	}
 	return c.makeResult(provenance.StatusError, failureJSON("failed", "The tool "+c.name+" failed; try again later."))
+}
+
+// noteFailure tells the log and the counts whose it is that a call did not work. What the other side said of a failure
+// that is the request's is not told: it may quote what was asked.
+func (c *toolCall) noteFailure(ctx context.Context, told string, err error) {
+	spec := c.tool.Spec()
+	at := loop.EdgeOf(&spec)
+	code := fault.OfTool(at, told)
+	level, says := slog.LevelWarn, fault.Clean(err.Error(), string(c.input.Args.JSON))
+	if whose := code.Whose(); whose == fault.Request || whose == fault.User {
+		level, says = slog.LevelInfo, ""
+	}
+	c.runs.log.Log(ctx, level, "tool failed", "run", c.run.ID, "tool", c.name, "phase", c.call.Phase, "code", code,
+		"whose", code.Whose(), "told", told, "says", says)
+	c.runs.cfg.Failed(at, code)
 }
 
 func (c *toolCall) makeResult(status string, out []byte) answer {

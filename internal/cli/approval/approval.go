@@ -44,6 +44,8 @@ func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
 			Changes []struct{ Name, Account, Display string }
 		}
 		Debit, Credit, Simulated string
+		Asked, Over              string
+		Others                   int64
 		Why                      []string
 	}
 	if json.Unmarshal(w.Summary, &more) != nil || sha256.Sum256(more.Args) != p.Args {
@@ -72,6 +74,14 @@ func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
 	if more.Debit != "" && (!spends || more.Debit != amount || more.Credit != amount) {
 		add("would leave", more.Debit)
 		add("would arrive", more.Credit)
+	}
+	add("the call says", more.Asked)
+	add("beyond the call", more.Over)
+	switch {
+	case more.Others == 1:
+		add("besides", "1 transfer or allowance to others")
+	case more.Others > 1:
+		add("besides", fmt.Sprintf("%d transfers or allowances to others", more.Others))
 	}
 	if more.Simulated == "computed" {
 		add("simulation", "computed, not read: the endpoint does not simulate")

@@ -80,3 +80,31 @@ func TestRowsShowWhatIsSigned(t *testing.T) {
 		}
 	}
 }
+
+// A person sees by how much a call would take more than it says, and that others are paid.
+func TestRowsShowWhatGoesBeyondTheCall(t *testing.T) {
+	account, w := asks(t, `{"a":1}`)
+	var sum map[string]any
+	if err := json.Unmarshal(w.Summary, &sum); err != nil {
+		t.Fatal(err)
+	}
+	sum["debit"], sum["credit"], sum["asked"], sum["over"], sum["others"] = "10 TOK", "5 TOK", "5 TOK", "5 TOK", 2
+	var err error
+	if w.Summary, err = json.Marshal(sum); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := Rows(account, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, r := range rows {
+		got[r[0]] = r[1]
+	}
+	for name, want := range map[string]string{"the call says": "5 TOK", "would leave": "10 TOK", "would arrive": "5 TOK",
+		"beyond the call": "5 TOK", "besides": "2 transfers or allowances to others"} {
+		if got[name] != want {
+			t.Errorf("%s: got %q, want %q", name, got[name], want)
+		}
+	}
+}

@@ -23,6 +23,7 @@ export const Approval = ({ a }: { a: WaitingApproval }) => {
       {(s.changes?.changes ?? []).length > 0 && <table><thead><tr><th>Account</th><th class="num">Now</th><th class="num">Change</th><th class="num">After</th></tr></thead>
         <tbody>{s.changes!.changes!.map((c) => <tr key={c.account}><td>{c.name ? <Strange of={c.name} /> : <Id of={c.account} what="the account" />}</td>
           <td class="num">{decimal(c.before, c.decimals)}</td><td class="num">{c.display.replace('-', '−')}</td><td class="num">{decimal(c.after, c.decimals)}</td></tr>)}</tbody></table>}
+      {s.asked && <p class="sm warn"><Icon of="warn" /> The call says {s.asked}. By its simulation {s.debit} would leave the account{s.over && <>, <b>{s.over} beyond the call</b>,</>} and {s.credit} would arrive{s.others ? `; ${s.others} ${s.others === 1 ? 'transfer or allowance' : 'transfers or allowances'} to others` : ''}.</p>}
       {s.simulated && s.simulated !== 'read' && <p class="sm warn"><Icon of="warn" /> These balances are computed, since no endpoint of the chain simulates.</p>}
       <ul class="finds">{a.findings.filter((f) => f.kind !== 'reserve').map((f) => <li key={f.kind} class={f.tone}><Icon of={f.tone === 'plain' ? 'check' : 'warn'} /><span>{f.tone === 'stop' && <b>Stop. </b>}<Strange of={f.text} /></span></li>)}</ul>
       {(s.why ?? []).map((w) => <p class="sm mut" key={w}>Why you are asked: <Strange of={w} /></p>)}

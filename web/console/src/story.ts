@@ -122,7 +122,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
         next.retryable = !!d.retryable
         next.calls = d.totals?.calls ?? 0
         next.cost = d.totals?.cost_nano ? usdText(d.totals.cost_nano) : ''
-        next.spent = (d.totals?.spent ?? []).map(amountText).join(', ')
+        next.spent = [...(d.totals?.spent ?? []).map(amountText), ...(d.totals?.over ?? []).map((a) => `${amountText(a)} of it more than was reserved`)].join(', ')
         row(outcome(next.reason)[0], 'flag', `Closed: ${outcome(next.reason)[1].toLowerCase()}`, d.code ? `${d.code}${d.retryable ? ', may work later' : ''}` : '')
     }
   }
@@ -132,6 +132,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
 /** What would move, as an approval's summary says it. */
 export interface Summary {
   text?: string; tool?: string; amount?: string; to?: string; debit?: string; credit?: string; simulated?: string
+  asked?: string; over?: string; others?: number
   args?: Record<string, unknown>; why?: string[]
   changes?: { changes?: { account: string; name?: string; token: string; decimals: number; before: string; after: string; display: string }[]; block?: string; chain?: number; method?: string }
 }

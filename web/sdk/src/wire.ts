@@ -16,7 +16,7 @@ export type Challenge = { expires: number; message: string; nonce: string; reque
 
 export type Decision = { outcome: string; point: string; rules?: string[]; why?: unknown }
 
-export type Effect = { args?: unknown; class?: string; code?: string; decisions?: Decision[]; kind: string; marks?: Mark[]; of?: Ref; phase?: string; reason?: string; retry_after_ms?: number; retryable?: boolean; route?: Route; summary?: unknown; text?: string; tool?: string; totals?: Totals; until?: number }
+export type Effect = { args?: unknown; class?: string; code?: string; decisions?: Decision[]; kind: string; marks?: Mark[]; of?: Ref; phase?: string; reason?: string; retry_after_ms?: number; retryable?: boolean; route?: Route; summary?: unknown; text?: string; tool?: string; totals?: Totals; until?: number; whose?: string }
 
 export type Event = { approved?: boolean; calls?: ToolAsk[]; failed?: string; input?: unknown; key?: string; kind: string; model?: ModelCall; of?: Ref; output?: unknown; restart?: boolean; status?: string; text?: string; took?: number; why?: string }
 
@@ -66,7 +66,7 @@ export type Threads = { next?: string; threads: Thread[] }
 
 export type ToolAsk = { args?: unknown; tool: string }
 
-export type Totals = { calls: number; cost_nano: number; spent?: Amount[]; tokens_in: number; tokens_out: number; turns: number }
+export type Totals = { calls: number; cost_nano: number; over?: Amount[]; spent?: Amount[]; tokens_in: number; tokens_out: number; turns: number }
 
 export type Turn = { asked?: string; opened: number; run: string; said?: string; status: string }
 
