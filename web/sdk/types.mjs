@@ -26,4 +26,7 @@ for (const m of doc.methods) {
   out.push(`  /** ${m.summary} */`, `  '${m.name}': { params: ${params}; result: ${type(m.result.schema)}; access: '${m['x-access']}' }`)
 }
 out.push('}', '', `export type Code = ${Object.keys(doc['x-errors']).sort().map((c) => `'${c}'`).join(' | ')}`, '')
+const verbs = doc.methods.filter((m) => m['x-access'].startsWith('signed')).map((m) => m.name.split('.')[1])
+for (const m of doc.methods) if (!m['x-access'].startsWith('signed') && verbs.some((v) => m.name.endsWith('.' + v))) throw new Error(`${m.name} is not signed, and ends as one that is`)
+out.push('/** Tells the methods whose requests are signed, by their last words. */', `export const signed = /\\.(${[...new Set(verbs)].sort().join('|')})$/`, '')
 writeFileSync(new URL('src/wire.ts', import.meta.url), out.join('\n'))

@@ -1,7 +1,6 @@
-const base58Digits = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 const base32Digits = 'abcdefghijklmnopqrstuvwxyz234567'
 
-export const utf8 = (s: string): Uint8Array => new TextEncoder().encode(s)
+export const utf8 = (s: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(s)
 
 export const toHex = (b: Uint8Array): string => Array.from(b, (x) => x.toString(16).padStart(2, '0')).join('')
 
@@ -9,37 +8,19 @@ export const fromHex = (s: string): Uint8Array => Uint8Array.from(s.match(/../g)
 
 export const bytesToInt = (b: Uint8Array): bigint => BigInt('0x' + (toHex(b) || '0'))
 
-export const base58 = (b: Uint8Array): string => {
-  let s = ''
-  for (let n = bytesToInt(b); n > 0n; n /= 58n) s = base58Digits[Number(n % 58n)] + s
-  return s
-}
+export const intToBytes = (n: bigint, length: number): Uint8Array => fromHex(n.toString(16).padStart(2 * length, '0'))
 
 export const base64url = (b: Uint8Array): string =>
   btoa(String.fromCharCode(...b)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 
-/** The bytes of a CIDv1 in base32. */
+/** The bytes of a CIDv1 in base32, five bits a digit; what is over at the end is padding. */
 export const cidBytes = (cid: string): Uint8Array => {
-  const out: number[] = []
-  let bits = 0
-  let value = 0
-  for (const c of cid.slice(1)) {
-    value = (value << 5) | base32Digits.indexOf(c)
-    if ((bits += 5) >= 8) out.push((value >> (bits -= 8)) & 255)
-    value &= (1 << bits) - 1
-  }
-  return Uint8Array.from(out)
+  let n = 0n
+  for (const c of cid.slice(1)) n = n * 32n + BigInt(base32Digits.indexOf(c))
+  const bits = cid.length * 5 - 5
+  return intToBytes(n >> BigInt(bits % 8), bits >> 3)
 }
 
-/** Joins fields, each behind its length in four bytes, big-endian: what is signed (docs/protocol.md). */
-export const joinFields = (fields: Uint8Array[]): Uint8Array<ArrayBuffer> => {
-  const out = new Uint8Array(fields.reduce((n, f) => n + 4 + f.length, 0))
-  const view = new DataView(out.buffer)
-  let at = 0
-  for (const f of fields) {
-    view.setUint32(at, f.length)
-    out.set(f, at + 4)
-    at += 4 + f.length
-  }
-  return out
-}
+/** Joins fields, each behind its length in four bytes, big-endian: what is signed (docs/protocol.md). All are short. */
+export const joinFields = (fields: Uint8Array[]): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(fields.flatMap((f) => [0, 0, 0, f.length, ...f]))

@@ -1,9 +1,9 @@
-import { failure, WritError } from './errors.ts'
-import { makeKey, type SessionKey } from './key.ts'
+import { cidBytes } from './bytes.ts'
+import { askWallet, failure, WritError } from './errors.ts'
 import { Link } from './link.ts'
 import { Session, type SavedSession } from './session.ts'
-import { signerOf, type Signer, type Wallet } from './wallet.ts'
-import type { Agent, Limits, Methods } from './wire.ts'
+import type { Signer, Wallet } from './wallet.ts'
+import { signed, type Agent, type Limits, type Methods } from './wire.ts'
 
 export type State = 'connecting' | 'open' | 'lost' | 'closed'
 
@@ -29,7 +29,6 @@ export interface SignInRequest {
   review?: (message: string) => boolean | Promise<boolean>
 }
 
-const signed = new Set<string>(['session.open', 'session.renew', 'session.revoke', 'run.start', 'run.cancel', 'approval.decide'])
 const tries = 8
 
 /** Connects to a server, given as its http or https address. */
@@ -38,6 +37,14 @@ export const connect = async (url: string, options: ConnectOptions = {}): Promis
   await client.agents() // says at once when nothing is there
   return client
 }
+
+const loadSignIn = () => import('./signin.js')
+
+const signerOf = (wallet: Wallet): Promise<Signer> => askWallet(async () => {
+  const signer = await (await loadSignIn()).signerOf(wallet)
+  if (!signer.address) throw failure('user_rejected', 'The wallet gave no account.')
+  return signer
+})
 
 /** A connection that mends itself. Nothing that was started is lost with a socket. */
 export class Client {
@@ -49,8 +56,7 @@ export class Client {
   #waking = new Set<() => void>()
 
   constructor(url: string, options: ConnectOptions) {
-    this.#url = new URL('/ws', url)
-    this.#url.protocol = this.#url.protocol.replace('http', 'ws')
+    this.#url = new URL('/ws', url.replace(/^http/, 'ws'))
     this.#options = options
   }
 
@@ -60,13 +66,15 @@ export class Client {
   /** Opens a session: the wallet signs one message, and from then on the session key, which never leaves the browser. */
   async signIn(wallet: Wallet, request: SignInRequest): Promise<Session> {
     const signer = await signerOf(wallet)
+    const { makeKey, findFault } = await loadSignIn()
     const key = await makeKey()
     const { review, chain = 1, device, ...rest } = request
     const link = await this.#liveLink()
-    const { message } = await link.call('session.challenge', { account: signer.address, chain, key: key.did, ...rest }, false)
-    this.#checkMessage(message, signer.address, key)
+    const { message } = await link.call('session.challenge', { account: signer.address, chain, key: key.did, ...rest })
+    const fault = findFault(message, globalThis.location?.host || this.#url.host, signer.address, key)
+    if (fault) throw failure('sign_in_refused', fault)
     if (review && !(await review(message))) throw failure('user_rejected', 'The permissions were not agreed to.')
-    const signature = await signer.signMessage(message)
+    const signature = await askWallet(() => signer.signMessage(message))
     link.key = key
     link.session = new Uint8Array()
     const info = await link.call('session.open', { message, signature, ...(device && { device }) }, true)
@@ -90,39 +98,29 @@ export class Client {
     this.#options.onState?.('closed')
   }
 
-  /** A wallet signs what it is shown; the message is the server's, so it must be of this server, account and key. */
-  #checkMessage(message: string, address: string, key: SessionKey): void {
-    const host = globalThis.location?.host || this.#url.host
-    const ok = message.split(' ')[0]?.replace(/^https?:\/\//, '') === host &&
-      message.toLowerCase().includes('\n' + address.toLowerCase() + '\n') && message.includes(`\nURI: ${key.did}\n`)
-    if (!ok) throw failure('sign_in_refused', 'The server asks to sign something else than was asked for. Do not sign it.')
-  }
-
   #seat(link: Link, session: Session): void {
     link.key = session.key
-    link.session = session.bytes
+    link.session = cidBytes(session.info.session)
     this.#session = session
   }
 
   /** The socket, made anew if it is gone, with the session on it if there is one. */
   #liveLink(): Promise<Link> {
-    if (this.#closed) return Promise.reject(failure('disconnected', 'The client is closed.'))
     const old = this.#link
-    this.#link = (async () => {
+    const { onState, WebSocket: Socket = WebSocket } = this.#options
+    const checkOpen = (): void => { if (this.#closed) throw failure('disconnected', 'The client is closed.') }
+    return (this.#link = (async () => {
+      checkOpen()
       const was = await old?.catch(() => undefined)
       if (was?.alive) return was
-      this.#options.onState?.(was ? 'lost' : 'connecting')
-      const Socket = this.#options.WebSocket ?? globalThis.WebSocket
+      onState?.(was ? 'lost' : 'connecting')
       const link = await Link.open(this.#url.href, Socket)
-      if (this.#closed) {
-        link.close()
-        throw failure('disconnected', 'The client is closed.')
-      }
+      if (this.#closed) link.close()
+      checkOpen()
       if (this.#session) await this.#reopen(link, this.#session)
-      this.#options.onState?.('open')
+      onState?.('open')
       return link
-    })()
-    return this.#link
+    })())
   }
 
   async #reopen(link: Link, session: Session): Promise<void> {
@@ -133,9 +131,7 @@ export class Client {
   /** @internal */
   async linkFor(session: Session | undefined): Promise<Link> {
     const link = await this.#liveLink()
-    if (session && this.#session !== session) {
-      await this.#reopen(link, session)
-    }
+    if (session && this.#session !== session) await this.#reopen(link, session)
     return link
   }
 
@@ -143,17 +139,16 @@ export class Client {
   async callFor<M extends keyof Methods>(session: Session | undefined, method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
     for (let n = 1; ; n++) {
       try {
-        return await (await this.linkFor(session)).call(method, params, signed.has(method))
+        return await (await this.linkFor(session)).call(method, params, signed.test(method))
       } catch (e) {
-        const again = e instanceof WritError && (e.code === 'disconnected' || e.code === 'rate_limited' || e.code === 'seq_wrong')
-        if (!again || this.#closed || n >= tries) throw e
+        if (!(e instanceof WritError && /disconnected|rate_limited|seq_wrong/.test(e.code)) || this.#closed || n >= tries) throw e
         await this.pause(n, e.data.retry_after_ms)
       }
     }
   }
 
   /** @internal */
-  async signerFor(session: Session, signer: Signer | undefined): Promise<Signer> {
+  signerFor(session: Session, signer: Signer | undefined): Signer {
     if (!signer) throw failure('signature_missing', 'No wallet is there to approve with: give one to resume.')
     if (signer.address.toLowerCase() !== session.info.account.toLowerCase())
       throw failure('not_permitted', 'The wallet is not the one of this session.')

@@ -39,10 +39,15 @@ export class WritError extends Error {
 export const failure = (code: Code, message: string, retryable = false): WritError =>
   new WritError(message, { code, retryable })
 
-/** Turns what a wallet throws into an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
-export const walletFailure = (e: unknown): unknown => {
-  const code = (e as { code?: unknown })?.code
-  if (code === 4001 || code === 'ACTION_REJECTED' || (e as { name?: string })?.name === 'UserRejectedRequestError')
-    return failure('user_rejected', 'The wallet refused to sign.')
-  return e
+export const lost = (retryable = true): WritError => failure('disconnected', 'The connection was lost.', retryable)
+
+/** Asks a wallet. What it throws becomes an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
+export const askWallet = async <T>(ask: () => Promise<T>): Promise<T> => {
+  try {
+    return await ask()
+  } catch (e) {
+    const { code, name } = (e ?? {}) as { code?: unknown; name?: string }
+    throw code === 4001 || code === 'ACTION_REJECTED' || name === 'UserRejectedRequestError'
+      ? failure('user_rejected', 'The wallet refused to sign.') : e
+  }
 }

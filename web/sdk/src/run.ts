@@ -109,15 +109,12 @@ export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
         const before = this.#from
         try {
           yield* this.#followOnce()
-          this.#done({
-            run: this.#id, reason: this.#close?.reason ?? '', code: this.#close?.code, retryable: !!this.#close?.retryable,
-            text: this.#text, totals: this.#close?.totals, receipt: this.#receipt,
-          })
+          const { reason = '', code, retryable = false, totals } = this.#close!
+          this.#done({ run: this.#id, reason, code, retryable, text: this.#text, totals, receipt: this.#receipt })
           return
         } catch (e) {
-          const again = e instanceof WritError && ['disconnected', 'rate_limited', 'overloaded', 'run_fenced'].includes(e.code)
           if (this.#from !== before) left = tries // it went on
-          if (!again || --left < 0) throw e
+          if (!(e instanceof WritError && /disconnected|rate_limited|overloaded|run_fenced/.test(e.code)) || --left < 0) throw e
           await this.#session.pause(tries - left, e.data.retry_after_ms)
         }
       }
@@ -135,59 +132,54 @@ export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
     let wake = (): void => {}
     const link = await this.#session.link()
     const params = { run: this.#id, window, ...(this.#from && { from: this.#from }) }
-    const sub = await link.follow(params, (n) => { queue.push(n); wake() })
+    const { sub, epoch, recovered } = await link.follow(params, (n) => { queue.push(n); wake() })
     try {
-      if (!sub.recovered) {
+      if (!recovered) {
         this.#from = undefined
         yield { kind: 'void' }
       }
       for (let unacked = 0; ;) {
-        if (!queue.length) await new Promise<void>((ok) => { wake = ok })
-        const note = queue.shift()
-        if (!note) continue
-        if (note instanceof WritError) {
-          if (this.#close) return // only the receipt was still to come
-          throw note
+        if (!queue.length) {
+          // Only the closing head's receipt may be to come; a server without a log sends none.
+          const timer = this.#close && setTimeout(() => wake(), 2000)
+          await new Promise<void>((ok) => { wake = ok })
+          clearTimeout(timer)
         }
-        if (note.method === 'run.receipt') {
-          this.#receipt = note.params.receipt
-          yield { kind: 'receipt', receipt: note.params.receipt, head: note.params.head }
+        const note = queue.shift()
+        if (this.#close && (!note || note instanceof WritError)) return
+        if (note instanceof WritError) throw note
+        if (note?.method === 'run.receipt') {
+          const { receipt, head } = note.params
+          this.#receipt = receipt
+          yield { kind: 'receipt', receipt, head }
           if (this.#close) return
-        } else if (note.method === 'run.delta') yield { kind: 'delta', text: note.params.text }
-        else if (note.params.seq >= (this.#from ? this.#from.seq + 1 : 0)) {
+        } else if (note?.method === 'run.delta') yield { kind: 'delta', text: note.params.text }
+        else if (note && note.params.seq > (this.#from?.seq ?? -1)) {
           yield* this.#tell(note.params)
-          this.#from = { epoch: sub.epoch, seq: note.params.seq }
+          const { seq } = note.params
+          this.#from = { epoch, seq }
           if (++unacked >= window / 2) {
             unacked = 0
-            link.ack(sub.sub, note.params.seq)
+            link.ack(sub, seq)
           }
-          if (this.#close && !(await this.#receiptComes(queue, (f) => { wake = f }))) return
         }
       }
     } finally {
-      link.unfollow(sub.sub)
+      link.unfollow(sub)
     }
   }
 
-  /** Waits a little for the closing head's receipt; a server without a log sends none. */
-  #receiptComes(queue: unknown[], onWake: (f: () => void) => void): Promise<boolean> {
-    if (queue.length) return Promise.resolve(true)
-    return new Promise((ok) => {
-      const timer = setTimeout(() => ok(false), 2000)
-      onWake(() => { clearTimeout(timer); ok(true) })
-    })
-  }
-
   async *#tell(event: RunEvent): AsyncGenerator<Update, void, void> {
-    for (const e of event.does ?? []) {
+    const does = event.does ?? []
+    for (const e of does) {
       if (e.kind === 'say') this.#text = e.text ?? ''
       if (e.kind === 'close') this.#close = e
     }
     yield { kind: 'event', event }
-    const seeks = (event.does ?? []).flatMap((e, index) => (e.kind === 'seek' ? [index] : []))
-    if (!seeks.length) return
-    for (const a of await this.#session.approvals())
-      if (a.run === this.#id && a.effect.seq === event.seq && seeks.includes(a.effect.index)) yield { kind: 'approval', approval: a }
+    if (!does.some((e) => e.kind === 'seek')) return
+    for (const approval of await this.#session.approvals()) {
+      const { seq, index } = approval.effect
+      if (approval.run === this.#id && seq === event.seq && does[index]?.kind === 'seek') yield { kind: 'approval', approval }
+    }
   }
 }
-

@@ -1,5 +1,5 @@
 import { type Client } from './client.ts'
-import { cidBytes } from './bytes.ts'
+import { askWallet } from './errors.ts'
 import type { SessionKey } from './key.ts'
 import type { Link } from './link.ts'
 import { Run, type RunOptions, type WaitingApproval } from './run.ts'
@@ -8,9 +8,6 @@ import type { Methods, Provenance, Run as RunInfo, Session as SessionInfo } from
 
 /** What brings a session back after a reload: keep it in IndexedDB, which can hold the key without showing it. */
 export interface SavedSession { info: SessionInfo; key: SessionKey }
-
-/** Names one request, so that a repeat is the same request. */
-const newKey = (): string => crypto.randomUUID()
 
 /** A session: what the wallet's signature allows an agent. It outlives sockets and pages. */
 export class Session {
@@ -29,9 +26,6 @@ export class Session {
     this.message = message
   }
 
-  /** The session's place in signed requests. */
-  get bytes(): Uint8Array { return cidBytes(this.info.session) }
-
   /** What [Client.resume] takes. */
   save(): SavedSession { return { info: this.info, key: this.key } }
 
@@ -41,7 +35,7 @@ export class Session {
    */
   run(input: string, options: RunOptions & { agent?: string; key?: string; thread?: string } = {}): Run {
     const started = this.call('run.start', {
-      agent: options.agent ?? this.info.agent, input, idempotency_key: options.key ?? newKey(),
+      agent: options.agent ?? this.info.agent, input, idempotency_key: options.key ?? crypto.randomUUID(),
       ...(options.thread && { thread: options.thread }),
     })
     return new Run(this, started.then((s) => s.run), options)
@@ -55,11 +49,12 @@ export class Session {
     const { approvals } = await this.call('approval.list', {})
     return (approvals ?? []).map((a) => {
       const decide = (answer: { approve: boolean; message?: string; signature?: string; reason?: string }) =>
-        this.call('approval.decide', { run: a.run, effect: a.effect, idempotency_key: newKey(), ...answer }).then(() => {})
+        this.call('approval.decide', { run: a.run, effect: a.effect, idempotency_key: crypto.randomUUID(), ...answer }).then(() => {})
       return {
         ...a,
         approve: async () => {
-          const signature = await (await this.#client.signerFor(this, this.#signer)).signTypedData(a.typed_data as TypedData)
+          const signer = this.#client.signerFor(this, this.#signer)
+          const signature = await askWallet(() => signer.signTypedData(a.typed_data as TypedData))
           await decide({ approve: true, message: a.message, signature })
         },
         refuse: (reason) => decide({ approve: false, ...(reason && { reason }) }),
