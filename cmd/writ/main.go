@@ -22,6 +22,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/demo"
 	"github.com/writ-run/writ/internal/cli/doctor"
 	"github.com/writ-run/writ/internal/cli/keep"
+	"github.com/writ-run/writ/internal/cli/overlook"
 	"github.com/writ-run/writ/internal/cli/pay"
 	"github.com/writ-run/writ/internal/cli/payments"
 	"github.com/writ-run/writ/internal/cli/routing"
@@ -74,7 +75,7 @@ func (a *app) root() *cobra.Command {
 		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell),
 		showrecord.Command(a.Shell), verifyCommand(a),
 		policyCommand(a), routing.Command(a.Shell), agentsCommand(a), toolsCommand(a),
-		walletCommand(a), payments.Command(a.Shell),
+		walletCommand(a), payments.Command(a.Shell), overlook.Command(a.Shell),
 		configCommand(a),
 		doctor.Command(a.Shell), doctor.Attention(a.Shell), versionCommand(a), cli.ExitCodesTopic(),
 	)

@@ -34,7 +34,11 @@ type Use struct {
 	Cost                        int64 // nano-USD, of a call that was answered
 	Doubtful                    int64 // nano-USD, of one that failed and may have to be paid for
 	Failed                      bool
-	Dearest                     int64 // nano-USD that the dearest model of the runtime would have cost for the same tokens
+	Code                        string // why it failed, such as "model.rate"; empty if it is not known
+	At                          int64  // ms UTC: the answer came, or it was given up
+	TTFT, Took                  int64  // ms to the first content, and to the whole answer; 0 if not known
+	Rules                       bool   // rules answered, and no model
+	Dearest                     int64  // nano-USD that the dearest model of the runtime would have cost
 }
 
 // A Line is the sum over some uses.
@@ -169,6 +173,8 @@ type Scope struct {
 	Account [20]byte // whose; zero for everybody's
 	Since   int64    // ms UTC
 	Runs    int      // at most, the newest
+	// Step is given each step of these runs as it is read; optional.
+	Step func(journal.RunInfo, *provenance.Step)
 }
 
 // GatherOf reads the uses of some runs. more says that there are older ones besides.
@@ -177,7 +183,7 @@ func GatherOf(ctx context.Context, s Store, of Scope, do func(Use)) (more bool, 
 	if err != nil {
 		return false, fmt.Errorf("list the runs: %w", err)
 	}
-	g := &gathering{store: s, runtimes: map[provenance.Link][]model.Info{}, do: do}
+	g := &gathering{store: s, runtimes: map[provenance.Link][]model.Info{}, do: do, step: of.Step}
 	for _, r := range runs {
 		if r.Opened < of.Since {
 			continue
@@ -193,6 +199,7 @@ type gathering struct {
 	store    Store
 	runtimes map[provenance.Link][]model.Info
 	do       func(Use)
+	step     func(journal.RunInfo, *provenance.Step) // or nil
 }
 
 // A waiting call is one whose answer has not come yet.
@@ -224,6 +231,9 @@ func (g *gathering) readRun(ctx context.Context, info journal.RunInfo) error {
 				return fmt.Errorf("step %d: %w", from, err)
 			}
 			g.takeStep(&info, &s, models, open)
+			if g.step != nil {
+				g.step(info, &s)
+			}
 			from++
 		}
 	}
@@ -273,9 +283,11 @@ func useOf(info *journal.RunInfo, at int64, w waiting, reply *provenance.Reply, 
 	u := Use{
 		Wallet: info.Account.Hex(), Session: info.Session.String(), Agent: info.Agent, Run: info.ID.String(),
 		Route: w.route.Rule, Model: w.route.Model, Day: time.UnixMilli(at).UTC().Format(time.DateOnly),
+		At: at, Rules: w.route.Kind == string(model.KindRules),
 	}
 	if reply != nil && reply.Model != nil {
 		u.Usage, u.Cost, u.ID = reply.Model.Usage, reply.Model.Cost, reply.Model.ID
+		u.TTFT, u.Took = reply.Model.TTFT, reply.Model.Took
 		u.Dearest = u.Cost
 		for _, m := range models {
 			u.Dearest = max(u.Dearest, m.Cost(loop.UsageOf(u.Usage)))
@@ -283,6 +295,9 @@ func useOf(info *journal.RunInfo, at int64, w waiting, reply *provenance.Reply, 
 		return u
 	}
 	u.Failed = true
+	if reply != nil {
+		u.Code = reply.Failed
+	}
 	if reply == nil || fault.Code(reply.Failed).MayCost() {
 		u.Doubtful = w.reserved
 	}

@@ -108,6 +108,17 @@ func gzipped(t *testing.T, data []byte) int {
 	return small.Len()
 }
 
+// opsLink has the operator's command make a link to the operations page.
+func opsLink(t *testing.T, bin, home, url string) string {
+	t.Helper()
+	code, says := command(t, bin, home, "ops", "--json", "--data", filepath.Join(home, "dev"), "--server", url)
+	var link struct{ URL string }
+	if err := json.Unmarshal([]byte(says), &link); code != 0 || err != nil {
+		t.Fatalf("writ ops ended with %d (%v): %s", code, err, says)
+	}
+	return link.URL
+}
+
 // A person with a wallet in a real browser: connects, narrows, rejects and signs, asks, approves after the page was
 // loaded again, refuses, stops, looks back, takes the record away and revokes. The browser complains of nothing, asks
 // nobody else, and axe finds nothing in any state, light or dark.
@@ -119,7 +130,7 @@ func TestTheConsole(t *testing.T) {
 	chromium := browser(t)
 	r, bin, home := dev(t)
 	folder := t.TempDir()
-	cmd.Args = append(cmd.Args, r.URL, chromium, folder)
+	cmd.Args = append(cmd.Args, r.URL, chromium, folder, opsLink(t, bin, home, r.URL))
 	if pictures := os.Getenv("WRIT_E2E_PICTURES"); pictures != "" {
 		cmd.Args = append(cmd.Args, pictures)
 	}
@@ -138,6 +149,8 @@ func TestTheConsole(t *testing.T) {
 			Exact, Signed, Revoked                  bool
 			Runs, Found, Compared                   int
 			Finds, Outcomes, RefusedRun, Session    string
+			Ops, OpsAddress, Margin, Needs          string
+			PassRefused                             bool
 		}
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -157,6 +170,15 @@ func TestTheConsole(t *testing.T) {
 	if s.Outcomes != "Cancelled,Refused by you,Answered,Denied,Answered" || !strings.Contains(s.RefusedRun, "send 2 USDC to bob") ||
 		s.Compared < 5 || !strings.Contains(s.Session, "15 left of 20") || !strings.Contains(s.Session, "Chrome on Linux") {
 		t.Errorf("looked back: outcomes %q, refused %q, compared %d, session %q", s.Outcomes, s.RefusedRun, s.Compared, s.Session)
+	}
+	if !s.PassRefused || s.OpsAddress != r.URL+"/#ops" || !strings.Contains(s.Ops, "1 denied, 1 refused by a wallet") ||
+		!strings.Contains(s.Ops, "Moved 5 USDC") || !strings.Contains(s.Margin, "100% of 3 USD that users pay") {
+		t.Errorf("the operator, whose pass was refused once (%v), sees at %s: %q, with a price %q", s.PassRefused, s.OpsAddress,
+			s.Ops, s.Margin)
+	}
+	if !strings.Contains(s.Needs, "above the operator’s limit for fees. 1 more wait behind it.") ||
+		!strings.Contains(s.Needs, "small failed in 9 of 40 calls, mostly model.rate") {
+		t.Errorf("what needs the operator is told as %q", s.Needs)
 	}
 	if s.Answer == "" || s.After != "bob holds 30 USDC [step 2, block 2]." || got.States < 10 {
 		t.Errorf("got %+v in %d states", s, got.States)

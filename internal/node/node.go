@@ -119,6 +119,7 @@ type Node struct {
 	epoch string
 	owner string // this process's name among those that have had the store; made by chance
 	log   *slog.Logger
+	build Program
 	db    journal.Database
 	heads *translog.Log
 
@@ -173,7 +174,7 @@ var parts = []part{
 func Open(ctx context.Context, c Config) (*Node, error) { return open(ctx, c, parts) }
 
 func open(ctx context.Context, c Config, list []part) (*Node, error) {
-	n := &Node{log: c.Log, reread: c.Reread, restart: c.Restart, drain: cmp.Or(c.Drain, 30*time.Second)}
+	n := &Node{log: c.Log, build: c.Program, reread: c.Reread, restart: c.Restart, drain: cmp.Or(c.Drain, 30*time.Second)}
 	n.ordered.Store(time.Now().UnixMilli())
 	for _, p := range list {
 		closing, err := p.open(n, ctx, &c)

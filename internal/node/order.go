@@ -59,6 +59,7 @@ type orderFault struct {
 func (n *Node) handleOrders(life context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+txOrder.path, n.handleTxOrder)
+	mux.HandleFunc("GET "+passPath, (&lookout{node: n}).handle)
 	mux.HandleFunc("POST "+reloadOrder.path, func(w http.ResponseWriter, r *http.Request) {
 		var out Reloaded
 		o, err := n.readOrder(r.Body, reloadOrder)

@@ -75,16 +75,22 @@ func (n *Node) performTxOrder(r *http.Request) (out Txs, err error) {
 	default:
 		return out, badUse("there is no order %q about transactions", o.Do)
 	}
+	out.Transactions, out.More = listTxs(watch)
+	return out, nil
+}
+
+// listTxs lists what runs wait for, and how many are not listed.
+func listTxs(watch *chainwatch.Watch) (txs []Tx, more int) {
 	list := watch.List()
-	out.More = max(len(list)-maxListed, 0)
-	out.Transactions = make([]Tx, 0, len(list))
-	for _, t := range list[:min(len(list), maxListed)] {
-		out.Transactions = append(out.Transactions, Tx{
+	more = max(len(list)-maxListed, 0)
+	txs = make([]Tx, 0, len(list)-more)
+	for _, t := range list[:len(list)-more] {
+		txs = append(txs, Tx{
 			Run: t.Run.String(), Account: t.Account, Nonce: t.Nonce, State: t.State, Why: t.Why, Hashes: t.Hashes,
 			Cancels: t.Cancels, Since: t.Begun.UnixMilli(), Cap: t.Cap, Base: t.Base, Behind: t.Behind,
 		})
 	}
-	return out, nil
+	return txs, more
 }
 
 // refuseTx says why there is no other transaction.

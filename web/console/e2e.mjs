@@ -1,6 +1,6 @@
 // The page in a real Chromium, with a wallet that announces itself: connect, narrow, sign, ask, approve, refuse, be denied,
 // reject in the wallet, load again, lose the network, revoke. Prints one JSON object. Arguments: the server's URL, the
-// browser, a folder for what is downloaded, and one for pictures if they are wanted.
+// browser, a folder for what is downloaded, a link to the operations page, and a folder for pictures if they are wanted.
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { mockWallet } from '../sdk/dist/test.js'
@@ -8,7 +8,7 @@ import { mockWallet } from '../sdk/dist/test.js'
 const e2e = createRequire(new URL('../e2e/package.json', import.meta.url))
 const { chromium } = e2e('playwright-core')
 const axe = readFileSync(e2e.resolve('axe-core/axe.min.js'), 'utf8')
-const [url, browserPath, folder, pictures] = process.argv.slice(2)
+const [url, browserPath, folder, opsLink, pictures] = process.argv.slice(2)
 const out = { faults: [], foreign: [], axe: [], seen: {} }
 
 const browser = await chromium.launch({
@@ -186,6 +186,60 @@ await page.getByRole('button', { name: 'Revoke…' }).first().click()
 await page.getByRole('button', { name: 'Revoke it now' }).click()
 await page.getByText('Connect a wallet').waitFor()
 out.seen.revoked = true
+
+// The operator, who has no wallet here: without a pass, with one that somebody has changed, with a good one; then what the
+// server does not do of itself here, told by made-up figures, and a server that does not answer.
+const ops = await open()
+await ops.goto(url + '/#ops')
+await ops.getByText('This page is the operator’s').waitFor()
+await look(ops, 'ops-closed')
+await ops.goto('about:blank')
+ops.on('response', (r) => { if (r.url().includes('/operator/') && r.status() === 403) out.seen.passRefused = true })
+const quiet = out.faults.length // the browser tells of each 403 and each lost request
+await ops.goto(opsLink.slice(0, -4) + 'AAAA')
+await ops.getByText(/no pass that the operator/).waitFor()
+await ops.goto('about:blank')
+out.faults.length = quiet
+await ops.goto(opsLink)
+await ops.getByText('grant/max_per_call_usdc').first().waitFor()
+out.seen.opsAddress = ops.url()
+out.seen.ops = (await ops.locator('.sum.ops').innerText()).replace(/\s+/g, ' ')
+await ops.getByText('What users pay, for the margin').click()
+await ops.getByLabel('USD a run').fill('0.5')
+await ops.getByLabel('USD a run').press('Enter')
+await ops.getByText(/that users pay/).waitFor()
+out.seen.margin = (await ops.locator('.sum.ops').innerText()).replace(/\s+/g, ' ')
+await look(ops, 'ops')
+const invented = async (f) => ops.route('**/operator/figures*', async (route) => {
+  const answer = await route.fetch()
+  await route.fulfill({ json: f(await answer.json()) })
+})
+const link = 'bafyreicps7frmmaekr7yxhd7wm2ddengyvan4pnir2lqklur23vua3gwxy'
+await invented((f) => ({
+  ...f, transactions: ['stuck', 'behind', 'included'].map((state, nonce) => ({
+    run: link, account: 'eip155:1:0x3c67322F17481947F37dfb7BDA03BF7C25b66f0f', nonce, state, why: nonce ? '' : 'ceiling', behind: nonce ? 0 : 1,
+    hashes: ['0x' + 'ab'.repeat(32), '0x' + 'cd'.repeat(32)], since: f.at - 60_000, max_fee: '500000000000', base_fee: '812000000000',
+  })),
+  models: [{ ...f.models[0], of: 'small', rules: false, calls: 40, failed: 9, first: { n: 31, p50: 180, p95: 2410 }, whole: { n: 31, p50: 900, p95: 12_400 }, failures: [{ of: 'model.rate', n: 8 }, { of: 'model.timeout', n: 1 }], cost: 1_070_000 }, ...f.models],
+  checks: f.checks.map((c) => (c.name === 'Transactions' ? { ...c, ok: false, detail: '1 of 3 are stuck: writ tx replace, or writ tx cancel' } : c)),
+}))
+await ops.getByRole('button', { name: '7 d' }).click()
+await ops.getByText('3 things need you.').waitFor()
+out.seen.needs = (await ops.locator('.needs').innerText()).replace(/\s+/g, ' ')
+await look(ops, 'ops-needs')
+await ops.unroute('**/operator/figures*')
+await invented((f) => ({ ...f, runs: 0, outcomes: [], denials: [], moved: [], routes: [], models: [], approvals: [], transactions: [], buckets: f.buckets.map((b) => ({ ...b, runs: 0, cost: 0 })), total: { ...f.total, calls: 0, cost: 0, revenue: 0, margin: 0 } }))
+await ops.getByRole('button', { name: '1 h' }).click()
+await ops.getByText('No rule denied a call.').waitFor()
+await look(ops, 'ops-empty')
+await ops.unroute('**/operator/figures*')
+const before = out.faults.length
+await ops.route('**/operator/figures*', (route) => route.abort())
+await ops.getByRole('button', { name: '30 d' }).click()
+await ops.getByText('The server does not answer.').waitFor()
+await look(ops, 'ops-lost')
+out.faults.length = before
+await ops.context().close()
 
 // The file that was taken away is checked in the page, with the network gone, whole and with one bit flipped.
 await page.getByRole('link', { name: 'Check a record' }).click()

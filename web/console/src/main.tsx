@@ -18,8 +18,12 @@ const nextTheme = (): void => {
 
 const pages: [string, string, string][] = [['talk', 'Conversation', 'talk'], ['approvals', 'Approvals', 'pen'], ['runs', 'Runs', 'runs'], ['sessions', 'Sessions', 'key'], ['check', 'Check', 'permit']]
 
+/** Whether this tab has opened the operations page with a pass. */
+const isOperator = (): boolean => { try { return !!sessionStorage.getItem('pass') } catch { return false } }
+
 const waiting = () => import('./approve.tsx').then((m) => m.Waiting)
 const check = () => import('./check.tsx').then((m) => m.Check)
+const ops = async () => { await style('back.css'); return (await import('./ops.tsx')).Ops }
 const back = (name: 'Runs' | 'RunPage' | 'Compare' | 'SessionsPage') => async () => { await style('back.css'); return (await import('./back.tsx'))[name] as ComponentType<any> }
 
 const Page = () => {
@@ -31,6 +35,7 @@ const Page = () => {
     case 'compare': return <Later key={page.value} load={back('Compare')} ids={page.value.split('/').slice(1)} />
     case 'sessions': return <Later key={name} load={back('SessionsPage')} />
     case 'check': return <Later key={name} load={check} />
+    case 'ops': return <Later key={name} load={ops} />
     default: return <Talk />
   }
 }
@@ -45,14 +50,14 @@ const App = () => {
       <div class="vh" role="status" aria-live="polite">{said.value}</div>
       <div class={s ? 'app' : ''}>
         {s ? <header class="side"><a class="brand" href="#talk"><Icon of="logo" />writ</a>
-          <nav class="nav" aria-label="Pages"><ul>{pages.map(([id, title, icon]) => <li key={id}><a href={`#${id}`} {...(here === id || (id === 'runs' && (here === 'run' || here === 'compare')) ? { 'aria-current': 'page' as const } : {})}><Icon of={icon} />{title}{id === 'approvals' && pending.value.length > 0 && <span class="n">{pending.value.length}</span>}</a></li>)}</ul></nav>
+          <nav class="nav" aria-label="Pages"><ul>{[...pages, ...(isOperator() || here === 'ops' ? [['ops', 'Operations', 'route']] : [])].map(([id, title, icon]) => <li key={id}><a href={`#${id}`} {...(here === id || (id === 'runs' && (here === 'run' || here === 'compare')) ? { 'aria-current': 'page' as const } : {})}><Icon of={icon!} />{title}{id === 'approvals' && pending.value.length > 0 && <span class="n">{pending.value.length}</span>}</a></li>)}</ul></nav>
           <div class="foot"><div class="row"><span class={`live ${connection.value === 'open' ? '' : 'off'}`}>{words[connection.value]}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></div>
             <div class="row"><Id of={s.info.account} what="your address" /><a class="docs" href="/docs/">Docs</a></div></div></header>
           : <header class="top"><span class="brand"><Icon of="logo" />writ</span><a class="sm" href={here === 'check' ? '#talk' : '#check'}>{here === 'check' ? 'Connect a wallet' : 'Check a record'}</a><a class="sm" href="/docs/">Docs</a><span class="sm mut host">{location.host}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></header>}
         <main id="main" tabIndex={-1}>
           {connection.value === 'lost' && <Note tone="warn" icon="sync"><b>The connection was lost.</b> Your runs go on without it; this page connects again and misses nothing.</Note>}
           {problem.value && <Note tone="bad" icon="warn"><b>{problem.value.message}</b> {problem.value.hint} <a href={`/docs/errors/${problem.value.code}`}>What this means</a> <button class="btn quiet" onClick={() => { problem.value = undefined }}>Close</button></Note>}
-          {s ? <Page /> : here === 'check' ? <div class="plain"><Later load={check} /></div> : <Connect />}</main></div></>
+          {s ? <Page /> : here === 'check' || here === 'ops' ? <div class={here === 'ops' ? '' : 'plain'}><Later key={here} load={here === 'ops' ? ops : check} /></div> : <Connect />}</main></div></>
   )
 }
 

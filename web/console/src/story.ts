@@ -1,6 +1,6 @@
 // What a run's events say, in sentences. Pure: the page shows what this returns.
 import type { wire } from '../../sdk/src/index.ts'
-import { amountText, usdText } from './amounts.ts'
+import { amountText, decimal, usdText } from './amounts.ts'
 
 export type Tone = '' | 'ok' | 'bad' | 'warn' | 'acc'
 
@@ -57,6 +57,24 @@ const resultText = (tool: string, output: unknown): string => {
   return `${tool} answered`
 }
 
+/** Why nothing is done about a transaction that blocks leave out. */
+export const stuckText = (why: string): string => ({
+  settings: 'the operator’s settings leave it to a person', ceiling: 'what it would take is above the operator’s limit for fees',
+  attempts: 'it was replaced as often as may be', insufficient_funds: 'the agent’s account has too little of the chain’s coin for higher fees',
+  other_key: 'it is of another account than the agent’s',
+})[why] ?? `blocks leave it out${why && ` (${why})`}`
+
+/** A payment that is on its way: what has become of it since it was sent. Empty if this says nothing of it. */
+const underway = (output: unknown): [Tone, string, string] | undefined => {
+  const o = (output ?? {}) as { state?: string; hash?: string; why?: string; max_fee?: string; base_fee?: string; block?: string; cancels?: boolean; by?: string }
+  const fee = (wei: string | undefined): string => decimal(wei ?? '0', 9)
+  if (o.state === 'replaced') return ['acc', o.cancels ? 'Another transaction is sent in its place, which moves nothing' : 'Sent again with higher fees, in the place of the one before',
+    `${o.by === 'operator' ? 'by the operator' : 'since blocks left it out'}; only one of them can be mined, and the payment counts once`]
+  if (o.state === 'stuck') return ['warn', 'Stuck: no block takes it, and it may still be mined', `it offers ${fee(o.max_fee)} gwei for a unit of gas, and block ${o.block} asked ${fee(o.base_fee)}; ${stuckText(o.why ?? '')}. The operator can replace or cancel it`]
+  if (o.state) return ['acc', `On its way: ${o.state.replaceAll('_', ' ')}`, '']
+  return undefined
+}
+
 const phases: Record<string, string> = { simulate: 'Permitted to simulate', sign: 'Permitted to sign', send: 'Sends' }
 
 const reasons: Record<string, [Tone, string]> = {
@@ -88,7 +106,9 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
     row('', 'route', `${ev.model.answered || ev.model.name} answered`, `${ev.model.tokens_in} tokens in, ${ev.model.tokens_out} out, ${usdText(ev.model.cost_nano)}; the provider claims this model, and nothing proves it`)
   if (ev.kind === 'result') {
     const tool = tools.get(of) ?? 'The tool'
-    if (ev.status === 'ok') row('ok', 'result', resultText(tool, ev.output), `${tool}, ${ev.took ?? 0} ms`, argsTable(ev.output).slice(0, 24))
+    const way = ev.status === 'pending' ? underway(ev.output) : undefined
+    if (way) row(way[0], way[0] === 'warn' ? 'warn' : 'sync', way[1], way[2], argsTable(ev.output))
+    else if (ev.status === 'ok') row('ok', 'result', resultText(tool, ev.output), `${tool}, ${ev.took ?? 0} ms`, argsTable(ev.output).slice(0, 24))
     else row('warn', 'result', `${tool}: ${ev.status}`, text(ev.output ?? ''))
   }
   if (ev.kind === 'verdict') row(ev.approved ? 'ok' : '', ev.approved ? 'check' : 'x', ev.approved ? 'Approved by the wallet' : 'Refused by the wallet', ev.why ?? '')
