@@ -27,8 +27,8 @@ type scope struct {
 	sets    map[string]*namedSet
 	budgets map[string]BudgetDef
 
-	// ask notes a question of the past and returns the one that stands for it. It is nil where there is no past; tools
-	// are those that it may be about, and partial says that there are others.
+	// ask notes a question about earlier steps and returns the set's own copy of it. It is nil where there are no steps.
+	// tools are those that it may be about; partial says that the run has others, whose types the set does not know.
 	ask     func(*question) *question
 	tools   []ToolType
 	partial bool

@@ -99,7 +99,7 @@ func (x *Rule) IsAbout(r *Request) bool {
 
 var errUnknownTool = errors.New("the set was loaded without the type of this tool")
 
-// matches says whether the rule matches. The when of an earlier false answer spares the unless.
+// matches says whether the rule matches. If its when is false, its unless is not evaluated.
 func (x *Rule) matches(f *frame) (bool, error) {
 	if x.Unknown {
 		return false, errUnknownTool

@@ -40,12 +40,14 @@
 //	session.issue       life (ms), domain, max_calls, max_tokens, max_cost (in usd), asks_if_tainted
 //	input               size (bytes), text
 //	model.route         model, kind, provider, tokens, cost (an amount in usd), planned, writes, input, offered,
-//	                    left (an amount in usd)
+//	                    left (an amount in usd), and of the fleet ttft_p50, ttft_p95, errors, queue, breaker,
+//	                    price_in, price_out
 //	model.response      model, kind, provider, asks (tool calls), stop, evidence, size, text
 //	tool.call           tool, class, host (of a URL), asks_wallet, and args.NAME in a rule with tool:
 //	tool.result         tool, class, status, size, text
 //	retrieval           tool, class, source, document (its CID), size, text
-//	spend               tool, class, amount, asset (its symbol), to
+//	spend               tool, class, amount, asset (its symbol), to, and once simulated: simulated, debit,
+//	                    credit, others
 //	output              size, text
 //	provenance.publish  part, tool, class
 //	all but the first   integrity, secrecy, untrusted, tainted: see package label
@@ -119,7 +121,7 @@ type Request struct {
 	Calls   int64 // tool calls so far in the run
 
 	Tool  string      // tool.call, spend, tool.result, retrieval, provenance.publish
-	Class string      // of the tool: read, keyed, chain, once
+	Class string      // of the tool: read, keyed, chain, wallet, once
 	Args  []arg.Value // tool.call: in the order of the tool's params as given to Load
 	// AsksWallet says that each call of the tool needs the wallet's approval, whatever policies say: tool.call.
 	AsksWallet bool

@@ -166,8 +166,8 @@ func (v *verifier) readDelegations() error {
 	return nil
 }
 
-// readNamedBy reads the records that an event names besides its payloads.
-func (v *verifier) readNamedBy(ev Event) error {
+// readRecordsOf reads the records that an event names besides its payloads.
+func (v *verifier) readRecordsOf(ev Event) error {
 	switch ev := ev.(type) {
 	case *Ask: // what is not here of its thread is for agent/audit to name
 		if ev.After.Defined() && v.car != nil && v.car.Has(ev.After) {
@@ -221,7 +221,7 @@ func (v *verifier) readRevocation(l Link) error {
 }
 
 // readSubAgent reads an agent that a tool calls, once, with its tools. An agent's CID rests on those of its sub-agents,
-// so none can contain itself; tool bounds what all of them take.
+// so none can contain itself; readTool bounds what all of them take.
 func (v *verifier) readSubAgent(l Link) error {
 	if v.ev.Agents[l] != nil {
 		return nil

@@ -128,7 +128,7 @@ func (c *coder) failForKey(f *frame, name string) {
 	}
 }
 
-// The following write or read one value of a map. The opt forms leave the key out when the value is zero; a zero
+// The following write or read one value of a map. The optional forms leave the key out when the value is zero; a zero
 // value that was written out all the same is refused, since it would be a second spelling.
 
 func (c *coder) versionField(f *frame, want string) {
@@ -279,7 +279,7 @@ func (c *coder) optionalLink(f *frame, name string, v *Link) {
 }
 
 // listField writes or reads a list whose entries item handles. An empty list is written out: absent and empty are one
-// thing only for optList.
+// thing only for optionalList.
 func listField[T any](c *coder, f *frame, name string, v *[]T, item func(*coder, *T)) {
 	if c.codeKey(f, name, true, true) {
 		codeItems(c, name, v, item)

@@ -361,7 +361,7 @@ func (v *verifier) judgeStep(place int32, at Link, s *Step) error {
 			delete(v.asks, Ref{s.Seq, uint64(i)})
 		}
 	}
-	if err := v.readNamedBy(s.Event); err != nil {
+	if err := v.readRecordsOf(s.Event); err != nil {
 		return err
 	}
 	if w := s.Facts.Wallet; w != nil {

@@ -15,7 +15,7 @@ import (
 // gateCall is where every tool call passes first: known, readable, within the run's limit, allowed.
 func (w *work) gateCall(c *call) error {
 	full := w.s.totals.Calls >= w.m.limits.Calls-w.handedOut().Calls
-	if c.counted = true; !full { // a call that is refused because the limit is reached does not exceed it
+	if c.counted = true; !full { // a call over the limit is refused and not counted
 		w.s.totals.Calls++
 	}
 	if c.tool = w.m.tools[c.ask.Tool]; c.tool == nil {

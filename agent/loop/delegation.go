@@ -155,8 +155,8 @@ func (a *Authority) AllowsChain(chain uint64) bool {
 }
 
 // Delegate returns the unsigned delegation for a call of a sub-agent's tool: what the tool promises its agent, as far
-// as the caller has it and a run of the caller may use. from is the caller's grant or delegation, at the time of the
-// call's step, handed what the call hands on. The error is an [auth.Fault] if nothing is left.
+// as the caller has it and a run of the caller may use. from is the caller's grant or delegation; at is the time of the
+// call's step; handed is what the call hands on. The error is an [auth.Fault] if nothing is left.
 func (a *Authority) Delegate(
 	d *provenance.Delegate, handed *provenance.Handed, from provenance.Link, call provenance.Parent, at int64,
 ) (*provenance.Delegation, error) {

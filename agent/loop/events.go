@@ -273,7 +273,7 @@ func (w *work) takeFailedResult(c *call, status string, out []byte) error {
 	if unknown {
 		w.endUnknown(c, c.phase == provenance.PhaseAct)
 	} else {
-		w.releaseCall(c, false)
+		w.settleCall(c, false)
 	}
 	if len(out) == 0 {
 		out, _ = json.Marshal(map[string]string{"error": "The call ended: " + status + "."})
@@ -313,11 +313,11 @@ func (w *work) takeSigned(c *call, signed *provenance.Payload) error {
 		return nil
 	}
 	if w.isSessionOver() {
-		w.releaseCall(c, false)
+		w.settleCall(c, false)
 		return w.denyEnded(c)
 	}
 	if !w.isStillPermitted() {
-		w.releaseCall(c, false)
+		w.settleCall(c, false)
 		return w.denyUnaskedWallet(c)
 	}
 	c.signed = signed
@@ -343,7 +343,7 @@ func (w *work) takeDone(c *call, out []byte) error {
 	} else {
 		w.noteSubAgent(out)
 	}
-	w.releaseCall(c, true)
+	w.settleCall(c, true)
 	if c.tool.delegate != nil {
 		if err := w.addSubAgentUse(c, out); err != nil {
 			return err

@@ -30,8 +30,8 @@ func (m *Machine) decide(r *policies.Request) policies.Decision {
 	return d
 }
 
-// decideAt decides about req and notes the answer.
-func (j *judge) decideAt(req *policies.Request) (policies.Decision, error) {
+// decideAndNote decides about req and notes the answer.
+func (j *judge) decideAndNote(req *policies.Request) (policies.Decision, error) {
 	if req.Point.Open() && !j.m.layers.Speaks(req.Point) {
 		return policies.Decision{Point: req.Point, Outcome: policies.Permit}, nil
 	}
@@ -83,13 +83,13 @@ func (m *Machine) issueRequest() policies.Request {
 // decideOpening decides about the session, and if it may be about the user's request.
 func (j *judge) decideOpening(input string, said label.Label) (policies.Decision, error) {
 	j.room.req = j.m.issueRequest()
-	d, err := j.decideAt(&j.room.req)
+	d, err := j.decideAndNote(&j.room.req)
 	if err != nil || d.Outcome != policies.Permit {
 		return d, err
 	}
 	req := j.requestAbout(policies.Input, said)
 	req.Text, req.Size = input, int64(len(input))
-	return j.decideAt(req)
+	return j.decideAndNote(req)
 }
 
 // decideReply decides about a model's reply. It returns how many of the calls that the reply asks for may be looked
@@ -101,7 +101,7 @@ func (j *judge) decideReply(
 	req.Model, req.Kind, req.Provider = by.Name, string(by.Kind), by.Provider
 	req.Asks, req.Stop, req.Evidence = int64(len(mc.Calls)), mc.Stop, int64(mc.Evidence)
 	req.Text, req.Size = said, int64(len(said))
-	d, err := j.decideAt(req)
+	d, err := j.decideAndNote(req)
 	switch {
 	case err != nil:
 		return 0, "", err
@@ -187,7 +187,7 @@ func (j *judge) decideResult(c *call, status string, out []byte) ([]byte, label.
 	req := j.requestAbout(policies.ToolResult, l.Join(c.label))
 	req.Tool, req.Class, req.Status = c.tool.spec.Name, string(c.tool.spec.Class), status
 	req.Text, req.Size = string(out), int64(len(out))
-	d, err := j.decideAt(req)
+	d, err := j.decideAndNote(req)
 	switch {
 	case err != nil:
 		return nil, l, err
@@ -257,7 +257,7 @@ func (j *judge) decideDocument(c *call, raw []byte, base, joined label.Label) ([
 	req := j.requestAbout(policies.Retrieval, l)
 	req.Tool, req.Class = c.tool.spec.Name, string(c.tool.spec.Class)
 	req.Source, req.Document, req.Text, req.Size = doc.Source, doc.CID, doc.Text, int64(len(doc.Text))
-	d, err := j.decideAt(req)
+	d, err := j.decideAndNote(req)
 	if err != nil || d.Outcome != policies.Permit {
 		return nil, joined, false, err
 	}
@@ -274,7 +274,7 @@ func (j *judge) decideAnswer(text string) (string, bool, error) {
 	}
 	req := j.requestAbout(policies.Output, j.s.context)
 	req.Text, req.Size = text, int64(len(text))
-	d, err := j.decideAt(req)
+	d, err := j.decideAndNote(req)
 	if err != nil || d.Outcome != policies.Permit {
 		return denialSentence(d), false, err
 	}

@@ -112,7 +112,7 @@ type Budget struct {
 
 	def     policies.BudgetDef
 	callers []string // with scope agent: the callers' names, in whose ledgers it is reserved too
-	asked   bool     // it counts how much of the budget whose ID is before askedSuffix no longer counts
+	asked   bool     // the ledger beside the budget before askedSuffix: what an approval has ended; see unasked.go
 	storeID string   // in place of "layer/id" where ledgers are kept; as ID if empty
 }
 

@@ -75,7 +75,7 @@ func (t transaction) takeMined(out []byte) error {
 		return t.takeUnclear(err)
 	}
 	if mined.Status != "ok" {
-		w.releaseCall(c, false)
+		w.settleCall(c, false)
 		w.noteTrouble(provenance.CloseFailed, fault.ToolFailed)
 		return w.finishWithResult(c, provenance.StatusOK, out)
 	}

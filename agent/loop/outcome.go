@@ -135,8 +135,8 @@ func (mo *moment) outcomeOfNoRoute() (string, outcome) {
 		outcome{reason: provenance.CloseFailed, code: fault.ModelGone}
 }
 
-// maxTries is how often one model is asked in one turn, whose provider says when it wants to be asked again.
-const maxTries = 4
+// maxAsksOfOne is how often one model is asked in one turn, whose provider says when it wants to be asked again.
+const maxAsksOfOne = 4
 
 // findCandidates returns the models that may be asked, in order. If no real one is left, and a provider has said when
 // it wants to be asked again, and that is within the run's time, its model is the first, and from says from when on.
@@ -166,7 +166,7 @@ func (mo *moment) findCandidates(n route.Need) (cands []route.Candidate, from in
 		for _, x := range mo.s.later[i+1:] {
 			newer = newer || x.model == l.model
 		}
-		if !newer && tries < maxTries && l.at < end && (next == nil || l.at < next.at) {
+		if !newer && tries < maxAsksOfOne && l.at < end && (next == nil || l.at < next.at) {
 			next = l
 		}
 	}

@@ -57,7 +57,7 @@ func (m compiler) decidePart(req *policies.Request) error {
 	d := m.decide(req)
 	mode := d.Mode
 	switch {
-	case d.Outcome != policies.Permit: // publishing is denied, so the part is sealed
+	case d.Outcome != policies.Permit: // publishing is denied, so the part's key ends with the run
 		mode = policies.Ephemeral
 	case mode == "":
 		mode = policies.Sealed

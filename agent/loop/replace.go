@@ -104,7 +104,7 @@ func (t transaction) takeCancelled(mined *tools.Mined) error {
 			return t.takeUnclear(err)
 		}
 	}
-	w.releaseCall(c, false)
+	w.settleCall(c, false)
 	w.noteTrouble(provenance.CloseFailed, fault.ToolFailed)
 	told, err := json.Marshal(map[string]string{
 		"code": "cancelled", "error": "The transaction was cancelled before a block took it: nothing has moved.",

@@ -104,7 +104,7 @@ type call struct {
 	ask          provenance.ToolAsk
 	tool         *tool
 	args         tools.Args
-	phase        string              // of the open effect; PhaseSeek for an approval; "" once it has an outcome
+	phase        string              // of the open effect; phaseSeek for an approval; "" once it has an outcome
 	wait         provenance.Ref      // the open effect
 	until        int64               // of the approval
 	signed       *provenance.Payload // once it is; of several attempts the newest, or the one that is in a block

@@ -83,7 +83,7 @@ func (w *work) run(ev provenance.Event) error {
 	if err := w.readLedgers(ev); err != nil {
 		return err
 	}
-	if !route.Show(&w.facts, w.m.watched) {
+	if !route.AreComplete(&w.facts, w.m.watched) {
 		return ErrFleet
 	}
 	if err := w.takeEvent(ev); err != nil {

@@ -85,7 +85,7 @@ func (t *tally) checkOwnUse() error {
 func (t *tally) keepLedgers() {
 	for _, x := range t.settles {
 		for i := range t.budgets {
-			if b := &t.budgets[i]; b.ID == x.Budget { // it was added before (checkOwn), so neither subtraction fails
+			if b := &t.budgets[i]; b.ID == x.Budget { // it was added before (checkOwnUse), so neither subtraction fails
 				b.Reserved, _ = b.Reserved.Sub(x.reserved)
 				b.Spent = b.Spent.AddCapped(x.Used)
 			}
@@ -187,7 +187,7 @@ func (t *tally) nameLedgers(ds []provenance.Decision, c *call) error {
 		for _, r := range ds[i].Reserve {
 			at := slices.IndexFunc(t.m.budgets, func(b Budget) bool { return b.ID == r.Budget })
 			if at < 0 {
-				named = append(named, r) // hold reports it
+				named = append(named, r) // reserve reports it
 				continue
 			}
 			ledgers, err := t.ledgersBehind(&t.m.budgets[at], c)
@@ -345,8 +345,8 @@ func (t *tally) settleInFull(a *asking) {
 	}
 }
 
-// releaseCall ends a call's reservations: all of it used, or only the call itself.
-func (t *tally) releaseCall(c *call, used bool) {
+// settleCall ends a call's reservations: settled in full if it was used, if not, only the count of calls is.
+func (t *tally) settleCall(c *call, used bool) {
 	for _, r := range c.reserved {
 		n := r.Amount
 		if !used && countsOnlyIfDone(r) {
@@ -363,10 +363,10 @@ func countsOnlyIfDone(r provenance.Reserve) bool {
 }
 
 // endUnknown ends an open call of which nothing more is heard. One that may act is in doubt, and counts as if it had
-// happened; of others used says what counts.
+// happened; any other is settled in full if used is set, and released if not.
 func (t *tally) endUnknown(c *call, used bool) {
 	before, reserved, acts := len(t.settles), c.reserved, c.mayAct()
-	if t.releaseCall(c, used || acts); !acts {
+	if t.settleCall(c, used || acts); !acts {
 		return
 	}
 	ref := c.wait

@@ -34,7 +34,7 @@ func askedBudget(b Budget) Budget {
 	return asked
 }
 
-// isAsked says whether a ledger counts what no longer counts.
+// isAsked says whether a ledger is the one of what an approval has ended.
 func isAsked(ledger string) bool { return strings.HasSuffix(BudgetID(ledger), askedSuffix) }
 
 // CountsUnasked says whether a ledger is of those that count what went without asking. They grow above their cap.

@@ -102,8 +102,8 @@ func Watched(rules []Rule, a *provenance.Agent, sets ...*provenance.PolicySet) [
 	return slices.Compact(names)
 }
 
-// Show says whether facts tell of just the models that are watched, and nothing that no fleet would say.
-func Show(facts *provenance.Facts, watched []string) bool {
+// AreComplete says whether facts tell of just the models that are watched, and nothing that no fleet would say.
+func AreComplete(facts *provenance.Facts, watched []string) bool {
 	return slices.EqualFunc(facts.Fleet, watched, func(f provenance.ModelFact, name string) bool {
 		isDown := slices.Contains(facts.Down, name)
 		return f.Name == name && f.P50 >= 0 && f.P95 >= f.P50 && f.Errors <= 1000 &&

@@ -37,7 +37,7 @@ type row struct {
 	text    string // one sentence for a user, with the next step
 }
 
-// sentinelRow makes the row of an error value, typed that of an error type.
+// sentinelRow makes the row of an error value, typedRow that of an error type.
 func sentinelRow(name string, err error, code wire.Code, reason, text string) row {
 	return row{name, func(e error) bool { return errors.Is(e, err) }, code, reason, text}
 }
@@ -62,7 +62,8 @@ const (
 )
 
 // rows lists every error of the packages below. The first that matches counts, so one that others may stand behind
-// comes before them.
+// comes before them. Explain itself reads what an auth.Fault, a quota.Error and a wire.Error say, before it looks here:
+// their rows stand for the list.
 var rows = []row{
 	sentinelRow("internal/chainwatch.ErrNoTransaction", chainwatch.ErrNoTransaction, wire.CodeNotFound, "",
 		"No run waits for this transaction; it may just have been mined."),

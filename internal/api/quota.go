@@ -14,8 +14,8 @@ import (
 
 type addressKey struct{}
 
-// From says in a context which address a request comes from, for what is counted by address. Transports call it.
-func From(ctx context.Context, address string) context.Context {
+// WithAddress says in a context which address a request comes from, for what is counted by address. Transports call it.
+func WithAddress(ctx context.Context, address string) context.Context {
 	return context.WithValue(ctx, addressKey{}, address)
 }
 
@@ -65,7 +65,7 @@ func (c *Call) startWithinQuota(ctx context.Context, q runner.StartRequest) (jou
 		return c.api.cfg.Runner.Start(ctx, q)
 	}
 	who := quota.Client{Wallet: q.Session.Owner(), Address: addressOf(ctx)}
-	if err := c.reserveRun(ctx, book, who); err != nil {
+	if err := c.countRun(ctx, book, who); err != nil {
 		return journal.RunInfo{}, err
 	}
 	var started provenance.Link
@@ -83,8 +83,8 @@ func (c *Call) startWithinQuota(ctx context.Context, q runner.StartRequest) (jou
 	return info, err
 }
 
-// reserveRun counts one more run. The book is not told when runs end, so who has too many is looked at first.
-func (c *Call) reserveRun(ctx context.Context, book *quota.Book, who quota.Client) error {
+// countRun counts one more run. The book is not told when runs end, so who has too many is looked at first.
+func (c *Call) countRun(ctx context.Context, book *quota.Book, who quota.Client) error {
 	for _, run := range book.Unsure(time.Now(), who) {
 		info, err := c.api.cfg.Runner.Run(ctx, run)
 		if errors.Is(err, journal.ErrNotFound) || err == nil && !info.IsOpen() {

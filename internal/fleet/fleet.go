@@ -38,7 +38,7 @@ type Fleet struct {
 	mu        sync.Mutex // guards what follows
 	models    map[string]*pulse
 	endpoints map[string]*streak // that could not be reached, by their names
-	again     budget
+	again     retryShare
 }
 
 // A Model is one that the fleet watches.
@@ -97,8 +97,8 @@ func (s *streak) stateAt(now time.Time) string {
 	return halfOpen
 }
 
-// breakers returns the streaks that an account's attempt at a model depends on.
-func (p *pulse) breakers(account string) []*streak {
+// streaksFor returns the streaks that an account's attempt at a model depends on.
+func (p *pulse) streaksFor(account string) []*streak {
 	out := []*streak{p.endpoint, &p.all}
 	if own := p.of[account]; own != nil {
 		out = append(out, own)
@@ -109,7 +109,7 @@ func (p *pulse) breakers(account string) []*streak {
 // stateFor returns the strictest state of a model for an account.
 func (p *pulse) stateFor(account string, now time.Time) string {
 	state := closed
-	for _, s := range p.breakers(account) {
+	for _, s := range p.streaksFor(account) {
 		switch s.stateAt(now) {
 		case open:
 			return open
@@ -152,8 +152,8 @@ func (f *Fleet) Facts(account string, names []string) []provenance.ModelFact {
 	return out
 }
 
-// IsSpent says whether an account's turns ask no second real model after a provider's failure for now: too many did.
-func (f *Fleet) IsSpent(account string) bool {
+// AsksOnce says whether an account's turns ask no second real model after a provider's failure for now: too many did.
+func (f *Fleet) AsksOnce(account string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.again.isSpent(account, f.now())
@@ -180,7 +180,7 @@ func (f *Fleet) Begin(name, account string, again bool) (*Attempt, bool) {
 		return nil, false
 	}
 	a := &Attempt{f: f, p: p, account: account, begun: now, limits: p.patienceAt(now)}
-	for _, s := range p.breakers(account) {
+	for _, s := range p.streaksFor(account) {
 		if s.stateAt(now) == halfOpen {
 			s.probing = true
 			a.probes = append(a.probes, s)

@@ -176,23 +176,23 @@ func TestASecondModelIsAskedForFewTurns(t *testing.T) {
 		for range againOfOne {
 			again("x")
 		}
-		if !f.IsSpent("x") || f.IsSpent("y") {
-			t.Fatalf("after %d of x: x %v, y %v", againOfOne, f.IsSpent("x"), f.IsSpent("y"))
+		if !f.AsksOnce("x") || f.AsksOnce("y") {
+			t.Fatalf("after %d of x: x %v, y %v", againOfOne, f.AsksOnce("x"), f.AsksOnce("y"))
 		}
 		for range againFree - againOfOne {
 			again("y")
 		}
-		if !f.IsSpent("z") {
+		if !f.AsksOnce("z") {
 			t.Fatal("the fleet's own budget has no end")
 		}
 		for range 100 {
 			try(t, f, "c", "z", nil)
 		}
-		if f.IsSpent("z") {
+		if f.AsksOnce("z") {
 			t.Error("a tenth of 100 turns is not there")
 		}
 		time.Sleep(budgetFor)
-		if f.IsSpent("x") {
+		if f.AsksOnce("x") {
 			t.Error("the budget does not come back")
 		}
 	})

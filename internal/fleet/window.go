@@ -48,7 +48,7 @@ func (w *window) sorted(now time.Time, of func(*sample) time.Duration) []time.Du
 	return out
 }
 
-// percentile returns the smallest value that percent of the values are not above; 0 of none.
+// percentile returns the nearest-rank percentile, 0 of no values.
 func percentile(sorted []time.Duration, percent int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -126,21 +126,21 @@ const (
 	maxAgain     = 4096 // accounts that are told apart
 )
 
-// A budget counts the attempts of one span of time.
-type budget struct {
+// A retryShare counts the attempts of one span of time.
+type retryShare struct {
 	from  time.Time
 	first int
 	all   int
 	of    map[string]int
 }
 
-func (b *budget) roll(now time.Time) {
+func (b *retryShare) roll(now time.Time) {
 	if b.of == nil || now.Sub(b.from) >= budgetFor {
-		*b = budget{from: now, of: map[string]int{}}
+		*b = retryShare{from: now, of: map[string]int{}}
 	}
 }
 
-func (b *budget) note(account string, again bool, now time.Time) {
+func (b *retryShare) note(account string, again bool, now time.Time) {
 	b.roll(now)
 	if !again {
 		b.first++
@@ -152,7 +152,7 @@ func (b *budget) note(account string, again bool, now time.Time) {
 	b.all++
 }
 
-func (b *budget) isSpent(account string, now time.Time) bool {
+func (b *retryShare) isSpent(account string, now time.Time) bool {
 	b.roll(now)
 	return b.of[account] >= againOfOne || b.all >= againFree+b.first*againPercent/100
 }

@@ -7,13 +7,13 @@
 //
 //	part         it is                                    its goroutines
 //	folder       the data folder's lock and operator key  none
-//	store        the journal, its damaged ends cut off    one writer
+//	store        the journal, its damaged ends cut off    one writer, one that renews its owner's row
 //	log          the transparency log, the key bound      one that fills the tree, one that publishes checkpoints
 //	anchors      the log's checkpoints on a chain         one that sends, if a chain is named
 //	chain        endpoints of tools and contract wallets  none that outlive a question
 //	tools        servers of tools, and their processes     one that looks at each at first; those of connections
 //	library      documents that agents search              none
-//	runner       agents, tools, models, policy sets       one a run that has something to do; one that rechecks wallets
+//	runner       agents, tools, models, policy sets       those of internal/runner/background.go, all ended by its Close
 //	mirror       IPFS: bitswap, and pushes to Kubo        those of libp2p and one that pushes, if they are named
 //	server       what answers requests; not yet heard     those of connections, all within Run
 //	metrics      figures, on an address of their own      one that serves them, if an address is named

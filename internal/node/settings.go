@@ -51,7 +51,7 @@ func ReadSettings(file string, flags map[string]string) (*config.Config, error) 
 	return c, nil
 }
 
-// ChangedSince returns what lists the settings that are not as they are now, and that a reload does not take.
+// ChangedSince returns a function that lists the settings changed from now on that need a restart.
 func ChangedSince(file string, flags map[string]string) func() []string {
 	begun, err := ReadSettings(file, flags)
 	return func() []string {
@@ -106,7 +106,7 @@ func Configure(c *config.Config, g Given) (Config, error) {
 			err = f()
 		}
 	}
-	read(func() (err error) { out.Chain, err = chainOf(c); return err })
+	read(func() (err error) { out.Chain, err = ChainOf(c); return err })
 	read(func() (err error) { out.IPFS, err = ipfsOf(c); return err })
 	read(func() (err error) { out.Agents, err = Agents(c.Agents, out.Chain.Book.Chain); return err })
 	read(func() error { return setRoutes(c.Routes, out.Agents) })
@@ -168,9 +168,7 @@ func WalletChains(c *config.Config) []eth.Chain {
 }
 
 // ChainOf returns the chain of the settings, with its secret revealed.
-func ChainOf(c *config.Config) (Chain, error) { return chainOf(c) }
-
-func chainOf(c *config.Config) (Chain, error) {
+func ChainOf(c *config.Config) (Chain, error) {
 	if len(c.Chain.RPC) == 0 {
 		return Chain{}, badSetting("no chain is set: give --chain URL, or chain.rpc in the configuration; " +
 			"writ dev has a chain of its own")

@@ -31,8 +31,9 @@ import (
 	"github.com/writ-run/writ/tools/retrieve"
 )
 
-// The tools of a node are listed here and nowhere else: those of its chain, and those that read what others have
-// written, each only if the settings name what it may read.
+// The tools of a node are listed here: those of its chain, and those that read pages and documents or call servers of
+// others, each only if the settings name what it may reach. openLibrary adds the one that searches the library, and
+// DescribedTools lists them for commands that start no node.
 
 // chainTools makes the tools of a chain.
 func chainTools(client *pool.Pool, c Chain) ([]tools.Tool, error) {
@@ -47,7 +48,7 @@ func chainConfig(client *pool.Pool, c Chain) chain.Config {
 	return chain.Config{Client: client, Book: c.Book, Key: c.Key, Final: c.Final, MaxFee: c.MaxFee}
 }
 
-// readingTools makes the tools that read what others have written.
+// readingTools makes the tools that read what others have written: pages and folders that the settings name.
 func readingTools(c *config.Config) (out []tools.Tool, err error) {
 	if len(c.Fetch.Hosts) > 0 {
 		t, err := fetch.New(fetch.Config{

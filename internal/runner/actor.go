@@ -24,7 +24,7 @@ type actor struct {
 	answers  chan answer   // one from each effect that is under way
 	underWay int           // effects that have not given their answer
 	begun    map[provenance.Ref]bool
-	away     map[provenance.Ref]bool // of begun: calls of sub-agents whose runs are under way; nil if there was none
+	away     map[provenance.Ref]bool // of begun: answered by a sub-agent's run or by the chain; may be nil
 }
 
 // A delivery is an event from outside.
@@ -167,7 +167,8 @@ func (a *actor) takeAnswer(ctx context.Context, ans answer) (err error) {
 	return err
 }
 
-// hasNothingToDo says whether the run has ended, or waits for nothing but the wallet and runs of sub-agents until due.
+// hasNothingToDo says whether the run has ended, or waits until due for nothing but the wallet, runs of sub-agents and
+// transactions on the chain.
 func (a *actor) hasNothingToDo(due time.Duration) bool {
 	if a.state.Closed {
 		return true

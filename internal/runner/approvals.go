@@ -107,7 +107,7 @@ func (r *Runner) checkDecision(ctx context.Context, d ApprovalDecision) (*proven
 	}
 	given, err := r.wallets.checkApproval(ctx, h.machine.Grant(), want.Approval, d)
 	if err != nil {
-		r.wallets.recheckRefusal(ctx, h.info.Session, err)
+		r.wallets.recheckAfterRefusal(ctx, h.info.Session, err)
 		return nil, err
 	}
 	return &provenance.Verdict{Of: d.Effect, Approval: given}, loop.CheckApproval(want.Approval, given, r.cfg.Now())

@@ -49,7 +49,7 @@ type contractWallets struct {
 type recheck struct {
 	question auth.Question
 	expires  int64  // ms UTC
-	state    []byte // auth.Answer.State at the sign-in; nil if they were erased: the session moves no value
+	state    []byte // auth.Answer.State at the sign-in; nil if its leaf was erased: then the session moves no value
 }
 
 // sealVerification makes the record of what a chain said, with its leaves.
@@ -143,7 +143,7 @@ func (w *contractWallets) recheckInRounds(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		due := w.listDue()
+		due := w.dropOverAndListDue()
 		if len(due) == 0 {
 			return
 		}
@@ -151,8 +151,9 @@ func (w *contractWallets) recheckInRounds(ctx context.Context) {
 	}
 }
 
-// listDue drops the sessions that are over and returns the others. If there are none, this was the last round.
-func (w *contractWallets) listDue() map[provenance.Link]recheck {
+// dropOverAndListDue drops the sessions that are over and returns the others. If there are none, this was the last
+// round.
+func (w *contractWallets) dropOverAndListDue() map[provenance.Link]recheck {
 	now := w.now().UnixMilli()
 	due := map[provenance.Link]recheck{}
 	w.mu.Lock()
@@ -248,10 +249,10 @@ func (w *contractWallets) recheckNow(
 	return &provenance.WalletFact{At: v.At.UnixMilli(), By: by}, false
 }
 
-// recheckRefusal asks a wallet's chain at once whether the wallet stands by its permission, if its contract has refused
-// an approval: the owner who signed it may have been replaced. Then the session ends here, and its runs need not stay
-// parked until the next round.
-func (w *contractWallets) recheckRefusal(ctx context.Context, session provenance.Link, refusal error) {
+// recheckAfterRefusal asks a wallet's chain at once whether the wallet stands by its permission, if its contract has
+// refused an approval: the owner who signed it may have been replaced. Then the session ends here, and its runs need
+// not stay parked until the next round.
+func (w *contractWallets) recheckAfterRefusal(ctx context.Context, session provenance.Link, refusal error) {
 	if f, ok := errors.AsType[*auth.Fault](refusal); !ok || f.Code != auth.CodeSigContract {
 		return
 	}

@@ -23,24 +23,24 @@ var ErrClosed = errors.New("the runtime is stopping")
 type runs struct {
 	*parts
 
-	mu     sync.Mutex // guards the rest
-	live   map[provenance.Link]*actor
-	idle   chan struct{} // closed, and nil again, when no run is live; nil if nobody waits for that
-	claims map[provenance.Link]*claim
-	timers map[provenance.Link]*time.Timer // of parked runs
+	mu        sync.Mutex // guards the rest
+	live      map[provenance.Link]*actor
+	idle      chan struct{} // closed, and nil again, when no run is live; nil if nobody waits for that
+	takeovers map[provenance.Link]*takeover
+	timers    map[provenance.Link]*time.Timer // of parked runs
 
 	sent *ownwallet.Book
 }
 
-// A claim is there while somebody takes a run up, or waits to do so.
-type claim struct {
+// A takeover is there while somebody takes a run up, or waits to do so.
+type takeover struct {
 	mu    sync.Mutex
 	users int // guarded by runs.mu
 }
 
 func newRuns(p *parts) *runs {
 	return &runs{
-		parts: p, live: map[provenance.Link]*actor{}, claims: map[provenance.Link]*claim{},
+		parts: p, live: map[provenance.Link]*actor{}, takeovers: map[provenance.Link]*takeover{},
 		timers: map[provenance.Link]*time.Timer{}, sent: ownwallet.NewBook(),
 	}
 }
@@ -90,10 +90,10 @@ func (r *Runner) Cancel(ctx context.Context, run provenance.Link) error {
 // lockRun keeps others from taking up a run; the function that it returns lets them again.
 func (rs *runs) lockRun(run provenance.Link) (unlock func()) {
 	rs.mu.Lock()
-	c := rs.claims[run]
+	c := rs.takeovers[run]
 	if c == nil {
-		c = new(claim)
-		rs.claims[run] = c
+		c = new(takeover)
+		rs.takeovers[run] = c
 	}
 	c.users++
 	rs.mu.Unlock()
@@ -103,7 +103,7 @@ func (rs *runs) lockRun(run provenance.Link) (unlock func()) {
 		rs.mu.Lock()
 		defer rs.mu.Unlock()
 		if c.users--; c.users == 0 {
-			delete(rs.claims, run)
+			delete(rs.takeovers, run)
 		}
 	}
 }
@@ -335,8 +335,8 @@ func (rs *runs) waitUntilIdle(ctx context.Context) int {
 	return len(rs.live)
 }
 
-// A run that a full store has stopped rests for fullPause. What a run had no room for comes again after firstPause,
-// then less and less often.
+// A run that a full store has stopped rests for fullPause. All else that is tried again begins with firstPause and
+// waits twice as long each time, up to fullPause.
 const (
 	firstPause = 10 * time.Millisecond
 	fullPause  = 5 * time.Second

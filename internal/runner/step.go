@@ -31,8 +31,8 @@ func isUnusable(err error) bool {
 	return malformed
 }
 
-// maxTries bounds how often one event is decided again because the facts had changed at the commit.
-const maxTries = 16
+// maxDecided bounds how often one event is decided again because the facts had changed at the commit.
+const maxDecided = 16
 
 // An arrival is an event that is to become a step. Its leaves are the same however often it is decided.
 type arrival struct {
@@ -42,8 +42,8 @@ type arrival struct {
 	withdrawn bool                   // a contract wallet has taken its permission back
 }
 
-// A draft is the step that an arrival becomes if the facts are still the same when it is committed.
-type draft struct {
+// A stepDraft is the step that an arrival becomes if the facts are still the same when it is committed.
+type stepDraft struct {
 	step    *provenance.Step
 	next    loop.State
 	todo    loop.Next
@@ -71,13 +71,13 @@ func (a *actor) commitEvent(ctx context.Context, ev provenance.Event) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
-	for range maxTries {
+	for range maxDecided {
 		err = a.tryStep(ctx, in)
 		if !errors.Is(err, journal.ErrBudget) && !errors.Is(err, journal.ErrStale) {
 			return err
 		}
 	}
-	return fmt.Errorf("it was decided %d times and the facts changed each time: %w", maxTries, err)
+	return fmt.Errorf("it was decided %d times and the facts changed each time: %w", maxDecided, err)
 }
 
 // tryStep decides an arrival with the facts of now and commits it.
@@ -98,8 +98,8 @@ func (a *actor) tryStep(ctx context.Context, in *arrival) error {
 }
 
 // decideStep reads the facts and asks the machine.
-func (a *actor) decideStep(ctx context.Context, in *arrival) (*draft, error) {
-	d := new(draft)
+func (a *actor) decideStep(ctx context.Context, in *arrival) (*stepDraft, error) {
+	d := new(stepDraft)
 	at := max(a.runs.cfg.Now().UnixMilli(), a.state.At)
 	var err error
 	if d.ledgers, err = a.machine.Ledgers(a.state, at, in.ev); err != nil {
@@ -121,7 +121,7 @@ func (a *actor) decideStep(ctx context.Context, in *arrival) (*draft, error) {
 }
 
 // readFacts reads what decisions may know of the world.
-func (a *actor) readFacts(ctx context.Context, in *arrival, d *draft) (f provenance.Facts, err error) {
+func (a *actor) readFacts(ctx context.Context, in *arrival, d *stepDraft) (f provenance.Facts, err error) {
 	if f.Budgets, err = a.readBudgets(ctx, d); err != nil {
 		return f, fmt.Errorf("read the ledgers: %w", err)
 	}
@@ -136,14 +136,14 @@ func (a *actor) readFacts(ctx context.Context, in *arrival, d *draft) (f provena
 	f.Revoked = s.Revoked != 0 || in.withdrawn || over != nil
 	f.Wallet = in.wallet
 	owner := a.info.Owner()
-	f.Down, f.Once = a.runs.fleet.Down(owner), a.runs.fleet.IsSpent(owner)
+	f.Down, f.Once = a.runs.fleet.Down(owner), a.runs.fleet.AsksOnce(owner)
 	if names := a.machine.Watched(); names != nil {
 		f.Fleet = a.runs.fleet.Facts(owner, names)
 	}
 	return f, nil
 }
 
-func (a *actor) readBudgets(ctx context.Context, d *draft) ([]provenance.Budget, error) {
+func (a *actor) readBudgets(ctx context.Context, d *stepDraft) ([]provenance.Budget, error) {
 	read, err := a.runs.cfg.Store.Ledgers(ctx, d.keys)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (a *actor) readBudgets(ctx context.Context, d *draft) ([]provenance.Budget,
 }
 
 // prepareCommit encodes a step and puts together everything that becomes true with it.
-func (a *actor) prepareCommit(in *arrival, d *draft) (*journal.Commit, error) {
+func (a *actor) prepareCommit(in *arrival, d *stepDraft) (*journal.Commit, error) {
 	// The leaves that the effects bring come after the event's, so their keys are numbered on.
 	all := leaves{
 		blocks: append(append(make([]provenance.Block, 0, 8), a.blocks...), in.leaves.blocks...),
@@ -192,7 +192,7 @@ func (a *actor) prepareCommit(in *arrival, d *draft) (*journal.Commit, error) {
 }
 
 // addReservations fills in what the step reserves.
-func (a *actor) addReservations(c *journal.Commit, d *draft) {
+func (a *actor) addReservations(c *journal.Commit, d *stepDraft) {
 	for i, e := range d.todo.Does {
 		for _, decision := range decisionsOf(e) {
 			for _, r := range decision.Reserve {
@@ -310,7 +310,7 @@ func (a *actor) addIndex(c *journal.Commit, head *provenance.Head) error {
 }
 
 // moveOn follows a step that is committed: the run's state, its subscribers, its sub-agents and its caller.
-func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *draft, c *journal.Commit) {
+func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *stepDraft, c *journal.Commit) {
 	a.opening, a.blocks = nil, nil
 	if c.Head != nil {
 		a.info.Head = c.Head.CID

@@ -249,8 +249,8 @@ func (rs *runs) readOutcome(ctx context.Context, run provenance.Link) (*provenan
 	}, nil
 }
 
-// bringBack brings what a sub-agent's run came to to the run that called. If this process ends before it could, the
-// caller finds it when it is taken up again.
+// bringBack delivers the outcome of a sub-agent's closed run to the run that called it. If this process ends before it
+// could, the caller finds it when it is taken up again.
 func (rs *runs) bringBack(run provenance.Link, parent *provenance.Parent) {
 	_ = rs.background.start(func(ctx context.Context) {
 		ev, err := rs.readOutcome(ctx, run)

@@ -72,7 +72,7 @@ func (c *toolCall) perform(ctx context.Context) answer {
 	}
 	ans := c.resultOf(ctx, o)
 	ans.after = o.after
-	// A tool that explains itself may explain that it was told to end; that holds only of what is not tried again.
+	// An error after the call was cancelled is taken for the tool's own words only if it is not tried again.
 	ans.said = o.err == nil || isExplained(o.err) && isOnceAct(c.call)
 	return ans
 }
@@ -207,7 +207,7 @@ func (c *toolCall) makeResult(status string, out []byte) answer {
 	return answer{ev: ev}
 }
 
-// signTransaction makes the transaction while no other run signs with the account. after lets the next one.
+// signTransaction makes the transaction while no other run signs with the account; after unlocks the account.
 func (c *toolCall) signTransaction(ctx context.Context) (out []byte, after func(), err error) {
 	account := c.chain.Account()
 	unlock := c.runs.accounts.lockAccount(account)

@@ -45,7 +45,7 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 			writeText(w, http.StatusTooManyRequests, e.Message)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(api.From(r.Context(), address)))
+		next.ServeHTTP(w, r.WithContext(api.WithAddress(r.Context(), address)))
 	})
 }
 

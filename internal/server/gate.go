@@ -85,7 +85,7 @@ func (s *Server) acceptSocket(base context.Context) http.HandlerFunc {
 		go func() {
 			defer s.wg.Done()
 			defer s.uncountSocket(network)
-			s.serveSocket(api.From(base, address), ws, p, network, strings.ToLower(r.Header.Get("Origin")))
+			s.serveSocket(api.WithAddress(base, address), ws, p, network, strings.ToLower(r.Header.Get("Origin")))
 		}()
 	}
 }

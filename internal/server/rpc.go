@@ -37,7 +37,7 @@ func (d *postDoor) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	address := networkOf(d.srv.cfg.Proxies.clientOf(r))
-	r = r.WithContext(api.From(r.Context(), address))
+	r = r.WithContext(api.WithAddress(r.Context(), address))
 	p := d.srv.beginRequest("ip/" + address)
 	if p == nil {
 		d.srv.refuseRequest(w, http.StatusTooManyRequests, "requests",

@@ -21,8 +21,8 @@ import (
 // holdFor is how long a holder may go without renewing its row. It renews three times as often.
 const holdFor = 15 * time.Second
 
-// takeHold makes the writer's owner the store's holder, or returns ErrHeld. It waits for one that may be dead.
-func (w *writer) takeHold(ctx context.Context) error {
+// takeOwnership makes the writer's owner the store's holder, or returns ErrHeld. It waits for one that may be dead.
+func (w *writer) takeOwnership(ctx context.Context) error {
 	for begin := time.Now(); ; {
 		wait, err := w.tryHold(ctx)
 		if err != nil || wait == 0 {

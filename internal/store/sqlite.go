@@ -51,7 +51,7 @@ func openFile(ctx context.Context, path string, c Config) (db *DB, err error) {
 	w := newWriter(e.conn, e, c)
 	epoch, err := migrate(e.conn, w.tx.now())
 	if err == nil && w.tx.owner != "" {
-		err = w.takeHold(ctx)
+		err = w.takeOwnership(ctx)
 	}
 	if err == nil && damage != nil {
 		err = w.tx.noteDamage(ctx, damage)
@@ -70,7 +70,7 @@ func openFile(ctx context.Context, path string, c Config) (db *DB, err error) {
 	}
 	h := &handle{engine: e, reads: e.readers, epoch: epoch, now: c.Now, writer: w}
 	h.startWriter(ctx, c.Queue)
-	h.startHold(ctx)
+	h.startRenewing(ctx)
 	return newDB(h), nil
 }
 

@@ -117,7 +117,7 @@ type handle struct {
 	queue  chan *job // nil if callers write themselves
 	writer *writer
 	done   chan struct{} // closed when nobody takes from queue any more
-	leave  func()        // gives up the hold; nil if there is none
+	leave  func()        // gives up the ownership of the store; nil if there is none
 }
 
 // An engine is the database below a store, as far as it differs from others.
@@ -128,9 +128,9 @@ type engine interface {
 	afterCommit() error
 	// checkFiles says whether the database still stands where it was opened.
 	checkFiles() error
-	// purge takes what was deleted out of the engine's own files too, as soon as no reader needs it.
+	// purgeDeleted takes what was deleted out of the engine's own files too, as soon as no reader needs it.
 	purgeDeleted(ctx context.Context) error
-	// check looks for damage in the database as a whole.
+	// checkDatabase looks for damage in the database as a whole.
 	checkDatabase(ctx context.Context) error
 	// close closes all connections, the writer's too. It is called once nobody uses them.
 	close() error
@@ -180,8 +180,8 @@ func (h *handle) startWriter(ctx context.Context, queue int) {
 	}()
 }
 
-// startHold has a goroutine renew the hold of the store until it is closed.
-func (h *handle) startHold(ctx context.Context) {
+// startRenewing has a goroutine renew the owner's row until the store is closed.
+func (h *handle) startRenewing(ctx context.Context) {
 	if h.writer.tx.owner == "" {
 		return
 	}

@@ -29,7 +29,7 @@ const (
 // MaxEpochs is how many epochs of one log are followed.
 const MaxEpochs = 1000
 
-// An Epoch is an operator's statement that a log is not carried on, and under which name and key it is: a restored
+// An Epoch is an operator's statement that a log ends, and under which name and key another goes on: a restored
 // backup lacks what was logged since, or journal and log have told two histories. It is signed as the log that ends, so
 // that who trusts that one's key can follow.
 type Epoch struct {

@@ -66,7 +66,7 @@ func (t *sender) followPayment(ctx context.Context, p *payment, rule tools.Final
 	if err := t.checkChain(ctx); err != nil {
 		return waits, fmt.Errorf("%v", err) // never an *Error: this node cannot tell what others have included
 	}
-	// The mark is read first: what is below it then is below it still when the receipt is there.
+	// The final block is read before the receipt: a block that is final now is final then too.
 	mark, err := t.readMark(ctx, rule)
 	if err != nil {
 		return waits, err
@@ -167,7 +167,7 @@ func tagOf(rule tools.Finality) *big.Int {
 // checkTaken says for certain that another transaction took the nonce, if a final block has it so and no look finds one
 // of the attempts. Two nodes may answer that are not alike, so there are several looks.
 func (t *sender) checkTaken(ctx context.Context, p *payment, rule tools.Finality) error {
-	for range sure {
+	for range looksToBeSure {
 		used, err := t.finalNonce(ctx, p.from, rule)
 		if err != nil {
 			return err

@@ -232,7 +232,7 @@ func (c views) decodeData(_ context.Context, args tools.Args) (any, error) {
 	said := args.Value("types").Text
 	types, err := calldata.ParseTypes(said)
 	r := decodeResult{Values: []any{}}
-	if f, no := calldata.ParseSignature(said); no == nil {
+	if f, sigErr := calldata.ParseSignature(said); sigErr == nil {
 		r.Function, types, err = f.Method.Sig, f.Method.Inputs, nil
 		if len(data) < 4 || [4]byte(data[:4]) != [4]byte(f.Method.ID) {
 			return nil, errorf("another_function", "The data do not call %s.", f.Method.Sig)

@@ -507,10 +507,10 @@ func (t *sender) parseSigned(s tools.Signed) (*types.Transaction, common.Address
 }
 
 const (
-	firstWait = 20 * time.Millisecond // then twice as long each time
-	longWait  = time.Second
-	resend    = 16 // waits after which the bytes are broadcast again, in case they were dropped
-	sure      = 4  // looks in a row that must find the nonce taken, since two nodes may answer that are not alike
+	firstWait     = 20 * time.Millisecond // then twice as long each time
+	longWait      = time.Second
+	resend        = 16 // waits after which the bytes are broadcast again, in case they were dropped
+	looksToBeSure = 4  // looks in a row that must find the nonce taken, since two nodes may answer that are not alike
 )
 
 var errTaken = errors.New("the nonce was used by another transaction")
@@ -520,7 +520,7 @@ func (t *sender) deliverSigned(ctx context.Context, tx *types.Transaction, from 
 		return nil, fmt.Errorf("%v", err) // never an *Error: this node cannot tell what others have included
 	}
 	var last error // of the newest broadcast, to be told if nothing comes of it
-	wait, taken, asks, due := firstWait, 0, sure, 0
+	wait, taken, asks, due := firstWait, 0, looksToBeSure, 0
 	for i := 0; ; i++ {
 		r, err := t.readOutcome(ctx, tx, from)
 		if r != nil {

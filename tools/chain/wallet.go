@@ -62,8 +62,8 @@ var walletSpecs = func() []tools.Spec {
 	return []tools.Spec{pay, approve}
 }()
 
-// from is the tool with the account of a wallet.
-func (p *payer) from(in tools.Input) (*sender, error) {
+// senderFor returns the tool with the account of the session's wallet.
+func (p *payer) senderFor(in tools.Input) (*sender, error) {
 	if in.Wallet == (common.Address{}) {
 		return nil, errorf("no_wallet", "The wallet of this session is not of this chain; it cannot pay here.")
 	}
@@ -87,7 +87,7 @@ func (p *payer) Replace(context.Context, []tools.Signed, bool) (tools.Signed, er
 
 // Simulate says what the transaction would do now, sent by the wallet.
 func (p *payer) Simulate(ctx context.Context, in tools.Input) ([]byte, error) {
-	s, err := p.from(in)
+	s, err := p.senderFor(in)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (p *payer) Ask(ctx context.Context, in tools.Input) (tools.Wanted, error) {
 }
 
 func (p *payer) wanted(ctx context.Context, in tools.Input) (*act, error) {
-	s, err := p.from(in)
+	s, err := p.senderFor(in)
 	if err != nil {
 		return nil, err
 	}
