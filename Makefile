@@ -5,7 +5,7 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: shots cuts load demo test field check bench bench-peers crash mutants mutants-record fuzz generate zones claims model svg vectors release build interop
+.PHONY: shots long cuts load demo test field check bench bench-peers crash mutants mutants-record fuzz generate zones claims model svg vectors release build interop
 
 # The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
 NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
@@ -51,6 +51,11 @@ check: test
 # Pictures of every page and state, light and dark, wide and narrow, in docs/shots (those in the README are committed).
 shots: $(NODE)
 	mkdir -p docs/shots && WRIT_E2E_PICTURES=$(CURDIR)/docs/shots $(GO) test ./internal/e2e -count=1 -run 'TestTheConsole$$'
+
+# A run of 10,000 steps in the console's explorer: how long it takes to open, and the longest task while one scrolls, traced
+# in Chromium. make test counts what is drawn instead.
+long: $(NODE)
+	WRIT_E2E_LONG=trace $(GO) test ./internal/e2e -run 'TestALongRun$$' -count=1 -v | grep -v '^===\|^---\|^ok\|^PASS'
 
 # Each as a ratio to a floor that is measured in the same run.
 bench:
