@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,37 +47,50 @@ const (
 	ExitInterrupt  = 130
 )
 
+// exitCodes is what users are told of each. A number that stands twice means the one to commands that judge a record, the
+// other to those that follow a run.
+var exitCodes = []struct {
+	code  int
+	means string
+}{
+	{ExitOK, "ok"},
+	{ExitInternal, "internal: something went wrong on this side"},
+	{ExitIntegrity, "integrity: bytes, links or sums are not what they should be"},
+	{ExitSignature, "signature or permission: a signature, a permission or a decision does not hold"},
+	{ExitIncomplete, "incomplete: something is missing, or is asked to be shown complete and is not"},
+	{ExitDenied, "denied: a policy or the wallet's limits refused it"},
+	{ExitNetwork, "network: a server, a chain or a port could not be had"},
+	{ExitSignIn, "sign-in needed: there is no session, or it has ended; see: writ login"},
+	{ExitGaps, "gaps, of verify: nothing is wrong with a record, but not all could be checked, or nothing shows who made it"},
+	{ExitUnread, "not read, of verify: a file that is not in a form that is read here; its contents were not judged"},
+	{ExitWaiting, "waiting, of a run: it waits for the wallet's approval"},
+	{ExitFailed, "failed, of a run: it did not do what was asked; \"fault\" and \"whose\" say what failed and who can mend it"},
+	{ExitTruncated, "truncated: the answer was cut at the model's limit"},
+	{ExitDeclined, "declined: the model, its provider or the rules will not answer this"},
+	{ExitLimit, "limit: the run has reached one of its limits"},
+	{ExitTimeout, "timeout: the run took longer than it may"},
+	{ExitCancelled, "cancelled: the run was ended by its user"},
+	{ExitRevoked, "revoked: the session ended before the run"},
+	{ExitInDoubt, "in doubt: something was done, and it is not known whether it happened; look before you ask again"},
+	{ExitAttention, "attention: something needs a person; writ attention says what"},
+	{ExitUsage, "usage: a command, flag, argument, config or policy file is wrong"},
+	{ExitInterrupt, "interrupted"},
+}
+
 // ExitCodesTopic is a help topic that lists the exit codes.
 func ExitCodesTopic() *cobra.Command {
+	var list strings.Builder
+	for _, c := range exitCodes {
+		fmt.Fprintf(&list, "%5d  %s\n", c.code, c.means)
+	}
 	return &cobra.Command{
 		Use: "exit-codes", Short: "What the exit codes mean",
 		Long: `Exit codes of every command:
 
-    0  ok
-    1  internal: something went wrong on this side
-    2  integrity: bytes, links or sums are not what they should be
-    3  signature or permission: a signature, a permission or a decision does not hold
-    4  incomplete: something is missing, or is asked to be shown complete and is not
-    5  denied: a policy or the wallet's limits refused it
-    6  network: a server, a chain or a port could not be had
-    7  sign-in needed: there is no session, or it has ended; see: writ login
-   20  gaps: nothing is wrong with a record, but not all could be checked, or nothing shows who made it
-   21  not read: a file that is not in a form that is read here; its contents were not judged
-   20  waiting: the run waits for the wallet's approval
-   21  failed: the run did not do what was asked; "fault" names what failed, and whether trying again may help
-   22  truncated: the answer was cut at the model's limit
-   23  declined: the model, its provider or the rules will not answer this
-   24  limit: the run has reached one of its limits
-   25  timeout: the run took longer than it may
-   26  cancelled: the run was ended by its user
-   27  revoked: the session ended before the run
-   28  in doubt: something was done, and it is not known whether it happened; look before you ask again
-   29  attention: something needs a person; writ attention says what
-   64  usage: a command, flag, argument, config or policy file is wrong
-  130  interrupted
-
+` + list.String() + `
 With --json the same end is told by one object on standard output:
-  {"ok":true, ...}   or   {"ok":false,"error":{"code":"...","message":"..."}, ...}`,
+  {"ok":true, ...}   or   {"ok":false,"error":{"code":"...","message":"..."}, ...}
+"ok" is true only if what was asked is done: of a run only if it is answered.`,
 	}
 }
 
