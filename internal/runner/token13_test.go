@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ type tokenWorld struct {
 	client *ethclient.Client
 	token  common.Address
 	abi    abi.ABI
+	names  map[string]common.Address // more of the address book
 }
 
 func startTokenWorld(t *testing.T) *tokenWorld {
@@ -119,6 +121,7 @@ func (w *tokenWorld) open(client chain.Client, m runner.Model, change func(*auth
 	w.Helper()
 	book := devchain.Book()
 	book.Tokens["TOK"] = tools.Token{Address: w.token, Decimals: 6}
+	maps.Copy(book.Names, w.names)
 	book.Names["dead"] = common.HexToAddress("0x000000000000000000000000000000000000dEaD")
 	list, err := chain.New(chain.Config{Client: client, Book: book, Key: devchain.Accounts()["agent"].Key})
 	if err != nil {

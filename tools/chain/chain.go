@@ -78,7 +78,7 @@ func newChain(c Config) (*chain, error) {
 	}
 	ch := &chain{client: c.Client, book: c.Book, id: new(big.Int).SetUint64(c.Book.Chain), maxFee: c.MaxFee,
 		final: c.Final, symbols: map[common.Address]string{}, people: map[common.Address]string{},
-		checkedTokens: map[string]bool{}, mu: new(sync.Mutex)}
+		checkedTokens: map[string]common.Hash{}, mu: new(sync.Mutex)}
 	for symbol, t := range c.Book.Tokens {
 		ch.symbols[t.Address] = symbol
 	}
@@ -144,9 +144,9 @@ type chain struct {
 	symbols map[common.Address]string // by contract
 	people  map[common.Address]string // the book's names by address
 
-	mu            *sync.Mutex     // guards what follows
-	checked       bool            // the client's chain is the book's
-	checkedTokens map[string]bool // symbols whose decimals are the book's
+	mu            *sync.Mutex            // guards what follows
+	checked       bool                   // the client's chain is the book's
+	checkedTokens map[string]common.Hash // by symbol, the newest block at which its decimals were the book's
 }
 
 func (c *chain) bindBook(s tools.Spec) tools.Spec {

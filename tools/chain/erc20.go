@@ -41,7 +41,8 @@ func unpackTransfer(data []byte) (to common.Address, n *big.Int, ok bool) {
 	return common.BytesToAddress(data[16:36]), new(big.Int).SetBytes(data[36:]), true
 }
 
-// contractOf returns the address of a token after making sure, once, that its decimals on the chain are the book's.
+// contractOf returns the address of a token after making sure that its decimals on the chain are the book's, at the block
+// that is asked about: what is behind a proxy may have changed since.
 func (c *chain) contractOf(ctx context.Context, symbol string, block common.Hash) (common.Address, error) {
 	t, ok := c.book.Tokens[symbol]
 	if !ok {
@@ -54,7 +55,7 @@ func (c *chain) contractOf(ctx context.Context, symbol string, block common.Hash
 	c.mu.Lock()
 	checked := c.checkedTokens[symbol]
 	c.mu.Unlock()
-	if checked {
+	if checked == block {
 		return t.Address, nil
 	}
 	n, err := c.callUint(ctx, t.Address, selDecimals, block)
@@ -66,7 +67,7 @@ func (c *chain) contractOf(ctx context.Context, symbol string, block common.Hash
 			"%s has %s decimals on the chain but %d in the address book; tell the operator.", symbol, n, t.Decimals)
 	}
 	c.mu.Lock()
-	c.checkedTokens[symbol] = true
+	c.checkedTokens[symbol] = block
 	c.mu.Unlock()
 	return t.Address, nil
 }

@@ -3,6 +3,7 @@
 //
 //   USDC.sol       -> USDC.json                 the dev chain's token
 //   Token13.sol    -> token13.json              a token that behaves in 13 ways, for tests
+//   Turncoat.sol   -> turncoat.json             a token that changes after it was looked at, for tests
 //   Wallets.sol    -> wallets.json              contract wallets, good ones and hostile ones, for tests
 //   Vaults.sol     -> vaults.json               a vault that behaves in 12 ways, for tests
 //   examples/contract/Vault.sol -> vault.json   the vault of an example
@@ -35,8 +36,15 @@ const json = (v) => JSON.stringify(v, null, 1) + "\n";
 const head = { solc: solc.version(), settings };
 const bytecode = (c) => "0x" + c.evm.bytecode.object;
 
+const all = (of) => json({
+  ...head,
+  contracts: Object.fromEntries(Object.entries(of).filter(([, c]) => c.evm.bytecode.object)
+    .map(([name, c]) => [name, { abi: c.abi, bytecode: bytecode(c) }])),
+});
+
 const { USDC } = compile("Solidity", "USDC.sol", settings);
 const { Token13 } = compile("Solidity", "Token13.sol", settings);
+const turncoat = compile("Solidity", "Turncoat.sol", settings);
 const wallets = compile("Solidity", "Wallets.sol", settings);
 const { Vault } = compile("Solidity", "Vaults.sol", settings);
 const example = compile("Solidity", "Vault.sol", settings, "../../../../examples/contract/Vault.sol").Vault;
@@ -47,11 +55,8 @@ const files = {
   "token13.json": json({ ...head, abi: Token13.abi, bytecode: bytecode(Token13) }),
   "vaults.json": json({ ...head, abi: Vault.abi, bytecode: bytecode(Vault) }),
   "../../../../examples/contract/vault.json": json({ ...head, abi: example.abi, bytecode: bytecode(example) }),
-  "wallets.json": json({
-    ...head,
-    contracts: Object.fromEntries(Object.entries(wallets).filter(([, c]) => c.evm.bytecode.object)
-      .map(([name, c]) => [name, { abi: c.abi, bytecode: bytecode(c) }])),
-  }),
+  "turncoat.json": all(turncoat),
+  "wallets.json": all(wallets),
   "../../../../auth/validator.hex": Validator.evm.bytecode.object + "\n",
   "../../../../provenance/logproof/anchor.hex": Anchor.evm.bytecode.object + "\n",
 };

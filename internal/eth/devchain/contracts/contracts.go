@@ -17,3 +17,8 @@ var Token13 []byte
 //
 //go:embed vaults.json
 var Vaults []byte
+
+// Turncoat is the compiler's output for Turncoat.sol, as JSON.
+//
+//go:embed turncoat.json
+var Turncoat []byte
