@@ -47,8 +47,8 @@ const (
 	ExitInterrupt  = 130
 )
 
-// exitCodes is what users are told of each. A number that stands twice means the one to commands that judge a record, the
-// other to those that follow a run.
+// exitCodes is what users are told of each. A number that stands twice means the one to commands that judge a record,
+// the other to those that follow a run.
 var exitCodes = []struct {
 	code  int
 	means string
@@ -61,10 +61,10 @@ var exitCodes = []struct {
 	{ExitDenied, "denied: a policy or the wallet's limits refused it"},
 	{ExitNetwork, "network: a server, a chain or a port could not be had"},
 	{ExitSignIn, "sign-in needed: there is no session, or it has ended; see: writ login"},
-	{ExitGaps, "gaps, of verify: nothing is wrong with a record, but not all could be checked, or nothing shows who made it"},
+	{ExitGaps, "gaps, of verify: nothing is wrong, but not all could be checked, or nothing shows who made it"},
 	{ExitUnread, "not read, of verify: a file that is not in a form that is read here; its contents were not judged"},
 	{ExitWaiting, "waiting, of a run: it waits for the wallet's approval"},
-	{ExitFailed, "failed, of a run: it did not do what was asked; \"fault\" and \"whose\" say what failed and who can mend it"},
+	{ExitFailed, "failed, of a run: what was asked is not done; \"fault\" and \"whose\" say what failed and whose it is"},
 	{ExitTruncated, "truncated: the answer was cut at the model's limit"},
 	{ExitDeclined, "declined: the model, its provider or the rules will not answer this"},
 	{ExitLimit, "limit: the run has reached one of its limits"},

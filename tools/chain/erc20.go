@@ -41,8 +41,8 @@ func unpackTransfer(data []byte) (to common.Address, n *big.Int, ok bool) {
 	return common.BytesToAddress(data[16:36]), new(big.Int).SetBytes(data[36:]), true
 }
 
-// contractOf returns the address of a token after making sure that its decimals on the chain are the book's, at the block
-// that is asked about: what is behind a proxy may have changed since.
+// contractOf returns the address of a token after making sure that its decimals on the chain are the book's, at the
+// block that is asked about: what is behind a proxy may have changed since.
 func (c *chain) contractOf(ctx context.Context, symbol string, block common.Hash) (common.Address, error) {
 	t, ok := c.book.Tokens[symbol]
 	if !ok {
