@@ -73,7 +73,7 @@ func TestASecondReaderReadsARunOfTheRuntime(t *testing.T) {
 	file, f, err := openCAR(car)
 	check(t, err)
 	defer f.Close()
-	if got := strings.Join(r.Checked, " "); got != "grant cover request" { // without the operator's key, not the head
+	if got := strings.Join(r.Checked, " "); got != "grant cover request arguments" { // without the operator's key, not the head
 		t.Errorf("it has checked %s", got)
 	}
 	if !r.OK || r.Root != file.Root().String() || r.Blocks != file.Len() || r.Steps < 6 || !strings.HasPrefix(r.Wallet, "0x") ||
@@ -135,9 +135,19 @@ func TestASecondReaderAgreesOnTheVectors(t *testing.T) {
 }
 
 // TestASecondReaderAgreesOnWhatIsSigned: texts, ReCaps, sentences, signatures, frames and approvals, over all vectors of
-// package auth. It must say yes to the same ones, and no for the same reason, but for those that it names otherwise.
+// package auth, and the spelling of arguments, over those of package tools. It must say yes to the same ones, and no for the same reason, but for those that it names otherwise.
 func TestASecondReaderAgreesOnWhatIsSigned(t *testing.T) {
 	n := 0
+	for dec := runReader(t, "vectors.mjs", "../../tools/testdata/vectors"); dec.More(); n++ {
+		var v struct{ File, Name, Code, Got string }
+		if check(t, dec.Decode(&v)); v.Got != v.Code {
+			t.Errorf("%s, %s: %q, want %q", v.File, v.Name, v.Got, v.Code)
+		}
+	}
+	if n < 40 {
+		t.Errorf("%d cases of arguments", n)
+	}
+	n = 0
 	for dec := runReader(t, "vectors.mjs", "../../auth/testdata/vectors"); dec.More(); n++ {
 		var v struct{ File, Name, Code, Got string }
 		check(t, dec.Decode(&v))

@@ -4,7 +4,7 @@
 // runs of sub-agents, opens the leaves that it has keys for, tells erased ones from sealed ones, and checks signatures: the
 // operator's of the head, the wallet's of the permission, the session key's of the request, the issuer's of a delegation.
 // It recomputes what is signed: the sentence of a permission from its caveats, and the other way round, the frame of a
-// request, the typed data of an approval from what was asked, and whose signature each is. That the permission covers
+// request, the one spelling of arguments, the typed data of an approval from what was asked, and whose signature each is. That the permission covers
 // tools, times and origin follows from that, and is checked. reader.mjs is the program, and the page of the
 // server uses it too.
 //
@@ -19,6 +19,7 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
+import { canonical, checkRequest } from './arguments.mjs'
 import {
   approvalDigest, approvalOf, assertionDigest, ed25519Verify, frameBytes, grantCovers, keyOf, openGrant, readApproval, readGrant, recover, same, sorted,
   sha256 as digest, verifyBy, want, Wrong
@@ -290,6 +291,16 @@ function history (r, at, operator, checked, depth = 0) {
     if (run.delegation) want(ask.key === r.record(run.delegation, 'delegation/1').issuer, 'grant.request', 'the key')
     signedBy(ask.key, frameBytes((run.delegation ?? run.grant).bytes, ask.channel, ask.seq, ask.method, params), ask.sig, 'grant.request')
     checked.add('request')
+  }
+  if (params) checkRequest(params)
+  // Arguments: each call's are in their one spelling, which is what an approval's argsHash is of.
+  for (const { call } of calls) {
+    const args = r.plain(call.args)
+    if (!args) continue
+    let spelled
+    try { spelled = canonical(args) } catch (e) { throw new Wrong('decisions.effect', e.message) }
+    want(spelled === Buffer.from(args).toString(), 'decisions.effect', 'arguments that are not in their one spelling')
+    checked.add('arguments')
   }
   // Approvals: for exactly what was asked, by the wallet, in time.
   for (const { at, of, approval } of verdicts) {

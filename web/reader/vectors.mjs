@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-// Judges the vectors of auth/testdata/vectors: node vectors.mjs FOLDER prints a line of JSON for each case, {"file", "name",
+// Judges the vectors of auth/testdata/vectors, or of tools/testdata/vectors: node vectors.mjs FOLDER prints a line of JSON for each case, {"file", "name",
 // "code", "got"}, where got is the code of what is wrong, or empty.
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { canonical } from './arguments.mjs'
 import { CID } from 'multiformats/cid'
 import { approvalDigest, frameBytes, keyOf, parseMessage, readApproval, readSignature, recover, signIn, verifyBy, want, Wrong } from './signed.mjs'
 
@@ -24,9 +26,11 @@ const judges = {
     want(v.digest === '0x' + digest.toString('hex'), 'approval.digest')
     want(v.now <= a.notAfter, 'approval.expired')
     want(recover(digest, readSignature(v.signature)) === a.account, 'sig.signer')
-  }
+  },
+  'arguments.json': v => want(canonical(raw(v)) === v.recorded, 'arguments')
 }
 for (const [file, judge] of Object.entries(judges)) {
+  if (!existsSync(join(process.argv[2], file))) continue
   for (const v of JSON.parse(await readFile(join(process.argv[2], file), 'utf8'))) {
     let got = ''
     try { judge(v) } catch (e) { got = e instanceof Wrong ? e.code : `crash: ${e.stack}` }

@@ -8,6 +8,7 @@ const checks: Record<string, string> = {
   grant: 'The wallet signed this permission, and its sentence says what its limits are.',
   request: 'The request is signed by the key that the wallet named.',
   approvals: 'Each approval is signed by the wallet, over exactly this call.',
+  arguments: 'The arguments of each call are in their one spelling, of which approvals have the hash.',
   cover: 'The permission covers the tools, the times and the page.',
   delegations: 'Each sub-agent acted under a delegation that its caller signed.',
 }

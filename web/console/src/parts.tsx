@@ -1,6 +1,7 @@
 import type { ComponentChildren, ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { strange, type Tone } from './story.ts'
+import type { Tone } from './story.ts'
+import { strange } from './strange.ts'
 import { said } from './store.ts'
 
 const paths: Record<string, string> = {

@@ -156,18 +156,3 @@ export interface Summary {
   args?: Record<string, unknown>; why?: string[]
   changes?: { changes?: { account: string; name?: string; token: string; decimals: number; before: string; after: string; display: string }[]; block?: string; chain?: number; method?: string }
 }
-
-/** Characters that a person cannot see, or that look like others: shown with their code points. */
-export const strange = (s: string): { text: string; odd: boolean }[] => {
-  const out: { text: string; odd: boolean }[] = []
-  const mixed = /[a-z]/i.test(s) && /[^\u0000-\u024f]/.test(s)
-  for (const c of s) {
-    const n = c.codePointAt(0)!
-    const odd = /[\p{C}\p{Zl}\p{Zp}]/u.test(c) || (/\p{Zs}/u.test(c) && c !== ' ') || (mixed && n > 0x24f && /\p{L}/u.test(c)) || /\p{M}/u.test(c)
-    const shown = odd ? `${/[\p{C}\p{Z}\p{M}]/u.test(c) ? '' : c + ' '}U+${n.toString(16).toUpperCase().padStart(4, '0')}` : c
-    const last = out.at(-1)
-    if (last && last.odd === odd && !odd) last.text += shown
-    else out.push({ text: shown, odd })
-  }
-  return out
-}
