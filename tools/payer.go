@@ -29,9 +29,9 @@ type Wanted struct {
 
 // A Search says how to look for what a wallet has sent.
 type Search struct {
-	Hash  string                                  // that somebody says it has; "" if nobody has
-	Floor uint64                                  // nonces below belong to other calls
-	Taken func(account string, nonce uint64) bool // whether a transaction belongs to another call
+	Hash string // that somebody says it has; "" if nobody has
+	// Taken says whether a transaction belongs to another call; nil if none does.
+	Taken func(ctx context.Context, account string, nonce uint64) (bool, error)
 }
 
 // ErrUnsent says that the wallet has not sent a transaction yet, as far as the chain knows.

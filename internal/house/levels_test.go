@@ -118,6 +118,7 @@ var within = []string{
 	"internal/door -> internal/api",                // another
 	"internal/eth/devchain/walletstest -> internal/eth/devchain",
 	"internal/eth/devchain/walletstest -> internal/eth/devchain/contracts",
+	"internal/ownwallet -> internal/journal",          // keeps what it knows there
 	"internal/runner -> internal/archive",             // reads and exports as anybody with a store does
 	"internal/runner -> internal/chainwatch",          // a part of it
 	"internal/server -> internal/api",                 // a transport of it

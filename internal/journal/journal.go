@@ -2,9 +2,9 @@
 //
 // What a store keeps has owners, and each owner has a small interface, in a file with its nouns: [Blocks],
 // [Sessions], [Runs], [Ledgers], [Entries] of the log, [Erasures], [Assertions], [Retention], [Holds], [Anchors],
-// [Pushes], [Threads], [Keeper] and [Recoverer]; nonces of sign-in are auth.Nonces. Who asks for something names the
-// smallest of them, or only the reading half. A [Store] is what a Runner needs, a [Database] all that a server process
-// keeps. internal/store has the one implementation and storetest its suite.
+// [Pushes], [Threads], [OwnWallets], [Keeper] and [Recoverer]; nonces of sign-in are auth.Nonces. Who asks for
+// something names the smallest of them, or only the reading half. A [Store] is what a Runner needs, a [Database] all
+// that a server process keeps. internal/store has the one implementation and storetest its suite.
 package journal
 
 import (
@@ -41,6 +41,7 @@ type Store interface {
 	Threads
 	Ledgers
 	Entries
+	OwnWallets
 }
 
 // Records is what an export reads: a run, its blocks and its place in the log.

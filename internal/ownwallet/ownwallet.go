@@ -1,11 +1,13 @@
-// Package ownwallet keeps which calls wait for users' own wallets to send them, and which transactions were found for
-// them. All of it is in memory: after a restart the calls wait anew.
+// Package ownwallet knows which calls wait for users' own wallets to send them, and which transactions were found for
+// them. What a wallet is said to have sent, and which transactions calls have got, is in the store: a call that waits
+// anew after a restart waits for the same.
 package ownwallet
 
 import (
-	"maps"
+	"context"
 	"sync"
 
+	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -24,39 +26,38 @@ type Key struct {
 
 // A Book has the calls that wait. Its methods may be called by many goroutines at once. Accounts are CAIP-10.
 type Book struct {
+	store journal.OwnWallets
+
 	mu    sync.Mutex // guards the rest
-	calls map[Key]*waiting
-	taken map[string]map[uint64]bool // nonces by account; those that no call is looked for at are forgotten
+	calls map[Key]string
+	taken map[transaction]bool // whose commit is under way
 }
 
-// A waiting is a call that waits.
-type waiting struct {
+// A transaction is named by its account and nonce.
+type transaction struct {
 	account string
-	floor   uint64 // nonces below it are not looked at for the call
-	hash    string // under which somebody says that it went out
+	nonce   uint64
 }
 
 // NewBook returns a Book in which no call waits.
-func NewBook() *Book {
-	return &Book{calls: map[Key]*waiting{}, taken: map[string]map[uint64]bool{}}
+func NewBook(s journal.OwnWallets) *Book {
+	return &Book{store: s, calls: map[Key]string{}, taken: map[transaction]bool{}}
 }
 
-// Begin says that a call of an account waits, whose nonces below floor are used by calls that are on record; false if
-// too many wait.
-func (b *Book) Begin(k Key, account string, floor uint64) bool {
+// Begin says that a call of an account waits; false if too many wait.
+func (b *Book) Begin(k Key, account string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	own, lowest := 0, floor
-	for _, w := range b.calls {
-		if w.account == account {
-			own, lowest = own+1, min(lowest, w.floor)
+	own := 0
+	for _, a := range b.calls {
+		if a == account {
+			own++
 		}
 	}
 	if own >= maxOfWallet || len(b.calls) >= maxCalls {
 		return false
 	}
-	b.calls[k] = &waiting{account: account, floor: floor}
-	maps.DeleteFunc(b.taken[account], func(nonce uint64, _ bool) bool { return nonce < lowest })
+	b.calls[k] = account
 	return true
 }
 
@@ -67,44 +68,56 @@ func (b *Book) End(k Key) {
 	delete(b.calls, k)
 }
 
-// Note keeps the hash that is said of a call; false if the call does not wait here.
-func (b *Book) Note(k Key, hash string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	w := b.calls[k]
-	if w != nil {
-		w.hash = hash
+// Look finds the transaction of a call, whatever was said of it, and gives it to the call until [Book.Release]. The
+// error is that of [tools.Payer.Find]. said is the hash under which somebody says that it went out.
+func (b *Book) Look(
+	ctx context.Context, k Key, p tools.Payer, in tools.Input,
+) (s tools.Signed, said string, err error) {
+	if said, err = b.store.SentHash(ctx, k.Run, k.Effect); err != nil {
+		return s, "", err
 	}
-	return w != nil
+	if s, err = p.Find(ctx, in, tools.Search{Hash: said, Taken: b.IsTaken}); err != nil {
+		return s, said, err
+	}
+	// Between the search and now another call may have got it, and even have it on record.
+	at := transaction{s.Account, s.Nonce}
+	if !b.take(at) {
+		return s, said, tools.ErrUnsent
+	}
+	used, err := b.store.IsNonceUsed(ctx, s.Account, s.Nonce)
+	if err != nil || used {
+		b.Release(s)
+	}
+	if used {
+		err = tools.ErrUnsent
+	}
+	return s, said, err
 }
 
-// HashOf returns what was said of a call, or nothing.
-func (b *Book) HashOf(k Key) string {
+func (b *Book) take(at transaction) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w := b.calls[k]; w != nil {
-		return w.hash
-	}
-	return ""
-}
-
-// Take gives a transaction to one call; false if it is another's.
-func (b *Book) Take(s tools.Signed) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.taken[s.Account][s.Nonce] {
+	if b.taken[at] {
 		return false
 	}
-	if b.taken[s.Account] == nil {
-		b.taken[s.Account] = map[uint64]bool{}
-	}
-	b.taken[s.Account][s.Nonce] = true
+	b.taken[at] = true
 	return true
 }
 
-// IsTaken says whether an account's nonce belongs to a call.
-func (b *Book) IsTaken(account string, nonce uint64) bool {
+// Release says that a transaction is on record as a call's, or will not be.
+func (b *Book) Release(s tools.Signed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.taken[account][nonce]
+	delete(b.taken, transaction{s.Account, s.Nonce})
+}
+
+// IsTaken says whether an account's nonce belongs to a call.
+func (b *Book) IsTaken(ctx context.Context, account string, nonce uint64) (bool, error) {
+	b.mu.Lock()
+	taken := b.taken[transaction{account, nonce}]
+	b.mu.Unlock() // who was released since is on record
+	if taken {
+		return true, nil
+	}
+	return b.store.IsNonceUsed(ctx, account, nonce)
 }

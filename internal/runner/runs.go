@@ -41,7 +41,7 @@ type takeover struct {
 func newRuns(p *parts) *runs {
 	return &runs{
 		parts: p, live: map[provenance.Link]*actor{}, takeovers: map[provenance.Link]*takeover{},
-		timers: map[provenance.Link]*time.Timer{}, sent: ownwallet.NewBook(),
+		timers: map[provenance.Link]*time.Timer{}, sent: ownwallet.NewBook(p.cfg.Store),
 	}
 }
 

@@ -26,31 +26,26 @@ const (
 func (c *toolCall) awaitWallet(ctx context.Context, payer tools.Payer) (o outcome) {
 	key := ownwallet.Key{Run: c.run.ID, Effect: c.ref}
 	account := fmt.Sprintf("eip155:%d:%s", c.machine.Grant().Chain, c.input.Wallet.Hex())
-	floor, err := c.runs.cfg.Store.NextNonce(ctx, account)
-	if err != nil {
-		o.err = err
-		return o
-	}
-	if !c.runs.sent.Begin(key, account, floor) {
+	if !c.runs.sent.Begin(key, account) {
 		o.err = &tools.Error{Code: "too_many", Message: "Too many calls wait for this wallet now; send or cancel some."}
 		return o
 	}
 	defer c.runs.sent.End(key)
-	unsent := false // so the last look that was finished says
+	unsent, hash := false, "" // so the last look that was finished says
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, walletPause) {
-		hash := c.runs.sent.HashOf(key)
-		s, err := payer.Find(ctx, c.input, tools.Search{Hash: hash, Floor: floor, Taken: c.runs.sent.IsTaken})
+		s, said, err := c.runs.sent.Look(ctx, key, payer, c.input)
 		if ctx.Err() == nil {
-			unsent = errors.Is(err, tools.ErrUnsent)
+			unsent, hash = errors.Is(err, tools.ErrUnsent), said
 		}
 		switch {
-		case err == nil && c.runs.sent.Take(s):
+		case err == nil:
 			o.out, o.err = json.Marshal(s)
+			o.after = func() { c.runs.sent.Release(s) }
 			return o
 		case isExplained(err):
 			o.err = err
 			return o
-		case err != nil && !errors.Is(err, tools.ErrUnsent) && ctx.Err() == nil:
+		case !errors.Is(err, tools.ErrUnsent) && ctx.Err() == nil:
 			c.runs.log.WarnContext(ctx, "what a wallet has sent is not looked for; it is tried again",
 				"run", c.run.ID, "err", err)
 		}
@@ -151,8 +146,5 @@ func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect proven
 	if err := payer.CheckSent(ctx, in, hash); err != nil {
 		return fmt.Errorf("take in what a wallet has sent: %w", err)
 	}
-	if !r.sent.Note(ownwallet.Key{Run: run, Effect: effect}, hash) {
-		return fmt.Errorf("take in what a wallet has sent: %w", loop.ErrLate)
-	}
-	return nil
+	return r.cfg.Store.NoteSent(ctx, run, effect, hash)
 }

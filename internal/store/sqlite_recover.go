@@ -297,6 +297,9 @@ func (tx *transaction) cutReservations(ctx context.Context, t tail) error {
 			return err
 		}
 	}
+	if err := tx.exec(ctx, "DELETE FROM wallet_sent WHERE run = ? AND seq >= ?", t.id, int64(t.valid)); err != nil {
+		return err
+	}
 	if err := tx.exec(ctx, "DELETE FROM doubts WHERE run = ? AND step >= ?", t.id, int64(t.valid)); err != nil {
 		return err
 	}

@@ -159,6 +159,11 @@ ALTER TABLE sessions ADD COLUMN device TEXT NOT NULL DEFAULT '';
 CREATE TABLE doubts (
 	run INTEGER NOT NULL REFERENCES runs (id), seq INTEGER NOT NULL, idx INTEGER NOT NULL, ledger TEXT NOT NULL,
 	amount BLOB NOT NULL CHECK (length(amount) = 32), step INTEGER NOT NULL, PRIMARY KEY (run, seq, idx, ledger)) WITHOUT ROWID;
+`, `
+-- Under which hash somebody says that a call (seq, idx) which the user's own wallet is to send went out.
+CREATE TABLE wallet_sent (
+	run INTEGER NOT NULL REFERENCES runs (id), seq INTEGER NOT NULL, idx INTEGER NOT NULL, hash TEXT NOT NULL,
+	PRIMARY KEY (run, seq, idx)) WITHOUT ROWID;
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

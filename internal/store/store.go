@@ -74,6 +74,7 @@ type DB struct {
 	pushes
 	recovery
 	threads
+	ownWallets
 }
 
 // The owners. Each has the methods of one interface in package journal, and what they do in a transaction.
@@ -93,6 +94,8 @@ type (
 	recovery   struct{ *handle }
 	// which runs follow on each other
 	threads struct{ *handle }
+	// what users say that their wallets have sent
+	ownWallets struct{ *handle }
 )
 
 func newDB(h *handle) *DB {
@@ -100,6 +103,7 @@ func newDB(h *handle) *DB {
 		handle: h, runs: runs{h}, blocks: blocks{h}, entries: entries{h}, sessions: sessions{h}, nonces: nonces{h},
 		ledgers: ledgers{h}, erasures: erasures{h}, assertions: assertions{h}, retention: retention{h}, holds: holds{h},
 		anchors: anchors{h}, pushes: pushes{h}, recovery: recovery{h}, threads: threads{h},
+		ownWallets: ownWallets{h},
 	}
 }
 

@@ -189,9 +189,14 @@ func (p *payer) find(ctx context.Context, in tools.Input, s tools.Search) (none 
 		return none, fmt.Errorf("nonce: %w", err)
 	}
 	account := p.caip10(in.Wallet)
-	for n := max(first, s.Floor); n < min(next, first+maxSearch); n++ {
-		if s.Taken != nil && s.Taken(account, n) {
-			continue
+	for n := first; n < min(next, first+maxSearch); n++ {
+		if s.Taken != nil {
+			if taken, err := s.Taken(ctx, account, n); err != nil || taken {
+				if err != nil {
+					return none, err
+				}
+				continue
+			}
 		}
 		tx, err := p.transactionOf(ctx, in.Wallet, n, since, head.Number)
 		if err != nil {
@@ -200,6 +205,9 @@ func (p *payer) find(ctx context.Context, in tools.Input, s tools.Search) (none 
 		if p.compare(tx, a, in.Wallet) == "" {
 			return p.record(tx, account)
 		}
+	}
+	if next > first+maxSearch {
+		return none, fmt.Errorf("the wallet has sent %d transactions since, and %d are looked at", next-first, maxSearch)
 	}
 	return none, p.outcomeOfClaim(ctx, in, s.Hash, next, since, head.Number)
 }

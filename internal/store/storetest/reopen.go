@@ -26,6 +26,7 @@ func testReopen(t *testing.T, c Config) {
 	next.Nonce = &journal.TxNonce{Account: "a", Nonce: 4}
 	b.must(b.Commit(b.ctx, next))
 	b.must(b.RevokeSession(b.ctx, s.ID, start+3, b.newBlock().CID))
+	b.must(b.NoteSent(b.ctx, first.Run, provenance.Ref{Seq: 1}, "0xab"))
 	b.must(b.PutNonce(b.ctx, "n", []byte("data"), b.clock().Add(time.Minute)))
 	epoch, err := b.Epoch(b.ctx)
 	b.must(err)
@@ -56,6 +57,9 @@ func testReopen(t *testing.T, c Config) {
 	}
 	if n, err := b.NextNonce(b.ctx, "a"); err != nil || n != 5 {
 		t.Errorf("next nonce: got %d, %v, want 5", n, err)
+	}
+	if hash, err := b.SentHash(b.ctx, first.Run, provenance.Ref{Seq: 1}); err != nil || hash != "0xab" {
+		t.Errorf("what a wallet has sent: got %q, %v", hash, err)
 	}
 	if id, err := b.RunByKey(b.ctx, s.ID, "k", [32]byte{1}); err != nil || id != first.Run {
 		t.Errorf("by key: got %s, %v", id, err)

@@ -59,6 +59,7 @@ func Run(t *testing.T, c Config) {
 		{"ledgers add up to the last unit of 256 bits", testLedger},
 		{"what one step frees it may reserve", testSettleFirst},
 		{"a transaction nonce is used once", testTxNonce},
+		{"what a wallet is said to have sent is kept", testOwnWallets},
 		{"heads have their places in the log in the order of commits", testLog},
 		{"of 64 commits at once each head has a place of its own", testLogRace},
 		{"a sign-in nonce is taken once", testNonce},
