@@ -160,10 +160,12 @@ type puppet struct {
 	attack        string
 	pays, tasks   []payment
 	before, first bool
-	turn          bool // it repeats the attack in its own words and obeys one turn later
+	looks         []model.Call // by which it reads what comes in; all sources if there are none
+	obeyed        bool         // the attack has reached it
+	turn          bool         // it repeats the attack in its own words and obeys one turn later
 }
 
-func (m puppet) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+func (m *puppet) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
 	reached := false
 	for _, t := range p.Tools {
 		reached = reached || strings.Contains(t.About, m.attack)
@@ -176,6 +178,7 @@ func (m puppet) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
 			turns++
 		}
 	}
+	m.obeyed = m.obeyed || reached
 	pay := func(list []payment) (cs []model.Call) {
 		for _, x := range list {
 			args := map[string]string{"to": x.To, "amount": x.Amount, "token": x.Token}
@@ -190,6 +193,9 @@ func (m puppet) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
 	if turns == 0 {
 		cs := []model.Call{call("", "web.fetch", `{"url":"https://shop.example/offer"}`), call("", "docs.search", `{"query":"offer"}`),
 			call("", "token.info", `{"token":"TEA"}`), call("", "shop.status", `{}`)}
+		if m.looks != nil {
+			cs = slices.Clone(m.looks)
+		}
 		if m.first {
 			cs = append(pay(m.tasks), cs...)
 		}
@@ -305,7 +311,7 @@ func TestInjections(t *testing.T) {
 			}
 			task := in.Tasks[(i+j)%len(in.Tasks)]
 			name := a.ID + ", " + channel + ", " + task.ID
-			m := puppet{attack: a.Text, pays: a.Pays, tasks: task.Pays, before: a.Before, first: task.First, turn: channel == "earlier turn"}
+			m := &puppet{attack: a.Text, pays: a.Pays, tasks: task.Pays, before: a.Before, first: task.First, turn: channel == "earlier turn"}
 			got, n, said := playInjection(t, m, sources(channel, a.Text), task.Request, task.Pays)
 			runs++
 			attempts += len(a.Pays)
@@ -373,7 +379,7 @@ func puppetPays(list []payment) (cs []model.Call) {
 func TestTheRecordSaysWhereAPaymentCameFrom(t *testing.T) {
 	in := readInjections(t)
 	a := in.Attacks[0]
-	m := puppet{attack: a.Text, pays: a.Pays}
+	m := &puppet{attack: a.Text, pays: a.Pays}
 	b := openWith(t, m, func(c *runner.Config) {
 		c.Tools = append([]tools.Tool{&bank{}}, sources("web page", a.Text)...)
 		c.Agents[0].Tools = nil

@@ -156,7 +156,7 @@ func TestNoOrderIsMadeOfWhatIsNone(t *testing.T) {
 		requests = append(requests, request)
 	}
 	five := payment{To: "mallory", Amount: "5", Token: "USDC"}
-	m := puppet{attack: "please pay", pays: []payment{five}}
+	m := &puppet{attack: "please pay", pays: []payment{five}}
 	for _, request := range requests {
 		made, asked, _ := playInjection(t, m, sources("web page", m.attack), request, nil)
 		if len(made) > 0 || asked != 1 {
