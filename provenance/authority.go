@@ -173,6 +173,10 @@ func (v *verifier) readRecordsOf(ev Event) error {
 		if ev.After.Defined() && v.car != nil && v.car.Has(ev.After) {
 			v.addOther(ev.After, false)
 		}
+	case *Reply: // likewise
+		if ev.From != nil && v.car != nil && v.car.Has(ev.From.Head) {
+			v.addOther(ev.From.Head, false)
+		}
 	case *Lapse:
 		if ev.By.Defined() {
 			return v.readRevocation(ev.By)

@@ -82,6 +82,7 @@ var byTest = map[string]string{
 	"grant.contract":     "TestAContractWalletPaysAndAStrangerAsksItsChainAgain",
 	"grant.wallet":       "TestTheVerifierSaysWhoseWalletItMustBe",
 	"grant.revocation":   "TestADelegationIsRevokedByItself",
+	"replies.reused":     "TestEachFalseReuseIsRefused",
 	"leaf.hash":          "TestAPayloadOpensOnlyToItsText",
 	"log.missing":        "TestALogIsOneOrIsFoundOut",
 	"log.tile":           "TestALogIsOneOrIsFoundOut",

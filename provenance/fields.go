@@ -143,17 +143,25 @@ func (a *Ask) codeFields(c *coder) {
 func (r *Reply) codeFields(c *coder) {
 	f := c.openMap()
 	r.Of.codeRef(c, &f, "of")
+	optionalRecord(c, &f, "from", &r.From, (*Reused).codeFields)
 	r.Said = r.Said.codePayload(c, &f, "said", false)
 	c.optionalInt(&f, "after", &r.After)
 	optionalRecord(c, &f, "model", &r.Model, (*ModelCall).codeFields)
 	c.optionalText(&f, "failed", &r.Failed)
 	c.closeMap(&f)
-	if c.Err == nil && (r.Model == nil) == (r.Failed == "") {
+	if c.Err == nil && ((r.Model == nil) == (r.Failed == "") || r.From != nil && r.Model == nil) {
 		c.failWith(CodeSchemaMissing, "a reply has either a model call or a failure")
 	}
 	if c.Err == nil && (r.After < 0 || (r.After > 0 || r.Said != nil) && r.Failed == "") {
 		c.failWith(CodeSchemaRange, "a time to wait, and what was said before, go with a failure")
 	}
+}
+
+func (r *Reused) codeFields(c *coder) {
+	f := c.openMap()
+	c.linkField(&f, "head", &r.Head)
+	c.linkField(&f, "step", &r.Step)
+	c.closeMap(&f)
 }
 
 func (m *ModelCall) codeFields(c *coder) {

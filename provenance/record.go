@@ -78,6 +78,13 @@ type Reply struct {
 	Failed string     // why there is none, by its code, such as "model.rate"; empty if Model is there
 	After  int64      // ms from now on after which the provider wants to be asked again; with Failed only, 0 if not known
 	Said   *Payload   // with Failed only: the text that was shown before it failed, to which no other answer is joined
+	From   *Reused    // with Model only: whose answer it is, of which no token and no byte came again; optional
+}
+
+// A Reused is an answer of another run of the session, given again.
+type Reused struct {
+	Head Link // *Head of that run, as it was once Step stood in it
+	Step Link // *Step whose event is the answer
 }
 
 // A ModelCall is one call of a model and what is known of it.

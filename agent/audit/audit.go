@@ -21,6 +21,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/definition"
+	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
@@ -108,7 +109,7 @@ func Verify(src provenance.Source, o Options) *provenance.Report {
 
 // An Auditor judges many histories, and keeps the policy sets that they have in common. The zero Auditor is ready, and
 // safe for use by many goroutines.
-type Auditor struct{ sets loop.Sets }
+type Auditor struct{ sets layer.Sets }
 
 // Verify judges as the function of this name does.
 func (a *Auditor) Verify(src provenance.Source, o Options) *provenance.Report {
@@ -143,7 +144,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 		a.judged = map[provenance.Link]*provenance.Report{}
 	}
 	if a.sets == nil {
-		a.sets = new(loop.Sets)
+		a.sets = new(layer.Sets)
 	}
 	if a.wallet.asked == nil {
 		a.wallet.asked = map[askedOf]bool{}
@@ -185,10 +186,13 @@ type auditor struct {
 	judged    map[provenance.Link]*provenance.Report // on the histories below
 
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not
-	sets     *loop.Sets        // of this history and those below
+	sets     *layer.Sets       // of this history and those below
 
 	isPast   bool       // it is a run of a thread before the one asked for
 	replayed loop.State // the run, as far as it was
+
+	isSource bool                // an answer of it was given again in the run asked for
+	reusable map[uint64][32]byte // what prompts are known by, by the steps of their answers; see noteReuse
 
 	limit   int // bytes of texts that are replayed; maxReplayed if 0
 	judging     // of Judge

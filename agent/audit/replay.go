@@ -93,6 +93,7 @@ func (r *replay) replayStep(c provenance.Link, s *provenance.Step) error {
 		return errLarge
 	}
 	before := r.state
+	r.noteReuse(s)
 	next, todo, err := r.m.Step(before, s.At, s.Event, s.Facts)
 	if err != nil {
 		return r.failStep(c, s, err)

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/dialect"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/provenance"
 )
@@ -31,6 +31,8 @@ type rereading struct {
 	read   int      // replies that came out the same
 	sealed int      // replies of which something is sealed
 	bare   int      // replies of models whose bytes ought to be there and are not
+	reused int      // replies that are other runs'
+	apart  int      // of those: the run that they are of is not here and open
 	alien  int      // replies of models of which it is not known how their bytes are read
 }
 
@@ -43,7 +45,11 @@ func (a *auditor) checkReplies() {
 	slices.Sort(r.tools)
 	err := a.ev.Each(func(c provenance.Link, s *provenance.Step) error {
 		if reply, ok := s.Event.(*provenance.Reply); ok && reply.Model != nil {
-			r.rereadReply(c, s.Seq, reply.Model)
+			if reply.From != nil {
+				r.rereadReused(c, s, reply)
+			} else {
+				r.rereadReply(c, s.Seq, reply.Model)
+			}
 		}
 		return nil
 	})
@@ -59,6 +65,10 @@ func (r *rereading) conclude() {
 	if r.alien > 0 {
 		r.rep.Unprove(fmt.Sprintf("what %d replies of models said, their tokens and their cost: "+
 			"the runtime does not say how their provider's bytes are read", r.alien))
+	}
+	if r.apart > 0 {
+		r.rep.Unprove(fmt.Sprintf("that %d answers are those of the other runs that they are said to be: "+
+			"these are not here and open", r.apart))
 	}
 	if r.read > 0 {
 		r.rep.Unprove("that the provider sent the bytes that are recorded as its replies: they are not signed by it")
@@ -108,7 +118,7 @@ func (r *rereading) rereadReply(at provenance.Link, seq uint64, was *provenance.
 		return
 	}
 	reply.Response = response
-	want := loop.ModelCallOf(info, reply)
+	want := modelcall.Of(info, reply)
 	if code, why := compareReply(was, want, info, &reply, counted); code != "" {
 		fail(code, "%s", why)
 		return

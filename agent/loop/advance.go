@@ -144,7 +144,7 @@ func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []st
 		},
 		Prompt: w.m.promptDigest(&w.s), MaxTokens: limit, After: l.from, Decisions: records,
 	}
-	w.room.asking = asking{ref: w.addEffect(&w.room.ask), model: c.Model}
+	w.room.asking = asking{ref: w.addEffect(&w.room.ask), model: c.Model, maxTokens: limit}
 	w.s.asking = &w.room.asking
 	return w.reserve(&w.s.asking.reserved, records[0].Reserve)
 }

@@ -142,7 +142,7 @@ func (m compiler) compileTools() error {
 // loadLayers loads the policy sets, outermost first: the operator's, a dApp's, the grant's and those of delegations.
 func (m compiler) loadLayers() error {
 	types := m.toolTypes()
-	operator, err := m.config.Sets.load([]byte(m.config.Rules.Source), policies.Options{
+	operator, err := m.config.Sets.Load([]byte(m.config.Rules.Source), policies.Options{
 		Layer: LayerOperator, Tools: types, Partial: true, Parts: definition.PartsOf(m.config.Rules, m.config.Books),
 	})
 	if err != nil {
@@ -150,7 +150,7 @@ func (m compiler) loadLayers() error {
 	}
 	m.layers = policies.Layers{operator}
 	if m.config.Dapp != nil {
-		set, err := m.config.Sets.load([]byte(m.config.Dapp.Source), policies.Options{
+		set, err := m.config.Sets.Load([]byte(m.config.Dapp.Source), policies.Options{
 			Layer: LayerDapp, Untrusted: true, Tools: types, Partial: true,
 			Parts: definition.PartsOf(m.config.Dapp, m.config.Books),
 		})
@@ -167,7 +167,7 @@ func (m compiler) loadLayers() error {
 	}
 	names, sources := m.authority.writeRules(subAgents)
 	for i, source := range sources {
-		set, err := m.config.Sets.load(source, policies.Options{Layer: names[i], Untrusted: true, Tools: types})
+		set, err := m.config.Sets.Load(source, policies.Options{Layer: names[i], Untrusted: true, Tools: types})
 		if err != nil {
 			return fmt.Errorf("the rules of %s: %w", names[i], err)
 		}

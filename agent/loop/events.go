@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies"
@@ -103,11 +104,15 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 	if a == nil || a.ref != ev.Of {
 		return fmt.Errorf("a reply to %v, which is not an open model call", ev.Of)
 	}
-	w.s.asking = nil
 	if ev.Model == nil {
+		w.s.asking = nil
 		return w.countFailure(a, ev)
 	}
 	mc := ev.Model
+	if err := w.checkReused(ev); err != nil {
+		return err
+	}
+	w.s.asking = nil
 	if err := w.countReply(a, mc); err != nil {
 		return err
 	}
@@ -163,14 +168,14 @@ func (t *tally) countReply(a *asking, mc *provenance.ModelCall) error {
 	if mc.Name != a.model.Name || mc.Provider != a.model.Provider || mc.Asked != a.model.Model {
 		return fmt.Errorf("the reply says that %q was asked, and it was %q", mc.Name, a.model.Name)
 	}
-	if shown := evidenceOf(mc); mc.Evidence != shown {
+	if shown := modelcall.EvidenceOf(mc); mc.Evidence != shown {
 		return fmt.Errorf("the reply claims evidence of level %d, and shows level %d", mc.Evidence, shown)
 	}
 	counts := mc.Usage
-	if max(counts.In, counts.Out, counts.Cached, counts.Write5m, counts.Write1h, counts.Reasoning) > MaxUsage {
-		return fmt.Errorf("the reply counts more than %d tokens", int64(MaxUsage))
+	if max(counts.In, counts.Out, counts.Cached, counts.Write5m, counts.Write1h, counts.Reasoning) > modelcall.MaxUsage {
+		return fmt.Errorf("the reply counts more than %d tokens", int64(modelcall.MaxUsage))
 	}
-	usage := UsageOf(counts)
+	usage := modelcall.UsageOf(counts)
 	cost := a.model.Cost(usage)
 	if mc.Cost != cost {
 		return fmt.Errorf("a model call costs %d by the price table, not %d", cost, mc.Cost)
@@ -225,17 +230,6 @@ func (w *work) gateCalls(allowed int) error {
 		}
 	}
 	return nil
-}
-
-// MaxUsage bounds the tokens that one reply may count of each sort, so that no sum of them wraps around.
-const MaxUsage = 1 << 40
-
-// evidenceOf returns the level of evidence that a model call shows by itself: 1 for the provider's id and bytes.
-func evidenceOf(mc *provenance.ModelCall) uint64 {
-	if mc.ID != "" && mc.Response != nil {
-		return 1
-	}
-	return 0
 }
 
 func (w *work) takeResult(ev *provenance.Result) error {

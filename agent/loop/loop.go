@@ -20,6 +20,7 @@ import (
 	"fmt"
 
 	"github.com/writ-run/writ/agent/grammar"
+	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/auth"
@@ -56,7 +57,7 @@ type Config struct {
 	Callers []*provenance.Agent
 
 	// Sets keeps loaded policy sets for other machines that are made with it; nil keeps none.
-	Sets *Sets
+	Sets *layer.Sets
 	// OnDecision is told of every decision as it is made; it must not keep the request. nil is nobody. A machine with
 	// it is for one goroutine.
 	OnDecision func(*policies.Request, policies.Decision)

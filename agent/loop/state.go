@@ -40,6 +40,7 @@ type State struct {
 	stop     string      // of the last reply
 	byRules  bool        // rules gave it
 	calls    []call      // of this turn
+	reused   bool        // one of the replies was another run's
 	lastTurn bool        // the next turn, or this one, is the last and has no tools
 
 	own []ownUse // of the ledgers that this run has reserved in
@@ -76,9 +77,10 @@ type State struct {
 
 // An asking is an open model call.
 type asking struct {
-	ref      provenance.Ref
-	model    model.Info
-	reserved []provenance.Reserve
+	ref       provenance.Ref
+	model     model.Info
+	maxTokens int64
+	reserved  []provenance.Reserve
 }
 
 // A modelWait is when a model's provider wants to be asked again.
@@ -159,6 +161,9 @@ func (s State) clone(r *room) State {
 
 // Doubts returns the calls of which it is not known whether they happened.
 func (s State) Doubts() []provenance.Ref { return slices.Clone(s.doubts) }
+
+// IsAsked says whether the run has begun.
+func (s State) IsAsked() bool { return s.Seq > 0 }
 
 // IsEnding says whether the run has been told to end and only waits for what cannot be taken back.
 func (s State) IsEnding() bool { return s.ending != "" }

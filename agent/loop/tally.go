@@ -10,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -390,7 +391,7 @@ func (t *tally) addSubAgentUse(c *call, out []byte) error {
 		return fmt.Errorf("%w: %d calls in %d turns, of %d and %d", ErrSubAgent, used.Calls, used.Turns, left.Calls,
 			left.Turns)
 	}
-	if used.Cost < 0 || max(used.Calls, used.In, used.Out) > MaxUsage || sums.Cost+used.Cost < 0 ||
+	if used.Cost < 0 || max(used.Calls, used.In, used.Out) > modelcall.MaxUsage || sums.Cost+used.Cost < 0 ||
 		max(sums.Calls, sums.In, sums.Out) > 1<<62 {
 		return fmt.Errorf("%w: its sums are out of range", ErrSubAgent)
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/policies"
-	"github.com/writ-run/writ/tools"
 )
 
 // viewTurn fills in what is known of the turn.
@@ -29,13 +28,8 @@ func (mo *moment) drawLot() [32]byte {
 // readTurn reads the request, once a run.
 func (w *work) readTurn() (planned, writes bool) {
 	if v := &w.s.view; !v.read {
-		offered := make([]route.Offered, 0, len(w.m.offered))
-		for _, t := range w.m.offered {
-			acts := w.m.tools[t.Name].spec.Class != tools.Read
-			offered = append(offered, route.Offered{Name: t.Name, Utterances: t.Utterances, Acts: acts})
-		}
 		v.read = true
-		v.planned, v.writes = route.ReadRequest(w.m.grammar(), offered, w.s.request)
+		v.planned, v.writes = readRequest(w.m, w.s.request)
 	}
 	return w.s.view.planned, w.s.view.writes
 }

@@ -154,7 +154,8 @@ type Ref struct {
 //
 //	ask      Input, Key
 //	reply    Of, and Model, Text, Calls, or Failed; no Text if the step says something else in its place. With Restart,
-//	         Text is what was shown before it failed: what comes next begins anew
+//	         Text is what was shown before it failed: what comes next begins anew. With From, the answer is another
+//	         run's, given again
 //	result   Of, Status, Output
 //	verdict  Of, Approved, Why
 //	lapse    Of unless it is the whole run, Why
@@ -168,6 +169,7 @@ type Event struct {
 	Calls    []ToolAsk       `json:"calls,omitempty"`
 	Failed   string          `json:"failed,omitempty" form:"text"` // the failure's code, as docs/record.md lists them
 	Restart  bool            `json:"restart,omitempty"`
+	From     string          `json:"from,omitempty" form:"cid"` // the step that the answer stands in
 	Status   string          `json:"status,omitempty" form:"name"`
 	Output   json.RawMessage `json:"output,omitempty"`
 	Took     int64           `json:"took,omitempty"` // ms

@@ -84,6 +84,9 @@ func viewEvent(e provenance.Event) wire.Event {
 		if e.Said != nil {
 			w.Restart, w.Text = true, payloadText(e.Said)
 		}
+		if e.From != nil {
+			w.From = e.From.Step.String()
+		}
 		if m := e.Model; m != nil {
 			w.Text = payloadText(m.Text)
 			w.Model = &wire.ModelCall{

@@ -233,6 +233,9 @@ func (b *belongings) linksOf(rec provenance.Record) []provenance.Link {
 		if ask, ok := rec.Event.(*provenance.Ask); ok { // the run before in its thread, whose user may keep it
 			others = append(others, ask.After)
 		}
+		if r, ok := rec.Event.(*provenance.Reply); ok && r.From != nil { // likewise
+			others = append(others, r.From.Head, r.From.Step)
+		}
 	case *provenance.Delegation:
 		others = append(others, rec.Call.Step)
 	case *provenance.Revocation:

@@ -55,7 +55,10 @@ type Config struct {
 	IPFS            IPFS          `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
 	Prices          string        `yaml:"prices" path:"yes" about:"table of prices, made by writ prices import: a model elsewhere that is not in it and has no price of its own is refused"`
 	Models          []Model       `yaml:"models" about:"models that routes may name, besides the built-in rules"`
-	Fetch           Fetch         `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
+	// Reuse is off unless it is said: who asks again mostly wants another answer, and one that no model gave now should
+	// be what the operator has chosen.
+	Reuse time.Duration `yaml:"reuse" about:"how long a model's answer may be given again to the very same prompt of the same session, at most 1h; never if 0"`
+	Fetch Fetch         `yaml:"fetch" about:"the tool web.fetch, which reads web pages; off if no host is named"`
 	// Documents switch the tool docs.search on.
 	Documents []Documents `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
 	Library   Library     `yaml:"library" about:"documents that writ docs adds and gives readers, in which the tool docs.search finds passages"`
@@ -502,6 +505,9 @@ func (c *Config) checkLeaves() error {
 		if l.value.CanInt() && l.value.Int() < 0 {
 			return c.badSetting(l.path, "must not be negative")
 		}
+	}
+	if c.Reuse > time.Hour {
+		return c.badSetting("reuse", "answers are given again for at most 1h")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/journal"
@@ -290,7 +291,7 @@ func useOf(info *journal.RunInfo, at int64, w waiting, reply *provenance.Reply, 
 		u.TTFT, u.Took = reply.Model.TTFT, reply.Model.Took
 		u.Dearest = u.Cost
 		for _, m := range models {
-			u.Dearest = max(u.Dearest, m.Cost(loop.UsageOf(u.Usage)))
+			u.Dearest = max(u.Dearest, m.Cost(modelcall.UsageOf(u.Usage)))
 		}
 		return u
 	}

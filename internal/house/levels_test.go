@@ -35,6 +35,7 @@ var levels = map[string]int{
 	"agent/model/dialect":            0,
 	"agent/model/endpoint":           2,
 	"agent/model/preset":             0,
+	"agent/modelcall":                1,
 	"agent/revocation":               1,
 	"agent/route":                    1,
 	"agent/thread":                   1,
@@ -69,10 +70,12 @@ var levels = map[string]int{
 	"internal/fleet":                 1,
 	"internal/journal":               1,
 	"internal/node":                  4,
+	"internal/news":                  1,
 	"internal/ownwallet":             1,
 	"internal/payee":                 0,
 	"internal/quota":                 1,
 	"internal/reach":                 2,
+	"internal/reuse":                 2,
 	"internal/runner":                2,
 	"internal/strictjson":            -2,
 	"internal/verifier":              2,
@@ -98,14 +101,17 @@ var levels = map[string]int{
 // within lists the imports inside one level that are meant.
 var within = []string{
 	"agent/audit -> agent/definition", // likewise
+	"agent/audit -> agent/layer",      // sets that were loaded
 	"agent/audit -> agent/grounds",    // what the figures of an answer rest on
 	"agent/audit -> agent/loop",       // the auditor replays with the code that ran
+	"agent/audit -> agent/modelcall",
 	"agent/audit -> agent/revocation", // the auditor asks as the runtime does
 	"agent/audit -> agent/route",      // which rule leads to a model
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata",  // a signed transaction is made again of its call
 	"agent/loop -> agent/definition", // what a record says of tools and rules
 	"agent/loop -> agent/layer",      // the rules of a grant
+	"agent/loop -> agent/modelcall",
 	"agent/loop -> agent/route",
 	"agent/loop -> agent/thread",                   // what a model is told of the runs before
 	"agent/model/dialect -> agent/model",           // what is read of bytes is a Reply
@@ -121,6 +127,8 @@ var within = []string{
 	"internal/ownwallet -> internal/journal",          // keeps what it knows there
 	"internal/runner -> internal/archive",             // reads and exports as anybody with a store does
 	"internal/runner -> internal/chainwatch",          // a part of it
+	"internal/runner -> internal/reuse",               // likewise
+	"internal/reuse -> internal/archive",              // reads answers as it does
 	"internal/server -> internal/api",                 // a transport of it
 	"internal/store/storetest -> internal/store",      // a suite and what it is for
 	"internal/tamper -> tools/toolstest",              // what a chain's tools return

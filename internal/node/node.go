@@ -73,6 +73,7 @@ type Config struct {
 	// ToolServers are those of Tools; the node ends them.
 	ToolServers []ToolServer
 	Models      []runner.NamedModel
+	Reuse       time.Duration // for which answers of models are given again; never if 0
 	Rules       runner.Rules
 	Reread      func() (runner.Rules, error) // reads Rules anew, for a reload
 	// Restart lists the settings that are not as at the start, and that a reload does not take; optional.

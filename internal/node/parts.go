@@ -198,7 +198,7 @@ func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) 
 	n.runner, err = runner.New(ctx, runner.Config{
 		Store: n.db, Agents: c.Agents, Tools: all, Models: c.Models, Policy: c.Rules.Operator,
 		Dapps: c.Rules.Dapps, Wallets: c.Wallets, ContractWallets: c.Contracts, Contracts: n.contracts, Idle: c.Idle,
-		ToolTimeout: toolTime(all), Key: n.key, HeadLog: n.heads, Owner: n.owner,
+		ToolTimeout: toolTime(all), Reuse: c.Reuse, Key: n.key, HeadLog: n.heads, Owner: n.owner,
 		Raise: c.Chain.Raise, StuckAfter: c.Chain.StuckAfter,
 		Version: c.Program.Version, Build: c.Program.Build, Log: c.Log, Failed: meterFailures(c.Meters),
 	})

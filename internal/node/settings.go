@@ -92,7 +92,7 @@ func Configure(c *config.Config, g Given) (Config, error) {
 			Origin: c.Transparency.Origin, Interval: c.Transparency.Interval, Timeout: c.Transparency.Timeout,
 			Optional: c.Transparency.Optional,
 		},
-		Metrics: c.Metrics, Program: g.Program, Log: g.Log, Meters: g.Meters,
+		Reuse: c.Reuse, Metrics: c.Metrics, Program: g.Program, Log: g.Log, Meters: g.Meters,
 	}
 	trusted, err := c.Proxies.Prefixes()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -158,6 +159,11 @@ func (a *actor) takeAnswer(ctx context.Context, ans answer) (err error) {
 			a.runs.log.WarnContext(ctx, "answer not usable", "run", a.info.ID, "err", err)
 			err = a.takeIn(ctx, &provenance.Lapse{Of: &ans.of, Why: provenance.LapseInDoubt})
 		}
+	}
+	if ans.lead != nil && err == nil && a.info.Head.Defined() {
+		ans.lead.Keep(reuse.Source{
+			Run: a.info.ID, Seq: a.state.Seq - 1, From: provenance.Reused{Head: a.info.Head, Step: a.info.Last},
+		})
 	}
 	ans.release()
 	if errors.Is(err, journal.ErrNonceUsed) { // the call is begun again and signs with another nonce

@@ -100,14 +100,16 @@ func (l *lie) sign(d *provenance.Delegation) {
 // told makes the history anew and has it judged.
 func (l *lie) told(operator ed25519.PublicKey) *provenance.Report {
 	l.b.Helper()
-	if !l.keepSig {
-		l.sign(l.delegation)
+	if l.delegation != nil {
+		if !l.keepSig {
+			l.sign(l.delegation)
+		}
+		l.run.Delegation = l.put(l.delegation)
 	}
-	l.run.Delegation = l.put(l.delegation)
 	run := l.put(l.run)
 	var prev provenance.Link
 	for _, s := range l.steps {
-		if ask, ok := s.Event.(*provenance.Ask); ok {
+		if ask, ok := s.Event.(*provenance.Ask); ok && l.delegation != nil {
 			params, err := l.Get(ask.Request.Leaf())
 			key, err2 := l.b.store.LeafKey(l.b.Context(), ask.Request.Leaf())
 			if err == nil && err2 == nil {

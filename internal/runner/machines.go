@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/auth"
@@ -20,7 +21,7 @@ const maxMachines = 1024
 type machines struct {
 	records *records
 	prove   func(...*policies.Set) error // proveSets, but for tests
-	sets    loop.Sets                    // all sessions have the operator's
+	sets    layer.Sets                   // all sessions have the operator's
 	choice  func(route.Need)             // is told of each choice of a model; nil for nobody
 
 	mu       sync.Mutex // guards the rest

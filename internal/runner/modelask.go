@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/provenance"
 )
@@ -66,7 +66,7 @@ func (q *modelAsk) perform(ctx context.Context) answer {
 	if len(reply.Text) > provenance.MaxPayload || len(reply.Calls) > maxCalls {
 		return q.noReply(&fault.Fault{Code: fault.ModelTooLarge})
 	}
-	mc := loop.ModelCallOf(info, reply)
+	mc := modelcall.Of(info, reply)
 	mc.Took = q.runs.cfg.Now().Sub(begun).Milliseconds()
 	if len(reply.Request) > 0 { // salted, since all of a prompt but the user's words may be public
 		mc.Request = sha256.Sum256(append(q.salt[:], reply.Request...))
@@ -95,7 +95,7 @@ func (q *modelAsk) show(text string) {
 	if q.shown.Len()+len(text) <= provenance.MaxPayload { // a longer answer is refused as a whole
 		q.shown.WriteString(text)
 	}
-	q.runs.news.publishText(q.run.ID, text)
+	q.runs.news.PublishText(q.run.ID, text)
 }
 
 // noReply answers with a failure. Here the log is told whose it is, with the provider's own sentence. What was shown of

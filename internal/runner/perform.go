@@ -11,6 +11,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -28,9 +29,10 @@ type effect struct {
 type answer struct {
 	of    provenance.Ref
 	ev    provenance.Event
-	after func() // called once the step is durable, or could not be; nil for nothing
-	said  bool   // by the model or the tool itself, so it holds however the effect was ended
-	cut   bool   // the effect ended because the Runner stops; it stays open, for the next start
+	lead  *reuse.Lead // keeps where the answer stands once it is durable; nil for nothing
+	after func()      // called once the step is durable, or could not be; nil for nothing
+	said  bool        // by the model or the tool itself, so it holds however the effect was ended
+	cut   bool        // the effect ended because the Runner stops; it stays open, for the next start
 }
 
 func (ans *answer) release() {
@@ -78,6 +80,9 @@ func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 		ask := &modelAsk{
 			effect: at, ask: e, prompt: a.machine.Prompt(a.state, e.MaxTokens), salt: a.state.Salt(),
 			stream: a.machine.MayStream(a.state), again: a.state.IsAskedAgain(),
+		}
+		if a.runs.reuse != nil {
+			return (&reusing{ask, loop.ReuseOf(a.machine, a.state)}).perform
 		}
 		return ask.perform
 	case *provenance.Call:

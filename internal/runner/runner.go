@@ -28,6 +28,8 @@ import (
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/fleet"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/news"
+	"github.com/writ-run/writ/internal/reuse"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -86,6 +88,7 @@ type Config struct {
 	Owner        string           // names this process among those of one store, as its holder; by chance if empty
 	Idle         time.Duration    // for which a session may go unused before its key signs nothing more; 15 min if 0
 	ModelTimeout time.Duration    // 2 min if 0
+	Reuse        time.Duration    // for which an answer may be given again to the same prompt of a session; never if 0
 	ToolTimeout  time.Duration    // 30 s if 0
 	SendTimeout  time.Duration    // 2 min if 0: for a transaction's inclusion; then it is in doubt
 	LookPause    time.Duration    // 4 s if 0: between two looks at a transaction that waits for the chain, at most
@@ -125,7 +128,8 @@ type parts struct {
 	records    *records
 	machines   *machines
 	fleet      *fleet.Fleet
-	news       *news
+	reuse      *reuse.Cache // nil if no answer is given again
+	news       *news.Board
 	wallets    *contractWallets
 	accounts   *chainAccounts
 	watch      *chainwatch.Watch
@@ -184,11 +188,14 @@ func newParts(ctx context.Context, c Config, catalog *catalog) *parts {
 		cfg: c, log: c.Log, catalog: catalog,
 		records:    &records{store: c.Store, leafKey: c.LeafKey},
 		fleet:      newFleet(c),
-		news:       &news{subscribers: map[provenance.Link]map[*subscriber]struct{}{}},
+		news:       news.New(),
 		accounts:   &chainAccounts{locks: map[string]*sync.Mutex{}},
 		background: newBackground(ctx),
 	}
 	p.machines = newMachines(p.records)
+	if c.Reuse > 0 {
+		p.reuse = reuse.New(c.Now, c.Reuse)
+	}
 	p.wallets = &contractWallets{
 		chains: c.Contracts, records: p.records, background: p.background, log: c.Log, now: c.Now,
 		sessions: map[provenance.Link]recheck{},
@@ -246,6 +253,12 @@ func publicKey(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25
 
 // Key returns the public key that heads are signed with. An auditor pins it.
 func (r *Runner) Key() ed25519.PublicKey { return r.publicKey() }
+
+// Subscribe tells of news of a run: a hint after each committed step, and a model's text as it comes. A hint may stand
+// for several steps; read [Runner.Steps]. To miss nothing, subscribe first and read the journal after. stop ends it.
+func (r *Runner) Subscribe(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func()) {
+	return r.news.Subscribe(run)
+}
 
 // Watch returns what looks at the transactions that runs wait for.
 func (r *Runner) Watch() *chainwatch.Watch { return r.watch }

@@ -185,7 +185,7 @@ func (a *actor) prepareCommit(in *arrival, d *stepDraft) (*journal.Commit, error
 	a.addReservations(c, d)
 	a.addSettlements(c, d.todo.Settle)
 	c.Nonce = a.nonceOf(in.ev, d.todo.Does)
-	if !needsHead(d.step.Seq, d.next, d.todo.Does) {
+	if !needsHead(d.step.Seq, d.next, d.todo.Does) && !(a.runs.reuse != nil && isAnswer(in.ev)) {
 		return c, nil
 	}
 	return c, a.addHead(c, d.next.Closed)
@@ -274,6 +274,12 @@ func needsHead(seq uint64, next loop.State, does []provenance.Effect) bool {
 	return seq%64 == 0 || next.Closed || next.Status == "parked" || slices.ContainsFunc(does, isFinal)
 }
 
+// isAnswer says whether an event is a model's answer, which other runs name by the head that it stands under.
+func isAnswer(ev provenance.Event) bool {
+	r, ok := ev.(*provenance.Reply)
+	return ok && r.Model != nil && r.From == nil
+}
+
 // isFinal says whether an effect cannot be taken back.
 func isFinal(e provenance.Effect) bool {
 	c, ok := e.(*provenance.Call)
@@ -324,7 +330,7 @@ func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *stepDraft, c
 		steps = maps.Clone(a.steps)
 	}
 	a.appendStep(d.next, c.Step.CID, d.todo.Does)
-	a.runs.news.publishStep(a.info.ID)
+	a.runs.news.PublishStep(a.info.ID)
 	if a.parent != nil && d.next.Status == "parked" {
 		a.publishToCallers(ctx)
 	}
@@ -343,7 +349,7 @@ func (a *actor) publishToCallers(ctx context.Context) {
 		return
 	}
 	for _, caller := range of.Callers {
-		a.runs.news.publishStep(caller)
+		a.runs.news.PublishStep(caller)
 	}
 }
 

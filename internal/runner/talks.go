@@ -130,9 +130,8 @@ func (t *threads) awaitThread(ctx context.Context, q StartRequest) error {
 	if err != nil {
 		return err
 	}
-	news := &subscriber{hints: make(chan struct{}, 1)}
-	t.news.addSubscriber(of.Last, news)
-	defer t.news.removeSubscriber(of.Last, news)
+	hints, _, stop := t.news.Subscribe(of.Last)
+	defer stop()
 	for {
 		info, err := t.cfg.Store.Run(ctx, of.Last)
 		switch {
@@ -144,7 +143,7 @@ func (t *threads) awaitThread(ctx context.Context, q StartRequest) error {
 			return journal.ErrThreadOpen
 		}
 		select {
-		case <-news.hints:
+		case <-hints:
 		case <-ctx.Done():
 			return journal.ErrThreadOpen
 		case <-t.background.draining:

@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/dialect"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/provenance"
 )
@@ -23,7 +23,7 @@ func (g *game) hearReply(ref provenance.Ref, info provenance.ModelInfo, said mod
 		return nil, err
 	}
 	reply.Response = response
-	mc := loop.ModelCallOf(route.ModelInfoOf(info), reply)
+	mc := modelcall.Of(route.ModelInfoOf(info), reply)
 	mc.Took, mc.TTFT = 5, 2
 	if g.hears != nil {
 		g.hears(g.asked-1, mc)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/costs"
 	"github.com/writ-run/writ/internal/fault"
@@ -322,7 +323,7 @@ func (t *trial) addChosen(s *Side, u *turn, c route.Candidate, x *ruling) {
 			a := &u.attempts[i]
 			cost := a.cost
 			if a.answered {
-				cost = x.priced[a.route.Model].Cost(loop.UsageOf(a.usage))
+				cost = x.priced[a.route.Model].Cost(modelcall.UsageOf(a.usage))
 				s.Models = append(s.Models, a.route.Model)
 			}
 			s.Cost, s.Took = s.Cost+cost, s.Took+a.took
@@ -336,6 +337,6 @@ func (t *trial) addChosen(s *Side, u *turn, c route.Candidate, x *ruling) {
 	}
 	s.Models, s.Took = append(s.Models, c.Model.Name), s.Took+took
 	if c.Model.Kind == model.KindModel {
-		s.Cost += c.Model.Cost(loop.UsageOf(last.usage))
+		s.Cost += c.Model.Cost(modelcall.UsageOf(last.usage))
 	}
 }

@@ -1,4 +1,6 @@
-package loop
+// Package modelcall makes the record of what a model answered, as the runner writes it and an auditor who has read the
+// provider's bytes again compares with.
+package modelcall
 
 import (
 	"cmp"
@@ -9,9 +11,11 @@ import (
 	"github.com/writ-run/writ/tools"
 )
 
-// ModelCallOf returns the record of a reply: what the runner writes, and what an auditor who has read the provider's
-// bytes again compares with. How long it took is not in it.
-func ModelCallOf(info model.Info, reply model.Reply) *provenance.ModelCall {
+// MaxUsage bounds the tokens that one reply may count of each sort, so that no sum of them wraps around.
+const MaxUsage = 1 << 40
+
+// Of returns the record of a reply. How long it took is not in it.
+func Of(info model.Info, reply model.Reply) *provenance.ModelCall {
 	u := &reply.Usage
 	for _, n := range []*int64{&u.In, &u.Out, &u.CachedIn, &u.Write5m, &u.Write1h, &u.Reasoning} {
 		*n = min(max(*n, 0), MaxUsage)
@@ -41,7 +45,7 @@ func ModelCallOf(info model.Info, reply model.Reply) *provenance.ModelCall {
 	if len(reply.Response) > 0 && len(reply.Response) <= provenance.MaxPayload {
 		mc.Response = provenance.NewPayload(reply.Response)
 	}
-	mc.Evidence = evidenceOf(mc)
+	mc.Evidence = EvidenceOf(mc)
 	return mc
 }
 
@@ -57,4 +61,12 @@ func UsageOf(u provenance.Usage) model.Usage {
 func RecordName(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	return strings.ToValidUTF8(s[:min(200, len(s))], "") // a character that was cut in two is dropped
+}
+
+// EvidenceOf returns the level of evidence that a model call shows by itself: 1 for the provider's id and bytes.
+func EvidenceOf(mc *provenance.ModelCall) uint64 {
+	if mc.ID != "" && mc.Response != nil {
+		return 1
+	}
+	return 0
 }

@@ -1,4 +1,4 @@
-package loop
+package layer
 
 import (
 	"testing"
@@ -28,21 +28,21 @@ func TestLoadedSetsAreTheirOptions(t *testing.T) {
 			t.Errorf("options %d and %d have one key", was, i)
 		}
 		seen[key] = i
-		one, err := sets.load(source, o)
+		one, err := sets.Load(source, o)
 		if err != nil {
 			t.Fatalf("options %d: %v", i, err)
 		}
-		if again, err := sets.load(source, o); err != nil || again != one || one.Layer() != o.Layer {
+		if again, err := sets.Load(source, o); err != nil || again != one || one.Layer() != o.Layer {
 			t.Errorf("options %d: another set the second time, or of layer %s", i, one.Layer())
 		}
 	}
 	for range 2 {
-		if s, err := sets.load([]byte("no set"), policies.Options{Layer: "operator"}); err == nil || s != nil {
+		if s, err := sets.Load([]byte("no set"), policies.Options{Layer: "operator"}); err == nil || s != nil {
 			t.Errorf("no set: %v, %v", s, err)
 		}
 	}
 	for i := range 2 * maxSets { // the sets that are kept are bounded
-		if _, err := sets.load(append(source, byte('#'), byte('0'+i%10), byte('0'+i/10), '\n'),
+		if _, err := sets.Load(append(source, byte('#'), byte('0'+i%10), byte('0'+i/10), '\n'),
 			policies.Options{Layer: "operator"}); err != nil {
 			t.Fatal(err)
 		}

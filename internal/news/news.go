@@ -1,4 +1,5 @@
-package runner
+// Package news tells who listens in this process what runs do.
+package news
 
 import (
 	"sync"
@@ -6,11 +7,14 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// news tells the subscribers in this process what runs do.
-type news struct {
+// A Board holds the subscriptions to runs. Its methods may be called by many goroutines at once.
+type Board struct {
 	mu          sync.Mutex // guards subscribers
 	subscribers map[provenance.Link]map[*subscriber]struct{}
 }
+
+// New returns a Board to which nobody listens yet.
+func New() *Board { return &Board{subscribers: map[provenance.Link]map[*subscriber]struct{}{}} }
 
 // A subscriber is one subscription to a run.
 type subscriber struct {
@@ -23,14 +27,14 @@ type subscriber struct {
 const deltaBuffer = 64
 
 // Subscribe tells of news of a run: a hint after each committed step, and a model's text as it comes. A hint may stand
-// for several steps; read [Runner.Steps]. To miss nothing, subscribe first and read the journal after. stop ends it.
-func (r *Runner) Subscribe(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func()) {
+// for several steps. stop ends it.
+func (n *Board) Subscribe(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func()) {
 	s := &subscriber{hints: make(chan struct{}, 1), deltas: make(chan string, deltaBuffer)}
-	r.news.addSubscriber(run, s)
-	return s.hints, s.deltas, func() { r.news.removeSubscriber(run, s) }
+	n.addSubscriber(run, s)
+	return s.hints, s.deltas, func() { n.removeSubscriber(run, s) }
 }
 
-func (n *news) addSubscriber(run provenance.Link, s *subscriber) {
+func (n *Board) addSubscriber(run provenance.Link, s *subscriber) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.subscribers[run] == nil {
@@ -39,7 +43,7 @@ func (n *news) addSubscriber(run provenance.Link, s *subscriber) {
 	n.subscribers[run][s] = struct{}{}
 }
 
-func (n *news) removeSubscriber(run provenance.Link, s *subscriber) {
+func (n *Board) removeSubscriber(run provenance.Link, s *subscriber) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.subscribers[run], s)
@@ -48,8 +52,8 @@ func (n *news) removeSubscriber(run provenance.Link, s *subscriber) {
 	}
 }
 
-// publishStep says that a step of the run is committed.
-func (n *news) publishStep(run provenance.Link) {
+// PublishStep says that a step of the run is committed.
+func (n *Board) PublishStep(run provenance.Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for s := range n.subscribers[run] {
@@ -60,8 +64,8 @@ func (n *news) publishStep(run provenance.Link) {
 	}
 }
 
-// publishText shows a piece of a model's text.
-func (n *news) publishText(run provenance.Link, text string) {
+// PublishText shows a piece of a model's text.
+func (n *Board) PublishText(run provenance.Link, text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for s := range n.subscribers[run] {

@@ -1,4 +1,4 @@
-package loop
+package layer
 
 import (
 	"crypto/sha256"
@@ -13,7 +13,7 @@ import (
 
 // Sets keeps policy sets that were loaded, by what they were loaded from. Loading one costs more than judging a short
 // run, and the machines of one program are made of the same few: every session of a server has the operator's set, and
-// an auditor of many runs meets it in each. Whoever owns such machines hands one Sets to all of them, in [Config].
+// an auditor of many runs meets it in each. Whoever owns such machines hands one Sets to all of them.
 //
 // The zero Sets is empty and ready, and safe for use by many goroutines. A nil one keeps nothing.
 type Sets struct {
@@ -24,8 +24,8 @@ type Sets struct {
 // maxSets bounds the sets that are kept; when there are more, all are dropped and loaded again.
 const maxSets = 32
 
-// load is [policies.Load] without files. What fails is not kept.
-func (s *Sets) load(source []byte, o policies.Options) (*policies.Set, error) {
+// Load is [policies.Load] without files. What fails is not kept.
+func (s *Sets) Load(source []byte, o policies.Options) (*policies.Set, error) {
 	if s == nil {
 		return policies.Load(source, o)
 	}
