@@ -577,6 +577,7 @@ func (a *Agent) codeFields(c *coder) {
 	c.textField(&f, "name", &a.Name)
 	c.optionalText(&f, "about", &a.About)
 	listField(c, &f, "tools", &a.Tools, func(c *coder, l *Link) { c.CodeLink(l) })
+	c.optionalText(&f, "answer", &a.Answer)
 	if c.codeKey(&f, "limits", true, true) {
 		a.Limits.codeFields(c)
 	}

@@ -403,6 +403,7 @@ type Agent struct {
 	Tools        []Link // *ToolDef
 	Routes       []AgentRoute
 	Limits       Limits
+	Answer       string // canonical JSON Schema of its answers; any text if empty
 }
 
 // An AgentRoute is one rule that chooses a model; the first whose When holds and whose model is up wins.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
@@ -179,7 +180,7 @@ type auditor struct {
 	each   func(Replayed) // may be nil
 	onSent func(Sent)     // may be nil
 
-	authority *loop.Authority                        // the grant, and what it was delegated to
+	authority *authority.Authority                   // the grant, and what it was delegated to
 	account   [20]byte                               // whose permission it must be; zero for any
 	agents    auth.PublicKey                         // under which the operator's agents act
 	depth     int                                    // of this history below the one asked for

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
 )
 
 // Codes of what a sub-agent acts under, besides those that provenance gives. The first six are those of a
-// [loop.DelegationError].
+// [authority.DelegationError].
 const (
 	CodeDelegationIssuer    provenance.Code = "delegation.issuer"
 	CodeDelegationSignature provenance.Code = "delegation.signature"
@@ -48,9 +49,9 @@ func (a *auditor) agentsKey() (auth.PublicKey, error) {
 
 // readAuthority checks the delegations of a sub-agent's run.
 func (a *auditor) readAuthority() bool {
-	var chain []loop.Delegated
+	var chain []authority.Delegated
 	for i, d := range a.ev.Delegations {
-		chain = append(chain, loop.Delegated{CID: a.ev.DelegationCIDs[i], Delegation: d})
+		chain = append(chain, authority.Delegated{CID: a.ev.DelegationCIDs[i], Delegation: d})
 	}
 	key, err := a.agentsKey()
 	if err != nil && len(chain) > 0 {
@@ -59,8 +60,8 @@ func (a *auditor) readAuthority() bool {
 		return false
 	}
 	a.agents = key
-	a.authority, err = loop.NewAuthority(a.grant, chain, key)
-	if e, ok := errors.AsType[*loop.DelegationError](err); ok {
+	a.authority, err = authority.New(a.grant, chain, key)
+	if e, ok := errors.AsType[*authority.DelegationError](err); ok {
 		a.failCheck(provenance.CheckGrant, provenance.Code("delegation."+e.Rule), e.At, "%s", e.Why)
 		return false
 	}
@@ -126,7 +127,7 @@ func (a *auditor) checkCallers(ask *provenance.Ask, input string) (all bool) {
 }
 
 // checkCaller checks one delegation against the call that it was made for.
-func (a *auditor) checkCaller(i int, d loop.Delegated, ask *provenance.Ask, input string) error {
+func (a *auditor) checkCaller(i int, d authority.Delegated, ask *provenance.Ask, input string) error {
 	var step provenance.Step
 	if err := a.ev.Record(d.Call.Step, &step); err != nil {
 		return err
@@ -135,7 +136,7 @@ func (a *auditor) checkCaller(i int, d loop.Delegated, ask *provenance.Ask, inpu
 	if err != nil {
 		return err
 	}
-	outer, err := loop.NewAuthority(a.grant, a.authority.Chain[:i], a.agents)
+	outer, err := authority.New(a.grant, a.authority.Chain[:i], a.agents)
 	if err != nil {
 		return err
 	}
@@ -156,13 +157,15 @@ func (a *auditor) checkCaller(i int, d loop.Delegated, ask *provenance.Ask, inpu
 	return checkAsked(d, call, tool, ask, input)
 }
 
-func delegationFault(d loop.Delegated, code provenance.Code, format string, args ...any) error {
+func delegationFault(d authority.Delegated, code provenance.Code, format string, args ...any) error {
 	return &provenance.Fault{Code: code, At: d.CID, Detail: fmt.Sprintf(format, args...)}
 }
 
 // findCallerCall returns the call that a delegation comes from, and its tool: of the agent that may make it, and under
 // what the delegation comes from.
-func (a *auditor) findCallerCall(i int, d loop.Delegated, step *provenance.Step) (*provenance.Call, *provenance.ToolDef,
+func (a *auditor) findCallerCall(
+	i int, d authority.Delegated, step *provenance.Step,
+) (*provenance.Call, *provenance.ToolDef,
 	error) {
 	bad := func(format string, args ...any) (*provenance.Call, *provenance.ToolDef, error) {
 		return nil, nil, delegationFault(d, CodeDelegationCaller, format, args...)
@@ -213,7 +216,7 @@ func callAt(s *provenance.Step, place uint64) *provenance.Call {
 }
 
 // checkAsked says whether the sub-agent was asked, and begins with, what the call says.
-func checkAsked(d loop.Delegated, call *provenance.Call, tool *provenance.ToolDef, ask *provenance.Ask,
+func checkAsked(d authority.Delegated, call *provenance.Call, tool *provenance.ToolDef, ask *provenance.Ask,
 	input string) error {
 	raw, ok := call.Args.Bytes()
 	if !ok {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
@@ -70,8 +71,9 @@ func (w *work) askNextModel() error {
 	w.beginLastTurn()
 	tokens := l.Tokens - int64(w.s.totals.In+w.s.totals.Out) // how many are left
 	need := route.Need{
-		Request: *w.requestAbout(policies.ModelRoute, w.s.context), Input: w.m.baseSize + w.s.talk.Bytes, MaxTokens: tokens,
-		Down: w.facts.Down, Fleet: w.facts.Fleet, Lot: w.drawLot(),
+		Request: *w.requestAbout(policies.ModelRoute, w.s.context), MaxTokens: tokens,
+		Input: w.m.baseSize + w.s.talk.Bytes + w.s.formSize(),
+		Down:  w.facts.Down, Fleet: w.facts.Fleet, Lot: w.drawLot(),
 	}
 	w.viewTurn(&need.Request)
 	cands, from, err := w.findCandidates(need)
@@ -165,15 +167,22 @@ func (w *work) closeWithoutModel(there bool, refused []policies.Decision) {
 
 // closeWithAnswer says the model's last words, if the output policies let it, and ends the run.
 func (w *work) closeWithAnswer(text string) error {
-	text, permitted, err := w.decideAnswer(text)
-	if err != nil {
-		return err
+	formed, o, again := w.holdToForm(text)
+	if again {
+		return w.askNextModel()
 	}
-	if !permitted {
+	text, permitted, err := w.decideAnswer(formed)
+	switch {
+	case err != nil:
+		return err
+	case !permitted:
 		w.closeRun(text, provenance.CloseDenied)
 		return nil
+	case w.s.form == nil:
+		o = w.outcomeOfAnswer(text)
+	case text != formed: // what a policy has cut is not of the form any more
+		o = outcome{reason: provenance.CloseFailed, code: fault.ModelForm}
 	}
-	o := w.outcomeOfAnswer(text)
 	w.closeRunAs(wordsOfAnswer(text, o, w.s.stop), o)
 	return nil
 }
@@ -181,7 +190,9 @@ func (w *work) closeWithAnswer(text string) error {
 func (w *work) closeRun(text, reason string) { w.closeRunAs(text, outcome{reason: reason}) }
 
 func (w *work) closeRunAs(text string, o outcome) {
-	text = strings.Join(append([]string{text}, w.s.notes...), "\n")
+	if w.s.form == nil || o.reason != provenance.CloseAnswered { // a value that a program reads stands alone
+		text = strings.Join(append([]string{text}, w.s.notes...), "\n")
+	}
 	w.s.said = text
 	w.room.say.Text = provenance.NewPayload([]byte(text))
 	w.addEffect(&w.room.say)

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
+	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/agent/thread"
@@ -44,7 +46,7 @@ type compiler struct {
 
 // compile makes each part of the machine. Policy sets need the tools, and budgets the policy sets.
 func (m compiler) compile() (err error) {
-	if m.authority, err = NewAuthority(m.config.Grant, m.config.Delegations, m.config.Agents); err != nil {
+	if m.authority, err = authority.New(m.config.Grant, m.config.Delegations, m.config.Agents); err != nil {
 		return err
 	}
 	if err := m.config.checkSigned(); err != nil {
@@ -75,9 +77,14 @@ func (m compiler) compile() (err error) {
 	key := sha256.Sum256([]byte("writ/prompts/1\n" + m.config.Session.String() + "\n" + m.config.Agent.Name))
 	m.cacheKey = hex.EncodeToString(key[:16])
 	m.grammar = sync.OnceValue(m.makeGrammar)
+	if m.agent.Answer != "" {
+		if m.form, err = form.Parse([]byte(m.agent.Answer)); err != nil {
+			return fmt.Errorf("agent %q: %w", m.agent.Name, err)
+		}
+	}
 	m.limits = m.config.Agent.Limits
 	if n := len(m.config.Delegations); n > 0 {
-		m.limits = narrowLimits(m.limits, m.config.Delegations[n-1].Limits)
+		m.limits = authority.Narrow(m.limits, m.config.Delegations[n-1].Limits)
 	}
 	return nil
 }
@@ -165,7 +172,7 @@ func (m compiler) loadLayers() error {
 			subAgents = append(subAgents, t.Name)
 		}
 	}
-	names, sources := m.authority.writeRules(subAgents)
+	names, sources := m.authority.WriteRules(subAgents)
 	for i, source := range sources {
 		set, err := m.config.Sets.Load(source, policies.Options{Layer: names[i], Untrusted: true, Tools: types})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
@@ -90,7 +91,7 @@ func (l *line) set(t testing.TB, place, number, below int) *policies.Set {
 	if place >= 0 {
 		o = policies.Options{Layer: LayerGrant, Untrusted: true, Tools: types}
 		if place > 0 {
-			o.Layer = layerName(place - 1)
+			o.Layer = authority.LayerName(place - 1)
 		}
 		c := l.caveats[place][number]
 		granted := testTools[:len(testTools)-(number%8)/7]
@@ -213,9 +214,9 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 			Tools: some(r,
 				testTools), Caveats: c, NotBefore: time.UnixMilli(at), Expires: time.UnixMilli(at + 3_600_000),
 		}
-		var chain []Delegated
+		var chain []authority.Delegated
 		for len(chain) < provenance.MaxDelegations {
-			a, err := NewAuthority(g, chain, agentsKey(t))
+			a, err := authority.New(g, chain, agentsKey(t))
 			if err != nil {
 				t.Fatalf("tree %d at depth %d: %v", n, len(chain), err)
 			}
@@ -235,25 +236,25 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 				rule   string
 				change func(*provenance.Delegation)
 			}{
-				{DelegationLater, func(d *provenance.Delegation) { d.Expires = a.Expires() + 1 }},
-				{DelegationLater, func(d *provenance.Delegation) { d.At = d.Expires }},
-				{DelegationLater, func(d *provenance.Delegation) { d.At = at - 3_600_000 }},
-				{DelegationWider,
+				{authority.DelegationLater, func(d *provenance.Delegation) { d.Expires = a.Expires() + 1 }},
+				{authority.DelegationLater, func(d *provenance.Delegation) { d.At = d.Expires }},
+				{authority.DelegationLater, func(d *provenance.Delegation) { d.At = at - 3_600_000 }},
+				{authority.DelegationWider,
 					func(d *provenance.Delegation) { d.Tools = append(slices.Clone(d.Tools), "zzz.all") }},
-				{DelegationWider, func(d *provenance.Delegation) {
+				{authority.DelegationWider, func(d *provenance.Delegation) {
 					wide := a.Caveats()
 					wide.MaxCalls++
 					d.Caveats = wide.JSON()
 				}},
 				// as many levels again
-				{DelegationWider, func(d *provenance.Delegation) { d.Caveats = a.Caveats().JSON() }},
-				{DelegationForm, func(d *provenance.Delegation) { d.Caveats = "{}" }},
+				{authority.DelegationWider, func(d *provenance.Delegation) { d.Caveats = a.Caveats().JSON() }},
+				{authority.DelegationForm, func(d *provenance.Delegation) { d.Caveats = "{}" }},
 			} {
 				x := *d
 				lie.change(&x)
 				sign(t, &x)
-				_, err := NewAuthority(g, append(slices.Clone(chain), Delegated{linkOf("x"), &x}), agentsKey(t))
-				if e, ok := errors.AsType[*DelegationError](err); !ok || e.Rule != lie.rule {
+				_, err := authority.New(g, append(slices.Clone(chain), authority.Delegated{CID: linkOf("x"), Delegation: &x}), agentsKey(t))
+				if e, ok := errors.AsType[*authority.DelegationError](err); !ok || e.Rule != lie.rule {
 					t.Fatalf("tree %d at depth %d: got %v, want %s", n, len(chain), err, lie.rule)
 				}
 				refused[lie.rule]++
@@ -267,13 +268,13 @@ func TestDelegationsOnlyNarrow(t *testing.T) {
 			for _, lie := range []struct {
 				rule string
 				d    *provenance.Delegation
-			}{{DelegationSignature, &forged}, {DelegationIssuer, &other}} {
-				_, err := NewAuthority(g, append(slices.Clone(chain), Delegated{linkOf("x"), lie.d}), agentsKey(t))
-				if e, ok := errors.AsType[*DelegationError](err); !ok || e.Rule != lie.rule {
+			}{{authority.DelegationSignature, &forged}, {authority.DelegationIssuer, &other}} {
+				_, err := authority.New(g, append(slices.Clone(chain), authority.Delegated{CID: linkOf("x"), Delegation: lie.d}), agentsKey(t))
+				if e, ok := errors.AsType[*authority.DelegationError](err); !ok || e.Rule != lie.rule {
 					t.Fatalf("tree %d at depth %d: got %v, want %s", n, len(chain), err, lie.rule)
 				}
 			}
-			chain = append(chain, Delegated{linkOf(fmt.Sprint(n, len(chain))), d})
+			chain = append(chain, authority.Delegated{CID: linkOf(fmt.Sprint(n, len(chain))), Delegation: d})
 			made++
 		}
 	}

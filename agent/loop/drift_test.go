@@ -15,6 +15,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
@@ -434,7 +435,7 @@ func TestADelegationsLimitsAreSigned(t *testing.T) {
 	c.Chains, c.MaxDepth = []uint64{1, 1337}, 4
 	c.Recipients, c.Hosts, c.Models, c.ApproveIfTainted = nil, nil, nil, true
 	g := &auth.Grant{Tools: testTools, Caveats: c, NotBefore: time.UnixMilli(0), Expires: time.UnixMilli(3_600_000)}
-	a, err := NewAuthority(g, nil, agentsKey(t))
+	a, err := authority.New(g, nil, agentsKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,9 +456,9 @@ func TestADelegationsLimitsAreSigned(t *testing.T) {
 		if x.Caveats == d.Caveats {
 			t.Errorf("%s: the record does not say it", name)
 		}
-		_, err := NewAuthority(g, []Delegated{{linkOf("x"), &x}}, agentsKey(t))
-		if e, ok := errors.AsType[*DelegationError](err); !ok || e.Rule != DelegationSignature {
-			t.Errorf("%s changed: got %v, want %s", name, err, DelegationSignature)
+		_, err := authority.New(g, []authority.Delegated{{CID: linkOf("x"), Delegation: &x}}, agentsKey(t))
+		if e, ok := errors.AsType[*authority.DelegationError](err); !ok || e.Rule != authority.DelegationSignature {
+			t.Errorf("%s changed: got %v, want %s", name, err, authority.DelegationSignature)
 		}
 		if string(layer.Write(d.Tools, limits, testTools[:1], 0)) == string(layer.Write(d.Tools,
 			other, testTools[:1], 0)) && name != "MaxDepth" {

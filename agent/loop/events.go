@@ -57,6 +57,9 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 		return fmt.Errorf("the request is for agent %q, not %q", start.Agent, w.m.agent.Name)
 	}
 	w.s.Opened = w.at
+	if err := w.takeForm(start.Answer); err != nil {
+		return err
+	}
 	before, err := w.beginTalk(ev, params)
 	if err != nil {
 		return err
@@ -69,7 +72,7 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 			return fmt.Errorf("what the sub-agent begins with: %w", err)
 		}
 		said = said.Join(begins)
-		if !w.m.authority.isOwn() { // the request is its caller's words
+		if !w.m.authority.IsOwn() { // the request is its caller's words
 			w.s.signed = ""
 		}
 	}
@@ -95,6 +98,7 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 		input = string(policies.Apply([]byte(input), d.Redact))
 	}
 	w.s.request = input
+	w.tellForm()
 	w.s.talk.Add(model.Message{Role: model.RoleUser, Text: input})
 	return nil
 }

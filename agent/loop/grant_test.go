@@ -8,7 +8,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
@@ -28,7 +28,7 @@ func full() auth.Caveats {
 func TestEveryCaveatIsEnforced(t *testing.T) {
 	g := &auth.Grant{Agent: "a", Tools: []string{"erc20.balance", "erc20.transfer"}, Caveats: full(),
 		Expires: time.Now()}
-	src, err := loop.GrantRules(g, "agent.other")
+	src, err := authority.GrantRules(g, "agent.other")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestEveryCaveatIsEnforced(t *testing.T) {
 	base := reflect.ValueOf(auth.Caveats{MaxCalls: 1, MaxTokens: 1, MaxCostNanoUSD: 1, Chains: []uint64{1}})
 	whole := full()
 	whole.Hosts, whole.ApproveIfTainted, whole.MaxDepth = []string{"example.org"}, true, 1
-	plain, err := loop.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: base.Interface().(auth.Caveats)}, "agent.other")
+	plain, err := authority.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: base.Interface().(auth.Caveats)}, "agent.other")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestEveryCaveatIsEnforced(t *testing.T) {
 		if strings.HasPrefix(name, "MaxPerCall") || name == "ApproveAbove" {
 			c.MaxTotal = whole.MaxTotal
 		}
-		got, err := loop.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: c}, "agent.other")
+		got, err := authority.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: c}, "agent.other")
 		if err != nil || string(got) == string(plain) {
 			t.Errorf("the caveat %s changes no rule (%v)", name, err)
 		}

@@ -19,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/writ-run/writ/agent/authority"
+	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/model"
@@ -50,8 +52,8 @@ type Config struct {
 	Runtime *provenance.Runtime
 
 	// Delegations are those from the grant down to a sub-agent; none if the agent is the grant's own. They were checked
-	// by [NewAuthority] with the key under which the runtime's agents act.
-	Delegations []Delegated
+	// by [authority.New] with the key under which the runtime's agents act.
+	Delegations []authority.Delegated
 	Agents      auth.PublicKey // that key; required with Delegations
 	// Callers are the agents between the grant's and Agent, outermost first: whom all Delegations but the last are for.
 	Callers []*provenance.Agent
@@ -88,8 +90,9 @@ type Machine struct {
 	published  []provenance.Decision    // that say so
 	widest     label.Label              // of what a run may come to hold, if a set speaks of publishing
 	noPast     policies.Past            // of a run before its first step
-	authority  *Authority
+	authority  *authority.Authority
 	grammar    func() *grammar.Grammar // of its tools, made when it is first needed
+	form       *form.Form              // what its answers must look like; nil for any text
 	limits     provenance.Limits       // the run's hard stops
 	baseDigest [32]byte                // digest of what every prompt begins with
 	baseSize   int64                   // bytes of it
@@ -121,7 +124,7 @@ type Budget struct {
 const (
 	LayerOperator = "operator"
 	LayerDapp     = "dapp" // of the page where the wallet signed
-	LayerGrant    = "grant"
+	LayerGrant    = authority.LayerGrant
 )
 
 // ScopeDelegation is the scope of a delegation's own budgets.
@@ -165,14 +168,15 @@ func (m *Machine) Layers() policies.Layers { return m.layers }
 func (m *Machine) ToolTypes() []policies.ToolType { return m.toolTypes() }
 
 // MayStream says whether the text of the next reply may be shown while it is written. It may not if a rule could still
-// refuse or change it, at model.response or at output, nor if it could hold a secret: then it is shown once decided.
+// refuse or change it, at model.response or at output, nor if it could hold a secret or must have a form: then it is
+// shown once decided.
 func (m *Machine) MayStream(s State) bool {
-	return m.layers.Passes(policies.ModelResponse) && m.layers.Passes(policies.Output) &&
+	return s.form == nil && m.layers.Passes(policies.ModelResponse) && m.layers.Passes(policies.Output) &&
 		s.context.Secrecy != label.Secret
 }
 
 // Authority returns what the machine acts under.
-func (m *Machine) Authority() *Authority { return m.authority }
+func (m *Machine) Authority() *authority.Authority { return m.authority }
 
 // expiry returns when the machine's authority ends.
 func (m *Machine) expiry() int64 { return m.authority.Expires() }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
@@ -366,7 +367,7 @@ func (s *scriptSetting) delegate(t *testing.T, c *loop.Config) {
 		t.Fatal(err)
 	}
 	c.Grant.NotBefore, c.Agents = noon, key.Public()
-	c.Delegations = []loop.Delegated{{CID: cidOf(t, d), Delegation: d}}
+	c.Delegations = []authority.Delegated{{CID: cidOf(t, d), Delegation: d}}
 }
 
 func cidOf(t *testing.T, rec provenance.Record) provenance.Link {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/thread"
@@ -40,6 +41,8 @@ type State struct {
 	stop     string      // of the last reply
 	byRules  bool        // rules gave it
 	calls    []call      // of this turn
+	form     *form.Form  // what the answer must look like; nil for any text
+	mended   bool        // the model was told once that its answer does
 	reused   bool        // one of the replies was another run's
 	lastTurn bool        // the next turn, or this one, is the last and has no tools
 
@@ -258,6 +261,9 @@ func (m *Machine) Prompt(s State, maxTokens int64) model.Prompt {
 	}
 	if !s.lastTurn {
 		p.Tools = m.offered
+	}
+	if s.form != nil {
+		p.Answer = s.form.Schema()
 	}
 	return p
 }

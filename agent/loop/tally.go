@@ -8,6 +8,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
@@ -412,7 +413,7 @@ func (t *tally) addSubAgentUse(c *call, out []byte) error {
 		}
 		names := []string{LayerGrant}
 		for i := range t.m.authority.Chain {
-			names = append(names, layerName(i))
+			names = append(names, authority.LayerName(i))
 		}
 		for _, name := range names {
 			if err := t.countSubAgentSpend(name+"/max_total_"+layer.AssetWord(a.Asset()), a); err != nil {

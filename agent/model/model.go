@@ -67,6 +67,8 @@ type Prompt struct {
 	Messages  []Message
 	Tools     []Tool // none on a wrap-up turn
 	MaxTokens int64  // upper bound of the reply, > 0
+	// Answer is the JSON Schema of what is said to the user at the end; nil for any text. The messages say it in words.
+	Answer json.RawMessage
 	// CacheKey is the same for the prompts of one session and agent, so that a provider can find what they share in its
 	// cache; it says nothing of either. Empty if there is none.
 	CacheKey string

@@ -8,6 +8,8 @@ type StartParams struct {
 	Input  string `json:"input" form:"text" max:"65536"`
 	Key    string `json:"idempotency_key" form:"key"` // the same key with the same params gives the same run
 	Thread string `json:"thread,omitempty" form:"name"`
+	// Answer is the JSON Schema that the answer must fit; any text if it is absent.
+	Answer json.RawMessage `json:"answer_schema,omitempty" max:"16384"`
 }
 
 // Started names the run.

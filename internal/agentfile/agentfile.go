@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
@@ -21,6 +22,7 @@ type Definition struct {
 	Name         string // lower-case letters, digits and '-', at most 32 bytes
 	About        string // one sentence for the user
 	Instructions string // for the model
+	Answer       string // JSON Schema that its answers fit; any text if empty
 	Tools        []string
 	Routes       []Route
 	Limits       Limits
@@ -111,6 +113,13 @@ func (d Definition) Record(tools map[string]provenance.Link) (*provenance.Agent,
 		a.Tools = append(a.Tools, link)
 	}
 	a.Routes = routesOf(d.Routes)
+	if d.Answer != "" {
+		f, err := form.Parse([]byte(d.Answer))
+		if err != nil {
+			return nil, fmt.Errorf("agent %q: %w", d.Name, err)
+		}
+		a.Answer = string(f.Schema())
+	}
 	return a, nil
 }
 

@@ -2,6 +2,7 @@ package agentfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 )
@@ -24,6 +26,7 @@ type file struct {
 	Name         string   `yaml:"name"`
 	About        string   `yaml:"about"`
 	Instructions string   `yaml:"instructions"`
+	Answer       any      `yaml:"answer"`
 	Tools        []string `yaml:"tools"`
 	Routes       []Route  `yaml:"routes"`
 	Limits       struct {
@@ -85,6 +88,16 @@ func Parse(src []byte, chain uint64) (Definition, error) {
 	d := Definition{
 		Name: f.Name, About: f.About, Instructions: f.Instructions, Tools: f.Tools, Routes: f.Routes,
 		Limits: Limits{Turns: f.Limits.Turns, Calls: f.Limits.Calls, Tokens: f.Limits.Tokens},
+	}
+	if f.Answer != nil {
+		schema, err := json.Marshal(f.Answer)
+		if err == nil {
+			_, err = form.Parse(schema)
+		}
+		if err != nil {
+			return Definition{}, fmt.Errorf("agent %q: %w", f.Name, err)
+		}
+		d.Answer = string(schema)
 	}
 	switch f.Threads.Busy {
 	case "", "refuse":

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/grounds"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/revocation"
@@ -79,7 +80,7 @@ var rows = []row{
 		"This call waits for no answer any more: it was answered, or its time ran out; look at the run."),
 	sentinelRow("agent/loop.ErrVersion", loop.ErrVersion, wire.CodeExpired, "session.version",
 		"The agent or its rules have changed since you signed. Sign in again."),
-	typedRow[*loop.DelegationError](wire.CodeForbidden, "delegation",
+	typedRow[*authority.DelegationError](wire.CodeForbidden, "delegation",
 		"The delegation that this runs under does not hold; ask the agent that called for a new run."),
 	sentinelRow("agent/loop.ErrOrigin", loop.ErrOrigin, wire.CodeRules, "rules.origin", rulesText),
 	sentinelRow("agent/loop.ErrSealed", loop.ErrSealed, wire.CodeErased, "", erasedText),

@@ -10,6 +10,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
@@ -25,6 +26,11 @@ func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
 	if c.seat.session.Agent != p.Agent {
 		return nil, wire.Errorf(wire.CodeForbidden,
 			"This session is for the agent %s; sign in for the other one.", c.seat.session.Agent)
+	}
+	if len(p.Answer) > 0 {
+		if _, err := form.Parse(p.Answer); err != nil {
+			return nil, wire.Errorf(wire.CodeParams, "%v.", err)
+		}
 	}
 	info, err := c.startWithinQuota(ctx, runner.StartRequest{
 		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig,

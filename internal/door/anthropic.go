@@ -13,6 +13,7 @@ type messages struct{}
 func (messages) known() map[string]bool {
 	return map[string]bool{
 		"model": true, "messages": true, "system": true, "stream": true,
+		"output_config": true, "output_format": true,
 		"max_tokens": false, "temperature": false, "top_p": false, "top_k": false, "metadata": false, "service_tier": false,
 		"stop_sequences": false, "thinking": false,
 	}
@@ -25,6 +26,16 @@ func (messages) readRequest(body map[string]json.RawMessage) (r request, err err
 	)
 	if err != nil {
 		return r, wire.Errorf(wire.CodeParams, "%v", err)
+	}
+	var config struct {
+		Format formatted `json:"format"`
+	}
+	err = errors.Join(field(body, "output_config", &config), field(body, "output_format", &config.Format))
+	if err == nil {
+		r.schema, err = config.Format.schema()
+	}
+	if err != nil {
+		return r, err
 	}
 	system := ""
 	if raw, ok := body["system"]; ok && !isEmpty(raw) {

@@ -95,7 +95,8 @@ type request struct {
 	model  string
 	text   string
 	stream bool
-	usage  bool // the client wants the usage in the stream
+	usage  bool            // the client wants the usage in the stream
+	schema json.RawMessage // that the answer must fit; any text if nil
 }
 
 // A failure is an error as clients of the dialects know them.
@@ -137,7 +138,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	if err := v.checkModel(req.model); err != nil {
 		return err
 	}
-	t, err := v.startTurn(r.Context(), req.text, r.Header.Get("Idempotency-Key"))
+	t, err := v.startTurn(r.Context(), req, r.Header.Get("Idempotency-Key"))
 	if err != nil {
 		return err
 	}
@@ -296,7 +297,10 @@ func endedError(e ending) error {
 	case "cancelled":
 		code, text = wire.CodeConflict, "The run was cancelled"
 	case "failed":
-		if e.retry {
+		switch {
+		case e.Code == "model.form": // its text says what is wrong
+			code, text = wire.CodeParams, strings.TrimSuffix(e.text, ".")
+		case e.retry:
 			code = wire.CodeOverload
 		}
 	}

@@ -118,13 +118,37 @@ func TestWhatARequestSays(t *testing.T) {
 	}
 }
 
+func TestEachDialectSaysWhatTheAnswerMustLookLike(t *testing.T) {
+	for _, tt := range []struct {
+		dia        dialect
+		body, want string
+	}{
+		{chat{}, `{"response_format":{"type":"json_schema","json_schema":{"name":"a","strict":true,"schema":{"type":"array"}}},"messages":[{"role":"user","content":"x"}]}`, `{"type":"array"}`},
+		{chat{}, `{"response_format":{"type":"json_object"},"messages":[{"role":"user","content":"x"}]}`, `{"type":"object"}`},
+		{chat{}, `{"response_format":{"type":"text"},"messages":[{"role":"user","content":"x"}]}`, ""},
+		{responses{}, `{"text":{"format":{"type":"json_schema","name":"a","schema":{"type":"array"}},"verbosity":"low"},"input":"x"}`, `{"type":"array"}`},
+		{messages{}, `{"output_config":{"format":{"type":"json_schema","schema":{"type":"array"}}},"messages":[{"role":"user","content":"x"}]}`, `{"type":"array"}`},
+		{messages{}, `{"output_format":{"type":"json_schema","schema":{"type":"array"}},"messages":[{"role":"user","content":"x"}]}`, `{"type":"array"}`},
+	} {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(tt.body), &body); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := tt.dia.readRequest(body); err != nil || string(r.schema) != tt.want {
+			t.Errorf("%s: %s, %v; want %s", tt.body, r.schema, err, tt.want)
+		}
+	}
+}
+
 // What would be another thing if it were left out is refused, and what is left out is told.
 func TestNothingIsLeftOutInSilence(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{`{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":0.2,"seed":7,"tools":[],"stop":null}`, "[seed temperature]"},
 		{`{"messages":[{"role":"user","content":"x"}],"tools":[{}]}`, `"tools" is not taken here; leave it out.`},
-		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"}}`,
-			`"response_format" is not taken here; leave it out.`},
+		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"grammar"}}`,
+			`An answer cannot have the format "grammar"; text, json_object and json_schema are taken.`},
+		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"}}`,
+			`A format of the type json_schema has no schema.`},
 		{`[]`, "The body is not a JSON object."},
 	} {
 		r, err := http.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))

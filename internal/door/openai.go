@@ -15,7 +15,9 @@ type chat struct{}
 func (chat) known() map[string]bool {
 	return map[string]bool{
 		"model": true, "messages": true, "stream": true, "stream_options": true, "n": true,
-		"temperature": false, "top_p": false, "seed": false, "user": false, "metadata": false, "store": false, "stop": false,
+		"response_format": true,
+		"temperature":     false, "top_p": false, "seed": false, "user": false, "metadata": false, "store": false,
+		"stop":       false,
 		"max_tokens": false, "max_completion_tokens": false, "presence_penalty": false, "frequency_penalty": false,
 		"reasoning_effort": false, "service_tier": false, "safety_identifier": false, "prompt_cache_key": false,
 		"verbosity": false, "parallel_tool_calls": false,
@@ -36,6 +38,13 @@ func (chat) readRequest(body map[string]json.RawMessage) (r request, err error) 
 		return r, wire.Errorf(wire.CodeParams, `"n" is %d; one answer is given.`, n)
 	}
 	r.usage = options.Usage
+	var format formatted
+	if err := field(body, "response_format", &format); err != nil {
+		return r, err
+	}
+	if r.schema, err = format.schema(); err != nil {
+		return r, err
+	}
 	r.text, err = textOfMessages("", all)
 	return r, err
 }
@@ -122,7 +131,7 @@ type responses struct{ chat }
 
 func (responses) known() map[string]bool {
 	return map[string]bool{
-		"model": true, "input": true, "instructions": true, "stream": true,
+		"model": true, "input": true, "instructions": true, "stream": true, "text": true,
 		"temperature": false, "top_p": false, "user": false, "metadata": false, "store": false, "max_output_tokens": false,
 		"reasoning": false, "service_tier": false, "safety_identifier": false, "prompt_cache_key": false, "include": false,
 		"parallel_tool_calls": false, "truncation": false,
@@ -131,9 +140,15 @@ func (responses) known() map[string]bool {
 
 func (responses) readRequest(body map[string]json.RawMessage) (r request, err error) {
 	var instructions string
+	var config struct {
+		Format formatted `json:"format"`
+	}
 	if err := errors.Join(field(body, "model", &r.model), field(body, "stream", &r.stream),
-		field(body, "instructions", &instructions)); err != nil {
+		field(body, "instructions", &instructions), field(body, "text", &config)); err != nil {
 		return r, wire.Errorf(wire.CodeParams, "%v", err)
+	}
+	if r.schema, err = config.Format.schema(); err != nil {
+		return r, err
 	}
 	var all []message
 	var text string

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -77,6 +78,32 @@ func textOfMessages(instructions string, all []message) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// A formatted is how a dialect says what the answer must look like.
+type formatted struct {
+	Type   string          `json:"type"`
+	Schema json.RawMessage `json:"schema"`
+	Inner  struct {
+		Schema json.RawMessage `json:"schema"`
+	} `json:"json_schema"`
+}
+
+// schema returns the JSON Schema that the answer must fit; nil for any text.
+func (f formatted) schema() (json.RawMessage, error) {
+	switch f.Type {
+	case "", "text":
+		return nil, nil
+	case "json_object":
+		return json.RawMessage(`{"type":"object"}`), nil
+	case "json_schema":
+		if s := cmp.Or(string(f.Schema), string(f.Inner.Schema)); s != "" {
+			return json.RawMessage(s), nil
+		}
+		return nil, wire.Errorf(wire.CodeParams, "A format of the type json_schema has no schema.")
+	}
+	return nil, wire.Errorf(wire.CodeParams, "An answer cannot have the format %.40q; text, json_object and json_schema "+
+		"are taken.", f.Type)
 }
 
 // field reads a member of a body into v; one that is absent leaves v alone.

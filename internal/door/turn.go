@@ -104,16 +104,17 @@ const maxText = 64 << 10
 
 // startTurn starts a run of the session's agent and subscribes to it. The same idempotency key with the same text is
 // the same run.
-func (v *visitor) startTurn(ctx context.Context, text, idempotency string) (*turn, error) {
-	if text == "" || len(text) > maxText {
-		return nil, wire.Errorf(wire.CodeParams, "The messages have %d bytes of text; 1 to %d are taken.", len(text), maxText)
+func (v *visitor) startTurn(ctx context.Context, r request, idempotency string) (*turn, error) {
+	if n := len(r.text); n == 0 || n > maxText {
+		return nil, wire.Errorf(wire.CodeParams, "The messages have %d bytes of text; 1 to %d are taken.", n, maxText)
 	}
 	key := rand.Text()
 	if idempotency != "" { // any text of a client, as one that the protocol takes
 		sum := sha256.Sum256([]byte(idempotency))
 		key = hex.EncodeToString(sum[:16])
 	}
-	a := v.call(ctx, wire.RunStart, wire.StartParams{Agent: v.session.Agent, Input: text, Key: key}, true)
+	params := wire.StartParams{Agent: v.session.Agent, Input: r.text, Key: key, Answer: r.schema}
+	a := v.call(ctx, wire.RunStart, params, true)
 	if a.Error != nil {
 		return nil, a.Error
 	}

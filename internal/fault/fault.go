@@ -59,6 +59,7 @@ const (
 	ModelOther         Code = "model.other"
 	ModelGone          Code = "model.gone"
 	ModelsDown         Code = "model.down"
+	ModelForm          Code = "model.form"
 )
 
 // Codes of calls that did not work. What a tool says of itself beyond these stands in its result.
@@ -112,6 +113,8 @@ var kinds = map[Code]kind{
 	ModelEmpty: {Provider, true, true, "the model ended its answer without having said anything; try again"},
 	ModelOther: {Us, false, true,
 		"another model answered than the one that was asked; the server's operator has to mend its settings"},
+	ModelForm: {Request, false, true,
+		"the model's answer does not fit the schema that was asked for; the answer says where"},
 	ModelGone:  {Us, true, false, "the model is not there any more; start a new run"},
 	ModelsDown: {Provider, true, false, "the models have failed of late and are left alone for a moment; try again later"},
 

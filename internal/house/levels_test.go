@@ -24,7 +24,9 @@ const module = "github.com/writ-run/writ/"
 var levels = map[string]int{
 	"agent":                          4,
 	"agent/audit":                    1,
+	"agent/authority":                1,
 	"agent/definition":               1,
+	"agent/form":                     0,
 	"agent/grammar":                  0,
 	"agent/grammar/grammartest":      2,
 	"agent/grounds":                  1,
@@ -100,7 +102,9 @@ var levels = map[string]int{
 
 // within lists the imports inside one level that are meant.
 var within = []string{
+	"agent/audit -> agent/authority",
 	"agent/audit -> agent/definition", // likewise
+	"agent/authority -> agent/layer",  // the rules of what it says
 	"agent/audit -> agent/layer",      // sets that were loaded
 	"agent/audit -> agent/grounds",    // what the figures of an answer rest on
 	"agent/audit -> agent/loop",       // the auditor replays with the code that ran
@@ -108,7 +112,8 @@ var within = []string{
 	"agent/audit -> agent/revocation", // the auditor asks as the runtime does
 	"agent/audit -> agent/route",      // which rule leads to a model
 	"agent/audit -> agent/thread",
-	"agent/audit -> tools/calldata",  // a signed transaction is made again of its call
+	"agent/audit -> tools/calldata", // a signed transaction is made again of its call
+	"agent/loop -> agent/authority",
 	"agent/loop -> agent/definition", // what a record says of tools and rules
 	"agent/loop -> agent/layer",      // the rules of a grant
 	"agent/loop -> agent/modelcall",

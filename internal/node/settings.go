@@ -541,6 +541,7 @@ func remoteModel(m config.Model) (remote, error) {
 		}
 	}
 	p, _ := preset.Find(m.Preset) // without one, nothing is known but the kind
+	e.Schemas = p.Schemas
 	if p.Name != "" && !p.IsLocal() {
 		e.Provider = p.Name
 	}
@@ -554,7 +555,7 @@ func remoteModel(m config.Model) (remote, error) {
 		})
 	}
 	if u, err := url.Parse(m.URL); err == nil && p.Name == "" && strings.HasSuffix(u.Hostname(), "openai.com") {
-		p.Completion = true // its newer models refuse the other
+		p.Completion, e.Schemas = true, preset.SchemasAlways // its newer models refuse the other
 	}
 	return openai.New(openai.Config{
 		Config: e, Responses: m.Kind == preset.Responses, Temperature: temperature, Constrained: m.Constrained,

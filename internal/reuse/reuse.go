@@ -57,6 +57,12 @@ func (s Source) Read(ctx context.Context, db archive.OpenedRecords) *provenance.
 	return mc
 }
 
+// IsSource says whether an event is a model's own answer, which other runs name by the head that it stands under.
+func IsSource(ev provenance.Event) bool {
+	r, ok := ev.(*provenance.Reply)
+	return ok && r.Model != nil && r.From == nil
+}
+
 // MaxEntries bounds what is remembered; the oldest goes first.
 const MaxEntries = 4096
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/tools/toolstest"
@@ -70,7 +71,7 @@ func (b *bench) machine(run provenance.Link) *loop.Machine {
 	for at := rec.Delegation; at.Defined() && at != rec.Grant; {
 		d := new(provenance.Delegation)
 		read(at, d)
-		c.Delegations = append([]loop.Delegated{{CID: at, Delegation: d}}, c.Delegations...)
+		c.Delegations = append([]authority.Delegated{{CID: at, Delegation: d}}, c.Delegations...)
 		at = d.From
 	}
 	for i := range max(len(c.Delegations)-1, 0) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
@@ -21,7 +21,7 @@ var ErrUnsafe = errors.New("a known-bad action is not denied")
 // loaded, and not only in tests.
 func proveSets(sets ...*policies.Set) error {
 	probe := money.Asset{Symbol: "PROBE"}
-	grant, err := loop.GrantRules(&auth.Grant{Tools: []string{"writ.pay"}, Caveats: auth.Caveats{
+	grant, err := authority.GrantRules(&auth.Grant{Tools: []string{"writ.pay"}, Caveats: auth.Caveats{
 		MaxTotal: []money.Amount{money.Of(probe, 2)}, MaxPerCall: []money.Amount{money.Of(probe, 1)},
 		MaxCalls: 1, MaxTokens: 1, MaxCostNanoUSD: 1, Chains: []uint64{1},
 	}})

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/policies"
@@ -117,8 +117,10 @@ func (s *sealer) addLeaf(p *provenance.Payload) error {
 }
 
 // readDelegations reads the delegations from a session's grant down to delegation, which may be undefined.
-func (r *records) readDelegations(ctx context.Context, session, delegation provenance.Link) ([]loop.Delegated, error) {
-	var chain []loop.Delegated
+func (r *records) readDelegations(
+	ctx context.Context, session, delegation provenance.Link,
+) ([]authority.Delegated, error) {
+	var chain []authority.Delegated
 	for at := delegation; at.Defined() && at != session; {
 		if len(chain) == provenance.MaxDelegations {
 			return nil, fmt.Errorf("delegation %s: more than %d deep", delegation, provenance.MaxDelegations)
@@ -127,7 +129,7 @@ func (r *records) readDelegations(ctx context.Context, session, delegation prove
 		if err := r.readRecord(ctx, at, d); err != nil {
 			return nil, err
 		}
-		chain = append([]loop.Delegated{{CID: at, Delegation: d}}, chain...)
+		chain = append([]authority.Delegated{{CID: at, Delegation: d}}, chain...)
 		at = d.From
 	}
 	return chain, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -185,7 +186,7 @@ func (a *actor) prepareCommit(in *arrival, d *stepDraft) (*journal.Commit, error
 	a.addReservations(c, d)
 	a.addSettlements(c, d.todo.Settle)
 	c.Nonce = a.nonceOf(in.ev, d.todo.Does)
-	if !needsHead(d.step.Seq, d.next, d.todo.Does) && !(a.runs.reuse != nil && isAnswer(in.ev)) {
+	if !needsHead(d.step.Seq, d.next, d.todo.Does) && !(a.runs.reuse != nil && reuse.IsSource(in.ev)) {
 		return c, nil
 	}
 	return c, a.addHead(c, d.next.Closed)
@@ -272,12 +273,6 @@ func isSend(e provenance.Effect) bool {
 // cannot be taken back, and at least every 64.
 func needsHead(seq uint64, next loop.State, does []provenance.Effect) bool {
 	return seq%64 == 0 || next.Closed || next.Status == "parked" || slices.ContainsFunc(does, isFinal)
-}
-
-// isAnswer says whether an event is a model's answer, which other runs name by the head that it stands under.
-func isAnswer(ev provenance.Event) bool {
-	r, ok := ev.(*provenance.Reply)
-	return ok && r.Model != nil && r.From == nil
 }
 
 // isFinal says whether an effect cannot be taken back.

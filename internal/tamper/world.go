@@ -15,6 +15,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
@@ -387,7 +388,7 @@ func playWorld(w *world) (*history, error) {
 		Grant: byGrant, Runtime: &h.runtime,
 	}
 	if w.delegation != nil {
-		c.Delegations = []loop.Delegated{{CID: h.run.Delegation, Delegation: w.delegation}}
+		c.Delegations = []authority.Delegated{{CID: h.run.Delegation, Delegation: w.delegation}}
 		if c.Agents, err = auth.Ed25519Key(h.runtime.Key); err != nil {
 			return nil, err
 		}

@@ -76,6 +76,15 @@ type request struct {
 	Tools       []tool    `json:"tools,omitempty"`
 	System      []block   `json:"system,omitempty"`
 	Messages    []message `json:"messages"`
+	Output      *output   `json:"output_config,omitempty"`
+}
+
+// An output says what the answer must look like.
+type output struct {
+	Format struct {
+		Type   string          `json:"type"`
+		Schema json.RawMessage `json:"schema"`
+	} `json:"format"`
 }
 
 type tool struct {
@@ -137,6 +146,10 @@ func (m *Model) buildRequest(p model.Prompt) (names []string, req *request, err 
 	}
 	if !m.cfg.NoCache {
 		req.markCache()
+	}
+	if schema := m.AnswerSchema(p); schema != nil {
+		req.Output = &output{}
+		req.Output.Format.Type, req.Output.Format.Schema = "json_schema", schema
 	}
 	return names, req, nil
 }

@@ -26,6 +26,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/dialect"
+	"github.com/writ-run/writ/agent/model/preset"
 	"github.com/writ-run/writ/internal/fault"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	KeyHeader string
 	Header    http.Header // sent with each request, such as the API's version
 	Provider  string      // who answers, for the record; the base URL's host if empty
+
+	Schemas string // when it takes a JSON Schema of the answer, as package preset has it; never if empty
 
 	Price     Price
 	MaxTokens int64 // upper bound of a reply; 1024 if 0
@@ -133,6 +136,14 @@ func (e *Endpoint) Limit(p model.Prompt) int64 {
 		return min(e.cfg.MaxTokens, p.MaxTokens)
 	}
 	return e.cfg.MaxTokens
+}
+
+// AnswerSchema returns the JSON Schema that a request for p carries by the API's own means; nil if it carries none.
+func (e *Endpoint) AnswerSchema(p model.Prompt) json.RawMessage {
+	if e.cfg.Schemas == preset.SchemasAlways || e.cfg.Schemas == preset.SchemasAlone && len(p.Tools) == 0 {
+		return p.Answer
+	}
+	return nil
 }
 
 // RefusePrompt is the fault of a prompt that cannot be put into a request.

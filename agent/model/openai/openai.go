@@ -13,6 +13,7 @@ import (
 	"fmt"
 
 	sdk "github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/shared"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/dialect"
@@ -129,6 +130,11 @@ func (m *Model) buildRequest(p model.Prompt) (names []string, params sdk.ChatCom
 	}
 	if names, err = dialect.CheckNames(p.Tools); err != nil {
 		return nil, params, err
+	}
+	if schema := m.AnswerSchema(p); schema != nil {
+		params.ResponseFormat.OfJSONSchema = &shared.ResponseFormatJSONSchemaParam{
+			JSONSchema: shared.ResponseFormatJSONSchemaJSONSchemaParam{Name: "answer", Schema: schema},
+		}
 	}
 	for _, t := range p.Tools {
 		f := sdk.FunctionDefinitionParam{Name: dialect.WireName(t.Name)}

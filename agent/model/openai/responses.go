@@ -43,6 +43,13 @@ func (m *Model) buildResponses(p model.Prompt) (names []string, params responses
 		}
 		params.Tools = append(params.Tools, responses.ToolUnionParam{OfFunction: &f})
 	}
+	if schema := m.AnswerSchema(p); schema != nil {
+		f := &responses.ResponseFormatTextJSONSchemaConfigParam{Name: "answer"}
+		if err := json.Unmarshal(schema, &f.Schema); err != nil {
+			return nil, params, fmt.Errorf("the schema of the answer is no JSON object")
+		}
+		params.Text.Format.OfJSONSchema = f
+	}
 	var items responses.ResponseInputParam
 	for _, msg := range p.Messages {
 		more, err := responseItems(msg)

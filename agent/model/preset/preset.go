@@ -14,6 +14,12 @@ const (
 // Kinds lists the ways to speak to a model.
 func Kinds() []string { return []string{OpenAI, Responses, Anthropic} }
 
+// When a server takes a JSON Schema of the answer.
+const (
+	SchemasAlways = "always" // tools may be offered with it
+	SchemasAlone  = "alone"  // it makes a grammar of it, under which no tool could be called
+)
+
 // A Preset is how one provider or server is spoken to.
 type Preset struct {
 	Name   string
@@ -21,6 +27,7 @@ type Preset struct {
 	URL    string // base URL
 	KeyEnv string // the environment variable that its key is usually in; empty if it needs none
 
+	Schemas    string // when it takes a JSON Schema of the answer: one of the Schemas constants; empty for never
 	Completion bool   // it wants "max_completion_tokens" and not "max_tokens"
 	NoOptions  bool   // it refuses "stream_options" and counts tokens without being asked to
 	CacheKey   bool   // it takes "prompt_cache_key"
@@ -35,24 +42,27 @@ func (p Preset) IsLocal() bool { return p.KeyEnv == "" }
 var presets = []Preset{
 	{
 		Name: "openai", Kind: OpenAI, URL: "https://api.openai.com/v1", KeyEnv: "OPENAI_API_KEY",
-		Completion: true, CacheKey: true, Tier: "default",
+		Completion: true, CacheKey: true, Tier: "default", Schemas: SchemasAlways,
 	},
 	{
 		Name: "anthropic", Kind: Anthropic, URL: "https://api.anthropic.com/v1", KeyEnv: "ANTHROPIC_API_KEY",
-		Tier: "standard_only", Cached: 10, Write5m: 125, Write1h: 200,
+		Tier: "standard_only", Schemas: SchemasAlways, Cached: 10, Write5m: 125, Write1h: 200,
 	},
-	{Name: "mistral", Kind: OpenAI, URL: "https://api.mistral.ai/v1", KeyEnv: "MISTRAL_API_KEY", NoOptions: true},
+	{
+		Name: "mistral", Kind: OpenAI, URL: "https://api.mistral.ai/v1", KeyEnv: "MISTRAL_API_KEY",
+		NoOptions: true, Schemas: SchemasAlone,
+	},
 	{Name: "deepseek", Kind: OpenAI, URL: "https://api.deepseek.com/v1", KeyEnv: "DEEPSEEK_API_KEY"},
 	{Name: "openrouter", Kind: OpenAI, URL: "https://openrouter.ai/api/v1", KeyEnv: "OPENROUTER_API_KEY"},
 	{Name: "groq", Kind: OpenAI, URL: "https://api.groq.com/openai/v1", KeyEnv: "GROQ_API_KEY"},
 	{Name: "together", Kind: OpenAI, URL: "https://api.together.xyz/v1", KeyEnv: "TOGETHER_API_KEY"},
 
-	{Name: "ollama", Kind: OpenAI, URL: "http://127.0.0.1:11434/v1"},
-	{Name: "llama.cpp", Kind: OpenAI, URL: "http://127.0.0.1:8080/v1"},
-	{Name: "vllm", Kind: OpenAI, URL: "http://127.0.0.1:8000/v1"},
+	{Name: "ollama", Kind: OpenAI, URL: "http://127.0.0.1:11434/v1", Schemas: SchemasAlone},
+	{Name: "llama.cpp", Kind: OpenAI, URL: "http://127.0.0.1:8080/v1", Schemas: SchemasAlone},
+	{Name: "vllm", Kind: OpenAI, URL: "http://127.0.0.1:8000/v1", Schemas: SchemasAlone},
 	{Name: "tensorrt-llm", Kind: OpenAI, URL: "http://127.0.0.1:8000/v1"},
-	{Name: "sglang", Kind: OpenAI, URL: "http://127.0.0.1:30000/v1"},
-	{Name: "lmstudio", Kind: OpenAI, URL: "http://127.0.0.1:1234/v1"},
+	{Name: "sglang", Kind: OpenAI, URL: "http://127.0.0.1:30000/v1", Schemas: SchemasAlone},
+	{Name: "lmstudio", Kind: OpenAI, URL: "http://127.0.0.1:1234/v1", Schemas: SchemasAlone},
 }
 
 // Find returns a preset by its name.

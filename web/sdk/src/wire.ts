@@ -103,7 +103,7 @@ export interface Methods {
   /** Lists the wallet's sessions. */
   'session.list': { params: Record<string, never>; result: Sessions; access: 'session' }
   /** Starts a run. */
-  'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string }; result: Started; access: 'signed' }
+  'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown }; result: Started; access: 'signed' }
   /** Returns a run's state. */
   'run.get': { params: { run: string }; result: Run; access: 'session' }
   /** Lists the wallet's runs. */
