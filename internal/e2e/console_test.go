@@ -151,6 +151,7 @@ func TestTheConsole(t *testing.T) {
 			Finds, Outcomes, RefusedRun, Session    string
 			Ops, OpsAddress, Margin, Needs          string
 			PassRefused                             bool
+			Wide                                    []string
 		}
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -170,6 +171,9 @@ func TestTheConsole(t *testing.T) {
 	if s.Outcomes != "Cancelled,Refused by you,Answered,Denied,Answered" || !strings.Contains(s.RefusedRun, "send 2 USDC to bob") ||
 		s.Compared < 5 || !strings.Contains(s.Session, "15 left of 20") || !strings.Contains(s.Session, "Chrome on Linux") {
 		t.Errorf("looked back: outcomes %q, refused %q, compared %d, session %q", s.Outcomes, s.RefusedRun, s.Compared, s.Session)
+	}
+	if len(s.Wide) > 0 {
+		t.Errorf("pages of /docs are wider than a screen of 320: %q", s.Wide)
 	}
 	if !s.PassRefused || s.OpsAddress != r.URL+"/#ops" || !strings.Contains(s.Ops, "1 denied, 1 refused by a wallet") ||
 		!strings.Contains(s.Ops, "Moved 5 USDC") || !strings.Contains(s.Margin, "100% of 3 USD that users pay") {

@@ -3,6 +3,7 @@ package manual
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/yuin/goldmark/ast"
@@ -52,6 +53,28 @@ func (m *Manual) addErrors(source []byte) error {
 	})
 }
 
+// listCodes writes the page that leads to those of all codes. The codes of runs have a point in them.
+func (m *Manual) listCodes() []byte {
+	var requests, runs []string
+	for name, p := range m.pages {
+		code, is := strings.CutPrefix(name, "errors/")
+		switch line := fmt.Sprintf("- [`%s`](/docs/errors/%s): %s", code, code, p.About); {
+		case !is:
+		case strings.Contains(code, "."):
+			runs = append(runs, line)
+		default:
+			requests = append(requests, line)
+		}
+	}
+	slices.Sort(requests)
+	slices.Sort(runs)
+	return []byte("# Errors\n\nEach error and each failure of a run has a code that stays the same, and a page that " +
+		"says whose it is and what to do.\n\n" +
+		"## Of requests\n\nIn `error.data.code` ([protocol](protocol.md#errors)).\n\n" + strings.Join(requests, "\n") +
+		"\n\n## Of runs\n\nIn `code` of a run's `close` ([failures](failures.md#codes)).\n\n" +
+		strings.Join(runs, "\n") + "\n")
+}
+
 // describeCode writes the page of one code.
 func describeCode(head, cells []string) []byte {
 	facts := map[string]string{}
@@ -82,6 +105,6 @@ func describeCode(head, cells []string) []byte {
 	} else {
 		put("Not by itself: something has to be changed first. A client should not try again.")
 	}
-	put("All codes: [of requests](protocol.md#errors), [of runs](failures.md#codes).")
+	put("All codes: [errors](/docs/errors).")
 	return []byte(b.String())
 }

@@ -56,7 +56,7 @@ var groups = []struct {
 	Title string
 	Pages []string
 }{
-	{"Build on it", []string{"protocol", "front-door", "tools", "subagents", "models"}},
+	{"Build on it", []string{"protocol", "errors", "front-door", "tools", "subagents", "models"}},
 	{"Permissions and rules", []string{"policies", "labels", "accounts"}},
 	{"Check it", []string{"record", "log", "ipfs", "not-proven"}},
 	{"Operate it", []string{"serving", "durability", "failures"}},
@@ -88,6 +88,9 @@ func New(docs fs.FS) (*Manual, error) {
 		if err := m.addErrors(source); err != nil {
 			return nil, fmt.Errorf("manual: codes of %s: %w", name, err)
 		}
+	}
+	if err := m.add("errors", m.listCodes()); err != nil {
+		return nil, fmt.Errorf("manual: the list of errors: %w", err)
 	}
 	m.sortPages()
 	return m, nil
@@ -156,7 +159,9 @@ func (m *Manual) add(name string, source []byte) error {
 	if err := markdown.Renderer().Render(&out, source, root); err != nil {
 		return err
 	}
-	p.Body = template.HTML(out.String()) // ours: raw HTML in it is left out by the renderer
+	// Ours: raw HTML in it is left out by the renderer. What may be wider than a small screen is scrolled by keyboard too.
+	p.Body = template.HTML(strings.NewReplacer("<th></th>", "<td></td>", "<pre>", `<pre tabindex="0">`,
+		"<table>", `<table tabindex="0">`).Replace(out.String()))
 	m.pages[name] = p
 	return nil
 }

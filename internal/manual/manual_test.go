@@ -102,6 +102,12 @@ func TestEveryCodeHasAPage(t *testing.T) {
 			t.Errorf("the failure %s has no page", code)
 		}
 	}
+	list := m.get("/docs/errors").Body.String()
+	for name := range m.pages {
+		if strings.HasPrefix(name, "errors/") && !strings.Contains(list, `href="/docs/`+name+`"`) {
+			t.Errorf("%s is not in the list of errors", name)
+		}
+	}
 }
 
 // A page loads its style sheet and nothing else, and has no script.

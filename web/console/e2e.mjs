@@ -187,6 +187,24 @@ await page.getByRole('button', { name: 'Revoke it now' }).click()
 await page.getByText('Connect a wallet').waitFor()
 out.seen.revoked = true
 
+// The documentation, as a person with a small screen reads it.
+const book = await open({ viewport: { width: 320, height: 640 } })
+out.seen.wide = []
+for (const name of ['', 'protocol', 'record', 'errors', 'errors/conflict', 'errors/model.rate', 'search?q=grant', 'nothing']) {
+  await book.goto(`${url}/docs/${name}`)
+  const wide = await book.evaluate(() => document.documentElement.scrollWidth)
+  if (wide > 320) out.seen.wide.push(`${name} ${wide}`)
+  await book.evaluate(axe)
+  for (const scheme of ['light', 'dark']) {
+    await book.emulateMedia({ colorScheme: scheme })
+    const found = await book.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+    for (const v of found.violations) out.axe.push(`docs/${name} ${scheme}: ${v.id} ${v.nodes[0]?.target}`)
+    if (pictures && ['', 'protocol', 'errors/conflict'].includes(name)) await book.screenshot({ path: `${pictures}/docs-${name.replace('/', '-') || 'index'}-${scheme}-320.png` })
+  }
+}
+out.faults = out.faults.filter((f) => !/404/.test(f)) // of the page that is not there
+await book.context().close()
+
 // The operator, who has no wallet here: without a pass, with one that somebody has changed, with a good one; then what the
 // server does not do of itself here, told by made-up figures, and a server that does not answer.
 const ops = await open()
@@ -224,7 +242,7 @@ await invented((f) => ({
   checks: f.checks.map((c) => (c.name === 'Transactions' ? { ...c, ok: false, detail: '1 of 3 are stuck: writ tx replace, or writ tx cancel' } : c)),
 }))
 await ops.getByRole('button', { name: '7 d' }).click()
-await ops.getByText('3 things need you.').waitFor()
+await ops.getByText('2 things need you.').waitFor()
 out.seen.needs = (await ops.locator('.needs').innerText()).replace(/\s+/g, ' ')
 await look(ops, 'ops-needs')
 await ops.unroute('**/operator/figures*')

@@ -56,7 +56,7 @@ const App = () => {
           : <header class="top"><span class="brand"><Icon of="logo" />writ</span><a class="sm" href={here === 'check' ? '#talk' : '#check'}>{here === 'check' ? 'Connect a wallet' : 'Check a record'}</a><a class="sm" href="/docs/">Docs</a><span class="sm mut host">{location.host}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></header>}
         <main id="main" tabIndex={-1}>
           {connection.value === 'lost' && <Note tone="warn" icon="sync"><b>The connection was lost.</b> Your runs go on without it; this page connects again and misses nothing.</Note>}
-          {problem.value && <Note tone="bad" icon="warn"><b>{problem.value.message}</b> {problem.value.hint} <a href={`/docs/errors/${problem.value.code}`}>What this means</a> <button class="btn quiet" onClick={() => { problem.value = undefined }}>Close</button></Note>}
+          {problem.value && <Note tone="bad" icon="warn"><b>{problem.value.message}</b> {problem.value.hint} <a href={problem.value.docs}>What this means</a> <button class="btn quiet" onClick={() => { problem.value = undefined }}>Close</button></Note>}
           {s ? <Page /> : here === 'check' || here === 'ops' ? <div class={here === 'ops' ? '' : 'plain'}><Later key={here} load={here === 'ops' ? ops : check} /></div> : <Connect />}</main></div></>
   )
 }

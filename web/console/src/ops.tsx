@@ -69,9 +69,9 @@ const Course = ({ f }: { f: Look }) => {
   )
 }
 
-/** What needs a person, each with the next step. */
+/** What needs a person, each with the next step; transactions one by one. */
 const needsOf = (f: Look): { key: string; text: string; next: string }[] => [
-  ...f.checks.filter((c) => !c.ok).map((c) => ({ key: c.name, text: `${c.name} ${c.detail}.`, next: 'writ doctor' })),
+  ...f.checks.filter((c) => !c.ok && c.name !== 'Transactions').map((c) => ({ key: c.name, text: `${c.name} ${c.detail}.`, next: 'writ doctor' })),
   ...f.transactions.filter((t) => t.state === 'stuck').map((t) => ({ key: t.hashes.at(-1) ?? t.run, text: `A transaction of ${t.account.split(':').at(-1)!.slice(0, 6)}…, nonce ${t.nonce}, is in no block: ${stuckText(t.why ?? '')}.${t.behind ? ` ${t.behind} more wait behind it.` : ''}`, next: `writ tx replace ${t.run}` })),
   ...f.models.filter((m) => m.calls >= 5 && m.failed * 10 >= m.calls).map((m) => ({ key: m.of, text: `${m.of || 'A model'} failed in ${m.failed} of ${m.calls} calls${m.failures[0] ? `, mostly ${m.failures[0].of}` : ''}; other models of the route were asked in its place.`, next: 'writ doctor' })),
 ]

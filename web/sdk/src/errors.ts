@@ -24,6 +24,8 @@ export class WritError extends Error {
   /** Whether the same call may succeed later. */
   readonly retryable: boolean
   readonly hint: string
+  /** Where the server has a page about it. */
+  readonly docs: string
   readonly data: ErrorData
 
   constructor(message: string, data: ErrorData) {
@@ -32,6 +34,7 @@ export class WritError extends Error {
     this.code = data.code
     this.retryable = data.retryable
     this.hint = hints[data.code] ?? ''
+    this.docs = '/docs/errors/' + data.code
     this.data = data
   }
 }
