@@ -152,6 +152,7 @@ func TestTheConsole(t *testing.T) {
 			Ops, OpsAddress, Margin, Needs          string
 			PassRefused                             bool
 			Wide                                    []string
+			SpelledOut                              int
 		}
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -172,6 +173,9 @@ func TestTheConsole(t *testing.T) {
 		s.Compared < 5 || !strings.Contains(s.Session, "15 left of 20") || !strings.Contains(s.Session, "Chrome on Linux") {
 		t.Errorf("looked back: outcomes %q, refused %q, compared %d, session %q", s.Outcomes, s.RefusedRun, s.Compared, s.Session)
 	}
+	if s.SpelledOut > 0 {
+		t.Errorf("of the page's own sentences about a run, %d characters are spelled out as a stranger's", s.SpelledOut)
+	}
 	if len(s.Wide) > 0 {
 		t.Errorf("pages of /docs are wider than a screen of 320: %q", s.Wide)
 	}
@@ -180,7 +184,7 @@ func TestTheConsole(t *testing.T) {
 		t.Errorf("the operator, whose pass was refused once (%v), sees at %s: %q, with a price %q", s.PassRefused, s.OpsAddress,
 			s.Ops, s.Margin)
 	}
-	if !strings.Contains(s.Needs, "above the operator’s limit for fees. 1 more wait behind it.") ||
+	if !strings.Contains(s.Needs, "above the operator's limit for fees. 1 more wait behind it.") ||
 		!strings.Contains(s.Needs, "small failed in 9 of 40 calls, mostly model.rate") {
 		t.Errorf("what needs the operator is told as %q", s.Needs)
 	}

@@ -18,7 +18,7 @@ func TestALongRun(t *testing.T) {
 	chromium := browser(t)
 	r, _, _ := dev(t)
 	const steps = 10_000
-	cmd.Args = append(cmd.Args, r.URL, chromium, strconv.Itoa(steps), os.Getenv("WRIT_E2E_LONG"))
+	cmd.Args = append(cmd.Args, r.URL, chromium, strconv.Itoa(steps), os.Getenv("WRIT_E2E_LONG"), os.Getenv("WRIT_E2E_PICTURES"))
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %.3000s", err, cmd.Stderr)
@@ -31,6 +31,7 @@ func TestALongRun(t *testing.T) {
 		Blank                 int     // frames in which the list was not filled
 		InView, Denied        int
 		End                   []string
+		Replaced, Stuck       string
 		Longest               struct{ Wall, CPU float64 } // ms, of one task
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -43,8 +44,12 @@ func TestALongRun(t *testing.T) {
 		t.Errorf("with %d rows in view, a frame had %d of them, %d new, of %d elements, and %d frames were not filled",
 			got.InView, got.Rows, got.Added, got.Elements, got.Blank)
 	}
-	if strings.Join(got.End, "|") != "10001|10001|9999 Closed: answered" || got.Denied != 99 {
-		t.Errorf("the end is %q, and %d calls were denied", got.End, got.Denied)
+	if strings.Join(got.End, "|") != "10001|10001|9999 Closed: answered" || got.Denied != 100 {
+		t.Errorf("the end is %q, and %d calls were denied or are stuck", got.End, got.Denied)
+	}
+	if !strings.Contains(got.Replaced, "Sent again with higher fees") || !strings.Contains(got.Replaced, "the payment counts once") ||
+		!strings.Contains(got.Stuck, "it offers 500 gwei for a unit of gas, and block 7 asked 812; what it would take is above") {
+		t.Errorf("a replaced payment is told as %q, a stuck one as %q", got.Replaced, got.Stuck)
 	}
 	if os.Getenv("WRIT_E2E_LONG") != "" {
 		t.Logf("opened in %.0f ms; while scrolling the longest task took %.1f ms, %.1f ms of it its own time", got.Opened,

@@ -158,6 +158,7 @@ await page.getByRole('link', { name: 'Runs' }).first().click()
 await rows.filter({ hasText: '−5' }).first().getByRole('link').click()
 await page.getByRole('button', { name: 'Record, keys and receipt' }).waitFor()
 await page.locator('.spine li').first().waitFor()
+out.seen.spelledOut = await page.locator('.spine .u').count()
 await look(page, 'run')
 const downloads = []
 page.on('download', (d) => downloads.push(d))

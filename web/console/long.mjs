@@ -1,13 +1,13 @@
 // A run of 10,000 steps in the explorer, in a real Chromium. Its events are made in the page, in the place of the socket's, so
 // that what is measured is the page: one message a task, as many ahead as the SDK lets. Counts what is drawn; with "trace"
 // it also measures, which says something on a quiet machine only. Prints one JSON object. Arguments: the server's URL, the
-// browser, steps, and "trace".
+// browser, steps, "trace" or "", and a folder for pictures if they are wanted.
 import { createRequire } from 'node:module'
 import { mockWallet } from '../sdk/dist/test.js'
 
 const e2e = createRequire(new URL('../e2e/package.json', import.meta.url))
 const { chromium } = e2e('playwright-core')
-const [url, browserPath, count, mode] = process.argv.slice(2)
+const [url, browserPath, count, mode, pictures] = process.argv.slice(2)
 const steps = Number(count)
 const run = 'bafyreicps7frmmaekr7yxhd7wm2ddengyvan4pnir2lqklur23vua3gwxy'
 
@@ -21,6 +21,8 @@ const addLongRun = ([run, steps]) => {
     if (seq === steps - 1) return { ...head, event: { kind: 'reply', of, model: { name: 'small', answered: 'small', provider: 'x', tokens_in: 1, tokens_out: 1, cost_nano: 1 } }, does: [{ kind: 'say', text: 'All accounts are reconciled.' }, { kind: 'close', reason: 'answered', totals: { calls: steps / 2, cost_nano: 5000, tokens_in: 1, tokens_out: 1, turns: 1 } }] }
     if (seq % 100 === 99) return { ...head, event: { kind: 'reply', of }, does: [{ kind: 'deny', tool: 'erc20.transfer', decisions: [{ outcome: 'deny', point: 'spend', rules: ['grant/max_per_call_usdc'] }] }] }
     if (seq % 2) return { ...head, event: { kind: 'reply', of }, does: [{ kind: 'call', tool: 'erc20.balance', class: 'read', phase: 'act', args: { account: `0x${String(seq).padStart(40, '0')}`, token: 'USDC' }, decisions: [{ outcome: 'permit', point: 'tool_call', rules: ['grant/tools'] }] }] }
+    if (seq === 20) return { ...head, event: { kind: 'result', of, status: 'pending', output: { state: 'replaced', hash: '0xab', by: 'settings' } }, does: [] }
+    if (seq === 22) return { ...head, event: { kind: 'result', of, status: 'pending', output: { state: 'stuck', hash: '0xab', why: 'ceiling', max_fee: '500000000000', base_fee: '812000000000', block: '7' } }, does: [] }
     return { ...head, event: { kind: 'result', of, status: 'ok', took: 3, output: { display: `${seq} USDC`, block: '7', raw_balance: String(seq) } }, does: [] }
   }
   const Real = window.WebSocket
@@ -129,6 +131,21 @@ if (tracing) {
   const tasks = traceEvents.filter((e) => e.ph === 'X' && e.pid === main.pid && e.tid === main.tid && e.name.includes('RunTask'))
   out.longest = { wall: Math.max(...tasks.map((e) => e.dur / 1000)), cpu: Math.max(...tasks.map((e) => (e.tdur ?? 0) / 1000)) }
 }
+const told = async (step) => {
+  await page.getByLabel('Go to step').fill(String(step))
+  await page.getByLabel('Go to step').press('Enter')
+  await page.getByRole('heading', { name: `Step ${step}` }).waitFor()
+  return page.getByLabel(`Step ${step}`, { exact: true }).innerText()
+}
+out.replaced = await told(20)
+out.stuck = await told(22)
+if (pictures)
+  for (const scheme of ['light', 'dark']) for (const width of [1440, 390]) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
+    await page.setViewportSize({ width, height: width === 1440 ? 900 : 844 })
+    await page.screenshot({ path: `${pictures}/long-${scheme}-${width}.png` })
+  }
+await page.setViewportSize({ width: 1440, height: 900 })
 out.inView = await page.evaluate(() => Math.ceil(document.querySelector('.virtual').clientHeight / 36))
 await page.locator('.virtual').focus()
 await page.keyboard.press('End')
@@ -138,7 +155,7 @@ await page.getByLabel('Go to step').fill('7777')
 await page.getByLabel('Go to step').press('Enter')
 await page.getByRole('heading', { name: 'Step 7777' }).waitFor()
 await page.getByRole('button', { name: 'Denied or failed' }).click()
-await page.waitForFunction(() => document.querySelector('.vr')?.getAttribute('aria-setsize') !== null && [...document.querySelectorAll('.vr')].every((r) => r.innerText.includes('Denied')))
+await page.waitForFunction(() => document.querySelector('.vr')?.getAttribute('aria-setsize') !== null && [...document.querySelectorAll('.vr')].every((r) => /Denied|Stuck/.test(r.innerText)))
 out.denied = Number(await page.locator('.vr').first().getAttribute('aria-setsize'))
 console.log(JSON.stringify(out))
 await browser.close()

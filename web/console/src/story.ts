@@ -52,16 +52,16 @@ const resultText = (tool: string, output: unknown): string => {
   const o = (output ?? {}) as { moves?: { display: string; name?: string; to: string }; block?: string; display?: string; simulated?: string; ok?: boolean; hash?: string; raw?: string }
   if (o.moves) return `Moved ${o.moves.display} to ${o.moves.name || o.moves.to} in block ${o.block}`
   if (o.simulated) return o.ok === false ? 'The simulation was reverted' : 'Simulated'
-  if (o.raw) return 'Signed by the agent’s account'
+  if (o.raw) return 'Signed by the agent\'s account'
   if (o.display) return `${o.display}${o.block ? ` at block ${o.block}` : ''}`
   return `${tool} answered`
 }
 
 /** Why nothing is done about a transaction that blocks leave out. */
 export const stuckText = (why: string): string => ({
-  settings: 'the operator’s settings leave it to a person', ceiling: 'what it would take is above the operator’s limit for fees',
-  attempts: 'it was replaced as often as may be', insufficient_funds: 'the agent’s account has too little of the chain’s coin for higher fees',
-  other_key: 'it is of another account than the agent’s',
+  settings: 'the operator\'s settings leave it to a person', ceiling: 'what it would take is above the operator\'s limit for fees',
+  attempts: 'it was replaced as often as may be', insufficient_funds: 'the agent\'s account has too little of the chain\'s coin for higher fees',
+  other_key: 'it is of another account than the agent\'s',
 })[why] ?? `blocks leave it out${why && ` (${why})`}`
 
 /** A payment that is on its way: what has become of it since it was sent. Empty if this says nothing of it. */
@@ -79,7 +79,7 @@ const phases: Record<string, string> = { simulate: 'Permitted to simulate', sign
 
 const reasons: Record<string, [Tone, string]> = {
   answered: ['ok', 'Answered'], denied: ['bad', 'Denied'], waiting: ['acc', 'Waiting for your wallet'], failed: ['bad', 'Failed'],
-  truncated: ['warn', 'Cut at the model’s limit'], declined: ['warn', 'Declined by the model'], limit: ['warn', 'A limit is reached'],
+  truncated: ['warn', 'Cut at the model\'s limit'], declined: ['warn', 'Declined by the model'], limit: ['warn', 'A limit is reached'],
   timeout: ['warn', 'Out of time'], cancelled: ['', 'Cancelled'], revoked: ['', 'Session revoked'], running: ['acc', 'Running'],
   parked: ['acc', 'Parked'], refused: ['', 'Refused by you'], unanswered: ['warn', 'Nobody answered'], cut: ['bad', 'Cut by a damage'], in_doubt: ['warn', 'In doubt'],
 }
