@@ -71,21 +71,20 @@ func TestTheDocsNameEveryCode(t *testing.T) {
 // byTest has the rules that no file of the vectors can show, and the test that does: what needs a chain, a server, a
 // file too large to keep, or another caller than a verifier of files.
 var byTest = map[string]string{
-	"retrieval.passage":  "TestPassagesAreHeldToTheirCIDs",
-	"transfers.replaced": "TestAReplacementIsJudged",
-	"car.size":           "TestTheIndexIsBounded",
-	"car.unreadable":     "TestUnreadableFile",
-	"leaf.reopened":      "TestLeavesAreToldApart",
-	"codec.size":         "TestCheckRefusesTooLargeABlock",
-	"delegation.depth":   "TestEachFalseDelegationIsRefusedByItsOwnReason",
-	"delegation.spent":   "TestTheAuditAddsUpParentAndChild",
-	"grant.contract":     "TestAContractWalletPaysAndAStrangerAsksItsChainAgain",
-	"grant.wallet":       "TestTheVerifierSaysWhoseWalletItMustBe",
-	"grant.revocation":   "TestADelegationIsRevokedByItself",
-	"replies.reused":     "TestEachFalseReuseIsRefused",
-	"leaf.hash":          "TestAPayloadOpensOnlyToItsText",
-	"log.missing":        "TestALogIsOneOrIsFoundOut",
-	"log.tile":           "TestALogIsOneOrIsFoundOut",
+	"retrieval.passage": "TestPassagesAreHeldToTheirCIDs",
+	"car.size":          "TestTheIndexIsBounded",
+	"car.unreadable":    "TestUnreadableFile",
+	"leaf.reopened":     "TestLeavesAreToldApart",
+	"codec.size":        "TestCheckRefusesTooLargeABlock",
+	"delegation.depth":  "TestEachFalseDelegationIsRefusedByItsOwnReason",
+	"delegation.spent":  "TestTheAuditAddsUpParentAndChild",
+	"grant.contract":    "TestAContractWalletPaysAndAStrangerAsksItsChainAgain",
+	"grant.wallet":      "TestTheVerifierSaysWhoseWalletItMustBe",
+	"grant.revocation":  "TestADelegationIsRevokedByItself",
+	"replies.reused":    "TestEachFalseReuseIsRefused",
+	"leaf.hash":         "TestAPayloadOpensOnlyToItsText",
+	"log.missing":       "TestALogIsOneOrIsFoundOut",
+	"log.tile":          "TestALogIsOneOrIsFoundOut",
 }
 
 // notYet are rules that the code holds and nothing here breaks yet. The docs say so.

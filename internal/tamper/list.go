@@ -102,6 +102,8 @@ var honest = []vector{
 	{Name: "honest-open", Verdict: verified,
 		What: "a run that still waits for the wallet, signed as far as it is",
 		make: changeWorld(wholeWorld, func(w *world) { w.stop = 5 })},
+	{Name: "honest-replaced", Verdict: verified, What: "a run whose transaction was replaced by one that offers more",
+		make: changeWorld(replacedWorld(outbids), func(*world) {})},
 	{Name: "honest-overrun", Verdict: verified,
 		What: "a transaction that took twice what its call and a computed simulation said: counted, and said in the answer",
 		make: changeWorld(overrunWorld, func(*world) {})},
@@ -748,6 +750,18 @@ var falseMeaning = []vector{
 				f.Account, f.Changes[0].Account = mallory, mallory
 			}
 		})},
+	{Name: "replaced-cheap", Code: audit.CodeTxReplaced, Class: 62,
+		What: "a transaction in the place of another that offers no more than it",
+		make: changeWorld(replacedWorld(func(s *signing) bool {
+			s.tx.GasTipCap, s.tx.GasFeeCap = big.NewInt(1e9), big.NewInt(3e9+1)
+			return false
+		}), func(*world) {})},
+	{Name: "replaced-cancels", Code: audit.CodeTxReplaced, Class: 62,
+		What: "a transaction that is said to cancel another, and pays somebody",
+		make: changeWorld(replacedWorld(func(s *signing) bool {
+			copy(s.tx.Data, transferOf(addressBook(1337).Names["mallory"], usd(1)[0]))
+			return true
+		}), func(*world) {})},
 	{Name: "overrun-hidden", Code: audit.CodeDecisionFacts, Class: 62,
 		What: "a transaction took twice what its call said, and the ledger shows half of it",
 		make: changeHistory(overrunWorld, func(h *history) error { return h.hideOverrun() })},

@@ -16,6 +16,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/holiman/uint256"
 
+	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -25,6 +26,7 @@ import (
 type signing struct {
 	tx     types.DynamicFeeTx
 	by     *ecdsa.PrivateKey
+	chain  uint64              // of the account, as it is recorded
 	record func(*tools.Signed) // changes the record of what was signed
 }
 
@@ -36,7 +38,7 @@ func (g *game) signTransaction(call *provenance.Call) (string, error) {
 	}
 	b := g.world.tools[1].Book
 	token := b.Tokens[args.Amount.Asset().Symbol].Address
-	s := signing{by: g.account, tx: types.DynamicFeeTx{
+	s := signing{by: g.account, chain: b.Chain, tx: types.DynamicFeeTx{
 		ChainID: new(big.Int).SetUint64(b.Chain), Nonce: g.nonce, GasTipCap: big.NewInt(1e9),
 		GasFeeCap: big.NewInt(3e9), Gas: 60_000,
 		To: &token, Value: new(big.Int), Data: transferOf(args.To, args.Amount),
@@ -45,24 +47,77 @@ func (g *game) signTransaction(call *provenance.Call) (string, error) {
 		g.signs(&s)
 	}
 	g.nonce++
-	tx, err := types.SignNewTx(s.by, types.NewLondonSigner(s.tx.ChainID), &s.tx)
+	out, err := s.sign()
 	if err != nil {
 		return "", err
+	}
+	text, err := json.Marshal(out)
+	return string(text), err
+}
+
+// replaceTransaction is what is signed in the place of the transaction of a call: the same, at twice the price.
+func (g *game) replaceTransaction(call *provenance.Call) (*provenance.Payload, error) {
+	g.replaced = true
+	raw, _ := call.Signed.Bytes()
+	old, err := tools.ReadAttempt(raw)
+	if err != nil {
+		return nil, err
+	}
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(must(hexutil.Decode(old.Raw))); err != nil {
+		return nil, err
+	}
+	s := signing{by: g.account, chain: tx.ChainId().Uint64(), tx: types.DynamicFeeTx{
+		ChainID: tx.ChainId(), Nonce: tx.Nonce(), GasTipCap: big.NewInt(2e9), GasFeeCap: big.NewInt(6e9), Gas: tx.Gas(),
+		To: tx.To(), Value: tx.Value(), Data: tx.Data(),
+	}}
+	next := tools.Replacement{State: tools.StateReplaced, By: tools.BySettings, Cancels: g.replaces(&s)}
+	if next.Signed, err = s.sign(); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(next)
+	if err == nil {
+		text, err = tools.CanonicalJSON(text)
+	}
+	return provenance.NewPayload(text), err
+}
+
+// sign signs a transaction, and says what is recorded of it.
+func (s *signing) sign() (tools.Signed, error) {
+	tx, err := types.SignNewTx(s.by, types.NewLondonSigner(s.tx.ChainID), &s.tx)
+	if err != nil {
+		return tools.Signed{}, err
 	}
 	raw, err := tx.MarshalBinary()
 	if err != nil {
-		return "", err
+		return tools.Signed{}, err
 	}
 	out := tools.Signed{
-		Account: fmt.Sprintf("eip155:%d:%s", b.Chain, crypto.PubkeyToAddress(s.by.PublicKey)), Nonce: tx.Nonce(),
+		Account: fmt.Sprintf("eip155:%d:%s", s.chain, crypto.PubkeyToAddress(s.by.PublicKey)), Nonce: tx.Nonce(),
 		Hash: tx.Hash().Hex(), Raw: hexutil.Encode(raw),
 	}
 	if s.record != nil {
 		s.record(&out)
 	}
-	text, err := json.Marshal(out)
-	return string(text), err
+	return out, nil
 }
+
+// replacedWorld is one payment on a chain whose blocks are final two blocks later. The transaction offers too little, and
+// another is sent in its place, which change may change; it says whether that one cancels.
+func replacedWorld(change func(*signing) bool) func() *world {
+	return func() *world {
+		w := wholeWorld()
+		w.input = "send 1 USDC to bob"
+		w.replies = []model.Reply{
+			replyCall("token.send", `{"amount":"1","to":"bob","token":"USDC"}`), replyText("bob has it"),
+		}
+		w.tools[1].Final, w.replaces = "2 blocks", change
+		return w
+	}
+}
+
+// outbids leaves a replacement as it is: the call's own transfer at twice the price.
+func outbids(*signing) bool { return false }
 
 // transferOf is the call data of ERC-20's transfer.
 func transferOf(to common.Address, n money.Amount) []byte {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"strings"
 	"time"
 
@@ -50,11 +51,14 @@ type world struct {
 	replies []model.Reply // of the model, in order
 	wire    bool          // the first model has a provider, whose bytes are recorded
 	// hears changes what is recorded of reply n, but not its bytes
-	hears   func(n int, mc *provenance.ModelCall)
-	fail    int            // so many calls of a model fail first
-	lapse   bool           // the broadcast is never heard of again
-	signs   func(*signing) // changes what the agent's account signs; nil leaves it as the call says
-	receipt string         // the hash in the receipt, if it is not the transaction's
+	hears func(n int, mc *provenance.ModelCall)
+	fail  int            // so many calls of a model fail first
+	lapse bool           // the broadcast is never heard of again
+	signs func(*signing) // changes what the agent's account signs; nil leaves it as the call says
+	// replaces has the first transaction be replaced by another, which it may change; nil for none. It says whether that
+	// one cancels
+	replaces func(*signing) bool
+	receipt  string // the hash in the receipt, if it is not the transaction's
 	// foresees and mines change what the simulation and the receipt show; nil leaves them as the call says
 	foresees func(*tools.Foreseen)
 	mines    func(*tools.Mined)
@@ -449,7 +453,9 @@ type game struct {
 	state   loop.State
 	asked   int    // models
 	nonce   uint64 // of the agent's account
-	late    int64  // ms that sub-agents have taken
+
+	replaced bool  // a transaction was
+	late     int64 // ms that sub-agents have taken
 }
 
 func (g *game) playGame() error {
@@ -581,7 +587,11 @@ func (g *game) answerEffect(ref provenance.Ref, e provenance.Effect) (ev provena
 			if out, err = g.signTransaction(e); err != nil {
 				return nil, err
 			}
-		case provenance.PhaseSend:
+		case provenance.PhaseSend, provenance.PhaseFinal:
+			if g.replaces != nil && !g.replaced {
+				next, err := g.replaceTransaction(e)
+				return &provenance.Result{Of: ref, Status: provenance.StatusPending, Output: next, Took: 3}, err
+			}
 			raw, _ := e.Signed.Bytes()
 			var tx tools.Signed
 			if err := json.Unmarshal(raw, &tx); err != nil {
@@ -592,7 +602,11 @@ func (g *game) answerEffect(ref provenance.Ref, e provenance.Effect) (ev provena
 				return nil, err
 			}
 			moves := toolstest.Plain(crypto.PubkeyToAddress(g.account.PublicKey), args)
-			out = changeJSON(toolstest.Receipt(cmp.Or(g.receipt, tx.Hash), moves, args), g.mines)
+			var mark *tools.Mark
+			if e.Phase == provenance.PhaseFinal {
+				mark = &tools.Mark{Rule: g.world.tools[1].Final, Block: "3", BlockHash: common.BigToHash(big.NewInt(3)).Hex()}
+			}
+			out = changeJSON(toolstest.ReceiptIn(cmp.Or(g.receipt, tx.Hash), moves, args, "1", mark), g.mines)
 		}
 		return &provenance.Result{Of: ref, Status: provenance.StatusOK, Output: provenance.NewPayload([]byte(out)),
 			Took: 3}, nil
