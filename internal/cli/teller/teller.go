@@ -2,6 +2,7 @@
 package teller
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -58,7 +59,7 @@ func makePlain(v reflect.Value) {
 		}
 	case reflect.Slice:
 		if raw, ok := v.Interface().(json.RawMessage); ok {
-			v.SetBytes([]byte(cli.Plain(string(raw))))
+			v.SetBytes(plainJSON(raw))
 			return
 		}
 		for i := range v.Len() {
@@ -67,6 +68,42 @@ func makePlain(v reflect.Value) {
 	case reflect.String:
 		v.SetString(cli.Plain(v.String()))
 	}
+}
+
+// plainJSON makes the texts within a JSON value plain: there a character that commands a terminal may be spelled as an
+// escape, which whoever reads the text takes away again. What is no JSON is made plain as it is.
+func plainJSON(raw []byte) []byte {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if len(raw) == 0 || dec.Decode(&v) != nil || dec.More() {
+		return []byte(cli.Plain(string(raw)))
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(plainValue(v)) != nil { // it cannot fail: it has been JSON
+		return nil
+	}
+	return bytes.TrimSpace(out.Bytes())
+}
+
+func plainValue(v any) any {
+	switch v := v.(type) {
+	case string:
+		return cli.Plain(v)
+	case []any:
+		for i := range v {
+			v[i] = plainValue(v[i])
+		}
+	case map[string]any:
+		plain := make(map[string]any, len(v))
+		for key, x := range v {
+			plain[cli.Plain(key)] = plainValue(x)
+		}
+		return plain
+	}
+	return v
 }
 
 func (t *Teller) describeEvent(e wire.Event) []string {

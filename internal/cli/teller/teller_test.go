@@ -28,3 +28,29 @@ func TestOnlyOurOwnColoursReachATerminal(t *testing.T) {
 		t.Errorf("our own colours are gone: %q", all)
 	}
 }
+
+// A text within JSON may spell what commands a terminal as an escape; it is plain all the same, wherever it stands.
+func TestNoEscapeOfJSONReachesATerminal(t *testing.T) {
+	escapes := `\u001b[2J\u009b1m\u202e\u2028\u200b`
+	for _, ev := range []wire.Event{
+		{Kind: "ask", Input: []byte(`{"agent":"a","input":"` + escapes + `","idempotency_key":"k"}`)},
+		{Kind: "result", Status: "error", Output: []byte(`{"code":"x","error":"` + escapes + `"}`)},
+		{Kind: "result", Status: "ok", Output: []byte(`{"` + escapes + `":["` + escapes + `"],"n":12345678901234567890123}`)},
+		{Kind: "result", Status: "ok", Output: []byte(`{"changes":[{"name":"` + escapes + `","display":"` + escapes + `"}]}`)},
+		{Kind: "result", Status: "ok", Output: []byte(`{"hash":"` + escapes + `","status":"` + escapes + `"}`)},
+		{Kind: "result", Status: "ok", Output: []byte("no JSON \x1b[2J\u009b1m\u202e\u2028\u200b")},
+	} {
+		for _, brief := range []bool{false, true} {
+			var got []string
+			tl := &Teller{All: true, Brief: brief, Say: func(l string) { got = append(got, l) }}
+			tl.Tell(&wire.RunEvent{CID: "bafyreigb2qbz5zap5wucyadf445n7kyuull2agr6i22za2v7kebpsxzrau", Event: ev, Does: []wire.Effect{
+				{Kind: "call", Tool: "x.y", Phase: "act", Args: []byte(`{"a":"` + escapes + `"}`)},
+				{Kind: "deny", Tool: "x.y", Decisions: []wire.Decision{{Point: "spend", Outcome: "deny", Why: []byte(`{"message":"` + escapes + `","change":"` + escapes + `"}`)}}},
+			}})
+			all := strings.Join(got, "\n")
+			if strings.ContainsAny(all, "\x1b\u009b\u202e\u2028\u200b") || !brief && !strings.Contains(all, "<U+001B escape>") {
+				t.Errorf("%s %s: %q", ev.Kind, ev.Output, all)
+			}
+		}
+	}
+}
