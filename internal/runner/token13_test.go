@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math/big"
 	"strings"
@@ -119,6 +120,12 @@ func (w *tokenWorld) transact(who devchain.Account, to *common.Address, data []b
 // open starts a runner whose agent may send the token: 20 at once, 50 in all, asking above 10.
 func (w *tokenWorld) open(client chain.Client, m runner.Model, change func(*auth.Caveats)) *bench {
 	w.Helper()
+	return w.openFor(client, m, []money.Asset{tok}, change)
+}
+
+// openFor is open with rules that permit spending these assets.
+func (w *tokenWorld) openFor(client chain.Client, m runner.Model, assets []money.Asset, change func(*auth.Caveats)) *bench {
+	w.Helper()
 	book := devchain.Book()
 	book.Tokens["TOK"] = tools.Token{Address: w.token, Decimals: 6}
 	maps.Copy(book.Names, w.names)
@@ -137,9 +144,18 @@ func (w *tokenWorld) open(client chain.Client, m runner.Model, change func(*auth
 		c.Tools = append(c.Tools, list...)
 		c.Agents[0].Tools = append(c.Agents[0].Tools, "erc20.transfer")
 		c.Agents[0].Grant = limits
-		rules := strings.ReplaceAll(operatorRules, "USDC: 6", "USDC: 6, TOK: 6")
-		rules = strings.ReplaceAll(rules, `usdc("1000")`, `tok("1000")`)
-		c.Policy.Source = []byte(strings.ReplaceAll(rules, `"USDC"`, `"TOK"`))
+		var rules strings.Builder
+		rules.WriteString("schema: writ/policies/1\nname: test\nassets: {USDC: 6, TOK: 6}\nbudgets:\n")
+		for _, a := range assets {
+			fmt.Fprintf(&rules, "  - {id: allowance_%[1]s, cap: '%[1]s(\"1000\")', scope: agent}\n", strings.ToLower(a.Symbol))
+		}
+		rules.WriteString("rules:\n  - {id: tools, at: tool.call, effect: permit}\n")
+		for _, a := range assets {
+			fmt.Fprintf(&rules, "  - {id: spends_%[2]s, at: spend, effect: permit, when: 'asset == \"%[1]s\"', reserve: {budget: allowance_%[2]s}}\n",
+				a.Symbol, strings.ToLower(a.Symbol))
+		}
+		rules.WriteString("  - {id: models, at: model.route, effect: permit}\n  - {id: answers, at: output, effect: permit}\n")
+		c.Policy.Source = []byte(rules.String())
 	})
 }
 

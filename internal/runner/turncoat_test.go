@@ -10,10 +10,12 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
+	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/devchain/contracts"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/policies/money"
 )
 
 // deployTurncoat makes a token that changes when its deployer says so, of which the agent's account has 100, and returns
@@ -133,4 +135,37 @@ func TestATokenThatChangesIsLookedAtAgain(t *testing.T) {
 			b.verified(run)
 		})
 	}
+}
+
+// A threshold is of one asset. An approval of a payment in another asset ends no count, so that small payments in turn,
+// each asset below its own threshold, are asked about as if each stood alone.
+func TestAThresholdIsNotSplitOverAssets(t *testing.T) {
+	w := startTokenWorld(t)
+	w.deploy(0, "agent")
+	pay := func(id, token string) model.Reply {
+		return calls(call(id, "erc20.transfer", `{"token":"`+token+`","to":"bob","amount":"0.6"}`))
+	}
+	b := w.openFor(w.client, replies{pay("1", "TOK"), pay("2", "USDC"), pay("3", "TOK"), pay("4", "USDC"), pay("5", "USDC"), text("Done.")},
+		[]money.Asset{tok, usdc}, func(c *auth.Caveats) {
+			c.MaxTotal = []money.Amount{money.Of(tok, 20e6), money.Of(usdc, 20e6)}
+			c.MaxPerCall = c.MaxTotal
+			c.ApproveAbove = []money.Amount{money.Of(tok, 1e6), money.Of(usdc, 1e6)}
+		})
+	run := b.start("Pay bob in turn.")
+	for _, want := range []string{"0.6 TOK", "0.6 USDC"} { // the third call, and the fourth; the fifth is the first since
+		b.until(run, "parked")
+		pending, err := b.r.Approvals(t.Context(), journal.Session{Account: b.wallet.Address(), Method: auth.MethodEOA})
+		if err != nil || len(pending) != 1 || !strings.Contains(pending[0].Approval.Summary, want) {
+			t.Fatalf("asks %+v, %v; want %s", pending, err, want)
+		}
+		b.approveAll()
+	}
+	b.ended(run)
+	for _, ledger := range []string{"max_total_tok", "max_total_usdc"} {
+		want := map[string]string{"max_total_tok": "1.2 TOK", "max_total_usdc": "1.8 USDC"}[ledger]
+		if got := b.spentOf(ledger); got != want {
+			t.Errorf("%s: %s, want %s", ledger, got, want)
+		}
+	}
+	b.verified(run)
 }

@@ -102,8 +102,8 @@ func (s *signing) sign() (tools.Signed, error) {
 	return out, nil
 }
 
-// replacedWorld is one payment on a chain whose blocks are final two blocks later. The transaction offers too little, and
-// another is sent in its place, which change may change; it says whether that one cancels.
+// replacedWorld is one payment on a chain whose blocks are final two blocks later. The transaction offers too little,
+// and another is sent in its place, which change may change; it says whether that one cancels.
 func replacedWorld(change func(*signing) bool) func() *world {
 	return func() *world {
 		w := wholeWorld()

@@ -103,7 +103,7 @@ export function checkRequest (bytes) {
     agent: v => /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/.test(v),
     idempotency_key: v => /^[A-Za-z0-9._:-]{8,64}$/.test(v),
     input: v => Buffer.from(v).length <= 65536,
-    thread: () => true
+    thread: v => /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/.test(v)
   }
   for (const key of ['agent', 'idempotency_key', 'input']) if (!members.has(key)) fail(`the request has no ${key}`)
   for (const [key, spelled] of members) {
