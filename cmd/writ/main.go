@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/accounting"
 	"github.com/writ-run/writ/internal/cli/beside"
+	"github.com/writ-run/writ/internal/cli/bridge"
 	"github.com/writ-run/writ/internal/cli/demo"
 	"github.com/writ-run/writ/internal/cli/doctor"
 	"github.com/writ-run/writ/internal/cli/keep"
@@ -69,7 +70,8 @@ func (a *app) root() *cobra.Command {
 		demo.Command(a.Shell), devCommand(a), serveCommand(a), beside.Devchain(a.Shell), initCommand(a), loginCommand(a),
 		logoutCommand(a), whoamiCommand(a), sessionsCommand(a), delegationsCommand(a), authCommand(a),
 		runCommand(a), runsCommand(a), talk.Command(a.Shell, a.connectSaved), shelf.Command(a.Shell),
-		approveCommand(a), pay.Command(a.Shell, a.connectSaved), keyCommand(a), exportCommand(a), importCommand(a),
+		approveCommand(a), pay.Command(a.Shell, a.connectSaved), keyCommand(a),
+		bridge.Command(a.Shell, version), exportCommand(a), importCommand(a),
 		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell), discloseCommand(a), eraseCommand(a),
 		holdCommand(a), accounting.Costs(a.Shell, a.connectSaved), accounting.Prices(a.Shell), accounting.Replay(a.Shell),
 		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell),

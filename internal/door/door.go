@@ -1,4 +1,5 @@
-// Package door lets programs that speak to a model provider speak to an agent instead: the requests of OpenAI's Chat
+// Package door lets programs in that know nothing of this protocol. Those that speak to a model provider speak to an
+// agent instead: the requests of OpenAI's Chat
 // Completions and Responses and of Anthropic's Messages, under /v1/. The model that they name is an agent, and their
 // API key is a [Key]. What they ask is a run like any other, under the same rules, limits and records; its CID is in
 // the answer's header x-writ-run.
@@ -21,24 +22,33 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/strictjson"
+	"github.com/writ-run/writ/provenance"
 )
 
 // Config says what a [Door] is made of.
 type Config struct {
 	API *api.API     // required
 	Log *slog.Logger // logs nothing if nil
-	// Admit is asked before a key's session is used, and may refuse; nobody is refused if it is nil.
-	Admit func(journal.Session) error
+	// Admit is asked before a key's session is used for a method, and may refuse; nobody is refused if it is nil.
+	Admit func(of journal.Session, method string) error
+
+	Version string // of the program, which clients of the Model Context Protocol are told
+	Page    string // the address of the server's page, for links; there are none if empty
+	// Judge verifies a run's record; nothing is verified if it is nil.
+	Judge func(ctx context.Context, run cid.Cid) (*provenance.Report, error)
 }
 
 // A Door serves the dialects. Its methods may be called by many goroutines at once.
 type Door struct {
-	cfg Config
-	log *slog.Logger
+	cfg     Config
+	log     *slog.Logger
+	judging chan struct{} // has an element for each run that is being verified
 }
 
 // New returns a Door.
@@ -49,10 +59,10 @@ func New(cfg Config) (*Door, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Door{cfg, cfg.Log}, nil
+	return &Door{cfg, cfg.Log, make(chan struct{}, maxJudging)}, nil
 }
 
-// Handler serves /v1/.
+// Handler serves /v1/ and /mcp.
 func (d *Door) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", d.listModels)
@@ -60,6 +70,7 @@ func (d *Door) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/chat/completions", d.serve(chat{}))
 	mux.HandleFunc("POST /v1/responses", d.serve(responses{}))
 	mux.HandleFunc("POST /v1/messages", d.serve(messages{}))
+	mux.Handle("/mcp", d.newMCP())
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, chat{}, failure{http.StatusNotFound, "invalid_request_error", "not_found",
 			"There is nothing at " + r.URL.Path +
@@ -130,7 +141,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	if err != nil {
 		return err
 	}
-	v, err := d.enter(r.Context(), key)
+	v, err := d.enter(r.Context(), key, wire.RunStart)
 	if err != nil {
 		return err
 	}

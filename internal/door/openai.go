@@ -306,7 +306,7 @@ func (d *Door) modelOf(r *http.Request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := d.enter(r.Context(), key)
+	v, err := d.enter(r.Context(), key, wire.RunStart)
 	if err != nil {
 		return nil, err
 	}

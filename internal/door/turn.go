@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/api"
+	"github.com/writ-run/writ/internal/journal"
 )
 
 // errForeignKey refuses a key of another server, or one whose session is long gone.
@@ -28,10 +29,14 @@ type visitor struct {
 	session wire.Session
 }
 
-// enter opens the key's session for one request. leave must be called.
-func (d *Door) enter(ctx context.Context, key Key) (*visitor, error) {
+// enter opens the key's session for one request, which costs as the method does. leave must be called.
+func (d *Door) enter(ctx context.Context, key Key, method string) (*visitor, error) {
 	v := &visitor{api: d.cfg.API, key: key}
-	v.caller = d.cfg.API.NewCaller(api.Transport{Private: true, Streams: true, Admit: d.cfg.Admit})
+	from := api.Transport{Private: true, Streams: true}
+	if admit := d.cfg.Admit; admit != nil {
+		from.Admit = func(of journal.Session) error { return admit(of, method) }
+	}
+	v.caller = d.cfg.API.NewCaller(from)
 	answer := v.call(ctx, wire.SessionOpen, wire.OpenParams{Session: key.Session.String()}, true)
 	if answer.Error != nil {
 		v.leave()

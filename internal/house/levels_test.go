@@ -60,6 +60,7 @@ var levels = map[string]int{
 	"internal/cli/doctor":            7,
 	"internal/cli/keep":              7,
 	"internal/cli/payments":          7,
+	"internal/cli/bridge":            7,
 	"internal/cli/routing":           6,
 	"internal/cli/settling":          7,
 	"internal/cli/shelf":             7,

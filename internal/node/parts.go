@@ -273,8 +273,11 @@ func (n *Node) openServer(ctx context.Context, c *Config) (func() error, error) 
 	}
 	n.server, err = server.New(server.Config{
 		API: calls, HeadLog: n.heads, Operator: n.handleOrders(ctx), Gateway: gateway, Console: page, Manual: book,
-		Door: func(admit func(journal.Session) error) (http.Handler, error) {
-			front, err := door.New(door.Config{API: calls, Log: c.Log, Admit: admit})
+		Door: func(admit func(journal.Session, string) error) (http.Handler, error) {
+			front, err := door.New(door.Config{
+				API: calls, Log: c.Log, Admit: admit, Version: c.Program.Version,
+				Page: c.Scheme + "://" + c.Domain, Judge: n.judgeRun,
+			})
 			if err != nil {
 				return nil, err
 			}

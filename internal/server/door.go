@@ -22,8 +22,8 @@ func (s *Server) openDoor() error {
 	return nil
 }
 
-// limitDoor lets in what may be asked at /v1/: of no page but those that are listed, and of one address no more at once
-// and in a second than anywhere else.
+// limitDoor lets in what may be asked at /v1/ and /mcp: of no page but those that are listed, and of one address no
+// more at once and in a second than anywhere else.
 func (s *Server) limitDoor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.isListed(r.Header["Origin"]) {
@@ -39,7 +39,7 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 			return
 		}
 		defer s.endRequest(p)
-		if wait := p.payRequest(wire.RunStart); wait > 0 {
+		if wait := p.payRequest(priceOf(r.URL.Path)); wait > 0 {
 			e := rateError(wait)
 			w.Header().Set("Retry-After", strconv.FormatInt(e.Data.RetryAfterMS/1000+1, 10))
 			writeText(w, http.StatusTooManyRequests, e.Message)
@@ -49,12 +49,21 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 	})
 }
 
-// chargeWallet takes the price of one request from a session's wallet, as of its sockets.
-func (s *Server) chargeWallet(sess journal.Session) error {
+// priceOf says as which method a request is charged to its address. At /mcp most are questions, and what is asked costs
+// the wallet.
+func priceOf(path string) string {
+	if path == "/mcp" {
+		return wire.Ping
+	}
+	return wire.RunStart
+}
+
+// chargeWallet takes the price of a method from a session's wallet, as of its sockets.
+func (s *Server) chargeWallet(sess journal.Session, method string) error {
 	s.mu.Lock()
 	p := s.peerOf("wallet/" + sess.Owner())
 	s.mu.Unlock()
-	if wait := p.payRequest(wire.RunStart); wait > 0 {
+	if wait := p.payRequest(method); wait > 0 {
 		return rateError(wait)
 	}
 	return nil

@@ -38,7 +38,7 @@ type Config struct {
 	Gateway http.Handler // required: serves /ipfs/
 	// Door serves /v1/ to programs that speak as to a model provider; there is nothing if nil. It is given what must be
 	// asked before a session is used.
-	Door    func(admit func(journal.Session) error) (http.Handler, error)
+	Door    func(admit func(of journal.Session, method string) error) (http.Handler, error)
 	Console http.Handler // serves / to browsers, and /console/; there is no page if nil
 	Manual  http.Handler // serves /docs/; there is none if nil
 	HeadLog http.Handler // serves checkpoint and tiles of the transparency log, under /log/; nothing is there if nil
@@ -260,6 +260,7 @@ func (s *Server) buildRoutes(base context.Context) http.Handler {
 	}, s.cfg.Gateway)))
 	if s.door != nil {
 		mux.Handle("/v1/", s.requireHost(s.door))
+		mux.Handle("/mcp", s.requireHost(s.door))
 	}
 	if s.cfg.HeadLog != nil {
 		mux.Handle("/log/", s.requireHost(http.StripPrefix("/log", s.cfg.HeadLog)))
