@@ -74,7 +74,7 @@ func (a *app) root() *cobra.Command {
 		bridge.Command(a.Shell, version), exportCommand(a), importCommand(a),
 		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell), discloseCommand(a), eraseCommand(a),
 		holdCommand(a), accounting.Costs(a.Shell, a.connectSaved), accounting.Prices(a.Shell), accounting.Replay(a.Shell),
-		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell),
+		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell), keep.Webhooks(a.Shell),
 		showrecord.Command(a.Shell), verifyCommand(a),
 		policyCommand(a), routing.Command(a.Shell), agentsCommand(a), toolsCommand(a),
 		walletCommand(a), payments.Command(a.Shell), overlook.Command(a.Shell),

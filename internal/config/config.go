@@ -68,6 +68,7 @@ type Config struct {
 	Transparency Transparency `yaml:"transparency" about:"the public log of signed heads"`
 	Retention    Retention    `yaml:"retention" about:"how long payloads are kept"`
 	Anchor       Anchor       `yaml:"anchor" about:"where the log's checkpoints are anchored on a chain; nowhere by default"`
+	Webhooks     []Webhook    `yaml:"webhooks" about:"addresses that are told what waits for a wallet's approval; see docs/notices.md"`
 	Limits       Limits       `yaml:"limits" about:"what clients may cost; 0 takes the default"`
 	Metrics      string       `yaml:"metrics" about:"address and port on which /metrics is served to anybody who reaches it; without one, this machine may ask at listen"`
 	Proxies      Proxies      `yaml:"proxies" about:"reverse proxies in front of this server"`
@@ -472,7 +473,7 @@ func (c *Config) checkAll() error {
 	for _, part := range []func() error{
 		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkIPFS, c.checkRetention, c.checkAnchor, c.checkSigning,
 		c.checkAgents,
-		c.checkModels, c.checkTools,
+		c.checkModels, c.checkTools, c.checkWebhooks,
 	} {
 		if err := part(); err != nil {
 			return err

@@ -74,6 +74,7 @@ var levels = map[string]int{
 	"internal/journal":               1,
 	"internal/node":                  4,
 	"internal/news":                  1,
+	"internal/notice":                3,
 	"internal/ownwallet":             1,
 	"internal/payee":                 0,
 	"internal/quota":                 1,

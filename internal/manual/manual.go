@@ -59,7 +59,7 @@ var groups = []struct {
 	{"Build on it", []string{"protocol", "errors", "front-door", "mcp", "tools", "subagents", "models"}},
 	{"Permissions and rules", []string{"policies", "labels", "accounts"}},
 	{"Check it", []string{"record", "log", "ipfs", "not-proven"}},
-	{"Operate it", []string{"serving", "durability", "failures"}},
+	{"Operate it", []string{"serving", "notices", "durability", "failures"}},
 	{"More", nil},
 }
 

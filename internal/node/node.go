@@ -18,6 +18,7 @@
 //	server       what answers requests; not yet heard     those of connections, all within Run
 //	metrics      figures, on an address of their own      one that serves them, if an address is named
 //	retention    payloads that are past their time        one that erases, if payloads have a time
+//	notices      webhooks for what waits for wallets      one that looks, one for each webhook, if one is named
 //
 // Run has no goroutine of its own when it returns. [Node.ReloadOn] blocks: who calls it owns its goroutine.
 package node
@@ -44,6 +45,7 @@ import (
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/notice"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/server"
 	"github.com/writ-run/writ/provenance/translog"
@@ -70,6 +72,8 @@ type Config struct {
 	Agents  []agentfile.Definition
 	Tools   []tools.Tool // besides those of the chain; optional
 	Library Library      // optional
+	// Webhooks are told what waits for wallets.
+	Webhooks []notice.Target
 	// ToolServers are those of Tools; the node ends them.
 	ToolServers []ToolServer
 	Models      []runner.NamedModel
@@ -167,6 +171,7 @@ var parts = []part{
 	{"server", (*Node).openServer},
 	{"metrics", (*Node).openMetrics},
 	{"retention", (*Node).startRetention},
+	{"notices", (*Node).startNotices},
 }
 
 // Open composes a node. It serves nobody yet, and takes up no run; see [Node.Run]. ctx ends what Open waits for, and an

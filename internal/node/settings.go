@@ -125,6 +125,7 @@ func Configure(c *config.Config, g Given) (Config, error) {
 		return err
 	})
 	read(func() (err error) { out.Anchor, err = anchorOf(c); return err })
+	read(func() (err error) { out.Webhooks, err = webhooksOf(c); return err })
 	read(func() error { return PriceModels(c) })
 	read(func() (err error) { out.Models, err = Models(c.Models); return err })
 	out.Models = addExtractor(out.Models, out.Agents)

@@ -36,13 +36,17 @@ Authorization: Bearer.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return serve(c.Context(), s, server, key, version) },
 	}
-	c.Flags().StringVar(&server, "server", "http://"+cli.DefaultListen, "`URL` of the server")
+	c.Flags().StringVar(&server, "server", "", "`URL` of the server (default: the one that was signed in to)")
 	c.Flags().StringVar(&key, "key", "env:WRIT_KEY", "where the API key is: env:NAME or file:PATH")
 	return c
 }
 
 // serve carries calls until the input ends.
 func serve(ctx context.Context, s *cli.Shell, server, ref, version string) error {
+	server, err := s.FindServer(server)
+	if err != nil {
+		return err
+	}
 	endpoint, err := endpointOf(server)
 	if err != nil {
 		return err
