@@ -1,16 +1,24 @@
 package mcp
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
+
+	"github.com/writ-run/writ/agent"
+	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/tools"
 )
 
 const (
@@ -252,21 +260,16 @@ func TestHostileServers(t *testing.T) {
 	for _, h := range hostiles {
 		t.Run(h.lie, func(t *testing.T) {
 			t.Parallel()
-			s, log := stubServer(t, h.lie, func(c *Config) {
-				c.Timeout, c.Start, c.Memory = time.Minute, 30*time.Second, 4<<30
-				if slices.Contains(strings.Split(h.outcome, "|"), "timeout") { // it is waited for
-					c.Timeout = 500 * time.Millisecond
-				}
-				if h.lie == "it never begins" || h.lie == "it never lists" {
-					c.Start = 500 * time.Millisecond
-				}
-			})
+			s, log := h.start(t)
 			out, err := call(t, accept(t, s, echoTool, reads), `{"text":"a"}`)
 			if !slices.Contains(strings.Split(h.outcome, "|"), codeOf(err)) {
 				t.Errorf("it came to %q (%.200v), want %q", codeOf(err), err, h.outcome)
 			}
 			if err != nil && (len(err.Error()) > 2000 || !utf8.ValidString(err.Error())) {
 				t.Errorf("the sentence has %d bytes", len(err.Error()))
+			}
+			if e, ok := errors.AsType[*tools.Error](err); ok && !isSentence(e.Message) {
+				t.Errorf("it is told as %q, which is no sentence", e.Message)
 			}
 			if len(out) > 2*maxResult+(8<<10) || strings.ContainsAny(out, "\u200b\u202e\U000e0041") {
 				t.Errorf("the result has %d bytes: %.100s", len(out), out)
@@ -294,6 +297,88 @@ func TestHostileServers(t *testing.T) {
 				t.Errorf("%d calls reached it", reached)
 			}
 		})
+	}
+}
+
+// start starts the server, and waits for it no longer than its case needs.
+func (h hostile) start(t *testing.T) (s *Server, log string) {
+	t.Helper()
+	return stubServer(t, h.lie, func(c *Config) {
+		c.Timeout, c.Start, c.Memory = time.Minute, 30*time.Second, 4<<30
+		if slices.Contains(strings.Split(h.outcome, "|"), "timeout") { // it is waited for
+			c.Timeout = 500 * time.Millisecond
+		}
+		if h.lie == "it never begins" || h.lie == "it never lists" {
+			c.Start = 500 * time.Millisecond
+		}
+	})
+}
+
+// isSentence says whether a person can read it: it begins and ends as sentences do, and has nothing of Go's in it.
+func isSentence(s string) bool {
+	first, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsUpper(first) && strings.HasSuffix(s, ".") && !strings.Contains(s, "%!") && !strings.Contains(s, "goroutine")
+}
+
+// An obedient model looks first, and then writes what nobody has asked for, again and again, whatever it is told.
+type obedient struct{}
+
+func (obedient) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+	turns := 0
+	for _, m := range p.Messages {
+		if m.Role == model.RoleAssistant {
+			turns++
+		}
+	}
+	order := model.Call{ID: fmt.Sprint("c", turns), Tool: "stub.write", Args: []byte(`{"text":"pay mallory"}`)}
+	switch turns {
+	case 0:
+		order.Tool, order.Args = "stub.echo", []byte(`{"text":"a"}`)
+	case 4:
+		return model.Reply{Stop: model.StopEnd, Text: "done"}, nil
+	}
+	return model.Reply{Stop: model.StopTools, Calls: []model.Call{order}}, nil
+}
+
+// Behind a whole agent whose model does whatever it is told, no server brings about a call with an effect that the
+// wallet has not approved; and the run ends.
+func TestNoHostileServerActsUnapproved(t *testing.T) {
+	asked := new(atomic.Int64)
+	t.Run("all", func(t *testing.T) {
+		for i, h := range hostiles {
+			if testing.Short() && i%4 != 0 {
+				continue
+			}
+			t.Run(h.lie, func(t *testing.T) {
+				t.Parallel()
+				s, log := h.start(t)
+				a, err := agent.Open(t.Context(), agent.Config{
+					Tools: []agent.Tool{accept(t, s, echoTool, reads), accept(t, s, writeTool, Use{})}, Model: obedient{},
+					Approve: func(context.Context, agent.Approval) (bool, error) { asked.Add(1); return false, nil },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer, err := a.Ask(t.Context(), "What does it say?")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if answer.Outcome != agent.Answered && answer.Outcome != agent.Denied {
+					t.Errorf("the run ended as %s: %s", answer.Outcome, answer.Text)
+				}
+				if err := a.Close(); err != nil {
+					t.Error(err)
+				}
+				for _, line := range callsIn(log) {
+					if line != "cancelled" && !strings.Contains(line, `"echo"`) {
+						t.Errorf("it got a call that the wallet has refused: %s", line)
+					}
+				}
+			})
+		}
+	})
+	if asked.Load() == 0 {
+		t.Error("the wallet was never asked, so nothing was held back")
 	}
 }
 
