@@ -23,6 +23,8 @@ type payer struct {
 	*cli.Shell
 	connect      Connector
 	server, sent string
+	with, rpc    string
+	yes          bool
 }
 
 // Command returns writ pay.
@@ -32,19 +34,26 @@ func Command(s *cli.Shell, connect Connector) *cobra.Command {
 		Use: "pay [RUN]", Short: "Show what your own wallet is asked to send, and say that it has",
 		Long: `Lists the transactions that your own wallet is asked to send, each as a command of cast, which signs with your key.
 There is no key of yours on the server. With a RUN and --sent HASH the server is told under which hash the wallet has sent
-it. The server believes the chain: it finds what the wallet has sent also if nobody
+it. With --with and --rpc the command itself signs and sends it, with a key or keystore of yours on this machine: it says
+what the bytes do, asks, and if it is called again sends the same bytes. The server believes the chain: it finds what the wallet has sent also if nobody
 tells it, and a transaction that is not the one that was asked for is refused.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return p.payOrList(c.Context(), args) },
 	}
 	c.Flags().StringVar(&p.server, "server", "", "`URL` of the server")
 	c.Flags().StringVar(&p.sent, "sent", "", "`hash` of the transaction that the wallet has sent")
+	c.Flags().StringVar(&p.with, "with", "", "sign it with this `key`, keystore:PATH, file:PATH or env:NAME, and send it")
+	c.Flags().StringVar(&p.rpc, "rpc", "", "`URL` of the chain's endpoint, with --with")
+	c.Flags().BoolVar(&p.yes, "yes", false, "sign without asking")
 	return c
 }
 
 func (p *payer) payOrList(ctx context.Context, args []string) error {
-	if (p.sent != "") != (len(args) == 1) {
-		return cli.Usage("a RUN and --sent go together: writ pay RUN --sent HASH")
+	switch {
+	case (p.sent != "" || p.with != "") != (len(args) == 1), p.sent != "" && p.with != "":
+		return cli.Usage("a RUN goes with --sent or --with: writ pay RUN --sent HASH, or writ pay RUN --with KEY --rpc URL")
+	case (p.with != "") != (p.rpc != ""):
+		return cli.Usage("--with and --rpc go together: the key that signs, and the chain's endpoint")
 	}
 	cl, _, err := p.connect(ctx, p.server)
 	if err != nil {
@@ -62,6 +71,11 @@ func (p *payer) payOrList(ctx context.Context, args []string) error {
 	if i < 0 {
 		return cli.Failf(cli.ExitIncomplete, "not_found", "run %s waits for no transaction of the wallet; see: writ pay",
 			args[0])
+	}
+	if p.with != "" {
+		if p.sent, err = p.broadcast(ctx, all[i]); err != nil {
+			return err
+		}
 	}
 	if err := client.Sent(ctx, cl, all[i], p.sent); err != nil {
 		return err

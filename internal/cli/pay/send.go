@@ -1,0 +1,165 @@
+package pay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/wording"
+)
+
+// sentFile remembers in the program's folder what was signed, so that what is said again is sent as the same bytes.
+const sentFile = "sent.json"
+
+// keepSent is how long that is: far longer than a call waits.
+const keepSent = 30 * 24 * time.Hour
+
+// A signedCall is a transaction that was signed for a call.
+type signedCall struct {
+	Raw string    `json:"raw"`
+	At  time.Time `json:"at"`
+}
+
+// broadcast signs a call with the wallet's key and sends it, or sends again what was signed for it before. It returns
+// the transaction's hash.
+func (p *payer) broadcast(ctx context.Context, call wire.WalletCall) (string, error) {
+	w, err := p.OpenWallet(ctx, p.with)
+	if err != nil {
+		return "", err
+	}
+	if w.Address() != common.HexToAddress(call.From) {
+		return "", cli.Usage("the key of --with is of %s; %s is asked to pay", w.Address().Hex(), wording.Reveal(call.From))
+	}
+	node, err := ethclient.DialContext(ctx, p.rpc)
+	if err != nil {
+		return "", cli.Usage("--rpc is no address of an endpoint")
+	}
+	defer node.Close()
+	id, err := node.ChainID(ctx)
+	if err != nil {
+		return "", cli.Failf(cli.ExitIncomplete, "chain", "the endpoint of --rpc does not answer; try again")
+	}
+	if !id.IsUint64() || id.Uint64() != call.Chain {
+		return "", cli.Usage("the endpoint of --rpc is of chain %s; the call is for chain %d", id, call.Chain)
+	}
+	tx, err := p.signOnce(ctx, node, w, call)
+	if err != nil {
+		return "", err
+	}
+	if err := node.SendTransaction(ctx, tx); err != nil {
+		if _, _, unknown := node.TransactionByHash(ctx, tx.Hash()); unknown != nil { // else it was there before
+			return "", cli.Failf(cli.ExitIncomplete, "chain",
+				"the chain does not take transaction %s: %s; say it again to send the same one", tx.Hash(),
+				wording.Reveal(wording.Clip(err.Error(), 200)))
+		}
+	}
+	return tx.Hash().Hex(), nil
+}
+
+// signOnce returns the transaction of a call: the one that was signed before, or a new one, once its user has agreed.
+func (p *payer) signOnce(
+	ctx context.Context, node *ethclient.Client, w *auth.Wallet, call wire.WalletCall,
+) (*types.Transaction, error) {
+	all := map[string]signedCall{}
+	if err := p.Load(sentFile, &all); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key := fmt.Sprintf("%s/%d.%d", call.Run, call.Effect.Seq, call.Effect.Index)
+	if before, ok := all[key]; ok {
+		tx := new(types.Transaction)
+		raw, err := hexutil.Decode(before.Raw)
+		if err == nil {
+			err = tx.UnmarshalBinary(raw)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read what was signed for this call: %w", err)
+		}
+		p.Note("it was signed before; the same transaction is sent again")
+		return tx, nil
+	}
+	tx, err := makeTransaction(ctx, node, call)
+	if err != nil {
+		return nil, err
+	}
+	question := fmt.Sprintf("Sign and send on chain %d: %s?", call.Chain, describe(tx))
+	if err := p.AskConsent(ctx, p.yes, question, "nothing was signed"); err != nil {
+		return nil, err
+	}
+	secret, err := crypto.HexToECDSA(strings.TrimPrefix(w.Secret(), "0x"))
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	if tx, err = types.SignTx(tx, types.LatestSignerForChainID(tx.ChainId()), secret); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	raw, err := tx.MarshalBinary()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	maps.DeleteFunc(all, func(_ string, s signedCall) bool { return now.Sub(s.At) > keepSent })
+	all[key] = signedCall{hexutil.Encode(raw), now.UTC()}
+	return tx, p.Save(sentFile, all) // before it is sent, or it might be signed twice
+}
+
+// makeTransaction makes what a call asks for, of type 2 and unsigned.
+func makeTransaction(ctx context.Context, node *ethclient.Client, call wire.WalletCall) (*types.Transaction, error) {
+	value, ok := new(big.Int).SetString(strings.TrimPrefix(call.Value, "0x"), 16)
+	data, err := hexutil.Decode(call.Data)
+	if !ok || err != nil || !common.IsHexAddress(call.To) {
+		return nil, errors.New("the server names no transaction that could be sent")
+	}
+	from, to := common.HexToAddress(call.From), common.HexToAddress(call.To)
+	gas, err := node.EstimateGas(ctx, ethereum.CallMsg{From: from, To: &to, Value: value, Data: data})
+	if err != nil {
+		return nil, cli.Failf(cli.ExitIncomplete, "chain", "the call would fail now, so nothing was signed: %s",
+			wording.Reveal(wording.Clip(err.Error(), 200)))
+	}
+	nonce, err := node.PendingNonceAt(ctx, from)
+	if err != nil {
+		return nil, fmt.Errorf("nonce: %w", err)
+	}
+	tip, err := node.SuggestGasTipCap(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tip: %w", err)
+	}
+	head, err := node.HeaderByNumber(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("base fee: %w", err)
+	}
+	most := new(big.Int).Add(tip, new(big.Int).Mul(head.BaseFee, common.Big2))
+	return types.NewTx(&types.DynamicFeeTx{
+		ChainID: new(big.Int).SetUint64(call.Chain), Nonce: nonce, To: &to, Value: value, Data: data, Gas: gas + gas/5,
+		GasTipCap: tip, GasFeeCap: most,
+	}), nil
+}
+
+// describe says what a transaction does, by its own bytes and not by anybody's word.
+func describe(tx *types.Transaction) string {
+	words := map[string]string{"a9059cbb": "transfer", "095ea7b3": "let spend"}
+	data := tx.Data()
+	if len(data) == 68 && tx.Value().Sign() == 0 && bytes.Equal(data[4:16], make([]byte, 12)) {
+		if word := words[common.Bytes2Hex(data[:4])]; word != "" {
+			return fmt.Sprintf("%s %s of the smallest units of token %s to %s", word, new(big.Int).SetBytes(data[36:]), tx.To(),
+				common.BytesToAddress(data[16:36]))
+		}
+	}
+	return fmt.Sprintf("%s wei and %d bytes of call data (%s) to %s", tx.Value(), len(data),
+		common.Bytes2Hex(data[:min(4, len(data))]), tx.To())
+}

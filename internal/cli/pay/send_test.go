@@ -1,0 +1,87 @@
+package pay
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/eth/devchain"
+)
+
+// A call is signed once and paid once, however often it is said; and by the wallet that is asked, on its chain.
+func TestACallIsPaidOnce(t *testing.T) {
+	d, err := devchain.Start(t.Context(), devchain.Config{Interval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	node, err := ethclient.DialContext(t.Context(), d.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(node.Close)
+	home, out := t.TempDir(), new(bytes.Buffer)
+	env := map[string]string{"WRIT_HOME": home}
+	for name, a := range devchain.Accounts() {
+		env[name] = hex.EncodeToString(crypto.FromECDSA(a.Key))
+	}
+	shell := &cli.Shell{In: new(bytes.Buffer), Out: out, Err: out, Env: func(name string) string { return env[name] }}
+	p := &payer{Shell: shell, with: "env:alice", rpc: d.URL(), yes: true}
+	token, bob := devchain.Book().Tokens["USDC"].Address, devchain.Book().Names["bob"]
+	data := "0xa9059cbb" + strings.Repeat("0", 24) + strings.ToLower(bob.Hex()[2:]) + strings.Repeat("0", 57) + "4c4b40" + "0"
+	call := wire.WalletCall{
+		Run: "bafyrun", Effect: wire.Ref{Seq: 3}, Chain: devchain.ID, From: devchain.Accounts()["alice"].Address.Hex(),
+		To: token.Hex(), Value: "0x0", Data: data,
+	}
+	for rule, change := range map[string]func(p *payer, c *wire.WalletCall){
+		"another wallet's key": func(p *payer, _ *wire.WalletCall) { p.with = "env:mallory" },
+		"another chain":        func(_ *payer, c *wire.WalletCall) { c.Chain = 1 },
+		"nobody agrees":        func(p *payer, _ *wire.WalletCall) { p.yes = false },
+		"no transaction":       func(_ *payer, c *wire.WalletCall) { c.To = "bob" },
+		"what would fail":      func(_ *payer, c *wire.WalletCall) { c.Data = c.Data[:10] },
+		"no endpoint":          func(p *payer, _ *wire.WalletCall) { p.rpc = "http://127.0.0.1:1" },
+	} {
+		q, c := *p, call
+		change(&q, &c)
+		if hash, err := q.broadcast(t.Context(), c); err == nil || strings.Contains(err.Error(), env["alice"]) {
+			t.Errorf("%s: %s, %v", rule, hash, err)
+		}
+	}
+	first, err := p.broadcast(t.Context(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for { // the node mines by itself
+		if r, err := node.TransactionReceipt(t.Context(), common.HexToHash(first)); err == nil {
+			if r.Status != 1 {
+				t.Fatal("it was reverted")
+			}
+			break
+		}
+		time.Sleep(time.Millisecond) // the node is asked over HTTP
+	}
+	for range 2 {
+		if again, err := p.broadcast(t.Context(), call); err != nil || again != first {
+			t.Errorf("said again: %s, %v; want %s", again, err, first)
+		}
+	}
+	paid, err := node.CallContract(t.Context(), ethereum.CallMsg{
+		To: &token, Data: append(common.FromHex("0x70a08231"), common.LeftPadBytes(bob.Bytes(), 32)...),
+	}, nil)
+	if want := int64(25_000_000 + 0x4c4b400); err != nil || new(big.Int).SetBytes(paid).Int64() != want {
+		t.Errorf("bob has %s, %v; want %d", new(big.Int).SetBytes(paid), err, want)
+	}
+	if strings.Contains(out.String(), env["alice"]) {
+		t.Error("the key is shown")
+	}
+}
