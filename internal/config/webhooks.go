@@ -21,21 +21,23 @@ func (c *Config) checkWebhooks() error {
 	}
 	names := map[string]bool{}
 	for i, w := range c.Webhooks {
-		path := fmt.Sprintf("webhooks.%d", i)
+		bad := func(format string, args ...any) error {
+			return c.badSetting("webhooks", "entry %d: %s", i+1, fmt.Sprintf(format, args...))
+		}
 		switch {
 		case w.Name == "" || len(w.Name) > 64 || names[w.Name]:
-			return c.badSetting(path+".name", "each webhook has a name of its own, of 1 to 64 bytes")
+			return bad("each webhook has a name of its own, of 1 to 64 bytes")
 		case w.URL == "":
-			return c.badSetting(path+".url", "it is missing: file:PATH or env:NAME, where the address is")
+			return bad("url is missing: file:PATH or env:NAME, where the address is")
 		case w.Format != "" && w.Format != "json" && w.Format != "slack":
-			return c.badSetting(path+".format", "%q is none; there are json and slack", w.Format)
+			return bad("format: %q is none; there are json and slack", w.Format)
 		case w.Secret == "" && w.Format != "slack":
-			return c.badSetting(path+".secret", "it is missing; receivers of json know a notice by its signature")
+			return bad("secret is missing; receivers of json know a notice by its signature")
 		}
 		names[w.Name] = true
 		for _, s := range []Secret{w.URL, w.Secret} {
 			if err := s.checkForm(); s != "" && err != nil {
-				return c.badSetting(path, "%s", err)
+				return bad("%s", err)
 			}
 		}
 	}
