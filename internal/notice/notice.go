@@ -103,7 +103,10 @@ func New(c Config) (*Teller, error) {
 	return &Teller{cfg: c, log: c.Log, book: b}, nil
 }
 
-// Run tells until ctx ends.
+// tryTime bounds one try.
+const tryTime = 10 * time.Second
+
+// Run tells until ctx ends, and returns when the tries that are under way then have ended.
 func (t *Teller) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -142,7 +145,7 @@ func (t *Teller) Run(ctx context.Context) {
 // serveTarget posts to one target what it was not told yet. A target that is slow or away keeps no other waiting.
 func (t *Teller) serveTarget(ctx context.Context, target Target, feed <-chan []Wait) {
 	client := &http.Client{
-		Transport: target.Gate.Transport(), Timeout: 10 * time.Second,
+		Transport: target.Gate.Transport(), Timeout: tryTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	defer client.CloseIdleConnections()
@@ -153,7 +156,8 @@ func (t *Teller) serveTarget(ctx context.Context, target Target, feed <-chan []W
 		case waits := <-feed:
 			for _, w := range waits {
 				if ctx.Err() == nil && t.book.isDue(target.Name, w, t.cfg.Now()) {
-					t.deliver(ctx, client, target, w)
+					// A try that has begun is seen through, so that a stop makes nobody hear it twice.
+					t.deliver(context.WithoutCancel(ctx), client, target, w)
 				}
 			}
 		}
@@ -163,9 +167,6 @@ func (t *Teller) serveTarget(ctx context.Context, target Target, feed <-chan []W
 // deliver makes one try, and notes what came of it.
 func (t *Teller) deliver(ctx context.Context, client *http.Client, target Target, w Wait) {
 	never, err := target.post(ctx, client, w, t.cfg.Page, t.cfg.Now())
-	if err != nil && ctx.Err() != nil {
-		return // the process ends; the next one tries again
-	}
 	dead, noted := t.book.note(target.Name, w, t.cfg.Now(), try{
 		err: err, never: never, first: t.cfg.First, giveUp: t.cfg.GiveUp,
 	})

@@ -260,3 +260,25 @@ func TestTheBookIsBounded(t *testing.T) {
 		t.Errorf("%d are kept", len(b.all))
 	}
 }
+
+// A stop in the middle of a try does not make the receiver hear it twice.
+func TestAStopWaitsForTheAnswer(t *testing.T) {
+	b := newBench(t)
+	b.waits = []Wait{waitOf(1)}
+	began, answer := make(chan struct{}), make(chan struct{})
+	b.answer = func(int64, http.ResponseWriter) { close(began); <-answer }
+	teller, err := New(b.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { teller.Run(ctx); close(done) }()
+	<-began
+	stop()
+	close(answer)
+	<-done
+	if list, err := Read(b.cfg.File); err != nil || len(list) != 1 || !list[0].IsTold() {
+		t.Errorf("got %+v, %v", list, err)
+	}
+}
