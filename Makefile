@@ -111,6 +111,7 @@ generate:
 # The time zones that policies read by, as Go has them. Recorded decisions stay as they are: their zones are recorded.
 zones:
 	cp "$$($(GO) env GOROOT)/lib/time/zoneinfo.zip" policies/calendar/zoneinfo.zip
+	@echo "policies/calendar/utc.zip has UTC alone, for pages; it changes only if UTC does"
 	$(GO) test ./policies/calendar
 
 # The files that a verifier must refuse and those that it must not, for people who write one: 200 files, 2 MB. A release

@@ -20,6 +20,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/accounting"
 	"github.com/writ-run/writ/internal/cli/beside"
 	"github.com/writ-run/writ/internal/cli/bridge"
+	"github.com/writ-run/writ/internal/cli/contexts"
 	"github.com/writ-run/writ/internal/cli/demo"
 	"github.com/writ-run/writ/internal/cli/doctor"
 	"github.com/writ-run/writ/internal/cli/keep"
@@ -77,7 +78,7 @@ func (a *app) root() *cobra.Command {
 		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell), keep.Webhooks(a.Shell),
 		showrecord.Command(a.Shell), verifyCommand(a),
 		policyCommand(a), routing.Command(a.Shell), agentsCommand(a), toolsCommand(a),
-		walletCommand(a), payments.Command(a.Shell), overlook.Command(a.Shell),
+		walletCommand(a), payments.Command(a.Shell), overlook.Command(a.Shell), contexts.Command(a.Shell),
 		configCommand(a),
 		doctor.Command(a.Shell), doctor.Attention(a.Shell), versionCommand(a), cli.ExitCodesTopic(),
 	)

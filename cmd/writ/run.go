@@ -457,7 +457,8 @@ func listRunsOfAll(ctx context.Context, a *app, data string, limit int) error {
 			fmt.Fprintln(w, "no runs yet")
 		}
 		for _, r := range all {
-			fmt.Fprintf(w, "%s  %-10s %3d steps  %s  %s  %s\n", r.ID, r.Status, r.Steps, r.Agent, cli.Clock(r.Opened), r.Owner)
+			fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("%s  %-10s %3d steps  %s  %s  %s  %s", r.ID, r.Outcome, r.Steps,
+				r.Agent, cli.Clock(r.Opened), r.Owner, r.Rule)))
 		}
 	})
 }

@@ -52,11 +52,10 @@ type DevNote struct {
 
 // Load reads a file of the home folder, JSON.
 func (s *Shell) Load(name string, v any) error {
-	dir, err := s.HomeDir()
+	path, err := s.pathOf(name)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, name)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -69,7 +68,7 @@ func (s *Shell) Load(name string, v any) error {
 
 // Save writes one, for its owner only.
 func (s *Shell) Save(name string, v any) error {
-	dir, err := s.HomeDir()
+	path, err := s.pathOf(name)
 	if err != nil {
 		return err
 	}
@@ -77,19 +76,19 @@ func (s *Shell) Save(name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("save %s: %w", name, err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("save %s: %w", name, err)
 	}
-	return datadir.WriteSecret(filepath.Join(dir, name), append(b, '\n'))
+	return datadir.WriteSecret(path, append(b, '\n'))
 }
 
 // Forget removes one, if it is there.
 func (s *Shell) Forget(name string) error {
-	dir, err := s.HomeDir()
+	path, err := s.pathOf(name)
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget %s: %w", name, err)
 	}
 	return nil
@@ -122,7 +121,10 @@ func (s *Shell) FindServer(flag string) (string, error) {
 		return serverURL(named)
 	}
 	var session SavedSession
-	signedIn := s.Load("session.json", &session) == nil
+	signedIn := s.Load(sessionFile, &session) == nil
+	if context, err := s.Context(); err != nil || context != "" && signedIn {
+		return session.Server, err // it was chosen by name
+	}
 	var n DevNote
 	// A `writ dev` that runs now is meant, unless there is a session at a server elsewhere.
 	if (!signedIn || IsLoopback(session.Server)) && s.Load("dev.json", &n) == nil {

@@ -10,7 +10,6 @@ package calendar
 import (
 	"archive/zip"
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -22,9 +21,6 @@ import (
 // Version names the release of the IANA tz database that [Rules] returns. zoneinfo.zip is that of Go's own lib/time;
 // `make zones` copies it again, and changes no recorded decision, since a policy set records the rules that it uses.
 const Version = "2025c"
-
-//go:embed zoneinfo.zip
-var zoneinfo []byte
 
 // MaxTime is the last millisecond that has a date here: the end of the year 9999.
 const MaxTime = 253402300799999

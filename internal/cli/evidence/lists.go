@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/digest"
 	"github.com/writ-run/writ/internal/journal"
 )
 
@@ -47,8 +48,11 @@ type Run struct {
 	Owner  string `json:"owner"`
 	Agent  string `json:"agent"`
 	Status string `json:"status"`
-	Steps  uint64 `json:"steps"`
-	Opened int64  `json:"opened"` // ms UTC
+	// Outcome is Status, but that what a person takes for different things is apart; Rule has stopped it, if one did.
+	Outcome string `json:"outcome"`
+	Rule    string `json:"rule,omitempty"`
+	Steps   uint64 `json:"steps"`
+	Opened  int64  `json:"opened"` // ms UTC
 }
 
 // ListRuns lists the runs of all wallets in a data folder, newest first. What they were asked is their owners' and is
@@ -62,7 +66,11 @@ func ListRuns(ctx context.Context, data string, limit int) ([]Run, error) {
 	all, err := db.Runs(ctx, common.Address{}, limit)
 	list := make([]Run, 0, len(all))
 	for _, r := range all {
-		list = append(list, Run{r.ID.String(), r.Owner(), r.Agent, r.Status, r.Steps, r.Opened})
+		came, err := digest.ReadRun(ctx, db, r)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Run{r.ID.String(), r.Owner(), r.Agent, r.Status, came.Outcome, came.Rule, r.Steps, r.Opened})
 	}
 	return list, err
 }

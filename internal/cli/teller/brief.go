@@ -24,7 +24,7 @@ func (t *Teller) describeBriefly(ev *wire.RunEvent) (lines []string) {
 		case tool == "" || e.Status == "ok" && isOnTheWay(e.Output):
 			t.describeResult(e) // which notes what the receipt is compared with
 		case e.Status == "ok" && !isMined(e.Output):
-			lines = append(lines, strings.TrimSpace("called    "+tool+" "+wording.Clip(string(e.Output), 160)))
+			lines = append(lines, strings.TrimSpace("called    "+tool+" "+summarize(e.Output)))
 		default:
 			lines = append(lines, t.describeResult(e))
 		}
@@ -44,6 +44,24 @@ func (t *Teller) describeBriefly(ev *wire.RunEvent) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// summarize says what a tool gave: an amount, or of a chain's reading the block that it is of, since the answer says
+// the rest; of other tools the beginning.
+func summarize(output json.RawMessage) string {
+	var out struct {
+		Display   string
+		Block     string
+		BlockHash string `json:"block_hash"`
+	}
+	if json.Unmarshal(output, &out) != nil || out.Display == "" && (out.Block == "" || out.BlockHash == "") {
+		return wording.Clip(string(output), 160)
+	}
+	says := out.Display
+	if out.Block != "" {
+		says = strings.TrimSpace(says + " at block " + out.Block)
+	}
+	return says
 }
 
 // isOnTheWay says whether a result is of a simulation or a signature: what comes of them follows.

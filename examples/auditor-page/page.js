@@ -1,0 +1,30 @@
+// Hands the chosen files to the auditor, which runs in a worker of its own and is loaded when it is first asked.
+const state = document.querySelector('#state')
+let worker
+let answer
+
+const ask = (question) => new Promise((ok, no) => {
+  if (!worker) {
+    worker = new Worker('worker.js')
+    worker.onmessage = (m) => answer(m.data)
+  }
+  worker.onerror = (e) => no(new Error(e.message || 'the auditor could not be loaded'))
+  answer = ok
+  worker.postMessage(question)
+})
+
+document.querySelector('#check').onclick = async () => {
+  const files = [...document.querySelector('#files').files]
+  const car = files.find((f) => !f.name.endsWith('.json'))
+  const keys = files.find((f) => f.name.endsWith('.json'))
+  document.querySelector('#report').textContent = ''
+  if (!car) { state.textContent = 'Choose a record first.'; return }
+  state.textContent = 'Checking …'
+  try {
+    const found = await ask({ car: new Uint8Array(await car.arrayBuffer()), keys: keys ? await keys.text() : '', operator: document.querySelector('#operator').value.trim() })
+    state.textContent = found.error ?? `Done; writ-audit would end with ${found.exit}.`
+    document.querySelector('#report').textContent = found.text ?? ''
+  } catch (e) {
+    state.textContent = e.message
+  }
+}

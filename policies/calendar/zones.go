@@ -1,0 +1,8 @@
+//go:build !js
+
+package calendar
+
+import _ "embed"
+
+//go:embed zoneinfo.zip
+var zoneinfo []byte
