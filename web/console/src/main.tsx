@@ -2,7 +2,6 @@ import { render, type ComponentType } from 'preact'
 import { Connect } from './connect.tsx'
 import { Icon, Id, Later, Note, style } from './parts.tsx'
 import { connection, page, pending, problem, said, session, start } from './store.ts'
-import { Talk } from './talk.tsx'
 import { findWallets } from './wallets.ts'
 
 const themes = ['system', 'light', 'dark']
@@ -23,6 +22,7 @@ const isOperator = (): boolean => { try { return !!sessionStorage.getItem('pass'
 
 const waiting = () => import('./approve.tsx').then((m) => m.Waiting)
 const check = () => import('./check.tsx').then((m) => m.Check)
+const talk = () => import('./talk.tsx').then((m) => m.Talk)
 const ops = async () => { await style('back.css'); return (await import('./ops.tsx')).Ops }
 const back = (name: 'Runs' | 'RunPage' | 'Compare' | 'SessionsPage') => async () => { await style('back.css'); return (await import('./back.tsx'))[name] as ComponentType<any> }
 
@@ -36,7 +36,7 @@ const Page = () => {
     case 'sessions': return <Later key={name} load={back('SessionsPage')} />
     case 'check': return <Later key={name} load={check} />
     case 'ops': return <Later key={name} load={ops} />
-    default: return <Talk />
+    default: return <Later key="talk" load={talk} />
   }
 }
 
