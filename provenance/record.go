@@ -256,7 +256,7 @@ const (
 	PhaseFinal    = "final"    // class chain: wait until the block that they are in is final
 )
 
-// A Call calls a tool. Answered by a [Result].
+// A Call calls a tool; one of class client is for who asked to make. Answered by a [Result].
 type Call struct {
 	Of        Ref      // the tool call of the reply
 	Tool      Link     // *ToolDef

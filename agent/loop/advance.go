@@ -72,7 +72,7 @@ func (w *work) askNextModel() error {
 	tokens := l.Tokens - int64(w.s.totals.In+w.s.totals.Out) // how many are left
 	need := route.Need{
 		Request: *w.requestAbout(policies.ModelRoute, w.s.context), MaxTokens: tokens,
-		Input: w.m.baseSize + w.s.talk.Bytes + w.s.formSize(),
+		Input: w.m.baseSize + w.s.talk.Bytes + w.s.formSize() + w.s.clientSize(),
 		Down:  w.facts.Down, Fleet: w.facts.Fleet, Lot: w.drawLot(),
 	}
 	w.viewTurn(&need.Request)

@@ -18,6 +18,9 @@ func (w *work) gateCall(c *call) error {
 	if c.counted = true; !full { // a call over the limit is refused and not counted
 		w.s.totals.Calls++
 	}
+	if t := w.s.clientTool(c.ask.Tool); t != nil {
+		return c.relay(w, t, full)
+	}
 	if c.tool = w.m.tools[c.ask.Tool]; c.tool == nil {
 		// The name is the model's word, and a denial quotes nothing.
 		return w.denyCall(c, policies.ToolCall, ruleTool, "There is no tool of this name.", "use one of the tools offered")

@@ -60,6 +60,9 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 	if err := w.takeForm(start.Answer); err != nil {
 		return err
 	}
+	if err := w.takeClientTools(start.Tools); err != nil {
+		return err
+	}
 	before, err := w.beginTalk(ev, params)
 	if err != nil {
 		return err
@@ -335,7 +338,9 @@ func (w *work) takeDone(c *call, out []byte) error {
 	if c.isBroadcast() {
 		return transaction{w, c}.takeMined(out)
 	}
-	w.rememberCall(c, true)
+	if c.tool.client == nil {
+		w.rememberCall(c, true)
+	}
 	if c.tool.delegate == nil {
 		w.s.acted = true
 	} else {

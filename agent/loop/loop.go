@@ -103,6 +103,7 @@ type tool struct {
 	spec tools.Spec
 	link provenance.Link
 
+	client   *provenance.ToolDef  // of one that the caller has: its record
 	label    label.Label          // of its results, as far as they do not say it themselves
 	delegate *provenance.Delegate // of a tool that calls an agent
 }

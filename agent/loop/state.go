@@ -41,6 +41,7 @@ type State struct {
 	stop     string      // of the last reply
 	byRules  bool        // rules gave it
 	calls    []call      // of this turn
+	client   []*tool     // the caller's own, in the order in which they are offered
 	form     *form.Form  // what the answer must look like; nil for any text
 	mended   bool        // the model was told once that its answer does
 	reused   bool        // one of the replies was another run's
@@ -179,7 +180,7 @@ func (s State) IsParked() bool {
 	waits := false
 	for i := range s.calls {
 		c := &s.calls[i]
-		idle := c.phase == phaseSeek || c.isOut()
+		idle := c.phase == phaseSeek || c.isOut() || c.phase != "" && c.tool.isClient()
 		if c.phase != "" && !idle {
 			return false
 		}
@@ -249,7 +250,7 @@ func (m *Machine) promptDigest(s *State) [32]byte {
 	if s.lastTurn {
 		b[64] = 1
 	}
-	return sha256.Sum256(b[:])
+	return sha256.Sum256(s.appendClientTools(b[:]))
 }
 
 // Prompt returns what the open model call of s is to be given. It is a function of the steps, so it is not stored;
@@ -260,7 +261,7 @@ func (m *Machine) Prompt(s State, maxTokens int64) model.Prompt {
 		HasModel: m.hasModel, CacheKey: m.cacheKey,
 	}
 	if !s.lastTurn {
-		p.Tools = m.offered
+		p.Tools = s.offerTools(m.offered)
 	}
 	if s.form != nil {
 		p.Answer = s.form.Schema()

@@ -12,7 +12,7 @@ import (
 func (w *work) viewTurn(r *policies.Request) {
 	r.Left = route.LeftToCost(w.m.limits.Cost-w.s.totals.Cost, r.Budgets)
 	if !w.s.lastTurn {
-		r.Offered = int64(len(w.m.offered))
+		r.Offered = int64(len(w.m.offered) + len(w.s.client))
 	}
 	if w.m.viewsTurn {
 		r.Planned, r.Writes = w.readTurn()

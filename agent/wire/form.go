@@ -25,6 +25,7 @@ var forms = map[string]form{
 	"address":   newForm(`^0x[0-9a-fA-F]{40}$`, "an Ethereum address, 0x and 40 hex digits"),
 	"did":       newForm(`^did:key:z[1-9A-HJ-NP-Za-km-z]{40,80}$`, "a did:key"),
 	"name":      newForm(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$`, "a name of 1 to 64 letters, digits and . _ : / -"),
+	"tool":      newForm(`^[A-Za-z0-9_-]{1,64}$`, "a name of 1 to 64 letters, digits, _ and -"),
 	"key":       newForm(`^[A-Za-z0-9._:-]{8,64}$`, "an idempotency key of 8 to 64 letters, digits and . _ : -"),
 	"hex32":     newForm(`^[0-9a-f]{64}$`, "64 lower-case hex digits"),
 	"hex":       newForm(`^0x([0-9a-fA-F]{2})*$`, "0x and an even number of hex digits"),

@@ -38,6 +38,7 @@ const (
 	RunGet          = "run.get"
 	RunList         = "run.list"
 	RunCancel       = "run.cancel"
+	ToolSent        = "tool.sent"
 	RunSubscribe    = "run.subscribe"
 	RunUnsubscribe  = "run.unsubscribe"
 	RunAck          = "run.ack"
@@ -72,6 +73,7 @@ func Methods() []Method {
 		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),
 		method[ListParams, Runs](RunList, Opened, "Lists the wallet's runs."),
 		method[RunParams, None](RunCancel, Signed, "Cancels a run; its record stays."),
+		method[ReportParams, None](ToolSent, Signed, "Says what came of the call of a tool that is the caller's own."),
 		method[SubscribeParams, Subscription](RunSubscribe, Opened, "Sends a run's events, from any place on."),
 		method[UnsubscribeParams, None](RunUnsubscribe, Opened, "Ends a subscription."),
 		method[AckParams, None](RunAck, Opened, "Says how far a subscription's events have been dealt with."),

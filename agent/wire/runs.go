@@ -10,6 +10,23 @@ type StartParams struct {
 	Thread string `json:"thread,omitempty" form:"name"`
 	// Answer is the JSON Schema that the answer must fit; any text if it is absent.
 	Answer json.RawMessage `json:"answer_schema,omitempty" max:"16384"`
+	// Tools are the caller's own: a call of one waits for the caller to make it and to report.
+	Tools []ClientTool `json:"client_tools,omitempty" max:"64"`
+}
+
+// A ClientTool is a tool that a run's caller has.
+type ClientTool struct {
+	Name   string          `json:"name" form:"tool"`
+	About  string          `json:"about,omitempty" form:"text" max:"4096"`
+	Schema json.RawMessage `json:"schema,omitempty" max:"16384"` // JSON Schema of the arguments, an object
+}
+
+// ReportParams say what came of the call of a caller's own tool.
+type ReportParams struct {
+	Run    string `json:"run" form:"cid"`
+	Effect Ref    `json:"effect"` // the call
+	Output string `json:"output" form:"text" max:"65536"`
+	Failed bool   `json:"failed,omitempty"`
 }
 
 // Started names the run.

@@ -57,7 +57,7 @@ tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 out["errors"] = {
     "key": code(lambda: openai.OpenAI(api_key="writ_nothing", max_retries=0).models.list()),
     "model": code(lambda: client.chat.completions.create(model="gpt-4o", messages=user("hi"))),
-    "tools": code(lambda: client.chat.completions.create(model=agent, messages=user("hi"), tools=[tool])),
+    "tools": code(lambda: client.chat.completions.create(model=agent, messages=user("hi"), tools=[tool], tool_choice="required")),
     "n": code(lambda: client.chat.completions.create(model=agent, messages=user("hi"), n=2)),
     "empty": code(lambda: claude.messages.create(model=agent, max_tokens=5, messages=user(""))),
     "claude key": code(lambda: anthropic.Anthropic(api_key="sk-ant-x", max_retries=0).models.list()),

@@ -44,6 +44,7 @@ type Runner interface {
 
 	Start(ctx context.Context, q runner.StartRequest) (journal.RunInfo, error)
 	Cancel(ctx context.Context, run provenance.Link) error
+	Report(ctx context.Context, run provenance.Link, call provenance.Ref, output []byte, failed bool) error
 	Run(ctx context.Context, id provenance.Link) (journal.RunInfo, error)
 	// Steps returns at most limit steps from seq from on, in order.
 	Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]runner.StepView, error)
@@ -212,6 +213,7 @@ func buildMethods() map[string]method {
 		wire.RunGet:          withParams((*Call).getRun),
 		wire.RunList:         withParams((*Call).listRuns),
 		wire.RunCancel:       withParams((*Call).cancelRun),
+		wire.ToolSent:        withParams(reportCall),
 		wire.RunSubscribe:    withParams((*Call).subscribe),
 		wire.RunUnsubscribe:  withParams((*Call).unsubscribe),
 		wire.RunAck:          withParams((*Call).acknowledge),

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
@@ -20,6 +22,7 @@ import (
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
@@ -32,9 +35,13 @@ func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
 			return nil, wire.Errorf(wire.CodeParams, "%v.", err)
 		}
 	}
+	own, err := definition.ClientTools(p.Tools)
+	if err != nil {
+		return nil, wire.Errorf(wire.CodeParams, "%v.", err)
+	}
 	info, err := c.startWithinQuota(ctx, runner.StartRequest{
 		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig,
-		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread,
+		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread, Tools: own,
 	})
 	if err != nil {
 		return nil, err
@@ -165,6 +172,25 @@ func (c *Call) cancelRun(ctx context.Context, p wire.RunParams) (any, error) {
 		return nil, err
 	}
 	return wire.None{}, c.api.cfg.Runner.Cancel(ctx, info.ID)
+}
+
+// reportCall brings what came of a call of the caller's own tool.
+func reportCall(c *Call, ctx context.Context, p wire.ReportParams) (any, error) {
+	info, err := c.findOwnRun(ctx, p.Run)
+	if err != nil {
+		return nil, err
+	}
+	output := json.RawMessage(p.Output) // JSON stays what it is, and any other text is one
+	if !json.Valid(output) {
+		if output, err = json.Marshal(p.Output); err != nil {
+			return nil, wire.Errorf(wire.CodeParams, "The output is no text.")
+		}
+	}
+	if canonical, err := tools.CanonicalJSON(output); err == nil {
+		output = canonical
+	}
+	call := provenance.Ref{Seq: p.Effect.Seq, Index: p.Effect.Index}
+	return wire.None{}, c.api.cfg.Runner.Report(ctx, info.ID, call, output, p.Failed)
 }
 
 func (c *Call) listApprovals(ctx context.Context, _ wire.None) (any, error) {

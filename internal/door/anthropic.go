@@ -13,7 +13,7 @@ type messages struct{}
 func (messages) known() map[string]bool {
 	return map[string]bool{
 		"model": true, "messages": true, "system": true, "stream": true,
-		"output_config": true, "output_format": true,
+		"output_config": true, "output_format": true, "tools": true, "tool_choice": true,
 		"max_tokens": false, "temperature": false, "top_p": false, "top_k": false, "metadata": false, "service_tier": false,
 		"stop_sequences": false, "thinking": false,
 	}
@@ -43,7 +43,9 @@ func (messages) readRequest(body map[string]json.RawMessage) (r request, err err
 			return r, err
 		}
 	}
-	r.text, err = textOfMessages(system, all)
+	if r.tools, err = readTools(body); err == nil {
+		err = r.readConversation(system, all)
+	}
 	return r, err
 }
 
@@ -54,6 +56,8 @@ func stopOf(e ending) string {
 		return "max_tokens"
 	case "declined":
 		return "refusal"
+	case "tools":
+		return "tool_use"
 	}
 	return "end_turn"
 }
@@ -66,10 +70,22 @@ func messageOf(r request, run string, content []any, stop any, usage map[string]
 }
 
 func (messages) writeWhole(r request, e ending) any {
-	m := messageOf(r, e.Run, []any{map[string]any{"type": "text", "text": e.text}}, stopOf(e),
+	content := []any{map[string]any{"type": "text", "text": e.text}}
+	if e.text == "" && len(e.calls) > 0 {
+		content = nil
+	}
+	for _, c := range e.calls {
+		content = append(content, useOf(c, e.Run, json.RawMessage(c.args)))
+	}
+	m := messageOf(r, e.Run, content, stopOf(e),
 		map[string]any{"input_tokens": e.in, "output_tokens": e.out})
 	m["writ"] = e
 	return m
+}
+
+// useOf is a call as a block of its own.
+func useOf(c clientCall, run string, input json.RawMessage) map[string]any {
+	return map[string]any{"type": "tool_use", "id": c.id(run), "name": c.name, "input": input}
 }
 
 // kinds are Anthropic's names of errors where they are not OpenAI's.
@@ -113,8 +129,18 @@ func (s *messageStream) text(t string) error {
 }
 
 func (s *messageStream) close(e ending) error {
-	return errors.Join(
-		s.send("content_block_stop", map[string]any{"index": 0}),
+	err := s.send("content_block_stop", map[string]any{"index": 0})
+	for i, c := range e.calls {
+		input := map[string]any{"type": "input_json_delta", "partial_json": c.args}
+		err = errors.Join(err,
+			s.send("content_block_start", map[string]any{
+				"index": i + 1, "content_block": useOf(c, s.run, json.RawMessage(`{}`)),
+			}),
+			s.send("content_block_delta", map[string]any{"index": i + 1, "delta": input}),
+			s.send("content_block_stop", map[string]any{"index": i + 1}),
+		)
+	}
+	return errors.Join(err,
 		s.send("message_delta", map[string]any{
 			"delta": map[string]any{"stop_reason": stopOf(e), "stop_sequence": nil},
 			"usage": map[string]any{"input_tokens": e.in, "output_tokens": e.out}, "writ": e,

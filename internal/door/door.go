@@ -5,7 +5,7 @@
 // the answer's header x-writ-run.
 //
 // A request without a key of this kind is refused, as is everything that would change what is meant and is not taken
-// here (tools of the client, several answers, other formats). Settings of sampling are the operator's: those that a
+// here (several answers, pictures, tools of the provider). Settings of sampling are the operator's: those that a
 // client sends are named in the header x-writ-ignored.
 package door
 
@@ -108,6 +108,9 @@ type request struct {
 	stream bool
 	usage  bool            // the client wants the usage in the stream
 	schema json.RawMessage // that the answer must fit; any text if nil
+	tools  []wire.ClientTool
+	// reports are what came of calls that an answer before asked for; there is no text with them.
+	reports []report
 }
 
 // A failure is an error as clients of the dialects know them.
@@ -149,7 +152,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	if err := v.checkModel(req.model); err != nil {
 		return err
 	}
-	t, err := v.startTurn(r.Context(), req, r.Header.Get("Idempotency-Key"))
+	t, err := v.beginTurn(r.Context(), req, r.Header.Get("Idempotency-Key"))
 	if err != nil {
 		return err
 	}

@@ -96,10 +96,12 @@ func TestWhatARequestSays(t *testing.T) {
 		{"the last is the model's", chat{}, `{"messages":[{"role":"assistant","content":"x"}]}`, "The last message must be the user's."},
 		{"an image", chat{}, `{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}`,
 			`A message has a part of type "image_url"; only texts are taken here.`},
-		{"a tool's message", chat{}, `{"messages":[{"role":"tool","content":"x"},{"role":"user","content":"y"}]}`,
-			`A message has the role "tool"; user, assistant, system and developer are taken.`},
-		{"an item that is none", responses{}, `{"input":[{"type":"function_call_output","role":"user","content":"x"}]}`,
-			`The input has an item of type "function_call_output"; only messages are taken here.`},
+		{"calls of before", chat{}, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"9"},{"role":"assistant","content":"it is 9"},{"role":"user","content":"y"}]}`,
+			"[user]\nx\n\n[assistant]\n\n\n[call of f]\n{}\n\n[result]\n9\n\n[assistant]\nit is 9\n\n[user]\ny"},
+		{"an item that is none", responses{}, `{"input":[{"type":"image_generation_call"}]}`,
+			`The input has an item of type "image_generation_call"; messages and function calls are taken here.`},
+		{"a role that is none", chat{}, `{"messages":[{"role":"critic","content":"x"},{"role":"user","content":"y"}]}`,
+			`A message has the role "critic"; user, assistant, system, developer and tool are taken.`},
 		{"two answers", chat{}, `{"n":2,"messages":[{"role":"user","content":"x"}]}`, `"n" is 2; one answer is given.`},
 		{"a wrong type", chat{}, `{"messages":3}`, `"messages" has not the type that it must have.`},
 	} {
@@ -114,6 +116,48 @@ func TestWhatARequestSays(t *testing.T) {
 		}
 		if got != tt.text {
 			t.Errorf("%s: got %q, want %q", tt.rule, got, tt.text)
+		}
+	}
+}
+
+func TestResultsGoOnWithTheirRun(t *testing.T) {
+	id := clientCall{effect: wire.Ref{Seq: 3, Index: 1}}.id(someSession)
+	for _, tt := range []struct {
+		dia  dialect
+		body string
+		want string // or what is wrong
+	}{
+		{chat{}, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[]},{"role":"tool","tool_call_id":"` + id + `","content":"9"}]}`, "9"},
+		{responses{}, `{"input":[{"type":"function_call_output","call_id":"` + id + `","output":"9"}]}`, "9"},
+		{messages{}, `{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"` + id + `","content":[{"type":"text","text":"9"}],"is_error":true}]}]}`, "9 failed"},
+		{messages{}, `{"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"x","content":"9"},{"type":"text","text":"and?"}]}]}`,
+			"The newest message has results of tools and a text; send the results alone."},
+	} {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(tt.body), &body); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tt.dia.readRequest(body)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else if len(r.reports) == 1 && r.text == "" && r.reports[0].id == id {
+			got = r.reports[0].output
+			if r.reports[0].failed {
+				got += " failed"
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.body, got, tt.want)
+		}
+	}
+	run, effect, err := parseID(id)
+	if err != nil || run != someSession || effect != (wire.Ref{Seq: 3, Index: 1}) {
+		t.Errorf("the id is read as %s, %v, %v", run, effect, err)
+	}
+	for _, bad := range []string{"", "call_1", "toolu_01", "call_x_-1_0", id + "_"} {
+		if _, _, err := parseID(bad); err == nil {
+			t.Errorf("%q is read", bad)
 		}
 	}
 }
@@ -144,7 +188,13 @@ func TestEachDialectSaysWhatTheAnswerMustLookLike(t *testing.T) {
 func TestNothingIsLeftOutInSilence(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{`{"model":"m","messages":[{"role":"user","content":"x"}],"temperature":0.2,"seed":7,"tools":[],"stop":null}`, "[seed temperature]"},
-		{`{"messages":[{"role":"user","content":"x"}],"tools":[{}]}`, `"tools" is not taken here; leave it out.`},
+		{`{"messages":[{"role":"user","content":"x"}],"tools":[{}]}`,
+			`A tool has the type "", or no name; only functions of the client's own are taken here.`},
+		{`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_search"}]}`,
+			`A tool has the type "web_search", or no name; only functions of the client's own are taken here.`},
+		{`{"messages":[{"role":"user","content":"x"}],"tool_choice":"required"}`,
+			`"tool_choice" can be auto or none here: which tool is called is the model's choice.`},
+		{`{"messages":[{"role":"user","content":"x"}],"functions":[{}]}`, `"functions" is not taken here; leave it out.`},
 		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"grammar"}}`,
 			`An answer cannot have the format "grammar"; text, json_object and json_schema are taken.`},
 		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"}}`,

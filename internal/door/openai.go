@@ -15,8 +15,8 @@ type chat struct{}
 func (chat) known() map[string]bool {
 	return map[string]bool{
 		"model": true, "messages": true, "stream": true, "stream_options": true, "n": true,
-		"response_format": true,
-		"temperature":     false, "top_p": false, "seed": false, "user": false, "metadata": false, "store": false,
+		"response_format": true, "tools": true, "tool_choice": true,
+		"temperature": false, "top_p": false, "seed": false, "user": false, "metadata": false, "store": false,
 		"stop":       false,
 		"max_tokens": false, "max_completion_tokens": false, "presence_penalty": false, "frequency_penalty": false,
 		"reasoning_effort": false, "service_tier": false, "safety_identifier": false, "prompt_cache_key": false,
@@ -45,7 +45,9 @@ func (chat) readRequest(body map[string]json.RawMessage) (r request, err error) 
 	if r.schema, err = format.schema(); err != nil {
 		return r, err
 	}
-	r.text, err = textOfMessages("", all)
+	if r.tools, err = readTools(body); err == nil {
+		err = r.readConversation("", all)
+	}
 	return r, err
 }
 
@@ -56,6 +58,8 @@ func finishOf(e ending) string {
 		return "length"
 	case "declined":
 		return "content_filter"
+	case "tools":
+		return "tool_calls"
 	}
 	return "stop"
 }
@@ -64,12 +68,27 @@ func chatUsage(e ending) map[string]any {
 	return map[string]any{"prompt_tokens": e.in, "completion_tokens": e.out, "total_tokens": e.in + e.out}
 }
 
+// chatCalls are the calls of an answer.
+func chatCalls(e ending) (out []any) {
+	for i, c := range e.calls {
+		out = append(out, map[string]any{
+			"index": i, "id": c.id(e.Run), "type": "function",
+			"function": map[string]any{"name": c.name, "arguments": c.args},
+		})
+	}
+	return out
+}
+
 func (chat) writeWhole(r request, e ending) any {
+	said := map[string]any{"role": "assistant", "content": e.text, "refusal": nil}
+	if len(e.calls) > 0 {
+		said["tool_calls"] = chatCalls(e)
+	}
 	return map[string]any{
 		"id": "chatcmpl-" + e.Run, "object": "chat.completion", "created": time.Now().Unix(), "model": r.model,
 		"choices": []any{map[string]any{
 			"index": 0, "finish_reason": finishOf(e), "logprobs": nil,
-			"message": map[string]any{"role": "assistant", "content": e.text, "refusal": nil},
+			"message": said,
 		}},
 		"usage": chatUsage(e), "writ": e,
 	}
@@ -114,7 +133,13 @@ func (s *chatStream) text(t string) error {
 }
 
 func (s *chatStream) close(e ending) error {
-	err := s.chunk(choiceOf(map[string]any{}, finishOf(e)), map[string]any{"writ": e})
+	var err error
+	if len(e.calls) > 0 {
+		err = s.chunk(choiceOf(map[string]any{"tool_calls": chatCalls(e)}, nil), nil)
+	}
+	if err == nil {
+		err = s.chunk(choiceOf(map[string]any{}, finishOf(e)), map[string]any{"writ": e})
+	}
 	if err == nil && s.r.usage {
 		err = s.chunk([]any{}, map[string]any{"usage": chatUsage(e)})
 	}
@@ -132,6 +157,7 @@ type responses struct{ chat }
 func (responses) known() map[string]bool {
 	return map[string]bool{
 		"model": true, "input": true, "instructions": true, "stream": true, "text": true,
+		"tools": true, "tool_choice": true,
 		"temperature": false, "top_p": false, "user": false, "metadata": false, "store": false, "max_output_tokens": false,
 		"reasoning": false, "service_tier": false, "safety_identifier": false, "prompt_cache_key": false, "include": false,
 		"parallel_tool_calls": false, "truncation": false,
@@ -162,12 +188,9 @@ func (responses) readRequest(body map[string]json.RawMessage) (r request, err er
 	case json.Unmarshal(raw, &all) != nil:
 		return r, wire.Errorf(wire.CodeParams, `"input" must be a text or a list of messages.`)
 	}
-	for _, m := range all {
-		if m.Type != "" && m.Type != "message" {
-			return r, wire.Errorf(wire.CodeParams, "The input has an item of type %q; only messages are taken here.", m.Type)
-		}
+	if r.tools, err = readTools(body); err == nil {
+		err = r.readConversation(instructions, all)
 	}
-	r.text, err = textOfMessages(instructions, all)
 	return r, err
 }
 
@@ -189,13 +212,25 @@ func outputItem(run, status string, parts []any) map[string]any {
 	return map[string]any{"id": "msg_" + run, "type": "message", "role": "assistant", "status": status, "content": parts}
 }
 
+// callItem is a call as an item of its own.
+func callItem(c clientCall, run, status, args string) map[string]any {
+	return map[string]any{
+		"id": "fc_" + c.id(run), "type": "function_call", "call_id": c.id(run), "name": c.name, "arguments": args,
+		"status": status,
+	}
+}
+
 // finishResponse is the whole response of an answer.
 func finishResponse(r request, e ending, created int64) map[string]any {
 	status := "completed"
 	if e.Reason == "truncated" || e.Reason == "declined" {
 		status = "incomplete"
 	}
-	out := responseOf(r, e.Run, status, created, []any{outputItem(e.Run, status, []any{textPart(e.text)})})
+	items := []any{outputItem(e.Run, status, []any{textPart(e.text)})}
+	for _, c := range e.calls {
+		items = append(items, callItem(c, e.Run, "completed", c.args))
+	}
+	out := responseOf(r, e.Run, status, created, items)
 	if status == "incomplete" {
 		why := map[string]string{"truncated": "max_output_tokens", "declined": "content_filter"}[e.Reason]
 		out["incomplete_details"] = map[string]any{"reason": why}
@@ -260,13 +295,35 @@ func (s *responseStream) close(e ending) error {
 	if whole["status"] == "incomplete" {
 		kind = "response.incomplete"
 	}
-	return errors.Join(
+	err := errors.Join(
 		s.inPart("response.output_text.done", map[string]any{"text": s.said, "logprobs": []any{}}),
 		s.inPart("response.content_part.done", map[string]any{"part": textPart(s.said)}),
 		s.send("response.output_item.done", map[string]any{
 			"output_index": 0, "item": outputItem(s.run, "completed", []any{textPart(s.said)}),
 		}),
-		s.send(kind, map[string]any{"response": whole}),
+	)
+	for i, c := range e.calls {
+		err = errors.Join(err, s.sendCall(i+1, c))
+	}
+	return errors.Join(err, s.send(kind, map[string]any{"response": whole}))
+}
+
+// sendCall writes a call, which is item n.
+func (s *responseStream) sendCall(n int, c clientCall) error {
+	id := "fc_" + c.id(s.run)
+	return errors.Join(
+		s.send("response.output_item.added", map[string]any{
+			"output_index": n, "item": callItem(c, s.run, "in_progress", ""),
+		}),
+		s.send("response.function_call_arguments.delta", map[string]any{
+			"item_id": id, "output_index": n, "delta": c.args,
+		}),
+		s.send("response.function_call_arguments.done", map[string]any{
+			"item_id": id, "output_index": n, "name": c.name, "arguments": c.args,
+		}),
+		s.send("response.output_item.done", map[string]any{
+			"output_index": n, "item": callItem(c, s.run, "completed", c.args),
+		}),
 	)
 }
 

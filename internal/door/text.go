@@ -3,51 +3,159 @@ package door
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/writ-run/writ/agent/wire"
 )
 
-// A message is one of a conversation, as all dialects write it.
+// A message is one of a conversation, as the dialects write it.
 type message struct {
 	Role    string          `json:"role"`
 	Content json.RawMessage `json:"content"`
-	Type    string          `json:"type"` // of the Responses API: "message" or absent
+	Calls   []struct {
+		Function struct{ Name, Arguments string } `json:"function"`
+	} `json:"tool_calls"`
+	CallID string `json:"tool_call_id"`
+
+	// Of the Responses API, where calls and results are items of their own.
+	Type      string          `json:"type"` // "message" or absent; "function_call", "function_call_output"
+	ItemCall  string          `json:"call_id"`
+	Name      string          `json:"name"`
+	Arguments string          `json:"arguments"`
+	Output    json.RawMessage `json:"output"`
 }
 
-// textOfContent returns what a content says: a text, or parts that are texts.
-func textOfContent(raw json.RawMessage) (string, error) {
+// A line is a part of a conversation: what somebody said, a call that the model asked for, or what came of one.
+type line struct {
+	role   string // who says it; "call" or "result"
+	text   string
+	name   string // of the tool
+	report report
+}
+
+// A part is one of a content that is a list.
+type part struct {
+	Type    string          `json:"type"`
+	Text    string          `json:"text"`
+	Name    string          `json:"name"`
+	Input   json.RawMessage `json:"input"`
+	CallID  string          `json:"tool_use_id"`
+	Content json.RawMessage `json:"content"`
+	Failed  bool            `json:"is_error"`
+}
+
+// linesOf reads a message.
+func (m message) linesOf() ([]line, error) {
+	switch {
+	case m.Type == "function_call":
+		return []line{{role: "call", name: m.Name, text: m.Arguments}}, nil
+	case m.Type == "function_call_output":
+		text, err := textOfContent(m.Output)
+		return []line{{role: "result", text: text, report: report{id: m.ItemCall, output: text}}}, err
+	case m.Type == "reasoning":
+		return nil, nil // the model's own, which it is not shown again
+	case m.Type != "" && m.Type != "message":
+		return nil, wire.Errorf(wire.CodeParams,
+			"The input has an item of type %q; messages and function calls are taken here.", m.Type)
+	case m.Role == "tool":
+		text, err := textOfContent(m.Content)
+		return []line{{role: "result", text: text, report: report{id: m.CallID, output: text}}}, err
+	}
+	out, err := linesOfContent(m.Role, m.Content)
+	for _, c := range m.Calls {
+		out = append(out, line{role: "call", name: c.Function.Name, text: c.Function.Arguments})
+	}
+	return out, err
+}
+
+// linesOfContent reads a content: a text, or parts that are texts, calls and results.
+func linesOfContent(role string, raw json.RawMessage) (out []line, err error) {
 	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text, nil
+	if isEmpty(raw) && role == "assistant" || json.Unmarshal(raw, &text) == nil {
+		return []line{{role: role, text: text}}, nil
 	}
-	var parts []struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}
+	var parts []part
 	if err := json.Unmarshal(raw, &parts); err != nil {
-		return "", wire.Errorf(wire.CodeParams, "A message's content must be a text or a list of parts.")
+		return nil, wire.Errorf(wire.CodeParams, "A message's content must be a text or a list of parts.")
 	}
-	texts := make([]string, len(parts))
-	for i, p := range parts {
+	var texts []string
+	for _, p := range parts {
 		switch p.Type {
-		case "text", "input_text", "output_text":
-			texts[i] = p.Text
+		case "text", "input_text", "output_text", "refusal":
+			texts = append(texts, p.Text)
+		case "tool_use":
+			out = append(out, line{role: "call", name: p.Name, text: string(p.Input)})
+		case "tool_result":
+			said, err := textOfContent(p.Content)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, line{role: "result", text: said, report: report{p.CallID, said, p.Failed}})
+		case "thinking", "redacted_thinking":
 		default:
-			return "", wire.Errorf(wire.CodeParams, "A message has a part of type %q; only texts are taken here.", p.Type)
+			return nil, wire.Errorf(wire.CodeParams, "A message has a part of type %q; only texts are taken here.", p.Type)
 		}
 	}
-	return strings.Join(texts, "\n"), nil
+	if said := strings.Join(texts, "\n"); said != "" || len(out) == 0 {
+		out = slices.Insert(out, 0, line{role: role, text: said})
+	}
+	return out, nil
 }
 
-// textOfMessages makes one request of a conversation. A single message of the user is asked as it is, and can then be
+// textOfContent returns what a content says that can only be text.
+func textOfContent(raw json.RawMessage) (string, error) {
+	if isEmpty(raw) {
+		return "", nil
+	}
+	lines, err := linesOfContent("", raw)
+	if err != nil {
+		return "", err
+	}
+	if len(lines) != 1 || lines[0].role != "" {
+		return "", wire.Errorf(wire.CodeParams, "A result of a tool must be a text.")
+	}
+	return lines[0].text, nil
+}
+
+// readConversation makes of a conversation what is asked: the results of calls that the newest messages have, or a
+// text.
+func (r *request) readConversation(instructions string, all []message) error {
+	var lines []line
+	for i, m := range all {
+		more, err := m.linesOf()
+		if err != nil {
+			return err
+		}
+		isResult := func(l line) bool { return l.role == "result" }
+		if i == len(all)-1 && slices.ContainsFunc(more, isResult) && !isResult(more[0]) {
+			return wire.Errorf(wire.CodeParams, "The newest message has results of tools and a text; send the results alone.")
+		}
+		lines = append(lines, more...)
+	}
+	for i := len(lines); i > 0 && lines[i-1].role == "result"; i-- {
+		r.reports = append(r.reports, lines[i-1].report)
+	}
+	if len(r.reports) > 0 {
+		slices.Reverse(r.reports)
+		return nil
+	}
+	var err error
+	r.text, err = textOfLines(instructions, lines)
+	return err
+}
+
+// textOfLines makes one request of a conversation. A single message of the user is asked as it is, and can then be
 // an order of the user's own; of more, each stands behind its role, the newest last.
-func textOfMessages(instructions string, all []message) (string, error) {
+func textOfLines(instructions string, all []line) (string, error) {
 	if len(all) == 0 {
 		return "", wire.Errorf(wire.CodeParams, "There is no message; the last one must be the user's.")
 	}
-	if all[len(all)-1].Role != "user" {
+	if all[len(all)-1].role != "user" {
 		return "", wire.Errorf(wire.CodeParams, "The last message must be the user's.")
+	}
+	if len(all) == 1 && instructions == "" {
+		return all[0].text, nil
 	}
 	var b strings.Builder
 	put := func(role, text string) {
@@ -59,22 +167,17 @@ func textOfMessages(instructions string, all []message) (string, error) {
 	if instructions != "" {
 		put("instructions", instructions)
 	}
-	for _, m := range all {
-		text, err := textOfContent(m.Content)
-		if err != nil {
-			return "", err
-		}
-		switch m.Role {
-		case "user", "assistant":
-			if len(all) == 1 && instructions == "" {
-				return text, nil
-			}
-			put(m.Role, text)
+	for _, l := range all {
+		switch l.role {
+		case "user", "assistant", "result":
+			put(l.role, l.text)
+		case "call":
+			put("call of "+l.name, l.text)
 		case "system", "developer":
-			put("instructions", text)
+			put("instructions", l.text)
 		default:
 			return "", wire.Errorf(wire.CodeParams,
-				"A message has the role %q; user, assistant, system and developer are taken.", m.Role)
+				"A message has the role %q; user, assistant, system, developer and tool are taken.", l.role)
 		}
 	}
 	return b.String(), nil

@@ -87,6 +87,10 @@ type turn struct {
 	run    string
 	stream *api.Stream
 	shows  bool // what is written is shown at once, and cannot be taken back
+
+	open     []clientCall      // of the client's, that wait for it
+	others   map[wire.Ref]bool // effects that are open
+	reported map[wire.Ref]bool // calls whose results were handed in and have not come by
 }
 
 // An ending is how a turn came out, in the words of no dialect.
@@ -98,6 +102,8 @@ type ending struct {
 	Cost   int64  `json:"cost_nano"`
 
 	text   string
+	said   string       // by the model in its last reply
+	calls  []clientCall // that the client is to make
 	in     uint64
 	out    uint64
 	retry  bool
@@ -118,7 +124,7 @@ func (v *visitor) startTurn(ctx context.Context, r request, idempotency string) 
 		sum := sha256.Sum256([]byte(idempotency))
 		key = hex.EncodeToString(sum[:16])
 	}
-	params := wire.StartParams{Agent: v.session.Agent, Input: r.text, Key: key, Answer: r.schema}
+	params := wire.StartParams{Agent: v.session.Agent, Input: r.text, Key: key, Answer: r.schema, Tools: r.tools}
 	a := v.call(ctx, wire.RunStart, params, true)
 	if a.Error != nil {
 		return nil, a.Error
@@ -127,11 +133,26 @@ func (v *visitor) startTurn(ctx context.Context, r request, idempotency string) 
 	if !ok {
 		return nil, wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
 	}
-	sub := v.call(ctx, wire.RunSubscribe, wire.SubscribeParams{Run: started.Run}, false)
-	if sub.Error != nil {
-		return nil, sub.Error
+	t := &turn{v: v, run: started.Run}
+	return t, t.subscribe(ctx)
+}
+
+// beginTurn starts a run, or goes on with the one whose calls the client has made.
+func (v *visitor) beginTurn(ctx context.Context, r request, idempotency string) (*turn, error) {
+	if len(r.reports) > 0 {
+		return v.continueTurn(ctx, r.reports)
 	}
-	return &turn{v: v, run: started.Run, stream: sub.Stream}, nil
+	return v.startTurn(ctx, r, idempotency)
+}
+
+// subscribe has the run's events told from its first on.
+func (t *turn) subscribe(ctx context.Context) error {
+	sub := t.v.call(ctx, wire.RunSubscribe, wire.SubscribeParams{Run: t.run}, false)
+	if sub.Error != nil {
+		return sub.Error
+	}
+	t.stream = sub.Stream
+	return nil
 }
 
 // follow hands text to show as it is written, and returns how the turn ended: when the run closed, or when it waits
@@ -161,7 +182,14 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 				return e, err
 			}
 		case u.Event != nil:
+			waits := t.takeOpen(u.Event)
+			if len(t.reported) > 0 { // it was told before what was handed in
+				continue
+			}
 			done := e.takeEvent(u.Event)
+			if waits && !done {
+				e.Reason, e.calls, e.text, done = "tools", t.open, e.said, true
+			}
 			if !done {
 				if u.Event.Event.Restart && t.shows && shown != "" {
 					t.cancel(ctx)
@@ -195,7 +223,7 @@ func (t *turn) cancel(ctx context.Context) {
 func (e *ending) takeEvent(ev *wire.RunEvent) bool {
 	e.Last = ev.CID
 	if m := ev.Event.Model; m != nil {
-		e.in, e.out, e.Cost = e.in+m.In, e.out+m.Out, e.Cost+m.Cost
+		e.in, e.out, e.Cost, e.said = e.in+m.In, e.out+m.Out, e.Cost+m.Cost, ev.Event.Text
 	}
 	for _, d := range ev.Does {
 		switch d.Kind {
@@ -218,7 +246,7 @@ func (e *ending) takeEvent(ev *wire.RunEvent) bool {
 // isAnswer reports whether the turn ended with something to say to the user, and not with a failure.
 func (e *ending) isAnswer() bool {
 	switch e.Reason {
-	case "answered", "denied", "waiting", "truncated", "declined":
+	case "answered", "denied", "waiting", "truncated", "declined", "tools":
 		return true
 	}
 	return false

@@ -50,6 +50,7 @@ var levels = map[string]int{
 	"internal":                       3,
 	"internal/agentfile":             1,
 	"internal/archive":               2,
+	"internal/background":            1,
 	"internal/backup":                4,
 	"internal/chainwatch":            2,
 	"internal/cli":                   5,

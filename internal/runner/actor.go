@@ -57,14 +57,14 @@ func (a *actor) takeEvents(ctx context.Context) {
 	defer stopEffects(false)
 	deadline := time.NewTimer(math.MaxInt64) // one timer, reset in each round
 	defer deadline.Stop()
-	draining := a.runs.background.draining
+	draining := a.runs.background.Draining()
 	for {
 		a.performOpen(effects, &wg)
 		due, _ := a.nextLapse()
 		if a.hasNothingToDo(due) && a.runs.retireActor(a, due) {
 			return
 		}
-		if a.underWay == 0 && a.runs.background.isDraining() {
+		if a.underWay == 0 && a.runs.background.IsDraining() {
 			a.runs.dropActor(a, ErrClosed)
 			return
 		}
@@ -220,6 +220,9 @@ func (a *actor) nextLapse() (due time.Duration, seek *provenance.Ref) {
 	for ref, e := range a.effects {
 		if s, ok := e.(*provenance.Seek); ok && s.Until <= first {
 			first, seek = s.Until, &provenance.Ref{Seq: ref.Seq, Index: ref.Index}
+		}
+		if until, ok := a.state.CallerUntil(ref); ok && until < first { // the run ends with it
+			first, seek = until, nil
 		}
 	}
 	if first == math.MaxInt64 {

@@ -112,3 +112,28 @@ func (r *Runner) checkDecision(ctx context.Context, d ApprovalDecision) (*proven
 	}
 	return &provenance.Verdict{Of: d.Effect, Approval: given}, loop.CheckApproval(want.Approval, given, r.cfg.Now())
 }
+
+// reports are what callers say of calls of their own tools.
+type reports struct{ runs *runs }
+
+// Report brings what came of a call of the caller's own tool into its run, as JSON. ErrNotFound if the run does not
+// wait for it.
+func (r *reports) Report(
+	ctx context.Context, run provenance.Link, call provenance.Ref, output []byte, failed bool,
+) error {
+	h, err := r.runs.loadRun(ctx, run, true)
+	if err != nil {
+		return err
+	}
+	if _, waits := h.state.CallerUntil(call); !waits {
+		return fmt.Errorf("no call of the caller's own waits at %d.%d of this run: %w",
+			call.Seq, call.Index, journal.ErrNotFound)
+	}
+	status := provenance.StatusOK
+	if failed {
+		status = provenance.StatusError
+	}
+	return r.runs.deliverEvent(ctx, run, &provenance.Result{
+		Of: call, Status: status, Output: provenance.NewPayload(output),
+	})
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ/agent/revocation"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/background"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/provenance"
 )
@@ -34,7 +35,7 @@ var errWithdrawn = errors.New("the contract wallet does not stand by this permis
 type contractWallets struct {
 	chains     auth.Contracts // nil if contract wallets do not sign in
 	records    *records
-	background *background
+	background *background.Group
 	log        *slog.Logger
 	now        func() time.Time
 	// endSession ends a session by the operator's key, since the wallet need not say anything for it.
@@ -94,7 +95,7 @@ func (w *contractWallets) followSession(ctx context.Context, s journal.Session, 
 		return fmt.Errorf("too many contract wallets are signed in at once: %w", journal.ErrFull)
 	}
 	if !w.inRounds {
-		if err := w.background.start(w.recheckInRounds); err != nil {
+		if err := w.background.Start(w.recheckInRounds); err != nil {
 			return err
 		}
 		w.inRounds = true
@@ -235,7 +236,7 @@ func (w *contractWallets) recheckNow(
 	if errors.Is(err, errWithdrawn) {
 		// Not here: it waits for all runs of the session, and one of them waits for this answer. If the Runner stops,
 		// the next process asks again.
-		_ = w.background.start(func(ctx context.Context) { w.endWithdrawn(ctx, session, err) })
+		_ = w.background.Start(func(ctx context.Context) { w.endWithdrawn(ctx, session, err) })
 		return nil, true
 	}
 	var by provenance.Link

@@ -13,4 +13,4 @@ func (r *Runner) IsAtRest() bool {
 }
 
 // IsDraining says whether a Runner takes no new run.
-func IsDraining(r *Runner) bool { return r.background.isDraining() }
+func IsDraining(r *Runner) bool { return r.background.IsDraining() }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/reuse"
@@ -47,7 +48,7 @@ type performance func(context.Context) answer
 // performOpen begins every open effect that has not been begun. While the Runner drains, these are only the calls that
 // must not be repeated: the next process could not know that they were not begun.
 func (a *actor) performOpen(ctx context.Context, wg *sync.WaitGroup) {
-	draining := a.runs.background.isDraining()
+	draining := a.runs.background.IsDraining()
 	for ref, e := range a.effects {
 		if a.begun[ref] || draining && !isOnceAct(e) {
 			continue
@@ -86,6 +87,9 @@ func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 		}
 		return ask.perform
 	case *provenance.Call:
+		if e.Class == definition.ClassClient { // the caller makes it, and reports
+			return nil
+		}
 		if a.machine.DelegateOf(e) != nil {
 			return (&subCall{effect: at, call: e}).perform
 		}

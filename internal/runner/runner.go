@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/background"
 	"github.com/writ-run/writ/internal/chainwatch"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/fleet"
@@ -116,24 +117,27 @@ type Policy struct {
 type Runner struct {
 	*parts
 	*threads
+	*reports
 	rules *rulebook
 	runs  *runs
 }
 
 // The parts of a Runner each have their own state and lock, or never change.
 type parts struct {
-	cfg        Config
-	log        *slog.Logger
-	catalog    *catalog
-	records    *records
-	machines   *machines
-	fleet      *fleet.Fleet
-	reuse      *reuse.Cache // nil if no answer is given again
-	news       *news.Board
-	wallets    *contractWallets
-	accounts   *chainAccounts
-	watch      *chainwatch.Watch
-	background *background
+	cfg      Config
+	log      *slog.Logger
+	catalog  *catalog
+	records  *records
+	machines *machines
+	fleet    *fleet.Fleet
+	reuse    *reuse.Cache // nil if no answer is given again
+	news     *news.Board
+	wallets  *contractWallets
+	accounts *chainAccounts
+	watch    *chainwatch.Watch
+	// background owns the goroutines that no caller waits for; there is no other in this package but those of a run's
+	// effects, which its actor waits for, and a question to one wallet's chain, which the round of them waits for.
+	background *background.Group
 }
 
 // New returns a Runner, or an error that names what is wrong with the config. It stores the records that runs will
@@ -159,8 +163,9 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	r := &Runner{parts: newParts(ctx, c, catalog), rules: rules}
 	r.threads = &threads{r.parts, newWaitingRoom()}
 	r.runs = newRuns(r.parts)
+	r.reports = &reports{r.runs}
 	r.watch = chainwatch.New(chainwatch.Config{
-		Now: c.Now, Log: c.Log, Pause: c.LookPause, StuckAfter: c.StuckAfter, Raise: c.Raise, Start: r.background.start,
+		Now: c.Now, Log: c.Log, Pause: c.LookPause, StuckAfter: c.StuckAfter, Raise: c.Raise, Start: r.background.Start,
 		Deliver: r.runs.deliverSeen,
 	})
 	r.wallets.endSession = r.RevokeAsOperator
@@ -190,7 +195,7 @@ func newParts(ctx context.Context, c Config, catalog *catalog) *parts {
 		fleet:      newFleet(c),
 		news:       news.New(),
 		accounts:   &chainAccounts{locks: map[string]*sync.Mutex{}},
-		background: newBackground(ctx),
+		background: background.New(ctx, ErrClosed),
 	}
 	p.machines = newMachines(p.records)
 	if c.Reuse > 0 {
@@ -271,7 +276,7 @@ func (r *Runner) Epoch(ctx context.Context) (string, error) { return r.cfg.Store
 // must not be repeated, once decided, are still made: left open, they would be in doubt too. Then it closes. The error
 // says how many runs were cut short.
 func (r *Runner) Drain(ctx context.Context) error {
-	r.background.drain()
+	r.background.Drain()
 	cut := r.runs.waitUntilIdle(ctx)
 	r.Close()
 	if cut > 0 {
@@ -283,8 +288,8 @@ func (r *Runner) Drain(ctx context.Context) error {
 // Close stops every run where it is, durable, and waits for the goroutines. An answer that is in hand all the same goes
 // into the journal. Runs go on with [Runner.Resume], in this process or another.
 func (r *Runner) Close() {
-	r.background.drain()
-	r.background.stop()
+	r.background.Drain()
+	r.background.Stop()
 	r.runs.stopTimers()
-	r.background.wait()
+	r.background.Wait()
 }

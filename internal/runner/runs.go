@@ -136,7 +136,7 @@ func (rs *runs) newRunActor(
 
 // openRun commits the first step of a run and lets it go on.
 func (rs *runs) openRun(ctx context.Context, a *actor, ask *provenance.Ask) error {
-	if rs.background.isDraining() {
+	if rs.background.IsDraining() {
 		return ErrClosed
 	}
 	defer rs.lockRun(a.info.ID)()
@@ -154,10 +154,10 @@ func (rs *runs) launchActor(a *actor) error {
 	if rs.live[id] != nil || a.state.Closed {
 		return nil
 	}
-	if rs.background.isDraining() {
+	if rs.background.IsDraining() {
 		return ErrClosed
 	}
-	if err := rs.background.start(a.takeEvents); err != nil {
+	if err := rs.background.Start(a.takeEvents); err != nil {
 		return err
 	}
 	if t := rs.timers[id]; t != nil {
@@ -213,7 +213,7 @@ func (rs *runs) deliverEvent(ctx context.Context, run provenance.Link, ev proven
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-rs.background.ctx.Done():
+	case <-rs.background.Done():
 		return ErrClosed
 	}
 }
@@ -350,7 +350,7 @@ func (rs *runs) wakeAfter(run provenance.Link, d time.Duration) {
 
 // setTimer wakes a run after d. It keeps the run's name, and not its state. runs.mu is held.
 func (rs *runs) setTimer(run provenance.Link, d time.Duration) {
-	if rs.background.isStopped() {
+	if rs.background.IsStopped() {
 		return
 	}
 	if t := rs.timers[run]; t != nil {
@@ -358,7 +358,7 @@ func (rs *runs) setTimer(run provenance.Link, d time.Duration) {
 	}
 	rs.timers[run] = time.AfterFunc(d, func() {
 		// A Runner that stops wakes nothing.
-		_ = rs.background.start(func(ctx context.Context) { rs.wakeParked(ctx, run) })
+		_ = rs.background.Start(func(ctx context.Context) { rs.wakeParked(ctx, run) })
 	})
 }
 

@@ -26,6 +26,8 @@ type StartRequest struct {
 	Input   string
 	Key     string // idempotency key, 1 to 128 bytes
 	Thread  string // that the run goes on with, or begins; empty for none
+	// Tools are the records of those that Params says are the caller's own, as definition.ClientTools makes them.
+	Tools []*provenance.ToolDef
 }
 
 // Start opens a run and returns at once; the run goes on by itself. The same idempotency key and params return the
@@ -65,6 +67,13 @@ func (r *Runner) startRun(ctx context.Context, q StartRequest) (none journal.Run
 	}
 	if err := r.runs.joinThread(ctx, a, q, ask); err != nil {
 		return none, err
+	}
+	for _, def := range q.Tools {
+		b, err := provenance.Encode(def)
+		if err != nil {
+			return none, err
+		}
+		a.blocks = append(a.blocks, b)
 	}
 	err = r.runs.openRun(ctx, a, ask)
 	if errors.Is(err, journal.ErrConflict) { // somebody was faster with the same key

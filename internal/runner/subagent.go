@@ -252,7 +252,7 @@ func (rs *runs) readOutcome(ctx context.Context, run provenance.Link) (*provenan
 // bringBack delivers the outcome of a sub-agent's closed run to the run that called it. If this process ends before it
 // could, the caller finds it when it is taken up again.
 func (rs *runs) bringBack(run provenance.Link, parent *provenance.Parent) {
-	_ = rs.background.start(func(ctx context.Context) {
+	_ = rs.background.Start(func(ctx context.Context) {
 		ev, err := rs.readOutcome(ctx, run)
 		var caller provenance.Step
 		if err == nil {
@@ -272,7 +272,7 @@ func (rs *runs) bringBack(run provenance.Link, parent *provenance.Parent) {
 // endSubRun ends the run that a call has opened, if it has. If this process ends before it could, the run finds that
 // its caller has ended when it is taken up again.
 func (rs *runs) endSubRun(session provenance.Link, q *subRequest, why string) {
-	_ = rs.background.start(func(ctx context.Context) {
+	_ = rs.background.Start(func(ctx context.Context) {
 		id, err := rs.findSubRun(ctx, session, q)
 		if err == nil {
 			err = rs.deliverUntilTaken(ctx, id, &provenance.Lapse{Why: why})

@@ -110,7 +110,7 @@ func (t *threads) startInLine(
 	case <-turn:
 	case <-ctx.Done():
 		return none, journal.ErrThreadOpen
-	case <-t.background.draining:
+	case <-t.background.Draining():
 		return none, ErrClosed
 	}
 	for {
@@ -146,7 +146,7 @@ func (t *threads) awaitThread(ctx context.Context, q StartRequest) error {
 		case <-hints:
 		case <-ctx.Done():
 			return journal.ErrThreadOpen
-		case <-t.background.draining:
+		case <-t.background.Draining():
 			return ErrClosed
 		}
 	}

@@ -254,6 +254,10 @@ func (f *fakeRunner) Cancel(_ context.Context, run provenance.Link) error {
 	return nil
 }
 
+func (f *fakeRunner) Report(context.Context, provenance.Link, provenance.Ref, []byte, bool) error {
+	return f.refuse
+}
+
 func (f *fakeRunner) Run(_ context.Context, id provenance.Link) (journal.RunInfo, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

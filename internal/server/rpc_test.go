@@ -351,6 +351,9 @@ func questions(t *testing.T) []question {
 		{"costs, which this server does not add up", wire.UsageGet, reads(wire.UsageGet, wire.UsageParams{}), ""},
 		{"where the record is", wire.ProvenanceFetch, calls(wire.ProvenanceFetch, wire.ProvenanceParams{Run: run.Run}), ""},
 		{"its keys", wire.ProvenanceFetch, reads(wire.ProvenanceFetch, wire.ProvenanceParams{Run: run.Run, Keys: true}), ""},
+		{"what came of a call of the caller's own", wire.ToolSent, acts(wire.ToolSent, wire.ReportParams{
+			Run: run.Run, Effect: wire.Ref{Seq: 2}, Output: "9",
+		}), ""},
 		{"the end of a run", wire.RunCancel, acts(wire.RunCancel, run), ""},
 		{"the end of nobody's session", wire.SessionRevoke, acts(wire.SessionRevoke, wire.RevokeParams{Session: link("x").String()}), ""},
 		{"the end of a session, not signed", wire.SessionRevoke, func(_ *fixture, e end) reply {

@@ -14,6 +14,8 @@ export type Asserted = { as: string; at: number; by: string; effect: Ref; reason
 
 export type Challenge = { expires: number; message: string; nonce: string; request_id: string }
 
+export type ClientTool = { about?: string; name: string; schema?: unknown }
+
 export type Decision = { outcome: string; point: string; rules?: string[]; why?: unknown }
 
 export type Effect = { args?: unknown; class?: string; code?: string; decisions?: Decision[]; kind: string; marks?: Mark[]; of?: Ref; phase?: string; reason?: string; retry_after_ms?: number; retryable?: boolean; route?: Route; summary?: unknown; text?: string; tool?: string; totals?: Totals; until?: number; whose?: string }
@@ -103,13 +105,15 @@ export interface Methods {
   /** Lists the wallet's sessions. */
   'session.list': { params: Record<string, never>; result: Sessions; access: 'session' }
   /** Starts a run. */
-  'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown }; result: Started; access: 'signed' }
+  'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown; client_tools?: ClientTool[] }; result: Started; access: 'signed' }
   /** Returns a run's state. */
   'run.get': { params: { run: string }; result: Run; access: 'session' }
   /** Lists the wallet's runs. */
   'run.list': { params: { limit?: number; before?: string; agent?: string; outcome?: string; find?: string }; result: Runs; access: 'session' }
   /** Cancels a run; its record stays. */
   'run.cancel': { params: { run: string }; result: None; access: 'signed' }
+  /** Says what came of the call of a tool that is the caller's own. */
+  'tool.sent': { params: { run: string; effect: Ref; output: string; failed?: boolean }; result: None; access: 'signed' }
   /** Sends a run's events, from any place on. */
   'run.subscribe': { params: { run: string; from?: From; window?: number }; result: Subscription; access: 'session' }
   /** Ends a subscription. */

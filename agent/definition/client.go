@@ -1,0 +1,32 @@
+package definition
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// ClassClient is the class of the tools that a run's caller has.
+const ClassClient = "client"
+
+// ClientTools makes the records of a caller's own tools.
+func ClientTools(list []wire.ClientTool) (out []*provenance.ToolDef, err error) {
+	for i, t := range list {
+		if slices.ContainsFunc(list[:i], func(o wire.ClientTool) bool { return o.Name == t.Name }) {
+			return nil, fmt.Errorf("the tool %q is there twice", t.Name)
+		}
+		schema := []byte(`{"type":"object"}`)
+		var object map[string]json.RawMessage
+		if len(t.Schema) > 0 {
+			if schema, err = tools.CanonicalJSON(t.Schema); err != nil || json.Unmarshal(schema, &object) != nil {
+				return nil, fmt.Errorf("the schema of the tool %q is no JSON object", t.Name)
+			}
+		}
+		out = append(out, &provenance.ToolDef{Name: t.Name, About: t.About, Class: ClassClient, Schema: string(schema)})
+	}
+	return out, nil
+}
