@@ -176,6 +176,10 @@ func (c *command) callCommand(name string, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	f.VisitAll(func(x *flag.Flag) {
+		_, one := x.Value.(flag.Getter) // which what collects several values is not
+		x.Value = &verifier.Given[flag.Value]{Of: x.Value, Many: !one}
+	})
 	var rest []string
 	for {
 		if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/internal/cli"
@@ -47,6 +48,9 @@ accepted what it signed. Each endpoint is one of your choice, and nothing is ask
 	c.Flags().StringVar(&o.keys, "keys", "", "key `file` of the sealed payloads")
 	c.Flags().StringVar(&o.identity, "identity", "", "age identity `file`, if the key file is encrypted to it")
 	o.v.Define(c.Flags())
+	c.Flags().VisitAll(func(x *pflag.Flag) {
+		x.Value = &verifier.Given[pflag.Value]{Of: x.Value, Many: x.Value.Type() == "func"}
+	})
 	return c
 }
 
