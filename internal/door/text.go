@@ -13,10 +13,8 @@ import (
 type message struct {
 	Role    string          `json:"role"`
 	Content json.RawMessage `json:"content"`
-	Calls   []struct {
-		Function struct{ Name, Arguments string } `json:"function"`
-	} `json:"tool_calls"`
-	CallID string `json:"tool_call_id"`
+	Calls   []madeCall      `json:"tool_calls"`
+	CallID  string          `json:"tool_call_id"`
 
 	// Of the Responses API, where calls and results are items of their own.
 	Type      string          `json:"type"` // "message" or absent; "function_call", "function_call_output"
@@ -24,6 +22,15 @@ type message struct {
 	Name      string          `json:"name"`
 	Arguments string          `json:"arguments"`
 	Output    json.RawMessage `json:"output"`
+
+	given members
+}
+
+// A madeCall is one that an assistant's message asked for.
+type madeCall struct {
+	Function struct{ Name, Arguments string } `json:"function"`
+
+	given members
 }
 
 // A line is a part of a conversation: what somebody said, a call that the model asked for, or what came of one.
@@ -43,10 +50,18 @@ type part struct {
 	CallID  string          `json:"tool_use_id"`
 	Content json.RawMessage `json:"content"`
 	Failed  bool            `json:"is_error"`
+	Refusal string          `json:"refusal"`
+
+	given members
 }
 
 // linesOf reads a message.
 func (m message) linesOf() ([]line, error) {
+	if m.Type != "reasoning" {
+		if err := m.checkMembers(); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case m.Type == "function_call":
 		return []line{{role: "call", name: m.Name, text: m.Arguments}}, nil
@@ -81,9 +96,12 @@ func linesOfContent(role string, raw json.RawMessage) (out []line, err error) {
 	}
 	var texts []string
 	for _, p := range parts {
+		if err := p.checkMembers(); err != nil {
+			return nil, err
+		}
 		switch p.Type {
 		case "text", "input_text", "output_text", "refusal":
-			texts = append(texts, p.Text)
+			texts = append(texts, p.Text+p.Refusal)
 		case "tool_use":
 			out = append(out, line{role: "call", name: p.Name, text: string(p.Input)})
 		case "tool_result":
