@@ -76,7 +76,7 @@ func (a *app) root() *cobra.Command {
 		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell), discloseCommand(a), eraseCommand(a),
 		holdCommand(a), accounting.Costs(a.Shell, a.connectSaved), accounting.Prices(a.Shell), accounting.Replay(a.Shell),
 		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell), keep.Webhooks(a.Shell),
-		showrecord.Command(a.Shell), verifyCommand(a),
+		showrecord.Command(a.Shell), showrecord.Verify(a.Shell),
 		policyCommand(a), routing.Command(a.Shell), agentsCommand(a), toolsCommand(a),
 		walletCommand(a), payments.Command(a.Shell), overlook.Command(a.Shell), contexts.Command(a.Shell),
 		configCommand(a),

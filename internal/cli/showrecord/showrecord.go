@@ -1,4 +1,4 @@
-// Package showrecord has the command that shows one record.
+// Package showrecord has the commands that show one record and judge all of a run's.
 package showrecord
 
 import (

@@ -1,4 +1,4 @@
-package main
+package showrecord
 
 import (
 	"context"
@@ -20,7 +20,8 @@ type verifyOptions struct {
 	v              verifier.Verifier
 }
 
-func verifyCommand(a *app) *cobra.Command {
+// Verify returns writ verify.
+func Verify(a *cli.Shell) *cobra.Command {
 	var o verifyOptions
 	c := &cobra.Command{
 		Use: "verify FILE.car", Short: "Check a run's record as a stranger, without any server",
@@ -54,7 +55,7 @@ accepted what it signed. Each endpoint is one of your choice, and nothing is ask
 	return c
 }
 
-func (o *verifyOptions) verify(ctx context.Context, a *app, args []string) error {
+func (o *verifyOptions) verify(ctx context.Context, a *cli.Shell, args []string) error {
 	known, err := evidence.OpenKeysBy(o.keys, o.identity, o.v.NoteKeys)
 	if err != nil {
 		return err
