@@ -4,10 +4,12 @@
 // that a call reverts, or cannot be executed, is the chain's answer; everything else that an endpoint says instead of a
 // result is the endpoint's own trouble, whatever code it chose for it, and the next one is asked. [ErrUnavailable] is
 // said when there is no next one. Transactions go to all endpoints. What an endpoint cannot do, such as eth_simulateV1,
-// is learnt for that endpoint and method alone.
+// is learnt for that endpoint and method alone. One that does not answer in its share of the time is left out for a
+// while, so that it holds up one question and not each.
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +47,10 @@ const (
 	maxEndpoints = 8
 	maxBody      = 8 << 20 // bytes of one answer
 	downFor      = 5 * time.Second
-	maxAhead     = 24 * time.Hour   // of a newest block before the clock: a dev chain's goes on by a second a block
-	lacksFor     = 10 * time.Minute // after which an endpoint may have learnt a method
+	outFor       = 30 * time.Second
+	fairShare    = 500 * time.Millisecond // an attempt that was cut before says nothing of the endpoint
+	maxAhead     = 24 * time.Hour         // of a newest block before the clock: a dev chain's goes on by a second a block
+	lacksFor     = 10 * time.Minute       // after which an endpoint may have learnt a method
 )
 
 // A Config says where a chain is.
@@ -73,6 +77,7 @@ type endpoint struct {
 	mu      sync.Mutex           // guards what follows
 	checked bool                 // serves the right chain
 	down    time.Time            // asked last until then
+	out     time.Time            // did not answer in time: asked until then only if no other answers
 	lacks   map[string]time.Time // methods that it does not have, asked last for them until then
 }
 
@@ -159,15 +164,23 @@ func askMethod[T any](
 }
 
 // askEndpoints tries the endpoints in order until one answers; those that were down a moment ago, or do not have the
-// method, come last.
+// method, come last. Those that are out are asked if none of the others has said anything. Each has a share of the time
+// that ctx leaves, so that one that hangs leaves enough for the others and for the caller's next question.
 func askEndpoints[T any](ctx context.Context, p *Pool, q question[T]) (T, error) {
 	var none T
 	var weak *T
 	var reasons []string
 	var notFound error
 	lacking := 0
-	for _, e := range p.orderEndpoints(q.method, time.Now()) {
-		v, err := tryEndpoint(ctx, p, e, q)
+	order, in := p.orderEndpoints(q.method, time.Now())
+	for i, e := range order {
+		left := len(order) - i
+		if i < in {
+			left = in - i
+		} else if weak != nil || notFound != nil {
+			break
+		}
+		v, err := tryEndpoint(ctx, e, q, p.chain, p.shareTime(ctx, left))
 		switch {
 		case err == nil && q.weak != nil && q.weak(v):
 			weak = &v
@@ -197,23 +210,39 @@ func askEndpoints[T any](ctx context.Context, p *Pool, q question[T]) (T, error)
 	return none, fmt.Errorf("%w (%s)", ErrUnavailable, strings.Join(reasons, "; "))
 }
 
+// shareTime returns how long one of the endpoints that are left may take. As much as each has stays for the caller.
+func (p *Pool) shareTime(ctx context.Context, left int) time.Duration {
+	until, ok := ctx.Deadline()
+	if !ok || len(p.endpoints) == 1 {
+		return p.timeout
+	}
+	return min(p.timeout, time.Until(until)/time.Duration(left+1))
+}
+
 const simulateMethod = "eth_simulateV1"
 
-// tryEndpoint asks one endpoint and remembers what its answer says of it.
-func tryEndpoint[T any](ctx context.Context, p *Pool, e *endpoint, q question[T]) (v T, err error) {
-	attempt, cancel := context.WithTimeout(ctx, p.timeout)
+// tryEndpoint asks one endpoint, for so long at most, and remembers what its answer says of it.
+func tryEndpoint[T any](
+	ctx context.Context, e *endpoint, q question[T], chain *big.Int, share time.Duration,
+) (v T, err error) {
+	begun := time.Now()
+	attempt, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
-	if err = e.checkChain(attempt, p.chain); err == nil {
+	if err = e.checkChain(attempt, chain); err == nil {
 		v, err = q.ask(attempt, e.client)
 	}
-	if err == nil || ctx.Err() != nil || errors.Is(err, ethereum.NotFound) || isExecutionError(err) {
-		return v, err
-	}
+	slow := errors.Is(attempt.Err(), context.DeadlineExceeded) && time.Since(begun) >= min(share, fairShare)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if isMissingMethod(err) {
+	switch {
+	case err == nil || errors.Is(err, ethereum.NotFound) || isExecutionError(err):
+		e.out = time.Time{}
+	case slow: // whether by its share or by what time the caller had
+		e.out = time.Now().Add(outFor)
+	case ctx.Err() != nil: // the caller gave up
+	case isMissingMethod(err):
 		e.lacks[q.method] = time.Now().Add(lacksFor) // it may serve all else
-	} else {
+	default:
 		e.down = time.Now().Add(downFor)
 	}
 	return v, err
@@ -240,18 +269,23 @@ func (e *endpoint) checkChain(ctx context.Context, want *big.Int) error {
 	return nil
 }
 
-func (p *Pool) orderEndpoints(method string, now time.Time) []*endpoint {
-	first, last := make([]*endpoint, 0, len(p.endpoints)), []*endpoint(nil)
+// orderEndpoints returns the endpoints as they are to be asked: the first so many are in, the rest are out.
+func (p *Pool) orderEndpoints(method string, now time.Time) (order []*endpoint, in int) {
+	var last, out []*endpoint
 	for _, e := range p.endpoints {
 		e.mu.Lock()
-		if now.Before(e.down) || now.Before(e.lacks[method]) {
+		switch {
+		case now.Before(e.out):
+			out = append(out, e)
+		case now.Before(e.down) || now.Before(e.lacks[method]):
 			last = append(last, e)
-		} else {
-			first = append(first, e)
+		default:
+			order = append(order, e)
 		}
 		e.mu.Unlock()
 	}
-	return append(first, last...)
+	order = append(order, last...)
+	return append(order, out...), len(order)
 }
 
 // executionErrors are what nodes say, in lower case, when the chain's own rules do not allow a call: asking elsewhere
@@ -479,41 +513,47 @@ func (p *Pool) EstimateGas(ctx context.Context, msg ethereum.CallMsg) (uint64, e
 }
 
 // SendTransaction broadcasts a signed transaction to all endpoints at once, since one that takes it may keep it to
-// itself. It returns nil as soon as one has it, or says that it knows it already; the others are still given theirs. If
-// none takes it, the error is what the chain's rules say against it, as one of them has told, or [ErrUnavailable]. No
-// error proves that the transaction is nowhere: its receipt and the account's nonce tell.
+// itself. It returns nil as soon as one has it, or says that it knows it already; the others are still given theirs,
+// and those that are out are waited for only if none of the others says anything of the transaction. If none takes it,
+// the error is what the chain's rules say against it, as one of them has told, or [ErrUnavailable]. No error proves
+// that the transaction is nowhere: its receipt and the account's nonce tell.
 func (p *Pool) SendTransaction(ctx context.Context, tx *types.Transaction) error {
 	type answer struct {
 		from *endpoint
 		err  error
 	}
+	send := question[struct{}]{
+		method: "eth_sendRawTransaction",
+		ask: func(ctx context.Context, c *ethclient.Client) (struct{}, error) {
+			return struct{}{}, c.SendTransaction(ctx, tx)
+		},
+	}
 	answers := make(chan answer, len(p.endpoints)) // none waits to be heard
-	for _, e := range p.endpoints {
+	order, in := p.orderEndpoints(send.method, time.Now())
+	for _, e := range order {
 		p.sends.Go(func() {
-			_, err := tryEndpoint(context.WithoutCancel(ctx), p, e, question[struct{}]{
-				method: "eth_sendRawTransaction",
-				ask: func(ctx context.Context, c *ethclient.Client) (struct{}, error) {
-					return struct{}{}, c.SendTransaction(ctx, tx)
-				},
-			})
+			_, err := tryEndpoint(context.WithoutCancel(ctx), e, send, p.chain, p.timeout)
 			answers <- answer{e, err}
 		})
 	}
 	var reasons []string
 	var refused error
-	for range p.endpoints {
+	for missing := slices.Clone(order[:in]); len(reasons) < len(order); {
+		if refused != nil && len(missing) == 0 {
+			return refused
+		}
 		select {
 		case a := <-answers:
-			switch {
-			case a.err == nil || isKnownAlready(a.err):
+			if a.err == nil || isKnownAlready(a.err) {
 				return nil
-			case isRefusal(a.err):
-				refused = a.err
-			default:
-				reasons = append(reasons, a.from.host+": "+errorText(a.err))
 			}
+			if isRefusal(a.err) {
+				refused = a.err
+			}
+			reasons = append(reasons, a.from.host+": "+errorText(a.err))
+			missing = slices.DeleteFunc(missing, func(e *endpoint) bool { return e == a.from })
 		case <-ctx.Done():
-			return ctx.Err()
+			return cmp.Or(refused, ctx.Err())
 		}
 	}
 	if refused != nil {
