@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
@@ -43,7 +43,7 @@ func (a *Agent) Approvals(ctx context.Context) ([]Approval, error) {
 	}
 	list := make([]Approval, len(pending))
 	for i, p := range pending {
-		var s loop.Summary
+		var s approval.Summary
 		if err := json.Unmarshal(p.Summary, &s); err != nil {
 			return nil, fmt.Errorf("read the approval that run %s waits for: %w", p.Run, err)
 		}

@@ -123,8 +123,11 @@ func codeVariant[P interface {
 // methodDelegate is the method for which the request of a sub-agent's run is signed.
 const methodDelegate = "run.delegate"
 
+const methodSend = "run.send" // for which what the user says into a run is signed
+
 func (a *Ask) codeFields(c *coder) {
 	f := c.openMap()
+	optionalRecord(c, &f, "of", &a.Of, (*Ref).codeFields)
 	c.textField(&f, "key", &a.Key)
 	c.uintField(&f, "seq", &a.Seq)
 	c.bytesField(&f, "sig", &a.Sig)
@@ -137,6 +140,9 @@ func (a *Ask) codeFields(c *coder) {
 	c.closeMap(&f)
 	if c.Err == nil && c.Mode != dagcbor.Walking && (a.Label != nil) != (a.Method == methodDelegate) {
 		c.failWith(CodeSchemaMissing, "a label goes with a request of method %s, and only with it", methodDelegate)
+	}
+	if c.Err == nil && c.Mode != dagcbor.Walking && a.Method != methodSend && a.Of != nil {
+		c.failWith(CodeSchemaRange, "only what is sent into a run answers a question of it")
 	}
 }
 
@@ -346,7 +352,7 @@ func (c *coder) unitsField(f *frame, name string, v *money.Amount) {
 		if c.Err != nil {
 			return
 		}
-		if n, ok := parseShortUnits(b); ok {
+		if n, ok := dagcbor.ShortCount(b); ok {
 			*v = money.Of(money.Asset{}, n)
 			return
 		}
@@ -356,20 +362,6 @@ func (c *coder) unitsField(f *frame, name string, v *money.Amount) {
 		}
 		*v = n
 	}
-}
-
-// parseShortUnits reads a count that surely fits 64 bits; it leaves the others, and malformed ones, to money.FromUnits.
-func parseShortUnits(b string) (n uint64, ok bool) {
-	if len(b) == 0 || len(b) > 19 || b[0] == '0' && len(b) > 1 {
-		return 0, false
-	}
-	for i := range len(b) {
-		if b[i] < '0' || b[i] > '9' {
-			return 0, false
-		}
-		n = n*10 + uint64(b[i]-'0')
-	}
-	return n, true
 }
 
 // setAsset gives amounts that were read their asset, and checks the asset in either direction.
@@ -413,13 +405,14 @@ func (x *Call) codeFields(c *coder) {
 	x.Args = x.Args.codePayload(c, &f, "args", true)
 	c.linkField(&f, "tool", &x.Tool)
 	c.choiceField(&f, "class", &x.Class, "read", "keyed", "chain", "once", "wallet", "client")
-	c.choiceField(&f, "phase", &x.Phase, PhaseAct, PhaseSimulate, PhaseSign, PhaseSend, PhaseFinal)
+	c.choiceField(&f, "phase", &x.Phase, PhaseAct, PhaseSimulate, PhaseSign, PhaseSend, PhaseFinal,
+		PhaseAsk)
 	optionalRecord(c, &f, "handed", &x.Handed, (*Handed).codeFields)
 	x.Signed = x.Signed.codePayload(c, &f, "signed", false)
 	listField(c, &f, "decisions", &x.Decisions, codeDecision)
 	c.closeMap(&f)
-	sends := x.Class == "chain" || x.Class == "wallet"
-	if c.Err == nil && c.Mode != dagcbor.Walking && sends == (x.Phase == PhaseAct) {
+	sends, asks := x.Class == "chain" || x.Class == "wallet", x.Phase == PhaseAsk
+	if c.Err == nil && c.Mode != dagcbor.Walking && (sends == (x.Phase == PhaseAct || asks) || asks && x.Class != "read") {
 		c.failWith(CodeSchemaRange, "class %s has no phase %s", x.Class, x.Phase)
 	}
 	sent := x.Phase == PhaseSend || x.Phase == PhaseFinal

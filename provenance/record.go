@@ -58,12 +58,13 @@ type Ref struct {
 // An Event is what came in: [*Ask], [*Reply], [*Result], [*Verdict] or [*Lapse].
 type Event interface{ isEvent() }
 
-// An Ask is the user's request, as the session key signed it. It opens a run and is always step 0.
+// An Ask is what the session key signed: the user's request, always step 0, or by "run.send" what is said later.
 type Ask struct {
 	Request *Payload // the exact params bytes of the signed frame
 	Channel [32]byte // of the socket that it came over
 	Seq     uint64   // of the frame on that channel
-	Method  string   // of the frame, "run.start"
+	Method  string   // of the frame, "run.start" or "run.send"
+	Of      *Ref     // the question of the agent's that it answers; optional, with method "run.send" only
 	Key     string   // did:key of the session key
 	Sig     []byte   // over session, channel, seq, method and SHA-256 of Request
 	Label   *Payload // what a sub-agent's run begins with: that of the call's Handed; only with method "run.delegate"
@@ -254,6 +255,7 @@ const (
 	PhaseSign     = "sign"     // class chain: make the signed transaction; no effect outside
 	PhaseSend     = "send"     // class chain: broadcast the journalled bytes
 	PhaseFinal    = "final"    // class chain: wait until the block that they are in is final
+	PhaseAsk      = "ask"      // class read: a question to the user, answered by an [Ask]
 )
 
 // A Call calls a tool; one of class client is for who asked to make. Answered by a [Result].

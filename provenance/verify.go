@@ -166,6 +166,7 @@ const (
 	byResult
 	byVerdict
 	byLapse
+	byAsk
 )
 
 // readHistory reads every record, and judges codec, schema, links and history on the way. Faults of the history are
@@ -353,7 +354,7 @@ func (v *verifier) judgeStep(place int32, at Link, s *Step) error {
 			v.closed = x.Reason
 		}
 	}
-	if _, isAsk := s.Event.(*Ask); isAsk != (s.Seq == 0) {
+	if ask, isAsk := s.Event.(*Ask); (isAsk && ask.Method != methodSend) != (s.Seq == 0) {
 		v.noteFault(CodeHistoryAsk, at, "step %d: the request is the first step's event, and only its", s.Seq)
 	}
 	if r, is := s.Event.(*Reply); is && r.Model != nil {
@@ -389,6 +390,9 @@ func answerWanted(e Effect) (answerKind, *Ref) {
 	case *AskModel:
 		return byReply, nil
 	case *Call:
+		if e.Phase == PhaseAsk {
+			return byAsk, &e.Of
+		}
 		return byResult, &e.Of
 	case *Seek:
 		return byVerdict, &e.Of
@@ -407,6 +411,10 @@ func effectAnswered(e Event) (answerKind, Ref) {
 		return byResult, e.Of
 	case *Verdict:
 		return byVerdict, e.Of
+	case *Ask:
+		if e.Of != nil {
+			return byAsk, *e.Of
+		}
 	case *Lapse:
 		if e.Of != nil {
 			return byLapse, *e.Of

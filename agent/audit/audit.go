@@ -20,6 +20,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/layer"
@@ -427,9 +428,9 @@ func (a *auditor) checkApprovals() {
 // judgeApproval says whether the wallet approved what seek asked for, as the nth approval of the run.
 func (a *auditor) judgeApproval(c provenance.Link, s *provenance.Step, v *provenance.Verdict, seek *provenance.Seek,
 	n int) {
-	want, err := loop.ApprovalOf(a.grant, a.ev.Run.Grant, a.ev.RunCID, a.ev.StepCID(int(v.Of.Seq)), v.Of, seek)
+	want, err := approval.Of(a.grant, a.ev.Run.Grant, a.ev.RunCID, a.ev.StepCID(int(v.Of.Seq)), v.Of, seek)
 	if err == nil {
-		err = loop.CheckApproval(want, v.Approval, time.UnixMilli(s.At))
+		err = approval.Check(want, v.Approval, time.UnixMilli(s.At))
 	}
 	switch {
 	case err == nil && v.Approval.Method == auth.MethodEOA:
@@ -443,7 +444,7 @@ func (a *auditor) judgeApproval(c provenance.Link, s *provenance.Step, v *proven
 	case hasCode(err, auth.CodeApprovalLate):
 		a.failCheck(provenance.CheckApprovals, CodeApprovalLate, c, "step %d: the approval came after its time",
 			s.Seq)
-	case errors.Is(err, loop.ErrApproval):
+	case errors.Is(err, approval.ErrOther):
 		a.failCheck(provenance.CheckApprovals, CodeApprovalOther, c,
 			"step %d: the approval is for something else", s.Seq)
 	default:

@@ -92,6 +92,9 @@ func (r *replay) replayStep(c provenance.Link, s *provenance.Step) error {
 	if r.size > cmp.Or(r.limit, maxReplayed) {
 		return errLarge
 	}
+	if err := r.checkSent(c, s); err != nil {
+		return err
+	}
 	before := r.state
 	r.noteReuse(s)
 	next, todo, err := r.m.Step(before, s.At, s.Event, s.Facts)
@@ -116,6 +119,24 @@ func (r *replay) replayStep(c provenance.Link, s *provenance.Step) error {
 		return err
 	}
 	r.countDecided(s)
+	return nil
+}
+
+// checkSent checks that the session key signed what the user is said to have sent into the run.
+func (r *replay) checkSent(c provenance.Link, s *provenance.Step) error {
+	ask, is := s.Event.(*provenance.Ask)
+	if !is || s.Seq == 0 { // the first was checked with the grant
+		return nil
+	}
+	params, open := ask.Request.Bytes()
+	if !open {
+		return fmt.Errorf("what was sent: %w", loop.ErrSealed)
+	}
+	f, key := r.requestFrame(ask, params)
+	if ask.Key != key.String() || f.Verify(key, ask.Sig) != nil {
+		r.failCheck(provenance.CheckGrant, CodeGrantRequest, c, "step %d: the session key did not sign what was sent", s.Seq)
+		return errStop
+	}
 	return nil
 }
 

@@ -2,10 +2,17 @@ package definition
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 
+	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
+
+// ErrSealed says that a payload whose words are needed is sealed.
+var ErrSealed = errors.New("a payload is sealed")
 
 // OutputLabel is the label of what a tool returned, as its spec declares it. A tool that declares nothing is untrusted.
 func OutputLabel(s *tools.Spec, out []byte) label.Label {
@@ -36,4 +43,32 @@ func DocumentLabel(source, integrity, secrecy string) label.Label {
 		l.Secrecy, _ = label.ParseSecrecy(secrecy)
 	}
 	return l
+}
+
+// ReadLabel reads a label that a record carries.
+func ReadLabel(p *provenance.Payload) (label.Label, error) {
+	b, ok := p.Bytes()
+	if !ok {
+		return label.Label{}, fmt.Errorf("its label: %w", ErrSealed)
+	}
+	var l label.Label
+	if err := json.Unmarshal(b, &l); err != nil {
+		return l, fmt.Errorf("its label: %w", err)
+	}
+	return l.Clean(), nil
+}
+
+// LabelPayload writes a label for a record.
+func LabelPayload(l label.Label) *provenance.Payload {
+	b, err := l.JSON()
+	if err != nil { // it cannot fail: all fields are strings
+		panic("definition: " + err.Error())
+	}
+	return provenance.NewPayload(b)
+}
+
+// MayReadContext says whether a model may be given what has this label. Rules and recordings are part of this program;
+// a model is somebody else's.
+func MayReadContext(kind model.Kind, l label.Label) bool {
+	return kind != model.KindModel || l.Secrecy < label.Secret
 }

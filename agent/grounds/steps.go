@@ -18,11 +18,15 @@ func (e *Evidence) AddStep(s *provenance.Step) {
 	case *provenance.Ask:
 		params, open := ev.Request.Bytes()
 		var p wire.StartParams
-		if !open || wire.DecodeStrict(params, &p) != nil {
+		var sent wire.SendParams
+		switch {
+		case open && ev.Method == wire.RunSend && wire.DecodeStrict(params, &sent) == nil:
+			e.AddRequest(sent.Text)
+		case open && wire.DecodeStrict(params, &p) == nil:
+			e.AddRequest(p.Input)
+		default:
 			e.sealed = true
-			return
 		}
-		e.AddRequest(p.Input)
 	case *provenance.Result:
 		if ev.Output == nil {
 			return

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/decision"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
@@ -36,6 +38,10 @@ func (w *work) advance() error {
 	}
 	if len(w.s.calls) > 0 {
 		w.s.endTurn()
+		w.s.hearSent()
+		return w.askNextModel()
+	}
+	if w.s.hearSent() {
 		return w.askNextModel()
 	}
 	last := w.s.talk.Messages[len(w.s.talk.Messages)-1]
@@ -155,7 +161,7 @@ func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []st
 func (w *work) closeWithoutModel(there bool, refused []policies.Decision) {
 	switch {
 	case len(refused) > 0:
-		w.closeRun(denialSentence(refused[0]), provenance.CloseDenied)
+		w.closeRun(decision.Sentence(refused[0]), provenance.CloseDenied)
 	case len(w.s.tried) > 0:
 		w.closeRunAs(w.outcomeWithoutModel())
 	case there:
@@ -202,7 +208,7 @@ func (w *work) closeRunAs(text string, o outcome) {
 		w.room.end.After = o.after
 	}
 	if len(w.m.authority.Chain) > 0 { // the caller's label takes in what its sub-agent has seen
-		w.room.end.Label = labelPayload(w.s.context)
+		w.room.end.Label = definition.LabelPayload(w.s.context)
 	}
 	w.addEffect(&w.room.end)
 	w.s.Closed, w.s.Status = true, o.reason

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/approval"
+	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
@@ -47,7 +49,7 @@ func (w *work) decideCall(c *call, approved bool) error {
 	var space [4]policies.Decision
 	approved = approved || c.isWallets() // by what it sends
 	ds := w.decideOnCall(space[:0], c, approved)
-	outcome, ttl := jointOutcome(ds)
+	outcome, ttl := decision.Joint(ds)
 	records, err := w.room.record(ds, outcome)
 	if err == nil {
 		err = w.nameLedgers(records, c)
@@ -81,6 +83,9 @@ func (w *work) makeCall(c *call, records []provenance.Decision) error {
 		return w.denyUnaskedWallet(c)
 	}
 	phase := provenance.PhaseAct
+	if c.tool.spec.IsQuestion() {
+		phase, c.until = provenance.PhaseAsk, min(w.at+MaxQuestion, w.m.expiry())
+	}
 	if c.tool.delegate != nil {
 		c.handed = w.handOn(c)
 		if c.handed.Limits.Turns == 0 {
@@ -122,7 +127,7 @@ func withoutReserves(ds []provenance.Decision) []provenance.Decision {
 func (w *work) seekApproval(c *call, ds []policies.Decision, records []provenance.Decision, ttl int64) error {
 	until := min(w.at+ttl, w.m.expiry(), w.end())
 	until -= until % 1000 // a wallet signs whole seconds
-	summary, err := encodeSummary(w.summarize(c, ds))
+	summary, err := w.summarize(c, ds).Encode()
 	if err != nil {
 		return fmt.Errorf("summary of %s: %w", c.tool.spec.Name, err)
 	}
@@ -134,8 +139,8 @@ func (w *work) seekApproval(c *call, ds []policies.Decision, records []provenanc
 }
 
 // summarize tells the wallet what it is asked to approve, and which rules want it to be asked.
-func (mo *moment) summarize(c *call, ds []policies.Decision) Summary {
-	sum := Summary{Text: describeCall(c), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes}
+func (mo *moment) summarize(c *call, ds []policies.Decision) approval.Summary {
+	sum := approval.Summary{Text: describeCall(c), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes}
 	var flow []string // what the signed sentence says of where the arguments come from, and who reads them
 	for _, d := range ds {
 		if d.Outcome == policies.Approve {
@@ -185,7 +190,7 @@ func (w *work) refuseCall(c *call, ds []policies.Decision, records []provenance.
 	}
 	for _, d := range ds {
 		if d.Outcome == policies.Deny {
-			c.finish(deniedJSON(d))
+			c.finish(decision.Denied(d))
 			return
 		}
 	}

@@ -72,7 +72,7 @@ func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 		case *provenance.Close:
 			t := e.Totals
 			o.Ended = e.Reason
-			l, err := readLabel(e.Label)
+			l, err := definition.ReadLabel(e.Label)
 			if err != nil {
 				return o, fmt.Errorf("what the sub-agent has seen: %w", err)
 			}

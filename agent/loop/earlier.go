@@ -15,7 +15,13 @@ func (s State) Recall(turns []thread.Turn) State { s.earlier = turns; return s }
 
 // Turn returns what a later run of the thread is told of a run that has closed.
 func (s State) Turn() thread.Turn {
-	return thread.Turn{Request: s.request, Answer: s.said, Label: s.context}
+	asked := s.request
+	for _, x := range s.sent {
+		if x.text != "" {
+			asked += "\n" + x.text
+		}
+	}
+	return thread.Turn{Request: asked, Answer: s.said, Label: s.context}
 }
 
 // Admits says whether a run of the machine may be told what has the label: where something is made public, it is

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-run/writ/agent/decision"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/wire"
@@ -19,11 +21,15 @@ import (
 
 // takeEvent brings the event into the state.
 func (w *work) takeEvent(ev provenance.Event) error {
-	if _, first := ev.(*provenance.Ask); first != (w.s.Seq == 0) {
-		return fmt.Errorf("an ask is the first event of a run and no other: this is %T", ev)
+	ask, asks := ev.(*provenance.Ask)
+	if !asks && w.s.Seq == 0 {
+		return fmt.Errorf("an ask is the first event of a run: this is %T", ev)
 	}
 	switch ev := ev.(type) {
 	case *provenance.Ask:
+		if w.s.Seq > 0 {
+			return sending{w}.take(ask)
+		}
 		return w.takeAsk(ev)
 	case *provenance.Reply:
 		return w.takeReply(ev)
@@ -68,15 +74,15 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 		return err
 	}
 	said := label.Label{Integrity: label.User, Secrecy: label.Session}
-	w.s.signed = start.Input
+	w.s.signed, w.s.channel, w.s.frame = []string{start.Input}, ev.Channel, ev.Seq
 	if n := len(w.m.authority.Chain); n > 0 {
-		begins, err := readLabel(ev.Label)
+		begins, err := definition.ReadLabel(ev.Label)
 		if err != nil {
 			return fmt.Errorf("what the sub-agent begins with: %w", err)
 		}
 		said = said.Join(begins)
 		if !w.m.authority.IsOwn() { // the request is its caller's words
-			w.s.signed = ""
+			w.s.signed = nil
 		}
 	}
 	return w.takeInput(start.Input, said, before)
@@ -93,7 +99,7 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 	}
 	if d.Outcome != policies.Permit {
 		w.s.talk.Add(model.Message{Role: model.RoleUser, Text: input})
-		w.closeRun(denialSentence(d), provenance.CloseDenied)
+		w.closeRun(decision.Sentence(d), provenance.CloseDenied)
 		return nil
 	}
 	w.s.context = w.s.context.Join(d.Label)
@@ -241,7 +247,7 @@ func (w *work) gateCalls(allowed int) error {
 
 func (w *work) takeResult(ev *provenance.Result) error {
 	c := w.s.findOpenCall(ev.Of)
-	if c == nil || c.phase == phaseSeek {
+	if c == nil || c.waitsForUser() {
 		return fmt.Errorf("a result of %v, which is not an open call", ev.Of)
 	}
 	out, ok := ev.Output.Bytes()
@@ -397,6 +403,10 @@ func (w *work) takeLapse(ev *provenance.Lapse) error {
 	c := w.s.findOpenCall(*ev.Of)
 	if c == nil {
 		return fmt.Errorf("a lapse of %v, which is not open", *ev.Of)
+	}
+	if c.phase == provenance.PhaseAsk {
+		w.settleCall(c, false)
+		return w.denyCall(c, policies.ToolCall, ruleNoAnswer, "The user did not answer in time.", "an answer in time")
 	}
 	if c.phase == phaseSeek {
 		c.phase = ""

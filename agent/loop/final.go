@@ -129,11 +129,11 @@ func (t transaction) noteMined(mined tools.Mined) {
 	}
 }
 
-// countWait keeps the time that transactions are out, which is not the run's.
+// countWait keeps the time that transactions are out, or a question waits for the user, which is not the run's.
 func (mo *moment) countWait() {
 	out := false
 	for i := range mo.s.calls {
-		out = out || mo.s.calls[i].isOut()
+		out = out || mo.s.calls[i].isOut() || mo.s.calls[i].phase == provenance.PhaseAsk
 	}
 	if out && mo.s.outSince == 0 {
 		mo.s.outSince = mo.at
@@ -145,7 +145,8 @@ func (mo *moment) countWait() {
 // end is when the run has taken as long as it may.
 func (mo *moment) end() int64 { return mo.s.Opened + mo.m.limits.Wall + mo.s.waited }
 
-// End is when a run has taken as long as it may, in ms UTC. It has no end while a transaction is with the chain.
+// End is when a run has taken as long as it may, in ms UTC. It has no end while a transaction is with the chain, or a
+// question with the user.
 func (m *Machine) End(s State) int64 {
 	if s.outSince != 0 {
 		return math.MaxInt64

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
@@ -55,7 +55,7 @@ func (mo *moment) labelArguments(c *call) {
 		}
 		// Whether a value that moves money, or what another agent is told, is the user's is for the whole order to say: an
 		// attacker could put together what the user wrote apart.
-		if !ordered && arg.IsTyped(mo.s.signed, v) {
+		if !ordered && mo.isTyped(v) {
 			continue
 		}
 		c.label = c.label.Join(mo.s.context)
@@ -87,22 +87,13 @@ func (j *judge) decideFlow(c *call, approved bool) []policies.Decision {
 	}
 	if clearance := max(c.tool.spec.Clearance, label.Session); c.label.Secrecy > clearance {
 		if c.label.Secrecy == label.Secret {
-			ds = append(ds, denySecret(policies.ToolCall, "the tool "+c.tool.spec.Name, c.label))
+			ds = append(ds, decision.DenySecret(ruleSecrecy, policies.ToolCall, "the tool "+c.tool.spec.Name, c.label))
 		} else {
 			ask(policies.ToolCall, ruleSecrecy, fmt.Sprintf("%s would be given what is private to the wallet, from %s",
 				describeReaders(c), label.DescribeOrigins(c.label.Origins)))
 		}
 	}
 	return ds
-}
-
-// denySecret is the decision that keeps a secret from a reader.
-func denySecret(p policies.Point, reader string, l label.Label) policies.Decision {
-	from := label.DescribeOrigins(l.Origins)
-	return policies.Decision{
-		Point: p, Outcome: policies.Deny, Rules: []string{ruleSecrecy},
-		Message: fmt.Sprintf("%s would hold a secret from %s, which it may not have", reader, from),
-	}
 }
 
 // blameArguments says which arguments of a call come from where: "the recipient and the amount come from untrusted
@@ -122,12 +113,6 @@ func (mo *moment) blameArguments(c *call) string {
 	}
 	from := label.DescribeOrigins(c.label.Origins)
 	return fmt.Sprintf("%s may come from untrusted content: %s", wording.JoinWithAnd(words), from)
-}
-
-// mayReadContext says whether a model may be given the context. Rules and recordings are part of this program; a model
-// proper is somebody else's.
-func mayReadContext(kind model.Kind, l label.Label) bool {
-	return kind != model.KindModel || l.Secrecy < label.Secret
 }
 
 // contextLabelToNote returns the context's label for the step, if it has changed and says more than that the user has
@@ -174,26 +159,4 @@ func outcomeLabel(tool string, out []byte) (label.Label, error) {
 		return label.Label{}, fmt.Errorf("%w: its outcome has no label", ErrSubAgent)
 	}
 	return o.Label.Clean().Join(label.Label{Origins: []string{"tool:" + tool}}), nil
-}
-
-// readLabel reads a label that a record carries.
-func readLabel(p *provenance.Payload) (label.Label, error) {
-	b, ok := p.Bytes()
-	if !ok {
-		return label.Label{}, fmt.Errorf("its label: %w", ErrSealed)
-	}
-	var l label.Label
-	if err := json.Unmarshal(b, &l); err != nil {
-		return l, fmt.Errorf("its label: %w", err)
-	}
-	return l.Clean(), nil
-}
-
-// labelPayload writes a label for a record.
-func labelPayload(l label.Label) *provenance.Payload {
-	b, err := l.JSON()
-	if err != nil { // it cannot fail: all fields are strings
-		panic("loop: " + err.Error())
-	}
-	return provenance.NewPayload(b)
 }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -12,7 +13,7 @@ import (
 // all that the caller's model has been given, since nobody can tell which of it the words carry.
 func (mo *moment) handOn(c *call) *provenance.Handed {
 	return &provenance.Handed{
-		Own: c.order >= 0, Limits: mo.shareFor(c), Label: labelPayload(c.label.Join(mo.s.context)),
+		Own: c.order >= 0, Limits: mo.shareFor(c), Label: definition.LabelPayload(c.label.Join(mo.s.context)),
 	}
 }
 

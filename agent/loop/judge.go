@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
@@ -41,7 +42,7 @@ func (j *judge) decideAndNote(req *policies.Request) (policies.Decision, error) 
 
 // noteDecision records a decision that belongs to no effect.
 func (j *judge) noteDecision(d policies.Decision) error {
-	rec, err := recordDecision(&d)
+	rec, err := decision.Record(&d)
 	if err == nil {
 		if j.noted == nil {
 			j.noted = j.room.noted[:0]
@@ -87,8 +88,13 @@ func (j *judge) decideOpening(input string, said label.Label) (policies.Decision
 	if err != nil || d.Outcome != policies.Permit {
 		return d, err
 	}
+	return j.decideInput(input, said)
+}
+
+// decideInput decides about what the user says.
+func (j *judge) decideInput(text string, said label.Label) (policies.Decision, error) {
 	req := j.requestAbout(policies.Input, said)
-	req.Text, req.Size = input, int64(len(input))
+	req.Text, req.Size = text, int64(len(text))
 	return j.decideAndNote(req)
 }
 
@@ -106,7 +112,7 @@ func (j *judge) decideReply(
 	case err != nil:
 		return 0, "", err
 	case d.Outcome != policies.Permit:
-		return 0, denialSentence(d), nil
+		return 0, decision.Sentence(d), nil
 	}
 	j.s.context = j.s.context.Join(d.Label)
 	calls = len(mc.Calls)
@@ -143,23 +149,6 @@ func (j *judge) decideOnCall(ds []policies.Decision, c *call, approved bool) []p
 	return ds
 }
 
-// jointOutcome returns what several decisions on one call come to, and the shortest time that an approval has.
-func jointOutcome(ds []policies.Decision) (outcome policies.Outcome, ttl int64) {
-	outcome = policies.Permit
-	for _, d := range ds {
-		switch {
-		case d.Outcome == policies.Deny:
-			outcome = policies.Deny
-		case d.Outcome == policies.Approve && outcome != policies.Deny:
-			outcome = policies.Approve
-			if ttl == 0 || d.TTL < ttl {
-				ttl = d.TTL
-			}
-		}
-	}
-	return outcome, ttl
-}
-
 // decideResult decides about what a tool returned, and returns what the model reads of it and its label.
 func (j *judge) decideResult(c *call, status string, out []byte) ([]byte, label.Label, error) {
 	l := c.tool.label
@@ -193,7 +182,7 @@ func (j *judge) decideResult(c *call, status string, out []byte) ([]byte, label.
 		return nil, l, err
 	case d.Outcome != policies.Permit:
 		// The words are the rules', but that they are said tells something of the result: they carry its label.
-		return deniedJSON(d), l, nil
+		return decision.Denied(d), l, nil
 	}
 	out, err = shortenResult(policies.Apply(out, d.Redact), d)
 	return out, l.Join(d.Label), err
@@ -269,14 +258,14 @@ func (j *judge) decideDocument(c *call, raw []byte, base, joined label.Label) ([
 // said instead.
 func (j *judge) decideAnswer(text string) (string, bool, error) {
 	if j.s.context.Secrecy == label.Secret {
-		d := denySecret(policies.Output, "the answer", j.s.context)
-		return denialSentence(d), false, j.noteDecision(d)
+		d := decision.DenySecret(ruleSecrecy, policies.Output, "the answer", j.s.context)
+		return decision.Sentence(d), false, j.noteDecision(d)
 	}
 	req := j.requestAbout(policies.Output, j.s.context)
 	req.Text, req.Size = text, int64(len(text))
 	d, err := j.decideAndNote(req)
 	if err != nil || d.Outcome != policies.Permit {
-		return denialSentence(d), false, err
+		return decision.Sentence(d), false, err
 	}
 	if len(d.Redact) == 0 && d.Limit.Bytes == 0 {
 		return text, true, nil
@@ -291,8 +280,8 @@ func (j *judge) decideAnswer(text string) (string, bool, error) {
 // decideModel decides whether a model may be asked.
 func (j *judge) decideModel(c *route.Candidate) policies.Decision {
 	d := j.m.decide(&c.Request)
-	if !mayReadContext(c.Model.Kind, j.s.context) {
-		d = denySecret(policies.ModelRoute, "the model "+c.Model.Name, j.s.context)
+	if !definition.MayReadContext(c.Model.Kind, j.s.context) {
+		d = decision.DenySecret(ruleSecrecy, policies.ModelRoute, "the model "+c.Model.Name, j.s.context)
 	}
 	return d
 }

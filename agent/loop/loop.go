@@ -20,6 +20,7 @@ import (
 	"fmt"
 
 	"github.com/writ-run/writ/agent/authority"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/layer"
@@ -34,7 +35,7 @@ import (
 )
 
 // ErrSealed says that a text which the loop needs is sealed and no key for it is known.
-var ErrSealed = errors.New("a payload is sealed")
+var ErrSealed = definition.ErrSealed
 
 // ErrVersion says that an agent or a policy set is not the version that the wallet signed.
 var ErrVersion = errors.New("it is not the version that the wallet signed; sign in again")

@@ -40,7 +40,7 @@ func (mo *moment) bringPastToNow() {
 // isUnderWay says whether a call is being made. One that is simulated or waits for the wallet is not yet.
 func isUnderWay(phase string) bool {
 	return phase == provenance.PhaseAct || phase == provenance.PhaseSign || phase == provenance.PhaseSend ||
-		phase == provenance.PhaseFinal
+		phase == provenance.PhaseFinal || phase == provenance.PhaseAsk
 }
 
 // callsUnderWay lists the calls under way, if any rule asks.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // A plain order is a command of the signed request that asks for exactly one call, in so many words: "send 5 USDC to
@@ -36,11 +37,21 @@ func (m *Machine) makeGrammar() *grammar.Grammar {
 	})
 }
 
-// readOrders returns the clauses of the signed request; none if any of it is not understood.
+// isTyped says whether the user has typed an argument, in the request or in what was sent since.
+func (mo *moment) isTyped(v arg.Value) bool {
+	return slices.ContainsFunc(mo.s.signed, func(text string) bool { return arg.IsTyped(text, v) })
+}
+
+// readOrders returns the clauses of the signed request, and of what was sent since; none of a text of which any part is
+// not understood.
 func (mo *moment) readOrders() []grammar.Clause {
 	if !mo.s.ordersRead {
 		mo.s.ordersRead = true
-		mo.s.orders, _ = mo.m.grammar().Read(mo.s.signed)
+		mo.s.orders = nil
+		for _, text := range mo.s.signed { // each is read whole, and what is sent later comes after
+			clauses, _ := mo.m.grammar().Read(text)
+			mo.s.orders = append(mo.s.orders, clauses...)
+		}
 	}
 	return mo.s.orders
 }

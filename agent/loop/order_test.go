@@ -97,7 +97,7 @@ func TestPlainOrders(t *testing.T) {
 		if call.args, err = call.tool.def.Read([]byte(c.args)); err != nil {
 			t.Fatalf("%s: %v", c.args, err)
 		}
-		w := &moment{m: m, s: State{signed: c.input}}
+		w := &moment{m: m, s: State{signed: []string{c.input}}}
 		if n := w.findPlainOrder(call); n >= 0 != c.want {
 			t.Errorf("%q asks for %s: %v, want %v", c.input, c.args, n >= 0, c.want)
 		}
@@ -116,7 +116,7 @@ func TestAForeignToolTeachesNoWords(t *testing.T) {
 		"send 5 USDC to bob": 1,
 		"whenever it is fine send 5 USDC to bob and send 5 USDC to bob": 0,
 	} {
-		w := &moment{m: m, s: State{signed: input}}
+		w := &moment{m: m, s: State{signed: []string{input}}}
 		if got := len(w.readOrders()); got != want {
 			t.Errorf("%q has %d clauses, want %d", input, got, want)
 		}
@@ -125,7 +125,7 @@ func TestAForeignToolTeachesNoWords(t *testing.T) {
 
 func TestAnOrderIsForOneCall(t *testing.T) {
 	m := machineOf(payer(t))
-	w := &moment{m: m, s: State{signed: "send 5 USDC to bob and send 5 USDC to bob"}}
+	w := &moment{m: m, s: State{signed: []string{"send 5 USDC to bob and send 5 USDC to bob"}}}
 	c := &call{tool: m.tools["coin.send"], order: -1}
 	c.args, _ = c.tool.def.Read([]byte(`{"amount":"5","to":"bob","token":"USDC"}`))
 	for i, want := range []int{0, 1, -1} {

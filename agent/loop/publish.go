@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
@@ -64,7 +65,7 @@ func (m compiler) decidePart(req *policies.Request) error {
 	}
 	key := partKey(req.Part, req.Tool)
 	m.modes[key] = mode
-	rec, err := recordDecision(&d)
+	rec, err := decision.Record(&d)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
@@ -190,9 +191,13 @@ func machine(t fataler, c loop.Config) *loop.Machine {
 	return m
 }
 
+// scriptRun is the run of every rig.
+var scriptRun = provenance.Sum(0x71, []byte("the run"))
+
 func rigOf(t fataler, m *loop.Machine, c loop.Config) *rig {
 	r := &rig{
-		t: t, m: m, at: noon.UnixMilli(), ledger: map[string]*account{}, reserved: map[reservation]money.Amount{},
+		t: t, m: m, s: loop.State{Run: scriptRun}, twin: loop.State{Run: scriptRun}, at: noon.UnixMilli(),
+		ledger: map[string]*account{}, reserved: map[reservation]money.Amount{},
 		effects: map[provenance.Ref]provenance.Effect{}, tool: map[provenance.Link]string{},
 	}
 	for link, def := range c.Tools {
@@ -282,7 +287,7 @@ func (r *rig) count(seq uint64, todo loop.Next) {
 		case *provenance.Call:
 			ds = e.Decisions
 			switch e.Phase {
-			case provenance.PhaseAct, provenance.PhaseSign:
+			case provenance.PhaseAct, provenance.PhaseSign, provenance.PhaseAsk:
 				permitted(r.t, e, ds)
 			case provenance.PhaseSimulate:
 				if len(ds) == 0 ||
@@ -416,7 +421,7 @@ func (r *rig) lines() string {
 		case *provenance.Call:
 			out = append(out, holds(e.Phase+" "+r.tool[e.Tool], e.Decisions))
 		case *provenance.Seek:
-			var s loop.Summary
+			var s approval.Summary
 			if b, ok := e.Summary.Bytes(); !ok || json.Unmarshal(b, &s) != nil {
 				r.t.Fatalf("the summary is %q", b)
 			}

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
@@ -58,7 +59,7 @@ func (r *room) newCall() *provenance.Call {
 func (r *room) record(ds []policies.Decision, outcome policies.Outcome) ([]provenance.Decision, error) {
 	out := r.newDecisions(len(ds))
 	for i := range ds {
-		rec, err := recordDecision(&ds[i])
+		rec, err := decision.Record(&ds[i])
 		if err != nil {
 			return nil, err
 		}

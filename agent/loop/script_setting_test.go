@@ -277,6 +277,7 @@ func catalogue() []tools.Spec {
 		read("vault.read", tools.Output{Integrity: label.Tool, Secrecy: label.Secret}, label.Session),
 		read("docs.find", tools.Output{Integrity: label.Tool, Documents: true}, label.Session),
 		read("price.get", tools.Output{Integrity: label.Tool}, label.Session),
+		tools.AskUser().Spec(),
 		loop.AgentTool("helper", "Helps.", []string{"ask the helper to {input}", "have the helper {input}"}),
 	}
 	for _, s := range offered() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/thread"
@@ -94,6 +95,7 @@ type script struct {
 	out     strings.Builder
 	setting *scriptSetting
 	rig     *rig
+	sends   uint64        // that the user has sent since the request
 	told    int           // messages that a model has been given
 	turns   []thread.Turn // of the runs before in its thread
 	left    uint64        // how many more there were
@@ -234,6 +236,8 @@ func (s *script) event(verb, rest string, block []string) provenance.Event {
 			}
 		}
 		return ask
+	case "send":
+		return s.send(rest)
 	case "reply":
 		return s.reply(rest, block)
 	case "fail":
@@ -271,6 +275,31 @@ func (s *script) event(verb, rest string, block []string) provenance.Event {
 	}
 	s.Fatalf("there is no command %q", verb)
 	return nil
+}
+
+// send reads what the user says into the run: perhaps the question that it answers, and a text.
+func (s *script) send(rest string) provenance.Event {
+	s.sends++
+	ask := &provenance.Ask{Method: wire.RunSend, Seq: s.sends}
+	p := wire.SendParams{Run: s.rig.s.Run.String(), Key: fmt.Sprintf("send-%04d", s.sends)}
+	word, text, _ := strings.Cut(rest, " ")
+	var of wire.Ref
+	switch n, _ := fmt.Sscanf(word, "%d.%d", &of.Seq, &of.Index); {
+	case n == 2:
+		p.Of, ask.Of, rest = &of, &provenance.Ref{Seq: of.Seq, Index: of.Index}, text
+	case word == "again": // what was sent before
+		s.sends, rest = s.sends-1, text
+		p.Key, ask.Seq = fmt.Sprintf("send-%04d", s.sends), s.sends+1
+	case word == "late": // signed before what has come
+		ask.Seq, rest = s.sends-1, text
+	}
+	p.Text = rest
+	params, err := json.Marshal(p)
+	if err != nil {
+		s.Fatalf("%v", err)
+	}
+	ask.Request = provenance.NewPayload(params)
+	return ask
 }
 
 // openEffect takes the number of an effect from the beginning of rest; without one it is the oldest that is open and of
@@ -417,7 +446,7 @@ func (s *script) printEffect(ref string, e provenance.Effect) {
 		}
 		s.printDecisions(e.Decisions)
 	case *provenance.Seek:
-		var sum loop.Summary
+		var sum approval.Summary
 		if b, ok := e.Summary.Bytes(); !ok || json.Unmarshal(b, &sum) != nil {
 			s.Fatalf("the summary is %q", b)
 		}

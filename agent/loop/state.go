@@ -28,10 +28,14 @@ type State struct {
 	Status string // "running", "parked", or why it closed
 
 	talk    thread.Talk
-	salt    [32]byte      // of digests that stand in the open; only who can read the request knows it
-	earlier []thread.Turn // of the runs before in the thread, until the request has come; see Recall
-	request string        // as it was let in
-	said    string        // to the user, at the end
+	salt    [32]byte        // of digests that stand in the open; only who can read the request knows it
+	earlier []thread.Turn   // of the runs before in the thread, until the request has come; see Recall
+	request string          // as it was let in
+	sent    []sent          // by the user since
+	unheard []model.Message // of that, since a model was last asked
+	channel [32]byte        // over which the last of it came, or the request
+	frame   uint64          // and its number there
+	said    string          // to the user, at the end
 
 	asking   *asking     // the model call that is open
 	tried    []string    // models that failed this turn, once for each failure
@@ -53,7 +57,7 @@ type State struct {
 
 	keys ledgerKeys
 
-	signed  string        // what the user has signed of what the run was asked for
+	signed  []string      // what the user has signed of what the run was asked for, and sent
 	context label.Label   // of everything that a model has been given
 	done    []int         // clauses of signed that a call was made for
 	past    policies.Past // the calls that have ended, as the rules ask of them
@@ -155,6 +159,7 @@ func (s State) clone(r *room) State {
 	for i := range s.calls {
 		s.calls[i].attempts = slices.Clip(s.calls[i].attempts)
 	}
+	s.sent, s.unheard = slices.Clip(s.sent), slices.Clip(s.unheard)
 	s.tried, s.later = slices.Clip(s.tried), slices.Clip(s.later)
 	s.totals.Spent, s.totals.Over = slices.Clone(s.totals.Spent), slices.Clone(s.totals.Over)
 	s.own = append(r.own[:0], s.own...)
@@ -172,7 +177,7 @@ func (s State) IsAsked() bool { return s.Seq > 0 }
 // IsEnding says whether the run has been told to end and only waits for what cannot be taken back.
 func (s State) IsEnding() bool { return s.ending != "" }
 
-// IsParked says whether the run waits for nothing but the wallet and blocks of the chain.
+// IsParked says whether the run waits for nothing but its user, the wallet and blocks of the chain.
 func (s State) IsParked() bool {
 	if s.asking != nil || s.Closed {
 		return false
@@ -180,7 +185,7 @@ func (s State) IsParked() bool {
 	waits := false
 	for i := range s.calls {
 		c := &s.calls[i]
-		idle := c.phase == phaseSeek || c.isOut() || c.phase != "" && c.tool.isClient()
+		idle := c.waitsForUser() || c.isOut() || c.phase != "" && c.tool.isClient()
 		if c.phase != "" && !idle {
 			return false
 		}

@@ -37,6 +37,7 @@ const (
 	RunStart        = "run.start"
 	RunGet          = "run.get"
 	RunList         = "run.list"
+	RunSend         = "run.send"
 	RunCancel       = "run.cancel"
 	ToolSent        = "tool.sent"
 	RunSubscribe    = "run.subscribe"
@@ -70,6 +71,8 @@ func Methods() []Method {
 			"Ends a session, or one delegation of it, and cancels what it has under way."),
 		method[None, Sessions](SessionList, Opened, "Lists the wallet's sessions."),
 		method[StartParams, Started](RunStart, Signed, "Starts a run."),
+		method[SendParams, Sent](RunSend, Signed,
+			"Says something into a run that goes on: steers it, or answers its question."),
 		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),
 		method[ListParams, Runs](RunList, Opened, "Lists the wallet's runs."),
 		method[RunParams, None](RunCancel, Signed, "Cancels a run; its record stays."),

@@ -35,6 +35,26 @@ type Started struct {
 	Seq uint64 `json:"seq"` // of its newest step
 }
 
+// SendParams say something into a run that goes on. The exact bytes of this object become a record of the run.
+type SendParams struct {
+	Run  string `json:"run" form:"cid"`
+	Text string `json:"text" form:"text" max:"65536"`
+	Key  string `json:"idempotency_key" form:"key"` // the same key with the same params is sent once
+	Of   *Ref   `json:"of,omitempty"`               // the question that it answers; absent, it steers
+}
+
+// Sent says in which step of the run it stands. Decisions of that step say if a rule did not let it in.
+type Sent struct {
+	Seq uint64 `json:"seq"`
+}
+
+// A Question is what an agent asks its user, and which effect waits for the answer.
+type Question struct {
+	Of      Ref      `json:"of"`
+	Text    string   `json:"question" form:"text" max:"2048"`
+	Choices []string `json:"choices,omitempty" form:"text" max:"256"` // any other answer is one, too
+}
+
 // RunParams name a run.
 type RunParams struct {
 	Run string `json:"run" form:"cid"`
@@ -57,12 +77,15 @@ type Run struct {
 	Asked  string `json:"asked,omitempty" form:"text" max:"512"`
 	Erased bool   `json:"erased,omitempty"`
 	// Outcome is Status, but that "denied" is a rule's word only: "refused" by the wallet, and "unanswered" by it in time,
-	// stand apart, and "waiting" for its answer does from "parked" for anything else. Rule is what denied.
+	// stand apart, and "waiting" for its answer, and "asks" for the user's, do from "parked" for anything else. Rule is
+	// what denied.
 	Outcome string   `json:"outcome,omitempty" form:"name"`
 	Rule    string   `json:"rule,omitempty" form:"text"`
 	Closed  int64    `json:"closed,omitempty"`    // ms UTC
 	Moved   []Amount `json:"moved,omitempty"`     // once it has closed
 	Cost    int64    `json:"cost_nano,omitempty"` // of models; once it has closed
+	// Asks is what the run asks its user, if Outcome is "asks".
+	Asks *Question `json:"asks,omitempty"`
 	// Asserted is what the operator says of calls of which it was not known whether they happened.
 	Asserted []Asserted `json:"asserted,omitempty"`
 }
@@ -171,7 +194,7 @@ type Ref struct {
 
 // An Event is what came in. Kind says which of the other fields are there; a payload that was erased is absent.
 //
-//	ask      Input, Key
+//	ask      Input, Key; Of if it answers a question
 //	reply    Of, and Model, Text, Calls, or Failed; no Text if the step says something else in its place. With Restart,
 //	         Text is what was shown before it failed: what comes next begins anew. With From, the answer is another
 //	         run's, given again
@@ -181,7 +204,7 @@ type Ref struct {
 type Event struct {
 	Kind     string          `json:"kind" form:"name"`
 	Of       *Ref            `json:"of,omitempty"`
-	Input    json.RawMessage `json:"input,omitempty"` // the params of run.start as they were signed
+	Input    json.RawMessage `json:"input,omitempty"` // the params of run.start or run.send as they were signed
 	Key      string          `json:"key,omitempty" form:"did"`
 	Model    *ModelCall      `json:"model,omitempty"`
 	Text     string          `json:"text,omitempty" form:"text"`

@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/approval"
+	"github.com/writ-run/writ/internal/cli/runs"
 	"github.com/writ-run/writ/internal/client"
 	"github.com/writ-run/writ/internal/wording"
 )
@@ -83,7 +84,7 @@ func (p *approver) approveOrList(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return p.listWaiting(all)
 	}
-	run, err := findRun(ctx, cl, args[0])
+	run, err := runs.Find(ctx, cl, args[0])
 	if err != nil {
 		return err
 	}

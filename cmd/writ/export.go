@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/evidence"
+	"github.com/writ-run/writ/internal/cli/runs"
 	"github.com/writ-run/writ/internal/client"
 	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/provenance"
@@ -63,7 +64,7 @@ from a data folder, for which no server need run; there is no receipt in it then
 }
 
 func (o *exportOptions) export(ctx context.Context, a *app, args []string) error {
-	if err := isNamed(args[0]); err != nil {
+	if err := runs.IsNamed(args[0]); err != nil {
 		return err
 	}
 	asked := *o // before files have names of their own
@@ -154,7 +155,7 @@ func (o *exportOptions) readRun(ctx context.Context, a *app, named string, w io.
 		return run, err
 	}
 	defer cl.Close()
-	whole, err := findRun(ctx, cl, named)
+	whole, err := runs.Find(ctx, cl, named)
 	if err != nil {
 		return run, err
 	}

@@ -28,6 +28,8 @@ import (
 	"github.com/writ-run/writ/internal/cli/pay"
 	"github.com/writ-run/writ/internal/cli/payments"
 	"github.com/writ-run/writ/internal/cli/routing"
+	"github.com/writ-run/writ/internal/cli/runs"
+	"github.com/writ-run/writ/internal/cli/settling"
 	"github.com/writ-run/writ/internal/cli/shelf"
 	"github.com/writ-run/writ/internal/cli/showrecord"
 	"github.com/writ-run/writ/internal/cli/talk"
@@ -70,7 +72,8 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		demo.Command(a.Shell), devCommand(a), serveCommand(a), beside.Devchain(a.Shell), initCommand(a), loginCommand(a),
 		logoutCommand(a), whoamiCommand(a), sessionsCommand(a), delegationsCommand(a), authCommand(a),
-		runCommand(a), runsCommand(a), talk.Command(a.Shell, a.connectSaved), shelf.Command(a.Shell),
+		runCommand(a), sendCommand(a), runs.Command(a.Shell, a.connectSaved, settling.Command(a.Shell)),
+		talk.Command(a.Shell, a.connectSaved), shelf.Command(a.Shell),
 		approveCommand(a), pay.Command(a.Shell, a.connectSaved), keyCommand(a),
 		bridge.Command(a.Shell, version), exportCommand(a), importCommand(a),
 		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell), discloseCommand(a), eraseCommand(a),

@@ -10,13 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
-	"github.com/writ-run/writ/internal/cli/evidence"
-	"github.com/writ-run/writ/internal/cli/settling"
 	"github.com/writ-run/writ/internal/cli/teller"
 	"github.com/writ-run/writ/internal/client"
 )
@@ -37,7 +34,9 @@ type runResult struct {
 	RetryAfterMS int64  `json:"retry_after_ms,omitempty"`
 	// WaitingRuns are the runs of sub-agents that wait for the wallet.
 	WaitingRuns []string `json:"waiting_runs,omitempty"`
-	Receipt     string   `json:"receipt,omitempty"` // file with the proof that the newest head stands in the server's log
+	// Asks is what the run asks its user, if Outcome is "asks".
+	Asks    *wire.Question `json:"asks,omitempty"`
+	Receipt string         `json:"receipt,omitempty"` // file with the proof that the newest head stands in the server's log
 }
 
 func runCommand(a *app) *cobra.Command {
@@ -48,6 +47,8 @@ func runCommand(a *app) *cobra.Command {
 		Long: `Starts a run and tells on standard error what tools have done, what waits and what was refused; with --verbose
 each step, as it becomes durable: which model was chosen and why, what policies decided, which tools were called. The
 answer goes to standard output; on a terminal as it is written.
+
+Where the agent asks you something, you are asked on a terminal; otherwise the run waits, and ` + "`writ send`" + ` answers.
 
 Where the wallet must approve a call, its exact content is shown. On a terminal you are asked; with --yes-approve the
 wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" + ` goes on with it, from anywhere.`,
@@ -208,7 +209,7 @@ func (w *watcher) takeUpdate(ctx context.Context, u watched) (parked bool, err e
 			return false, err
 		}
 	}
-	if len(w.result.Waiting) == 0 {
+	if len(w.result.Waiting) == 0 && w.result.Asks == nil {
 		return false, nil
 	}
 	now, err := w.client.Run(ctx, w.run)
@@ -242,6 +243,9 @@ func (w *watcher) takeEffect(ctx context.Context, at wire.Ref, e *wire.Effect) e
 	case "call":
 		if strings.HasPrefix(e.Tool, "agent.") {
 			w.below[at] = true
+		}
+		if e.Phase == "ask" {
+			return w.askUser(ctx, at, e.Args)
 		}
 	case "say":
 		if w.result.Said != "" {
@@ -344,6 +348,9 @@ func (a *app) reportEnd(r runResult) error {
 		}
 	}
 	outcome, exit := cli.OutcomeOf(r.Status)
+	if r.Asks != nil && r.Status == "parked" {
+		outcome, exit = "asks", cli.ExitAsks
+	}
 	if r.Outcome = outcome; exit == cli.ExitOK {
 		return a.Done(r, text)
 	}
@@ -352,6 +359,8 @@ func (a *app) reportEnd(r runResult) error {
 	}
 	f := cli.Failf(exit, outcome, "the run ended: %s; see: writ runs show %s", outcome, r.Run)
 	switch {
+	case outcome == "asks":
+		f.Message = "the run asks you something; answer it with: writ send " + r.Run + " ANSWER"
 	case outcome == "waiting":
 		f.Message = "the run waits for the wallet; approve or refuse it with: writ approve " + r.Run
 	case r.Fault != "":
@@ -392,175 +401,4 @@ func (a *app) seekApproval(
 		return false, a.signApproval(ctx, cl, s, s.Wallet, w)
 	}
 	return false, nil // answered already, from elsewhere or before
-}
-
-func runsCommand(a *app) *cobra.Command {
-	var server string
-	g := cli.Group("runs", "List, show and cancel runs, and say what came of a call in doubt",
-		listRunsCommand(a, &server), showRunCommand(a, &server), cancelRunCommand(a, &server), settling.Command(a.Shell))
-	g.PersistentFlags().StringVar(&server, "server", "", "`URL` of the server")
-	return g
-}
-
-func listRunsCommand(a *app, server *string) *cobra.Command {
-	p := wire.ListParams{}
-	var data string
-	c := &cobra.Command{
-		Use: "ls", Short: "List the wallet's runs and what was asked, newest first",
-		Long: `Lists the runs of the wallet that is signed in, newest first, with what was asked. With --data it lists those of all
-wallets in a server's data folder, for its operator: whose they are and how they stand, and not what was asked.`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if data != "" {
-				return listRunsOfAll(c.Context(), a, data, int(p.Limit))
-			}
-			cl, _, err := a.connectSaved(c.Context(), *server)
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			all, err := cl.FindRuns(c.Context(), p)
-			if err != nil {
-				return err
-			}
-			return a.Done(all, func(w io.Writer) { printRuns(w, all, p) })
-		},
-	}
-	f := c.Flags()
-	f.Uint64Var(&p.Limit, "limit", 20, "how many at most")
-	f.StringVar(&p.Find, "find", "", "only runs with this `text` in what was asked, or in their CID")
-	f.StringVar(&p.Before, "before", "", "go on after this `run`, which the page before has named")
-	f.StringVar(&data, "data", "", "list the runs of all wallets in this data `folder`, as its operator")
-	return c
-}
-
-func printRuns(w io.Writer, all wire.Runs, p wire.ListParams) {
-	if len(all.Runs) == 0 && p.Find == "" && p.Before == "" {
-		fmt.Fprintln(w, `no runs yet; begin with: writ run "what is alice's USDC balance?"`)
-	}
-	for _, r := range all.Runs {
-		fmt.Fprintln(w, describeRun(r))
-	}
-	if all.Next != "" {
-		fmt.Fprintf(w, "more: writ runs ls --before %s\n", all.Next)
-	}
-}
-
-// listRunsOfAll lists the runs of all wallets in a data folder.
-func listRunsOfAll(ctx context.Context, a *app, data string, limit int) error {
-	all, err := evidence.ListRuns(ctx, data, min(max(limit, 1), 10_000))
-	if err != nil {
-		return err
-	}
-	return a.Done(map[string]any{"runs": all}, func(w io.Writer) {
-		if len(all) == 0 {
-			fmt.Fprintln(w, "no runs yet")
-		}
-		for _, r := range all {
-			fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("%s  %-10s %3d steps  %s  %s  %s  %s", r.ID, r.Outcome, r.Steps,
-				r.Agent, cli.Clock(r.Opened), r.Owner, r.Rule)))
-		}
-	})
-}
-
-func showRunCommand(a *app, server *string) *cobra.Command {
-	return &cobra.Command{
-		Use: "show RUN", Short: "Show a run's steps", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.showRun(c.Context(), *server, args[0]) },
-	}
-}
-
-func (a *app) showRun(ctx context.Context, server, run string) error {
-	if err := isNamed(run); err != nil {
-		return err
-	}
-	cl, _, err := a.connectSaved(ctx, server)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	if run, err = findRun(ctx, cl, run); err != nil {
-		return err
-	}
-	info, err := cl.Run(ctx, run)
-	if err != nil {
-		return err
-	}
-	var events []*wire.RunEvent
-	for u, err := range cl.Events(ctx, run, nil) {
-		if err != nil {
-			return err
-		}
-		if u.Event != nil {
-			events = append(events, u.Event)
-		}
-		if uint64(len(events)) >= info.Steps {
-			break
-		}
-	}
-	v := struct {
-		wire.Run
-		Events []*wire.RunEvent `json:"events"`
-	}{info, events}
-	return a.Done(v, func(w io.Writer) {
-		fmt.Fprintf(w, "run %s: %s\n", info.ID, info.Status)
-		t := &teller.Teller{Paint: cli.Paint(a.Color(a.Out)), Say: func(line string) { fmt.Fprintln(w, line) }, All: true}
-		for _, ev := range events {
-			t.Tell(ev)
-		}
-		for _, x := range info.Asserted {
-			fmt.Fprintln(w, cli.Plain(describeAsserted(x)))
-		}
-	})
-}
-
-// describeAsserted says what the operator says of a call in doubt.
-func describeAsserted(x wire.Asserted) string {
-	says := fmt.Sprintf("settled   %s says that the call of step %d was %s", x.By, x.Effect.Seq, settling.SaidAs(x.As))
-	var why []string
-	if x.Reason != "" {
-		why = append(why, x.Reason)
-	}
-	if x.Tx != "" {
-		why = append(why, "transaction "+x.Tx)
-	}
-	if len(why) > 0 {
-		says += " (" + strings.Join(why, "; ") + ")"
-	}
-	return says
-}
-
-func cancelRunCommand(a *app, server *string) *cobra.Command {
-	return &cobra.Command{
-		Use: "cancel RUN", Short: "End a run; what it did stays done and recorded", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := isNamed(args[0]); err != nil {
-				return err
-			}
-			cl, _, err := a.connectSaved(c.Context(), *server)
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
-			run, err := findRun(c.Context(), cl, args[0])
-			if err != nil {
-				return err
-			}
-			if err := cl.Cancel(c.Context(), run); err != nil {
-				return err
-			}
-			return a.Done(map[string]any{"run": run}, func(w io.Writer) { fmt.Fprintln(w, "cancelled") })
-		},
-	}
-}
-
-// isNamed says whether a text may name a run, before a server is asked.
-func isNamed(s string) error {
-	if _, err := cid.Decode(s); err == nil {
-		return nil
-	}
-	if _, err := cli.EndOfCID(s); err != nil {
-		return cli.Usage("%q is not a CID; writ runs ls shows those of your runs", s)
-	}
-	return nil
 }

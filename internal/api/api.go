@@ -43,6 +43,8 @@ type Runner interface {
 	Idle() time.Duration
 
 	Start(ctx context.Context, q runner.StartRequest) (journal.RunInfo, error)
+	// Send brings into a run what its user says, and returns the step that records it.
+	Send(ctx context.Context, q runner.SendRequest) (seq uint64, err error)
 	Cancel(ctx context.Context, run provenance.Link) error
 	Report(ctx context.Context, run provenance.Link, call provenance.Ref, output []byte, failed bool) error
 	Run(ctx context.Context, id provenance.Link) (journal.RunInfo, error)
@@ -212,6 +214,7 @@ func buildMethods() map[string]method {
 		wire.RunStart:        withParams((*Call).startRun),
 		wire.RunGet:          withParams((*Call).getRun),
 		wire.RunList:         withParams((*Call).listRuns),
+		wire.RunSend:         withParams(sendIntoRun),
 		wire.RunCancel:       withParams((*Call).cancelRun),
 		wire.ToolSent:        withParams(reportCall),
 		wire.RunSubscribe:    withParams((*Call).subscribe),

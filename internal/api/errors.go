@@ -6,7 +6,9 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/authority"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/grounds"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/revocation"
@@ -72,18 +74,25 @@ var rows = []row{
 		"The run does not wait for this any more; look at it again."),
 	sentinelRow("agent/revocation.ErrRevocation", revocation.ErrRevocation, wire.CodeSignature, "",
 		"The revocation is not signed by the wallet of this session, a session key of it, or the operator."),
-	sentinelRow("agent/loop.ErrApproval", loop.ErrApproval, wire.CodeApproval, "approval.other",
+	sentinelRow("agent/approval.ErrOther", approval.ErrOther, wire.CodeApproval, "approval.other",
 		"The signature is over something else than the call that waits; list the approvals and sign what stands there."),
 	sentinelRow("tools.ErrUnsent", tools.ErrUnsent, wire.CodeLate, "wallet.unsent",
 		"The wallet has not sent this transaction yet."),
 	sentinelRow("agent/loop.ErrLate", loop.ErrLate, wire.CodeLate, "approval.closed",
 		"This call waits for no answer any more: it was answered, or its time ran out; look at the run."),
+	sentinelRow("agent/loop.ErrQuestion", loop.ErrQuestion, wire.CodeLate, "run.question",
+		"The run does not ask this, or not any more; look at the run."),
+	sentinelRow("agent/loop.ErrSendOrder", loop.ErrSendOrder, wire.CodeConflict, "run.order",
+		"Something that you sent later has come before this; send it again."),
+	sentinelRow("agent/loop.ErrSendOver", loop.ErrSendOver, wire.CodeLate, "run.over",
+		"The run takes nothing more: it has ended, is at its last turn, or was sent enough. Go on in its thread."),
 	sentinelRow("agent/loop.ErrVersion", loop.ErrVersion, wire.CodeExpired, "session.version",
 		"The agent or its rules have changed since you signed. Sign in again."),
 	typedRow[*authority.DelegationError](wire.CodeForbidden, "delegation",
 		"The delegation that this runs under does not hold; ask the agent that called for a new run."),
 	sentinelRow("agent/loop.ErrOrigin", loop.ErrOrigin, wire.CodeRules, "rules.origin", rulesText),
 	sentinelRow("agent/loop.ErrSealed", loop.ErrSealed, wire.CodeErased, "", erasedText),
+	sentinelRow("agent/definition.ErrSealed", definition.ErrSealed, wire.CodeErased, "", erasedText),
 	sentinelRow("agent/loop.ErrLedger", loop.ErrLedger, wire.CodeDamaged, "record.ledger", damagedText),
 	sentinelRow("agent/loop.ErrFacts", loop.ErrFacts, wire.CodeDamaged, "record.facts", damagedText),
 	sentinelRow("agent/loop.ErrFleet", loop.ErrFleet, wire.CodeDamaged, "record.fleet", damagedText),
@@ -98,6 +107,8 @@ var rows = []row{
 		"There is nothing of that name here that is yours."),
 	sentinelRow("internal/runner.ErrSignature", runner.ErrSignature, wire.CodeSignature, "",
 		"The request is not signed by the session that it names."),
+	sentinelRow("internal/runner.ErrOtherSession", runner.ErrOtherSession, wire.CodeForbidden, "run.session",
+		"The run is of another session of yours; only the device that started it can say more in it."),
 	sentinelRow("internal/journal.ErrConflict", journal.ErrConflict, wire.CodeConflict, "",
 		"The idempotency key was used for another request; take a new one."),
 	sentinelRow("internal/journal.ErrThreadName", journal.ErrThreadName, wire.CodeConflict, "thread.name",

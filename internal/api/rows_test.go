@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
@@ -120,7 +121,7 @@ func TestAWrongAndALateApprovalHaveTheirCodes(t *testing.T) {
 		want wire.Code
 		why  string
 	}{
-		{"over another call", fmt.Errorf("decide: %w", loop.ErrApproval), wire.CodeApproval, "approval.other"},
+		{"over another call", fmt.Errorf("decide: %w", approval.ErrOther), wire.CodeApproval, "approval.other"},
 		{"of a call that waits no more", fmt.Errorf("step 7: a verdict on 3.0: %w", loop.ErrLate), wire.CodeLate, "approval.closed"},
 		{"after its time", fmt.Errorf("decide: %w", &auth.Fault{Code: auth.CodeApprovalLate}), wire.CodeLate, "approval.expired"},
 		{"by another key", &auth.Fault{Code: auth.CodeSigSigner}, wire.CodeSignature, "sig.signer"},

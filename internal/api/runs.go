@@ -49,6 +49,22 @@ func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
 	return wire.Started{Run: info.ID.String(), Seq: info.Steps - 1}, nil
 }
 
+// sendIntoRun brings into a run what its user says.
+func sendIntoRun(c *Call, ctx context.Context, p wire.SendParams) (any, error) {
+	info, err := c.findOwnRun(ctx, p.Run)
+	if err != nil {
+		return nil, err
+	}
+	q := runner.SendRequest{
+		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig, Run: info.ID, Key: p.Key, Of: (*provenance.Ref)(p.Of),
+	}
+	seq, err := c.api.cfg.Runner.Send(ctx, q)
+	if errors.Is(err, journal.ErrNotFound) {
+		return nil, loop.ErrSendOver // the run is there: it has ended
+	}
+	return wire.Sent{Seq: seq}, err
+}
+
 // findOwnRun returns a run of the caller's wallet. Another wallet's run is not found.
 func (c *Call) findOwnRun(ctx context.Context, run string) (journal.RunInfo, error) {
 	id, err := cid.Decode(run)
@@ -163,6 +179,9 @@ func (a *API) viewRun(ctx context.Context, i journal.RunInfo) (wire.Run, error) 
 	d, err := a.cfg.Archive.Digest(ctx, i)
 	r.Asked, r.Erased = wording.Clip(d.Asked, maxShown), d.Erased
 	r.Outcome, r.Rule, r.Closed, r.Moved, r.Cost = d.Outcome, d.Rule, d.Closed, viewAmounts(d.Moved), d.Cost
+	if d.Asks != nil {
+		r.Asks = &wire.Question{Of: wire.Ref(d.Asks.Of), Text: d.Asks.Question.Question, Choices: d.Asks.Choices}
+	}
 	return r, err
 }
 

@@ -78,7 +78,11 @@ func (s *Stream) findToolName(ctx context.Context, of provenance.Ref) (string, e
 func viewEvent(e provenance.Event) wire.Event {
 	switch e := e.(type) {
 	case *provenance.Ask:
-		return wire.Event{Kind: "ask", Input: payloadJSON(e.Request), Key: e.Key}
+		w := wire.Event{Kind: "ask", Input: payloadJSON(e.Request), Key: e.Key}
+		if e.Of != nil {
+			w.Of = viewRef(*e.Of)
+		}
+		return w
 	case *provenance.Reply:
 		w := wire.Event{Kind: "reply", Of: viewRef(e.Of), Failed: e.Failed}
 		if e.Said != nil {

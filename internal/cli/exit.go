@@ -43,6 +43,7 @@ const (
 	ExitRevoked    = 27
 	ExitInDoubt    = 28
 	ExitAttention  = 29
+	ExitAsks       = 30
 	ExitUsage      = 64
 	ExitInterrupt  = 130
 )
@@ -73,6 +74,7 @@ var exitCodes = []struct {
 	{ExitRevoked, "revoked: the session ended before the run"},
 	{ExitInDoubt, "in doubt: something was done, and it is not known whether it happened; look before you ask again"},
 	{ExitAttention, "attention: something needs a person; writ attention says what"},
+	{ExitAsks, "asks, of a run: it waits for your answer; writ send answers it"},
 	{ExitUsage, "usage: a command, flag, argument, config or policy file is wrong"},
 	{ExitInterrupt, "interrupted"},
 }
@@ -98,7 +100,7 @@ With --json the same end is told by one object on standard output:
 var outcomes = map[string]int{
 	"answered": ExitOK, "denied": ExitDenied, "waiting": ExitWaiting, "failed": ExitFailed, "truncated": ExitTruncated,
 	"declined": ExitDeclined, "limit": ExitLimit, "timeout": ExitTimeout, "cancelled": ExitCancelled,
-	"revoked": ExitRevoked, "in_doubt": ExitInDoubt,
+	"revoked": ExitRevoked, "in_doubt": ExitInDoubt, "asks": ExitAsks,
 }
 
 // OutcomeOf returns the word for how a run ended, and its exit code. status is why it closed, or "parked".

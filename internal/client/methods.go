@@ -153,6 +153,15 @@ func (c *Client) Start(ctx context.Context, p wire.StartParams) (wire.Started, e
 	return out, err
 }
 
+// Send says something into a run. An empty p.Key gets a new one.
+func Send(ctx context.Context, c *Client, p wire.SendParams) (out wire.Sent, err error) {
+	if p.Key == "" {
+		p.Key = NewKey()
+	}
+	err = c.callWithRetries(ctx, wire.RunSend, p, &out, true)
+	return out, err
+}
+
 // Run returns a run's state.
 func (c *Client) Run(ctx context.Context, run string) (wire.Run, error) {
 	var out wire.Run

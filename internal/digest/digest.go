@@ -10,6 +10,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
@@ -70,6 +71,7 @@ func (d Desk) NameDevice(ctx context.Context, session provenance.Link, device st
 // Outcomes of runs besides the reasons of a close: one of them stands in the place of "denied", whose reasons are
 // different things to a person, and "waiting" in that of "parked".
 const (
+	Asks       = "asks"       // its user something
 	Waiting    = "waiting"    // for the wallet's answer
 	Refused    = "refused"    // by the wallet
 	Unanswered = "unanswered" // the wallet did not answer in time
@@ -84,6 +86,13 @@ type Run struct {
 	Closed  int64  // ms UTC; 0 while it is open
 	Moved   []money.Amount
 	Cost    int64 // nano-USD
+	Asks    *Question
+}
+
+// A Question is what a run asks its user.
+type Question struct {
+	Of provenance.Ref // the effect that waits for the answer
+	tools.Question
 }
 
 // ReadRun reads a run's digest.
@@ -153,7 +162,9 @@ func (d *Run) readEnd(ctx context.Context, s Store, info journal.RunInfo) error 
 			return err
 		}
 		if to == info.Steps && len(steps) > 0 {
-			d.takeLast(steps[len(steps)-1])
+			if err := d.takeLast(ctx, s, steps[len(steps)-1]); err != nil {
+				return err
+			}
 		}
 		if d.Outcome != provenance.CloseDenied {
 			return nil
@@ -169,9 +180,19 @@ func (d *Run) readEnd(ctx context.Context, s Store, info journal.RunInfo) error 
 	return nil
 }
 
-func (d *Run) takeLast(step *provenance.Step) {
-	for _, e := range step.Does {
+func (d *Run) takeLast(ctx context.Context, s Store, step *provenance.Step) error {
+	for i, e := range step.Does {
 		switch e := e.(type) {
+		case *provenance.Call:
+			if e.Phase != provenance.PhaseAsk || d.Outcome != "parked" {
+				continue
+			}
+			if err := archive.OpenPayload(ctx, s, e.Args); err != nil {
+				return err
+			}
+			args, _ := e.Args.Bytes() // of what is erased nothing is shown
+			q, _ := tools.ReadQuestion(args)
+			d.Outcome, d.Asks = Asks, &Question{provenance.Ref{Seq: step.Seq, Index: uint64(i)}, q}
 		case *provenance.Seek:
 			if d.Outcome == "parked" {
 				d.Outcome = Waiting
@@ -180,6 +201,7 @@ func (d *Run) takeLast(step *provenance.Step) {
 			d.Outcome, d.Closed, d.Moved, d.Cost = e.Reason, step.At, e.Totals.Spent, e.Totals.Cost
 		}
 	}
+	return nil
 }
 
 func (d *Run) takeDenial(rule string) {
@@ -339,7 +361,7 @@ func (r *payments) takeEffect(ctx context.Context, s Store, at provenance.Ref, e
 			return err
 		}
 		raw, _ := e.Summary.Bytes()
-		var sum loop.Summary
+		var sum approval.Summary
 		if json.Unmarshal(raw, &sum) == nil && common.IsHexAddress(sum.To) {
 			r.asked[e.Of] = common.HexToAddress(sum.To)
 		}

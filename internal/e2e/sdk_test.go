@@ -54,7 +54,7 @@ func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
 		t.Fatalf("build.mjs: %v: %s", err, out)
 	}
 	for name, most := range map[string]int{
-		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "ag-ui.js": 1000, "ai-sdk.js": 1200,
+		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "ag-ui.js": 1000, "ai-sdk.js": 1200,
 	} {
 		want, err := os.ReadFile(filepath.Join(made, name))
 		if err != nil {
@@ -109,7 +109,7 @@ func TestTheSDK(t *testing.T) {
 	}
 	want := map[string]string{
 		"refused": "denied", "rejected": "user_rejected", "foreign": "not_found", "denied": "denied", "cancelled": "cancelled",
-		"agent": "not_found", "resumed": "answered", "revoked": "session_revoked", "closed": "disconnected",
+		"agent": "not_found", "resumed": "answered", "steered": "answered true", "over": "approval_late", "revoked": "session_revoked", "closed": "disconnected",
 	}
 	if !maps.Equal(got.Codes, want) {
 		t.Errorf("got %v, want %v", got.Codes, want)

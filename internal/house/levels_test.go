@@ -23,8 +23,10 @@ const module = "github.com/writ-run/writ/"
 // what is below it. The longest match counts. One row a line, in order, so that two changes seldom meet.
 var levels = map[string]int{
 	"agent":                          4,
+	"agent/approval":                 1,
 	"agent/audit":                    1,
 	"agent/authority":                1,
+	"agent/decision":                 1,
 	"agent/definition":               1,
 	"agent/form":                     0,
 	"agent/grammar":                  0,
@@ -63,6 +65,7 @@ var levels = map[string]int{
 	"internal/cli/payments":          7,
 	"internal/cli/bridge":            7,
 	"internal/cli/routing":           6,
+	"internal/cli/runs":              7,
 	"internal/cli/settling":          7,
 	"internal/cli/shelf":             7,
 	"internal/cli/showrecord":        7,
@@ -73,6 +76,8 @@ var levels = map[string]int{
 	"internal/fault":                 -2,
 	"internal/fleet":                 1,
 	"internal/journal":               1,
+	"internal/keylock":               -2,
+	"internal/ledgerkey":             2,
 	"internal/node":                  4,
 	"internal/news":                  1,
 	"internal/notice":                3,
@@ -105,6 +110,8 @@ var levels = map[string]int{
 
 // within lists the imports inside one level that are meant.
 var within = []string{
+	"agent/approval -> agent/definition", // what is said of a sealed payload
+	"agent/audit -> agent/approval",
 	"agent/audit -> agent/authority",
 	"agent/audit -> agent/definition", // likewise
 	"agent/authority -> agent/layer",  // the rules of what it says
@@ -116,7 +123,9 @@ var within = []string{
 	"agent/audit -> agent/route",      // which rule leads to a model
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata", // a signed transaction is made again of its call
+	"agent/loop -> agent/approval", // the summary of a call that waits for the wallet
 	"agent/loop -> agent/authority",
+	"agent/loop -> agent/decision",   // in words and as a record
 	"agent/loop -> agent/definition", // what a record says of tools and rules
 	"agent/loop -> agent/layer",      // the rules of a grant
 	"agent/loop -> agent/modelcall",
@@ -129,12 +138,14 @@ var within = []string{
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named
 	"internal/agentfile -> agent/route",            // the tests of a route set choose as the loop does
 	"internal/digest -> internal/archive",          // opens payloads as it does
+	"internal/cli/runs -> internal/cli/settling",   // what an operator said of a run
 	"internal/door -> internal/api",                // another
 	"internal/eth/devchain/walletstest -> internal/eth/devchain",
 	"internal/eth/devchain/walletstest -> internal/eth/devchain/contracts",
 	"internal/ownwallet -> internal/journal",          // keeps what it knows there
 	"internal/runner -> internal/archive",             // reads and exports as anybody with a store does
 	"internal/runner -> internal/chainwatch",          // a part of it
+	"internal/runner -> internal/ledgerkey",           // likewise
 	"internal/runner -> internal/reuse",               // likewise
 	"internal/reuse -> internal/archive",              // reads answers as it does
 	"internal/server -> internal/api",                 // a transport of it

@@ -31,9 +31,9 @@ import (
 	"github.com/writ-run/writ/tools/retrieve"
 )
 
-// The tools of a node are listed here: those of its chain, and those that read pages and documents or call servers of
-// others, each only if the settings name what it may reach. openLibrary adds the one that searches the library, and
-// DescribedTools lists them for commands that start no node.
+// The tools of a node are listed here: those of its chain, the one that asks the user, and those that read pages and
+// documents or call servers of others, each of these only if the settings name what it may reach. openLibrary adds the
+// one that searches the library, and DescribedTools lists them for commands that start no node.
 
 // chainTools makes the tools of a chain.
 func chainTools(client *pool.Pool, c Chain) ([]tools.Tool, error) {
@@ -48,8 +48,10 @@ func chainConfig(client *pool.Pool, c Chain) chain.Config {
 	return chain.Config{Client: client, Book: c.Book, Key: c.Key, Final: c.Final, MaxFee: c.MaxFee}
 }
 
-// readingTools makes the tools that read what others have written: pages and folders that the settings name.
+// readingTools makes the tools that read what others have written, pages and folders that the settings name, and that
+// which asks the user.
 func readingTools(c *config.Config) (out []tools.Tool, err error) {
+	out = append(out, tools.AskUser())
 	if len(c.Fetch.Hosts) > 0 {
 		t, err := fetch.New(fetch.Config{
 			Hosts: c.Fetch.Hosts, Private: c.Fetch.Private, MaxBytes: c.Fetch.MaxBytes, Timeout: c.Fetch.Timeout,

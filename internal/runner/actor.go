@@ -210,17 +210,18 @@ func (a *actor) errEnded() error {
 	return fmt.Errorf("run %s has ended (%s): %w", a.info.ID, a.state.Status, journal.ErrNotFound)
 }
 
-// nextLapse returns how long it is to the run's next deadline, and which approval's it is, or nil for the run's own. A
+// nextLapse returns how long it is to the run's next deadline, and which approval's or question's it is, or nil for the
+// run's own. A
 // run that is ending has none: it only waits for what cannot be taken back.
 func (a *actor) nextLapse() (due time.Duration, seek *provenance.Ref) {
 	if a.state.IsEnding() {
 		return math.MaxInt64, nil
 	}
 	first := a.machine.End(a.state)
-	for ref, e := range a.effects {
-		if s, ok := e.(*provenance.Seek); ok && s.Until <= first {
-			first, seek = s.Until, &provenance.Ref{Seq: ref.Seq, Index: ref.Index}
-		}
+	if at, of := a.state.FirstLapse(); of != nil && at <= first {
+		first, seek = at, of
+	}
+	for ref := range a.effects {
 		if until, ok := a.state.CallerUntil(ref); ok && until < first { // the run ends with it
 			first, seek = until, nil
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
@@ -67,7 +67,7 @@ func refusal(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, loop.ErrApproval):
+	case errors.Is(err, approval.ErrOther):
 		return "something else"
 	case errors.Is(err, journal.ErrNotFound):
 		return "not waiting"

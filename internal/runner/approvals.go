@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
@@ -18,7 +19,7 @@ type PendingApproval struct {
 	Effect   provenance.Ref  // the seek
 	Step     provenance.Link // that holds it
 	Approval auth.Approval   // what is to be signed, EIP-712
-	Summary  json.RawMessage // a loop.Summary
+	Summary  json.RawMessage // an approval.Summary
 	Until    int64           // ms UTC
 	Call     loop.Waiting
 }
@@ -54,7 +55,7 @@ func (r *Runner) Approvals(ctx context.Context, of journal.Session) ([]PendingAp
 
 func (h *history) pendingApproval(ref provenance.Ref, seek *provenance.Seek) (PendingApproval, error) {
 	step := h.steps[ref.Seq]
-	a, err := loop.ApprovalOf(h.machine.Grant(), h.info.Session, h.info.ID, step, ref, seek)
+	a, err := approval.Of(h.machine.Grant(), h.info.Session, h.info.ID, step, ref, seek)
 	summary, _ := seek.Summary.Bytes()
 	call, _ := h.state.Waiting(ref)
 	return PendingApproval{h.info.ID, ref, step, a, summary, seek.Until, call}, err
@@ -110,7 +111,7 @@ func (r *Runner) checkDecision(ctx context.Context, d ApprovalDecision) (*proven
 		r.wallets.recheckAfterRefusal(ctx, h.info.Session, err)
 		return nil, err
 	}
-	return &provenance.Verdict{Of: d.Effect, Approval: given}, loop.CheckApproval(want.Approval, given, r.cfg.Now())
+	return &provenance.Verdict{Of: d.Effect, Approval: given}, approval.Check(want.Approval, given, r.cfg.Now())
 }
 
 // reports are what callers say of calls of their own tools.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/revocation"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/archive"
@@ -315,7 +315,7 @@ func (w *contractWallets) checkRevocation(
 }
 
 // checkApproval checks a contract wallet's signature over the approval that is wanted, and makes its record with how it
-// was signed. Who signed in with a key approves with it: loop.CheckApproval judges that alone.
+// was signed. Who signed in with a key approves with it: approval.Check judges that alone.
 func (w *contractWallets) checkApproval(
 	ctx context.Context, g *auth.Grant, want auth.Approval, d ApprovalDecision,
 ) (*provenance.Approval, error) {
@@ -327,7 +327,7 @@ func (w *contractWallets) checkApproval(
 		return rec, err
 	}
 	if !bytes.Equal(own, d.Message) {
-		return nil, loop.ErrApproval
+		return nil, approval.ErrOther
 	}
 	q, err := want.Question(d.Sig)
 	if err != nil {

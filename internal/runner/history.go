@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/ledgerkey"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -22,14 +23,14 @@ type history struct {
 	ends    *provenance.Lapse                    // to be taken in, if the session or the caller ended before it was loaded
 	parent  *provenance.Parent                   // of a sub-agent's run: the call that opened it
 	under   []provenance.Link                    // the delegations that it acts under
-	ledgers ledgerNames
+	ledgers ledgerkey.Names
 }
 
 func newHistory(info journal.RunInfo, machine *loop.Machine, parent *provenance.Parent) *history {
 	h := &history{
 		info: info, machine: machine, state: loop.State{Run: info.ID}, parent: parent,
 		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
-		ledgers: newLedgerNames(info),
+		ledgers: ledgerkey.New(info),
 	}
 	for _, d := range machine.Authority().Chain {
 		h.under = append(h.under, d.CID)

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/grammar/grammartest"
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/internal/agentfile"
 	"github.com/writ-run/writ/internal/journal"
@@ -63,7 +63,7 @@ func withTools(c *runner.Config, agents []string, more ...tools.Tool) {
 }
 
 // summaryOf reads what the wallet is shown.
-func summaryOf(t *testing.T, p runner.PendingApproval) (s loop.Summary) {
+func summaryOf(t *testing.T, p runner.PendingApproval) (s approval.Summary) {
 	t.Helper()
 	if err := json.Unmarshal(p.Summary, &s); err != nil {
 		t.Fatal(err)

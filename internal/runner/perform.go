@@ -74,7 +74,8 @@ func (a *actor) performOpen(ctx context.Context, wg *sync.WaitGroup) {
 	}
 }
 
-// performanceOf says how an effect is performed. An approval is not performed: the wallet comes by itself.
+// performanceOf says how an effect is performed. An approval is not performed, nor is a question: the wallet comes by
+// itself, and so does the user's answer.
 func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 	switch e := e.(type) {
 	case *provenance.AskModel:
@@ -87,7 +88,7 @@ func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 		}
 		return ask.perform
 	case *provenance.Call:
-		if e.Class == definition.ClassClient { // the caller makes it, and reports
+		if e.Phase == provenance.PhaseAsk || e.Class == definition.ClassClient { // the user answers, or the caller
 			return nil
 		}
 		if a.machine.DelegateOf(e) != nil {

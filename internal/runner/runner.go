@@ -29,6 +29,7 @@ import (
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/fleet"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/keylock"
 	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/internal/reuse"
 
@@ -118,6 +119,7 @@ type Runner struct {
 	*parts
 	*threads
 	*reports
+	*sends
 	rules *rulebook
 	runs  *runs
 }
@@ -133,7 +135,7 @@ type parts struct {
 	reuse    *reuse.Cache // nil if no answer is given again
 	news     *news.Board
 	wallets  *contractWallets
-	accounts *chainAccounts
+	accounts *keylock.Locks
 	watch    *chainwatch.Watch
 	// background owns the goroutines that no caller waits for; there is no other in this package but those of a run's
 	// effects, which its actor waits for, and a question to one wallet's chain, which the round of them waits for.
@@ -164,6 +166,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	r.threads = &threads{r.parts, newWaitingRoom()}
 	r.runs = newRuns(r.parts)
 	r.reports = &reports{r.runs}
+	r.sends = &sends{r.runs}
 	r.watch = chainwatch.New(chainwatch.Config{
 		Now: c.Now, Log: c.Log, Pause: c.LookPause, StuckAfter: c.StuckAfter, Raise: c.Raise, Start: r.background.Start,
 		Deliver: r.runs.deliverSeen,
@@ -194,7 +197,7 @@ func newParts(ctx context.Context, c Config, catalog *catalog) *parts {
 		records:    &records{store: c.Store, leafKey: c.LeafKey},
 		fleet:      newFleet(c),
 		news:       news.New(),
-		accounts:   &chainAccounts{locks: map[string]*sync.Mutex{}},
+		accounts:   new(keylock.Locks),
 		background: background.New(ctx, ErrClosed),
 	}
 	p.machines = newMachines(p.records)

@@ -89,17 +89,22 @@ func (r *Runner) startRun(ctx context.Context, q StartRequest) (none journal.Run
 
 // checkSignature says whether the request is one that its session's key has signed.
 func (q *StartRequest) checkSignature() error {
-	if q.Key == "" || len(q.Key) > 128 {
+	return checkSigned(q.Session, q.Frame, q.Sig, q.Key)
+}
+
+// checkSigned says whether a frame with an idempotency key is one that its session's key has signed.
+func checkSigned(s journal.Session, f auth.Frame, sig []byte, id string) error {
+	if id == "" || len(id) > 128 {
 		return errors.New("an idempotency key of 1 to 128 bytes is required")
 	}
-	key, err := auth.ParsePublicKey(q.Session.Key)
+	key, err := auth.ParsePublicKey(s.Key)
 	if err != nil {
 		return err
 	}
-	if q.Frame.Session != q.Session.ID {
+	if f.Session != s.ID {
 		return fmt.Errorf("the request was signed for another session: %w", ErrSignature)
 	}
-	if err := q.Frame.Verify(key, q.Sig); err != nil {
+	if err := f.Verify(key, sig); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/ledgerkey"
 	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -106,7 +106,7 @@ func (a *actor) decideStep(ctx context.Context, in *arrival) (*stepDraft, error)
 	if d.ledgers, err = a.machine.Ledgers(a.state, at, in.ev); err != nil {
 		return nil, err
 	}
-	d.keys = a.ledgers.keysOf(d.ledgers)
+	d.keys = a.ledgers.KeysOf(d.ledgers)
 	facts, err := a.readFacts(ctx, in, d)
 	if err != nil {
 		return nil, err
@@ -229,8 +229,8 @@ func (a *actor) addSettlements(c *journal.Commit, ended []loop.Settle) {
 		}
 		b := budgets[at]
 		c.Settle = append(c.Settle, journal.Settlement{
-			Ledger: a.ledgers.keyOf(ledgerID{b.Scope, b.Of, loop.CallerOf(s.Budget), s.Key}), Ref: s.Ref, Used: s.Used,
-			Doubt: s.Doubt,
+			Ledger: a.ledgers.KeyOf(ledgerkey.ID{Scope: b.Scope, Of: b.Of, Caller: loop.CallerOf(s.Budget), Key: s.Key}),
+			Ref:    s.Ref, Used: s.Used, Doubt: s.Doubt,
 		})
 	}
 }
@@ -346,59 +346,4 @@ func (a *actor) publishToCallers(ctx context.Context) {
 	for _, caller := range of.Callers {
 		a.runs.news.PublishStep(caller)
 	}
-}
-
-// ledgerNames names the ledgers of a run's budgets in the store. Each name is made once.
-type ledgerNames struct {
-	info            journal.RunInfo // whose run it is
-	wallet, session string          // what names of these scopes begin with; made when the first is asked for
-	made            map[ledgerID]string
-}
-
-// A ledgerID says which ledger: key within its scope, of a delegation if that is the scope. caller is the agent's name
-// if it is not the run's own.
-type ledgerID struct {
-	scope  string
-	of     provenance.Link
-	caller string
-	key    string
-}
-
-func newLedgerNames(info journal.RunInfo) ledgerNames {
-	return ledgerNames{info: info, made: map[ledgerID]string{}}
-}
-
-func (n *ledgerNames) keysOf(ledgers []loop.Ledger) []string {
-	keys := make([]string, len(ledgers))
-	for i, l := range ledgers {
-		keys[i] = n.keyOf(ledgerID{l.Scope, l.Of, l.Caller, l.Key})
-	}
-	return keys
-}
-
-func (n *ledgerNames) keyOf(id ledgerID) string {
-	key, there := n.made[id]
-	if !there {
-		key = n.makeKey(id)
-		n.made[id] = key
-	}
-	return key
-}
-
-func (n *ledgerNames) makeKey(id ledgerID) string {
-	switch id.scope {
-	case "wallet":
-		if n.wallet == "" {
-			n.wallet = "wallet/" + n.info.Owner() + "/"
-		}
-		return n.wallet + id.key
-	case loop.ScopeDelegation:
-		return "delegation/" + id.of.String() + "/" + id.key
-	case "agent":
-		return "agent/" + cmp.Or(id.caller, n.info.Agent) + "/" + id.key
-	}
-	if n.session == "" {
-		n.session = "session/" + n.info.Session.String() + "/"
-	}
-	return n.session + id.key
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/devchain/contracts"
@@ -259,7 +259,7 @@ func TestWhatATokenDoesIsWhatIsCountedAndTold(t *testing.T) {
 				if err != nil || len(pending) != 1 || !strings.Contains(pending[0].Approval.Summary, tt.asks) {
 					t.Fatalf("asks %+v, %v; want %q", pending, err, tt.asks)
 				}
-				var sum loop.Summary
+				var sum approval.Summary
 				if err := json.Unmarshal(pending[0].Summary, &sum); err != nil || sum.Asked != "5 TOK" || sum.Over != tt.over || sum.Others != tt.others {
 					t.Errorf("the approval says asked %q, over %q, others %d (%v); want 5 TOK, %q, %d", sum.Asked, sum.Over, sum.Others, err,
 						tt.over, tt.others)

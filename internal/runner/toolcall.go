@@ -210,7 +210,7 @@ func (c *toolCall) makeResult(status string, out []byte) answer {
 // signTransaction makes the transaction while no other run signs with the account; after unlocks the account.
 func (c *toolCall) signTransaction(ctx context.Context) (out []byte, after func(), err error) {
 	account := c.chain.Account()
-	unlock := c.runs.accounts.lockAccount(account)
+	unlock := c.runs.accounts.Lock(account)
 	defer func() {
 		if after == nil { // an error, or a panic
 			unlock()

@@ -247,6 +247,14 @@ func (f *fakeRunner) delta(run provenance.Link, text string) {
 	}
 }
 
+func (f *fakeRunner) Send(ctx context.Context, q runner.SendRequest) (uint64, error) {
+	f.append(q.Run, &provenance.Step{Event: &provenance.Ask{
+		Request: provenance.NewPayload(q.Frame.Params), Key: q.Session.Key, Method: q.Frame.Method, Of: q.Of,
+	}})
+	info, err := f.Run(ctx, q.Run)
+	return info.Steps - 1, err
+}
+
 func (f *fakeRunner) Cancel(_ context.Context, run provenance.Link) error {
 	f.append(run, &provenance.Step{
 		Event: &provenance.Lapse{Why: "cancelled"}, Does: []provenance.Effect{&provenance.Close{Reason: "cancelled"}},

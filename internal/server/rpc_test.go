@@ -18,8 +18,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/audit"
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/archive"
@@ -337,7 +337,7 @@ func questions(t *testing.T) []question {
 			Run: run.Run, Effect: wire.Ref{Seq: 2}, Key: "key-00004", Approve: true,
 		}), ""},
 		{"it is approved by what was signed for another call", wire.ApprovalDecide, func(f *fixture, e end) reply {
-			f.refuse = fmt.Errorf("decide: %w", loop.ErrApproval)
+			f.refuse = fmt.Errorf("decide: %w", approval.ErrOther)
 			return wantCode(t, wire.CodeApproval, e.act(wire.ApprovalDecide, decide))
 		}, ""},
 		{"it is approved too late", wire.ApprovalDecide, func(f *fixture, e end) reply {
@@ -353,6 +353,12 @@ func questions(t *testing.T) []question {
 		{"its keys", wire.ProvenanceFetch, reads(wire.ProvenanceFetch, wire.ProvenanceParams{Run: run.Run, Keys: true}), ""},
 		{"what came of a call of the caller's own", wire.ToolSent, acts(wire.ToolSent, wire.ReportParams{
 			Run: run.Run, Effect: wire.Ref{Seq: 2}, Output: "9",
+		}), ""},
+		{"more for the run", wire.RunSend, acts(wire.RunSend, wire.SendParams{
+			Run: run.Run, Text: "in French", Key: "key-00008",
+		}), ""},
+		{"the answer to a question", wire.RunSend, acts(wire.RunSend, wire.SendParams{
+			Run: run.Run, Text: "bob", Key: "key-00009", Of: &wire.Ref{Seq: 2},
 		}), ""},
 		{"the end of a run", wire.RunCancel, acts(wire.RunCancel, run), ""},
 		{"the end of nobody's session", wire.SessionRevoke, acts(wire.SessionRevoke, wire.RevokeParams{Session: link("x").String()}), ""},

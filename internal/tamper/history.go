@@ -10,7 +10,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
@@ -293,7 +293,7 @@ func (h *history) signApproval(v *provenance.Verdict, at provenance.Link, by *au
 	if !ok {
 		return errors.New("an approval of what was not sought")
 	}
-	a, err := loop.ApprovalOf(grant, h.run.Grant, h.runCID, at, v.Of, seek)
+	a, err := approval.Of(grant, h.run.Grant, h.runCID, at, v.Of, seek)
 	if err != nil {
 		return err
 	}

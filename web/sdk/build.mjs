@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
 await build({
-  entryPoints: ['index', 'signin', 'react', 'test', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
+  entryPoints: ['index', 'signin', 'react', 'test', 'send', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
   outdir: process.argv[2] ?? here('dist'),
   bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,

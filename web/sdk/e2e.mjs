@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { connect, WritError } from './dist/index.js'
 import { mockWallet } from './dist/test.js'
 import { toAGUI } from './dist/ag-ui.js'
+import { send } from './dist/send.js'
 import { writTransport } from './dist/ai-sdk.js'
 
 // Other people's wallets are those of web/e2e.
@@ -82,6 +83,12 @@ const waiting = (await again.approvals()).find((a) => a.summary?.amount === '2 U
 await waiting.approve()
 out.codes.resumed = (await again.follow(await parked.started)).reason
 second.close()
+
+// What is sent into a run that waits is told after: the agent then answers it.
+const steered = session.run('send 2 USDC to bob', { onApproval: async (a) => { await send(session, steered, "what is alice's USDC balance?"); await a.approve() } })
+const { reason, text } = await steered
+out.codes.steered = `${reason} ${/^alice holds/.test(text)}`
+out.codes.over = await code(send(session, steered, 'too late'))
 
 const agui = []
 for await (const e of toAGUI(session.run('send 0.5 USDC to bob'))) agui.push(e.type)

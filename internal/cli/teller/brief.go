@@ -15,7 +15,7 @@ func (t *Teller) describeBriefly(ev *wire.RunEvent) (lines []string) {
 		t.tools = map[wire.Ref]string{}
 	}
 	switch e := ev.Event; {
-	case e.Kind == "reply" && e.Failed != "", e.Kind == "verdict", e.Kind == "lapse":
+	case e.Kind == "ask", e.Kind == "reply" && e.Failed != "", e.Kind == "verdict", e.Kind == "lapse":
 		lines = append(lines, t.describeEvent(e)...)
 	case e.Kind == "result" && e.Of != nil:
 		tool := t.tools[*e.Of]

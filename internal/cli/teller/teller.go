@@ -109,8 +109,14 @@ func plainValue(v any) any {
 func (t *Teller) describeEvent(e wire.Event) []string {
 	switch e.Kind {
 	case "ask":
-		var p wire.StartParams
-		if t.All && json.Unmarshal(e.Input, &p) == nil {
+		var p struct{ Input, Text string }
+		if json.Unmarshal(e.Input, &p) != nil {
+			break
+		}
+		if p.Text != "" {
+			return []string{"sent      " + p.Text}
+		}
+		if t.All {
 			return []string{"asked     " + p.Input}
 		}
 	case "reply":
@@ -153,6 +159,10 @@ func (t *Teller) describeEffects(does []wire.Effect) []string {
 		case "call":
 			if e.Phase == "final" {
 				add("%s until its block is final; the chain may still take it back", t.Paint.Yellow("waits    "))
+				break
+			}
+			if e.Phase == "ask" {
+				add("%s %s", t.Paint.Yellow("asks you "), wording.Clip(string(e.Args), 160))
 				break
 			}
 			phase := ""

@@ -95,7 +95,7 @@ export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<Update, void, void> {
-    if (this.#outcome) throw failure('conflict', 'A run is followed once; ask session.follow for another reader.')
+    if (this.#outcome) throw failure('conflict', 'A run is followed once; use session.follow.')
     this.#outcome = new Promise((ok, no) => { this.#done = ok; this.#failed = no })
     this.#outcome.catch(() => {}) // who iterates sees the error there
     return this.#follow()
@@ -122,7 +122,7 @@ export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
       this.#failed(e)
       throw e
     } finally {
-      this.#failed(failure('disconnected', 'Nobody followed the run to its end.')) // nothing, once it is settled
+      this.#failed(failure('disconnected', 'Nobody followed the run.')) // nothing, once it is settled
     }
   }
 

@@ -38,11 +38,13 @@ export type None = Record<string, never>
 
 export type Provenance = { car: string; head: string; keys?: Record<string, string>; log?: string; receipt?: string }
 
+export type Question = { choices?: string[]; of: Ref; question: string }
+
 export type Ref = { index: number; seq: number }
 
 export type Route = { considered?: string[]; cost_nano: number; kind: string; model: string; rule: string }
 
-export type Run = { agent: string; asked?: string; asserted?: Asserted[]; caller?: string; closed?: number; cost_nano?: number; delegation?: string; erased?: boolean; head?: string; last: string; moved?: Amount[]; opened: number; outcome?: string; rule?: string; run: string; session: string; status: string; steps: number }
+export type Run = { agent: string; asked?: string; asks?: Question; asserted?: Asserted[]; caller?: string; closed?: number; cost_nano?: number; delegation?: string; erased?: boolean; head?: string; last: string; moved?: Amount[]; opened: number; outcome?: string; rule?: string; run: string; session: string; status: string; steps: number }
 
 export type RunDelta = { after_seq: number; run: string; sub: string; text: string }
 
@@ -51,6 +53,8 @@ export type RunEvent = { at: number; cid: string; decisions?: Decision[]; does: 
 export type RunReceipt = { head: string; receipt: string; run: string; seq: number; sub: string }
 
 export type Runs = { next?: string; runs: Run[] }
+
+export type Sent = { seq: number }
 
 export type Session = { account: string; agent: string; device?: string; epoch?: string; expires: number; idle: number; key?: string; limits?: Limits; opened: number; origin?: string; revocation?: string; revoked?: number; session: string; tools?: string[]; used?: number; uses?: Use[] }
 
@@ -106,6 +110,8 @@ export interface Methods {
   'session.list': { params: Record<string, never>; result: Sessions; access: 'session' }
   /** Starts a run. */
   'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown; client_tools?: ClientTool[] }; result: Started; access: 'signed' }
+  /** Says something into a run that goes on: steers it, or answers its question. */
+  'run.send': { params: { run: string; text: string; idempotency_key: string; of?: Ref }; result: Sent; access: 'signed' }
   /** Returns a run's state. */
   'run.get': { params: { run: string }; result: Run; access: 'session' }
   /** Lists the wallet's runs. */
@@ -145,4 +151,4 @@ export interface Methods {
 export type Code = 'approval_late' | 'approval_wrong' | 'batch' | 'budget_exhausted' | 'chain_unavailable' | 'channel_unknown' | 'conflict' | 'damaged' | 'disconnected' | 'erased' | 'internal' | 'invalid_params' | 'invalid_request' | 'method_not_found' | 'not_found' | 'not_permitted' | 'outcome_unknown' | 'overloaded' | 'parse_error' | 'policy_denied' | 'quota_reached' | 'rate_limited' | 'rules_refused' | 'run_fenced' | 'seq_wrong' | 'session_expired' | 'session_required' | 'session_revoked' | 'sign_in_refused' | 'signature_missing' | 'signature_wrong' | 'too_many' | 'user_rejected'
 
 /** Tells the methods whose requests are signed, by their last words. */
-export const signed = /\.(cancel|decide|delete|open|rename|renew|revoke|sent|start)$/
+export const signed = /\.(cancel|decide|delete|open|rename|renew|revoke|send|sent|start)$/

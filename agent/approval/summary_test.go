@@ -1,4 +1,4 @@
-package loop
+package approval
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ func TestASummaryKeepsTheArgumentsBytes(t *testing.T) {
 	for _, args := range []string{
 		`{"text":"<b>5 & 6</b>"}`, "{\"text\":\"a\u2028b\u2029c\"}", `{"text":"\u0001"}`, `{"n":1}`,
 	} {
-		raw, err := encodeSummary(Summary{Args: json.RawMessage(args)})
+		raw, err := Summary{Args: json.RawMessage(args)}.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}

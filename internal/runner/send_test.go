@@ -1,0 +1,148 @@
+package runner_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/runner"
+	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
+)
+
+// send makes the signed request of what the user says into a run.
+func (u *user) send(t testing.TB, run provenance.Link, text, key string, of *provenance.Ref) runner.SendRequest {
+	t.Helper()
+	p := wire.SendParams{Run: run.String(), Text: text, Key: key, Of: (*wire.Ref)(of)}
+	params, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.seq++
+	f := auth.Frame{Session: u.session.ID, Channel: [32]byte{1}, Seq: u.seq, Method: wire.RunSend, Params: params}
+	sig, err := u.key.SignFrame(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runner.SendRequest{Session: u.session, Frame: f, Sig: sig, Run: run, Key: key, Of: of}
+}
+
+// asksUser lets the agent of a test ask its user.
+func asksUser(c *runner.Config) {
+	c.Agents[0].Tools = append(c.Agents[0].Tools, tools.UserAsk)
+	c.Tools = append(c.Tools, tools.AskUser())
+}
+
+// parkedOn returns the effect that a run waits for, once it is parked.
+func (b *bench) parkedOn(run provenance.Link) provenance.Ref {
+	b.Helper()
+	info := b.until(run, "parked")
+	return provenance.Ref{Seq: info.Steps - 1}
+}
+
+func TestWhatIsSentIsToldAndChecked(t *testing.T) {
+	l := &listener{may: make(chan struct{})}
+	b := openWith(t, l, func(*runner.Config) {})
+	run := b.start("say hello")
+	first := b.send(t, run, "in French", "key-send-1", nil)
+	seq, err := b.r.Send(t.Context(), first)
+	if err != nil || seq != 1 {
+		t.Fatalf("sent as step %d, %v", seq, err)
+	}
+	second := b.send(t, run, "and be short", "key-send-2", nil)
+	if _, err := b.r.Send(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := b.r.Send(t.Context(), b.send(t, run, "in French", "key-send-1", nil)); err != nil || again != seq {
+		t.Errorf("the same again is step %d, %v; want %d", again, err, seq)
+	}
+	if _, err := b.r.Send(t.Context(), b.send(t, run, "in Dutch", "key-send-1", nil)); !errors.Is(err, journal.ErrConflict) {
+		t.Errorf("another text with the same key: %v", err)
+	}
+	forged := first
+	forged.Sig = second.Sig
+	if _, err := b.r.Send(t.Context(), forged); !errors.Is(err, runner.ErrSignature) {
+		t.Errorf("a signature over something else: %v", err)
+	}
+	late := b.send(t, run, "too early signed", "key-send-3", nil)
+	if _, err := b.r.Send(t.Context(), b.send(t, run, "please", "key-send-4", nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.r.Send(t.Context(), late); !errors.Is(err, loop.ErrSendOrder) {
+		t.Errorf("what was signed before came after: %v", err)
+	}
+	if _, err := b.r.Send(t.Context(), b.send(t, run, "bob", "key-send-5", &provenance.Ref{})); !errors.Is(err, loop.ErrQuestion) {
+		t.Errorf("an answer to no question: %v", err)
+	}
+	close(l.may)
+	b.until(run, provenance.CloseAnswered)
+	want := "user: say hello\nassistant: answer x\nuser: in French\nuser: and be short\nuser: please"
+	if got := l.last(); got != want {
+		t.Errorf("the model was told\n%s\nwant\n%s", got, want)
+	}
+	if again, err := b.r.Send(t.Context(), b.send(t, run, "in French", "key-send-1", nil)); err != nil || again != seq {
+		t.Errorf("after the end the same is step %d, %v; want %d", again, err, seq)
+	}
+	if _, err := b.r.Send(t.Context(), b.send(t, run, "bye", "key-send-6", nil)); !errors.Is(err, journal.ErrNotFound) {
+		t.Errorf("into a run that has ended: %v", err)
+	}
+	b.verified(run)
+
+	// Nobody can make up, or change, what was sent.
+	for name, change := range map[string]func(ask *provenance.Ask){
+		"another signature": func(ask *provenance.Ask) { ask.Sig = second.Sig },
+		"another number":    func(ask *provenance.Ask) { ask.Seq += 100 },
+		"another channel":   func(ask *provenance.Ask) { ask.Channel[0]++ },
+	} {
+		_, o := b.exported(run)
+		lied := b.stepsOf(run)
+		change(lied.steps[1].Event.(*provenance.Ask))
+		lied.retell(run)
+		if rep := audit.Verify(lied, o); rep.Code != audit.CodeGrantRequest {
+			t.Errorf("%s: %s %s", name, rep.Code, rep.Detail)
+		}
+	}
+}
+
+func TestAnAgentAsksItsUserAndARestartBetween(t *testing.T) {
+	m := replies{
+		calls(call("a", tools.UserAsk, `{"choices":["bob","carol"],"question":"Whom?"}`)),
+		calls(call("b", "echo.say", `{"text":"bob it is"}`)), text("Done."),
+	}
+	b := openWith(t, m, asksUser)
+	run := b.start("pay somebody")
+	question := b.parkedOn(run)
+	b.r.Close()
+	b.restart()
+	if got := b.parkedOn(run); got != question {
+		t.Fatalf("after a restart the run waits for %v, before for %v", got, question)
+	}
+	other := b.send(t, run, "carol", "key-send-0", &provenance.Ref{Seq: 9})
+	if _, err := b.r.Send(t.Context(), other); !errors.Is(err, loop.ErrQuestion) {
+		t.Errorf("an answer to another question: %v", err)
+	}
+	if _, err := b.r.Send(t.Context(), b.send(t, run, "bob", "key-send-1", &question)); err != nil {
+		t.Fatal(err)
+	}
+	b.until(run, provenance.CloseAnswered)
+	b.verified(run)
+	views, err := b.r.Steps(t.Context(), run, 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, v := range views {
+		if _, is := v.Step.Event.(*provenance.Ask); is && v.Step.Seq > 0 {
+			told = append(told, v.Step.Event.(*provenance.Ask).Method)
+		}
+	}
+	if strings.Join(told, " ") != wire.RunSend {
+		t.Errorf("the answers on record are signed for %q", told)
+	}
+}

@@ -1,0 +1,1 @@
+var i=async(n,e,t,s,r=crypto.randomUUID())=>{await n.call("run.send",{run:await e.started,text:t,idempotency_key:r,...s&&{of:s}})},o=async(n,e)=>{if(!(e.kind!=="event"||!e.event.does?.some(t=>t.phase==="ask")))return(await n.call("run.get",{run:e.event.run})).asks};export{o as questionOf,i as send};
