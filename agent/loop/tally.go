@@ -374,7 +374,8 @@ func (t *tally) endUnknown(c *call, used bool) {
 	ref := c.wait
 	t.s.doubts = append(t.s.doubts, ref)
 	for i, r := range reserved {
-		if countsOnlyIfDone(r) {
+		// What counts until an approval stays: an approval may have ended its count already, and nothing ends it twice.
+		if countsOnlyIfDone(r) && !t.m.CountsUnasked(r.Budget) {
 			t.settles[before+i].Doubt = &ref
 		}
 	}

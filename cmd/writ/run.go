@@ -76,7 +76,7 @@ wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" +
 	f := c.Flags()
 	f.StringVar(&server, "server", "", "`URL` of the server")
 	f.StringVar(&agent, "agent", "", "which agent (default: the session's)")
-	f.StringVar(&key, "idempotency-key", "", "the same `key` and text start the run only once")
+	f.StringVar(&key, "idempotency-key", "", "the same `key` and text start the run only once, after signing in anew too")
 	f.StringVar(&thread, "thread", "", "go on with what was said under this `name`, or begin it")
 	f.StringVar(&a.PasswordFile, "password-file", "", "`file` with the password of the wallet's key file, to approve")
 	f.BoolVar(&approve, "yes-approve", false, "approve with the wallet's key without asking")

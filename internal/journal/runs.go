@@ -23,8 +23,8 @@ type RunReader interface {
 	OpenRunsOfOwner(ctx context.Context, of Session) ([]RunInfo, error)
 	// OpenRunsOfSession lists the runs of a session that have no close, oldest first.
 	OpenRunsOfSession(ctx context.Context, session provenance.Link) ([]RunInfo, error)
-	// RunByKey returns the run that was opened with an idempotency key in a session, or ErrNotFound. ErrConflict if
-	// hash is not the one stored with it.
+	// RunByKey returns the run that a session's owner has opened with an idempotency key, in whichever session, or
+	// ErrNotFound. ErrConflict if hash is not the one stored with it. See [Session.Owner].
 	RunByKey(ctx context.Context, session provenance.Link, key string, hash [32]byte) (provenance.Link, error)
 	// Steps returns the blocks of a run's steps from seq on, in order, at most limit.
 	Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]provenance.Block, error)
@@ -104,7 +104,7 @@ type Opening struct {
 	Session provenance.Link
 	Account common.Address
 	Agent   string
-	Key     string       // idempotency key, unique within the session
+	Key     string       // idempotency key, unique among the runs of the session's owner
 	Hash    [32]byte     // of the request, so that one key cannot stand for two requests
 	Thread  *ThreadPlace // optional
 	Owner   string       // claims the run at once, with fence 1

@@ -136,7 +136,7 @@ func TestWhatIsNotGivenAgain(t *testing.T) {
 		{"another request", saysHi, "", func(b *bench) {}, provenance.CloseAnswered, 2},
 		{"a request that may act", saysHi, "pay what is owed", func(b *bench) {}, provenance.CloseAnswered, 2},
 		{"another session of the same wallet", saysHi, "who?", func(b *bench) {
-			b.nonce, b.seq = "another123456789", 0
+			b.nonce = "another123456789"
 			if err := b.signIn(b.Context(), b.r); err != nil {
 				b.Fatal(err)
 			}

@@ -10,7 +10,7 @@ import (
 )
 
 // Commit implements journal.Database. An opening needs its session to be stored (journal.ErrNotFound) and its
-// idempotency key, if it is not empty, to be unused in that session (journal.ErrConflict). A commit that is not
+// idempotency key, if it is not empty, to be unused by that session's owner (journal.ErrConflict). A commit that is not
 // well-formed, such as one whose bytes do not match their CID or that settles more than was reserved, is an error of
 // its own.
 func (db runs) Commit(ctx context.Context, c journal.Commit) error {
@@ -183,11 +183,11 @@ func (tx *transaction) checkRun(ctx context.Context, c *journal.Commit) (run, se
 		return 0, 0, fmt.Errorf("session %s: %w", c.Open.Session, err)
 	}
 	if c.Open.Key != "" {
-		used, err := tx.exists(ctx, "SELECT 1 FROM runs WHERE session = ? AND key = ?", session, c.Open.Key)
-		if err == nil && used {
+		_, err := runByKey(ctx, tx.conn, c.Open.Session, c.Open.Key, c.Open.Hash)
+		if err == nil {
 			err = journal.ErrConflict
 		}
-		if err != nil {
+		if !errors.Is(err, journal.ErrNotFound) {
 			return 0, 0, err
 		}
 	}

@@ -39,11 +39,11 @@ func (tx *transaction) noteSent(ctx context.Context, what Restoration) error {
 		if err != nil {
 			return err
 		}
-		if !outlivesSession(l.Key) {
+		if !countsSent(l.Key) {
 			continue
 		}
-		if what.Unknown {
-			l.Spent = amountOf(l.Spent.Asset(), &allUnits)
+		if what.Unknown { // besides what is there: an approval may have ended the count of that
+			l.Spent = l.Spent.AddCapped(amountOf(l.Spent.Asset(), &allUnits))
 		}
 		for _, s := range what.Sent {
 			if s.Amount.Asset() == l.Spent.Asset() && countsTo(l.Key, s.To) {
@@ -58,8 +58,15 @@ func (tx *transaction) noteSent(ctx context.Context, what Restoration) error {
 // allUnits is an amount over every cap, with room for what is reserved besides.
 var allUnits = [32]byte{0x40}
 
-func outlivesSession(key string) bool {
-	return strings.HasPrefix(key, "wallet/") || strings.HasPrefix(key, "agent/")
+// askedSuffix ends the name of a budget that counts how much of another no longer counts, since the wallet approved a
+// spend after it; see package loop. Nothing sent is added to it: that would take it off the count of the other again.
+const askedSuffix = "+asked"
+
+// countsSent says whether a ledger counts what was sent since a backup.
+func countsSent(key string) bool {
+	name, _, _ := strings.Cut(key, "#")
+	name, _, _ = strings.Cut(name, "@")
+	return (strings.HasPrefix(key, "wallet/") || strings.HasPrefix(key, "agent/")) && !strings.HasSuffix(name, askedSuffix)
 }
 
 // countsTo says whether a ledger counts what is sent to an address: those by recipient count their own, and what went
@@ -86,7 +93,7 @@ func spanOf(label string) int64 {
 // sentBefore returns what a ledger that has no row begins with: it may have been begun, and lost, before a restoration.
 func sentBefore(ctx context.Context, r reader, key string, asset money.Asset, now int64) (money.Amount, error) {
 	sum := money.Of(asset, 0)
-	if !outlivesSession(key) {
+	if !countsSent(key) {
 		return sum, nil
 	}
 	name, _, _ := strings.Cut(key, "#")

@@ -21,7 +21,9 @@ func TestRestoreForgetsNoSpending(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, key := range []string{"wallet/w/day", "session/s/total", "wallet/w/to#0xAA"} {
+	keys := []string{"wallet/w/day", "session/s/total", "wallet/w/to#0xAA", "wallet/w/to+asked#0xAA",
+		"wallet/w/day+asked@2026-11-28"}
+	for _, key := range keys {
 		err := db.write(t.Context(), 0, func(ctx context.Context, tx *transaction) error {
 			return tx.exec(ctx, "INSERT INTO ledgers VALUES (?, 'USDC', 6, ?, ?)", key, amountBytes(money.Of(usdc, 3)),
 				amountBytes(money.Of(usdc, 0)))
@@ -53,11 +55,11 @@ func TestRestoreForgetsNoSpending(t *testing.T) {
 	if r, err := again.Recover(t.Context()); err != nil || r.Unknown() {
 		t.Errorf("the restored store counts as one that lost its end: %+v, %v", r, err)
 	}
-	got, err := again.Ledgers(t.Context(), []string{"wallet/w/day", "session/s/total", "wallet/w/to#0xAA"})
+	got, err := again.Ledgers(t.Context(), keys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []uint64{12, 3, 7} {
+	for i, want := range []uint64{12, 3, 7, 3, 3} {
 		if is := got[i].Spent; is != money.Of(usdc, want) {
 			t.Errorf("%s: %s spent, want %d units", got[i].Key, is, want)
 		}
@@ -65,7 +67,7 @@ func TestRestoreForgetsNoSpending(t *testing.T) {
 	today := time.Now().UTC().Format(time.DateOnly)
 	for key, want := range map[string]uint64{
 		"wallet/new/day@" + today: 9, "wallet/new/to#0xBB": 5, "agent/a/all": 9, "session/new/total": 0,
-		"wallet/new/day@2026-01-01T05Z": 9,
+		"wallet/new/day@2026-01-01T05Z": 9, "wallet/new/all+asked": 0, "wallet/new/to+asked#0xBB": 0,
 	} {
 		if is, err := again.SentBefore(t.Context(), key, usdc); err != nil || is != money.Of(usdc, want) {
 			t.Errorf("%s begins with %s, want %d units; %v", key, is, want, err)

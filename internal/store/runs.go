@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/provenance"
 )
@@ -114,20 +116,41 @@ func scanLink(scan scanner) (c provenance.Link, err error) {
 // RunByKey implements journal.Database.
 func (db runs) RunByKey(ctx context.Context, session provenance.Link, name string, hash [32]byte) (provenance.Link,
 	error) {
-	var id, stored []byte
-	var run provenance.Link
-	err := db.readRow(ctx, `SELECT runs.cid, hash FROM runs JOIN sessions ON runs.session = sessions.id
-		WHERE sessions.cid = ? AND runs.key = ?`, []any{linkBytes(session), name}, &id, &stored)
-	if err == nil && string(stored) != string(hash[:]) {
-		err = journal.ErrConflict
-	}
-	if err == nil {
-		err = parseLink(id, &run)
-	}
+	run, err := runByKey(ctx, db.reads, session, name, hash)
 	if err != nil {
 		return provenance.Link{}, fmt.Errorf("run by idempotency key: %w", err)
 	}
 	return run, nil
+}
+
+// runByKey finds the run by the owner and not by the session: who signs in again has the same keys. Runs of before
+// this was so may share one; then the run of the same request is meant.
+func runByKey(ctx context.Context, r reader, session provenance.Link, name string, hash [32]byte) (run provenance.Link,
+	err error) {
+	err = journal.ErrNotFound
+	failed := r.query(ctx, `SELECT runs.cid, runs.hash, opener.method, opener.chain, asker.method, asker.chain, asker.account
+		FROM sessions AS asker JOIN runs ON runs.account = asker.account JOIN sessions AS opener ON opener.id = runs.session
+		WHERE asker.cid = ? AND runs.key = ? ORDER BY runs.id DESC`, []any{linkBytes(session), name},
+		func(scan scanner) error {
+			var id, stored, account []byte
+			var opener, asker string
+			var openerChain, askerChain int64
+			if err := scan(&id, &stored, &opener, &openerChain, &asker, &askerChain, &account); err != nil {
+				return err
+			}
+			whose := common.BytesToAddress(account)
+			if auth.Identity(opener, uint64(openerChain), whose) != auth.Identity(asker, uint64(askerChain), whose) {
+				return nil // a contract with the same address on another chain is somebody else
+			}
+			switch {
+			case string(stored) == string(hash[:]):
+				err = parseLink(id, &run)
+			case errors.Is(err, journal.ErrNotFound):
+				err = journal.ErrConflict
+			}
+			return nil
+		})
+	return run, cmp.Or(failed, err)
 }
 
 // Steps implements journal.Database. An unknown run is journal.ErrNotFound; past its end there are no steps. A block

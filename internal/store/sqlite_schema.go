@@ -164,6 +164,12 @@ CREATE TABLE doubts (
 CREATE TABLE wallet_sent (
 	run INTEGER NOT NULL REFERENCES runs (id), seq INTEGER NOT NULL, idx INTEGER NOT NULL, hash TEXT NOT NULL,
 	PRIMARY KEY (run, seq, idx)) WITHOUT ROWID;
+`, `
+-- An idempotency key is looked up among the runs of its owner.
+CREATE INDEX runs_account_key ON runs (account, key) WHERE key IS NOT NULL;
+-- What counts until an approval is not given back, since an approval may have ended its count already.
+DELETE FROM doubts WHERE ledger LIKE '%/grant/unasked^_%' ESCAPE '^'
+	OR ledger IN (SELECT replace(key, '+asked', '') FROM ledgers WHERE key LIKE '%+asked%');
 `}
 
 // migrate makes the schema, or brings an older one up to date, and returns the store's epoch.

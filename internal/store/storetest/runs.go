@@ -148,14 +148,33 @@ func testByKey(t *testing.T, b *bench) {
 	b.wantErr("another request", err, journal.ErrConflict)
 	_, err = b.RunByKey(b.ctx, s.ID, "", hash)
 	b.wantErr("another key", err, journal.ErrNotFound)
-	_, err = b.RunByKey(b.ctx, other.ID, "k", hash)
-	b.wantErr("another session", err, journal.ErrNotFound)
+	if run, err = b.RunByKey(b.ctx, other.ID, "k", hash); err != nil || run != c.Run {
+		t.Errorf("by key, in another session of the owner: got %s, %v, want %s", run, err, c.Run)
+	}
+	_, err = b.RunByKey(b.ctx, other.ID, "k", [32]byte{})
+	b.wantErr("another request in another session", err, journal.ErrConflict)
 
 	again := b.newOpening(s)
 	again.Open.Key = "k"
 	b.wantErr("a second run with the key", b.Commit(b.ctx, again), journal.ErrConflict)
 	again.Open.Session = other.ID
-	b.wantErr("a run with the key in another session", b.Commit(b.ctx, again), nil)
+	b.wantErr("a run with the key in another session", b.Commit(b.ctx, again), journal.ErrConflict)
+	again.Open.Hash = hash
+	b.wantErr("the same run in another session", b.Commit(b.ctx, again), journal.ErrConflict)
+
+	elsewhere := s // a contract with the same address on another chain is somebody else
+	elsewhere.ID, elsewhere.Chain = b.newBlock().CID, s.Chain+1
+	b.must(b.PutSession(b.ctx, elsewhere))
+	for _, stranger := range []journal.Session{b.newSession(bob), elsewhere} {
+		_, err = b.RunByKey(b.ctx, stranger.ID, "k", hash)
+		b.wantErr("another owner", err, journal.ErrNotFound)
+		theirs := b.newOpening(stranger)
+		theirs.Open.Key, theirs.Open.Hash = "k", hash
+		b.must(b.Commit(b.ctx, theirs))
+		if run, err := b.RunByKey(b.ctx, stranger.ID, "k", hash); err != nil || run != theirs.Run {
+			t.Errorf("another owner's: got %s, %v, want %s", run, err, theirs.Run)
+		}
+	}
 	b.openRun(s)
 	b.openRun(s) // without a key there may be many
 
