@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -70,14 +71,14 @@ func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 		return err
 	}
 	p.Reread = func() (runner.Rules, error) {
-		now, err := node.ReadSettings(o.file, flags)
+		now, err := node.ReadSettingsAgain(o.file, flags, cfg)
 		if err != nil {
 			return runner.Rules{}, err
 		}
 		return node.Rules(now.Policies, now.Dapps)
 	}
 	p.Restart = node.ChangedSince(o.file, flags)
-	ln, scheme, err := listenAt(c.Context(), cfg)
+	ln, scheme, err := listenAt(c.Context(), cfg, log)
 	if err != nil {
 		return err
 	}
@@ -98,11 +99,13 @@ func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 }
 
 // listenAt listens where the settings say, with TLS if they have a certificate.
-func listenAt(ctx context.Context, cfg *config.Config) (ln net.Listener, scheme string, err error) {
+func listenAt(
+	ctx context.Context, cfg *config.Config, log *slog.Logger,
+) (ln net.Listener, scheme string, err error) {
 	if ln, err = cli.Listen(ctx, cfg.Listen); err != nil || cfg.TLS.Cert == "" {
 		return ln, "http://", err
 	}
-	secure, err := cli.ListenTLS(ln, cfg.TLS.Cert, cfg.TLS.Key)
+	secure, err := cli.ListenTLS(ln, cfg.TLS.Cert, cfg.TLS.Key, log)
 	if err != nil {
 		return nil, "", errors.Join(err, ln.Close())
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -11,8 +12,9 @@ import (
 
 // ListenTLS makes a listener speak TLS 1.2 or later with the certificate in two PEM files. It looks at the files at
 // most once in ten seconds and takes a new certificate when they have changed; one that cannot be read leaves the old.
-func ListenTLS(ln net.Listener, certFile, keyFile string) (net.Listener, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
+// The log says either, once for each change.
+func ListenTLS(ln net.Listener, certFile, keyFile string, log *slog.Logger) (net.Listener, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	if err := c.loadPair(time.Now()); err != nil {
 		return nil, fmt.Errorf("read the certificate in %s and %s: %w", certFile, keyFile, err)
 	}
@@ -26,20 +28,46 @@ const lookAgain = 10 * time.Second
 
 type certificate struct {
 	certFile, keyFile string
+	log               *slog.Logger
 
 	mu      sync.Mutex // guards the rest
 	pair    *tls.Certificate
-	changed [2]time.Time // of the files
+	changed [2]time.Time // of the files that pair was read from
+	seen    [2]time.Time // of the files when they were looked at last
 	looked  time.Time
+	told    string // of what cannot be read now
 }
 
 func (c *certificate) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.looked) > lookAgain {
-		_ = c.loadPair(now) // whoever writes the files may be at it; the old one serves until both fit
+		c.renew(now)
 	}
 	return c.pair, nil
+}
+
+// renew takes a new certificate if there is one. Whoever writes the files may be at it, so the old one serves until
+// both fit.
+func (c *certificate) renew(now time.Time) {
+	before := c.pair
+	err := c.loadPair(now)
+	says := ""
+	if err != nil {
+		says = fmt.Sprint(err, c.seen)
+	}
+	switch {
+	case says != "" && says != c.told:
+		c.log.Warn("the new TLS certificate cannot be read; the old one is still served",
+			"cert", c.certFile, "key", c.keyFile, "err", err)
+	case before != nil && c.pair != before:
+		until := time.Time{}
+		if c.pair.Leaf != nil {
+			until = c.pair.Leaf.NotAfter
+		}
+		c.log.Info("a new TLS certificate is served", "cert", c.certFile, "until", until)
+	}
+	c.told = says
 }
 
 // loadPair reads the files if they have changed.
@@ -53,6 +81,7 @@ func (c *certificate) loadPair(now time.Time) error {
 		}
 		changed[i] = info.ModTime()
 	}
+	c.seen = changed
 	if c.pair != nil && changed == c.changed {
 		return nil
 	}

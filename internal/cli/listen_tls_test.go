@@ -1,16 +1,19 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -56,10 +59,10 @@ func TestACertificateIsReadAgainWhenItHasChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if _, err := ListenTLS(ln, certFile, filepath.Join(dir, "none.pem")); err == nil {
+	if _, err := ListenTLS(ln, certFile, filepath.Join(dir, "none.pem"), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a key that is not there was taken")
 	}
-	secure, err := ListenTLS(ln, certFile, keyFile)
+	secure, err := ListenTLS(ln, certFile, keyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +89,8 @@ func TestACertificateIsReadAgainWhenItHasChanged(t *testing.T) {
 		t.Errorf("got the certificate %q", got)
 	}
 
-	c := &certificate{certFile: certFile, keyFile: keyFile}
+	var log bytes.Buffer
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: slog.New(slog.NewTextHandler(&log, nil))}
 	named := func(now time.Time) string {
 		t.Helper()
 		c.mu.Lock()
@@ -114,5 +118,28 @@ func TestACertificateIsReadAgainWhenItHasChanged(t *testing.T) {
 	}
 	if got := named(time.Now()); got != "second" {
 		t.Errorf("while it is being written: got the certificate %q", got)
+	}
+	// An operator hears of either, once for each change.
+	for range 3 {
+		named(time.Now())
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("a certificate that cannot be read is told %d times, want once:\n%s", n, &log)
+	}
+	if n := strings.Count(log.String(), "level=INFO"); n != 1 {
+		t.Errorf("a new certificate is told %d times, want once:\n%s", n, &log)
+	}
+	writeCertificate(t, dir, "third", time.Second)
+	if got := named(time.Now()); got != "third" || strings.Count(log.String(), "level=INFO") != 2 {
+		t.Errorf("got the certificate %q, and in the log:\n%s", got, &log)
+	}
+	if err := os.Remove(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		named(time.Now())
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 {
+		t.Errorf("a key that is gone: %d warnings by now, want 2:\n%s", n, &log)
 	}
 }

@@ -75,6 +75,7 @@ type Config struct {
 	TLS          TLS          `yaml:"tls" about:"certificate, for a server without a proxy in front of it; plain HTTP if empty"`
 
 	origins map[string]string // by path: where a value that is no default came from
+	file    string            // that was read and had something in it
 }
 
 // Proxies say whose word on where a request came from counts.
@@ -391,6 +392,19 @@ func Load(s Sources) (*Config, error) {
 		return nil, err
 	}
 	return &c, nil
+}
+
+// CheckAfter refuses settings that were read again, in the place of earlier ones, where what is missing would be taken
+// for the defaults: their file is gone or empty, or the operator's policies are not set any more. Either is what a
+// mistake leaves, and the defaults may allow more.
+func (c *Config) CheckAfter(earlier *Config) error {
+	if earlier.file != "" && c.file == "" {
+		return fmt.Errorf("%s is gone or empty, and it was there before; put it back, or restart", earlier.file)
+	}
+	if was := earlier.origins["policies"]; was != "" && c.origins["policies"] == "" {
+		return fmt.Errorf("policies is not set any more, and it was (%s); set it, or restart", was)
+	}
+	return nil
 }
 
 func (c *Config) readEnvironment(lookup func(string) (string, bool)) error {

@@ -162,6 +162,7 @@ func (c *Config) readFileInto(name string, data []byte) error {
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: one YAML document is read, and there is more", name)
 	}
+	c.file = name
 	r := reader{name: name, dir: filepath.Dir(name), origins: c.origins}
 	return r.readObject(doc.Content[0], reflect.ValueOf(c).Elem(), "")
 }

@@ -51,6 +51,19 @@ func ReadSettings(file string, flags map[string]string) (*config.Config, error) 
 	return c, nil
 }
 
+// ReadSettingsAgain is [ReadSettings] while a node runs that began with earlier ones: what is missing now and was there
+// then is an error and no default.
+func ReadSettingsAgain(file string, flags map[string]string, earlier *config.Config) (*config.Config, error) {
+	c, err := ReadSettings(file, flags)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.CheckAfter(earlier); err != nil {
+		return nil, badSetting("%s", err)
+	}
+	return c, nil
+}
+
 // ChangedSince returns a function that lists the settings changed from now on that need a restart.
 func ChangedSince(file string, flags map[string]string) func() []string {
 	begun, err := ReadSettings(file, flags)
