@@ -23,12 +23,13 @@ const (
 	CheckUntested    = "untested"    // a rule that no test of the set reaches
 	CheckTool        = "tool"        // a rule for a tool that is not there
 	CheckZone        = "zone"        // a time zone that is a fixed offset under a name that does not say so
+	CheckWord        = "word"        // a comparison with a word that there is not
 	CheckWaiver      = "waiver"      // a waiver of nothing
 )
 
 // Checks lists the names of all checks.
 var Checks = []string{CheckNoPermit, CheckShadowed, CheckUnreachable, CheckRedundant, CheckFails, CheckUnlimited,
-	CheckUnreserved, CheckUnused, CheckUntested, CheckTool, CheckZone, CheckWaiver}
+	CheckUnreserved, CheckUnused, CheckUntested, CheckTool, CheckZone, CheckWord, CheckWaiver}
 
 // A Waiver keeps a finding from failing.
 type Waiver struct {

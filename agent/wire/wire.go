@@ -18,10 +18,12 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Subprotocol is the WebSocket subprotocol that both sides must name.
@@ -113,13 +115,30 @@ func ParseRequest(frame []byte) (Request, error) {
 	return r, nil
 }
 
-// findID returns the id of a frame that is JSON and no request of this protocol, or nil if it has none.
-func findID(frame []byte) json.RawMessage {
-	var members map[string]json.RawMessage
-	if err := DecodeStrict(frame, &members); err != nil || isBadID(members["id"]) {
+// findID returns the id of a frame that is an object of JSON and no request of this protocol, or nil if it has none or
+// two.
+func findID(frame []byte) (id json.RawMessage) {
+	d := json.NewDecoder(bytes.NewReader(frame))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return nil
 	}
-	return members["id"]
+	for d.More() {
+		key, err := d.Token()
+		var value json.RawMessage
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil || key == "id" && id != nil {
+			return nil
+		}
+		if key == "id" {
+			id = value
+		}
+	}
+	if _, err := d.Token(); err != nil || isBadID(id) || !utf8.Valid(id) {
+		return nil
+	}
+	return id
 }
 
 func isBadID(id json.RawMessage) bool {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/writ-run/writ/internal/verifier"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/provenance/translog/reader"
 )
 
 // Bounds on fetching from gateways, which are not trusted.
@@ -68,7 +69,7 @@ type fetch struct {
 // the verifier will miss.
 func fetchCAR(ctx context.Context, w io.Writer, root provenance.Link, have *provenance.CAR, gateways []string) error {
 	f := &fetch{
-		gateways: gateways, have: have, client: &http.Client{Timeout: fetchTime}, seen: map[provenance.Link]struct{}{},
+		gateways: gateways, have: have, client: gatewayClient(), seen: map[provenance.Link]struct{}{},
 		out: bufio.NewWriterSize(w, 64<<10),
 	}
 	f.more = sync.NewCond(&f.mu)
@@ -184,9 +185,13 @@ func (f *fetch) writeSection(l provenance.Link, data []byte) {
 	}
 }
 
+func gatewayClient() *http.Client {
+	return &http.Client{Timeout: fetchTime, CheckRedirect: reader.StayThere}
+}
+
 // newFetch returns a fetch of single blocks.
 func newFetch(gateways []string) *fetch {
-	return &fetch{gateways: gateways, client: &http.Client{Timeout: fetchTime}}
+	return &fetch{gateways: gateways, client: gatewayClient()}
 }
 
 // getBlock returns a block whose hash is right. The error is provenance.ErrAbsent if every gateway says that it has

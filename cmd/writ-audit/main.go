@@ -26,7 +26,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/writ-run/writ/agent/audit"
@@ -68,6 +71,7 @@ const manual = `writ-audit checks what an agent did for a wallet, from the run's
   writ-audit log [OLD] NEW|URL|DIR --log-key VKEY [--witness-policy FILE] [--log URL|DIR] [--state FILE [--follow]]
                  [--heads] [--run CID] [--from N] [--gateway URL] [--operator-key KEY] [--json]
                                                                        is it one log? what is in it?
+  writ-audit version                                                   which build of it this is
   writ-audit --schema                                                  the JSON Schema of what verify --json prints
 
 --keys opens sealed payloads: requests, arguments, results, the permission itself. nonces also takes NAME.keys.json that
@@ -136,7 +140,11 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 0
 	}
 	c := &command{ctx: ctx, out: out}
+	if args[0] == "version" || args[0] == "--version" {
+		return c.printVersion(slices.Contains(args[1:], "--json"))
+	}
 	exit, err := c.callCommand(args[0], args[1:])
+	c.json = c.json || slices.Contains(args, "--json") // perhaps the flags were not read as far as that
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(out, manual)
 		return 0
@@ -160,6 +168,26 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, "writ-audit:", audit.Printable(err.Error()))
 	}
 	return exit
+}
+
+// version is set by release builds: -ldflags "-X main.version=v1.2.3".
+var version = "dev"
+
+func (c *command) printVersion(asJSON bool) int {
+	commit := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			}
+		}
+	}
+	if asJSON {
+		_ = c.printObject(true, map[string]any{"version": version, "commit": commit, "go": runtime.Version()})
+	} else {
+		fmt.Fprintln(c.out, strings.Join(strings.Fields("writ-audit "+version+" "+commit+" "+runtime.Version()), " "))
+	}
+	return 0
 }
 
 // A filesCommand is a command, with how many files it takes.
@@ -227,7 +255,7 @@ func (c *command) defineFlags(name string, f *flag.FlagSet) (called filesCommand
 		c.log.Define(f)
 		c.watch.defineFlags(f)
 	default:
-		return called, usage("there is no command %q; there are verify, replay, show, diff, nonces and log", name)
+		return called, usage("there is no command %q; there are verify, replay, show, diff, nonces, log and version", name)
 	}
 	if name != "nonces" {
 		f.Var(&c.gateways, "gateway", "")

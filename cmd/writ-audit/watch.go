@@ -228,15 +228,12 @@ func (w *watcher) readRemembered(name string, must bool) error {
 	if name == "" {
 		return nil
 	}
-	raw, err := os.ReadFile(name)
+	raw, err := verifier.ReadText("the older checkpoint", name)
 	if errors.Is(err, fs.ErrNotExist) && !must {
 		return nil
 	}
-	if err == nil && len(raw) > logproof.MaxProof {
-		err = fmt.Errorf("%s is no checkpoint", name)
-	}
 	if err != nil {
-		return usage("the older checkpoint: %w", err)
+		return err
 	}
 	// Who cosigned it is not asked again: a policy may have changed since.
 	if w.old, err = (logproof.Policy{Logs: w.policy.Logs}).OpenCheckpoint(raw); err != nil {
@@ -264,7 +261,7 @@ func (w *watcher) lookOnce(ctx context.Context, offered []byte) (*watchView, err
 // judgeCheckpoint judges the checkpoint of those bytes, or the log's newest if there are none.
 func (w *watcher) judgeCheckpoint(ctx context.Context, raw []byte, v *watchView) (err error) {
 	if raw == nil {
-		if raw, err = w.readNewest(ctx, v); raw == nil || err != nil {
+		if raw, err = w.readNewest(ctx); err != nil {
 			return err
 		}
 	}
@@ -300,8 +297,8 @@ func (w *watcher) judgeCheckpoint(ctx context.Context, raw []byte, v *watchView)
 	return nil
 }
 
-// readNewest reads the log's newest checkpoint; nil if it has none yet.
-func (w *watcher) readNewest(ctx context.Context, v *watchView) ([]byte, error) {
+// readNewest reads the log's newest checkpoint. Where there is none there may be no log at all.
+func (w *watcher) readNewest(ctx context.Context) ([]byte, error) {
 	raw, err := w.log.Checkpoint(ctx)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return raw, err
@@ -310,8 +307,8 @@ func (w *watcher) readNewest(ctx context.Context, v *watchView) ([]byte, error) 
 		return nil, &provenance.Fault{Code: logproof.CodeLogStale,
 			Detail: fmt.Sprintf("the log has no checkpoint any more, and one of size %d is known", w.old.Size)}
 	}
-	v.Verdict, v.Detail = provenance.Gaps, "the log has no checkpoint yet"
-	return nil, nil
+	return nil, verifier.Networkf("there is no checkpoint of a log there; a server's log is at its address with /log, " +
+		"and has its first checkpoint soon after the first run")
 }
 
 // checkExtension checks that the log which was as is known is now as it says.

@@ -208,7 +208,7 @@ func TestALogIsOneOrIsFoundOut(t *testing.T) {
 		{"of 300", "of 300, forked", "", 2, "log.consistency"},
 		{"of 700", "of 300", "", 2, "log.stale"},
 		{"of 300", "without a checkpoint", "", 2, "log.stale"},
-		{"", "without a checkpoint", "", 20, ""},
+		{"", "without a checkpoint", "", 6, ""},
 		{"of 300", "signed by another", "", 2, "log.key"},
 		{"of 300", "with a changed tile", "", 2, "log.tile"},
 		{"of 300", "with a changed entry", "", 0, ""}, // which the proof does not need

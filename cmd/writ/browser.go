@@ -19,7 +19,7 @@ func (a *app) showPage(page *walletpage.Page, what string, noOpen bool) {
 	if noOpen {
 		return
 	}
-	if err := walletpage.Show(page.URL(), a.Env("BROWSER")); err != nil {
+	if err := page.Show(a.Env("BROWSER")); err != nil {
 		a.Note("no browser could be opened (%s): open the address yourself", cli.OneLine(err))
 	}
 }

@@ -108,7 +108,12 @@ func initCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := writeNew(config.DefaultFile, []byte(strings.Replace(starter, "CHAIN", part, 1)), 0o644); err != nil {
+			text := strings.Replace(starter, "CHAIN", part, 1)
+			if chain != "" { // who pays needs an account of its own there
+				text = strings.Replace(text, "agents: [treasurer, reader]", "agents: [reader] # and treasurer, once chain.key "+
+					"and wallets are set", 1)
+			}
+			if err := writeNew(config.DefaultFile, []byte(text), 0o644); err != nil {
 				return err
 			}
 			next := "writ devchain, and in another terminal: writ serve"

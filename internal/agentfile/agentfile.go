@@ -108,7 +108,8 @@ func (d Definition) Record(tools map[string]provenance.Link) (*provenance.Agent,
 	for _, name := range d.Tools {
 		link, ok := tools[name]
 		if !ok {
-			return nil, fmt.Errorf("agent %q names the tool %q, which is not there", d.Name, name)
+			return nil, fmt.Errorf("agent %q names the tool %q, which is not there: tools that pay need chain.key, web.fetch "+
+				"needs fetch.hosts, docs.search needs library.on", d.Name, name)
 		}
 		a.Tools = append(a.Tools, link)
 	}

@@ -85,6 +85,7 @@ func TestAgentFilesThatAreRefused(t *testing.T) {
 		{"an asset without decimals", "assets: {USDC: 6}", "assets: {DAI: 18}", "grant.assets"},
 		{"a duration that is none", "30m", "soon", "limits.wall"},
 		{"a duration that rounds to none", "30m", "30us", "limits.wall"},
+		{"a host with a port", "chains: [1337]", "chains: [1337]\n  hosts: ['127.0.0.1:8460']", "no wallet could sign its grant: hosts: entry 1 is not allowed"},
 		{"two documents", "chains: [1337]\n", "chains: [1337]\n---\na: 1\n", "more than one document"},
 		{"no YAML", "schema:", "\t", "read the agent file"},
 	} {

@@ -124,6 +124,11 @@ func Parse(src []byte, chain uint64) (Definition, error) {
 		return Definition{}, fmt.Errorf("agent %q: its grant lacks %s: no wallet could sign it", f.Name,
 			strings.Join(missing, ", "))
 	}
+	if !reflect.ValueOf(f.Grant).IsZero() && chain != 0 { // without a chain it is not whole, and is only looked at
+		if err := d.Grant.Sorted().Validate(); err != nil {
+			return Definition{}, fmt.Errorf("agent %q: no wallet could sign its grant: %w", f.Name, err)
+		}
+	}
 	if err := d.checkFields(); err != nil { // before its delegates are measured by it
 		return Definition{}, err
 	}

@@ -6,6 +6,7 @@
 //	manifest.json  what is in it, with digests
 //	manifest.sig   the operator's signature over the manifest
 //	writ.db        the store as it was at one moment
+//	docs.db        the documents that agents search, as they were just after; only if there are any
 //	keys.age       the folder's keys, sealed to a reader; only on wish
 //
 // The log's files are not in it: they are built again from the store. The store holds the keys of sealed payloads, so a
@@ -37,6 +38,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/writ-run/writ/internal/datadir"
+	"github.com/writ-run/writ/internal/library"
 	"github.com/writ-run/writ/internal/store"
 )
 
@@ -78,6 +80,8 @@ type Manifest struct {
 	Holds    store.Contents `json:"holds"`
 	Files    []File         `json:"files"`
 	Keys     string         `json:"keys"` // "left out" or "sealed"
+	// Documents are those that agents search.
+	Documents int64 `json:"documents,omitempty"`
 }
 
 // A File of an archive.
@@ -164,6 +168,13 @@ func (m *Making) gather(ctx context.Context, stage string, out *Manifest) error 
 		return err
 	}
 	names := []string{datadir.StoreFile}
+	err = library.Copy(ctx, filepath.Join(m.Data, library.FileName), filepath.Join(stage, library.FileName))
+	switch {
+	case err == nil:
+		names = append(names, library.FileName)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
 	if len(m.Readers) > 0 {
 		if err := sealKeys(m.Data, filepath.Join(stage, keysFile), m.Readers); err != nil {
 			return err
@@ -177,6 +188,9 @@ func (m *Making) gather(ctx context.Context, stage string, out *Manifest) error 
 		}
 		out.Files = append(out.Files, f)
 	}
+	if out.Documents, err = checkDocuments(ctx, stage, *out); err != nil {
+		return damaged("the data folder is damaged: %s", err)
+	}
 	looked := copied + ".looked"
 	if err := copyFile(ctx, copied, looked); err != nil {
 		return err
@@ -186,6 +200,14 @@ func (m *Making) gather(ctx context.Context, stage string, out *Manifest) error 
 		return damaged("the data folder is damaged: %s", err)
 	}
 	return nil
+}
+
+// checkDocuments says how many documents a folder with the files of a backup has.
+func checkDocuments(ctx context.Context, dir string, m Manifest) (int64, error) {
+	if !slices.ContainsFunc(m.Files, func(f File) bool { return f.Name == library.FileName }) {
+		return 0, nil
+	}
+	return library.Check(ctx, filepath.Join(dir, library.FileName))
 }
 
 func (m *Making) tell(what string, done, total int64) {
@@ -359,6 +381,13 @@ func checkInto(ctx context.Context, path, dir, operator string, tell func(string
 	if holds.Epoch != m.Holds.Epoch || holds.Entries != m.Holds.Entries || holds.Blocks != m.Holds.Blocks {
 		return m, damaged("the store in the backup is not the one that its manifest describes")
 	}
+	documents, err := checkDocuments(ctx, dir, m)
+	if err != nil {
+		return m, damaged("the documents in the backup are damaged: %s", err)
+	}
+	if documents != m.Documents {
+		return m, damaged("the documents in the backup are not those that its manifest describes")
+	}
 	return m, nil
 }
 
@@ -374,7 +403,7 @@ func unpack(ctx context.Context, path, dir string, tell func(string, int64, int6
 		return m, err
 	}
 	for _, file := range m.Files {
-		if file.Name != datadir.StoreFile && file.Name != keysFile || file.Size < 0 {
+		if !slices.Contains([]string{datadir.StoreFile, library.FileName, keysFile}, file.Name) || file.Size < 0 {
 			return m, damaged("%s: its manifest names %q, which no backup has", path, file.Name)
 		}
 		h, err := r.Next()

@@ -177,6 +177,8 @@ func FailureOf(err error) *Failure {
 		return Failf(ExitUsage, "policy", "%s", Plain(err.Error()))
 	}
 	switch {
+	case errors.Is(err, journal.ErrCorrupt), errors.Is(err, journal.ErrSigned):
+		return Failf(ExitIntegrity, "store", "%s", Plain(err.Error()))
 	case errors.Is(err, provenance.ErrAbsent), errors.Is(err, journal.ErrNotFound):
 		return Failf(ExitIncomplete, "not_found", "%s", err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):

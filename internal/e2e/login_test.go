@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,16 @@ func browser(t *testing.T) string {
 	}
 	missing(t, "there is no Chromium here: install the package chromium")
 	return ""
+}
+
+// notingBrowser returns a program that stands for a browser and writes down what it is to open.
+func notingBrowser(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "browser")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\necho \"$1\" >$OPENED.half && mv $OPENED.half $OPENED\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // A wallet of a real browser signs in on the page of `writ login --browser`, or declines, or is not there.
@@ -37,11 +48,13 @@ func TestBrowserSignsIn(t *testing.T) {
 	}{
 		{"sign", 0, "Signed in as 0x"},
 		{"again", 0, "Signed in as 0x"},
+		{"reload", 0, "Signed in as 0x"},
 		{"decline", 5, "Cancelled. Nothing was signed"},
 		{"none", 5, "Cancelled. Nothing was signed"},
 	} {
-		login := exec.CommandContext(t.Context(), bin, "login", "--browser", "--no-open", "--server", r.URL, "--json")
-		login.Env = append(os.Environ(), "WRIT_HOME="+home)
+		login := exec.CommandContext(t.Context(), bin, "login", "--browser", "--server", r.URL, "--json")
+		opened := filepath.Join(t.TempDir(), "opened")
+		login.Env = append(os.Environ(), "WRIT_HOME="+home, "BROWSER="+notingBrowser(t), "OPENED="+opened)
 		var answer bytes.Buffer
 		login.Stdout = &answer
 		progress, err := login.StderrPipe()
@@ -57,6 +70,13 @@ func TestBrowserSignsIn(t *testing.T) {
 			if s := strings.TrimSpace(lines.Text()); strings.HasPrefix(s, "http://127.0.0.1:") {
 				url = s
 			}
+		}
+		if c.does == "sign" { // as the program opens it; in the others by the address that it prints
+			until(t, "the browser is started", func() bool {
+				file, err := os.ReadFile(opened)
+				url = "file://" + strings.TrimSpace(string(file))
+				return err == nil
+			})
 		}
 		args := []string{url, c.does, chromium}
 		if dir := os.Getenv("WRIT_E2E_PICTURES"); dir != "" && c.does == "sign" {

@@ -205,7 +205,7 @@ func (o *operator) paysThroughTrouble(c *foreignChain, s *stuckServer, p *person
 	}
 	done := pays("send 1 USDC to bob")
 	c.call("anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(40e9))
-	c.call("evm_setIntervalMining", 2)
+	c.call("evm_setIntervalMining", 1) // trouble needs many blocks; what is paid after it has those of 2 s
 	e := <-done
 	if e.Outcome != "answered" || p.phases() != "send replaced send final answered" {
 		t.Errorf("the payment that is replaced ended as %+v: %s", e, p.phases())

@@ -62,6 +62,9 @@ func (n *Node) openStore(ctx context.Context, c *Config) (_ func() error, err er
 		return nil, badUse("another writ uses the data folder %s, though its lock is free; stop it, or give another --data",
 			c.Data)
 	}
+	if errors.Is(err, journal.ErrCorrupt) {
+		return nil, faultf(Damaged, "store", "%s", err)
+	}
 	if err != nil {
 		return nil, faultf(Internal, "store", "%s", err)
 	}

@@ -101,8 +101,7 @@ func DialFirst(ctx context.Context, network string, addrs []netip.Addr, port str
 // name, with those that carry an IPv4 address inside.
 var special = parsePrefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
 	"198.18.0.0/15",
-	"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
-	"2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10", "::/96")
+	"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 
 func parsePrefixes(list ...string) []netip.Prefix {
 	out := make([]netip.Prefix, len(list))
@@ -112,8 +111,12 @@ func parsePrefixes(list ...string) []netip.Prefix {
 	return out
 }
 
+// assigned is what of IPv6 is given to the open internet (RFC 4291 and IANA's registry); the rest may be led anywhere.
+var assigned = netip.MustParsePrefix("2000::/3")
+
 // IsPublic says whether an address is one of the open internet.
 func IsPublic(a netip.Addr) bool {
-	return a.IsValid() && a.IsGlobalUnicast() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
+	return a.IsValid() && (a.Is4() || assigned.Contains(a)) &&
+		a.IsGlobalUnicast() && !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() &&
 		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -22,6 +22,7 @@ func lookUp(addrs ...string) func(context.Context, string) ([]netip.Addr, error)
 func TestOneAddressThatIsNotPublicRefusesTheHost(t *testing.T) {
 	for _, a := range []string{
 		"127.0.0.1", "10.1.2.3", "192.168.1.1", "169.254.169.254", "::1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
+		"1::1", "4000::1", "5f00::1", "fec0::1", "::7f00:1", "100::1",
 	} {
 		_, err := Gate{Lookup: lookUp("93.184.216.34", a)}.Addresses(t.Context(), "x.example")
 		if !errors.Is(err, ErrPrivate) {
@@ -52,5 +53,15 @@ func TestATransportConnectsToCheckedAddressesOnly(t *testing.T) {
 			res.Body.Close()
 		}
 		tr.CloseIdleConnections()
+	}
+}
+
+// An address that carries one of IPv4 is none of the open internet by itself: who asks unmaps it first.
+func TestIsPublic(t *testing.T) {
+	for a, want := range map[string]bool{"93.184.216.34": true, "2606:4700::1111": true, "::ffff:93.184.216.34": false,
+		"1::1": false, "4000::1": false, "2002:7f00:1::": false, "2001:db8::1": false, "3fff::1": false, "203.0.113.9": false} {
+		if got := IsPublic(netip.MustParseAddr(a)); got != want {
+			t.Errorf("%s: %v, want %v", a, got, want)
+		}
 	}
 }

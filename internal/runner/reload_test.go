@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
-
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
@@ -53,8 +53,8 @@ func TestAReloadReachesNewSessionsOnly(t *testing.T) {
 
 	// Who signs in now signs the new set; a text with the old one is not taken any more.
 	b.nonce, b.rules = "abcdefgh12345679", first
-	if err := b.signIn(t.Context(), b.r); !errors.Is(err, journal.ErrNotFound) {
-		t.Errorf("signed under the old set: %v", err)
+	if err := b.signIn(t.Context(), b.r); !errors.Is(err, loop.ErrVersion) {
+		t.Errorf("signed under the old set: %v, want the word that it is another version", err)
 	}
 	b.rules = provenance.Link{}
 	if err := b.signIn(t.Context(), b.r); err != nil {

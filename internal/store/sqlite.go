@@ -126,7 +126,7 @@ func openError(err error) error {
 	case faultFormat:
 		return errNotStore
 	case faultDamaged:
-		return fmt.Errorf("the file is damaged; restore it from a backup (%v)", err)
+		return damagedError{fmt.Errorf("the file is damaged; restore it from a backup (%w)", err)}
 	case faultBusy:
 		return fmt.Errorf("another process is using the file; stop it first (%v)", err)
 	case faultReadOnly:
@@ -134,6 +134,11 @@ func openError(err error) error {
 	}
 	return err
 }
+
+// A damagedError is a file whose bytes are not what was stored: journal.ErrCorrupt in other words.
+type damagedError struct{ error }
+
+func (damagedError) Is(target error) bool { return target == journal.ErrCorrupt }
 
 func (e *sqliteFile) beforeCommit(ctx context.Context, tx *transaction) (err error) {
 	e.count, err = tx.countGroup(ctx)

@@ -9,7 +9,8 @@ import (
 // applicationID marks our files: "writ" in the SQLite header, where file(1) shows it.
 const applicationID = 0x77726974
 
-var errNotStore = errors.New("the file is not a writ store; choose another path or move the file away")
+var errNotStore error = damagedError{errors.New(
+	"the file is not a writ store; choose another path, or restore it from a backup if it was one")}
 
 // migrations are applied in order, each in one transaction with its row in the table of the same name, so that one
 // that was cut short starts over. A released migration is never changed.

@@ -2,7 +2,9 @@ package workshop
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holiman/uint256"
@@ -10,6 +12,7 @@ import (
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/internal/cond"
+	"github.com/writ-run/writ/policies/internal/keys"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -142,6 +145,7 @@ func (c *inspector) inspectPoint(p policies.Point) {
 			c.findUnreachable(r, of["permit"], matching)
 		}
 		c.findRedundant(r, matching[r])
+		c.findUnknownWords(r, matching[r])
 		c.findFailing(r, of, matching)
 		c.findDeadAssets(r, matching[r])
 		if p == policies.Spend && r.Effect == "permit" {
@@ -272,6 +276,33 @@ func (c *inspector) findRedundant(r *policies.Rule, matching *expression) {
 		idle = slices.DeleteFunc(idle, func(y stand) bool { return y.atom == x.atom })
 		c.countOut(policies.CheckRedundant, r, []*expression{matching}, sift)
 	}
+}
+
+// closedWords are the fields that have no other values than these.
+var closedWords = map[string][]string{
+	"class":     keys.Classes,
+	"integrity": {"operator", "user", "tool", "untrusted"},
+	"secrecy":   {"public", "session", "wallet", "secret"},
+}
+
+var quotedWord = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// findUnknownWords reports comparisons of such a field with a word that it never is.
+func (c *inspector) findUnknownWords(r *policies.Rule, matching *expression) {
+	matching.EachAtom(func(a *expression) {
+		source := a.Source()
+		rest := strings.Fields(quotedWord.ReplaceAllString(source, " "))
+		for field, words := range closedWords {
+			if !slices.Contains(rest, field) {
+				continue
+			}
+			for _, quoted := range quotedWord.FindAllString(source, -1) {
+				if w, err := strconv.Unquote(quoted); err == nil && !slices.Contains(words, w) {
+					c.note(policies.CheckWord, r, "", "%s is never %q; it is %s", field, w, strings.Join(words, ", "))
+				}
+			}
+		}
+	})
 }
 
 // findFailing reports a rule that cannot be evaluated for requests which another rule permits: it takes that

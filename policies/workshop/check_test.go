@@ -110,6 +110,15 @@ func TestCheckFinds(t *testing.T) {
   - {id: a, at: output, effect: permit}`, "tool.call: no rule permits anything at tool.call, so all of it is denied"},
 		{"a point that only asks", policies.CheckNoPermit, `
   - {id: a, at: tool.call, effect: approve, when: 'turn > 2'}`, "tool.call: no rule permits anything at tool.call, so all of it is denied"},
+		{"a class that there is not", policies.CheckWord, `
+  - {id: a, at: tool.call, effect: permit, when: 'class == "reed"'}`, `a: class is never "reed"; it is read, keyed, chain, once, wallet`},
+		{"one of several", policies.CheckWord, `
+  - {id: a, at: tool.call, effect: permit, when: 'turn < 9 && (class in ["read", "wirte"] || tool == "x")'}`, `a: class is never "wirte"`},
+		{"an integrity that there is not", policies.CheckWord, `
+  - {id: a, at: output, effect: forbid, when: 'integrity != "trusted"'}`, `a: integrity is never "trusted"; it is operator, user, tool, untrusted`},
+		{"words that there are", policies.CheckWord, `
+  - {id: a, at: tool.call, effect: permit, when: 'class in ["read", "keyed", "chain", "once", "wallet"] && tool == "reed"'}
+  - {id: b, at: output, effect: forbid, when: 'integrity == "untrusted" && secrecy in ["public", "session", "wallet", "secret"]'}`, ""},
 		{"a budget and sets that nothing uses", policies.CheckUnused, `
   - {id: a, at: output, effect: permit}`, "day: no rule reserves from the budget day"},
 	} {

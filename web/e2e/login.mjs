@@ -1,5 +1,5 @@
 // Signs in on the page of `writ login --browser` in a real Chromium. Arguments: the page's address, what the user does
-// (sign, decline, none, again), the browser's path, and a file for a picture, if one is wanted. Prints what the page
+// (sign, decline, none, again, reload), the browser's path, and a file for a picture, if one is wanted. Prints what the page
 // says at the end, as JSON.
 import assert from 'node:assert/strict'
 import { chromium } from 'playwright-core'
@@ -41,12 +41,14 @@ if (does !== 'none') {
 }
 
 await page.goto(url)
+if (url.startsWith('file:')) await page.waitForURL(/^http:\/\/127\.0\.0\.1:\d+\/$/) // it leads there
 assert.equal(await page.evaluate(() => location.hash), '', 'the code stays on the screen')
 const status = page.locator('#status')
 const out = { account: account.address }
 if (does === 'none') {
   await page.getByText('No wallet was found').waitFor()
 } else {
+  if (does === 'reload') await page.reload() // and once before a wallet is chosen
   await page.getByRole('button', { name: 'Test wallet' }).click()
   await page.locator('#text').waitFor({ state: 'attached' })
   await page.getByRole('button', { name: 'Sign in the wallet' }).waitFor()
@@ -63,6 +65,12 @@ if (does === 'none') {
     out.second = await other.locator('#status').textContent()
     await other.close()
   }
+  if (does === 'reload') { // once with what is to be signed on the screen
+    await page.reload()
+    await page.getByRole('button', { name: 'Test wallet' }).click()
+    await page.getByRole('button', { name: 'Sign in the wallet' }).waitFor()
+    assert.equal(await page.locator('#text').textContent(), out.text, 'another text after the reload')
+  }
   await page.getByRole('button', { name: 'Sign in the wallet' }).click()
 }
 if (does === 'decline') {
@@ -75,6 +83,7 @@ if (does === 'decline' || does === 'none') {
 } else {
   await page.locator('#status.good').waitFor()
 }
+assert.equal(await page.evaluate(() => sessionStorage.length), 0, 'the page keeps something')
 out.status = await status.textContent()
 out.faults = faults
 await browser.close()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum/crypto"
@@ -227,7 +228,11 @@ func chainFinding(ctx context.Context, cfg *config.Config) finding {
 func endpointFinding(ctx context.Context, cfg *config.Config, url, where string) finding {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	bad := findingOf("chain", false, where+" does not answer", "start the chain (writ devchain), or correct chain.rpc")
+	fix := "start the chain (writ devchain), or correct chain.rpc"
+	if cfg.Chain.Number() != config.DevChain {
+		fix = fmt.Sprintf("put endpoints of chain %d under chain.rpc", cfg.Chain.Number())
+	}
+	bad := findingOf("chain", false, where+" does not answer", fix)
 	client, err := ethclient.DialContext(ctx, url)
 	if err != nil {
 		return bad
@@ -269,6 +274,11 @@ func accountFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
 		return findingOf("account", false, err.Error(), "correct chain.key and what stands with it"), true
 	}
 	if c.Key == nil {
+		if who, tool := namesPayingTool(cfg); who != "" {
+			return findingOf("account", false,
+				fmt.Sprintf("chain.key is not set, and the agent %s names %s, which pays", who, tool),
+				"writ wallet new agent.key and chain.key: file:agent.key, or take "+who+" out of agents"), true
+		}
 		return findingOf("account", true, "chain.key is not set: agents read, and pay nothing", ""), true
 	}
 	at := crypto.PubkeyToAddress(c.Key.PublicKey)
@@ -288,6 +298,22 @@ func accountFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
 			"send it some of the chain's own coin"), true
 	}
 	return findingOf("account", true, "the agents pay from "+at.Hex(), ""), true
+}
+
+// namesPayingTool returns an agent that the server could not start with as long as no account pays.
+func namesPayingTool(cfg *config.Config) (agent, tool string) {
+	all, err := node.Agents(cfg.Agents, cfg.Chain.Number())
+	if err != nil {
+		return "", "" // the settings say so
+	}
+	for _, d := range all {
+		for _, name := range d.Tools {
+			if slices.Contains([]string{"erc20.transfer", "tx.simulate"}, name) {
+				return d.Name, name
+			}
+		}
+	}
+	return "", ""
 }
 
 func modelFinding(ctx context.Context, m config.Model) finding {

@@ -49,6 +49,9 @@ func OpenBeside(ctx context.Context, dir string) (journal.Database, error) {
 	}
 	defer lock.Close()
 	db, err := store.Open(ctx, store.Config{DSN: store.SQLite(filepath.Join(dir, datadir.StoreFile)), Shared: !alone})
+	if errors.Is(err, journal.ErrCorrupt) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, cli.Failf(cli.ExitInternal, "store", "%s", err)
 	}

@@ -30,8 +30,8 @@ func Backup(a *cli.Shell, program string) *cobra.Command {
 	var to []string
 	c := &cobra.Command{
 		Use: "backup FILE|FOLDER --data DIR", Short: "Copy a data folder while its server runs",
-		Long: `Copies the store of a data folder as it is at one moment, while a server uses it, into one file; in a folder the
-file gets a name by the time. It is signed by the operator's key and read again before it stands under its name.
+		Long: `Copies the store of a data folder as it is at one moment, and the documents that agents search, while a server
+uses them, into one file; in a folder the file gets a name by the time. It is signed by the operator's key and read again before it stands under its name.
 
 The store holds the keys of sealed payloads, so keep a backup as secret as the folder. The operator's key and the
 folder's other keys are left out, unless --to names an age recipient (age1..., from age-keygen) to whom they are
@@ -100,6 +100,9 @@ func doneBackup(a *cli.Shell, verb, path string, m backup.Manifest) error {
 	return a.Done(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s %s: %s (%d open), %s of the log, as of %s; operator key %s\n", verb, path,
 			cli.Count(int(m.Holds.Runs), "run"), m.Holds.Open, countEntries(m.Holds.Entries), m.Made, m.Operator)
+		if m.Documents > 0 {
+			fmt.Fprintf(w, "and %s that agents search\n", cli.Count(int(m.Documents), "document"))
+		}
 		if m.Keys == "sealed" {
 			fmt.Fprintln(w, "its keys are sealed; who has the identity can restore it")
 		} else {
@@ -212,6 +215,10 @@ func writeRestored(w io.Writer, r backup.Report) {
 		cli.Count(int(r.Backup.Holds.Runs), "run"), r.Data, r.Backup.Made)
 	fmt.Fprintf(w, "ended: %s, %s; %s as spent\n", cli.Count(int(r.Ended.Sessions), "session"),
 		cli.Count(int(r.Ended.Runs), "open run"), countAmounts(r.Ended.Reserved))
+	if n := r.Backup.Documents; n > 0 {
+		fmt.Fprintf(w, "%s as they were then: what was removed since, and who was shut out, is there again; "+
+			"see writ docs ls\n", cli.Count(int(n), "document"))
+	}
 	switch {
 	case r.Chain != "asked":
 		fmt.Fprintln(w, "the chain was not asked: every cap that outlives a session counts as used up")

@@ -2,17 +2,25 @@
 package showrecord
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
@@ -34,7 +42,10 @@ func Command(s *cli.Shell) *cobra.Command {
 	c := &cobra.Command{
 		Use: "cat CID", Short: "Show one record",
 		Long: `Shows a record as JSON with the names of its schema, links as {"/": cid}, bytes as hex, and each payload whose
-key is known opened. The record comes from a CAR file, a data folder, or both in this order.`,
+key is known opened. The record comes from a CAR file, a data folder, or both in this order.
+
+A CID that lines show shortened, bafyre..hylphi, or the end of one, stands for the block of the file, or for the run,
+session or step of the folder's newest thousand runs, that it ends; it must be one alone.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return o.show(c.Context(), s, args) },
 	}
@@ -48,7 +59,9 @@ key is known opened. The record comes from a CAR file, a data folder, or both in
 func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) error {
 	link, err := cid.Decode(args[0])
 	if err != nil {
-		return cli.Usage("%q is not a CID", args[0])
+		if _, short := cli.EndOfCID(args[0]); short != nil {
+			return cli.Usage("%q is not a CID", args[0])
+		}
 	}
 	if o.file == "" && o.data == "" {
 		return cli.Usage("say where the record is: --file run.car, --data DIR, or both")
@@ -65,6 +78,7 @@ func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) erro
 		}
 		defer f.Close()
 		from.blocks = append(from.blocks, src.Get)
+		from.lists = append(from.lists, func(do func(provenance.Link) error) error { return eachBlock(f, do) })
 	}
 	if o.data != "" {
 		db, err := evidence.OpenData(ctx, o.data)
@@ -73,7 +87,13 @@ func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) erro
 		}
 		defer db.Close()
 		from.blocks = append(from.blocks, func(l provenance.Link) ([]byte, error) { return db.Block(ctx, l) })
+		from.lists = append(from.lists, func(do func(provenance.Link) error) error { return eachRecord(ctx, db, do) })
 		from.storedKey = func(l provenance.Link) (provenance.LeafKey, error) { return db.LeafKey(ctx, l) }
+	}
+	if !link.Defined() {
+		if link, err = from.find(args[0]); err != nil {
+			return err
+		}
 	}
 	v, err := recordView(link, from.block, from.key)
 	if err != nil {
@@ -93,8 +113,85 @@ func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) erro
 // places are where a record may be, and the keys of its leaves.
 type places struct {
 	blocks    []func(provenance.Link) ([]byte, error) // in this order
-	keys      map[provenance.Link]provenance.LeafKey  // that were given
+	lists     []func(func(provenance.Link) error) error
+	keys      map[provenance.Link]provenance.LeafKey // that were given
 	storedKey func(provenance.Link) (provenance.LeafKey, error)
+}
+
+// find returns what a shortened CID stands for.
+func (p *places) find(text string) (provenance.Link, error) {
+	found := map[string]bool{}
+	for _, each := range p.lists {
+		err := each(func(l provenance.Link) error {
+			if s := l.String(); cli.IsShortOf(text, s) {
+				found[s] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return cid.Undef, err
+		}
+	}
+	one, err := cli.OnlyOne(text, "record", slices.Sorted(maps.Keys(found)))
+	if err != nil {
+		return cid.Undef, err
+	}
+	return cid.Decode(one)
+}
+
+// eachBlock calls do with the CIDs of a CAR file that was checked.
+func eachBlock(file io.ReaderAt, do func(provenance.Link) error) error {
+	in := bufio.NewReader(io.NewSectionReader(file, 0, math.MaxInt64))
+	header, err := binary.ReadUvarint(in)
+	if err == nil {
+		_, err = in.Discard(int(header))
+	}
+	for err == nil {
+		size, end := binary.ReadUvarint(in)
+		if end == io.EOF {
+			return nil
+		}
+		read, link := 0, cid.Undef
+		if err = end; err == nil {
+			read, link, err = cid.CidFromReader(in)
+		}
+		if err == nil {
+			err = do(link)
+		}
+		if err == nil {
+			_, err = in.Discard(int(size) - read)
+		}
+	}
+	return err
+}
+
+// maxRuns bounds how many runs of a folder are looked through, and stepsAtOnce how many of their steps are in memory.
+const (
+	maxRuns     = 1000
+	stepsAtOnce = 100
+)
+
+// eachRecord calls do with the newest runs of a store, their sessions and their steps.
+func eachRecord(ctx context.Context, db journal.Database, do func(provenance.Link) error) error {
+	runs, err := db.Runs(ctx, common.Address{}, maxRuns)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if err := cmp.Or(do(r.ID), do(r.Session), do(r.Head)); err != nil {
+			return err
+		}
+		for seq := uint64(0); seq < r.Steps; seq += stepsAtOnce {
+			steps, err := db.Steps(ctx, r.ID, seq, stepsAtOnce)
+			for _, s := range steps {
+				err = cmp.Or(err, do(s.CID))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (p *places) block(l provenance.Link) ([]byte, error) {

@@ -12,8 +12,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -37,7 +39,9 @@ type Page struct {
 	url   string // with the code, behind #
 	until time.Time
 	now   func() time.Time
-	again string // the command that opens another one
+
+	folder string // of the file that Show made; the caller's of Open alone, which also closes
+	again  string // the command that opens another one
 	// approve is the account whose approval the page asks for; zero for a sign-in, by whichever account.
 	approve common.Address
 
@@ -284,6 +288,9 @@ func Open(ctx context.Context, purpose Purpose) (p *Page, closing func(), err er
 			srv.Close()
 		}
 		<-served
+		if p.folder != "" {
+			os.RemoveAll(p.folder)
+		}
 	}, nil
 }
 
@@ -322,17 +329,34 @@ func (p *Page) AwaitSignature(ctx context.Context, t Text) ([]byte, error) {
 	}
 }
 
-// Show opens an address in the user's browser: in browser, the program that $BROWSER names, or else in what the system
-// opens addresses with.
-func Show(url, browser string) error {
-	name, args := "xdg-open", []string{url}
+// Show opens the page in the user's browser: in browser, the program that $BROWSER names, or else in what the system
+// opens files with. The address would be seen by every user of the machine in the arguments of that program, so what is
+// opened is a file that only this user can read, and that leads to the page. Closing the page removes it.
+func (p *Page) Show(browser string) error {
+	dir, err := os.MkdirTemp("", "writ-")
+	if err != nil {
+		return err
+	}
+	p.folder = dir
+	file := filepath.Join(dir, "wallet.html")
+	if err := os.WriteFile(file, []byte(`<!doctype html><meta charset="utf-8"><title>writ</title>
+<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=`+p.url+`">
+<a href="`+p.url+`">Go on to your wallet</a>
+`), 0o600); err != nil {
+		return err
+	}
+	return open(file, browser)
+}
+
+func open(file, browser string) error {
+	name, args := "xdg-open", []string{file}
 	switch {
 	case browser != "":
 		name = browser
 	case runtime.GOOS == "darwin":
 		name = "open"
 	case runtime.GOOS == "windows":
-		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", file}
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard

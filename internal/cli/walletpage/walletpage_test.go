@@ -3,8 +3,12 @@ package walletpage
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -113,5 +117,43 @@ func TestTheLoginPageIsWhole(t *testing.T) {
 		if bytes.Contains(w.Body.Bytes(), []byte(p.code)) || bytes.Contains(w.Body.Bytes(), []byte(p.ticket)) {
 			t.Errorf("%s holds a secret", path)
 		}
+	}
+}
+
+// Another user of the machine sees the arguments of the browser, and so must not find the code there.
+func TestTheCodeIsNotInTheBrowsersArguments(t *testing.T) {
+	p, closePage, err := Open(t.Context(), Purpose{Again: "writ login"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	browser := filepath.Join(dir, "browser")
+	if err := os.WriteFile(browser, []byte("#!/bin/sh\necho \"$@\" >"+dir+"/half && mv "+dir+"/half "+dir+"/seen\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Show(browser); err != nil {
+		t.Fatal(err)
+	}
+	var args []byte
+	for args == nil { // the test's own time ends a browser that does not start
+		time.Sleep(10 * time.Millisecond)
+		args, _ = os.ReadFile(dir + "/seen")
+	}
+	if bytes.Contains(args, []byte(p.code)) {
+		t.Fatalf("the browser is called with %s", args)
+	}
+	file := strings.TrimSpace(string(args))
+	page, err := os.ReadFile(file)
+	if err != nil || !bytes.Contains(page, []byte("url="+p.URL())) {
+		t.Errorf("the file leads to %s: %v", page, err)
+	}
+	for _, of := range []string{file, filepath.Dir(file)} {
+		if info, err := os.Stat(of); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("others may look into %s: %v, %v", of, info, err)
+		}
+	}
+	closePage()
+	if _, err := os.Stat(filepath.Dir(file)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file stays behind: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package workshop
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type checkedSet struct {
 	Findings []workshop.Finding `json:"findings"` // waived ones too
 	Unjudged []workshop.Finding `json:"unjudged"`
 	Unspoken []policies.Point   `json:"unspoken"` // open points without rules
+	NoHits   bool               `json:"no_hits"`  // nothing that agents search is given to them
 	open     int
 }
 
@@ -67,7 +69,7 @@ func (o *checkOptions) check(sh *commands, args []string) error {
 		r := workshop.Check(set, cases)
 		s := checkedSet{Set: name, Name: set.Name(), Rules: set.Size(), Tests: len(cases),
 			Findings: append([]workshop.Finding{}, r.Findings...), Unjudged: append([]workshop.Finding{}, r.Unjudged...),
-			Unspoken: append([]policies.Point{}, set.Unspoken()...), open: len(r.Open())}
+			Unspoken: append([]policies.Point{}, set.Unspoken()...), NoHits: permitsNoHits(set), open: len(r.Open())}
 		sets, open = append(sets, s), open+s.open
 	}
 	var fail *cli.Failure
@@ -97,8 +99,17 @@ func (s *checkedSet) write(w io.Writer, p cli.Paint) {
 		fmt.Fprintln(w, p.Dim(fmt.Sprintf("%s: it has no rule at %s, so everything is permitted there", s.Set,
 			joinPoints(s.Unspoken))))
 	}
+	if s.NoHits {
+		fmt.Fprintln(w, p.Dim(s.Set+": it has no permit rule at retrieval, so agents are given nothing of what they search"))
+	}
 	fmt.Fprintf(w, "%s: %s, %s, %s\n", s.Set, cli.Count(s.Rules, "rule"), cli.Count(s.Tests, "test"),
 		cli.Count(s.open, "finding"))
+}
+
+// permitsNoHits says whether a set that says something of tools permits nothing that they find, and does not say so.
+func permitsNoHits(set *policies.Set) bool {
+	isPermit := func(r *policies.Rule) bool { return r.Effect == "permit" }
+	return slices.ContainsFunc(set.RulesAt(policies.ToolCall), isPermit) && len(set.RulesAt(policies.Retrieval)) == 0
 }
 
 // casesOf reads the tests of a set: its own, and those that stand in files of their own.

@@ -65,12 +65,25 @@ func Open(where string) (*Log, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%.200q is not the address of a log, such as https://writ.example.com/log", where)
 	}
-	client := &http.Client{Timeout: oneAnswer}
+	client := &http.Client{Timeout: oneAnswer, CheckRedirect: StayThere}
 	base := strings.TrimSuffix(where, "/") + "/"
 	l.read = func(ctx context.Context, path string, limit int64) ([]byte, error) {
 		return fetchFile(ctx, client, base+path, limit)
 	}
 	return l, nil
+}
+
+// StayThere is a rule for redirects: who was named is asked and nobody else. It lets a server lead to another place on
+// itself, or to a name below its own as gateways do, never to another host and never away from https.
+func StayThere(req *http.Request, via []*http.Request) error {
+	first, to := via[0].URL, req.URL
+	switch {
+	case len(via) > 3:
+		return errors.New("it redirects again and again")
+	case to.Scheme != first.Scheme || to.Host != first.Host && !strings.HasSuffix(to.Host, "."+first.Host):
+		return fmt.Errorf("it redirects to %.100q, which is not asked; name that one if it is meant", to.Host)
+	}
+	return nil
 }
 
 // fetchFile reads one file from a server; fs.ErrNotExist if it says that there is none.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/writ-run/writ/provenance"
@@ -86,6 +87,47 @@ func TestServersThatAnswerOtherwise(t *testing.T) {
 	for _, err := range l.Entries(t.Context(), huge, 0) {
 		if !errors.As(err, &f) && !errors.Is(err, ErrUnreachable) {
 			t.Errorf("a log of 2^60 entries: %v", err)
+		}
+	}
+}
+
+// Who was named is asked, and nobody else.
+func TestARedirectLeadsToNobodyElse(t *testing.T) {
+	asked := false
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked = true }))
+	defer other.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/log/checkpoint":
+			http.Redirect(w, r, "/elsewhere/checkpoint", http.StatusMovedPermanently)
+		case "/elsewhere/checkpoint":
+			w.Write([]byte("it"))
+		case "/round/checkpoint":
+			http.Redirect(w, r, "/round/checkpoint", http.StatusFound)
+		default:
+			http.Redirect(w, r, other.URL+"/checkpoint", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer srv.Close()
+	for path, want := range map[string]string{"/log": "", "/round": "again and again", "/away": "which is not asked"} {
+		l, err := Open(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.Checkpoint(t.Context())
+		if want == "" && (err != nil || string(got) != "it") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %q, %v; want %q", path, got, err, want)
+		}
+	}
+	if asked {
+		t.Error("another host was asked")
+	}
+	for to, ok := range map[string]bool{"https://bafy.ipfs.gate.example/": true, "https://gate.example/x": true,
+		"http://gate.example/": false, "https://evilgate.example/": false, "https://gate.example.evil.example/": false} {
+		first, _ := http.NewRequest(http.MethodGet, "https://gate.example/ipfs/bafy", nil)
+		next, _ := http.NewRequest(http.MethodGet, to, nil)
+		if err := StayThere(next, []*http.Request{first}); (err == nil) != ok {
+			t.Errorf("from gate.example to %s: %v", to, err)
 		}
 	}
 }

@@ -2,7 +2,10 @@
 // The page of `writ login --browser` and `writ approve --browser`: finds wallets (EIP-6963, EIP-1193), fetches what the
 // account is to sign, has the wallet sign it. The one-time code came in the address, behind the #, where no server and no Referer sees it.
 const $ = (id) => document.getElementById(id)
-let code = location.hash.slice(1)
+// A page that is loaded anew in this tab goes on where it was: kept is the code or, once that is used up, what came for it.
+let kept = location.hash ? { code: location.hash.slice(1) } : JSON.parse(sessionStorage.getItem('writ') ?? '{}')
+let code = kept.code
+const keep = (what) => sessionStorage.setItem('writ', JSON.stringify(kept = what))
 history.replaceState(null, '', '/') // nobody reads it off the screen
 let done = false, busy = false
 
@@ -12,6 +15,7 @@ const say = (text, kind = '') => {
 }
 const end = (text, kind) => {
   done = true
+  sessionStorage.removeItem('writ')
   for (const id of ['choose', 'read', 'cancel', 'about']) $(id).hidden = true
   say(text, kind)
 }
@@ -47,8 +51,12 @@ const choose = async (w) => {
     const accounts = await w.provider.request({ method: 'eth_requestAccounts' })
     if (!accounts?.length) throw new Error('it gave no account')
     wallet = w
-    const answer = await post('/account', { account: accounts[0] })
+    if (kept.answer && kept.answer.account.toLowerCase() !== accounts[0].toLowerCase()) {
+      throw { retry: `The text is for ${kept.answer.account}, and the wallet gave another account. Choose that one in the wallet, and try again.` }
+    }
+    const answer = kept.answer ?? await post('/account', { account: accounts[0] })
     code = answer.ticket // the code is used up
+    keep({ code, answer })
     ;({ account, message, typed, chain } = answer)
     if (typed) {
       for (const [name, value] of answer.rows) {
@@ -134,6 +142,7 @@ const offer = (detail) => {
 if (!code) {
   end('This address is not complete. Open the one that the terminal shows.', 'bad')
 } else {
+  keep(kept)
   $('choose').hidden = $('cancel').hidden = false
   addEventListener('eip6963:announceProvider', (e) => offer(e.detail))
   dispatchEvent(new Event('eip6963:requestProvider'))
