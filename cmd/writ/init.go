@@ -108,17 +108,13 @@ func initCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text := strings.Replace(starter, "CHAIN", part, 1)
+			text, next := strings.Replace(starter, "CHAIN", part, 1), "writ devchain, and in another terminal: writ serve"
 			if chain != "" { // who pays needs an account of its own there
-				text = strings.Replace(text, "agents: [treasurer, reader]", "agents: [reader] # and treasurer, once chain.key "+
-					"and wallets are set", 1)
+				text = strings.Replace(text, "[treasurer, reader]", "[reader] # and treasurer, with chain.key and wallets", 1)
+				next = "put your endpoints under chain.rpc, then writ doctor, then writ serve"
 			}
 			if err := writeNew(config.DefaultFile, []byte(text), 0o644); err != nil {
 				return err
-			}
-			next := "writ devchain, and in another terminal: writ serve"
-			if chain != "" {
-				next = "put your endpoints under chain.rpc, then writ doctor, then writ serve"
 			}
 			return a.Done(map[string]any{"file": config.DefaultFile}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s written; next: %s\n", config.DefaultFile, next)
