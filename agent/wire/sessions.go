@@ -56,6 +56,9 @@ type OpenParams struct {
 	Device string `json:"device,omitempty" form:"text" max:"64"`
 }
 
+// KeyDevice is what a session calls itself that is an API key: it reaches only what it has opened itself.
+const KeyDevice = "writ API key"
+
 // A Session is a grant in use.
 type Session struct {
 	ID      string `json:"session" form:"cid"`

@@ -238,6 +238,9 @@ func (a *app) openSession(
 		return cli.SavedSession{}, err
 	}
 	defer c.Close()
+	if p.unsaved {
+		c.Device = wire.KeyDevice
+	}
 	if p.chain == 0 {
 		if p.chain, err = firstChain(ctx, c, p.agent); err != nil {
 			return cli.SavedSession{}, err

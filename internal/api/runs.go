@@ -35,6 +35,9 @@ func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
 			return nil, wire.Errorf(wire.CodeParams, "%v.", err)
 		}
 	}
+	if err := checkThread(ctx, c, p.Agent, p.Thread); err != nil && !errors.Is(err, journal.ErrNotFound) {
+		return nil, err
+	}
 	own, err := definition.ClientTools(p.Tools)
 	if err != nil {
 		return nil, wire.Errorf(wire.CodeParams, "%v.", err)
@@ -65,7 +68,7 @@ func sendIntoRun(c *Call, ctx context.Context, p wire.SendParams) (any, error) {
 	return wire.Sent{Seq: seq}, err
 }
 
-// findOwnRun returns a run of the caller's wallet. Another wallet's run is not found.
+// findOwnRun returns a run that the caller's session reaches. Any other one is not found.
 func (c *Call) findOwnRun(ctx context.Context, run string) (journal.RunInfo, error) {
 	id, err := cid.Decode(run)
 	if err != nil {
@@ -75,7 +78,7 @@ func (c *Call) findOwnRun(ctx context.Context, run string) (journal.RunInfo, err
 	if err != nil {
 		return journal.RunInfo{}, err
 	}
-	if info.Owner() != c.seat.session.Owner() {
+	if !reachesRun(c, info) {
 		return journal.RunInfo{}, journal.ErrNotFound
 	}
 	return info, nil
@@ -119,7 +122,7 @@ func (c *Call) listRuns(ctx context.Context, p wire.ListParams) (any, error) {
 		}
 		for i, info := range list {
 			looked, before = looked+1, info.ID
-			if info.Owner() != c.seat.session.Owner() || p.Agent != "" && info.Agent != p.Agent {
+			if !reachesRun(c, info) || p.Agent != "" && info.Agent != p.Agent {
 				continue
 			}
 			r, err := c.api.viewRun(ctx, info)
@@ -214,6 +217,9 @@ func reportCall(c *Call, ctx context.Context, p wire.ReportParams) (any, error) 
 
 func (c *Call) listApprovals(ctx context.Context, _ wire.None) (any, error) {
 	list, err := c.api.cfg.Runner.Approvals(ctx, c.seat.session)
+	if err == nil {
+		list, err = keepReached(ctx, c, list, approvalRun)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -331,8 +337,9 @@ func (c *Call) locateRecord(ctx context.Context, p wire.ProvenanceParams) (any, 
 	if !p.Keys {
 		return out, nil
 	}
-	if c.seat == nil || c.seat.session.Owner() != info.Owner() {
-		return nil, wire.Errorf(wire.CodeForbidden, "Only the wallet that owns the run gets its keys; open a session of it.")
+	if c.seat == nil || !reachesRun(c, info) {
+		return nil, wire.Errorf(wire.CodeForbidden, "Only the wallet that owns the run gets its keys; open a session of it, "+
+			"other than an API key.")
 	}
 	keys, err := c.api.cfg.Runner.Keys(ctx, id)
 	if err != nil {

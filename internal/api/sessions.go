@@ -100,6 +100,7 @@ func (c *Call) openSession(ctx context.Context, p wire.OpenParams) (any, error) 
 	case p.Session == "" && p.Message != "" && p.Signature != "":
 		if to, err = c.signIn(ctx, []byte(p.Message), p.Signature); err == nil && p.Device != "" {
 			err = c.api.cfg.Archive.NameDevice(ctx, to.session.ID, p.Device)
+			to.session.Device = p.Device
 		}
 	default:
 		return nil, wire.Errorf(wire.CodeParams,
@@ -214,7 +215,7 @@ func (c *Call) readRevocation(p wire.RevokeParams, s journal.Session) (q runner.
 		}
 	}
 	if c.frame.Method != "" { // signed by a session key
-		if s.Owner() != c.seat.session.Owner() {
+		if !reaches(c, s) {
 			return q, journal.ErrNotFound
 		}
 		q.Method, q.Frame, q.Message, q.Sig = provenance.RevokedSession, c.frame, c.frame.Params, c.req.Auth.Sig
@@ -246,6 +247,9 @@ func (c *Call) listSessions(ctx context.Context, _ wire.None) (any, error) {
 	}
 	out := wire.Sessions{Sessions: []wire.Session{}}
 	for _, s := range list {
+		if !reaches(c, s) {
+			continue
+		}
 		v := c.api.viewSession(s)
 		if err := c.api.addUses(ctx, &v, s); err != nil {
 			return nil, err

@@ -49,8 +49,12 @@ func (c threadCall) listThreads(ctx context.Context, p wire.ThreadsParams) (any,
 	if err != nil {
 		return nil, err
 	}
+	shown, err := keepReached(ctx, c.Call, list, threadRun)
+	if err != nil {
+		return nil, err
+	}
 	out := wire.Threads{Threads: []wire.Thread{}}
-	for _, t := range list {
+	for _, t := range shown {
 		w, err := c.viewThread(ctx, t)
 		if err != nil {
 			return nil, err
@@ -87,6 +91,9 @@ func shorten(text string) string {
 }
 
 func (c threadCall) getThread(ctx context.Context, p wire.ThreadParams) (any, error) {
+	if err := checkThread(ctx, c.Call, p.Agent, p.Name); err != nil {
+		return nil, err
+	}
 	t, err := c.api.cfg.Runner.Thread(ctx, c.seat.session, p.Agent, p.Name)
 	if err != nil {
 		return nil, err
@@ -124,9 +131,15 @@ func (c threadCall) getThread(ctx context.Context, p wire.ThreadParams) (any, er
 }
 
 func (c threadCall) renameThread(ctx context.Context, p wire.RenameParams) (any, error) {
+	if err := checkThread(ctx, c.Call, p.Agent, p.Name); err != nil {
+		return nil, err
+	}
 	return wire.None{}, c.api.cfg.Runner.RenameThread(ctx, c.seat.session, p.Agent, p.Name, p.To)
 }
 
 func (c threadCall) forgetThread(ctx context.Context, p wire.ForgetParams) (any, error) {
+	if err := checkThread(ctx, c.Call, p.Agent, p.Name); err != nil {
+		return nil, err
+	}
 	return wire.None{}, c.api.cfg.Runner.DeleteThread(ctx, c.seat.session, p.Agent, p.Name)
 }

@@ -22,6 +22,10 @@ func getUsage(c *Call, ctx context.Context, p wire.UsageParams) (any, error) {
 	if !slices.Contains(usageBy, p.By) {
 		return nil, wire.Errorf(wire.CodeParams, "Costs are added up by %s.", strings.Join(usageBy, ", "))
 	}
+	if isConfined(c.api, c.seat.session) {
+		return nil, wire.Errorf(wire.CodeForbidden, "What all of a wallet costs is not for an API key; ask with a "+
+			"session of the wallet's.")
+	}
 	if c.api.cfg.Costs == nil {
 		return nil, wire.Errorf(wire.CodeMethod, "This server does not add up costs.")
 	}

@@ -25,6 +25,9 @@ func listWalletCalls(c *Call, ctx context.Context, _ wire.None) (any, error) {
 		return out, nil
 	}
 	list, err := c.api.cfg.Wallets.Calls(ctx, c.seat.session)
+	if err == nil {
+		list, err = keepReached(ctx, c, list, walletRun)
+	}
 	if err != nil {
 		return nil, err
 	}

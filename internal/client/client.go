@@ -34,6 +34,9 @@ const attempts = 8
 
 // A Client is a connection to a server that mends itself. Its methods may be called by many goroutines at once.
 type Client struct {
+	// Device is what a session that is opened calls itself; nothing if empty. It is set before the first call.
+	Device string
+
 	ws     string      // the address of /ws
 	http   string      // scheme and host
 	header http.Header // of the handshake

@@ -37,7 +37,8 @@ func (c *Client) Challenge(ctx context.Context, p wire.ChallengeParams) (wire.Ch
 
 // Open opens the session that a wallet has signed the message for. key is the session key that the message names.
 func (c *Client) Open(ctx context.Context, message string, sig []byte, key auth.PrivateKey) (wire.Session, error) {
-	return c.openSession(ctx, wire.OpenParams{Message: message, Signature: "0x" + hex.EncodeToString(sig)}, cid.Undef, key)
+	p := wire.OpenParams{Message: message, Signature: "0x" + hex.EncodeToString(sig), Device: c.Device}
+	return c.openSession(ctx, p, cid.Undef, key)
 }
 
 // Resume takes up a session that is open.
