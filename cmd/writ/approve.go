@@ -106,7 +106,7 @@ func (p *approver) listWaiting(all []wire.Approval) error {
 	}
 	return p.Done(wire.Approvals{Approvals: all}, func(w io.Writer) {
 		for _, x := range all {
-			fmt.Fprintf(w, "%s  until %s  %s\n", x.Run, cli.Clock(x.Until), wording.Reveal(approval.Summary(x)))
+			fmt.Fprintf(w, "%s  until %s  %s\n", x.Run, cli.Clock(x.Until), approval.Summary(x))
 		}
 		if len(all) == 0 {
 			fmt.Fprintln(w, "nothing waits for the wallet")

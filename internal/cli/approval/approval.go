@@ -56,7 +56,7 @@ func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
 			rows = append(rows, [2]string{name, wording.Reveal(value)})
 		}
 	}
-	add("what", p.Summary)
+	rows = append(rows, [2]string{"what", showSpelled(p.Summary)})
 	if !strings.HasPrefix(p.Summary, p.Tool) {
 		add("tool", p.Tool)
 	}
@@ -117,11 +117,22 @@ func Arguments(w wire.Approval, p auth.Approval) (string, error) {
 var errOther = cli.Failf(cli.ExitSignature, "approval",
 	"the server shows other arguments than it wants signed; do not sign it")
 
-// Summary returns the one line that says what a call would do, as the server has it.
+// Summary returns the one line that says what a call would do, as the server has it, to be shown.
 func Summary(w wire.Approval) string {
 	var s struct{ Text string }
 	if json.Unmarshal(w.Summary, &s) != nil {
 		return ""
 	}
-	return s.Text
+	return showSpelled(s.Text)
+}
+
+// showSpelled shows a line that is spelled out already, as a wallet is asked to sign it, and spells out no name in it
+// again. A server that sends any other line does not get it through.
+func showSpelled(line string) string {
+	for i := range len(line) {
+		if line[i] < ' ' || line[i] > '~' {
+			return wording.Reveal(line)
+		}
+	}
+	return line
 }

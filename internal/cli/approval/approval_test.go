@@ -52,6 +52,16 @@ func TestRowsShowWhatIsSigned(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		signed, err := Read(account, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows[0] != [2]string{"what", signed.Summary} {
+			t.Errorf("%q is shown for %q, which is signed", rows[0], signed.Summary)
+		}
+		if w.Summary = json.RawMessage(`{"text":"a\u202e` + `<b"}`); Summary(w) != wording.Reveal("a\u202e<b") {
+			t.Errorf("a line that is not spelled out is shown as %q", Summary(w))
+		}
 		var what, arguments, because string
 		for _, r := range rows {
 			switch r[0] {
