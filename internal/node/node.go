@@ -13,7 +13,7 @@
 //	chain        endpoints of tools and contract wallets  none that outlive a question
 //	tools        servers of tools, and their processes     one that looks at each at first; those of connections
 //	library      documents that agents search              none
-//	runner       agents, tools, models, policy sets       those of internal/runner/background.go, all ended by its Close
+//	runner       agents, tools, models, policy sets       those of its background.Group; Run closes it before the sockets
 //	mirror       IPFS: bitswap, and pushes to Kubo        those of libp2p and one that pushes, if they are named
 //	server       what answers requests; not yet heard     those of connections, all within Run
 //	metrics      figures, on an address of their own      one that serves them, if an address is named

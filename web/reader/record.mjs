@@ -183,12 +183,13 @@ function history (r, at, operator, checked, depth = 0) {
     const [kind] = Object.keys(s.event)
     const of = s.event[kind].of
     if (of) want(of.seq < s.seq, 'history.of', `step ${s.seq}`)
-    want((kind === 'ask') === (s.seq === 0), `history.ask: step ${s.seq}`)
+    const begins = kind === 'ask' && s.event.ask.method !== 'run.send' // what is sent later is a request too, of a run that goes on
+    want(begins === (s.seq === 0), `history.ask: step ${s.seq}`)
     s.does.forEach((e, i) => {
       const [effect] = Object.keys(e)
       const by = answers.get(`${s.seq}/${i}`)
       answers.delete(`${s.seq}/${i}`)
-      const wants = { ask: 'reply', call: 'result', seek: 'verdict' }[effect]
+      const wants = e.call?.phase === 'ask' ? 'ask' : { ask: 'reply', call: 'result', seek: 'verdict' }[effect]
       want(!by || (wants && (by === wants || by === 'lapse')), 'history.kind', `step ${s.seq}`)
       if (e.close) {
         want(s.seq === head.seq && i === s.does.length - 1, 'history.close', `step ${s.seq}`)
@@ -203,7 +204,7 @@ function history (r, at, operator, checked, depth = 0) {
       answered.add(`${of.seq}/${of.i}`)
       answeredBy.set(`${of.seq}/${of.i}`, s.event)
     }
-    if (kind === 'ask') ask = s.event.ask
+    if (begins) ask = s.event.ask
     if (s.event.verdict?.approval) verdicts.push({ at: s.at, of: s.event.verdict.of, approval: s.event.verdict.approval })
     s.does.forEach((e, i) => {
       if (e.seek) seeks.set(`${s.seq}/${i}`, e.seek)
