@@ -20,12 +20,12 @@ build:
 	$(GO) build -trimpath -o bin/ ./cmd/writ ./cmd/writ-audit
 
 # The whole proof. -shuffle finds tests that lean on each other; the race detector runs in check. Servers, chains and browsers
-# of several packages run beside each other, so up to three tests that failed are asked once more, alone: what fails again
+# of several packages run beside each other, so up to five tests that failed are asked once more, alone: what fails again
 # is red, and what does not is still listed under Failed, to be mended. RERUNS=0 asks nothing twice.
 RERUNS ?= 1
 test: $(NODE)
 	$(GO) vet ./...
-	$(GO) tool gotestsum --format pkgname --hide-summary=skipped --rerun-fails=$(RERUNS) --rerun-fails-max-failures=3 \
+	$(GO) tool gotestsum --format pkgname --hide-summary=skipped --rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 \
 	  --packages=./... -- -shuffle=on -timeout 15m
 
 # Streams of models, answers of endpoints, tokens, orders, policy sets and files that were found in the field, given to

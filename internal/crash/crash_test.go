@@ -546,7 +546,7 @@ func ask(ctx context.Context, r *runner.Runner, i int) error {
 		return err
 	}
 	for seq := uint64(1); ; seq++ {
-		name := fmt.Sprintf("request-%d-%d", i, seq)
+		name := fmt.Sprintf("%s-%d", session.ID, seq) // keys are the wallet's, over all its sessions
 		params, err := json.Marshal(wire.StartParams{Agent: info.Name, Input: "echo", Key: name})
 		if err != nil {
 			return err

@@ -16,9 +16,16 @@ const openai = new OpenAI({ maxRetries: 0, fetch: noted })
 const claude = new Anthropic({ maxRetries: 0, fetch: noted })
 const out = { chat: {}, responses: {}, messages: {} }
 const user = (content) => [{ role: 'user', content }]
+// code says with which error a call ends. One address is given only so many refusals at once; that limit is waited for.
 const code = async (call) => {
-  try { await call() } catch (e) { return `${e.constructor.name} ${e.status ?? ''}`.trim() }
-  return 'accepted'
+  for (let tries = 0; ; tries++) {
+    try { await call() } catch (e) {
+      if (e.status !== 429 || tries === 60) return `${e.constructor.name} ${e.status ?? ''}`.trim()
+      await new Promise((ok) => setTimeout(ok, 1000))
+      continue
+    }
+    return 'accepted'
+  }
 }
 const city = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] }
 const person = { type: 'object', required: ['name'], additionalProperties: false, properties: { name: { type: 'string' } } }
