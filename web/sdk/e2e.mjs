@@ -117,7 +117,7 @@ out.cuts = { done: 0, events: 0, lost: 0, doubled: 0 }
 let cutting = true
 const cutOften = async () => {
   while (cutting && out.cuts.done < cuts) {
-    await new Promise((ok) => setTimeout(ok, 20 * Math.random()))
+    await new Promise((ok) => setTimeout(ok, 150 + 100 * Math.random())) // a wallet may open so many sockets a second
     for (const s of sockets)
       if (s.readyState === WebSocket.OPEN && s.lives < 0 && out.cuts.done < cuts) { out.cuts.done++; s.terminate() }
   }

@@ -7,8 +7,13 @@ import Anthropic from '@anthropic-ai/sdk'
 
 const model = process.argv[2]
 const runs = new Set()
-const noted = async (url, init) => { // notes which run each answer is of
-  const response = await fetch(url, init)
+const pause = (ms) => new Promise((ok) => setTimeout(ok, ms))
+const noted = async (url, init) => { // notes which run each answer is of; a limit of requests is waited for
+  let response = await fetch(url, init)
+  for (let tries = 0; response.status === 429 && tries < 60; tries++) {
+    await pause(1000)
+    response = await fetch(url, init)
+  }
   if (response.headers.get('x-writ-run')) runs.add(response.headers.get('x-writ-run'))
   return response
 }
@@ -21,7 +26,7 @@ const code = async (call) => {
   for (let tries = 0; ; tries++) {
     try { await call() } catch (e) {
       if (e.status !== 429 || tries === 60) return `${e.constructor.name} ${e.status ?? ''}`.trim()
-      await new Promise((ok) => setTimeout(ok, 1000))
+      await pause(1000)
       continue
     }
     return 'accepted'

@@ -117,7 +117,7 @@ export class Client {
       const link = await Link.open(this.#url.href, Socket)
       if (this.#closed) link.close()
       checkOpen()
-      if (this.#session) await this.#reopen(link, this.#session)
+      if (this.#session) await this.#reopen(link, this.#session).catch((e) => { link.close(); throw e })
       onState?.('open')
       return link
     })())
@@ -141,7 +141,7 @@ export class Client {
       try {
         return await (await this.linkFor(session)).call(method, params, signed.test(method))
       } catch (e) {
-        if (!(e instanceof WritError && /disconnected|rate_limited|seq_wrong/.test(e.code)) || this.#closed || n >= tries) throw e
+        if (!(e instanceof WritError && /disconnected|rate_limited|too_many|seq_wrong/.test(e.code)) || this.#closed || n >= tries) throw e
         await this.pause(n, e.data.retry_after_ms)
       }
     }

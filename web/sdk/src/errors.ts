@@ -14,8 +14,8 @@ export interface ErrorData {
 const hints: Partial<Record<Code, string>> = {
   session_required: 'Sign in first.',
   user_rejected: 'Let the user try again.',
-  disconnected: 'Call again; with the same key nothing is done twice.',
-  budget_exhausted: 'Sign in with a wider limit.',
+  disconnected: 'Call again with the same key.',
+  budget_exhausted: 'Sign in anew.',
 }
 
 /** Every error that this package throws. Branch on `code`; show `message`, one sentence for the user. */

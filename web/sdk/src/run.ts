@@ -114,7 +114,7 @@ export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
           return
         } catch (e) {
           if (this.#from !== before) left = tries // it went on
-          if (!(e instanceof WritError && /disconnected|rate_limited|overloaded|run_fenced/.test(e.code)) || --left < 0) throw e
+          if (!(e instanceof WritError && /disconnected|rate_limited|too_many|overloaded|run_fenced/.test(e.code)) || --left < 0) throw e
           await this.#session.pause(tries - left, e.data.retry_after_ms)
         }
       }
