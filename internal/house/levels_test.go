@@ -123,7 +123,7 @@ var within = []string{
 	"agent/audit -> agent/route",      // which rule leads to a model
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata", // a signed transaction is made again of its call
-	"agent/loop -> agent/approval", // the summary of a call that waits for the wallet
+	"agent/loop -> agent/approval",  // the summary of a call that waits for the wallet
 	"agent/loop -> agent/authority",
 	"agent/loop -> agent/decision",   // in words and as a record
 	"agent/loop -> agent/definition", // what a record says of tools and rules
