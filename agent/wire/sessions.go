@@ -8,7 +8,8 @@ type Amount struct {
 }
 
 // Limits are the caveats of a grant: what the wallet allows at most. In a challenge each one that is present replaces
-// the agent's default; the message that the wallet signs names all of them, and the operator's policies hold besides.
+// the agent's default, than which it must not be wider, nor empty; the message that the wallet signs names all of them,
+// and the operator's policies hold besides.
 type Limits struct {
 	MaxTotal     []Amount `json:"max_total,omitempty" max:"16"`    // one an asset, over the session's life
 	MaxPerCall   []Amount `json:"max_per_call,omitempty" max:"16"` // one an asset

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
@@ -40,7 +41,7 @@ Whoever has the key can do what the text says, until it ends or is revoked: writ
 revoke ends it at once, and it ends by itself when it was not used for a while. A payment above what the text lets it
 spend without asking still waits for the wallet: writ approve.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return k.makeKey(c.Context(), a) },
+		RunE: func(c *cobra.Command, _ []string) error { return k.makeKey(c.Context(), a, c.Flags()) },
 	}
 	f := c.Flags()
 	k.addFlags(a, f)
@@ -51,12 +52,15 @@ spend without asking still waits for the wallet: writ approve.`,
 }
 
 // makeKey has the wallet sign and shows the key.
-func (k *keyMaker) makeKey(ctx context.Context, a *app) error {
+func (k *keyMaker) makeKey(ctx context.Context, a *app, f *pflag.FlagSet) error {
 	if err := k.check(a); err != nil {
 		return err
 	}
 	if k.plan.textFile == "-" {
 		return cli.Usage("--print-message - and the key both want standard output; give --print-message a file")
+	}
+	if err := k.refuseNothing(f); err != nil {
+		return err
 	}
 	limits, err := k.limits()
 	if err != nil {
@@ -80,6 +84,19 @@ func (k *keyMaker) makeKey(ctx context.Context, a *app) error {
 		a.Note("  OPENAI_BASE_URL=%s/v1     ANTHROPIC_BASE_URL=%s     model %s", s.Server, s.Server, s.Agent)
 		a.Note("to end it: writ sessions revoke %s", s.Session)
 	})
+}
+
+// refuseNothing refuses limits that were given with nothing in them: left out they would be the agent's own.
+func (k *keyMaker) refuseNothing(f *pflag.FlagSet) error {
+	switch {
+	case f.Changed("max-usd") && k.maxUSD == "":
+		return cli.Usage("--max-usd is given with nothing in it; say how many dollars, or leave it out")
+	case f.Changed("max-calls") && k.maxCalls == 0:
+		return cli.Usage("--max-calls is 0; a key that may call nothing is none: give at least 1, or leave it out")
+	case f.Changed("tools") && len(k.tools) == 0:
+		return cli.Usage("--tools names no tool; name at least one, or leave it out")
+	}
+	return nil
 }
 
 // limits returns what the flags narrow, nil if they narrow nothing.

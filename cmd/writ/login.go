@@ -131,6 +131,8 @@ func (o *loginOptions) check(a *app) error {
 		return cli.Usage("--print-message and --signature go with --account: whose signature is it?")
 	case o.plan.textFile == "-" && a.JSON:
 		return cli.Usage("--print-message - and --json both want standard output; give --print-message a file")
+	case o.plan.life < time.Second:
+		return cli.Usage("--life %s is no time to act in; give at least 1s, at most 24h", o.plan.life)
 	case o.keystore == "" && a.PasswordFile != "":
 		return cli.Usage("--password-file goes with --keystore")
 	}

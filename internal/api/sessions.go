@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +45,9 @@ func (c *Call) listAgents(_ context.Context, _ wire.None) (any, error) {
 func (c *Call) giveChallenge(ctx context.Context, p wire.ChallengeParams) (any, error) {
 	if p.URI != "" && p.URI != "key" && p.URI != "origin" {
 		return nil, wire.Errorf(wire.CodeParams, "uri is neither \"key\" nor \"origin\".")
+	}
+	if err := refuseNothing(c.req.Params); err != nil {
+		return nil, err
 	}
 	key, err := auth.ParsePublicKey(p.Key)
 	if err != nil {
@@ -287,9 +292,35 @@ func (a *API) viewSession(x journal.Session) wire.Session {
 	return out
 }
 
-// narrowCaveats puts what a client asked for in place of an agent's defaults. It may as well ask for more than they
-// are: they are a proposal, the wallet signs what it reads, and the operator's policies hold above every grant.
-func narrowCaveats(c auth.Caveats, l wire.Limits) (auth.Caveats, error) {
+// refuseNothing refuses limits that are there with nothing in them: an empty list would let in everything, and a zero
+// would leave the default. Amounts may be none: then nothing may be spent.
+func refuseNothing(params json.RawMessage) error {
+	var given struct {
+		Tools, Life json.RawMessage
+		Limits      map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(params, &given); err != nil {
+		return wire.Errorf(wire.CodeParams, "The params are no object.")
+	}
+	all := map[string]json.RawMessage{"tools": given.Tools, "life": given.Life}
+	for _, name := range []string{
+		"max_calls", "max_tokens", "max_cost_nano", "max_depth", "recipients", "hosts", "models", "chains",
+	} {
+		all[name] = given.Limits[name]
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch strings.Join(strings.Fields(string(all[name])), "") {
+		case "0", "[]", "null":
+			return wire.Errorf(wire.CodeParams,
+				"%q has nothing in it, and would not narrow anything; leave it out, or give more.", name)
+		}
+	}
+	return nil
+}
+
+// narrowCaveats puts what a client asked for in place of an agent's defaults, and refuses what is wider than they are.
+func narrowCaveats(own auth.Caveats, l wire.Limits) (auth.Caveats, error) {
+	c := own
 	for _, set := range []struct {
 		to   *[]money.Amount
 		from []wire.Amount
@@ -322,7 +353,11 @@ func narrowCaveats(c auth.Caveats, l wire.Limits) (auth.Caveats, error) {
 		c.Chains = l.Chains
 	}
 	c.ApproveIfTainted = c.ApproveIfTainted || l.Tainted
-	return c, nil
+	c = c.Sorted()
+	if err := c.Validate(); err != nil {
+		return c, err
+	}
+	return c, c.Within(own.Sorted())
 }
 
 func readAmounts(list []wire.Amount) (out []money.Amount, _ error) {

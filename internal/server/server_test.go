@@ -338,6 +338,34 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("got %+v, want %s", a.Error, wire.CodeParams)
 		}
 	})
+	t.Run("limits that would not narrow, or would widen", func(t *testing.T) {
+		r := f.connect()
+		for limits, word := range map[string]string{
+			`{"max_calls":0}`: "max_calls", `{"max_tokens":0}`: "max_tokens", `{"max_cost_nano":0}`: "max_cost_nano",
+			`{"recipients":[]}`: "recipients", `{"hosts":[]}`: "hosts", `{"models":[ ]}`: "models", `{"chains":[]}`: "chains",
+			`{"max_calls":11}`: "wider", `{"max_tokens":1001}`: "wider", `{"max_cost_nano":1000000001}`: "wider",
+			`{"chains":[1]}`: "wider", `{"max_depth":1}`: "wider", `{"max_depth":0}`: "max_depth",
+			`{"max_total":[{"asset":"USDC","decimals":6,"units":"1"}],"max_per_call":[{"asset":"USDC","decimals":6,"units":"1"}],` +
+				`"approve_above":[{"asset":"USDC","decimals":6,"units":"1"}]}`: "wider",
+		} {
+			params := map[string]any{
+				"account": w.Address().Hex(), "chain": 1337, "key": r.key.Public().String(), "agent": "reader",
+				"limits": json.RawMessage(limits),
+			}
+			if a := r.call(wire.SessionAsk, params); a.Error == nil || !strings.Contains(a.Error.Message, word) {
+				t.Errorf("%s: got %s %+v", limits, a.Result, a.Error)
+			}
+		}
+		for _, name := range []string{"tools", "life"} {
+			params := map[string]any{
+				"account": w.Address().Hex(), "chain": 1337, "key": r.key.Public().String(), "agent": "reader",
+				name: json.RawMessage(map[string]string{"tools": "[]", "life": "0"}[name]),
+			}
+			if a := r.call(wire.SessionAsk, params); a.code() != wire.CodeParams {
+				t.Errorf("nothing in %s: got %s %+v", name, a.Result, a.Error)
+			}
+		}
+	})
 	t.Run("limits are in the message", func(t *testing.T) {
 		r := f.connect()
 		a := r.call(wire.SessionAsk, wire.ChallengeParams{
