@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, *most)
 	defer cancel()
-	found, err := measure(ctx, *count, *each, progress)
+	found, err := measure(ctx, *count, each.String(), progress)
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	return report.print(out)
 }
 
-// measure runs every benchmark that rows name. One call of go test runs its packages' benchmarks one after the other.
-func measure(ctx context.Context, count int, each time.Duration, progress io.Writer) (*results, error) {
+// measure runs every benchmark that rows name, each of count times for as long as each says, as -benchtime of go test has
+// it. One call of go test runs its packages' benchmarks one after the other.
+func measure(ctx context.Context, count int, each string, progress io.Writer) (*results, error) {
 	var packages, names []string
 	for _, r := range rows {
 		for _, ref := range []string{r.bench, r.floor} {
@@ -86,7 +87,7 @@ func measure(ctx context.Context, count int, each time.Duration, progress io.Wri
 	fmt.Fprintf(progress, "running %d benchmarks of %d packages, %d times each\n", len(names), len(packages), count)
 
 	args := []string{"test", "-run", "^$", "-bench", "^(" + strings.Join(names, "|") + ")$", "-benchmem",
-		"-benchtime", each.String(), "-count", fmt.Sprint(count)}
+		"-benchtime", each, "-count", fmt.Sprint(count)}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer

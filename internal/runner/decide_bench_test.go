@@ -106,8 +106,9 @@ func wholeDecision(b *testing.B, s journal.Store, writers int) {
 		}
 		return s.Commit(b.Context(), c)
 	}
-	if len(kept.commits[1].Reserve) != 3 {
-		b.Fatalf("the payment reserves %v, want three ledgers", kept.commits[1].Reserve)
+	if len(kept.commits[1].Reserve) != 5 {
+		b.Fatalf("the payment reserves %v, want five: calls, allowance, unasked in all and to the recipient, total",
+			kept.commits[1].Reserve)
 	}
 	for i := range kept.commits[1].Reserve { // room for all of them
 		r := &kept.commits[1].Reserve[i]
