@@ -267,6 +267,14 @@ var price = endpoint.Price{In: 3_000_000_000, Out: 15_000_000_000}
 // openAt opens a bench whose first model answers at a server that does m, and whose second is a script.
 func openAt(t *testing.T, p *provider, m mishap) *bench {
 	t.Helper()
+	return openAtWith(t, p, m, func(c *runner.Config) {
+		c.Agents[0].Routes = []agentfile.Route{{ID: "big", Use: "big"}, {ID: "then", Use: "scripted"}}
+	})
+}
+
+// openAtWith is openAt with other routes.
+func openAtWith(t *testing.T, p *provider, m mishap, route func(*runner.Config)) *bench {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // a server notices that its client went only behind the body
 		m.do(p, w, r)
@@ -282,7 +290,7 @@ func openAt(t *testing.T, p *provider, m mishap) *bench {
 	}
 	return openWith(t, replies{text("second here")}, func(c *runner.Config) {
 		c.Models = append(c.Models, runner.NamedModel{Info: info, Model: remote})
-		c.Agents[0].Routes = []agentfile.Route{{ID: "big", Use: "big"}, {ID: "then", Use: "scripted"}}
+		route(c)
 	})
 }
 
