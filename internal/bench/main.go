@@ -68,8 +68,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	return report.print(out)
 }
 
-// measure runs every benchmark that rows name, each of count times for as long as each says, as -benchtime of go test has
-// it. One call of go test runs its packages' benchmarks one after the other.
+// measure runs every benchmark that rows name, each of count times for as long as each says, as -benchtime of go test
+// has it. One call of go test runs its packages' benchmarks one after the other.
 func measure(ctx context.Context, count int, each string, progress io.Writer) (*results, error) {
 	var packages, names []string
 	for _, r := range rows {
