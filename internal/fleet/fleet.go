@@ -28,6 +28,10 @@ const (
 	downFor      = 30 * time.Second
 )
 
+// What failed for some accounts may be their doing, so one that has not met a failure itself may try a model that is
+// passed over for all of them much sooner: its attempt decides. The wait doubles with each such attempt that fails.
+const trialAfter = 2 * time.Second
+
 // maxStreaks bounds the accounts whose failures are told apart; those of more are one account's.
 const maxStreaks = 4096
 
@@ -68,6 +72,8 @@ type pulse struct {
 	endpoint *streak
 	of       map[string]*streak // by account, since it last answered
 	all      streak             // the sum, once more than one account has met them
+	trial    time.Time          // from when on an account that has met none tries a model that all pass over
+	pause    time.Duration      // between two such tries
 	underWay uint64             // attempts
 	window
 }
@@ -97,6 +103,18 @@ func (s *streak) stateAt(now time.Time) string {
 	return halfOpen
 }
 
+// stateOf returns the state of one of those streaks for an account.
+func (p *pulse) stateOf(s *streak, account string, now time.Time) string {
+	state := s.stateAt(now)
+	if s != &p.all || state != open || s.probing || now.Before(p.trial) {
+		return state
+	}
+	if own := p.of[account]; own != nil && own.failures > 0 {
+		return state
+	}
+	return halfOpen
+}
+
 // streaksFor returns the streaks that an account's attempt at a model depends on.
 func (p *pulse) streaksFor(account string) []*streak {
 	out := []*streak{p.endpoint, &p.all}
@@ -110,7 +128,7 @@ func (p *pulse) streaksFor(account string) []*streak {
 func (p *pulse) stateFor(account string, now time.Time) string {
 	state := closed
 	for _, s := range p.streaksFor(account) {
-		switch s.stateAt(now) {
+		switch p.stateOf(s, account, now) {
 		case open:
 			return open
 		case halfOpen:
@@ -181,7 +199,7 @@ func (f *Fleet) Begin(name, account string, again bool) (*Attempt, bool) {
 	}
 	a := &Attempt{f: f, p: p, account: account, begun: now, limits: p.patienceAt(now)}
 	for _, s := range p.streaksFor(account) {
-		if s.stateAt(now) == halfOpen {
+		if p.stateOf(s, account, now) == halfOpen {
 			s.probing = true
 			a.probes = append(a.probes, s)
 		}
@@ -216,7 +234,7 @@ func (a *Attempt) Answered(ttft time.Duration) {
 	a.end()
 	now, p := a.f.now(), a.p
 	p.add(sample{at: now, account: a.account, ttft: ttft, took: now.Sub(a.begun)})
-	*p.endpoint, p.all = streak{}, streak{}
+	*p.endpoint, p.all, p.pause = streak{}, streak{}, 0
 	maps.DeleteFunc(p.of, func(account string, s *streak) bool { return s.failures > 0 || account == a.account })
 }
 
@@ -250,6 +268,8 @@ func (p *pulse) noteFailure(account string, now time.Time) {
 	own.note(now)
 	if p.all.failures++; p.all.failures >= failuresDown && len(p.of) > 1 {
 		p.all.passOver(now.Add(downFor))
+		p.pause = min(max(2*p.pause, trialAfter), downFor)
+		p.trial = now.Add(p.pause)
 	}
 }
 

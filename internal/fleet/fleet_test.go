@@ -67,6 +67,47 @@ func TestABreakerLetsOneAttemptThroughAtATime(t *testing.T) {
 	})
 }
 
+// Two accounts whose requests make a model fail take it from a third for two seconds; then the third's own attempt
+// decides. A model that fails for everybody is tried less and less.
+func TestAnAccountWithoutFailuresDecidesWhetherAModelIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newTestFleet()
+		fails := &fault.Fault{Code: fault.ModelError}
+		for i := range 3 {
+			try(t, f, "c", []string{"x", "y"}[i%2], fails)
+		}
+		if _, ok := f.Begin("c", "z", false); ok {
+			t.Fatal("a third is let through at once")
+		}
+		time.Sleep(trialAfter)
+		if !slices.Equal(f.Down("x"), []string{"c"}) || len(f.Down("z")) > 0 {
+			t.Fatalf("down for who met failures: %v, for who met none: %v", f.Down("x"), f.Down("z"))
+		}
+		trial, _ := f.Begin("c", "z", false)
+		if _, ok := f.Begin("c", "u", false); ok {
+			t.Fatal("two try at once")
+		}
+		trial.Answered(time.Second)
+		if got := f.Facts("x", []string{"c"})[0].Breaker; got != provenance.BreakerClosed {
+			t.Fatalf("the third was answered, and the breaker is %s", got)
+		}
+		tries := 0
+		for i := range 60 { // a minute in which everybody's attempts fail
+			who := string(rune('a' + i))
+			for range 3 {
+				if a, ok := f.Begin("c", who, false); ok {
+					a.Failed(fails)
+					tries++
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if tries < 4 || tries > 12 {
+			t.Errorf("%d attempts in a minute of failures", tries)
+		}
+	})
+}
+
 func TestModelsOfOneEndpointAreOutOfReachTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newTestFleet()
