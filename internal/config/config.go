@@ -54,6 +54,7 @@ type Config struct {
 	ContractWallets []WalletChain `yaml:"contract_wallets" about:"more chains whose contract wallets may sign in, and who is asked about them"`
 	IPFS            IPFS          `yaml:"ipfs" about:"where records go besides this server's own gateway; nowhere by default"`
 	Prices          string        `yaml:"prices" path:"yes" about:"table of prices, made by writ prices import: a model elsewhere that is not in it and has no price of its own is refused"`
+	Revenue         Revenue       `yaml:"revenue" about:"what users pay, for the margin in the figures of /metrics and in writ attention, over the last 24 hours"`
 	Models          []Model       `yaml:"models" about:"models that routes may name, besides the built-in rules"`
 	// Reuse is off unless it is said: who asks again mostly wants another answer, and one that no model gave now should
 	// be what the operator has chosen.
@@ -232,6 +233,15 @@ func (m *Model) Fill() error {
 		m.PriceWrite1h = cmp.Or(m.PriceWrite1h, share(p.Write1h))
 	}
 	return nil
+}
+
+// Revenue is what users pay, in USD. What is empty brings nothing.
+type Revenue struct {
+	PerRun   string   `yaml:"per_run" about:"USD for a run, e.g. 0.01"`
+	PerToken string   `yaml:"per_token" about:"USD for 1,000,000 tokens, e.g. 5"`
+	Plans    string   `yaml:"plans" about:"USD that plans bring in a day, shared by runs"`
+	Paid     string   `yaml:"paid" path:"yes" about:"CSV file (of,usd) in which a biller of your own says what runs or wallets paid in the last 24 hours; read anew each time"`
+	Alerts   []string `yaml:"alerts" about:"rules about each wallet, agent, route and model, e.g. margin < 0.2, told by /metrics and writ attention"`
 }
 
 // Fetch says what web.fetch may reach.

@@ -6,6 +6,7 @@
 package costs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type Line struct {
 	Saved                    int64 // nano-USD: what the dearest model would have cost more for the same tokens
 	Revenue, Margin          int64 // nano-USD; Margin is Revenue less Cost and Doubtful
 	runs                     map[string]bool
+	paid                     int64 // of Revenue, by the biller
 }
 
 // A Tariff is what users pay, in nano-USD.
@@ -58,6 +60,7 @@ type Tariff struct {
 	Run    int64 // for each run
 	Tokens int64 // for 1,000,000 tokens, input and output
 	Plans  int64 // for all of it together, by plans: each line has its share by its runs
+	Paid   Paid  // what a biller says besides; optional
 }
 
 // By names what uses are added up by.
@@ -88,7 +91,7 @@ var ErrRange = errors.New("a sum of costs is out of range")
 // Sum adds uses up, sorted by what they have in common.
 func Sum(uses []Use, by string, t Tariff) (lines []Line, total Line, err error) {
 	total = Line{Of: "total", runs: map[string]bool{}}
-	at := map[string]*Line{}
+	at, paid := map[string]*Line{}, t.Paid.share(uses)
 	for i := range uses {
 		u := &uses[i]
 		of, err := u.of(by)
@@ -98,7 +101,7 @@ func Sum(uses []Use, by string, t Tariff) (lines []Line, total Line, err error) 
 		if at[of] == nil {
 			at[of] = &Line{Of: of, runs: map[string]bool{}}
 		}
-		if err := errors.Join(at[of].add(u), total.add(u)); err != nil {
+		if err := errors.Join(at[of].add(u, paid), total.add(u, paid)); err != nil {
 			return nil, total, err
 		}
 	}
@@ -123,8 +126,14 @@ func Sum(uses []Use, by string, t Tariff) (lines []Line, total Line, err error) 
 	return lines, total, total.finish(t, t.Plans)
 }
 
-func (l *Line) add(u *Use) error {
+func (l *Line) add(u *Use, paid map[string]int64) error {
 	l.Calls++
+	if p := paid[u.Run]; !l.runs[u.Run] && p > 0 {
+		if l.paid > math.MaxInt64-p {
+			return ErrRange
+		}
+		l.paid += p
+	}
 	l.runs[u.Run] = true
 	if u.Failed {
 		l.Failed++
@@ -146,10 +155,10 @@ func (l *Line) finish(t Tariff, plans int64) error {
 	l.Runs = int64(len(l.runs))
 	tokens := model.Info{PriceIn: t.Tokens, PriceOut: t.Tokens}.Cost(model.Usage{In: l.In, Out: l.Out})
 	tooMany := plans > math.MaxInt64-tokens || t.Run > 0 && l.Runs > (math.MaxInt64-tokens-plans)/t.Run
-	if tooMany || l.Cost > math.MaxInt64-l.Doubtful {
+	if tooMany || l.Cost > math.MaxInt64-l.Doubtful || l.paid > math.MaxInt64-tokens-plans-l.Runs*t.Run {
 		return ErrRange
 	}
-	l.Revenue = tokens + plans + l.Runs*t.Run
+	l.Revenue = tokens + plans + l.Runs*t.Run + l.paid
 	l.Margin = l.Revenue - l.Cost - l.Doubtful
 	return nil
 }
@@ -332,4 +341,20 @@ func (g *gathering) load(ctx context.Context, c provenance.Link, into provenance
 		return err
 	}
 	return provenance.Decode(b, into)
+}
+
+// JoinSmall returns the n dearest of lines and, as one line of "other", the rest of them.
+func JoinSmall(lines []Line, n int) []Line {
+	out := slices.Clone(lines)
+	slices.SortStableFunc(out, func(a, b Line) int { return cmp.Compare(b.Cost+b.Doubtful, a.Cost+a.Doubtful) })
+	if len(out) <= n {
+		return out
+	}
+	other := Line{Of: "other"}
+	for _, l := range out[n:] {
+		other.Runs, other.Calls, other.Failed = other.Runs+l.Runs, other.Calls+l.Calls, other.Failed+l.Failed
+		other.Cost, other.Doubtful, other.Saved = other.Cost+l.Cost, other.Doubtful+l.Doubtful, other.Saved+l.Saved
+		other.Revenue, other.Margin = other.Revenue+l.Revenue, other.Margin+l.Margin
+	}
+	return append(out[:n], other)
 }

@@ -61,6 +61,36 @@ func TestPlansAreSharedByRuns(t *testing.T) {
 	}
 }
 
+// What a biller says was paid by a wallet is shared by its runs, and what was paid for a run is that run's alone.
+func TestABillersWordIsRevenue(t *testing.T) {
+	const file = "date,of,usd\n1,0xAB,0.0000001\n1,r3,0.000000005\n2,r3,0.000000002\n1,0xelse,9\n"
+	paid, err := ReadPaid(strings.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	uses := []Use{
+		{Wallet: "0xab", Run: "r1", Model: "s", Cost: 10}, {Wallet: "0xAB", Run: "r2", Model: "s"},
+		{Wallet: "0xab", Run: "r3", Model: "s"}, {Wallet: "0xab", Run: "r3", Model: "b"},
+	}
+	lines, total, err := Sum(uses, "model", Tariff{Run: 1, Paid: paid})
+	if err != nil || len(lines) != 2 {
+		t.Fatal(lines, err)
+	}
+	if total.Revenue != 100+7+3 || total.Margin != 100 || lines[0].Revenue != 34+7+1 || lines[1].Revenue != 110 {
+		t.Errorf("total %+v of %+v", total, lines)
+	}
+	for _, bad := range []string{
+		"", "run,usd\nr,1\n", "of,usd\nr,-1\n", "of,usd\nr,lots\n", "of,usd\nr\n", "of,usd\nr,9999999999\n",
+	} {
+		if _, err := ReadPaid(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q says what was paid", bad)
+		}
+	}
+	if _, err := ParseTariff(Prices{Run: "0.01", Tokens: "a lot"}); err == nil || !strings.Contains(err.Error(), "a lot") {
+		t.Errorf("a price that is no number: %v", err)
+	}
+}
+
 func TestAlertsAreSharesOfRevenue(t *testing.T) {
 	for _, tt := range []struct {
 		rule string

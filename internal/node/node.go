@@ -78,6 +78,7 @@ type Config struct {
 	ToolServers []ToolServer
 	Models      []runner.NamedModel
 	Reuse       time.Duration // for which answers of models are given again; never if 0
+	Earnings    Earnings      // what users pay, and what is told of the margin
 	Rules       runner.Rules
 	Reread      func() (runner.Rules, error) // reads Rules anew, for a reload
 	// Restart lists the settings that are not as at the start, and that a reload does not take; optional.

@@ -25,6 +25,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/client"
+	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/fault"
@@ -425,6 +426,61 @@ func TestFailuresAreCountedByOwner(t *testing.T) {
 	if want := `writ_failures_total{at="model",code="model.quota",whose="quota"} 1`; !strings.Contains(string(body), want) {
 		t.Errorf("no %s in:\n%s", want, body)
 	}
+}
+
+// What models cost, what users pay and what is left of it are figures, and a thin margin is one too. No wallet is.
+func TestMoneyIsAmongTheFigures(t *testing.T) {
+	settings := config.Default()
+	settings.Revenue = config.Revenue{PerRun: "0.00001", Alerts: []string{"margin < 0.2", "margin < 0.9"}}
+	_, url := runNode(t, func(c *Config) {
+		c.Meters = prometheus.NewRegistry()
+		for i := range c.Models {
+			c.Models[i].Info.Kind, c.Models[i].Info.PriceOut = model.KindModel, 1_000_000_000
+			c.Models[i].Model = tells{}
+		}
+		var err error
+		if c.Earnings, err = EarningsOf(&settings); err != nil {
+			t.Fatal(err)
+		}
+	})
+	cl := signIn(t, url)
+	run, err := cl.Start(t.Context(), wire.StartParams{Agent: "treasurer", Input: "say hello"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range cl.Events(t.Context(), run.Run, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	resp, err := http.Get(strings.TrimSuffix(url, "/ws") + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`writ_money_cost_usd{by="total",of="all"} 7e-06`, `writ_money_revenue_usd{by="total",of="all"} 1e-05`,
+		`writ_money_margin_usd{by="total",of="all"} 3e-06`, `writ_money_saved_usd{by="route",of=`,
+		`writ_money_alerts{by="wallet",rule="margin < 0.2"} 0`, `writ_money_alerts{by="wallet",rule="margin < 0.9"} 1`,
+	} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("no %s in:\n%s", want, body)
+		}
+	}
+	if strings.Contains(string(body), "0x") {
+		t.Error("a wallet is among the figures")
+	}
+}
+
+// tells is a model that says what it used.
+type tells struct{}
+
+func (tells) Reply(context.Context, model.Prompt) (model.Reply, error) {
+	return model.Reply{Text: "hello", Usage: model.Usage{In: 5, Out: 7}}, nil
 }
 
 func TestFiguresHaveAnAddressOfTheirOwn(t *testing.T) {

@@ -210,6 +210,7 @@ func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) 
 	}
 	if c.Meters != nil {
 		meterTransactions(c.Meters, n.runner.Watch())
+		c.Meters.MustRegister(newMoneyMeter(c.Earnings, n.db, c.Log))
 	}
 	return closing(n.runner.Close), nil
 }

@@ -122,6 +122,7 @@ func Configure(c *config.Config, g Given) (Config, error) {
 	read(func() (err error) { out.Chain, err = ChainOf(c); return err })
 	read(func() (err error) { out.IPFS, err = ipfsOf(c); return err })
 	read(func() (err error) { out.Agents, err = Agents(c.Agents, out.Chain.Book.Chain); return err })
+	read(func() (err error) { out.Earnings, err = EarningsOf(c); return err })
 	read(func() error { return setRoutes(c.Routes, out.Agents) })
 	read(func() (err error) { out.Rules, err = Rules(c.Policies, c.Dapps); return err })
 	read(func() (err error) { out.Tools, err = readingTools(c); return err })

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,7 @@ type costsOptions struct {
 	own              bool
 	server           string
 	perRun, perToken string
-	plans            string
+	plans, paid      string
 	alerts           []string
 	csv              bool
 }
@@ -37,8 +38,8 @@ func Costs(a *cli.Shell, connect Connector) *cobra.Command {
 		Long: `Adds up each call of a model in the journal of a data folder, which a server may be using. Doubtful is what calls
 that failed may have to be paid for: all that was reserved for them. Saved is what the dearest model of the runtime would
 have cost more for the same tokens; turns that rules answered have none, and count as calls. Revenue is what --per-run and
---per-token say that users pay, and --plans what plans bring in all, shared by runs; margin is what is left of it. A rule
-of --alert, such as "margin < 0.2", ends the command with 29 if a line is so.`,
+--per-token say that users pay, --plans what plans bring in all, shared by runs, and --paid what a biller of your own
+says; margin is what is left of it. A rule of --alert, such as "margin < 0.2", ends the command with 29 if a line is so.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.own {
@@ -56,6 +57,7 @@ of --alert, such as "margin < 0.2", ends the command with 29 if a line is so.`,
 	f.StringVar(&o.perRun, "per-run", "0", "`USD` that users pay for a run")
 	f.StringVar(&o.perToken, "per-token", "0", "`USD` that users pay for 1,000,000 tokens")
 	f.StringVar(&o.plans, "plans", "0", "`USD` that users pay by plans for the time that is looked at")
+	f.StringVar(&o.paid, "paid", "", "CSV `file` (of,usd) of what your biller says that runs or wallets paid; - is stdin")
 	f.StringArrayVar(&o.alerts, "alert", nil,
 		"`rule` about each line: margin, cost or doubtful as a share of revenue, failed of calls")
 	f.BoolVar(&o.csv, "csv", false, "write CSV")
@@ -147,14 +149,13 @@ func alertFailure(alerts []alerted, result any) error {
 }
 
 func (o *costsOptions) read() (t costs.Tariff, since int64, err error) {
-	if t.Run, err = readUSD(o.perRun); err != nil {
-		return t, 0, cli.Usage("--per-run %q is no sum in USD, such as 0.01", o.perRun)
+	if t, err = costs.ParseTariff(costs.Prices{Run: o.perRun, Tokens: o.perToken, Plans: o.plans}); err != nil {
+		return t, 0, cli.Usage("%s", err)
 	}
-	if t.Tokens, err = readUSD(o.perToken); err != nil {
-		return t, 0, cli.Usage("--per-token %q is no sum in USD, such as 5", o.perToken)
-	}
-	if t.Plans, err = readUSD(o.plans); err != nil {
-		return t, 0, cli.Usage("--plans %q is no sum in USD, such as 200", o.plans)
+	if o.paid != "" {
+		if t.Paid, err = readPaid(o.paid); err != nil {
+			return t, 0, cli.Usage("--paid %s: %s", o.paid, err)
+		}
 	}
 	if o.since != "" {
 		day, err := time.Parse(time.DateOnly, o.since)
@@ -166,15 +167,16 @@ func (o *costsOptions) read() (t costs.Tariff, since int64, err error) {
 	return t, since, nil
 }
 
-func readUSD(text string) (int64, error) {
-	a, err := money.ParseDecimal(money.USD, text)
+func readPaid(path string) (costs.Paid, error) {
+	if path == "-" {
+		return costs.ReadPaid(os.Stdin)
+	}
+	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if n := a.Uint256(); n.IsUint64() && n.Uint64() < 1<<62 {
-		return int64(n.Uint64()), nil
-	}
-	return 0, money.ErrOverflow
+	defer f.Close()
+	return costs.ReadPaid(f)
 }
 
 // A rowJSON is a line as --json writes it; money is nano-USD.

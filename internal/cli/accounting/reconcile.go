@@ -36,7 +36,6 @@ func (o *costsOptions) reconcile(c *cobra.Command, a *cli.Shell, invoice string,
 	if o.data == "" {
 		return cli.Usage("say whose record: --data DIR of the server")
 	}
-	o.perRun, o.perToken, o.plans = "0", "0", "0"
 	_, since, err := o.read()
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ const (
 	needLog      = "log"      // the log has not taken in what the journal has
 	needKey      = "key"      // the operator's key soon signs no more
 	needServer   = "server"   // the server does not answer, or is not ready
+	needMoney    = "money"    // a rule under revenue.alerts tells of a margin
 	needEndpoint = "endpoint" // what the server asks does not answer
 )
 
@@ -79,8 +80,9 @@ func Attention(sh *cli.Shell) *cobra.Command {
 	c := &cobra.Command{
 		Use: "attention", Short: "Say whether anything needs a person, by one exit code", Args: cobra.NoArgs,
 		Long: `Exit code 0 if nothing needs a person, and 29 if something does. It says what: effects of which it is not known
-whether they happened, approvals that wait, transactions that no block takes, runs that are parked for long, a journal and a log that tell two histories, a log
-that is behind, an operator's key that ends soon, a server that is not ready, endpoints that do not answer.
+whether they happened, approvals that wait, transactions that no block takes, runs that are parked for long, a journal
+and a log that tell two histories, a log that is behind, margins that a rule under revenue.alerts tells of, an operator's
+key that ends soon, a server that is not ready, endpoints that do not answer.
 
 --data DIR looks into the folder, beside a server that uses it; --server URL asks a server. With neither, both are those
 of the settings. The endpoints are those of the settings. It changes nothing.`,
@@ -185,7 +187,27 @@ func (l *look) examineData(ctx context.Context) error {
 	if err := l.examineLog(ctx, db); err != nil {
 		return err
 	}
+	if err := l.examineMoney(ctx, db); err != nil {
+		return err
+	}
 	return l.examineKey()
+}
+
+// examineMoney asks the rules under revenue.alerts about the last 24 hours.
+func (l *look) examineMoney(ctx context.Context, db journal.Database) error {
+	earnings, err := node.EarningsOf(l.cfg)
+	if err != nil || len(earnings.Alerts) == 0 {
+		return err
+	}
+	sums, err := earnings.Sum(ctx, db, l.now)
+	if err != nil {
+		return err
+	}
+	for _, w := range sums.Warnings {
+		l.add(need{Kind: needMoney, Detail: fmt.Sprintf("%s %s: %s over the last 24 hours", w.By, w.Of, w.Rule),
+			Next: "writ costs --by " + w.By + " --data " + l.data})
+	}
+	return nil
 }
 
 // examineRuns looks at every open run and at the newest others.
