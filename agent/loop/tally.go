@@ -105,12 +105,12 @@ func (t *tally) budgetsFor(c *call) []policies.Budget {
 	out := make([]policies.Budget, 0, len(t.m.budgets))
 	for i := range t.m.budgets {
 		b := &t.m.budgets[i]
+		if b.asked {
+			continue // no rule names this budget
+		}
 		ledgers, err := t.ledgersBehind(b, c)
 		if err != nil {
 			continue // of a budget whose state is not known nothing can be drawn
-		}
-		if b.asked {
-			continue // no rule names this budget
 		}
 		if all, ok := t.fullestLedger(ledgers); ok {
 			all.ID = b.ID

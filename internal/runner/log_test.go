@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/internal/runner"
@@ -55,7 +56,12 @@ func TestWhatCannotBeTakenBackWaitsForTheLog(t *testing.T) {
 	// A wait that takes too long ends and is begun again, so what is awaited may be asked for more than once.
 	heads := []provenance.Link{}
 	for _, want := range []struct{ asked, sent int64 }{{0, 0}, {1, 0}, {1, 1}} {
-		head := <-log.asked
+		var head provenance.Link
+		select {
+		case head = <-log.asked:
+		case <-time.After(time.Minute):
+			t.Fatalf("the log was not asked for head %d: %d model calls and %d posts", len(heads), asked.Load(), sent.Load())
+		}
 		if asked.Load() != want.asked || sent.Load() != want.sent {
 			t.Errorf("before the log had head %d: %d model calls and %d posts, want %+v",
 				len(heads), asked.Load(), sent.Load(), want)
