@@ -56,7 +56,8 @@ With --model and --model-name an OpenAI-compatible server answers instead, Ollam
   writ dev --model http://127.0.0.1:11434/v1 --model-name qwen3
 
 With --agent-file an agent of your own runs beside those that come with writ. It may call them (docs/subagents.md).
-With --tools it may use the tools that a configuration file names, such as writ tools add writes (docs/tools.md).`,
+With --tools it may use the tools that a configuration file names, such as writ tools add writes (docs/tools.md).
+With --dapp http://localhost:5173 your own page may sign in (docs/dapp.md).`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.start(c.Context(), a) },
 	}
@@ -68,7 +69,7 @@ With --tools it may use the tools that a configuration file names, such as writ 
 		"`file` of an agent to run besides those that come with writ; may be given again")
 	f.StringVar(&o.tools, "tools", "", "configuration `file` whose tools there are too; nothing else of it is read")
 	f.StringArrayVar(&o.pages, "dapp", nil,
-		"`ORIGIN=FILE`: policy file of the pages of an origin, between the operator's rules and the wallet's")
+		"`ORIGIN[=FILE]` whose pages may sign in, and their policy file, between the operator's rules and the wallet's")
 	f.StringVar(&o.model.URL, "model", "", "base `URL` of an OpenAI-compatible server")
 	f.StringVar(&o.model.Preset, "model-preset", "",
 		"a `provider` or server whose URL and usual key are known: "+strings.Join(preset.Names(), ", "))
@@ -94,7 +95,7 @@ func (o *devOptions) start(ctx context.Context, a *app) error {
 	if o.data, err = filepath.Abs(o.data); err != nil {
 		return err
 	}
-	dapps, err := dappFlags(o.pages)
+	dapps, err := dappFlags(o.pages, o.policy)
 	if err != nil {
 		return err
 	}

@@ -302,6 +302,11 @@ func (a *app) readSignature(ctx context.Context) ([]byte, error) {
 // connectSaved resumes the saved session. At the server of a `writ dev` one is opened if there is none: its wallet and
 // its money are not real.
 func (a *app) connectSaved(ctx context.Context, server string) (*client.Client, cli.SavedSession, error) {
+	return a.connectFor(ctx, server, "treasurer")
+}
+
+// connectFor is connectSaved, and says which agent a session that is opened is for.
+func (a *app) connectFor(ctx context.Context, server, agent string) (*client.Client, cli.SavedSession, error) {
 	server, err := a.FindServer(server)
 	if err != nil {
 		return nil, cli.SavedSession{}, err
@@ -310,7 +315,7 @@ func (a *app) connectSaved(ctx context.Context, server string) (*client.Client, 
 	if err == nil || cli.FailureOf(err).Exit != cli.ExitSignIn || a.DevWallet(server) == "" {
 		return c, s, err
 	}
-	if _, err := a.login(ctx, loginPlan{server: server, agent: "treasurer", life: time.Hour}); err != nil {
+	if _, err := a.login(ctx, loginPlan{server: server, agent: agent, life: time.Hour}); err != nil {
 		return nil, cli.SavedSession{}, err
 	}
 	return a.resumeSession(ctx, server)

@@ -91,12 +91,17 @@ func countEarlier(n int) string {
 	return fmt.Sprintf("%d sessions go on", n)
 }
 
-// dappFlags reads ORIGIN=FILE.
-func dappFlags(list []string) (out []config.Dapp, err error) {
+// dappFlags reads ORIGIN=FILE, or ORIGIN alone: a page that has the operator's rules a second time, which narrow
+// nothing.
+func dappFlags(list []string, operator string) (out []config.Dapp, err error) {
 	for _, s := range list {
-		origin, file, ok := strings.Cut(s, "=")
-		if !ok || file == "" {
-			return nil, cli.Usage("--dapp %s: write ORIGIN=FILE, for instance https://shop.example=shop.yaml", cli.Plain(s))
+		origin, file, named := strings.Cut(s, "=")
+		if !strings.Contains(origin, "://") || named && file == "" {
+			return nil, cli.Usage("--dapp %s: write ORIGIN or ORIGIN=FILE, for instance http://localhost:5173 or "+
+				"https://shop.example=shop.yaml", cli.Plain(s))
+		}
+		if !named {
+			file = operator
 		}
 		out = append(out, config.Dapp{Origin: origin, Policies: file})
 	}

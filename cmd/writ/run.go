@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ Where the wallet must approve a call, its exact content is shown. On a terminal 
 wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" + ` goes on with it, from anywhere.`,
 		Args: cobra.MatchAll(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, s, err := a.connectSaved(c.Context(), server)
+			cl, s, err := a.connectFor(c.Context(), server, cmp.Or(agent, "treasurer"))
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ const Chat = ({ server, chain }: { server: string; chain: number }) => {
         {asked.map((q, i) => <li key={i}><b>{q}</b></li>)}
         {asked.length > 0 && <li>{run.text || run.outcome?.reason || '…'}</li>}
         {run.approvals.map((a) => (
-          <li key={a.step}>{(a.summary as { text?: string }).text}. {a.findings.map((f) => f.text).join(' ')}
+          <li key={a.step}>{a.summary.text}. {a.findings.map((f) => f.text).join(' ')}
             <button onClick={() => void a.approve()}>Approve</button><button onClick={() => void a.refuse('not now')}>Refuse</button></li>
         ))}
       </ul>

@@ -28,6 +28,51 @@ func nodeOfSDK(t *testing.T, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// A page's own compiler, as strict as it likes and with either way of finding modules, reads the types that are built.
+const strangersPage = `import { connect, WritError, type CallSummary } from 'writ-sdk'
+import { toAGUI } from 'writ-sdk/ag-ui'
+import { writTransport } from 'writ-sdk/ai-sdk'
+import { useRun } from 'writ-sdk/react'
+import { send } from 'writ-sdk/send'
+import { mockWallet } from 'writ-sdk/test'
+
+const client = await connect('https://writ.example')
+const session = await client.signIn(mockWallet(), { agent: 'treasurer' })
+for await (const u of session.run('send 5 USDC to bob')) {
+  if (u.kind === 'approval') {
+    const summary: CallSummary = u.approval.summary
+    console.log(summary.text.length, u.approval.typed_data.domain)
+    await u.approval.approve()
+  }
+}
+console.log(WritError, toAGUI, writTransport, useRun, send)
+`
+
+func TestAPageReadsTheTypes(t *testing.T) {
+	sdk := nodeOfSDK(t, "").Dir
+	dir := t.TempDir()
+	modules := filepath.Join(dir, "node_modules")
+	if err := os.MkdirAll(filepath.Join(modules, "@types"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for at, to := range map[string]string{"writ-sdk": "", "react": "node_modules/react", "@types/react": "node_modules/@types/react"} {
+		if err := os.Symlink(filepath.Join(sdk, to), filepath.Join(modules, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := filepath.Join(dir, "page.mts")
+	if err := os.WriteFile(page, []byte(strangersPage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, way := range [][2]string{{"esnext", "bundler"}, {"nodenext", "nodenext"}} {
+		tsc := nodeOfSDK(t, "node_modules/typescript/bin/tsc", "--ignoreConfig", "--strict", "--noEmit", "--target", "es2022", "--lib",
+			"dom,es2023,dom.asynciterable", "--types", "", "--module", way[0], "--moduleResolution", way[1], page)
+		if out, err := tsc.Output(); err != nil {
+			t.Errorf("%s: %v: %s", way[1], err, out)
+		}
+	}
+}
+
 // What is committed is what the sources make, the types are those of the protocol, and all of it is small.
 func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
 	types := nodeOfSDK(t, "types.mjs")
@@ -53,16 +98,23 @@ func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
 	if out, err := nodeOfSDK(t, "build.mjs", made).Output(); err != nil {
 		t.Fatalf("build.mjs: %v: %s", err, out)
 	}
+	files, err := os.ReadDir(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		want, err := os.ReadFile(filepath.Join(made, f.Name()))
+		got, gone := os.ReadFile(filepath.Join(types.Dir, "dist", f.Name()))
+		if err != nil || gone != nil || !bytes.Equal(got, want) {
+			t.Errorf("web/sdk/dist/%s is not what the sources make (%v): run npm run build there", f.Name(), gone)
+		}
+	}
 	for name, most := range map[string]int{
 		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "ag-ui.js": 1000, "ai-sdk.js": 1200,
 	} {
 		want, err := os.ReadFile(filepath.Join(made, name))
 		if err != nil {
 			t.Fatal(err)
-		}
-		got, err := os.ReadFile(filepath.Join(types.Dir, "dist", name))
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("web/sdk/dist/%s is not what the sources make (%v): run npm run build there", name, err)
 		}
 		if n := gzipped(t, want); n > most {
 			t.Errorf("%s has %d bytes after gzip, more than %d", name, n, most)

@@ -159,7 +159,27 @@ func (s *Server) mayPost(w http.ResponseWriter, r *http.Request) bool {
 
 // isListed says whether a request with these Origin headers may come: of a page that is listed, or of no page.
 func (s *Server) isListed(origin []string) bool {
-	return len(origin) == 0 || len(origin) == 1 && s.origins[strings.ToLower(origin[0])]
+	if len(origin) == 0 || len(origin) == 1 && s.origins[strings.ToLower(origin[0])] {
+		return true
+	}
+	s.tellUnlisted(origin[0])
+	return false
+}
+
+// tellUnlisted tells the log of an origin that is not listed, once: a browser keeps from its page, and from the page's
+// developer, why a socket was refused.
+func (s *Server) tellUnlisted(origin string) {
+	origin = origin[:min(len(origin), 100)]
+	s.mu.Lock()
+	told := s.unlisted[origin] || len(s.unlisted) >= 100
+	if !told {
+		s.unlisted[origin] = true
+	}
+	s.mu.Unlock()
+	if !told {
+		s.log.Warn("a page was refused: its origin is not listed", "origin", origin,
+			"next", "list it under origins or dapps, or give writ dev --dapp "+origin)
+	}
 }
 
 // isJSON says whether a body is JSON in UTF-8 as it stands. A form of another site can send neither.

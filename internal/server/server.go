@@ -137,6 +137,7 @@ type Server struct {
 	conns    map[*conn]struct{} // guarded by mu
 	peers    map[string]*peer   // guarded by mu; by "ip/..." and "wallet/..."
 	draining bool               // guarded by mu
+	unlisted map[string]bool    // guarded by mu; origins that were refused and told, at most 100
 }
 
 // New returns a Server, or an error that names the first field that is wrong.
@@ -159,7 +160,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Limits.fillDefaults()
 	s := &Server{
 		cfg: cfg, log: cfg.Log, origins: map[string]bool{}, hosts: map[string]bool{},
-		conns: map[*conn]struct{}{}, peers: map[string]*peer{},
+		conns: map[*conn]struct{}{}, peers: map[string]*peer{}, unlisted: map[string]bool{},
 		upgrader: websocket.Upgrader{
 			// The pool holds write buffers between writes; a socket that is idle has none.
 			ReadBufferSize: 512, WriteBufferSize: 4096, WriteBufferPool: new(sync.Pool),

@@ -1,12 +1,31 @@
-// Builds dist/ from src/: one file an entry, minified, the same bytes each time. The tests build again and compare. The
-// core loads signin.js when it is given a wallet. What is nobody else's business gets short names.
+// Builds dist/ from src/: one file an entry, minified, and the types beside it, the same bytes each time. The tests build
+// again and compare. The core loads signin.js when it is given a wallet. What is nobody else's business gets short names.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 import { fileURLToPath } from 'node:url'
 
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
+const outdir = process.argv[2] ?? here('dist')
 await build({
   entryPoints: ['index', 'signin', 'react', 'test', 'send', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
-  outdir: process.argv[2] ?? here('dist'),
+  outdir,
   bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,
 })
+
+// A page's compiler reads these, under settings of its own, in the place of the sources.
+const made = mkdtempSync(join(tmpdir(), 'writ-sdk-'))
+try {
+  execFileSync(process.execPath, [here('node_modules/typescript/bin/tsc'), '-p', here('.'), '--noEmit', 'false', '--declaration',
+    '--emitDeclarationOnly', '--rewriteRelativeImportExtensions', '--rootDir', here('../..'), '--outDir', made], { stdio: 'inherit' })
+  const types = join(made, 'web/sdk/src')
+  for (const name of readdirSync(types)) {
+    const text = readFileSync(join(types, name), 'utf8').replace(/(from |import\()(['"]\.\/[\w-]+)\.ts(['"])/g, '$1$2.js$3')
+    writeFileSync(join(outdir, name), text)
+  }
+} finally {
+  rmSync(made, { recursive: true })
+}

@@ -60,7 +60,9 @@ func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
 	if !strings.HasPrefix(p.Summary, p.Tool) {
 		add("tool", p.Tool)
 	}
-	add("arguments", string(more.Args))
+	if p.Summary != p.Tool+" "+wording.Reveal(string(more.Args)) { // which has all of them, letter by letter
+		add("arguments", string(more.Args))
+	}
 	amount, spends := p.Amount.String(), p.Amount.Asset().Symbol != ""
 	if spends && !strings.HasPrefix(p.Summary, p.Tool+": "+amount+" to "+p.Recipient.Hex()) {
 		add("amount", amount)

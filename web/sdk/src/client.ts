@@ -149,9 +149,9 @@ export class Client {
 
   /** @internal */
   signerFor(session: Session, signer: Signer | undefined): Signer {
-    if (!signer) throw failure('signature_missing', 'No wallet is there to approve with: give one to resume.')
+    if (!signer) throw failure('signature_missing', 'No wallet to approve with: give one to resume.')
     if (signer.address.toLowerCase() !== session.info.account.toLowerCase())
-      throw failure('not_permitted', 'The wallet is not the one of this session.')
+      throw failure('not_permitted', 'The wallet is not this session\'s.')
     return signer
   }
 

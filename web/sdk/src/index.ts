@@ -14,7 +14,7 @@
 export { connect, type Client, type ConnectOptions, type SignInRequest, type State } from './client.ts'
 export { WritError, type ErrorData } from './errors.ts'
 export { type SessionKey } from './key.ts'
-export { type Outcome, type Run, type RunOptions, type Update, type WaitingApproval } from './run.ts'
+export { type CallSummary, type Outcome, type Run, type RunOptions, type Update, type WaitingApproval } from './run.ts'
 export { type SavedSession, type Session } from './session.ts'
 export { type Signer, type TypedData, type Wallet } from './wallet.ts'
 export type * as wire from './wire.ts'

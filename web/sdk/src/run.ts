@@ -1,14 +1,43 @@
 import { failure, WritError } from './errors.ts'
 import type { Note } from './link.ts'
 import type { Session } from './session.ts'
+import type { TypedData } from './wallet.ts'
 import type { Approval, Effect, From, RunEvent, Totals } from './wire.ts'
 
 /** A call that waits for the wallet. It stays good until it is answered or its time is over, whatever socket is there. */
-export interface WaitingApproval extends Approval {
+export interface WaitingApproval extends Omit<Approval, 'summary' | 'typed_data'> {
+  /** What the call would do. The wallet signs `text`, the tool and the arguments; docs/protocol.md has the rest. */
+  summary: CallSummary
+  /** What the wallet signs. */
+  typed_data: TypedData
   /** Has the wallet sign exactly this call. */
   approve(): Promise<void>
   /** Refuses it; no signature is needed. */
   refuse(reason?: string): Promise<void>
+}
+
+/** What a call that waits would do: one line, and of a payment what moves. */
+export interface CallSummary {
+  text: string
+  tool: string
+  args: unknown
+  /** The most that may leave, as "5 USDC", and the same in the asset's smallest units. */
+  amount?: string
+  asset?: string
+  units?: string
+  decimals?: number
+  to?: string
+  /** After a simulation: what would leave the account, what would arrive, and whether that was read or computed. */
+  debit?: string
+  credit?: string
+  simulated?: 'read' | 'computed'
+  changes?: unknown
+  /** Where that is not what the call says: what it says, what would leave beyond it, and how many moves go to others. */
+  asked?: string
+  over?: string
+  others?: number
+  rules: string[]
+  why: string[]
 }
 
 /** One piece of a run's story. */

@@ -4,7 +4,7 @@ import type { SessionKey } from './key.ts'
 import type { Link } from './link.ts'
 import { Run, type RunOptions, type WaitingApproval } from './run.ts'
 import type { Signer, TypedData } from './wallet.ts'
-import type { Methods, Provenance, Run as RunInfo, Session as SessionInfo } from './wire.ts'
+import type { Approval, Methods, Provenance, Run as RunInfo, Session as SessionInfo } from './wire.ts'
 
 /** What brings a session back after a reload: keep it in IndexedDB, which can hold the key without showing it. */
 export interface SavedSession { info: SessionInfo; key: SessionKey }
@@ -51,7 +51,7 @@ export class Session {
       const decide = (answer: { approve: boolean; message?: string; signature?: string; reason?: string }) =>
         this.call('approval.decide', { run: a.run, effect: a.effect, idempotency_key: crypto.randomUUID(), ...answer }).then(() => {})
       return {
-        ...a,
+        ...(a as Approval & Pick<WaitingApproval, 'summary' | 'typed_data'>),
         approve: async () => {
           const signer = this.#client.signerFor(this, this.#signer)
           const signature = await askWallet(() => signer.signTypedData(a.typed_data as TypedData))
