@@ -35,7 +35,7 @@ field:
 	$(GO) test ./internal/e2e -run 'TestField$$' -count=1 -v -timeout 10m
 
 # The policy sets that come with writ.
-SETS := $(wildcard policies/sets/*.yaml examples/*/policies.yaml)
+SETS := $(wildcard policies/sets/*.yaml examples/*/policies.yaml examples/policy-cookbook/*.yaml)
 
 check: test
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

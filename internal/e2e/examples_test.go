@@ -20,7 +20,7 @@ func TestThePagesOfTheExamples(t *testing.T) {
 		t.Skip("it starts servers and a browser")
 	}
 	chromium := browser(t)
-	for _, name := range []string{"chat-browser", "react-chat"} {
+	for _, name := range []string{"chat-browser", "react-chat", "ai-sdk-usechat"} {
 		t.Run(name, func(t *testing.T) {
 			nodeOfSDK(t, "build.mjs") // the page in React is built with its packages
 			drive := node(t, "chat.mjs", openExample(t, name), chromium)

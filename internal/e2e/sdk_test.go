@@ -139,7 +139,7 @@ func TestTheSDK(t *testing.T) {
 	var got struct {
 		Wallets map[string][]string
 		Codes   map[string]string
-		AGUI    []string
+		AGUI    struct{ Types, Bad []string }
 		UI      struct {
 			Chunks       int
 			Bad, Tools   []string
@@ -166,9 +166,10 @@ func TestTheSDK(t *testing.T) {
 	if !maps.Equal(got.Codes, want) {
 		t.Errorf("got %v, want %v", got.Codes, want)
 	}
-	if n := len(got.AGUI); n == 0 || got.AGUI[0] != "RUN_STARTED" || got.AGUI[n-1] != "RUN_FINISHED" ||
-		!slices.Contains(got.AGUI, "TOOL_CALL_RESULT") {
-		t.Errorf("as AG-UI the run is %v", got.AGUI)
+	types := got.AGUI.Types
+	if n := len(types); len(got.AGUI.Bad) > 0 || n == 0 || types[0] != "RUN_STARTED" || types[n-1] != "RUN_FINISHED" ||
+		!slices.Contains(types, "TOOL_CALL_RESULT") || !slices.Contains(types, "CUSTOM") {
+		t.Errorf("as AG-UI the runs are %+v", got.AGUI)
 	}
 	if u := got.UI; u.Chunks < 5 || len(u.Bad) > 0 || u.Reason != "answered" || !strings.Contains(u.Text, "0.5 USDC") ||
 		!slices.Contains(u.Tools, "erc20.transfer output-available") {

@@ -90,9 +90,17 @@ const { reason, text } = await steered
 out.codes.steered = `${reason} ${/^alice holds/.test(text)}`
 out.codes.over = await code(send(session, steered, 'too late'))
 
-const agui = []
-for await (const e of toAGUI(session.run('send 0.5 USDC to bob'))) agui.push(e.type)
-out.agui = agui
+// Each event as AG-UI's own package has it.
+const { EventSchemas } = await import('@ag-ui/core/schemas')
+assert.equal(EventSchemas.safeParse({ type: 'TEXT_MESSAGE_CONTENT', delta: 'x' }).success, false, 'the schema takes anything')
+out.agui = { types: [], bad: [] }
+for (const ask of ['send 0.5 USDC to bob', 'send 500 USDC to mallory']) {
+  for await (const e of toAGUI(session.run(ask))) {
+    const { success, error } = EventSchemas.safeParse(e)
+    if (!success) out.agui.bad.push(`${e.type}: ${error.message}`)
+    out.agui.types.push(e.type)
+  }
+}
 
 // The AI SDK itself reads what its transport is given: each chunk by its schema, and all of them to a message.
 const { readUIMessageStream, uiMessageChunkSchema } = await import('ai')
