@@ -165,7 +165,7 @@ type transfers struct {
 	simulating map[provenance.Ref]*provenance.Call
 	payers     map[provenance.Ref]common.Address
 	payments   map[provenance.Ref]*payment // what was sent for each of the model's calls
-	nonces     map[string]uint64           // the least that an account may use next
+	nonces     map[string]uint64           // the least that an account may use next; of a wallet, each that it has used
 	n          int                         // transactions that were checked
 	closed     int                         // that were not, since they are sealed
 	lost       int                         // that were broadcast and have no receipt
@@ -394,6 +394,9 @@ func (t *transfers) checkSent(c provenance.Link, s *provenance.Step, ref provena
 		}
 		p.pending, t.sent[ref] = "", broadcast{p, call}
 		return nil
+	}
+	if call.Class == string(tools.WalletTx) { // who sends them says in which order; each is one call's
+		account = fmt.Sprintf("%s/%d", account, tx.Nonce)
 	}
 	if tx.Nonce < t.nonces[account] {
 		t.failCheck(provenance.CheckTransfers, CodeTxNonce, c,

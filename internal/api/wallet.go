@@ -7,6 +7,7 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -57,7 +58,11 @@ func noteSent(c *Call, ctx context.Context, p wire.SentParams) (any, error) {
 		return nil, loop.ErrLate // the run is there: it has ended, or nothing waits at this place of it
 	}
 	if e, ok := errors.AsType[*tools.Error](err); ok {
-		return nil, wire.Errorf(wire.CodeApproval, "%s", e.Message)
+		refused := wire.Errorf(wire.CodeApproval, "%s", e.Message)
+		if e.Code == ownwallet.Counted {
+			refused.Data.Reason = e.Code
+		}
+		return nil, refused
 	}
 	return wire.None{}, err
 }

@@ -25,6 +25,7 @@ type actor struct {
 	answers  chan answer   // one from each effect that is under way
 	underWay int           // effects that have not given their answer
 	begun    map[provenance.Ref]bool
+	entered  func()                  // once the calls that wait for a wallet are in the book
 	away     map[provenance.Ref]bool // of begun: answered by a sub-agent's run or by the chain; may be nil
 }
 
@@ -60,6 +61,7 @@ func (a *actor) takeEvents(ctx context.Context) {
 	draining := a.runs.background.Draining()
 	for {
 		a.performOpen(effects, &wg)
+		a.entered()
 		due, _ := a.nextLapse()
 		if a.hasNothingToDo(due) && a.runs.retireActor(a, due) {
 			return

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +26,7 @@ import (
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/devchain/contracts"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/store/storetest"
 	"github.com/writ-run/writ/policies/money"
@@ -177,23 +177,34 @@ func (c *cutStore) NoteSent(ctx context.Context, run provenance.Link, of provena
 	return c.write(func() error { return c.Store.NoteSent(ctx, run, of, hash) })
 }
 
+// A sentTx is what was sent for a call.
+type sentTx struct {
+	hash  common.Hash
+	nonce uint64
+}
+
 // A walletUser is alice, who remembers what she has sent, whatever the server forgets.
 type walletUser struct {
 	*client
 	chain *bankChain
-	sent  map[runner.WalletCall]common.Hash
+	sent  map[runner.WalletCall]sentTx
+	paid  int
 	tells bool // says under which hash it went out
 	nonce uint64
 }
 
-// pay sends what waits for the wallet and was not sent yet, the last first.
+// pay sends what waits for the wallet and was not sent yet. Who says what went out may send the last first; of two that
+// are alike, and of which nothing is said, the first is taken to be paid first.
 func (u *walletUser) pay(ctx context.Context) error {
 	list, err := runner.OwnWalletsOf(u.r).Calls(ctx, u.user.session)
 	if err != nil {
 		return err
 	}
 	alice := devchain.Accounts()["alice"]
-	for _, w := range slices.Backward(list) {
+	if u.tells {
+		slices.Reverse(list)
+	}
+	for _, w := range list {
 		if _, is := u.sent[w]; !is {
 			nonce, err := u.chain.client.NonceAt(ctx, alice.Address, nil)
 			if err != nil {
@@ -202,15 +213,38 @@ func (u *walletUser) pay(ctx context.Context) error {
 			nonce = max(nonce, u.nonce) // the node may answer with the state before its newest block
 			u.nonce = nonce + 1
 			to := common.HexToAddress(w.Wanted.To)
-			if u.sent[w], err = u.chain.send(ctx, alice, nonce, &to, common.FromHex(w.Wanted.Data)); err != nil {
+			hash, err := u.chain.send(ctx, alice, nonce, &to, common.FromHex(w.Wanted.Data))
+			if err != nil {
 				return err
 			}
+			u.sent[w] = sentTx{hash, nonce}
+			u.paid++
 		}
 		if u.tells {
-			err := runner.OwnWalletsOf(u.r).Sent(ctx, w.Run, w.Effect, u.sent[w].Hex())
+			err := runner.OwnWalletsOf(u.r).Sent(ctx, w.Run, w.Effect, u.sent[w].hash.Hex())
+			if e, ok := errors.AsType[*tools.Error](err); ok && e.Code == ownwallet.Counted {
+				return u.passOn(ctx, w)
+			}
 			if err != nil && !errors.Is(err, loop.ErrLate) {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// passOn gives a payment to the call for which it was counted, in exchange for the later one that was sent for that.
+func (u *walletUser) passOn(ctx context.Context, w runner.WalletCall) error {
+	waiting, err := runner.OwnWalletsOf(u.r).Calls(ctx, u.user.session) // what else waits may have changed
+	if err != nil {
+		return err
+	}
+	gone := u.sent[w]
+	delete(u.sent, w)
+	for other, p := range u.sent {
+		if p.nonce > gone.nonce && other.Wanted == w.Wanted && !slices.Contains(waiting, other) {
+			u.sent[w], u.sent[other] = p, gone
+			break
 		}
 	}
 	return nil
@@ -259,9 +293,6 @@ func chainWorld(s journal.Store, l *bankChain) runner.Config {
 }
 
 func TestACutAtEveryWriteOfWhatMovesOnAChain(t *testing.T) {
-	if os.Getenv("WRIT_CHAIN_CUTS") == "" {
-		t.Skip("OPEN FAULT: in about half of all runs one cut's second start does not end, cause not found; WRIT_CHAIN_CUTS=1 tries it")
-	}
 	var wg sync.WaitGroup
 	var next, cut atomic.Int64
 	for range 3 {
@@ -299,7 +330,7 @@ func cutOnce(t *testing.T, l *bankChain, k int64, done bool) bool {
 		return false
 	}
 	u := &walletUser{client: &client{store: s, config: chainWorld(s, l), user: user{wallet: alice}}, chain: l,
-		sent: map[runner.WalletCall]common.Hash{}, tells: k%4 < 2}
+		sent: map[runner.WalletCall]sentTx{}, tells: k%4 < 2}
 	if err = u.open(hit); err == nil {
 		err = u.finish(hit)
 	}
@@ -321,7 +352,7 @@ func cutOnce(t *testing.T, l *bankChain, k int64, done bool) bool {
 			return false
 		}
 	}
-	judgeChainRun(t, name, mem, before, l.holdings(t), len(u.sent))
+	judgeChainRun(t, name, mem, before, l.holdings(t), u.paid)
 	return hit.Err() != nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -49,6 +50,7 @@ type performance func(context.Context) answer
 // must not be repeated: the next process could not know that they were not begun.
 func (a *actor) performOpen(ctx context.Context, wg *sync.WaitGroup) {
 	draining := a.runs.background.IsDraining()
+	var begin []func() // once all are known: of calls that wait for one wallet, the oldest comes first
 	for ref, e := range a.effects {
 		if a.begun[ref] || draining && !isOnceAct(e) {
 			continue
@@ -63,7 +65,10 @@ func (a *actor) performOpen(ctx context.Context, wg *sync.WaitGroup) {
 			do = at.afterLog(do)
 		}
 		a.underWay++
-		wg.Go(func() { a.performEffect(ctx, at, do) })
+		begin = append(begin, func() { a.performEffect(ctx, at, do) })
+	}
+	for _, do := range begin {
+		wg.Go(do)
 	}
 	a.loaded = false
 	for ref := range a.begun {
@@ -100,6 +105,7 @@ func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 		}
 		call.block, call.hash = a.state.Included(at.ref)
 		call.attempts, call.told = a.state.Attempts(at.ref)
+		call.enterBook()
 		return call.perform
 	}
 	return nil
@@ -109,6 +115,7 @@ func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 // What ended because the Runner stops did not fail: it is open, and is taken up by the next start.
 func (a *actor) performEffect(ctx context.Context, at *effect, do performance) {
 	ans := at.performGuarded(ctx, do)
+	a.runs.sent.End(ownwallet.Key{Run: at.run.ID, Effect: at.ref})
 	ans.of = at.ref
 	ans.cut = ans.cut || ctx.Err() != nil && !ans.said
 	a.answers <- ans

@@ -71,6 +71,7 @@ func (r *Runner) Resume(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("resume: %w", err)
 	}
+	defer r.runs.sent.Hold()() // until all that wait for a wallet are known
 	for _, run := range open {
 		if err := r.runs.wakeRun(ctx, run); err != nil {
 			if ctx.Err() != nil || errors.Is(err, ErrClosed) || errors.Is(err, journal.ErrFull) {
@@ -157,7 +158,9 @@ func (rs *runs) launchActor(a *actor) error {
 	if rs.background.IsDraining() {
 		return ErrClosed
 	}
+	a.entered = rs.sent.Hold()
 	if err := rs.background.Start(a.takeEvents); err != nil {
+		a.entered()
 		return err
 	}
 	if t := rs.timers[id]; t != nil {

@@ -28,6 +28,7 @@ type toolCall struct {
 
 	attempts []tools.Attempt // that were signed for it, oldest first
 	told     bool            // it is on record that the newest is stuck
+	inBook   error           // why it cannot wait for its wallet
 
 	begun time.Time
 	name  string
@@ -124,8 +125,8 @@ func (c *toolCall) performPhase(ctx context.Context) (o outcome) {
 	case provenance.PhaseSimulate:
 		o.out, o.err = c.chain.Simulate(ctx, c.input)
 	case provenance.PhaseSign:
-		if payer, ok := c.tool.(tools.Payer); ok {
-			return c.awaitWallet(ctx, payer)
+		if _, ok := c.tool.(tools.Payer); ok {
+			return c.awaitWallet(ctx)
 		}
 		o.out, o.after, o.err = c.signTransaction(ctx)
 	case provenance.PhaseSend:

@@ -17,44 +17,39 @@ import (
 // Calls of class wallet are sent by the user's own wallet. A run that has come to the signing of one waits until the
 // chain shows what the wallet has sent. That somebody says under which hash is a hint, and nothing more.
 
-const (
-	walletTime  = 15 * time.Minute // that a wallet has to send
-	walletPause = 2 * time.Second  // between two looks, at most
-)
+const walletTime = 15 * time.Minute // that a wallet has to send
+
+// enterBook has a call known to wait for its wallet, if it does, until it is performed.
+func (c *toolCall) enterBook() {
+	if c.call.Phase != provenance.PhaseSign || tools.Class(c.call.Class) != tools.WalletTx {
+		return
+	}
+	code, _ := c.findTool()
+	if payer, ok := c.tool.(tools.Payer); ok && code == "" {
+		account := fmt.Sprintf("eip155:%d:%s", c.machine.Grant().Chain, c.input.Wallet.Hex())
+		c.inBook = c.runs.sent.Begin(ownwallet.Key{Run: c.run.ID, Effect: c.ref},
+			ownwallet.Call{Account: account, Opened: c.run.Opened, Payer: payer, Input: c.input})
+	}
+}
 
 // awaitWallet waits until the chain has the call's transaction, and returns it as one that was signed here.
-func (c *toolCall) awaitWallet(ctx context.Context, payer tools.Payer) (o outcome) {
-	key := ownwallet.Key{Run: c.run.ID, Effect: c.ref}
-	account := fmt.Sprintf("eip155:%d:%s", c.machine.Grant().Chain, c.input.Wallet.Hex())
-	if !c.runs.sent.Begin(key, account) {
-		o.err = &tools.Error{Code: "too_many", Message: "Too many calls wait for this wallet now; send or cancel some."}
+func (c *toolCall) awaitWallet(ctx context.Context) (o outcome) {
+	if c.inBook != nil {
+		return outcome{err: c.inBook}
+	}
+	s, said, err := c.runs.sent.Await(ctx, ownwallet.Key{Run: c.run.ID, Effect: c.ref}, func(err error) {
+		c.runs.log.WarnContext(ctx, "what a wallet has sent is not looked for; it is tried again",
+			"run", c.run.ID, "err", err)
+	})
+	switch {
+	case err == nil:
+		o.out, o.err = json.Marshal(s)
+		o.after = func() { c.runs.sent.Release(s) }
 		return o
+	case isExplained(err):
+		return outcome{err: err}
 	}
-	defer c.runs.sent.End(key)
-	unsent, hash := false, "" // so the last look that was finished says
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, walletPause) {
-		s, said, err := c.runs.sent.Look(ctx, key, payer, c.input)
-		if ctx.Err() == nil {
-			unsent, hash = errors.Is(err, tools.ErrUnsent), said
-		}
-		switch {
-		case err == nil:
-			o.out, o.err = json.Marshal(s)
-			o.after = func() { c.runs.sent.Release(s) }
-			return o
-		case isExplained(err):
-			o.err = err
-			return o
-		case !errors.Is(err, tools.ErrUnsent) && ctx.Err() == nil:
-			c.runs.log.WarnContext(ctx, "what a wallet has sent is not looked for; it is tried again",
-				"run", c.run.ID, "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return endOfWait(ctx.Err(), hash, unsent)
-		case <-time.After(pause):
-		}
-	}
+	return endOfWait(ctx.Err(), said, errors.Is(err, tools.ErrUnsent))
 }
 
 // endOfWait says what a wait comes to that has found nothing. Only the chain's own word that nothing was sent is one: a
@@ -89,6 +84,7 @@ func (w OwnWallets) Calls(ctx context.Context, of journal.Session) (out []Wallet
 	if err != nil {
 		return nil, fmt.Errorf("list what wallets are asked to send: %w", err)
 	}
+	found := r.sent.Found() // before the runs are read: it goes on record there
 	for _, info := range open {
 		h, err := r.loadRun(ctx, info.ID, true)
 		if err != nil { // one run that cannot be read must not hide what the others wait for
@@ -97,8 +93,8 @@ func (w OwnWallets) Calls(ctx context.Context, of journal.Session) (out []Wallet
 		}
 		for _, ref := range h.state.OpenEffects() {
 			payer, in, err := w.callAt(h, ref)
-			if err != nil {
-				continue // it waits for something else
+			if err != nil || found[ownwallet.Key{Run: info.ID, Effect: ref}] {
+				continue // it waits for something else, or for nothing
 			}
 			wanted, err := payer.Ask(ctx, in)
 			if err != nil {
@@ -133,18 +129,26 @@ func (w OwnWallets) callAt(h *history, ref provenance.Ref) (tools.Payer, tools.I
 
 // Sent takes in that the wallet has sent a call under a hash. A transaction that the chain knows and that is not
 // the call is an error, and the run goes on waiting.
-func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect provenance.Ref, hash string) error {
-	r := w.runs
-	h, err := r.loadRun(ctx, run, true)
+func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect provenance.Ref, hash string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("take in what a wallet has sent: %w", err)
+		}
+	}()
+	h, err := w.runs.loadRun(ctx, run, true)
 	if err != nil {
-		return fmt.Errorf("take in what a wallet has sent: %w", err)
+		return err
 	}
 	payer, in, err := w.callAt(h, effect)
 	if err != nil {
-		return fmt.Errorf("take in what a wallet has sent: %w", err)
+		return err
 	}
 	if err := payer.CheckSent(ctx, in, hash); err != nil {
-		return fmt.Errorf("take in what a wallet has sent: %w", err)
+		return err
 	}
-	return r.cfg.Store.NoteSent(ctx, run, effect, hash)
+	key := ownwallet.Key{Run: run, Effect: effect}
+	if err := w.runs.sent.CheckSaid(ctx, key, ownwallet.Call{Payer: payer, Input: in}, hash); err != nil {
+		return err
+	}
+	return w.runs.cfg.Store.NoteSent(ctx, run, effect, hash)
 }

@@ -3,6 +3,7 @@ package pay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/client"
+	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/wording"
 )
 
@@ -78,11 +80,29 @@ func (p *payer) payOrList(ctx context.Context, args []string) error {
 		}
 	}
 	if err := client.Sent(ctx, cl, all[i], p.sent); err != nil {
-		return err
+		return p.explainRefusal(ctx, cl, err, all[i])
 	}
 	return p.Done(map[string]string{"run": args[0], "hash": p.sent}, func(w io.Writer) {
 		fmt.Fprintf(w, "the run looks for it on the chain; see: writ runs show %s\n", args[0])
 	})
+}
+
+// explainRefusal has the call signed or said anew if its transaction was counted for another one.
+func (p *payer) explainRefusal(
+	ctx context.Context, cl *client.Client, err error, call wire.WalletCall,
+) error {
+	if e, ok := errors.AsType[*wire.Error](err); !ok || e.Data.Reason != ownwallet.Counted {
+		return err
+	}
+	waiting, err := client.WalletCalls(ctx, cl) // which has changed
+	if err == nil {
+		err = p.passOn(call, waiting)
+	}
+	if err != nil {
+		return err
+	}
+	return cli.Failf(cli.ExitIncomplete, ownwallet.Counted, "transaction %s was counted for another call that asks for "+
+		"the same and has waited longer; to pay this one, too, say it again", p.sent)
 }
 
 func (p *payer) list(all []wire.WalletCall) error {

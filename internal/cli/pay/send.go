@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"math/big"
 	"strings"
 	"time"
@@ -76,19 +77,14 @@ func (p *payer) broadcast(ctx context.Context, call wire.WalletCall) (string, er
 func (p *payer) signOnce(
 	ctx context.Context, node *ethclient.Client, w *auth.Wallet, call wire.WalletCall,
 ) (*types.Transaction, error) {
-	all := map[string]signedCall{}
-	if err := p.Load(sentFile, &all); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	all, key, err := p.loadSigned(call)
+	if err != nil {
 		return nil, err
 	}
-	key := fmt.Sprintf("%s/%d.%d", call.Run, call.Effect.Seq, call.Effect.Index)
 	if before, ok := all[key]; ok {
-		tx := new(types.Transaction)
-		raw, err := hexutil.Decode(before.Raw)
-		if err == nil {
-			err = tx.UnmarshalBinary(raw)
-		}
+		tx, err := readSigned(before)
 		if err != nil {
-			return nil, fmt.Errorf("read what was signed for this call: %w", err)
+			return nil, err
 		}
 		p.Note("it was signed before; the same transaction is sent again")
 		return tx, nil
@@ -116,6 +112,71 @@ func (p *payer) signOnce(
 	maps.DeleteFunc(all, func(_ string, s signedCall) bool { return now.Sub(s.At) > keepSent })
 	all[key] = signedCall{hexutil.Encode(raw), now.UTC()}
 	return tx, p.Save(sentFile, all) // before it is sent, or it might be signed twice
+}
+
+// loadSigned returns what was signed, and the name of a call in it.
+func (p *payer) loadSigned(call wire.WalletCall) (all map[string]signedCall, key string, err error) {
+	all = map[string]signedCall{}
+	if err := p.Load(sentFile, &all); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, "", err
+	}
+	return all, nameOf(call), nil
+}
+
+func nameOf(call wire.WalletCall) string {
+	return fmt.Sprintf("%s/%d.%d", call.Run, call.Effect.Seq, call.Effect.Index)
+}
+
+// readSigned reads what was signed for a call.
+func readSigned(s signedCall) (*types.Transaction, error) {
+	tx := new(types.Transaction)
+	raw, err := hexutil.Decode(s.Raw)
+	if err == nil {
+		err = tx.UnmarshalBinary(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what was signed for this call: %w", err)
+	}
+	return tx, nil
+}
+
+// passOn takes a call's transaction from it, which was counted for another call. If that one was signed a later
+// transaction, this is the call's now; or else the call is signed anew the next time.
+func (p *payer) passOn(call wire.WalletCall, waiting []wire.WalletCall) error {
+	all, key, err := p.loadSigned(call)
+	if err != nil {
+		return err
+	}
+	gone := all[key]
+	delete(all, key)
+	tx, err := readSigned(gone)
+	if err != nil { // a hash that was said by hand
+		return nil
+	}
+	waits := map[string]bool{}
+	for _, w := range waiting {
+		waits[nameOf(w)] = true
+	}
+	other, nonce := "", uint64(math.MaxUint64)
+	for name, s := range all {
+		o, err := readSigned(s)
+		if err == nil && !waits[name] && o.Nonce() > tx.Nonce() && o.Nonce() < nonce && asksTheSame(o, tx) {
+			other, nonce = name, o.Nonce()
+		}
+	}
+	if other != "" {
+		all[key], all[other] = all[other], gone
+	}
+	return p.Save(sentFile, all)
+}
+
+// asksTheSame says whether two transactions cannot be told apart but for nonce and fees.
+func asksTheSame(a, b *types.Transaction) bool {
+	signer := types.LatestSignerForChainID(a.ChainId())
+	from, err := types.Sender(signer, a)
+	by, err2 := types.Sender(signer, b)
+	return errors.Join(err, err2) == nil && from == by && a.To() != nil && b.To() != nil && *a.To() == *b.To() &&
+		a.Value().Cmp(b.Value()) == 0 && bytes.Equal(a.Data(), b.Data())
 }
 
 // makeTransaction makes what a call asks for, of type 2 and unsigned.

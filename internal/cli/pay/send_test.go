@@ -3,6 +3,7 @@ package pay
 import (
 	"bytes"
 	"encoding/hex"
+	"maps"
 	"math/big"
 	"strings"
 	"testing"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
 
@@ -83,5 +86,51 @@ func TestACallIsPaidOnce(t *testing.T) {
 	}
 	if strings.Contains(out.String(), env["alice"]) {
 		t.Error("the key is shown")
+	}
+}
+
+// A transaction that was counted for an equal call is that call's; this one has what was signed for that, if anything
+// was, and else is signed anew.
+func TestATransactionThatWasCountedForAnother(t *testing.T) {
+	home := t.TempDir()
+	shell := &cli.Shell{Env: func(name string) string { return map[string]string{"WRIT_HOME": home}[name] }}
+	p := &payer{Shell: shell}
+	to, key := devchain.Book().Names["bob"], devchain.Accounts()["alice"].Key
+	sign := func(nonce uint64, value int64) signedCall {
+		tx, err := types.SignNewTx(key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
+			ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: &to, Value: big.NewInt(value),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := tx.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signedCall{Raw: hexutil.Encode(raw)}
+	}
+	call := func(seq uint64) wire.WalletCall { return wire.WalletCall{Run: "run", Effect: wire.Ref{Seq: seq}} }
+	first, later, old, other, waits := sign(5, 1), sign(6, 1), sign(4, 1), sign(7, 2), sign(8, 1)
+	for rule, tt := range map[string]struct{ before, after map[string]signedCall }{
+		"exchanged for the later": {
+			map[string]signedCall{"run/12.0": first, "run/11.0": later, "run/2.0": old, "run/20.0": waits},
+			map[string]signedCall{"run/12.0": later, "run/11.0": first, "run/2.0": old, "run/20.0": waits},
+		},
+		"nothing to exchange": {
+			map[string]signedCall{"run/12.0": first, "run/11.0": other, "run/2.0": old, "run/20.0": waits},
+			map[string]signedCall{"run/11.0": other, "run/2.0": old, "run/20.0": waits},
+		},
+		"said by hand": {map[string]signedCall{"run/2.0": old}, map[string]signedCall{"run/2.0": old}},
+	} {
+		if err := p.Save(sentFile, tt.before); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.passOn(call(12), []wire.WalletCall{call(12), call(20)}); err != nil {
+			t.Errorf("%s: %v", rule, err)
+		}
+		got := map[string]signedCall{}
+		if err := p.Load(sentFile, &got); err != nil || !maps.Equal(got, tt.after) {
+			t.Errorf("%s: %v, %v", rule, got, err)
+		}
 	}
 }
