@@ -132,16 +132,25 @@ func testOrdersOfTheField(t *testing.T, bin string) {
 // of the simulation, and nothing of that kind moves without the wallet.
 func testTokensOfTheField(t *testing.T, bin string) {
 	for _, tt := range []struct {
-		name string
-		kind int64
-		exit int   // of writ run without the wallet
-		paid int64 // what bob then has
+		name     string
+		kind     int64
+		exit     int   // of writ run without the wallet
+		paid     int64 // what bob then has
+		approved int64 // what bob has once the wallet has approved, where it is asked
 	}{
-		{"as it should be", 0, 0, 500_000},
-		{"returns nothing", 1, 0, 500_000},
-		{"takes a fee", 2, 20, 0},
-		{"pays somebody else", 8, -1, 0},
-		{"takes twice", 12, -1, 0},
+		{name: "as it should be", kind: 0, paid: 500_000},
+		{name: "returns nothing", kind: 1, paid: 500_000},
+		{name: "takes a fee", kind: 2, exit: 20, approved: 475_000},
+		{name: "returns false", kind: 3, exit: -1},
+		{name: "balances that are 110 %", kind: 4, exit: 20, approved: 550_000},
+		{name: "balances that are one short", kind: 5, exit: 20, approved: 499_999},
+		{name: "no decimals", kind: 6, exit: -1},
+		{name: "impossible decimals", kind: 7, exit: -1},
+		{name: "pays somebody else", kind: 8, exit: -1},
+		{name: "refuses one recipient and pays others", kind: 9, paid: 500_000},
+		{name: "returns 2", kind: 10, exit: -1},
+		{name: "returns too much", kind: 11, exit: -1},
+		{name: "takes twice", kind: 12, exit: -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			chain, err := devchain.Start(t.Context(), devchain.Config{Addr: "127.0.0.1:0", Interval: 20 * time.Millisecond})
@@ -174,8 +183,8 @@ func testTokensOfTheField(t *testing.T, bin string) {
 				return
 			}
 			p.must(0, "approve", e.Run, "--yes", "--quiet")
-			if got := balanceOf(t, chain, token, "bob"); got != 475_000 {
-				t.Errorf("after the wallet approved, bob has %d, want 475000", got)
+			if got := balanceOf(t, chain, token, "bob"); got != tt.approved {
+				t.Errorf("after the wallet approved, bob has %d, want %d", got, tt.approved)
 			}
 		})
 	}
