@@ -61,15 +61,19 @@ log: {level: info, format: auto}
 type knownChain struct {
 	id   uint64
 	usdc string // the contract of USDC, as its issuer publishes it (developers.circle.com, "USDC contract addresses")
+
+	// maxFee is the most that is offered for a unit of gas there, in gwei. A rollup that asks more than 50 is not what its
+	// users know, and the 500 that fit Ethereum in a rush would there be a hundred times what is ever asked.
+	maxFee int
 }
 
 var knownChains = map[string]knownChain{
-	"ethereum":     {1, "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"},
-	"sepolia":      {11155111, "0x1c7D4B196Cb0C7B01d743Fbc6116a902379C7238"},
-	"optimism":     {10, "0x0b2C639c533813f4Aa9D7837CAf62653d097Ff85"},
-	"base":         {8453, "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"},
-	"base-sepolia": {84532, "0x036CbD53842c5426634e7929541eC2318f3dCF7e"},
-	"arbitrum":     {42161, "0xaf88d065e77c8cC2239327C5EDb3A432268e5831"},
+	"ethereum":     {1, "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", 500},
+	"sepolia":      {11155111, "0x1c7D4B196Cb0C7B01d743Fbc6116a902379C7238", 500},
+	"optimism":     {10, "0x0b2C639c533813f4Aa9D7837CAf62653d097Ff85", 50},
+	"base":         {8453, "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", 50},
+	"base-sepolia": {84532, "0x036CbD53842c5426634e7929541eC2318f3dCF7e", 50},
+	"arbitrum":     {42161, "0xaf88d065e77c8cC2239327C5EDb3A432268e5831", 50},
 }
 
 // devSettings are the chain's part of the settings for the chain that comes with writ.
@@ -95,8 +99,9 @@ func chainSettings(name string) (string, error) {
     - {symbol: ETH, decimals: 18}
     - {symbol: USDC, address: "%s", decimals: 6}
   # names: [{name: treasury, address: "0x..."}] # accounts that may be named: "send 5 USDC to treasury"
+  max_fee_gwei: %d # the most that is offered for a unit of gas; while the chain asks more, payments wait
   # key: file:agent.key # of the agents' own account (writ wallet new agent.key). Needs wallets, below
-`, c.id, name, c.usdc), nil
+`, c.id, name, c.usdc, c.maxFee), nil
 }
 
 func initCommand(a *app) *cobra.Command {
