@@ -22,7 +22,6 @@ import (
 	"github.com/writ-run/writ/internal/cli/teller"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/datadir"
-	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/provenance"
@@ -67,7 +66,8 @@ type look struct {
 	parked, soon, lag         time.Duration
 
 	cfg     *config.Config
-	from    int64 // ms UTC: doubts of before were looked at
+	client  *http.Client // that asks the server
+	from    int64        // ms UTC: doubts of before were looked at
 	now     time.Time
 	needs   []need
 	looked  []string // at what
@@ -115,7 +115,8 @@ func (l *look) run(ctx context.Context) (err error) {
 		return err
 	}
 	if l.data == "" && l.server == "" {
-		l.data, l.server = l.cfg.Data, "http://"+l.cfg.Listen
+		l.data = l.cfg.Data
+		l.server, l.client = serverOf(l.cfg)
 	}
 	if l.data != "" {
 		if err := l.examineData(ctx); err != nil {
@@ -421,7 +422,7 @@ func (l *look) examineServer(ctx context.Context) error {
 	l.looked = append(l.looked, "the server "+name)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	switch status := readStatus(ctx, name+"/readyz"); status {
+	switch status := readStatus(ctx, cmp.Or(l.client, http.DefaultClient), name+"/readyz"); status {
 	case http.StatusOK:
 	case 0:
 		l.add(need{Kind: needServer, Detail: "no server answers at " + name, Next: "start it: writ serve"})
@@ -437,13 +438,10 @@ func (l *look) examineEndpoints(ctx context.Context) {
 	if n := len(l.cfg.Chain.RPC) + len(l.cfg.Models); n > 0 || l.cfg.IPFS.API != "" {
 		l.looked = append(l.looked, "the endpoints of the settings")
 	}
-	for i, u := range l.cfg.Chain.RPC {
-		if !answersChain(ctx, u) {
-			l.add(need{Kind: needEndpoint, Detail: fmt.Sprintf("endpoint %d of chain.rpc does not answer", i+1),
-				Next: "start it, or take it out of the settings"})
-		}
-	}
 	var found []finding
+	for i, u := range l.cfg.Chain.RPC {
+		found = append(found, endpointFinding(ctx, l.cfg, u, fmt.Sprintf("endpoint %d of chain.rpc", i+1)))
+	}
 	for _, m := range l.cfg.Models {
 		found = append(found, modelFinding(ctx, m))
 	}
@@ -455,16 +453,4 @@ func (l *look) examineEndpoints(ctx context.Context) {
 			l.add(need{Kind: needEndpoint, Detail: f.Name + ": " + f.Detail, Next: cmp.Or(f.Fix, "writ doctor")})
 		}
 	}
-}
-
-func answersChain(ctx context.Context, url string) bool {
-	c, err := eth.Dial(url)
-	if err != nil {
-		return false
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	_, err = c.ChainID(ctx)
-	return err == nil
 }

@@ -181,28 +181,15 @@ func portFinding(ctx context.Context, cfg *config.Config) finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if readStatus(ctx, "http://"+cfg.Listen+"/healthz") == http.StatusOK {
+	url, client := serverOf(cfg)
+	if readStatus(ctx, client, url+"/healthz") == http.StatusOK {
 		f.Detail = "a server runs at " + cfg.Listen
-		if readStatus(ctx, "http://"+cfg.Listen+"/readyz") != http.StatusOK {
+		if readStatus(ctx, client, url+"/readyz") != http.StatusOK {
 			f.OK, f.Detail, f.Fix = false, f.Detail+", but is not ready", "look at its log; often its chain does not answer"
 		}
 		return f
 	}
 	return findingOf("port", false, err.Error(), "stop what listens there, or set listen to another port")
-}
-
-// readStatus returns the HTTP status of a page, or 0.
-func readStatus(ctx context.Context, url string) int {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0
-	}
-	resp.Body.Close()
-	return resp.StatusCode
 }
 
 func chainFinding(ctx context.Context, cfg *config.Config) finding {
@@ -319,7 +306,7 @@ func namesPayingTool(cfg *config.Config) (agent, tool string) {
 func modelFinding(ctx context.Context, m config.Model) finding {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	switch s := readStatus(ctx, m.URL+"/models"); {
+	switch s := readStatus(ctx, http.DefaultClient, m.URL+"/models"); {
 	case s == 0:
 		return findingOf("model", false, m.Name+" does not answer",
 			"start the model server, or take the model out of the configuration; rules answer without it")
