@@ -64,6 +64,7 @@ type Limits struct {
 	PerAddress int           // sockets of one address (IPv6: one /64) that have no session; 20
 	PerWallet  int           // sockets of one wallet; 50
 	PerNetwork int           // sockets of one address in all, with and without a session; 200
+	Open       int           // connections of one address, whatever they say; twice PerNetwork. This machine and proxies are not bound
 	Rate       float64       // frames a second, of one address or one wallet; 50
 	Burst      int           // frames at once; 100
 	Bytes      int           // that one socket may send in a second, once it has a session, 1 MiB; an eighth before
@@ -91,6 +92,7 @@ func (l *Limits) fillDefaults() {
 	setDefault(&l.PerAddress, 20)
 	setDefault(&l.PerWallet, 50)
 	setDefault(&l.PerNetwork, 200)
+	setDefault(&l.Open, 2*l.PerNetwork)
 	setDefault(&l.Rate, 50)
 	setDefault(&l.Burst, 100)
 	setDefault(&l.Bytes, 1<<20)
@@ -207,7 +209,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	wg.Go(func() { s.checkSockets(ticks) })
 	wg.Go(func() { s.recheckSessions(ticks) })
 	failed := make(chan error, 1)
-	wg.Go(func() { failed <- hs.Serve(meteredListener{ln}) })
+	wg.Go(func() { failed <- hs.Serve(meteredListener{s.boundListener(ln)}) })
 
 	var err error
 	select {
@@ -221,6 +223,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	wg.Wait()
 	s.wg.Wait()
 	return err
+}
+
+// boundListener keeps one address from having all of the process's connections.
+func (s *Server) boundListener(ln net.Listener) net.Listener {
+	return &boundedListener{
+		Listener: ln, most: s.cfg.Limits.Open, proxies: s.cfg.Proxies, open: map[string]int{},
+		refused: s.metrics.refused.WithLabelValues("connections").Inc,
+	}
 }
 
 // drainSockets ends everything that is open, within Limits.Drain.
