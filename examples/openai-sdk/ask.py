@@ -53,11 +53,11 @@ waits = client.chat.completions.create(model=agent, messages=user("send 5 USDC t
 out["waits"], out["waiting"] = waits.choices[0].message.content, waits.model_extra["writ"]["reason"]
 
 # Errors are those that the SDKs know.
-tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+tool = [{"type": "function", "function": {"name": n, "parameters": {"type": "object"}}} for n in "fg"]
 out["errors"] = {
     "key": code(lambda: openai.OpenAI(api_key="writ_nothing", max_retries=0).models.list()),
     "model": code(lambda: client.chat.completions.create(model="gpt-4o", messages=user("hi"))),
-    "tools": code(lambda: client.chat.completions.create(model=agent, messages=user("hi"), tools=[tool], tool_choice="required")),
+    "tools": code(lambda: client.chat.completions.create(model=agent, messages=user("hi"), tools=tool, tool_choice="required")),
     "n": code(lambda: client.chat.completions.create(model=agent, messages=user("hi"), n=2)),
     "empty": code(lambda: claude.messages.create(model=agent, max_tokens=5, messages=user(""))),
     "claude key": code(lambda: anthropic.Anthropic(api_key="sk-ant-x", max_retries=0).models.list()),

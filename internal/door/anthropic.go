@@ -43,7 +43,7 @@ func (messages) readRequest(body map[string]json.RawMessage) (r request, err err
 			return r, err
 		}
 	}
-	if r.tools, err = readTools(body); err == nil {
+	if err = r.readTools(body); err == nil {
 		err = r.readConversation(system, all)
 	}
 	return r, err
@@ -51,12 +51,12 @@ func (messages) readRequest(body map[string]json.RawMessage) (r request, err err
 
 // stopOf says in Anthropic's words why an answer ended.
 func stopOf(e ending) string {
-	switch e.Reason {
-	case "truncated":
+	switch {
+	case e.Reason == "truncated":
 		return "max_tokens"
-	case "declined":
+	case e.Reason == "declined":
 		return "refusal"
-	case "tools":
+	case len(e.calls) > 0:
 		return "tool_use"
 	}
 	return "end_turn"

@@ -109,8 +109,10 @@ type request struct {
 	usage  bool            // the client wants the usage in the stream
 	schema json.RawMessage // that the answer must fit; any text if nil
 	tools  []wire.ClientTool
+	forced string // the tool that the answer must be a call of, whose schema is the answer's
 	// reports are what came of calls that an answer before asked for; there is no text with them.
 	reports []report
+	quoting *quoting // what the text is made of, if it is still to be made
 }
 
 // A failure is an error as clients of the dialects know them.
@@ -177,6 +179,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	if !e.isAnswer() {
 		return endedError(e)
 	}
+	e.answerByCall(req)
 	h.Set("X-Writ-Cid", e.Last)
 	writeJSON(w, http.StatusOK, dia.writeWhole(req, e))
 	return nil
@@ -190,8 +193,7 @@ func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialec
 	err := s.open()
 	var e ending
 	if err == nil {
-		t.shows = true
-		e, err = t.follow(ctx, s.text)
+		e, err = t.showTurn(ctx, req, s)
 	}
 	switch {
 	case ctx.Err() != nil: // nobody is there to be told
@@ -205,6 +207,21 @@ func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialec
 	if err != nil && ctx.Err() == nil {
 		d.log.DebugContext(ctx, "answer not written", "run", t.run, "err", err)
 	}
+}
+
+// showTurn follows a turn and shows what is said as it is written; an answer that is a call, once it is whole.
+func (t *turn) showTurn(ctx context.Context, req request, s streamer) (ending, error) {
+	if t.shows = req.forced == ""; t.shows {
+		return t.follow(ctx, s.text)
+	}
+	e, err := t.follow(ctx, func(string) error { return nil })
+	if err != nil || !e.isAnswer() {
+		return e, err
+	}
+	if e.answerByCall(req); e.text != "" {
+		err = s.text(e.text)
+	}
+	return e, err
 }
 
 // keyOf reads the key that a request shows, in the header that its dialect has for it.

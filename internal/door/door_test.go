@@ -100,6 +100,8 @@ func TestWhatARequestSays(t *testing.T) {
 			"[user]\nx\n\n[assistant]\n\n\n[call of f]\n{}\n\n[result]\n9\n\n[assistant]\nit is 9\n\n[user]\ny"},
 		{"an item that is none", responses{}, `{"input":[{"type":"image_generation_call"}]}`,
 			`The input has an item of type "image_generation_call"; messages and function calls are taken here.`},
+		{"a reference to what is no answer", responses{}, `{"input":[{"type":"item_reference","id":"fc_1"},{"role":"user","content":"x"}]}`,
+			`The item "fc_1" is not an answer that this key was given; send what it says itself.`},
 		{"a role that is none", chat{}, `{"messages":[{"role":"critic","content":"x"},{"role":"user","content":"y"}]}`,
 			`A message has the role "critic"; user, assistant, system, developer and tool are taken.`},
 		{"what else a message may have", chat{}, `{"messages":[{"role":"user","content":"x","name":null,"annotations":[]}]}`, "x"},
@@ -213,6 +215,58 @@ func TestEachDialectSaysWhatTheAnswerMustLookLike(t *testing.T) {
 	}
 }
 
+// One tool that must be called is structured output, and what came of its call goes on as a conversation.
+func TestAToolThatMustBeCalledIsTheAnswersForm(t *testing.T) {
+	const schema = `{"description":"A person.","title":"person","type":"object"}`
+	for _, tt := range []struct {
+		dia  dialect
+		body string
+	}{
+		{chat{}, `{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"other"}},
+			{"type":"function","function":{"name":"person","description":"A person.","parameters":{"type":"object"}}}],
+			"tool_choice":{"type":"function","function":{"name":"person"}}}`},
+		{chat{}, `{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"person",
+			"description":"A person."}}],"tool_choice":"required"}`},
+		{responses{}, `{"input":"x","tools":[{"type":"function","name":"person","description":"A person."}],
+			"tool_choice":{"type":"function","name":"person"}}`},
+		{messages{}, `{"messages":[{"role":"user","content":"x"}],"tools":[{"name":"person","description":"A person.",
+			"input_schema":{"type":"object"}}],"tool_choice":{"type":"tool","name":"person"}}`},
+		{messages{}, `{"messages":[{"role":"user","content":"x"}],"tools":[{"name":"person","description":"A person.",
+			"input_schema":{"type":"object"}}],"tool_choice":{"type":"any"}}`},
+	} {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(tt.body), &body); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tt.dia.readRequest(body)
+		if err != nil || r.forced != "person" || string(r.schema) != schema || r.tools != nil {
+			t.Errorf("%s: %+v, %s, %v", tt.body, r, r.schema, err)
+		}
+	}
+	e := ending{Run: someSession, Reason: "answered", text: `{"name":"bob"}`}
+	e.answerByCall(request{forced: "person"})
+	id := e.calls[0].id(e.Run)
+	whole, err := json.Marshal(messages{}.writeWhole(request{}, e))
+	if err != nil || !bytes.Contains(whole, []byte(`"content":[{"id":"`+id+`","input":{"name":"bob"},"name":"person","type":"tool_use"}]`)) ||
+		!bytes.Contains(whole, []byte(`"stop_reason":"tool_use"`)) {
+		t.Errorf("the answer is %s, %v", whole, err)
+	}
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(`{"messages":[{"role":"user","content":"who?"},
+		{"role":"assistant","content":[{"type":"tool_use","id":"`+id+`","name":"person","input":{"name":"bob"}}]},
+		{"role":"user","content":[{"type":"tool_result","tool_use_id":"`+id+`","content":"noted"}]}]}`), &body); err != nil {
+		t.Fatal(err)
+	}
+	const told = "[user]\nwho?\n\n[call of person]\n{\"name\":\"bob\"}\n\n[result]\nnoted"
+	if r, err := (messages{}).readRequest(body); err != nil || r.text != told || r.reports != nil {
+		t.Errorf("what came of it is %q, %v, %v", r.text, r.reports, err)
+	}
+	waits := ending{Reason: "waiting", text: "This waits."}
+	if waits.answerByCall(request{forced: "person"}); waits.calls != nil || waits.text == "" {
+		t.Error("what is no answer became a call")
+	}
+}
+
 // What would be another thing if it were left out is refused, and what is left out is told.
 func TestNothingIsLeftOutInSilence(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
@@ -222,7 +276,13 @@ func TestNothingIsLeftOutInSilence(t *testing.T) {
 		{`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"web_search"}]}`,
 			`A tool has the type "web_search", or no name; only functions of the client's own are taken here.`},
 		{`{"messages":[{"role":"user","content":"x"}],"tool_choice":"required"}`,
-			`"tool_choice" can be auto or none here: which tool is called is the model's choice.`},
+			`"tool_choice" can be auto, none, or one tool that is called as the answer: which of several is called is the model's choice.`},
+		{`{"messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"allowed_tools"}}`,
+			`"tool_choice" can be auto, none, or one tool that is called as the answer.`},
+		{`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":{"type":"function","function":{"name":"g"}}}`,
+			`"tool_choice" can be auto, none, or one tool that is called as the answer: which of several is called is the model's choice.`},
+		{`{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"required","response_format":{"type":"json_object"}}`,
+			`The answer must be a call of "f" and have a format of its own; ask for one of them.`},
 		{`{"messages":[{"role":"user","content":"x"}],"functions":[{}]}`, `"functions" is not taken here; leave it out.`},
 		{`{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"grammar"}}`,
 			`An answer cannot have the format "grammar"; text, json_object and json_schema are taken.`},

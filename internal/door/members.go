@@ -35,6 +35,8 @@ func (m message) checkMembers() error {
 		return m.given.check("A function call", "type id status call_id name arguments")
 	case m.Type == "function_call_output":
 		return m.given.check("A function call's output", "type id status call_id output")
+	case m.Type == "item_reference":
+		return m.given.check("A reference", "type id")
 	case m.Type == "message":
 		return m.given.check("A message", "type id status role content")
 	case m.Type != "":

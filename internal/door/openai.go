@@ -45,7 +45,7 @@ func (chat) readRequest(body map[string]json.RawMessage) (r request, err error) 
 	if r.schema, err = format.schema(); err != nil {
 		return r, err
 	}
-	if r.tools, err = readTools(body); err == nil {
+	if err = r.readTools(body); err == nil {
 		err = r.readConversation("", all)
 	}
 	return r, err
@@ -53,12 +53,12 @@ func (chat) readRequest(body map[string]json.RawMessage) (r request, err error) 
 
 // finishOf says in OpenAI's words why an answer ended.
 func finishOf(e ending) string {
-	switch e.Reason {
-	case "truncated":
+	switch {
+	case e.Reason == "truncated":
 		return "length"
-	case "declined":
+	case e.Reason == "declined":
 		return "content_filter"
-	case "tools":
+	case len(e.calls) > 0:
 		return "tool_calls"
 	}
 	return "stop"
@@ -188,7 +188,7 @@ func (responses) readRequest(body map[string]json.RawMessage) (r request, err er
 	case json.Unmarshal(raw, &all) != nil:
 		return r, wire.Errorf(wire.CodeParams, `"input" must be a text or a list of messages.`)
 	}
-	if r.tools, err = readTools(body); err == nil {
+	if err = r.readTools(body); err == nil {
 		err = r.readConversation(instructions, all)
 	}
 	return r, err

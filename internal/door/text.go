@@ -18,6 +18,7 @@ type message struct {
 
 	// Of the Responses API, where calls and results are items of their own.
 	Type      string          `json:"type"` // "message" or absent; "function_call", "function_call_output"
+	ID        string          `json:"id"`
 	ItemCall  string          `json:"call_id"`
 	Name      string          `json:"name"`
 	Arguments string          `json:"arguments"`
@@ -39,6 +40,7 @@ type line struct {
 	text   string
 	name   string // of the tool
 	report report
+	run    string // whose answer is quoted, and is to be read
 }
 
 // A part is one of a content that is a list.
@@ -70,6 +72,8 @@ func (m message) linesOf() ([]line, error) {
 		return []line{{role: "result", text: text, report: report{id: m.ItemCall, output: text}}}, err
 	case m.Type == "reasoning":
 		return nil, nil // the model's own, which it is not shown again
+	case m.Type == "item_reference":
+		return m.quote()
 	case m.Type != "" && m.Type != "message":
 		return nil, wire.Errorf(wire.CodeParams,
 			"The input has an item of type %q; messages and function calls are taken here.", m.Type)
@@ -151,11 +155,20 @@ func (r *request) readConversation(instructions string, all []message) error {
 		}
 		lines = append(lines, more...)
 	}
+	told := false // what came of a call that was an answer, whose run is over
 	for i := len(lines); i > 0 && lines[i-1].role == "result"; i-- {
 		r.reports = append(r.reports, lines[i-1].report)
+		told = told || strings.HasPrefix(lines[i-1].report.id, answerID)
+	}
+	if told {
+		r.reports = nil
 	}
 	if len(r.reports) > 0 {
 		slices.Reverse(r.reports)
+		return nil
+	}
+	if slices.ContainsFunc(lines, func(l line) bool { return l.run != "" }) {
+		r.quoting = &quoting{instructions, lines}
 		return nil
 	}
 	var err error
@@ -169,7 +182,7 @@ func textOfLines(instructions string, all []line) (string, error) {
 	if len(all) == 0 {
 		return "", wire.Errorf(wire.CodeParams, "There is no message; the last one must be the user's.")
 	}
-	if all[len(all)-1].role != "user" {
+	if last := all[len(all)-1].role; last != "user" && last != "result" {
 		return "", wire.Errorf(wire.CodeParams, "The last message must be the user's.")
 	}
 	if len(all) == 1 && instructions == "" {

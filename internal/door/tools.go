@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,10 +20,17 @@ import (
 type clientCall struct {
 	effect     wire.Ref
 	name, args string
+	isAnswer   bool // the run is over with it, and waits for nothing
 }
+
+// answerID begins the id of a call that was an answer.
+const answerID = "answer_"
 
 // id is what the client names the call by.
 func (c clientCall) id(run string) string {
+	if c.isAnswer {
+		return answerID + run
+	}
 	return fmt.Sprintf("call_%s_%d_%d", run, c.effect.Seq, c.effect.Index)
 }
 
@@ -90,7 +98,7 @@ func (t *turn) takeOpen(ev *wire.RunEvent) bool {
 		at := wire.Ref{Seq: ev.Seq, Index: uint64(i)}
 		switch {
 		case d.Kind == "call" && d.Class == "client":
-			t.open = append(t.open, clientCall{at, d.Tool, string(d.Args)})
+			t.open = append(t.open, clientCall{effect: at, name: d.Tool, args: string(d.Args)})
 		case d.Kind == "call" || d.Kind == "ask_model":
 			if t.others == nil {
 				t.others = map[wire.Ref]bool{}
@@ -111,15 +119,16 @@ type offered struct {
 	Function *offered        `json:"function"`
 }
 
-// readTools reads the client's tools, and whether the model may choose to call them.
-func readTools(body map[string]json.RawMessage) (out []wire.ClientTool, err error) {
+// readTools reads the client's tools, if the model may call them. A single one that it must call is how many programs
+// ask for structured output: the answer is a call of it then, whose arguments fit its schema, and nothing is offered.
+func (r *request) readTools(body map[string]json.RawMessage) error {
 	var list []offered
 	if err := field(body, "tools", &list); err != nil {
-		return nil, err
+		return err
 	}
-	may, err := readChoice(body["tool_choice"])
-	if err != nil || !may {
-		return nil, err
+	choice, err := readChoice(body["tool_choice"])
+	if err != nil || choice.how == "none" {
+		return err
 	}
 	for _, o := range list {
 		if o.Function != nil {
@@ -127,7 +136,7 @@ func readTools(body map[string]json.RawMessage) (out []wire.ClientTool, err erro
 			o = *o.Function
 		}
 		if o.Type != "" && o.Type != "function" && o.Type != "custom" || o.Name == "" {
-			return nil, wire.Errorf(wire.CodeParams,
+			return wire.Errorf(wire.CodeParams,
 				"A tool has the type %.40q, or no name; only functions of the client's own are taken here.", o.Type)
 		}
 		schema := o.Schema
@@ -137,28 +146,95 @@ func readTools(body map[string]json.RawMessage) (out []wire.ClientTool, err erro
 		if string(schema) == "null" {
 			schema = nil
 		}
-		out = append(out, wire.ClientTool{Name: o.Name, About: o.About, Schema: schema})
+		r.tools = append(r.tools, wire.ClientTool{Name: o.Name, About: o.About, Schema: schema})
+	}
+	if choice.how == "auto" {
+		return nil
+	}
+	return r.force(choice.name)
+}
+
+// force makes the answer a call of one tool: that of a name, or the only one.
+func (r *request) force(name string) error {
+	list := r.tools
+	if name != "" {
+		list = slices.DeleteFunc(slices.Clone(list), func(t wire.ClientTool) bool { return t.Name != name })
+	}
+	switch {
+	case len(list) != 1:
+		return wire.Errorf(wire.CodeParams, `"tool_choice" can be auto, none, or one tool that is called as the answer: `+
+			"which of several is called is the model's choice.")
+	case r.schema != nil:
+		return wire.Errorf(wire.CodeParams,
+			"The answer must be a call of %.64q and have a format of its own; ask for one of them.", list[0].Name)
+	}
+	schema, err := describeSchema(list[0])
+	if err != nil {
+		return err
+	}
+	r.forced, r.schema, r.tools = list[0].Name, schema, nil
+	return nil
+}
+
+// describeSchema is the schema of a tool's arguments, with what the tool is called and said to be for where it does not
+// say so itself.
+func describeSchema(t wire.ClientTool) (json.RawMessage, error) {
+	schema := map[string]json.RawMessage{"type": json.RawMessage(`"object"`)}
+	if len(t.Schema) > 0 && json.Unmarshal(t.Schema, &schema) != nil {
+		return nil, wire.Errorf(wire.CodeParams, "The parameters of the tool %.64q must be a JSON Schema.", t.Name)
+	}
+	for name, text := range map[string]string{"title": t.Name, "description": t.About} {
+		if _, ok := schema[name]; !ok && text != "" {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				return nil, wire.Errorf(wire.CodeParams, "The tool %.64q is described by no text.", t.Name)
+			}
+			schema[name] = quoted
+		}
+	}
+	out, err := json.Marshal(schema)
+	if err != nil {
+		return nil, wire.Errorf(wire.CodeParams, "The parameters of the tool %.64q must be a JSON Schema.", t.Name)
 	}
 	return out, nil
 }
 
-// readChoice reads whether tools may be called at all.
-func readChoice(raw json.RawMessage) (may bool, err error) {
+// answerByCall makes of an answer the call of the tool that was to be called.
+func (e *ending) answerByCall(r request) {
+	if r.forced != "" && e.Reason == "answered" {
+		e.calls, e.text = []clientCall{{name: r.forced, args: e.text, isAnswer: true}}, ""
+	}
+}
+
+// A chosen is what a tool_choice says.
+type chosen struct {
+	how  string // "auto", "none" or "must"
+	name string // of the tool that must be called; any if ""
+}
+
+// readChoice reads whether tools may, must or must not be called.
+func readChoice(raw json.RawMessage) (chosen, error) {
 	var word string
 	var object struct {
-		Type string `json:"type"`
+		Type     string
+		Name     string
+		Function struct{ Name string }
 	}
 	if isEmpty(raw) {
-		return true, nil
+		return chosen{how: "auto"}, nil
 	}
 	if json.Unmarshal(raw, &word) != nil && json.Unmarshal(raw, &object) == nil {
 		word = object.Type
 	}
-	switch word {
-	case "auto":
-		return true, nil
-	case "none":
-		return false, nil
+	name := cmp.Or(object.Name, object.Function.Name)
+	switch {
+	case word == "auto", word == "none":
+		return chosen{how: word}, nil
+	case word == "required", word == "any":
+		return chosen{how: "must"}, nil
+	case (word == "function" || word == "tool") && name != "":
+		return chosen{"must", name}, nil
 	}
-	return false, wire.Errorf(wire.CodeParams, `"tool_choice" can be auto or none here: which tool is called is the model's choice.`)
+	return chosen{}, wire.Errorf(wire.CodeParams,
+		`"tool_choice" can be auto, none, or one tool that is called as the answer.`)
 }

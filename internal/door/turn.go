@@ -142,6 +142,9 @@ func (v *visitor) beginTurn(ctx context.Context, r request, idempotency string) 
 	if len(r.reports) > 0 {
 		return v.continueTurn(ctx, r.reports)
 	}
+	if err := v.resolve(ctx, &r); err != nil {
+		return nil, err
+	}
 	return v.startTurn(ctx, r, idempotency)
 }
 
