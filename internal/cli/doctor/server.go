@@ -22,11 +22,12 @@ func serverOf(cfg *config.Config) (url string, client *http.Client) {
 	if chain, err := os.ReadFile(cfg.TLS.Cert); err == nil {
 		trust.RootCAs, trust.ServerName = readCertificates(chain)
 	}
-	return "https://" + cfg.Listen, &http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}
+	transport := &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}
+	return "https://" + cfg.Listen, &http.Client{Transport: transport}
 }
 
-// readCertificates returns the certificates of PEM text beside those that this machine trusts, and a name that the first
-// of them is for. Without a name the address that is asked must be among the certificate's.
+// readCertificates returns the certificates of PEM text beside those that this machine trusts, and a name that the
+// first of them is for. Without a name the address that is asked must be among the certificate's.
 func readCertificates(text []byte) (roots *x509.CertPool, name string) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
