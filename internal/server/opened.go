@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// A boundedListener closes, unread, what one address opens beyond a bound: connections that say nothing would else use up
-// what the system lets a process have open, and nobody could connect. This machine and trusted proxies are let through,
-// since behind them are many.
+// A boundedListener closes, unread, what one address opens beyond a bound: connections that say nothing would else
+// use up what the system lets a process have open, and nobody could connect. This machine and trusted proxies are
+// let through, since behind them are many.
 type boundedListener struct {
 	net.Listener
 	most    int

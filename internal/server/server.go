@@ -64,7 +64,7 @@ type Limits struct {
 	PerAddress int           // sockets of one address (IPv6: one /64) that have no session; 20
 	PerWallet  int           // sockets of one wallet; 50
 	PerNetwork int           // sockets of one address in all, with and without a session; 200
-	Open       int           // connections of one address, whatever they say; twice PerNetwork. This machine and proxies are not bound
+	Open       int           // connections of one address, whatever they say; twice PerNetwork; proxies are not bound
 	Rate       float64       // frames a second, of one address or one wallet; 50
 	Burst      int           // frames at once; 100
 	Bytes      int           // that one socket may send in a second, once it has a session, 1 MiB; an eighth before
