@@ -11,6 +11,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/rpc"
@@ -451,16 +453,43 @@ func (p *Pool) TransactionByHash(ctx context.Context, hash common.Hash) (*types.
 	return f.tx, f.pending, err
 }
 
-// TransactionReceipt returns the receipt of a transaction that is in a block.
+// TransactionReceipt returns the receipt of a transaction that is in a block. One that does not say how the transaction
+// came out is no receipt yet: what is missing is not taken for a revert. One of another transaction, or that says
+// something else than done or reverted, is the endpoint's fault.
 func (p *Pool) TransactionReceipt(ctx context.Context, hash common.Hash) (*types.Receipt, error) {
 	return askMethod(ctx, p, "eth_getTransactionReceipt",
 		func(ctx context.Context, c *ethclient.Client) (*types.Receipt, error) {
-			r, err := c.TransactionReceipt(ctx, hash)
-			if err == nil && (r.BlockNumber == nil || r.BlockHash == common.Hash{}) {
+			var r *receipt
+			err := c.Client().CallContext(ctx, &r, "eth_getTransactionReceipt", hash)
+			switch {
+			case err != nil:
+				return nil, err
+			case r == nil || r.BlockNumber == nil || r.BlockHash == common.Hash{} || r.status == nil:
 				return nil, ethereum.NotFound // what is in no block has no receipt
+			case r.TxHash != hash:
+				return nil, errors.New("its receipt is of another transaction")
+			case *r.status > types.ReceiptStatusSuccessful:
+				return nil, fmt.Errorf("its receipt has the status %d", *r.status)
 			}
-			return r, err
+			return &r.Receipt, nil
 		})
+}
+
+// A receipt is one as an endpoint answers it, which may leave its status out.
+type receipt struct {
+	types.Receipt
+	status *uint64
+}
+
+func (r *receipt) UnmarshalJSON(b []byte) error {
+	var said struct {
+		Status *hexutil.Uint64 `json:"status"`
+	}
+	if err := json.Unmarshal(b, &said); err != nil {
+		return fmt.Errorf("the status of a receipt: %w", err)
+	}
+	r.status = (*uint64)(said.Status)
+	return r.Receipt.UnmarshalJSON(b)
 }
 
 // BlockByNumber returns a block with its transactions.

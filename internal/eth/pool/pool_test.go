@@ -109,6 +109,26 @@ func sign(t *testing.T, p *pool.Pool) *types.Transaction {
 	return tx
 }
 
+// mined sends a transaction and waits until it is in a block.
+func mined(t *testing.T, well *pool.Pool) *types.Transaction {
+	t.Helper()
+	tx := sign(t, well)
+	if err := well.SendTransaction(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+	for { // the chain mines by itself and is asked over HTTP
+		_, err := well.TransactionReceipt(t.Context(), tx.Hash())
+		if err == nil {
+			return tx
+		}
+		// A node that indexes says so as an error of its own.
+		if !errors.Is(err, ethereum.NotFound) && !errors.Is(err, pool.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // asks asks each method of a pool once.
 func asks(t *testing.T, chain *devchain.Chain) map[string]func(*pool.Pool) error {
 	t.Helper()
@@ -117,21 +137,7 @@ func asks(t *testing.T, chain *devchain.Chain) map[string]func(*pool.Pool) error
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx := sign(t, well)
-	if err := well.SendTransaction(t.Context(), tx); err != nil {
-		t.Fatal(err)
-	}
-	for { // the chain mines by itself and is asked over HTTP
-		_, err := well.TransactionReceipt(t.Context(), tx.Hash())
-		if err == nil {
-			break
-		}
-		// A node that indexes says so as an error of its own.
-		if !errors.Is(err, ethereum.NotFound) && !errors.Is(err, pool.ErrUnavailable) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	tx := mined(t, well)
 	ctx, usdc := t.Context(), devchain.Book().Tokens["USDC"].Address
 	at := rpc.BlockNumberOrHashWithHash(head.Hash(), false)
 	decimals := ethereum.CallMsg{To: &usdc, Data: common.FromHex("313ce567")}
@@ -240,6 +246,44 @@ func TestOtherTroubleOfAnEndpoint(t *testing.T) {
 		bad := sick(t, chain.URL(), map[string]string{tt.method: tt.answer})
 		if err := methods[tt.method](dial(t, bad.URL, chain.URL())); err != nil {
 			t.Errorf("%s, with a healthy endpoint behind: %v", tt.name, err)
+		}
+	}
+}
+
+// What a receipt leaves out is not taken for a revert: the money has moved all the same. The next endpoint is asked, and
+// without one the transaction waits.
+func TestAReceiptThatDoesNotSayHowItCameOut(t *testing.T) {
+	chain := startChain(t)
+	tx := mined(t, dial(t, chain.URL()))
+	says := func(hash, status string) string {
+		return `"result":{"blockNumber":"0x1","blockHash":"0x` + fmt.Sprintf("%064x", 7) + `","transactionHash":"` + hash + `",` +
+			status + `"transactionIndex":"0x0","cumulativeGasUsed":"0x1","gasUsed":"0x1","logs":[],"logsBloom":"0x` +
+			fmt.Sprintf("%0512x", 0) + `","contractAddress":null,"type":"0x2"}`
+	}
+	own := tx.Hash().Hex()
+	for _, tt := range []struct {
+		name, answer string
+		alone        error
+	}{
+		{"no status", says(own, ""), ethereum.NotFound},
+		{"a null status", says(own, `"status":null,`), ethereum.NotFound},
+		{"a root and no status", says(own, `"root":"0x`+fmt.Sprintf("%064x", 1)+`",`), ethereum.NotFound},
+		{"a status of its own", says(own, `"status":"0x2",`), pool.ErrUnavailable},
+		{"a status that is no number", says(own, `"status":true,`), pool.ErrUnavailable},
+		{"another transaction's", says("0x"+fmt.Sprintf("%064x", 1), `"status":"0x0",`), pool.ErrUnavailable},
+	} {
+		bad := sick(t, chain.URL(), map[string]string{"eth_getTransactionReceipt": tt.answer})
+		if r, err := dial(t, bad.URL, chain.URL()).TransactionReceipt(t.Context(), tx.Hash()); err != nil || r.Status != 1 {
+			t.Errorf("%s, with a healthy endpoint behind: %+v, %v", tt.name, r, err)
+		}
+		if r, err := dial(t, bad.URL).TransactionReceipt(t.Context(), tx.Hash()); !errors.Is(err, tt.alone) {
+			t.Errorf("%s, alone: %+v, %v, want %v", tt.name, r, err, tt.alone)
+		}
+	}
+	for status, want := range map[string]uint64{"0x0": 0, "0x1": 1} {
+		well := sick(t, chain.URL(), map[string]string{"eth_getTransactionReceipt": says(own, `"status":"`+status+`",`)})
+		if r, err := dial(t, well.URL).TransactionReceipt(t.Context(), tx.Hash()); err != nil || r.Status != want {
+			t.Errorf("the status %s: %+v, %v", status, r, err)
 		}
 	}
 }
