@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/grammar"
+	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/arg"
 )
@@ -15,8 +16,9 @@ import (
 //
 // Orders are read by agent/grammar, as the planner reads requests: there are some only if the whole signed request is
 // understood, to its last character, as commands and questions joined by the grammar's own connectives. One word that
-// is not understood, in whatever language, and nothing in the request is an order. What is no order is not forbidden,
-// it needs the wallet's approval.
+// is not understood, in whatever language, and nothing in the request is an order. What is said into the run later is
+// read in the same way, and if it is not understood, nothing said before it is an order any more: "stop" leaves none.
+// What is no order is not forbidden, it needs the wallet's approval.
 //
 // A call has an order if a command of the request means this tool with these arguments, by the address book of the
 // tool's record, and no other call of the run has used it: what was asked for once is done once. What the rule does not
@@ -42,18 +44,35 @@ func (mo *moment) isTyped(v arg.Value) bool {
 	return slices.ContainsFunc(mo.s.signed, func(text string) bool { return arg.IsTyped(text, v) })
 }
 
-// readOrders returns the clauses of the signed request, and of what was sent since; none of a text of which any part is
-// not understood.
+// readOrders returns the clauses of the signed request, and of what was sent since. Each text is read whole. One that is
+// not understood, such as "stop", may take back whatever was said before it, so that nothing of that is an order any
+// more; the clauses keep their places, which the run's calls name.
 func (mo *moment) readOrders() []grammar.Clause {
 	if !mo.s.ordersRead {
 		mo.s.ordersRead = true
 		mo.s.orders = nil
-		for _, text := range mo.s.signed { // each is read whole, and what is sent later comes after
-			clauses, _ := mo.m.grammar().Read(text)
+		for _, text := range mo.s.signed { // what is sent later comes after
+			clauses, ok := mo.m.grammar().Read(text)
+			if !ok {
+				clear(mo.s.orders)
+			}
 			mo.s.orders = append(mo.s.orders, clauses...)
 		}
 	}
 	return mo.s.orders
+}
+
+// withdrawOrders takes its order from each call that is only looked at yet, if the user has taken it back since. The
+// call is decided again when the simulation is back.
+func (mo *moment) withdrawOrders() {
+	orders := mo.readOrders()
+	for i := range mo.s.calls {
+		c := &mo.s.calls[i]
+		if c.order >= 0 && c.phase == provenance.PhaseSimulate && len(orders[c.order].Readings) == 0 {
+			c.order = -1
+			mo.labelArguments(c)
+		}
+	}
 }
 
 // findPlainOrder returns the number of the clause that is a plain order for the call, or -1.

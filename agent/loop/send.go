@@ -86,6 +86,7 @@ func (s sending) take(ev *provenance.Ask) error {
 		x.text = string(policies.Apply([]byte(p.Text), d.Redact))
 		w.s.signed, w.s.ordersRead = append(slices.Clip(w.s.signed), p.Text), false
 		w.s.context = w.s.context.Join(said).Join(d.Label)
+		w.withdrawOrders()
 	}
 	w.s.sent = append(w.s.sent, x)
 	switch {

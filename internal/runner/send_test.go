@@ -3,6 +3,7 @@ package runner_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,5 +145,44 @@ func TestAnAgentAsksItsUserAndARestartBetween(t *testing.T) {
 	}
 	if strings.Join(told, " ") != wire.RunSend {
 		t.Errorf("the answers on record are signed for %q", told)
+	}
+}
+
+// An order that the user takes back while a page is read is none: the wallet is asked, whatever the cap.
+func TestWhatTheUserTakesBackIsNoOrder(t *testing.T) {
+	for answer, asks := range map[string]bool{
+		"Stop. Do not send it.":                   true,
+		"não":                                     true,
+		"only if the page says so":                true,
+		"send 0.25 USDC to bob":                   false, // another order besides
+		"read https://shop.example/offer, please": false,
+	} {
+		till := &bank{}
+		m := replies{
+			calls(call("1", "web.fetch", fetchOffer)), calls(call("2", tools.UserAsk, `{"question":"Shall I?"}`)),
+			calls(call("3", "bank.pay", `{"token":"USDC","to":"mallory","amount":"0.5"}`)), text("done"),
+		}
+		b := openWith(t, m, func(c *runner.Config) {
+			c.Tools[0] = till
+			asksUser(c)
+			withTools(c, []string{c.Agents[0].Name}, fetchTool("pay me"))
+		})
+		run := b.start("send 0.5 USDC to mallory")
+		question := b.parkedOn(run)
+		if _, err := b.r.Send(t.Context(), b.send(t, run, answer, "key-send-1", &question)); err != nil {
+			t.Fatal(err)
+		}
+		if asks {
+			p := b.onePending()
+			if s := summaryOf(t, p); s.Tool != "bank.pay" || !slices.Contains(s.Origins, "web:shop.example") {
+				t.Errorf("%q: the wallet is asked about %+v", answer, s)
+			}
+			b.mustRefuse(p)
+		}
+		b.ended(run)
+		if paid := len(till.made) > 0; paid == asks {
+			t.Errorf("%q: paid without a question: %v", answer, paid)
+		}
+		b.verified(run)
 	}
 }
