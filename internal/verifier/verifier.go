@@ -4,6 +4,7 @@
 package verifier
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -121,6 +122,9 @@ func (l *Log) Options(ctx context.Context) (o audit.LogOptions, err error) {
 			return o, err
 		}
 	}
+	if err = l.checkUse(o); err != nil {
+		return o, err
+	}
 	if o.Anchors, err = l.askAnchors(ctx); err != nil || l.At == "" {
 		return o, err
 	}
@@ -130,6 +134,38 @@ func (l *Log) Options(ctx context.Context) (o audit.LogOptions, err error) {
 	}
 	o.Consistency = func(old, new logproof.Checkpoint) ([][32]byte, error) { return log.Consistency(ctx, old, new) }
 	return o, nil
+}
+
+// checkUse refuses what was given and would not be looked at: a verdict would be read as one about it.
+func (l *Log) checkUse(o audit.LogOptions) error {
+	if len(o.Policy.Logs) == 0 && o.Wallet == (common.Address{}) {
+		flag := ""
+		switch {
+		case l.checkpoint != "":
+			flag = "--checkpoint"
+		case len(l.epochs) > 0:
+			flag = "--log-epoch"
+		case l.policy != "":
+			flag = "--witness-policy"
+		}
+		if flag != "" {
+			return Usagef("%s: nothing says which log's word counts; give --log-key, which you have from the operator by "+
+				"another way, or --operator-wallet", flag)
+		}
+	}
+	if l.anchorFrom > 0 && l.anchorRPC == "" && l.anchorContract == "" {
+		return Usagef("--anchor-from says where to begin: name the anchors by --anchor-rpc and --anchor-contract")
+	}
+	return nil
+}
+
+// checkProofs refuses --log where nothing is given that the log could prove.
+func (l *Log) checkProofs() error {
+	if l.At != "" && l.checkpoint == "" && len(l.epochs) == 0 && l.anchorRPC == "" {
+		return Usagef("--log is asked to prove that the file's log is one with what you have of it: give that by --checkpoint, " +
+			"--log-epoch or --anchor-rpc; writ-audit log looks at the log itself")
+	}
+	return nil
 }
 
 // askAnchors asks a chain for what is anchored there, if one is named.
@@ -158,6 +194,9 @@ func (l *Log) askAnchors(ctx context.Context) (*logproof.Anchors, error) {
 // readInput is [ReadText] of what the report names as an input.
 func (l *Log) readInput(flag, name string) ([]byte, error) {
 	b, err := ReadText(flag, name)
+	if err == nil && len(bytes.TrimSpace(b)) == 0 {
+		return nil, Usagef("%s: %s is empty; get it again, since nothing would be judged by it", flag, name)
+	}
 	if err == nil {
 		l.inputs = append(l.inputs, inputOf(flag, b))
 	}
@@ -253,6 +292,9 @@ func (v *Verifier) Judge(ctx context.Context, path string, keys map[provenance.L
 	chains, err := eth.DialAll(v.endpoints)
 	if err != nil {
 		return nil, Usagef("--rpc: %w", err)
+	}
+	if err = v.Log.checkProofs(); err != nil {
+		return nil, err
 	}
 	if o.Log, err = v.Log.Options(ctx); err != nil {
 		return nil, err
