@@ -44,6 +44,20 @@ func (g *Grammar) Read(request string) (clauses []Clause, ok bool) {
 	return r.clauses, len(r.clauses) > 0
 }
 
+// ReadTalk reads texts that one user has said one after another, each of them whole, and returns the clauses of all.
+// One that is not understood, such as "stop", may take back whatever was said before it, so that nothing of that means
+// a call any more; the clauses keep their places.
+func (g *Grammar) ReadTalk(texts []string) (clauses []Clause) {
+	for _, text := range texts {
+		more, ok := g.Read(text)
+		if !ok {
+			clear(clauses)
+		}
+		clauses = append(clauses, more...)
+	}
+	return clauses
+}
+
 // A reader reads the clauses of a request in order.
 type reader struct {
 	g       *Grammar

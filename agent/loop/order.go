@@ -1,12 +1,10 @@
 package loop
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/arg"
 )
 
@@ -44,20 +42,10 @@ func (mo *moment) isTyped(v arg.Value) bool {
 	return slices.ContainsFunc(mo.s.signed, func(text string) bool { return arg.IsTyped(text, v) })
 }
 
-// readOrders returns the clauses of the signed request, and of what was sent since. Each text is read whole. One that is
-// not understood, such as "stop", may take back whatever was said before it, so that nothing of that is an order any
-// more; the clauses keep their places, which the run's calls name.
+// readOrders returns the clauses of the signed request, and of what was sent since.
 func (mo *moment) readOrders() []grammar.Clause {
 	if !mo.s.ordersRead {
-		mo.s.ordersRead = true
-		mo.s.orders = nil
-		for _, text := range mo.s.signed { // what is sent later comes after
-			clauses, ok := mo.m.grammar().Read(text)
-			if !ok {
-				clear(mo.s.orders)
-			}
-			mo.s.orders = append(mo.s.orders, clauses...)
-		}
+		mo.s.orders, mo.s.ordersRead = mo.m.grammar().ReadTalk(mo.s.signed), true
 	}
 	return mo.s.orders
 }
@@ -95,29 +83,6 @@ func isOrderFor(clause grammar.Clause, c *call) bool {
 			return false
 		}
 		args, err := c.tool.def.Read(in.Args())
-		return err == nil && isSameCall(c.tool, args, c.args)
+		return err == nil && args.MeanSame(c.args, c.tool.spec.Spend, c.tool.delegate != nil)
 	})
-}
-
-// isSameCall says whether two sets of arguments mean the same: one amount in two spellings does, as does one account.
-// What another agent is told may end with the full stop of the request.
-func isSameCall(t *tool, a, b tools.Args) bool {
-	spec := &t.spec
-	if spec.Spend != nil && (a.Amount != b.Amount || a.To != b.To) || len(a.Values) != len(b.Values) {
-		return false
-	}
-	for i, v := range a.Values {
-		s := spec.Spend
-		if s != nil && (v.Name == s.Amount || v.Name == s.Asset || v.Name == s.To) {
-			continue
-		}
-		w := b.Values[i]
-		if t.delegate != nil && w.Text == v.Text+"." {
-			w.Text = v.Text
-		}
-		if !reflect.DeepEqual(v, w) {
-			return false
-		}
-	}
-	return true
 }

@@ -162,8 +162,8 @@ func (l *Log) checkUse(o audit.LogOptions) error {
 // checkProofs refuses --log where nothing is given that the log could prove.
 func (l *Log) checkProofs() error {
 	if l.At != "" && l.checkpoint == "" && len(l.epochs) == 0 && l.anchorRPC == "" {
-		return Usagef("--log is asked to prove that the file's log is one with what you have of it: give that by --checkpoint, " +
-			"--log-epoch or --anchor-rpc; writ-audit log looks at the log itself")
+		return Usagef("--log is asked to prove that the file's log is one with what you have of it: give that by " +
+			"--checkpoint, --log-epoch or --anchor-rpc; writ-audit log looks at the log itself")
 	}
 	return nil
 }
