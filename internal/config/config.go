@@ -587,6 +587,9 @@ func (c *Config) checkWallets() error {
 			return c.badSetting("wallets",
 				"%q is not an address; write 0x and 40 hex digits, for a contract wallet eip155:CHAIN: before it, or any alone", w)
 		}
+		if hasWrongChecksum(w[strings.LastIndexByte(w, ':')+1:]) {
+			return c.badSetting("wallets", "the address %s has a wrong checksum; copy it again from its source", w)
+		}
 	}
 	if c.Chain.Key != "" && len(c.Wallets) == 0 {
 		return c.badSetting("wallets",
@@ -596,6 +599,9 @@ func (c *Config) checkWallets() error {
 		if err := isEndpoint(r); err != nil {
 			return c.badSetting("chain.rpc", "%v", err)
 		}
+	}
+	if twice := findTwice(c.Chain.RPC); twice != "" {
+		return c.badSetting("chain.rpc", "%s stands twice, and its word would count twice; name each once", twice)
 	}
 	if _, err := tools.ParseFinality(c.Chain.Finality()); err != nil {
 		return c.badSetting("chain.final", "%v, or instant", err)
@@ -607,6 +613,33 @@ func (c *Config) checkWallets() error {
 		return c.badSetting("chain.stuck_after", "%s is less than 1s", after)
 	}
 	return nil
+}
+
+// findTwice returns an endpoint that is there twice, however it is written, without what may be a secret in it; empty
+// if none is. A majority of endpoints is one of different endpoints.
+func findTwice(endpoints []string) string {
+	seen := map[string]bool{}
+	for _, e := range endpoints {
+		u, err := url.Parse(e)
+		if err != nil {
+			continue // which its own check says
+		}
+		port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)])
+		at := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) + ":" + port
+		one := at + strings.TrimRight(u.EscapedPath(), "/") + "?" + u.RawQuery
+		if seen[one] {
+			return at
+		}
+		seen[one] = true
+	}
+	return ""
+}
+
+// hasWrongChecksum says whether an address has capitals that are not those of EIP-55.
+func hasWrongChecksum(address string) bool {
+	digits := strings.TrimPrefix(address, "0x")
+	mixed := digits != strings.ToLower(digits) && digits != strings.ToUpper(digits)
+	return mixed && common.IsHexAddress(address) && common.HexToAddress(address).Hex() != "0x"+digits
 }
 
 // checkIPFS checks who gets blocks.
@@ -691,6 +724,10 @@ func (c *Config) checkSigning() error {
 			if err := isEndpoint(r); err != nil {
 				return c.badSetting("contract_wallets", "chain %d: %v", w.Chain, err)
 			}
+		}
+		if twice := findTwice(w.RPC); twice != "" {
+			return c.badSetting("contract_wallets", "chain %d: %s stands twice, and its word would count twice; name each "+
+				"once", w.Chain, twice)
 		}
 	}
 	return nil
