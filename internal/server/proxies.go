@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -81,10 +82,17 @@ func parseHop(s string) (netip.Addr, bool) {
 	return ap.Addr().Unmap().WithZone(""), err == nil
 }
 
+// forwarding are headers that proxies add, besides those that begin with X-Forwarded.
+var forwarding = []string{
+	"Forwarded", "Forwarded-For", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
+	"X-Original-Host", "X-Envoy-External-Address", "True-Client-Ip", "Cf-Connecting-Ip", "Cf-Ray", "Cdn-Loop",
+	"Fastly-Client-Ip", "Fly-Client-Ip", "X-Azure-Clientip",
+}
+
 // isForwarded says whether a request came by a proxy, trusted or not.
 func isForwarded(r *http.Request) bool {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
-		if len(r.Header.Values(name)) > 0 {
+	for name, values := range r.Header {
+		if len(values) > 0 && (strings.HasPrefix(name, "X-Forwarded") || slices.Contains(forwarding, name)) {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 )
@@ -80,6 +81,21 @@ func TestSocketsOfOneAddressAreBounded(t *testing.T) {
 		}
 		if status != want {
 			t.Errorf("socket %d: got %d, want %d", i+1, status, want)
+		}
+	}
+}
+
+// What the operator alone may see is not shown through a proxy, whichever header it names its client by.
+func TestAProxyIsKnownByAnyOfItsHeaders(t *testing.T) {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Real-IP", "Via",
+		"CF-Connecting-IP", "CF-Ray", "True-Client-IP", "Fly-Client-IP", "Fastly-Client-IP", "X-Client-IP", "CDN-Loop"} {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		if isForwarded(r) {
+			t.Fatal("a request without such a header counts as a proxy's")
+		}
+		r.Header.Set(name, "192.0.2.1")
+		if !isForwarded(r) {
+			t.Errorf("a request with %s does not count as a proxy's", name)
 		}
 	}
 }
