@@ -77,7 +77,7 @@ func (g *Grammar) explain(request string) string {
 	}
 	switch {
 	case doubtful && (acts || text != "" && about != nil && about.acts):
-		return fmt.Sprintf("I have done nothing: %q makes this something else than a plain order. "+
+		return fmt.Sprintf("Of this I have done nothing: %q makes this something else than a plain order. "+
 			"Do you want it done now? Then say it plainly%s.", wording.Clip(w, 60), g.orderLike(calls, acts))
 	case text != "" && about != nil:
 		return fmt.Sprintf("This is about %s, but I cannot read all of it, and I do not guess.%s "+
@@ -85,11 +85,12 @@ func (g *Grammar) explain(request string) string {
 	case text != "":
 		return g.declineRequest(body)
 	case acts && question && !asked:
-		return fmt.Sprintf("I have done nothing, since that was a question. Do you want it done? Then say it "+
+		return fmt.Sprintf("Of this I have done nothing, since it was a question. Do you want it done? Then say it "+
 			"without the question mark%s.", g.orderLike(calls, acts))
 	}
-	return "I have done nothing: I read one line of plain words, as commands and questions that are joined by \"and " +
-		"then\" or parted by full stops, and not all of this is that. Can you say it so" + g.orderLike(calls, acts) + "?"
+	return "Of this I have done nothing: I read one line of plain words, as commands and questions that are joined " +
+		"by \"and then\" or parted by full stops, and not all of this is that. Can you say it so" +
+		g.orderLike(calls, acts) + "?"
 }
 
 func hasLowerCase(ws []word) bool {
@@ -321,8 +322,8 @@ func (g *Grammar) readSeveral(parts [][]word, caps bool) ([]Intent, string) {
 		case text != "" && i == 0:
 			return nil, text
 		case text != "":
-			return nil, fmt.Sprintf("I have done nothing yet. I understood %s, but not %q. Can you ask for one thing at a time?",
-				out[i-1].Describe(), wording.Clip(joinWords(ws), 60))
+			return nil, fmt.Sprintf("Of this I have done nothing yet. I understood %s, but not %q. "+
+				"Can you ask for one thing at a time?", out[i-1].Describe(), wording.Clip(joinWords(ws), 60))
 		}
 		out = append(out, in)
 	}
