@@ -16,7 +16,8 @@ var (
 // A Keeper is a store that one process keeps for itself.
 type Keeper interface {
 	// Fence returns nil if this process may write, and otherwise says why it may not: another process has the store
-	// ([ErrHeld]), its files are gone ([ErrMoved]), or the disk has failed ([ErrFull]). Every write is checked in the
+	// ([ErrHeld]), its files are gone ([ErrMoved]), or the disk has failed or is
+	// full ([ErrFull]). Every write is checked in the
 	// same way; Fence is for those who write elsewhere on the store's behalf, and for who reports the store's health.
 	Fence(ctx context.Context) error
 }

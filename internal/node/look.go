@@ -16,6 +16,7 @@ import (
 
 	"github.com/writ-run/writ/internal/chainwatch"
 	"github.com/writ-run/writ/internal/costs"
+	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/operations"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -180,11 +181,14 @@ func (l *lookout) check(ctx context.Context, txs []Tx, now int64) []Check {
 }
 
 func (l *lookout) checkSelf() Check {
+	err := l.node.db.Fence(context.Background())
 	switch {
 	case l.node.draining.Load():
 		return Check{"Server", false, "is stopping, and takes no new runs"}
-	case l.node.db.Fence(context.Background()) != nil:
+	case errors.Is(err, journal.ErrHeld):
 		return Check{"Server", false, "another process has taken its data folder"}
+	case err != nil:
+		return Check{"Server", false, "can write nothing: the disk is full or has failed; its log says which"}
 	}
 	return Check{"Server", true, "takes runs"}
 }

@@ -237,12 +237,18 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(full, journal.ErrFull) || !strings.Contains(full.Error(), "the disk is full; free some space") {
 		t.Errorf("got %v", full)
 	}
+	if err := db.Fence(t.Context()); !errors.Is(err, journal.ErrFull) || errors.Is(err, journal.ErrHeld) {
+		t.Errorf("the store's health: %v, want that the disk is full", err)
+	}
 	// The store reads on, nothing is torn, and what needs no new page can still be written.
 	if runs := checkWhole(t, db); len(runs) != 1 || runs[0].Steps != acked {
 		t.Errorf("got %+v, want %d steps", runs, acked)
 	}
 	if err := db.RevokeSession(t.Context(), record("session of r").CID, 5, record("revocation").CID); err != nil {
 		t.Errorf("revoke on a full disk: %v", err)
+	}
+	if err := db.Fence(t.Context()); err != nil {
+		t.Errorf("the store's health once a write has found room: %v", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Error(err)

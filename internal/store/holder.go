@@ -114,8 +114,10 @@ func (h *handle) renewHold(ctx context.Context, stop <-chan struct{}) {
 
 // Fence implements journal.Keeper.
 func (h *handle) Fence(ctx context.Context) error {
-	if err := h.writer.broken.Load(); err != nil {
-		return *err
+	for _, why := range []*error{h.writer.broken.Load(), h.writer.full.Load()} {
+		if why != nil {
+			return *why // a full disk also keeps the hold from being renewed
+		}
 	}
 	err := h.engine.checkFiles()
 	if err == nil && h.writer.tx.owner != "" {

@@ -77,6 +77,7 @@ type writer struct {
 	faults func() error
 	limit  int                   // jobs in one group
 	broken atomic.Pointer[error] // why nothing is acknowledged any more; nil while all is well
+	full   atomic.Pointer[error] // why the last transaction that had something to write found no room; nil if it did
 }
 
 func newWriter(c conn, e engine, cfg Config) *writer {
@@ -192,7 +193,11 @@ func (w *writer) commitGroup(ctx context.Context, wrote bool) error {
 			return err
 		}
 	}
-	return w.tx.exec(ctx, "COMMIT")
+	err := w.tx.exec(ctx, "COMMIT")
+	if err == nil && wrote {
+		w.full.Store(nil)
+	}
+	return err
 }
 
 // nextJob returns a job that joins the group, or nil if the group is full or nobody is waiting. Callers that were just
@@ -231,7 +236,9 @@ func (w *writer) applyJob(ctx context.Context, j *job) error {
 func (w *writer) failGroup(err error) error {
 	switch kind, _ := faultOf(err); kind {
 	case faultFull:
-		return fmt.Errorf("%w: the disk is full; free some space (%v)", journal.ErrFull, err)
+		err = fmt.Errorf("%w: the disk is full; free some space (%v)", journal.ErrFull, err)
+		w.full.Store(&err)
+		return err
 	case faultBusy:
 		return fmt.Errorf("%w: another process has locked the file; try again later (%v)", journal.ErrFull, err)
 	}

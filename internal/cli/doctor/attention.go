@@ -428,7 +428,7 @@ func (l *look) examineServer(ctx context.Context) error {
 		l.add(need{Kind: needServer, Detail: "no server answers at " + name, Next: "start it: writ serve"})
 	default:
 		l.add(need{Kind: needServer, Detail: fmt.Sprintf("the server at %s is not ready (status %d)", name, status),
-			Next: "look at its log; often its chain does not answer"})
+			Next: "look at its log: its chain may not answer, its disk may be full"})
 	}
 	return nil
 }

@@ -185,7 +185,8 @@ func portFinding(ctx context.Context, cfg *config.Config) finding {
 	if readStatus(ctx, client, url+"/healthz") == http.StatusOK {
 		f.Detail = "a server runs at " + cfg.Listen
 		if readStatus(ctx, client, url+"/readyz") != http.StatusOK {
-			f.OK, f.Detail, f.Fix = false, f.Detail+", but is not ready", "look at its log; often its chain does not answer"
+			f.OK, f.Detail = false, f.Detail+", but is not ready"
+			f.Fix = "look at its log: its chain may not answer, its disk may be full"
 		}
 		return f
 	}
