@@ -45,7 +45,7 @@ The order is signed by the operator's key, in the server's data folder.`,
 		RunE: func(c *cobra.Command, _ []string) error { return o.reload(c.Context(), a) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.data, "data", "", "data `folder` of the server (default: that of a running writ dev)")
+	f.StringVar(&o.data, "data", "", "data `folder` of the server (default: as in writ.yaml)")
 	f.StringVar(&o.server, "server", "", "`URL` of the server on this machine")
 	f.BoolVar(&o.end, "end-sessions", false, "end the sessions that are open under other sets")
 	return c

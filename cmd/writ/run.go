@@ -362,6 +362,8 @@ func (a *app) reportEnd(r runResult) error {
 	switch {
 	case outcome == "asks":
 		f.Message = "the run asks you something; answer it with: writ send " + r.Run + " ANSWER"
+	case outcome == "running":
+		f.Message = "the run goes on at the server; follow it with: writ runs show " + r.Run
 	case outcome == "waiting":
 		f.Message = "the run waits for the wallet; approve or refuse it with: writ approve " + r.Run
 	case r.Fault != "":

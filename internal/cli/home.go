@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,24 +133,4 @@ func (s *Shell) FindServer(flag string) (string, error) {
 		return session.Server, nil
 	}
 	return "http://" + DefaultListen, nil
-}
-
-// FindOperator finds the server on this machine, and its operator's key in the data folder; without one that of a
-// running writ dev.
-func (s *Shell) FindOperator(data, server string) (url string, key ed25519.PrivateKey, err error) {
-	var n DevNote
-	if data == "" && s.Load("dev.json", &n) == nil {
-		data = n.Data
-	}
-	if data == "" {
-		return "", nil, Usage("name the server's data folder: --data DIR")
-	}
-	if _, err := os.Stat(filepath.Join(data, "operator.key")); err != nil {
-		return "", nil, Usage("there is no operator's key in %s", data)
-	}
-	if key, err = datadir.OperatorKey(data); err != nil {
-		return "", nil, err
-	}
-	url, err = s.FindServer(server)
-	return url, key, err
 }

@@ -29,7 +29,7 @@ func Backup(a *cli.Shell, program string) *cobra.Command {
 	var data string
 	var to []string
 	c := &cobra.Command{
-		Use: "backup FILE|FOLDER --data DIR", Short: "Copy a data folder while its server runs",
+		Use: "backup FILE|FOLDER [--data DIR]", Short: "Copy a data folder while its server runs",
 		Long: `Copies the store of a data folder as it is at one moment, and the documents that agents search, while a server
 uses them, into one file; in a folder the file gets a name by the time. It is signed by the operator's key and read again before it stands under its name.
 
@@ -42,8 +42,9 @@ sealed. The log's files are left out: they are built again from the store.
   writ restore /backups/writ-20261128T180000Z.backup --data new-data --identity key.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if data == "" {
-				return cli.Usage("say what is to be copied: --data DIR")
+			data, _, err := a.FindData(data)
+			if err != nil {
+				return err
 			}
 			readers, err := parseReaders(to)
 			if err != nil {
@@ -58,7 +59,7 @@ sealed. The log's files are left out: they are built again from the store.
 			return doneBackup(a, "wrote", path, m)
 		},
 	}
-	c.Flags().StringVar(&data, "data", "", "data `folder` of the server")
+	c.Flags().StringVar(&data, "data", "", "data `folder` of the server (default: that of writ.yaml)")
 	c.Flags().StringSliceVar(&to, "to", nil, "age `recipient` to whom the folder's keys are sealed; repeatable")
 	c.AddCommand(backupCheckCommand(a))
 	return c

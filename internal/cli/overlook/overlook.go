@@ -48,7 +48,7 @@ From elsewhere: ssh -L 8420:127.0.0.1:8420 SERVER, with the server's port, and o
 			})
 		},
 	}
-	c.Flags().StringVar(&data, "data", "", "data `folder` of the server (default: that of a running writ dev)")
+	c.Flags().StringVar(&data, "data", "", "data `folder` of the server (default: as in writ.yaml)")
 	c.Flags().StringVar(&server, "server", "", "`URL` of the server on this machine")
 	c.Flags().DurationVar(&life, "for", 12*time.Hour, "how long the link is good, at most 24h")
 	return c

@@ -46,7 +46,7 @@ the run says so. The payment may still be mined first.`,
 		RunE: func(c *cobra.Command, args []string) error { return o.order(c.Context(), node.TxCancel, args[0]) },
 	}
 	for _, c := range []*cobra.Command{list, replace, cancel} {
-		c.Flags().StringVar(&o.data, "data", "", "data `folder` of the server (default: that of a running writ dev)")
+		c.Flags().StringVar(&o.data, "data", "", "data `folder` of the server (default: as in writ.yaml)")
 		c.Flags().StringVar(&o.server, "server", "", "`URL` of the server on this machine")
 	}
 	return cli.Group("tx", "List, replace and cancel the transactions that runs wait for", list, replace, cancel)
