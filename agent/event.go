@@ -30,6 +30,7 @@ type Event struct {
 	Seq    uint64          // of the step that it stands in
 	Step   provenance.Link // that step; undefined for a Delta
 	Text   string
+	Place  int // of a Delta without Text: in the queue of the run's model, 1 for the next
 	Tool   string
 	Model  string // as the agent names it
 	Status string

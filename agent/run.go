@@ -91,7 +91,7 @@ func (r *Run) Wait(ctx context.Context) (*Answer, error) {
 // which some may be missing.
 func (r *Run) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		hints, deltas, stop := r.agent.runner.Subscribe(r.ID)
+		hints, pieces, stop := r.agent.runner.Subscribe(r.ID)
 		defer stop()
 		for next := uint64(0); ; {
 			events, seen, err := r.eventsFrom(ctx, next)
@@ -115,8 +115,8 @@ func (r *Run) Events(ctx context.Context) iter.Seq2[Event, error] {
 			}
 			select {
 			case <-hints:
-			case text := <-deltas:
-				if !yield(Event{Kind: Delta, Text: text}, nil) {
+			case p := <-pieces:
+				if !yield(Event{Kind: Delta, Text: p.Text, Place: p.Place}, nil) {
 					return
 				}
 			case <-ctx.Done():

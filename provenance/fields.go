@@ -586,6 +586,7 @@ func (r *AgentRoute) codeFields(c *coder) {
 	c.textField(&f, "use", &r.Use)
 	c.textField(&f, "when", &r.When)
 	c.optionalBool(&f, "shadow", &r.Shadow)
+	c.optionalUint(&f, "priority", &r.Priority)
 	c.closeMap(&f)
 }
 

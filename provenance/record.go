@@ -410,12 +410,12 @@ type Agent struct {
 
 // An AgentRoute is one rule that chooses a model; the first whose When holds and whose model is up wins.
 type AgentRoute struct {
-	ID   string
-	When string // expr over the model.route environment; "true" for always
-	Use  string // the name of a model or of a pool in the Runtime record
-	By   string // which of a pool is first: one of the By constants; ByWeight if empty
-	// Shadow says that the rule is only looked at: what it would have chosen is recorded, and another rule chooses.
-	Shadow bool
+	ID       string
+	When     string // expr over the model.route environment; "true" for always
+	Use      string // the name of a model or of a pool in the Runtime record
+	By       string // which of a pool is first: one of the By constants; ByWeight if empty
+	Shadow   bool   // it is only looked at: what it would have chosen is recorded, and another rule chooses
+	Priority uint64 // of its questions in the queue of a model, 0 to 9: it says when one is asked, and not which
 }
 
 // How the models of a pool are ordered.

@@ -170,7 +170,7 @@ func (t *tally) countFailure(a *asking, ev *provenance.Reply) error {
 	}
 	t.s.tried = append(t.s.tried, a.model.Name)
 	t.s.failure, t.s.after = code, ev.After
-	if ev.After > 0 && code.Retryable() {
+	if ev.After > 0 && code.Retryable() && code != fault.ModelBusy { // a queue that is full is not waited for besides
 		t.s.later = append(t.s.later, modelWait{a.model.Name, t.at + ev.After, code == fault.ModelRate})
 	}
 	return nil

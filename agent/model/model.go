@@ -76,6 +76,18 @@ type Prompt struct {
 	HasModel bool
 }
 
+// Size is about how many bytes of it a model reads.
+func (p Prompt) Size() (n int64) {
+	n = int64(len(p.System))
+	for _, m := range p.Messages {
+		n += int64(len(m.Text))
+	}
+	for _, t := range p.Tools {
+		n += int64(len(t.About) + len(t.Schema))
+	}
+	return n
+}
+
 // Usage counts tokens. Zero for rules.
 type Usage struct {
 	In, Out  int64 // all input, however it was come by; all output, reasoning included

@@ -174,6 +174,7 @@ type RunDelta struct {
 	Run   string `json:"run" form:"cid"`
 	After uint64 `json:"after_seq"`
 	Text  string `json:"text" form:"text"`
+	Place uint64 `json:"place,omitempty"` // in the queue of the model that is to answer, 1 for the next; then no Text
 }
 
 // A RunReceipt is the proof that a head of the run stands in the server's transparency log: keep it. It comes soon

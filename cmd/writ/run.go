@@ -97,6 +97,7 @@ type watcher struct {
 	below   map[wire.Ref]bool // open calls of sub-agents
 	asked   map[string]bool   // of what those wait for
 	typed   string            // of an answer, while it is written; only on a terminal
+	place   uint64            // in the queue of the model, that was told
 }
 
 // watchRun follows a run, from its start or after from, until it closes or waits for a wallet that does not sign here.
@@ -225,6 +226,10 @@ func (w *watcher) takeUpdate(ctx context.Context, u watched) (parked bool, err e
 func (w *watcher) typeText(d *wire.RunDelta) {
 	if d == nil || w.JSON || w.Quiet || !cli.IsTerminal(w.Out) {
 		return
+	}
+	if d.Place > 0 && (w.place == 0 || d.Place <= w.place/2) { // a line of each place would be too many
+		w.place = d.Place
+		fmt.Fprintf(w.Err, "waits for the model: number %d in its queue\n", d.Place)
 	}
 	w.typed += d.Text
 	fmt.Fprint(w.Out, cli.Paint(w.Color(w.Out)).Dim(cli.Plain(d.Text)))

@@ -52,6 +52,8 @@ type Route struct {
 	By   string `yaml:"by"`   // which of a pool is asked first: weight, cost or latency; by weight if empty
 	// Shadow has the rule looked at beside the others: what it would have chosen is recorded, and nothing else.
 	Shadow bool `yaml:"shadow"`
+	// Priority is that of its questions where a model's queue is, 0 to 9.
+	Priority uint64 `yaml:"priority"`
 }
 
 // Limits are the hard stops of one run. A zero value takes the default; there is no way to have none.

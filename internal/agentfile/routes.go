@@ -84,6 +84,8 @@ func ParseRoutes(src []byte) (RouteSet, error) {
 			return s, fmt.Errorf("route %q is there twice", r.ID)
 		case slices.Contains(route.Reserved, r.Use):
 			return s, fmt.Errorf("route %q uses %q, which there is not yet", r.ID, r.Use)
+		case r.Priority > maxPriority:
+			return s, fmt.Errorf("route %q has the priority %d; it is 0 to %d", r.ID, r.Priority, maxPriority)
 		}
 		seen[r.ID] = true
 		if _, err := policies.CompileRoute(orTrue(r.When)); err != nil {
@@ -93,7 +95,10 @@ func ParseRoutes(src []byte) (RouteSet, error) {
 	return s, nil
 }
 
-const maxRoutes = 64
+const (
+	maxRoutes   = 64
+	maxPriority = 9 // as throttle.MaxPriority
+)
 
 func orTrue(when string) string {
 	if when == "" {
@@ -111,7 +116,9 @@ func (s RouteSet) Compile(models []model.Info) ([]route.Rule, error) {
 func routesOf(list []Route) []provenance.AgentRoute {
 	var out []provenance.AgentRoute
 	for _, r := range list {
-		out = append(out, provenance.AgentRoute{ID: r.ID, When: orTrue(r.When), Use: r.Use, By: r.By, Shadow: r.Shadow})
+		out = append(out, provenance.AgentRoute{
+			ID: r.ID, When: orTrue(r.When), Use: r.Use, By: r.By, Shadow: r.Shadow, Priority: r.Priority,
+		})
 	}
 	return out
 }

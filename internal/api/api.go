@@ -26,6 +26,7 @@ import (
 	"github.com/writ-run/writ/internal/costs"
 	"github.com/writ-run/writ/internal/digest"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/internal/quota"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
@@ -52,7 +53,7 @@ type Runner interface {
 	Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]runner.StepView, error)
 	// Subscribe returns a channel that gets a value when the run may have new steps, and one of text as a model writes
 	// it. Either may lose values. stop ends both.
-	Subscribe(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func())
+	Subscribe(run provenance.Link) (hints <-chan struct{}, pieces <-chan news.Piece, stop func())
 
 	ThreadKeeper
 

@@ -23,6 +23,7 @@ import (
 	"github.com/writ-run/writ/internal/quota"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/strictjson"
+	"github.com/writ-run/writ/internal/throttle"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
@@ -175,6 +176,7 @@ var rows = []row{
 		"The message or its signature does not hold; ask for a new one and sign that."),
 	typedRow[*fault.Fault](wire.CodeOverload, "fault",
 		"What this has to ask does not answer at the moment; try again later."),
+	typedRow[*throttle.FullError](wire.CodeQuota, "model.busy", "Too many wait for the model; come again later."),
 	typedRow[*quota.Error](wire.CodeQuota, "quota", "This wallet or address has had its share; come again later."),
 	typedRow[*wire.Error](wire.CodeInternal, "", "Something went wrong on our side."), // a wire.Error names its own code
 

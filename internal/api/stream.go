@@ -11,6 +11,7 @@ import (
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
 )
@@ -26,7 +27,7 @@ type Stream struct {
 	window uint64 // 0 for none
 
 	hints    <-chan struct{}
-	deltas   <-chan string
+	pieces   <-chan news.Piece
 	receipts <-chan journal.Receipt // nil if there is no log
 	stop     func()                 // ends the three
 	ended    chan struct{}          // closed by end
@@ -36,7 +37,7 @@ type Stream struct {
 
 	page   []runner.StepView // read and not given yet
 	stale  bool              // the journal may have more than page
-	delta  string            // waits for the events that were committed before it
+	piece  news.Piece        // waits for the events that were committed before it
 	closed bool              // the event that closes the run was given
 
 	calls     []string // tool names of the newest reply seen
@@ -96,7 +97,7 @@ func (c *Call) subscribe(ctx context.Context, p wire.SubscribeParams) (any, erro
 // listenForNews asks for news of the run.
 func (s *Stream) listenForNews() {
 	cfg := &s.caller.api.cfg
-	s.hints, s.deltas, s.stop = cfg.Runner.Subscribe(s.run)
+	s.hints, s.pieces, s.stop = cfg.Runner.Subscribe(s.run)
 	if cfg.HeadLog == nil {
 		return
 	}
@@ -183,9 +184,11 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 		if ev != nil {
 			return Update{Event: ev}, nil
 		}
-		if text := s.delta; text != "" && s.next > 0 {
-			s.delta = ""
-			return Update{Delta: &wire.RunDelta{Sub: s.answer.Sub, Run: s.run.String(), After: s.next - 1, Text: text}}, nil
+		if p := s.piece; p != (news.Piece{}) && s.next > 0 {
+			s.piece = news.Piece{}
+			return Update{Delta: &wire.RunDelta{
+				Sub: s.answer.Sub, Run: s.run.String(), After: s.next - 1, Text: p.Text, Place: uint64(max(p.Place, 0)),
+			}}, nil
 		}
 		if receipt, err := s.waitForNews(ctx); receipt != nil || err != nil {
 			return Update{Receipt: receipt}, err
@@ -200,7 +203,7 @@ func (s *Stream) waitForNews(ctx context.Context) (*wire.RunReceipt, error) {
 	select {
 	case <-s.hints:
 		s.stale = true
-	case s.delta = <-s.deltas:
+	case s.piece = <-s.pieces:
 		s.stale = true // it is sent after the events that were committed before it
 	case r := <-s.receipts:
 		return s.viewReceipt(r), nil

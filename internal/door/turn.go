@@ -178,6 +178,7 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 			return e, err
 		}
 		switch {
+		case u.Delta != nil && u.Delta.Text == "": // it waits in the queue of its model, which no dialect tells
 		case u.Delta != nil:
 			shown += u.Delta.Text
 			if err := show(u.Delta.Text); err != nil {

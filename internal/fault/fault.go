@@ -44,6 +44,7 @@ const (
 	ModelStopped       Code = "model.stopped"
 	ModelRate          Code = "model.rate"
 	ModelQuota         Code = "model.quota"
+	ModelBusy          Code = "model.busy"
 	ModelOverloaded    Code = "model.overloaded"
 	ModelError         Code = "model.error"
 	ModelUnreachable   Code = "model.unreachable"
@@ -97,6 +98,8 @@ var kinds = map[Code]kind{
 	ModelRate:    {Quota, true, false, "the model answers no more requests for now; try again later"},
 	ModelQuota: {Quota, false, false,
 		"this server's account with the model's provider is used up; its operator has to top it up"},
+	ModelBusy: {Quota, true, false,
+		"as many requests wait for the model as may; try again later"},
 	ModelOverloaded: {Provider, true, false, "the model's provider is overloaded; try again later"},
 	ModelError:      {Provider, true, false, "the model's provider does not work at the moment; try again later"},
 	ModelUnreachable: {Provider, true, false,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/internal/fault"
+	"github.com/writ-run/writ/internal/throttle"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -37,7 +38,8 @@ const maxStreaks = 4096
 
 // A Fleet is the models of one server. It may be used by many goroutines at once.
 type Fleet struct {
-	now func() time.Time
+	now  func() time.Time
+	gate *throttle.Gate
 
 	mu        sync.Mutex // guards what follows
 	models    map[string]*pulse
@@ -49,11 +51,12 @@ type Fleet struct {
 type Model struct {
 	Name     string
 	Endpoint string // where it answers: models that share one are out of reach together; empty if it is alone there
+	Asked    string // its name there: those of one endpoint that share it share its provider's limits too
 }
 
 // New returns a Fleet of which nothing is known yet.
 func New(now func() time.Time, models []Model) *Fleet {
-	f := &Fleet{now: now, models: map[string]*pulse{}, endpoints: map[string]*streak{}}
+	f := &Fleet{now: now, gate: throttle.New(time.Now), models: map[string]*pulse{}, endpoints: map[string]*streak{}}
 	for _, m := range models {
 		at := m.Endpoint
 		if at == "" {
@@ -62,7 +65,7 @@ func New(now func() time.Time, models []Model) *Fleet {
 		if f.endpoints[at] == nil {
 			f.endpoints[at] = new(streak)
 		}
-		f.models[m.Name] = &pulse{endpoint: f.endpoints[at], of: map[string]*streak{}}
+		f.models[m.Name] = &pulse{endpoint: f.endpoints[at], lane: at + "\n" + m.Asked, of: map[string]*streak{}}
 	}
 	return f
 }
@@ -70,6 +73,7 @@ func New(now func() time.Time, models []Model) *Fleet {
 // A pulse is what is known of one model.
 type pulse struct {
 	endpoint *streak
+	lane     string             // in which questions wait for it
 	of       map[string]*streak // by account, since it last answered
 	all      streak             // the sum, once more than one account has met them
 	trial    time.Time          // from when on an account that has met none tries a model that all pass over
@@ -161,7 +165,7 @@ func (f *Fleet) Facts(account string, names []string) []provenance.ModelFact {
 	for _, name := range names {
 		fact := provenance.ModelFact{Name: name, Breaker: closed}
 		if p := f.models[name]; p != nil {
-			fact.Breaker, fact.Queue = p.stateFor(account, now), p.underWay
+			fact.Breaker, fact.Queue = p.stateFor(account, now), p.underWay+uint64(f.gate.Waiting(p.lane))
 			fact.P50, fact.P95 = p.percentiles(now)
 			fact.Errors = p.errorsFor(account, now)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 func newTestFleet() *Fleet {
-	return New(time.Now, []Model{{"a", "host-1"}, {"b", "host-1"}, {"c", "host-2"}})
+	return New(time.Now, []Model{{"a", "host-1", "a"}, {"b", "host-1", "b"}, {"c", "host-2", "c"}})
 }
 
 // try begins an attempt and ends it by how; nil is an answer.

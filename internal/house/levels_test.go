@@ -88,6 +88,7 @@ var levels = map[string]int{
 	"internal/reuse":                 2,
 	"internal/runner":                2,
 	"internal/strictjson":            -2,
+	"internal/throttle":              0,
 	"internal/verifier":              2,
 	"internal/whatif":                4,
 	"internal/wording":               -2,

@@ -19,19 +19,25 @@ func New() *Board { return &Board{subscribers: map[provenance.Link]map[*subscrib
 // A subscriber is one subscription to a run.
 type subscriber struct {
 	hints  chan struct{} // one is enough: a reader catches up from the journal
-	deltas chan string
+	pieces chan Piece
 }
 
-// deltaBuffer bounds the text pieces that wait for one subscriber. Deltas are for the eye: those that do not fit are
-// dropped, and the step that follows holds the whole text.
-const deltaBuffer = 64
+// A Piece is something of a run that is for the eye, and is not kept.
+type Piece struct {
+	Text  string // that a model writes
+	Place int    // in the queue of the run's model, 1 for the next; 0 if it does not wait
+}
+
+// pieceBuffer bounds the pieces that wait for one subscriber. Those that do not fit are dropped, and the step that
+// follows holds the whole text.
+const pieceBuffer = 64
 
 // Subscribe tells of news of a run: a hint after each committed step, and a model's text as it comes. A hint may stand
 // for several steps. stop ends it.
-func (n *Board) Subscribe(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func()) {
-	s := &subscriber{hints: make(chan struct{}, 1), deltas: make(chan string, deltaBuffer)}
+func (n *Board) Subscribe(run provenance.Link) (hints <-chan struct{}, pieces <-chan Piece, stop func()) {
+	s := &subscriber{hints: make(chan struct{}, 1), pieces: make(chan Piece, pieceBuffer)}
 	n.addSubscriber(run, s)
-	return s.hints, s.deltas, func() { n.removeSubscriber(run, s) }
+	return s.hints, s.pieces, func() { n.removeSubscriber(run, s) }
 }
 
 func (n *Board) addSubscriber(run provenance.Link, s *subscriber) {
@@ -64,13 +70,13 @@ func (n *Board) PublishStep(run provenance.Link) {
 	}
 }
 
-// PublishText shows a piece of a model's text.
-func (n *Board) PublishText(run provenance.Link, text string) {
+// PublishPiece shows a piece.
+func (n *Board) PublishPiece(run provenance.Link, p Piece) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for s := range n.subscribers[run] {
 		select {
-		case s.deltas <- text:
+		case s.pieces <- p:
 		default:
 		}
 	}

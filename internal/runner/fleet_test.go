@@ -1,9 +1,11 @@
 package runner_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/internal/agentfile"
@@ -117,4 +119,58 @@ func TestRoutesSeeHowModelsHaveAnswered(t *testing.T) {
 	again := b.start("something good") // the probe is answered
 	b.until(again, provenance.CloseAnswered)
 	b.verified(again)
+}
+
+// limited answers, and its provider says each time what it takes.
+type limited struct{ says model.Limits }
+
+func (m limited) Reply(ctx context.Context, _ model.Prompt) (model.Reply, error) {
+	model.TellLimits(ctx, m.says)
+	return model.Reply{Stop: model.StopEnd, Text: "here", Model: "m/1", TTFT: 1}, nil
+}
+
+// What a provider says that it takes is kept: a question waits and is told its place, and one that would wait too long
+// is refused with when to come again, which the record and its auditor have too.
+func TestQuestionsWaitForWhatTheProviderTakes(t *testing.T) {
+	says := func(limit int64, full time.Duration) *bench {
+		return openWith(t, replies{}, func(c *runner.Config) {
+			m := limited{model.Limits{Requests: model.Limit{Limit: limit, Full: full}}}
+			c.Models = []runner.NamedModel{{
+				Info:  model.Info{Name: "m", Kind: model.KindModel, Provider: "test", Model: "m/1", MaxTokens: 100},
+				Model: m,
+			}}
+			c.Agents[0].Routes = []agentfile.Route{{ID: "all", When: "true", Use: "m", Priority: 3}}
+		})
+	}
+	b := says(10, 10*time.Second) // one comes back in a second
+	b.until(b.start("something"), provenance.CloseAnswered)
+	b.start("before it")
+	b.start("before it, too")
+	run := b.start("something else")
+	_, pieces, stop := b.r.Subscribe(run)
+	defer stop()
+	if p := <-pieces; p.Place < 1 || p.Place > 3 || p.Text != "" {
+		t.Errorf("got %+v", p)
+	}
+	b.until(run, provenance.CloseAnswered)
+	b.verified(run)
+
+	b = says(1, time.Hour)
+	b.until(b.start("something"), provenance.CloseAnswered)
+	run = b.start("something else")
+	b.until(run, provenance.CloseFailed)
+	b.verified(run)
+	info, err := b.r.Run(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	views, err := b.r.Steps(t.Context(), run, info.Steps-1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	does := views[0].Step.Does
+	end, is := does[len(does)-1].(*provenance.Close)
+	if !is || end.Code != string(fault.ModelBusy) || end.After < 59*60*1000 {
+		t.Errorf("it ends with %+v", end)
+	}
 }

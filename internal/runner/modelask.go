@@ -10,6 +10,8 @@ import (
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/internal/fault"
+	"github.com/writ-run/writ/internal/fleet"
+	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -41,28 +43,19 @@ func (q *modelAsk) perform(ctx context.Context) answer {
 			return answer{}
 		}
 	}
-	attempt, ok := q.runs.fleet.Begin(named.Info.Name, q.run.Owner(), q.again)
-	if !ok { // the model has failed since it was chosen
-		return q.noReply(&fault.Fault{Code: fault.ModelsDown})
+	var reply model.Reply
+	var begun time.Time
+	err := q.runs.fleet.Ask(ctx, q.question(named.Info.Name), func(ctx context.Context) (_ time.Duration, err error) {
+		begun = q.runs.cfg.Now()
+		reply, err = q.askModel(ctx, named)
+		return time.Duration(reply.TTFT) * time.Millisecond, err
+	})
+	if ctx.Err() != nil && err != nil { // the run or this process is ending, so nobody waits for the answer
+		return answer{}
 	}
-	patience := attempt.Patience()
-	if patience.Total == 0 {
-		patience.Total = q.runs.cfg.ModelTimeout
-	}
-	limited, cancel := context.WithTimeout(model.WithPatience(ctx, patience), min(patience.Total, q.runs.cfg.ModelTimeout))
-	defer cancel()
-	begun := q.runs.cfg.Now()
-	reply, err := q.askModel(limited, named)
 	if err != nil {
-		if ctx.Err() != nil { // the run or this process is ending, so nobody waits for the answer
-			attempt.Abandon()
-			return answer{}
-		}
-		f := fault.OfModel(err)
-		attempt.Failed(f)
-		return q.noReply(f)
+		return q.noReply(fault.OfModel(err))
 	}
-	attempt.Answered(time.Duration(reply.TTFT) * time.Millisecond)
 	if len(reply.Text) > provenance.MaxPayload || len(reply.Calls) > maxCalls {
 		return q.noReply(&fault.Fault{Code: fault.ModelTooLarge})
 	}
@@ -72,6 +65,21 @@ func (q *modelAsk) perform(ctx context.Context) answer {
 		mc.Request = sha256.Sum256(append(q.salt[:], reply.Request...))
 	}
 	return answer{ev: &provenance.Reply{Of: q.ref, Model: mc}, said: true}
+}
+
+// question says what is to be known of it where it waits for its turn.
+func (q *modelAsk) question(name string) fleet.Question {
+	priority := 0
+	for _, r := range q.machine.Routes() {
+		if r.ID == q.ask.Route.Rule {
+			priority = int(r.Priority)
+		}
+	}
+	return fleet.Question{
+		Model: name, Account: q.run.Owner(), Agent: q.run.Agent, Priority: priority, Again: q.again,
+		Tokens: q.ask.MaxTokens + q.prompt.Size()/4, Most: q.runs.cfg.ModelTimeout,
+		Place: func(n int) { q.runs.news.PublishPiece(q.run.ID, news.Piece{Place: n}) },
+	}
 }
 
 // findModel finds the model that the loop chose. The run keeps the price and the label that it began with: a model that
@@ -95,7 +103,7 @@ func (q *modelAsk) show(text string) {
 	if q.shown.Len()+len(text) <= provenance.MaxPayload { // a longer answer is refused as a whole
 		q.shown.WriteString(text)
 	}
-	q.runs.news.PublishText(q.run.ID, text)
+	q.runs.news.PublishPiece(q.run.ID, news.Piece{Text: text})
 }
 
 // noReply answers with a failure. Here the log is told whose it is, with the provider's own sentence. What was shown of

@@ -245,7 +245,7 @@ func setDefaults(c *Config) {
 func newFleet(c Config) *fleet.Fleet {
 	var models []fleet.Model
 	for _, m := range c.Models {
-		models = append(models, fleet.Model{Name: m.Info.Name, Endpoint: m.Endpoint})
+		models = append(models, fleet.Model{Name: m.Info.Name, Endpoint: m.Endpoint, Asked: m.Info.Model})
 	}
 	return fleet.New(c.Now, models)
 }
@@ -264,7 +264,7 @@ func (r *Runner) Key() ed25519.PublicKey { return r.publicKey() }
 
 // Subscribe tells of news of a run: a hint after each committed step, and a model's text as it comes. A hint may stand
 // for several steps; read [Runner.Steps]. To miss nothing, subscribe first and read the journal after. stop ends it.
-func (r *Runner) Subscribe(run provenance.Link) (hints <-chan struct{}, deltas <-chan string, stop func()) {
+func (r *Runner) Subscribe(run provenance.Link) (hints <-chan struct{}, pieces <-chan news.Piece, stop func()) {
 	return r.news.Subscribe(run)
 }
 

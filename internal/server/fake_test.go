@@ -23,6 +23,7 @@ import (
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/digest"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/internal/quota"
 
 	"github.com/gorilla/websocket"
@@ -43,7 +44,7 @@ type fakeRunner struct {
 	sessions map[provenance.Link]journal.Session
 	runs     map[provenance.Link]*fakeRun
 	byKey    map[string]provenance.Link
-	watchers map[provenance.Link]map[chan struct{}]chan string
+	watchers map[provenance.Link]map[chan struct{}]chan news.Piece
 	decided  []runner.ApprovalDecision
 	pending  []runner.PendingApproval
 	fail     error // of Steps
@@ -62,7 +63,7 @@ type fakeRun struct {
 func newFake() *fakeRunner {
 	return &fakeRunner{
 		epoch: "e1", sessions: map[provenance.Link]journal.Session{}, runs: map[provenance.Link]*fakeRun{},
-		byKey: map[string]provenance.Link{}, watchers: map[provenance.Link]map[chan struct{}]chan string{},
+		byKey: map[string]provenance.Link{}, watchers: map[provenance.Link]map[chan struct{}]chan news.Piece{},
 	}
 }
 
@@ -243,7 +244,7 @@ func (f *fakeRunner) delta(run provenance.Link, text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, d := range f.watchers[run] {
-		d <- text
+		d <- news.Piece{Text: text}
 	}
 }
 
@@ -322,12 +323,12 @@ func (f *fakeRunner) Steps(_ context.Context, run provenance.Link, from uint64, 
 	return append([]runner.StepView{}, steps[from:min(len(steps), int(from)+limit)]...), nil
 }
 
-func (f *fakeRunner) Subscribe(run provenance.Link) (<-chan struct{}, <-chan string, func()) {
-	h, d := make(chan struct{}, 1), make(chan string, 100)
+func (f *fakeRunner) Subscribe(run provenance.Link) (<-chan struct{}, <-chan news.Piece, func()) {
+	h, d := make(chan struct{}, 1), make(chan news.Piece, 100)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.watchers[run] == nil {
-		f.watchers[run] = map[chan struct{}]chan string{}
+		f.watchers[run] = map[chan struct{}]chan news.Piece{}
 	}
 	f.watchers[run][h] = d
 	return h, d, func() {

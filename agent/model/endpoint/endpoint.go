@@ -258,6 +258,7 @@ func (x *exchange) send(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	x.status = res.StatusCode
+	model.TellLimits(ctx, readLimits(res.Header, x.cfg.Now()))
 	if res.StatusCode == http.StatusOK {
 		return res, nil
 	}

@@ -46,7 +46,7 @@ export type Route = { considered?: string[]; cost_nano: number; kind: string; mo
 
 export type Run = { agent: string; asked?: string; asks?: Question; asserted?: Asserted[]; caller?: string; closed?: number; cost_nano?: number; delegation?: string; erased?: boolean; head?: string; last: string; moved?: Amount[]; opened: number; outcome?: string; rule?: string; run: string; session: string; status: string; steps: number }
 
-export type RunDelta = { after_seq: number; run: string; sub: string; text: string }
+export type RunDelta = { after_seq: number; place?: number; run: string; sub: string; text: string }
 
 export type RunEvent = { at: number; cid: string; decisions?: Decision[]; does: Effect[]; epoch: string; event: Event; run: string; seq: number; sub: string }
 
