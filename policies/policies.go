@@ -150,6 +150,10 @@ type Request struct {
 	Input   int64 // upper bound of what a model has to read, in tokens
 	Offered int64 // tools that it may ask for
 	Left    int64 // nano-USD that the run may still cost: the least that any cap leaves
+	Spent   int64 // nano-USD that models have cost the session so far, what is reserved included
+	// Mistakes are calls of the run whose tool or arguments were none that there are; Failed are models that were asked in
+	// this turn and gave no answer.
+	Mistakes, Failed int64
 
 	// What is known of the model, at model.route.
 	TTFT50, TTFT95    int64  // ms to the first content: median and 95th percentile; 0 if not known

@@ -79,7 +79,7 @@ func (w *work) askNextModel() error {
 	need := route.Need{
 		Request: *w.requestAbout(policies.ModelRoute, w.s.context), MaxTokens: tokens,
 		Input: w.m.baseSize + w.s.talk.Bytes + w.s.formSize() + w.s.clientSize(),
-		Down:  w.facts.Down, Fleet: w.facts.Fleet, Lot: w.drawLot(),
+		Down:  w.facts.Down, Fleet: w.facts.Fleet, Lot: route.LotOf(w.s.salt, w.s.totals.Turns),
 	}
 	w.viewTurn(&need.Request)
 	cands, from, err := w.findCandidates(need)

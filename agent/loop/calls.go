@@ -182,6 +182,7 @@ func (w *work) refuseCall(c *call, ds []policies.Decision, records []provenance.
 	w.s.refused++
 	switch {
 	case slices.Contains(records[0].Rules, ruleArgs) || slices.Contains(records[0].Rules, ruleTool):
+		w.s.mistakes++
 		w.noteTrouble(provenance.CloseFailed, fault.ToolArguments)
 	case slices.Contains(records[0].Rules, ruleSimulate):
 		w.noteTrouble(provenance.CloseFailed, fault.ToolFailed)

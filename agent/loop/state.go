@@ -63,6 +63,8 @@ type State struct {
 	past    policies.Past // the calls that have ended, as the rules ask of them
 	refused int64         // tool calls that were denied
 
+	mistakes int64 // of those, calls of no tool or with arguments that are none
+
 	orders     []grammar.Clause // of signed, once they have been read
 	ordersRead bool
 	view       struct{ read, planned, writes bool } // of the request, once routes ask of it

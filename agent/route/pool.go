@@ -78,6 +78,12 @@ func drawLots(models []model.Info, lot [32]byte) {
 	}
 }
 
+// LotOf returns what the models of a pool are drawn by in a turn of the run with this salt.
+func LotOf(salt [32]byte, turn uint64) [32]byte {
+	lot := append([]byte("writ/turn/1\n"), salt[:]...)
+	return sha256.Sum256(binary.BigEndian.AppendUint64(lot, turn))
+}
+
 // viewModel fills in what conditions may ask of a model.
 func (n *Need) viewModel(req *policies.Request, m model.Info) {
 	f := n.factOf(m.Name)

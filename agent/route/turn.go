@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,20 @@ func LeftToCost(limit int64, budgets []policies.Budget) int64 {
 		}
 	}
 	return left
+}
+
+// SpentOf returns what is used of a budget in USD, reservations included, in nano-USD; 0 if there is none.
+func SpentOf(id string, budgets []policies.Budget) int64 {
+	for i := range budgets {
+		if b := &budgets[i]; b.ID == id && b.Cap.Asset() == money.USD {
+			n := b.Spent.AddCapped(b.Reserved).Uint256()
+			if !n.IsUint64() || n.Uint64() > math.MaxInt64 {
+				return math.MaxInt64
+			}
+			return int64(n.Uint64())
+		}
+	}
+	return 0
 }
 
 // PriceSentence says that nothing answers, and what an answer would cost at most.

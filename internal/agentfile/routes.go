@@ -43,7 +43,11 @@ type RouteView struct {
 	Input   int64  `yaml:"input"`
 	Offered int64  `yaml:"offered"`
 	Turn    int64  `yaml:"turn"`
-	Left    string `yaml:"left"` // USD
+	Left    string `yaml:"left"`  // USD
+	Spent   string `yaml:"spent"` // USD
+
+	Mistakes int64 `yaml:"mistakes"`
+	Failed   int64 `yaml:"failed"`
 }
 
 //go:embed routes/*.yaml
@@ -151,10 +155,16 @@ func (s RouteSet) runTest(t RouteTest) (taken string, err error) {
 	}
 	need := route.Need{MaxTokens: tokensOfTests, Input: t.Given.Input, Request: policies.Request{
 		Planned: t.Given.Planned, Writes: t.Given.Writes, Offered: t.Given.Offered, Turn: t.Given.Turn,
+		Mistakes: t.Given.Mistakes, Failed: t.Given.Failed,
 	}}
 	if l := t.Given.Left; l != "" {
 		if need.Request.Left, err = parseNanoUSD(l); err != nil {
 			return "", fmt.Errorf("left: %w", err)
+		}
+	}
+	if spent := t.Given.Spent; spent != "" {
+		if need.Request.Spent, err = parseNanoUSD(spent); err != nil {
+			return "", fmt.Errorf("spent: %w", err)
 		}
 	}
 	rules, err := s.Compile(models)
