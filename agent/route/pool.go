@@ -84,6 +84,16 @@ func LotOf(salt [32]byte, turn uint64) [32]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(lot, turn))
 }
 
+// PriorityOf returns the priority of the route with this id.
+func PriorityOf(routes []provenance.AgentRoute, id string) int {
+	for _, r := range routes {
+		if r.ID == id {
+			return int(min(r.Priority, 9))
+		}
+	}
+	return 0
+}
+
 // viewModel fills in what conditions may ask of a model.
 func (n *Need) viewModel(req *policies.Request, m model.Info) {
 	f := n.factOf(m.Name)

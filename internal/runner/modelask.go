@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
+	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/fleet"
 	"github.com/writ-run/writ/internal/news"
@@ -43,8 +44,7 @@ func (q *modelAsk) perform(ctx context.Context) answer {
 			return answer{}
 		}
 	}
-	var reply model.Reply
-	var begun time.Time
+	reply, begun := model.Reply{}, time.Time{}
 	err := q.runs.fleet.Ask(ctx, q.question(named.Info.Name), func(ctx context.Context) (_ time.Duration, err error) {
 		begun = q.runs.cfg.Now()
 		reply, err = q.askModel(ctx, named)
@@ -69,14 +69,9 @@ func (q *modelAsk) perform(ctx context.Context) answer {
 
 // question says what is to be known of it where it waits for its turn.
 func (q *modelAsk) question(name string) fleet.Question {
-	priority := 0
-	for _, r := range q.machine.Routes() {
-		if r.ID == q.ask.Route.Rule {
-			priority = int(r.Priority)
-		}
-	}
 	return fleet.Question{
-		Model: name, Account: q.run.Owner(), Agent: q.run.Agent, Priority: priority, Again: q.again,
+		Model: name, Account: q.run.Owner(), Agent: q.run.Agent, Again: q.again,
+		Priority: route.PriorityOf(q.machine.Routes(), q.ask.Route.Rule),
 		Tokens: q.ask.MaxTokens + q.prompt.Size()/4, Most: q.runs.cfg.ModelTimeout,
 		Place: func(n int) { q.runs.news.PublishPiece(q.run.ID, news.Piece{Place: n}) },
 	}

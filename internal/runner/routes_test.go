@@ -64,3 +64,45 @@ func TestMarginChoosesByWhatTheTurnIsAbout(t *testing.T) {
 		b.verified(run) // by the auditor, who chooses again
 	}
 }
+
+// A small model whose calls cannot be read twice is not asked a third time: the run goes on with the large one, and the
+// auditor chooses so again.
+func TestARunWhoseCallsCannotBeReadGoesOnWithTheLargeModel(t *testing.T) {
+	info := func(name string) model.Info {
+		return model.Info{Name: name, Kind: model.KindModel, Provider: "test", Model: name + "/1", MaxTokens: 1000}
+	}
+	wrong := model.Reply{
+		Stop: model.StopTools, Model: "small/1", Calls: []model.Call{{ID: "1", Tool: "bank.pay", Args: []byte(`{"colour":1}`)}},
+	}
+	right := model.Reply{Stop: model.StopEnd, Text: "premium here", Model: "premium/1"}
+	b := openWith(t, replies{}, func(c *runner.Config) {
+		src, _ := agentfile.ShippedRoutes("margin")
+		routes, err := agentfile.ParseRoutes(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Models = []runner.NamedModel{
+			{Info: info("small"), Model: replies{wrong, wrong}},
+			{Info: info("premium"), Model: replies{right, right, right}},
+		}
+		c.Agents[0].Routes = routes.Routes
+	})
+	run := b.start("what do you make of it?")
+	b.until(run, provenance.CloseFailed)
+	views, err := b.r.Steps(t.Context(), run, 0, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules []string
+	for _, v := range views {
+		for _, e := range v.Step.Does {
+			if ask, is := e.(*provenance.AskModel); is {
+				rules = append(rules, ask.Route.Rule)
+			}
+		}
+	}
+	if strings.Join(rules, " ") != "small small escalate" {
+		t.Errorf("routes %v", rules)
+	}
+	b.verified(run)
+}
