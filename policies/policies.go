@@ -145,15 +145,12 @@ type Request struct {
 	Cost     int64  // model.route: upper bound in nano-USD; session.issue: max_cost_usd of the grant in nano-USD
 
 	// What is known of the turn, at model.route.
-	Planned bool  // the grammar of the tools reads the whole request, so no model is needed for it
-	Writes  bool  // the request asks for a tool that acts, or has the verb of one
-	Input   int64 // upper bound of what a model has to read, in tokens
-	Offered int64 // tools that it may ask for
-	Left    int64 // nano-USD that the run may still cost: the least that any cap leaves
-	Spent   int64 // nano-USD that models have cost the session so far, what is reserved included
-	// Mistakes are calls of the run whose tool or arguments were none that there are; Failed are models that were asked in
-	// this turn and gave no answer.
-	Mistakes, Failed int64
+	Planned          bool  // the grammar of the tools reads the whole request, so no model is needed for it
+	Writes           bool  // the request asks for a tool that acts, or has the verb of one
+	Input, Offered   int64 // upper bound of what a model has to read, in tokens; tools that it may ask for
+	Left             int64 // nano-USD that the run may still cost: the least that any cap leaves
+	Spent            int64 // nano-USD that models have cost the session so far, what is reserved included
+	Mistakes, Failed int64 // calls of the run that could not be read; models that gave no answer in this turn
 
 	// What is known of the model, at model.route.
 	TTFT50, TTFT95    int64  // ms to the first content: median and 95th percentile; 0 if not known

@@ -72,7 +72,7 @@ func (q *modelAsk) question(name string) fleet.Question {
 	return fleet.Question{
 		Model: name, Account: q.run.Owner(), Agent: q.run.Agent, Again: q.again,
 		Priority: route.PriorityOf(q.machine.Routes(), q.ask.Route.Rule),
-		Tokens: q.ask.MaxTokens + q.prompt.Size()/4, Most: q.runs.cfg.ModelTimeout,
+		Tokens:   q.ask.MaxTokens + q.prompt.Size()/4, Most: q.runs.cfg.ModelTimeout,
 		Place: func(n int) { q.runs.news.PublishPiece(q.run.ID, news.Piece{Place: n}) },
 	}
 }
