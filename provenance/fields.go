@@ -379,6 +379,7 @@ func (c *coder) setAsset(a money.Asset, amounts ...*money.Amount) {
 func (a *AskModel) codeFields(c *coder) {
 	f := c.openMap()
 	c.intField(&f, "max", &a.MaxTokens)
+	optionalRecord(c, &f, "fold", &a.Fold, (*Fold).codeFields)
 	c.optionalInt(&f, "after", &a.After)
 	if c.codeKey(&f, "route", true, true) {
 		a.Route.codeFields(c)
@@ -386,6 +387,20 @@ func (a *AskModel) codeFields(c *coder) {
 	c.bytes32Field(&f, "prompt", &a.Prompt)
 	listField(c, &f, "decisions", &a.Decisions, codeDecision)
 	c.closeMap(&f)
+}
+
+func (x *Fold) codeFields(c *coder) {
+	f := c.openMap()
+	c.uintField(&f, "to", &x.To)
+	c.choiceField(&f, "how", &x.How, FoldCut, FoldSum)
+	c.uintField(&f, "from", &x.From)
+	c.intField(&f, "bytes", &x.Bytes)
+	c.bytes32Field(&f, "digest", &x.Digest)
+	c.uintField(&f, "messages", &x.Messages)
+	c.closeMap(&f)
+	if c.Err == nil && (x.From > x.To || x.Bytes <= 0 && c.Mode != dagcbor.Walking) {
+		c.failWith(CodeSchemaRange, "what is left out is of steps %d to %d, %d bytes", x.From, x.To, x.Bytes)
+	}
 }
 
 func (r *Route) codeFields(c *coder) {
@@ -671,6 +686,7 @@ func (m *ModelInfo) codeFields(c *coder) {
 	c.textField(&f, "model", &m.Model)
 	c.optionalInt(&f, "cached", &m.PriceCached)
 	c.optionalUint(&f, "weight", &m.Weight)
+	c.optionalInt(&f, "window", &m.Window)
 	c.optionalText(&f, "dialect", &m.Dialect)
 	c.optionalInt(&f, "write1h", &m.PriceWrite1h)
 	c.optionalInt(&f, "write5m", &m.PriceWrite5m)

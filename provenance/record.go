@@ -236,6 +236,22 @@ type AskModel struct {
 	MaxTokens int64
 	After     int64 // ms UTC before which it is not asked, since its provider wants it so; 0 for at once
 	Decisions []Decision
+	Fold      *Fold // what is left out of the prompts from this one on, or is to be summed up; optional
+}
+
+// Ways of a [Fold].
+const (
+	FoldCut = "cut" // what is left out is named in the prompt
+	FoldSum = "sum" // a model is asked to sum it up, and its answer stands in the place of it
+)
+
+// A Fold makes room in a talk that has grown too long for a model. Nothing is deleted: it names what it replaces.
+type Fold struct {
+	How      string   // one of the Fold constants
+	Digest   [32]byte // salted, of the messages that are replaced
+	Messages uint64   // how many they are, 0 if texts were only shortened
+	From, To uint64   // the steps that they come from, the first and the last; those of runs before are from step 0
+	Bytes    int64    // how many of them were replaced
 }
 
 // A Route says which model answers a turn, and why.
@@ -489,6 +505,7 @@ type ModelInfo struct {
 	Pool                        string // models of one pool are equals, which routes may name together; optional
 	Weight                      uint64 // its share of the pool's requests; 0 is 1
 	Dialect                     string // how a response's bytes are read again (agent/model/dialect); "" if they are not
+	Window                      int64  // tokens that fit into a prompt and its answer; 0 if that is not known
 }
 
 func (*Run) versionName() string        { return "run/1" }

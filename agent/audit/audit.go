@@ -65,6 +65,7 @@ const (
 	CodeDecisionLabel   provenance.Code = "decisions.label"   // a context with another label
 	CodeDecisionPublish provenance.Code = "decisions.publish" // a payload that is kept in another way than decided
 
+	CodeContextFold   provenance.Code = "context.fold"   // something else is left out of a talk than its length asks for
 	CodeContextPrompt provenance.Code = "context.prompt" // a prompt with another digest
 	CodeTotals        provenance.Code = "totals.close"   // sums that are not those of the steps
 	CodeTotalsCap     provenance.Code = "totals.cap"     // a ledger above its cap

@@ -362,6 +362,11 @@ func (d *difference) findInEffect(i int, again, was provenance.Effect) bool {
 }
 
 func (d *difference) findInModelCall(again, was *provenance.AskModel) bool {
+	if !reflect.DeepEqual(again.Fold, was.Fold) {
+		d.name(provenance.CheckContext, CodeContextFold,
+			"what is left out of the talk, or summed up, is not what its length and its model's window ask for")
+		return true
+	}
 	if again.Prompt != was.Prompt {
 		d.name(provenance.CheckContext, CodeContextPrompt, "the prompt has another digest than the steps lead to")
 		return true

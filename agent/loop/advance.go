@@ -9,6 +9,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
@@ -86,6 +87,9 @@ func (w *work) askNextModel() error {
 	if err != nil {
 		return err
 	}
+	if done, err := (folding{w, need, from}).makeRoom(cands); done || err != nil {
+		return err
+	}
 	considered := w.room.considered[:0]
 	var refused []policies.Decision
 	for i := range cands {
@@ -96,6 +100,10 @@ func (w *work) askNextModel() error {
 		}
 		considered = append(considered, c.Model.Name)
 		if c.Request.Cost > l.Cost-w.s.totals.Cost || c.Request.Tokens > tokens {
+			continue
+		}
+		if need.Exceeds(&c.Model) {
+			w.tooLong = true
 			continue
 		}
 		d := w.decideModel(c)
@@ -121,7 +129,7 @@ func (mo *moment) beginLastTurn() {
 		return
 	}
 	mo.s.lastTurn = true
-	mo.s.talk.Add(model.Message{
+	mo.s.say(model.Message{
 		Role: model.RoleSystem, Text: "The limit of this run is reached. Answer with what you have; no tool is left.",
 	})
 }
@@ -142,6 +150,9 @@ func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []st
 		return err
 	}
 	limit := min(c.Model.MaxTokens, l.tokens)
+	if w.s.folded != nil {
+		limit = min(limit, thread.MaxSummary)
+	}
 	if d.Limit.Tokens > 0 {
 		limit = min(limit, d.Limit.Tokens)
 	}
@@ -151,6 +162,7 @@ func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []st
 			Shadow: l.shadow,
 		},
 		Prompt: w.m.promptDigest(&w.s), MaxTokens: limit, After: l.from, Decisions: records,
+		Fold: w.fold,
 	}
 	w.room.asking = asking{ref: w.addEffect(&w.room.ask), model: c.Model, maxTokens: limit}
 	w.s.asking = &w.room.asking
@@ -164,6 +176,9 @@ func (w *work) closeWithoutModel(there bool, refused []policies.Decision) {
 		w.closeRun(decision.Sentence(refused[0]), provenance.CloseDenied)
 	case len(w.s.tried) > 0:
 		w.closeRunAs(w.outcomeWithoutModel())
+	case w.tooLong:
+		w.closeRun("The conversation is longer than a model of this agent reads. Ask for less at once, or begin a new one.",
+			provenance.CloseLimit)
 	case there:
 		w.closeRun("The run has used up its tokens or its money.", provenance.CloseLimit)
 	default:

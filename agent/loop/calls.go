@@ -131,7 +131,7 @@ func (w *work) seekApproval(c *call, ds []policies.Decision, records []provenanc
 	if err != nil {
 		return fmt.Errorf("summary of %s: %w", c.tool.spec.Name, err)
 	}
-	c.phase, c.until = phaseSeek, until
+	c.phase, c.until, w.s.sought = phaseSeek, until, append(slices.Clip(w.s.sought), c.of.Seq)
 	c.wait = w.addEffect(&provenance.Seek{
 		Of: c.of, Summary: provenance.NewPayload(summary), Until: until, Decisions: records,
 	})

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,11 +13,10 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/agent/route"
-	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
-	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
 
@@ -49,13 +47,11 @@ func (m compiler) compile() (err error) {
 	if m.authority, err = authority.New(m.config.Grant, m.config.Delegations, m.config.Agents); err != nil {
 		return err
 	}
-	if err := m.config.checkSigned(); err != nil {
-		return err
+	signed := pinned.Records{
+		Grant: m.config.Grant, Agent: m.config.Agent, Rules: m.config.Rules, Dapp: m.config.Dapp,
+		Delegations: m.config.Delegations, Callers: m.config.Callers,
 	}
-	if err := m.config.checkDapp(); err != nil {
-		return err
-	}
-	callers, err := callerNames(m.config)
+	callers, err := signed.Check()
 	if err != nil {
 		return err
 	}
@@ -73,7 +69,7 @@ func (m compiler) compile() (err error) {
 	if err := m.decidePublishing(); err != nil {
 		return err
 	}
-	m.digestBasePrompt()
+	m.baseDigest, m.baseSize = definition.BasePrompt(m.agent, m.offered)
 	key := sha256.Sum256([]byte("writ/prompts/1\n" + m.config.Session.String() + "\n" + m.config.Agent.Name))
 	m.cacheKey = hex.EncodeToString(key[:16])
 	m.grammar = sync.OnceValue(m.makeGrammar)
@@ -85,31 +81,6 @@ func (m compiler) compile() (err error) {
 	m.limits = m.config.Agent.Limits
 	if n := len(m.config.Delegations); n > 0 {
 		m.limits = authority.Narrow(m.limits, m.config.Delegations[n-1].Limits)
-	}
-	return nil
-}
-
-// checkSigned holds agent and rules to the grant. The wallet signed one version of the agent under one version of the
-// rules; a change of the config is not its.
-func (c *Config) checkSigned() error {
-	agent := c.Grant.AgentCID
-	if n := len(c.Delegations); n > 0 {
-		agent = c.Delegations[n-1].Agent
-	} else if c.Grant.Agent != c.Agent.Name {
-		return fmt.Errorf("the grant is for agent %q, not %q", c.Grant.Agent, c.Agent.Name)
-	}
-	for _, signed := range []struct {
-		what string
-		rec  provenance.Record
-		want provenance.Link
-	}{{"agent", c.Agent, agent}, {"policy set", c.signedRules(), c.Grant.RulesCID}} {
-		b, err := provenance.Encode(signed.rec)
-		if err != nil {
-			return fmt.Errorf("%s: %w", signed.what, err)
-		}
-		if b.CID != signed.want {
-			return fmt.Errorf("%s %s: %w", signed.what, b.CID, ErrVersion)
-		}
 	}
 	return nil
 }
@@ -237,47 +208,6 @@ func (m *Machine) toolTypes() []policies.ToolType {
 		types = append(types, policies.ToolType{Name: offered.Name, Params: m.tools[offered.Name].def.Params()})
 	}
 	return types
-}
-
-// digestBasePrompt makes the digest of what every prompt of the agent begins with, and counts its bytes.
-func (m compiler) digestBasePrompt() {
-	h := sha256.New()
-	h.Write([]byte("writ/prompt/1\n"))
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(m.agent.Instructions))))
-	h.Write([]byte(m.agent.Instructions))
-	for _, l := range m.agent.Tools {
-		h.Write(l.Bytes())
-	}
-	h.Sum(m.baseDigest[:0])
-	m.baseSize = int64(len(m.agent.Instructions))
-	for _, t := range m.offered { // a model pays for the definitions as input
-		m.baseSize += int64(len(t.Name)+len(t.About)+len(t.Schema)) + thread.FrameTokens
-	}
-}
-
-// callerNames returns the names of the agents above a sub-agent, the grant's first; an agent's own name is not among
-// them.
-func callerNames(c *Config) ([]string, error) {
-	if len(c.Callers) != max(len(c.Delegations)-1, 0) {
-		return nil, errors.New("the records of the agents that called are not all there")
-	}
-	if len(c.Delegations) == 0 {
-		return nil, nil
-	}
-	names := []string{c.Grant.Agent}
-	for i, a := range c.Callers {
-		b, err := provenance.Encode(a)
-		if err != nil {
-			return nil, fmt.Errorf("an agent that called: %w", err)
-		}
-		if b.CID != c.Delegations[i].Agent {
-			of := c.Delegations[i].CID
-			return nil, fmt.Errorf("agent %s called, and it is not the one of delegation %s", b.CID, of)
-		}
-		names = append(names, a.Name)
-	}
-	slices.Sort(names)
-	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == c.Agent.Name }), nil
 }
 
 func plainLedgers(budgets []Budget) []Ledger {

@@ -21,7 +21,7 @@ func (s State) Turn() thread.Turn {
 			asked += "\n" + x.text
 		}
 	}
-	return thread.Turn{Request: asked, Answer: s.said, Label: s.context}
+	return thread.Turn{Request: asked, Answer: s.said, Label: s.context, Summary: s.summary}
 }
 
 // Admits says whether a run of the machine may be told what has the label: where something is made public, it is

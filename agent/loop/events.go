@@ -98,7 +98,7 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 		return err
 	}
 	if d.Outcome != policies.Permit {
-		w.s.talk.Add(model.Message{Role: model.RoleUser, Text: input})
+		w.s.say(model.Message{Role: model.RoleUser, Text: input})
 		w.closeRun(decision.Sentence(d), provenance.CloseDenied)
 		return nil
 	}
@@ -108,7 +108,7 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 	}
 	w.s.request = input
 	w.tellForm()
-	w.s.talk.Add(model.Message{Role: model.RoleUser, Text: input})
+	w.s.say(model.Message{Role: model.RoleUser, Text: input})
 	return nil
 }
 
@@ -142,6 +142,10 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 	if err != nil {
 		return err
 	}
+	if w.s.folded != nil {
+		w.s.takeSummary(mc, said.Text, denial)
+		return nil
+	}
 	if denial != "" {
 		w.closeRun(denial, provenance.CloseDenied)
 		return nil
@@ -152,7 +156,7 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 			return err
 		}
 	}
-	w.s.talk.Add(said)
+	w.s.say(said)
 	return w.gateCalls(allowed)
 }
 

@@ -25,7 +25,7 @@ func (mo *moment) takeForm(schema []byte) (err error) {
 // tellForm tells the model what its answer must look like, before the request.
 func (mo *moment) tellForm() {
 	if mo.s.form != nil {
-		mo.s.talk.Add(model.Message{Role: model.RoleSystem, Text: mo.s.form.Instruction()})
+		mo.s.say(model.Message{Role: model.RoleSystem, Text: mo.s.form.Instruction()})
 	}
 }
 
@@ -50,7 +50,7 @@ func (w *work) holdToForm(text string) (said string, o outcome, again bool) {
 		return value, o, false
 	case !w.s.mended && !w.s.lastTurn && w.s.totals.Turns+1 < w.m.limits.Turns:
 		w.s.mended = true
-		w.s.talk.Add(model.Message{Role: model.RoleSystem, Text: form.Correction(wrong)})
+		w.s.say(model.Message{Role: model.RoleSystem, Text: form.Correction(wrong)})
 		return "", o, true
 	}
 	return "The answer is not of the form that was asked for: " + strings.Join(wrong, "; ") + ".",

@@ -2,8 +2,6 @@ package loop
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -80,18 +79,9 @@ func ledgerOf(b *Budget, caller, label string, to *common.Address, salt [32]byte
 	}
 	if to != nil {
 		l.Key += "#" + to.Hex()
-		l.ID += "#" + recipientDigest(salt, *to)
+		l.ID += "#" + ledgerid.Recipient(salt, *to)
 	}
 	return l
-}
-
-// recipientDigest is what stands for a recipient in the open: 128 bits of SHA-256 over the run's salt and the address.
-func recipientDigest(salt [32]byte, to common.Address) string {
-	h := sha256.New()
-	h.Write([]byte("writ/recipient/1\n"))
-	h.Write(salt[:])
-	h.Write(to[:])
-	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // recipientsOf lists whom the calls that a reply asks for, and the open ones, would pay; sorted, none twice.
@@ -141,20 +131,4 @@ func (s State) ChangedLedgers(ledgers []provenance.Budget) []provenance.Budget {
 	return slices.DeleteFunc(ledgers, func(b provenance.Budget) bool {
 		return slices.Contains(s.lastShown, policies.Budget(b))
 	})
-}
-
-// BudgetID returns the budget of a ledger, "layer/id".
-func BudgetID(ledger string) string {
-	id, _, _ := strings.Cut(ledger, "#")
-	id, _, _ = strings.Cut(id, "@")
-	id, _, _ = strings.Cut(id, "~")
-	return id
-}
-
-// CallerOf returns the caller's name in a ledger's ID, or nothing if the ledger is the run's own.
-func CallerOf(ledger string) string {
-	id, _, _ := strings.Cut(ledger, "#")
-	id, _, _ = strings.Cut(id, "@")
-	_, caller, _ := strings.Cut(id, "~")
-	return caller
 }

@@ -16,7 +16,6 @@
 package loop
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/writ-run/writ/agent/authority"
@@ -36,9 +35,6 @@ import (
 
 // ErrSealed says that a text which the loop needs is sealed and no key for it is known.
 var ErrSealed = definition.ErrSealed
-
-// ErrVersion says that an agent or a policy set is not the version that the wallet signed.
-var ErrVersion = errors.New("it is not the version that the wallet signed; sign in again")
 
 // A Config is what a [Machine] is made of. Everything is required down to Runtime but Dapp, and everything but
 // Session, Sets, OnDecision and OnChoice is a record.
@@ -173,8 +169,8 @@ func (m *Machine) ToolTypes() []policies.ToolType { return m.toolTypes() }
 // refuse or change it, at model.response or at output, nor if it could hold a secret or must have a form: then it is
 // shown once decided.
 func (m *Machine) MayStream(s State) bool {
-	return s.form == nil && m.layers.Passes(policies.ModelResponse) && m.layers.Passes(policies.Output) &&
-		s.context.Secrecy != label.Secret
+	return s.form == nil && s.folded == nil && m.layers.Passes(policies.ModelResponse) &&
+		m.layers.Passes(policies.Output) && s.context.Secrecy != label.Secret
 }
 
 // Authority returns what the machine acts under.

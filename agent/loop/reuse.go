@@ -43,7 +43,7 @@ func (r Reuse) Key() (key [32]byte, ok bool) {
 
 func (r Reuse) isAllowed() bool {
 	m, s := r.m, r.s
-	if s.asking == nil || s.asking.model.Kind != model.KindModel || len(m.authority.Chain) > 0 {
+	if s.asking == nil || s.folded != nil || s.asking.model.Kind != model.KindModel || len(m.authority.Chain) > 0 {
 		return false
 	}
 	for _, msg := range s.talk.Messages {

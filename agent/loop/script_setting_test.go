@@ -85,6 +85,14 @@ func (s *scriptSetting) set(t *testing.T, key, rest string, block []string) bool
 			s.agent.Routes = append(s.agent.Routes,
 				provenance.AgentRoute{ID: fmt.Sprint("r", i), When: "true", Use: name})
 		}
+	case "window": // of every model
+		n, err := strconv.ParseInt(rest, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range s.base.Runtime.Models {
+			s.base.Runtime.Models[i].Window = n
+		}
 	case "limits":
 		s.setEach(t, rest, s.setLimit)
 	case "grant":

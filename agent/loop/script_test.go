@@ -430,6 +430,9 @@ func (s *script) printEffect(ref string, e provenance.Effect) {
 			last += ", not before " + clock(e.After)
 		}
 		s.printf("  %s asks model %s of %s for at most %d tokens%s", ref, e.Route.Model, considered, e.MaxTokens, last)
+		if f := e.Fold; f != nil {
+			s.printf("    %s of %d messages, %d bytes, of steps %d to %d", f.How, f.Messages, f.Bytes, f.From, f.To)
+		}
 		s.printMessages()
 		s.printDecisions(e.Decisions)
 	case *provenance.Call:
@@ -495,6 +498,9 @@ func clock(ms int64) string { return time.UnixMilli(ms).UTC().Format("15:04:05")
 // printMessages prints what the model reads that no model has read before, but for what models said.
 func (s *script) printMessages() {
 	messages := s.rig.m.Prompt(s.rig.s, 1).Messages
+	if len(messages) < s.told { // some were left out, or are to be summed up
+		s.told = 0
+	}
 	for _, m := range messages[s.told:] {
 		switch m.Role {
 		case model.RoleAssistant:

@@ -141,7 +141,7 @@ func (s sending) read(ev *provenance.Ask) (p wire.SendParams, err error) {
 // hearSent makes what was sent messages of the talk, and says whether there was any.
 func (s *State) hearSent() bool {
 	for _, m := range s.unheard {
-		s.talk.Add(m)
+		s.say(m)
 	}
 	heard := len(s.unheard) > 0
 	s.unheard = nil

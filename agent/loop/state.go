@@ -3,7 +3,6 @@ package loop
 import (
 	"crypto/sha256"
 	"slices"
-	"strings"
 
 	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/grammar"
@@ -27,15 +26,19 @@ type State struct {
 	Closed bool
 	Status string // "running", "parked", or why it closed
 
-	talk    thread.Talk
-	salt    [32]byte        // of digests that stand in the open; only who can read the request knows it
-	earlier []thread.Turn   // of the runs before in the thread, until the request has come; see Recall
-	request string          // as it was let in
-	sent    []sent          // by the user since
-	unheard []model.Message // of that, since a model was last asked
-	channel [32]byte        // over which the last of it came, or the request
-	frame   uint64          // and its number there
-	said    string          // to the user, at the end
+	talk     thread.Talk
+	folded   *thread.Plan    // what the open model call sums up; nil if it is a turn of the talk
+	unsummed bool            // no model has summed up what was to be: it is not asked again
+	sought   []uint64        // steps of replies of which a call was brought to the wallet
+	summary  string          // of the runs before, if a model has made one
+	salt     [32]byte        // of digests that stand in the open; only who can read the request knows it
+	earlier  []thread.Turn   // of the runs before in the thread, until the request has come; see Recall
+	request  string          // as it was let in
+	sent     []sent          // by the user since
+	unheard  []model.Message // of that, since a model was last asked
+	channel  [32]byte        // over which the last of it came, or the request
+	frame    uint64          // and its number there
+	said     string          // to the user, at the end
 
 	asking   *asking     // the model call that is open
 	tried    []string    // models that failed this turn, once for each failure
@@ -229,30 +232,18 @@ func (s *State) findOpenCall(effect provenance.Ref) *call {
 // Salt returns what the digests of the run's texts begin with.
 func (s State) Salt() [32]byte { return s.salt }
 
-func (s *State) addSpent(a money.Amount) { s.totals.Spent = addTo(s.totals.Spent, a) }
+func (s *State) addSpent(a money.Amount) { s.totals.Spent = money.AddTo(s.totals.Spent, a) }
 
 // addOver counts what left an account beyond what was reserved.
-func (s *State) addOver(a money.Amount) { s.totals.Over = addTo(s.totals.Over, a) }
-
-// addTo adds an amount to sums, one an asset, sorted by symbol.
-func addTo(sums []money.Amount, a money.Amount) []money.Amount {
-	for i, t := range sums {
-		if t.Asset() == a.Asset() {
-			sums[i] = t.AddCapped(a)
-			return sums
-		}
-	}
-	sums = append(sums, a)
-	slices.SortFunc(sums, func(a, b money.Amount) int {
-		return strings.Compare(a.Asset().Symbol, b.Asset().Symbol)
-	})
-	return sums
-}
+func (s *State) addOver(a money.Amount) { s.totals.Over = money.AddTo(s.totals.Over, a) }
 
 // promptDigest is the digest of the prompt that s leads to: the base, the messages, and whether tools are offered.
 func (m *Machine) promptDigest(s *State) [32]byte {
 	var b [65]byte
 	copy(b[:32], m.baseDigest[:])
+	if s.folded != nil {
+		return s.folded.SumDigest()
+	}
 	copy(b[32:64], s.talk.Digest[:])
 	if s.lastTurn {
 		b[64] = 1
@@ -263,6 +254,9 @@ func (m *Machine) promptDigest(s *State) [32]byte {
 // Prompt returns what the open model call of s is to be given. It is a function of the steps, so it is not stored;
 // the effect carries its digest.
 func (m *Machine) Prompt(s State, maxTokens int64) model.Prompt {
+	if s.folded != nil {
+		return s.folded.SumPrompt(maxTokens)
+	}
 	p := model.Prompt{
 		System: m.agent.Instructions, Messages: s.talk.Messages, MaxTokens: maxTokens,
 		HasModel: m.hasModel, CacheKey: m.cacheKey,

@@ -68,7 +68,9 @@ func (m *Machine) Step(s State, at int64, ev provenance.Event, f provenance.Fact
 // and it does the rest: it takes in the event and gives out effects.
 type work struct {
 	judge
-	next Next
+	next    Next
+	fold    *provenance.Fold // of the next model call
+	tooLong bool             // a model was passed over since it does not read so much
 }
 
 // run takes in the event and does what the state then asks for.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/layer"
+	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/policies"
@@ -236,7 +237,7 @@ func (t *tally) ownUseOf(ledger string, like money.Amount) *ownUse {
 			return &t.s.own[i]
 		}
 	}
-	budget := BudgetID(ledger)
+	budget := ledgerid.Budget(ledger)
 	if !slices.ContainsFunc(t.m.budgets, func(b Budget) bool { return b.ID == budget }) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holiman/uint256"
 
+	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -35,17 +36,17 @@ func askedBudget(b Budget) Budget {
 }
 
 // isAsked says whether a ledger is the one of what an approval has ended.
-func isAsked(ledger string) bool { return strings.HasSuffix(BudgetID(ledger), askedSuffix) }
+func isAsked(ledger string) bool { return strings.HasSuffix(ledgerid.Budget(ledger), askedSuffix) }
 
 // CountsUnasked says whether a ledger is of those that count what went without asking. They grow above their cap.
 func (m *Machine) CountsUnasked(ledger string) bool {
-	id := BudgetID(ledger)
+	id := ledgerid.Budget(ledger)
 	return slices.ContainsFunc(m.budgets, func(b Budget) bool { return b.ID == id && b.def.UntilApproval })
 }
 
 // askedLedger returns the name of the ledger beside a budget's: the suffix belongs to the budget.
 func askedLedger(ledger string) string {
-	id := BudgetID(ledger)
+	id := ledgerid.Budget(ledger)
 	return id + askedSuffix + ledger[len(id):]
 }
 

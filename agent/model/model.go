@@ -133,6 +133,8 @@ type Info struct {
 	PriceCached, PriceWrite5m, PriceWrite1h int64
 	// MaxTokens bounds the reply of one call; the loop's own limit may be lower.
 	MaxTokens int64
+	// Window is how many tokens fit into a prompt and its answer together; 0 if that is not known.
+	Window int64
 	// Dialect names how a response's bytes are read, as package dialect has it; empty where there are none.
 	Dialect string
 	// Pool is shared by models that are equals; of those, Weight is how often this one comes first, 0 as 1.

@@ -129,6 +129,11 @@ func (n *Need) passesOver(m model.Info) bool {
 	return slices.Contains(n.Down, m.Name) || slices.Contains(n.Tried, m.Name) || n.Once && m.Kind == model.KindModel
 }
 
+// Exceeds says whether the input and an answer may be more than a model reads.
+func (n *Need) Exceeds(m *model.Info) bool {
+	return m.Window > 0 && n.Input+min(m.MaxTokens, n.MaxTokens, m.Window/4) > m.Window
+}
+
 // bound returns what one call of a model takes at most.
 func (n *Need) bound(m model.Info) (tokens, cost int64) {
 	out := min(n.MaxTokens, m.MaxTokens)

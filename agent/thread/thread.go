@@ -39,6 +39,7 @@ type Turn struct {
 	Request string      // as the policies let it in; empty if they did not
 	Answer  string      // what was said to the user at the end
 	Label   label.Label // of all that its model had been given
+	Summary string      // of what came before the run in its thread, if a model summed it up for it; else empty
 }
 
 // messages returns the turn as a model sees it.
@@ -51,7 +52,7 @@ func (t Turn) messages() [2]model.Message {
 
 // Size returns how much of a budget the turn takes.
 func (t Turn) Size() int64 {
-	var talk Talk
+	talk := Talk{Bytes: int64(len(t.Summary))}
 	for _, m := range t.messages() {
 		talk.Add(m)
 	}
@@ -119,6 +120,9 @@ type Talk struct {
 	Messages []model.Message
 	Digest   [32]byte // of the messages
 	Bytes    int64    // of them, an upper bound of their tokens
+
+	before span // what runs before have said
+	noted  bool // the first message after that stands in the place of others
 }
 
 // FrameTokens is more than what providers add to a message, a call or a tool for their own framing.
@@ -159,13 +163,20 @@ func Salt(request []byte) (salt [32]byte) {
 }
 
 // Begin returns the talk of a run whose thread has place runs before it, of which its model is told turns, oldest
-// first. Those that are left out are said to be.
+// first. Those that are left out are said to be, and summed up if the oldest that is told has a summary of them.
 func Begin(request []byte, place uint64, turns []Turn) (Talk, Earlier) {
 	t := Talk{Digest: Salt(request)}
 	e := Earlier{Place: place, Shown: uint64(len(turns)), Label: label.Label{Integrity: label.User}}
 	if out := place - e.Shown; out > 0 {
+		how := "left out here"
+		if e.Shown > 0 && turns[0].Summary != "" {
+			how = "summed up in what follows"
+		}
 		t.Add(model.Message{Role: model.RoleSystem, Text: fmt.Sprintf("This conversation began earlier: its first %d "+
-			"requests and their answers are left out here.", out)})
+			"requests and their answers are %s.", out, how)})
+		if e.Shown > 0 && turns[0].Summary != "" {
+			t.Add(model.Message{Role: model.RoleAssistant, Text: turns[0].Summary})
+		}
 	}
 	for _, turn := range turns {
 		for _, m := range turn.messages() {
@@ -174,11 +185,14 @@ func Begin(request []byte, place uint64, turns []Turn) (Talk, Earlier) {
 		e.Label = e.Label.Join(turn.Label)
 	}
 	e.Digest, e.Bytes = t.Digest, t.Bytes
+	t.before = span{len(t.Messages), 2 * e.Shown, t.Bytes, t.Digest}
 	return t, e
 }
 
 // Assume returns the talk that e is of, without its words: what follows can be judged, and no model be asked.
-func Assume(e Earlier) Talk { return Talk{Digest: e.Digest, Bytes: e.Bytes} }
+func Assume(e Earlier) Talk {
+	return Talk{Digest: e.Digest, Bytes: e.Bytes, before: span{0, 2 * e.Shown, e.Bytes, e.Digest}}
+}
 
 // Recall derives the talk again and compares it with what was recorded of it.
 func Recall(request []byte, was Earlier, turns []Turn) (Talk, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/grounds"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/agent/revocation"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/agent/wire"
@@ -87,11 +88,11 @@ var rows = []row{
 		"Something that you sent later has come before this; send it again."),
 	sentinelRow("agent/loop.ErrSendOver", loop.ErrSendOver, wire.CodeLate, "run.over",
 		"The run takes nothing more: it has ended, is at its last turn, or was sent enough. Go on in its thread."),
-	sentinelRow("agent/loop.ErrVersion", loop.ErrVersion, wire.CodeExpired, "session.version",
+	sentinelRow("agent/pinned.ErrVersion", pinned.ErrVersion, wire.CodeExpired, "session.version",
 		"The agent or its rules have changed since you signed. Sign in again."),
 	typedRow[*authority.DelegationError](wire.CodeForbidden, "delegation",
 		"The delegation that this runs under does not hold; ask the agent that called for a new run."),
-	sentinelRow("agent/loop.ErrOrigin", loop.ErrOrigin, wire.CodeRules, "rules.origin", rulesText),
+	sentinelRow("agent/pinned.ErrOrigin", pinned.ErrOrigin, wire.CodeRules, "rules.origin", rulesText),
 	sentinelRow("agent/loop.ErrSealed", loop.ErrSealed, wire.CodeErased, "", erasedText),
 	sentinelRow("agent/definition.ErrSealed", definition.ErrSealed, wire.CodeErased, "", erasedText),
 	sentinelRow("agent/loop.ErrLedger", loop.ErrLedger, wire.CodeDamaged, "record.ledger", damagedText),

@@ -42,6 +42,7 @@ type Stream struct {
 
 	calls     []string // tool names of the newest reply seen
 	callsStep uint64   // its seq + 1; 0 if there is none
+	sumStep   uint64   // seq + 1 of the newest step that asks for a summary; 0 if there is none
 }
 
 // An Update is what a [Stream] gives. Exactly one field is set. Events are durable: each comes once and in order.

@@ -21,9 +21,15 @@ func (s *Stream) viewStep(ctx context.Context, v runner.StepView) (wire.RunEvent
 	}
 	if r, ok := v.Step.Event.(*provenance.Reply); ok {
 		s.rememberCalls(v.Step.Seq, r)
+		if s.sumStep == r.Of.Seq+1 { // a summary is for the model: nobody is told it as an answer
+			out.Event.Text = ""
+		}
 	}
 	for _, e := range v.Step.Does {
 		w := viewEffect(e)
+		if ask, ok := e.(*provenance.AskModel); ok && ask.Fold != nil && ask.Fold.How == provenance.FoldSum {
+			s.sumStep = v.Step.Seq + 1
+		}
 		if call, ok := e.(*provenance.Call); ok {
 			name, err := s.findToolName(ctx, call.Of)
 			if err != nil {
@@ -121,7 +127,11 @@ func viewEffect(e provenance.Effect) wire.Effect {
 	switch e := e.(type) {
 	case *provenance.AskModel:
 		r := e.Route
-		return wire.Effect{Kind: "ask_model", Decisions: viewDecisions(e.Decisions), Route: &wire.Route{
+		phase := ""
+		if e.Fold != nil {
+			phase = e.Fold.How
+		}
+		return wire.Effect{Kind: "ask_model", Phase: phase, Decisions: viewDecisions(e.Decisions), Route: &wire.Route{
 			Rule: r.Rule, Kind: r.Kind, Model: r.Model, Considered: r.Considered, Cost: r.Cost,
 		}}
 	case *provenance.Call:

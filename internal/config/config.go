@@ -207,6 +207,7 @@ type Model struct {
 	PriceWrite5m int64  `yaml:"price_write_5m" about:"nano-USD for a million input tokens written to its cache for 5 minutes; as price_in if 0"`
 	PriceWrite1h int64  `yaml:"price_write_1h" about:"the same for an hour; as price_in if 0"`
 	MaxTokens    int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
+	Window       int64  `yaml:"window" about:"tokens that fit into a prompt and its answer; what the preset knows of the model if 0, and unbounded if it knows nothing"`
 	Pool         string `yaml:"pool" about:"a name that routes may use for all models which have it; they are equals"`
 	Weight       int64  `yaml:"weight" about:"how often this one of a pool comes first, beside the others' weights; 1 if 0"`
 	// Constrained is for small models, whose own tool calls cannot be relied on.
@@ -226,6 +227,7 @@ func (m *Model) Fill() error {
 	if m.Key == "" && p.KeyEnv != "" {
 		m.Key = Secret("env:" + p.KeyEnv)
 	}
+	m.Window = cmp.Or(m.Window, p.WindowOf(m.Model))
 	share := func(percent int64) int64 { return (m.PriceIn*percent + 99) / 100 }
 	if m.PriceIn < math.MaxInt64/1000 { // a larger one is refused by what it costs
 		m.PriceCached = cmp.Or(m.PriceCached, share(p.Cached))
@@ -792,8 +794,8 @@ func (c *Config) checkModels() error {
 		if err := m.Key.checkForm(); err != nil {
 			return c.badSetting("models", "model %q: key: %v", m.Name, err)
 		}
-		if min(m.PriceIn, m.PriceOut, m.PriceCached, m.PriceWrite5m, m.PriceWrite1h, m.MaxTokens) < 0 {
-			return c.badSetting("models", "model %q: prices and max_tokens must not be negative", m.Name)
+		if min(m.PriceIn, m.PriceOut, m.PriceCached, m.PriceWrite5m, m.PriceWrite1h, m.MaxTokens, m.Window) < 0 {
+			return c.badSetting("models", "model %q: prices, max_tokens and window must not be negative", m.Name)
 		}
 		if m.Weight < 0 || m.Weight > 1_000_000 {
 			return c.badSetting("models", "model %q: weight must be from 0 to 1000000", m.Name)

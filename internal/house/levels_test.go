@@ -33,6 +33,7 @@ var levels = map[string]int{
 	"agent/grammar/grammartest":      2,
 	"agent/grounds":                  1,
 	"agent/layer":                    1,
+	"agent/ledgerid":                 0,
 	"agent/loop":                     1,
 	"agent/model":                    0,
 	"agent/model/":                   3,
@@ -40,6 +41,7 @@ var levels = map[string]int{
 	"agent/model/endpoint":           2,
 	"agent/model/preset":             0,
 	"agent/modelcall":                1,
+	"agent/pinned":                   1,
 	"agent/revocation":               1,
 	"agent/route":                    1,
 	"agent/thread":                   1,
@@ -102,6 +104,7 @@ var levels = map[string]int{
 	"provenance/internal/blockindex": -1,
 	"provenance/internal/dagcbor":    -2,
 	"provenance/internal/keyfile":    -1,
+	"provenance/internal/subject":    -1,
 	"provenance/logproof":            0,
 	"tools":                          0,
 	"tools/":                         3,
@@ -123,16 +126,19 @@ var within = []string{
 	"agent/audit -> agent/revocation", // the auditor asks as the runtime does
 	"agent/audit -> agent/route",      // which rule leads to a model
 	"agent/audit -> agent/thread",
-	"agent/audit -> tools/calldata", // a signed transaction is made again of its call
-	"agent/loop -> agent/approval",  // the summary of a call that waits for the wallet
+	"agent/audit -> tools/calldata",    // a signed transaction is made again of its call
+	"agent/definition -> agent/thread", // what providers add to a tool
+	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
 	"agent/loop -> agent/authority",
 	"agent/loop -> agent/decision",   // in words and as a record
 	"agent/loop -> agent/definition", // what a record says of tools and rules
 	"agent/loop -> agent/layer",      // the rules of a grant
 	"agent/loop -> agent/modelcall",
+	"agent/loop -> agent/pinned", // whether the records are those that the wallet signed
 	"agent/loop -> agent/route",
 	"agent/loop -> agent/thread",                   // what a model is told of the runs before
 	"agent/model/dialect -> agent/model",           // what is read of bytes is a Reply
+	"agent/pinned -> agent/authority",              // the delegations from the grant down
 	"agent/revocation -> agent/loop",               // what is sealed is the same to both
 	"cmd/writ-audit -> internal/eth",               // std, auth and provenance: asks a chain again, only with --rpc
 	"cmd/writ-audit -> internal/verifier",          // the verify command of both programs

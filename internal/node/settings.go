@@ -544,7 +544,7 @@ func remoteModel(m config.Model) (remote, error) {
 		return nil, err
 	}
 	e := endpoint.Config{
-		BaseURL: m.URL, Model: m.Model, Name: m.Name, MaxTokens: m.MaxTokens,
+		BaseURL: m.URL, Model: m.Model, Name: m.Name, MaxTokens: m.MaxTokens, Window: m.Window,
 		Price: endpoint.Price{
 			In: m.PriceIn, Out: m.PriceOut, Cached: m.PriceCached, Write5m: m.PriceWrite5m, Write1h: m.PriceWrite1h,
 		},

@@ -22,6 +22,7 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/store"
@@ -186,7 +187,7 @@ func TestAGrantIsForTheVersionSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.r.Start(t.Context(), req); !errors.Is(err, loop.ErrVersion) {
+	if _, err := b.r.Start(t.Context(), req); !errors.Is(err, pinned.ErrVersion) {
 		t.Errorf("another version of the agent: %v, want ErrVersion", err)
 	}
 

@@ -128,7 +128,7 @@ func (m *catalogMaker) addRuntime() (err error) {
 	for _, named := range m.cfg.Models {
 		i := named.Info
 		if i.Name == "" || named.Model == nil || i.MaxTokens <= 0 ||
-			min(i.PriceIn, i.PriceOut, i.PriceCached, i.PriceWrite5m, i.PriceWrite1h) < 0 {
+			min(i.PriceIn, i.PriceOut, i.PriceCached, i.PriceWrite5m, i.PriceWrite1h, i.Window) < 0 {
 			return fmt.Errorf("model %q needs a name, an implementation, MaxTokens above zero and prices", i.Name)
 		}
 		if _, there := m.models[i.Name]; there {
@@ -137,7 +137,7 @@ func (m *catalogMaker) addRuntime() (err error) {
 		m.models[i.Name] = named
 		runtime.Models = append(runtime.Models, provenance.ModelInfo{
 			Name: i.Name, Kind: string(i.Kind), Provider: i.Provider, Model: i.Model,
-			PriceIn: i.PriceIn, PriceOut: i.PriceOut, MaxTokens: i.MaxTokens, Dialect: i.Dialect,
+			PriceIn: i.PriceIn, PriceOut: i.PriceOut, MaxTokens: i.MaxTokens, Window: i.Window, Dialect: i.Dialect,
 			PriceCached: i.PriceCached, PriceWrite5m: i.PriceWrite5m, PriceWrite1h: i.PriceWrite1h,
 			Pool: i.Pool, Weight: uint64(max(i.Weight, 0)),
 		})

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
@@ -117,7 +117,7 @@ func TestADappsRulesCannotBeLeftOut(t *testing.T) {
 		b.origin, b.rules = tt.origin, rules[tt.rulesOf]
 		b.nonce = "abcdefgh1234567" + string(rune('a'+len(tt.origin)%26))
 		err := b.signIn(t.Context(), b.r)
-		if tt.ok && err != nil || !tt.ok && !errors.Is(err, loop.ErrVersion) && !errors.As(err, new(*auth.Fault)) {
+		if tt.ok && err != nil || !tt.ok && !errors.Is(err, pinned.ErrVersion) && !errors.As(err, new(*auth.Fault)) {
 			t.Errorf("signed for %s under the set of %q: %v", tt.origin, tt.rulesOf, err)
 		}
 	}

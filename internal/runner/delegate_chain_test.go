@@ -18,6 +18,7 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/agent/loop"
 	devchain "github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/runner"
@@ -132,7 +133,7 @@ func TestASubAgentPaysOnARealChain(t *testing.T) {
 		if err != nil || got[0].Spent != money.Of(usdc, 5_000_000) || got[0].Reserved != money.Of(usdc, 0) {
 			t.Errorf("%s: spent %s, reserved %s, %v; want 5 USDC and nothing", key, got[0].Spent, got[0].Reserved, err)
 		}
-		ids[loop.BudgetID(l.ID)]++
+		ids[ledgerid.Budget(l.ID)]++
 	}
 	if !maps.Equal(ids, want) {
 		t.Errorf("ledgers of USDC: %v, want %v", ids, want)

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/policies"
@@ -53,7 +53,7 @@ func TestAReloadReachesNewSessionsOnly(t *testing.T) {
 
 	// Who signs in now signs the new set; a text with the old one is not taken any more.
 	b.nonce, b.rules = "abcdefgh12345679", first
-	if err := b.signIn(t.Context(), b.r); !errors.Is(err, loop.ErrVersion) {
+	if err := b.signIn(t.Context(), b.r); !errors.Is(err, pinned.ErrVersion) {
 		t.Errorf("signed under the old set: %v, want the word that it is another version", err)
 	}
 	b.rules = provenance.Link{}

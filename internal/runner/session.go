@@ -9,7 +9,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/policies"
@@ -21,7 +21,7 @@ const CodeIssue auth.Code = "policy.session"
 
 // OpenSession stores a grant that the auth package has verified and returns the session that it is. Opening the same
 // grant again makes another session with ledgers of its own, so the caller must see to it that a grant comes once (a
-// Desk does). The error is an [auth.Fault] if the operator does not serve the wallet, and [loop.ErrVersion] if the
+// Desk does). The error is an [auth.Fault] if the operator does not serve the wallet, and [pinned.ErrVersion] if the
 // agent or its rules have changed, or gone, since the grant was written.
 func (r *Runner) OpenSession(ctx context.Context, g *auth.Grant) (journal.Session, error) {
 	s, err := r.openSession(ctx, g)
@@ -37,7 +37,7 @@ func (r *Runner) openSession(ctx context.Context, g *auth.Grant) (s journal.Sess
 	}
 	info, ok := r.catalog.agents[g.Agent]
 	if !ok || info.CID != g.AgentCID || g.RulesCID != r.rules.current.Load().setFor(g.Origin()) {
-		return s, fmt.Errorf("agent %q: %w", g.Agent, loop.ErrVersion)
+		return s, fmt.Errorf("agent %q: %w", g.Agent, pinned.ErrVersion)
 	}
 	id, sealed, err := r.wallets.sealGrant(g)
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *Runner) storeSession(ctx context.Context, s journal.Session, g *auth.Gr
 	r.rules.reloading.RLock()
 	defer r.rules.reloading.RUnlock()
 	if g.RulesCID != r.rules.current.Load().setFor(g.Origin()) {
-		return fmt.Errorf("the policy sets were replaced meanwhile: %w", loop.ErrVersion)
+		return fmt.Errorf("the policy sets were replaced meanwhile: %w", pinned.ErrVersion)
 	}
 	return r.cfg.Store.PutSession(ctx, s)
 }

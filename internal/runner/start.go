@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/provenance"
@@ -126,7 +126,7 @@ func (r *Runner) newRun(ctx context.Context, q StartRequest, hash [32]byte) (*ac
 	}
 	p := pins{agent: agent.CID, rules: rules, runtime: r.catalog.runtime}
 	machine, err := r.machines.machineOf(ctx, q.Session, p)
-	if errors.Is(err, loop.ErrVersion) { // this server has changed since the sign-in
+	if errors.Is(err, pinned.ErrVersion) { // this server has changed since the sign-in
 		return nil, fmt.Errorf("%w: %w", journal.ErrStale, err)
 	}
 	if err != nil {

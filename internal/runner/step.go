@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/ledgerkey"
@@ -222,14 +223,14 @@ func (a *actor) addSettlements(c *journal.Commit, ended []loop.Settle) {
 	budgets := a.machine.Budgets()
 	c.Settle = make([]journal.Settlement, 0, len(ended))
 	for _, s := range ended {
-		id := loop.BudgetID(s.Budget)
+		id := ledgerid.Budget(s.Budget)
 		at := slices.IndexFunc(budgets, func(b loop.Budget) bool { return b.ID == id })
 		if at < 0 {
 			panic("runner: a reservation ends in a budget that no set declares: " + s.Budget)
 		}
 		b := budgets[at]
 		c.Settle = append(c.Settle, journal.Settlement{
-			Ledger: a.ledgers.KeyOf(ledgerkey.ID{Scope: b.Scope, Of: b.Of, Caller: loop.CallerOf(s.Budget), Key: s.Key}),
+			Ledger: a.ledgers.KeyOf(ledgerkey.ID{Scope: b.Scope, Of: b.Of, Caller: ledgerid.Caller(s.Budget), Key: s.Key}),
 			Ref:    s.Ref, Used: s.Used, Doubt: s.Doubt,
 		})
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/writ-run/writ/agent/audit"
@@ -237,4 +239,60 @@ func TestRequestsOfAThreadWaitInLine(t *testing.T) {
 	if got, want := l.last(), "user: one\nassistant: answer x\nuser: two"; got != want {
 		t.Errorf("the second was told\n%s\nwant\n%s", got, want)
 	}
+}
+
+// A summer answers with so many words, and with few where it is to sum up.
+type summer struct{ sums, asked atomic.Int32 }
+
+func (l *summer) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
+	if strings.HasPrefix(p.System, "Below is the older part") {
+		l.sums.Add(1)
+		return text("They spoke of plans."), nil
+	}
+	l.asked.Add(1)
+	return text("answer " + strings.Repeat("long ", 150)), nil
+}
+
+// A thread that outgrows what its runs are told is summed up by a model, and by that alone a later run knows of its
+// beginning. The auditor makes every prompt again, over all of it, and finds a summary that was changed.
+func TestALongThreadIsSummedUp(t *testing.T) {
+	l := &summer{}
+	b := openWith(t, l, func(c *runner.Config) {
+		c.Models[0].Info.Kind, c.Agents[0].Limits.Tokens = model.KindModel, 40_000
+	})
+	var last provenance.Link
+	for n := range 24 {
+		info, err := b.say(fmt.Sprint("question ", n), fmt.Sprint("key-of-", 100+n), "plans")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.until(info.ID, provenance.CloseAnswered)
+		last = info.ID
+	}
+	if l.sums.Load() < 2 || l.asked.Load() != 24 {
+		t.Fatalf("%d summaries, %d answers; want some, and 24", l.sums.Load(), l.asked.Load())
+	}
+	b.verified(last)
+	src, o := b.exported(last)
+	if rep := audit.Verify(src, o); rep.Verdict != provenance.Verified && len(rep.Unproven) == 0 {
+		t.Errorf("%s %s", rep.Verdict, rep.Detail)
+	}
+	told := readEarlier(t, b, last)
+	if told.Place != 23 || told.Shown >= 23 {
+		t.Errorf("the last run is number %d, and is told of %d", told.Place, told.Shown)
+	}
+}
+
+func readEarlier(t *testing.T, b *bench, run provenance.Link) thread.Earlier {
+	t.Helper()
+	views, err := b.r.Steps(t.Context(), run, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := views[0].Step.Event.(*provenance.Ask).Earlier.Bytes()
+	told, err := thread.Read(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return told
 }

@@ -49,6 +49,7 @@ rules:
 type world struct {
 	input   string
 	replies []model.Reply // of the model, in order
+	window  int64         // of the models, in tokens; 0 for none
 	wire    bool          // the first model has a provider, whose bytes are recorded
 	// hears changes what is recorded of reply n, but not its bytes
 	hears func(n int, mc *provenance.ModelCall)
@@ -320,7 +321,7 @@ func playWorld(w *world) (*history, error) {
 	for i, name := range []string{"main", "spare"} {
 		h.runtime.Models = append(h.runtime.Models, provenance.ModelInfo{
 			Name: name, Kind: string(model.KindScripted), Provider: "test", Model: fmt.Sprintf("script/%d", i+1),
-			PriceIn: 1_000_000, PriceOut: 2_000_000, MaxTokens: 1000,
+			PriceIn: 1_000_000, PriceOut: 2_000_000, MaxTokens: 1000, Window: w.window,
 		})
 		if w.wire && i == 0 {
 			h.runtime.Models[i].Kind, h.runtime.Models[i].Dialect = string(model.KindModel), dialect.Chat

@@ -10,6 +10,7 @@ package money
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holiman/uint256"
@@ -183,4 +184,17 @@ func (a Amount) String() string {
 		return a.Decimal()
 	}
 	return a.Decimal() + " " + a.asset.Symbol
+}
+
+// AddTo adds an amount to sums, one an asset, sorted by symbol.
+func AddTo(sums []Amount, a Amount) []Amount {
+	for i, t := range sums {
+		if t.Asset() == a.Asset() {
+			sums[i] = t.AddCapped(a)
+			return sums
+		}
+	}
+	sums = append(sums, a)
+	slices.SortFunc(sums, func(a, b Amount) int { return strings.Compare(a.Asset().Symbol, b.Asset().Symbol) })
+	return sums
 }

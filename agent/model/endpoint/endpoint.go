@@ -47,6 +47,7 @@ type Config struct {
 
 	Price     Price
 	MaxTokens int64 // upper bound of a reply; 1024 if 0
+	Window    int64 // tokens that fit into a prompt and its reply; 0 if that is not known
 
 	FirstToken time.Duration // to the first content or tool-call chunk; 60 s if 0
 	Stall      time.Duration // between two chunks that bear content; 30 s if 0
@@ -104,7 +105,7 @@ func New(c Config) (*Endpoint, error) {
 		info: model.Info{
 			Name: c.Name, Kind: model.KindModel, Provider: c.Provider, Model: c.Model, MaxTokens: c.MaxTokens,
 			PriceIn: c.Price.In, PriceOut: c.Price.Out, PriceCached: c.Price.Cached,
-			PriceWrite5m: c.Price.Write5m, PriceWrite1h: c.Price.Write1h, Dialect: c.Dialect,
+			PriceWrite5m: c.Price.Write5m, PriceWrite1h: c.Price.Write1h, Dialect: c.Dialect, Window: c.Window,
 		},
 	}, nil
 }

@@ -2,7 +2,10 @@
 // take of it. It is a table and connects to nothing.
 package preset
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // How a model is spoken to.
 const (
@@ -32,8 +35,27 @@ type Preset struct {
 	NoOptions  bool   // it refuses "stream_options" and counts tokens without being asked to
 	CacheKey   bool   // it takes "prompt_cache_key"
 	Tier       string // the service tier that its prices are for; none if empty
+	// Windows are what is known of how much its models read, by how their names begin; the first that fits counts.
+	Windows []Window
 	// Of the price of input, in percent, where the provider prices its cache by itself; 0 where it does not.
 	Cached, Write5m, Write1h int64
+}
+
+// A Window says how many tokens fit into a prompt and its answer of the models whose names begin so.
+type Window struct {
+	Prefix string
+	Tokens int64
+}
+
+// WindowOf returns how many tokens fit into a prompt and its answer of a model; 0 if that is not known. What a local
+// server gives a model is set there, so it is not known here.
+func (p Preset) WindowOf(model string) int64 {
+	for _, w := range p.Windows {
+		if strings.HasPrefix(model, w.Prefix) {
+			return w.Tokens
+		}
+	}
+	return 0
 }
 
 // IsLocal says whether it is a server of this machine.
@@ -43,10 +65,15 @@ var presets = []Preset{
 	{
 		Name: "openai", Kind: OpenAI, URL: "https://api.openai.com/v1", KeyEnv: "OPENAI_API_KEY",
 		Completion: true, CacheKey: true, Tier: "default", Schemas: SchemasAlways,
+		Windows: []Window{
+			{"gpt-4.1", 1_047_576}, {"gpt-4o", 128_000}, {"gpt-4-turbo", 128_000}, {"gpt-5", 400_000}, {"o1", 200_000},
+			{"o3", 200_000}, {"o4", 200_000},
+		},
 	},
 	{
 		Name: "anthropic", Kind: Anthropic, URL: "https://api.anthropic.com/v1", KeyEnv: "ANTHROPIC_API_KEY",
 		Tier: "standard_only", Schemas: SchemasAlways, Cached: 10, Write5m: 125, Write1h: 200,
+		Windows: []Window{{"claude", 200_000}},
 	},
 	{
 		Name: "mistral", Kind: OpenAI, URL: "https://api.mistral.ai/v1", KeyEnv: "MISTRAL_API_KEY",
