@@ -123,6 +123,13 @@ type acceptedTool struct {
 // listAccepted lists the tools of every source. No server is asked.
 func listAccepted(c *config.Config) ([]acceptedTool, error) {
 	rows := []acceptedTool{}
+	index, ok, err := node.DescribeIndex(c)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		rows = append(rows, acceptedTool{"", "", index.Name, string(index.Class), index.AskWallet, index.Definition})
+	}
 	for _, s := range c.Tools {
 		for _, u := range s.OpenAPI.Use {
 			rows = append(rows, acceptedTool{s.Name(), u.Tool, cmp.Or(u.As, openapi.ToolName(s.Name(), u.Tool)),

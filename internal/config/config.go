@@ -64,7 +64,7 @@ type Config struct {
 	Documents []Documents `yaml:"documents" about:"texts in which the tool docs.search finds passages; off if there are none"`
 	Library   Library     `yaml:"library" about:"documents that writ docs adds and gives readers, in which the tool docs.search finds passages"`
 	// Tools are described in tools.go.
-	Tools        []Tool       `yaml:"tools" about:"tools of your own: servers of tools (MCP) HTTP interfaces (OpenAPI) and contracts; see docs/tools.md"`
+	Tools        []Tool       `yaml:"tools" about:"tools of your own: servers of tools (MCP) HTTP interfaces (OpenAPI), contracts and their events; see docs/tools.md"`
 	Log          Log          `yaml:"log" about:"what is logged, and how"`
 	Transparency Transparency `yaml:"transparency" about:"the public log of signed heads"`
 	Retention    Retention    `yaml:"retention" about:"how long payloads are kept"`

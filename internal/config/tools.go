@@ -18,10 +18,37 @@ type Tool struct {
 	OpenAPI OpenAPI `yaml:"openapi" about:"an HTTP interface, as an OpenAPI 3 document describes it"`
 	// A Contract is one tool, not a source of several.
 	Contract Contract `yaml:"contract" about:"a function of a contract, as its ABI describes it"`
+	// An Index is events that the one tool chain.query answers about.
+	Index Index `yaml:"index" about:"events of a contract, kept for the tool chain.query"`
 }
 
 // Name returns what the source is called.
-func (t Tool) Name() string { return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name) }
+func (t Tool) Name() string { return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name) }
+
+// An Index is the events of a contract that chain.query sums and counts.
+type Index struct {
+	Name    string `yaml:"name" about:"what queries call it, e.g. usdc.transfers"`
+	Address string `yaml:"address" about:"of the contract on the tools' chain: 0x with its checksum, or a name in the address book"`
+	ABI     string `yaml:"abi" path:"yes" about:"file with the contract's ABI, alone or as compilers write it"`
+	Event   string `yaml:"event" about:"its name, or its signature if there are several of the name, e.g. Transfer(address,address,uint256)"`
+	From    int64  `yaml:"from_block" about:"the first block that is read, that of the contract's deployment for all of them"`
+	Amount  string `yaml:"amount" about:"the field that is an amount of the asset; none if empty"`
+	Asset   string `yaml:"asset" about:"symbol of the token whose amount it is"`
+}
+
+func (x Index) check() error {
+	switch {
+	case !arg.IsToolName(x.Name):
+		return fmt.Errorf("%q is not an index's name, such as usdc.transfers", x.Name)
+	case x.Address == "" || x.ABI == "" || x.Event == "":
+		return fmt.Errorf("%s needs address, abi and event", x.Name)
+	case x.From < 0:
+		return fmt.Errorf("%s: from_block is below zero", x.Name)
+	case (x.Amount == "") != (x.Asset == ""):
+		return fmt.Errorf("%s: amount and asset go together", x.Name)
+	}
+	return nil
+}
 
 // A Contract is a function of a contract.
 type Contract struct {
@@ -172,14 +199,16 @@ func (c *Config) checkTools() error {
 
 func (t Tool) check() (name string, err error) {
 	named := 0
-	for _, name := range []string{t.MCP.Name, t.OpenAPI.Name, t.Contract.Name} {
+	for _, name := range []string{t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name} {
 		if name != "" {
 			named++
 		}
 	}
 	switch {
 	case named != 1:
-		return "", fmt.Errorf("it needs mcp, openapi or contract, one of them, with a name")
+		return "", fmt.Errorf("it needs mcp, openapi, contract or index, one of them, with a name")
+	case t.Index.Name != "":
+		return t.Index.Name, t.Index.check()
 	case t.Contract.Name != "":
 		return t.Contract.Name, t.Contract.check()
 	case t.OpenAPI.Name != "":

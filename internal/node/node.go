@@ -13,6 +13,7 @@
 //	chain        endpoints of tools and contract wallets  none that outlive a question
 //	tools        servers of tools, and their processes     one that looks at each at first; those of connections
 //	library      documents that agents search              none
+//	index        events of contracts, as they are asked     one that follows the chain, if contracts are named
 //	runner       agents, tools, models, policy sets       those of its background.Group; Run closes it before the sockets
 //	mirror       IPFS: bitswap, and pushes to Kubo        those of libp2p and one that pushes, if they are named
 //	server       what answers requests; not yet heard     those of connections, all within Run
@@ -167,6 +168,7 @@ var parts = []part{
 	{"chain", (*Node).openChain},
 	{"tools", (*Node).openTools},
 	{"library", (*Node).openLibrary},
+	{"index", (*Node).openIndex},
 	{"runner", (*Node).openRunner},
 	{"mirror", (*Node).startMirror},
 	{"server", (*Node).openServer},

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/writ-run/writ/internal/chainindex"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/pool"
@@ -140,7 +141,17 @@ func OwnTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 	out []tools.Tool, servers []ToolServer, err error,
 ) {
 	from := map[string]string{}
+	index, err := indexTool(c, book)
+	if err != nil {
+		return nil, nil, err
+	}
+	if index != nil {
+		out = append(out, index)
+	}
 	for _, source := range c.Tools {
+		if source.Index.Name != "" {
+			continue
+		}
 		if source.OpenAPI.Name != "" {
 			list, err := interfaceTools(source.OpenAPI, book)
 			if err != nil {
@@ -182,6 +193,73 @@ func OwnTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 		}
 	}
 	return out, servers, nil
+}
+
+// indexTool makes the one tool that answers about the events that settings name, or nil. It has no file and no chain
+// yet.
+func indexTool(c *config.Config, book *tools.Book) (*chainindex.Index, error) {
+	var sources []*chainindex.Source
+	for _, t := range c.Tools {
+		x := t.Index
+		if x.Name == "" {
+			continue
+		}
+		data, err := readLimited(x.ABI, chainindex.MaxABI)
+		if err != nil {
+			return nil, badSetting("tools: %s: %s", x.Name, err)
+		}
+		address, err := book.Address(x.Address)
+		if err != nil {
+			return nil, badSetting("tools: %s: address: %s", x.Name, err)
+		}
+		s, err := chainindex.NewSource(chainindex.Config{
+			Name: x.Name, Address: address, ABI: data, Event: x.Event, From: uint64(x.From), Amount: x.Amount, Asset: x.Asset,
+			Book: book,
+		})
+		if err != nil {
+			return nil, badSetting("tools: %s: %s", x.Name, err)
+		}
+		sources = append(sources, s)
+	}
+	if len(sources) == 0 {
+		return nil, nil
+	}
+	out, err := chainindex.New(book, sources)
+	if err != nil {
+		return nil, badSetting("tools: %s", err)
+	}
+	return out, nil
+}
+
+// DescribeIndex describes the tool that answers about the events that settings name, if they name any. No chain is
+// asked.
+func DescribeIndex(c *config.Config) (spec tools.Spec, ok bool, err error) {
+	book, err := bookOf(c.Chain)
+	if err != nil {
+		return spec, false, err
+	}
+	x, err := indexTool(c, book)
+	if err != nil || x == nil {
+		return spec, false, err
+	}
+	return x.Spec(), true, nil
+}
+
+// openIndex opens the file of the events that the settings name, and follows them on the chain until the node is
+// closed.
+func (n *Node) openIndex(ctx context.Context, c *Config) (func() error, error) {
+	i := slices.IndexFunc(c.Tools, func(t tools.Tool) bool { _, is := t.(*chainindex.Index); return is })
+	if i < 0 {
+		return nil, nil
+	}
+	open, err := c.Tools[i].(*chainindex.Index).Open(c.Data, n.pool, c.Log)
+	if err != nil {
+		return nil, badUse("%s", err)
+	}
+	c.Tools = slices.Clone(c.Tools)
+	c.Tools[i] = open
+	stop := runUntilClosed(ctx, open.Follow)
+	return func() error { return errors.Join(stop(), open.Close()) }, nil
 }
 
 // addTools adds the tools of a source. from says of which source each name is.
