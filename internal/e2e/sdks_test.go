@@ -342,7 +342,7 @@ func runsOf(t *testing.T, bin, home string) []listedRun {
 }
 
 func listRuns(t *testing.T, bin, home string) ([]listedRun, error) {
-	cmd := exec.CommandContext(t.Context(), bin, "runs", "ls", "--json")
+	cmd := exec.CommandContext(t.Context(), bin, "runs", "ls", "--json", "--limit", "100")
 	cmd.Env = append(os.Environ(), "WRIT_HOME="+home)
 	var progress bytes.Buffer
 	cmd.Stderr = &progress
