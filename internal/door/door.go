@@ -176,11 +176,11 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	if err != nil {
 		return err
 	}
+	h.Set("X-Writ-Cid", e.Last)
 	if !e.isAnswer() {
 		return endedError(e)
 	}
 	e.answerByCall(req)
-	h.Set("X-Writ-Cid", e.Last)
 	writeJSON(w, http.StatusOK, dia.writeWhole(req, e))
 	return nil
 }
@@ -188,12 +188,16 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 // streamTurn writes a turn as events. What goes wrong after the first of them is an event too.
 func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialect, req request, t *turn) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("Trailer", "X-Writ-Cid") // it is known when the run has ended
 	w.WriteHeader(http.StatusOK)
 	s := dia.newStream(&eventWriter{w: w, control: http.NewResponseController(w)}, req, t.run)
 	err := s.open()
 	var e ending
 	if err == nil {
 		e, err = t.showTurn(ctx, req, s)
+	}
+	if e.Last != "" {
+		w.Header().Set("X-Writ-Cid", e.Last)
 	}
 	switch {
 	case ctx.Err() != nil: // nobody is there to be told

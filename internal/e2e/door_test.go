@@ -95,6 +95,92 @@ func TestTheSDKsOfProvidersSpeakToAnAgent(t *testing.T) {
 	}
 }
 
+// postPatiently posts a body; one address is given only so many refusals at once, and that limit is waited for.
+func postPatiently(t *testing.T, key, url, body string) (*http.Response, string) {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != http.StatusTooManyRequests || tries == 60 {
+			return res, string(b)
+		}
+		time.Sleep(time.Second) // the server's clock is the machine's
+	}
+}
+
+// Every answer names its run and its last step, whole or streamed, and so does the error of a run that failed; what is no
+// request is refused in its dialect's form, and nothing is behind other paths.
+func TestEveryAnswerOfTheDoorHasItsReceipt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server")
+	}
+	r, bin, home := dev(t)
+	key := newAPIKey(t, bin, home, r.URL)
+	post := func(key, path, body string) (*http.Response, string) { return postPatiently(t, key, r.URL+path, body) }
+	const chat, responses, messages = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+	said := `"messages":[{"role":"user","content":"what is the latest block?"}]`
+	for path, x := range map[string]struct{ ask, form string }{
+		chat:      {said, `"response_format":{"type":"json_object"}`},
+		responses: {`"input":"what is the latest block?"`, `"text":{"format":{"type":"json_schema","schema":{"type":"object"}}}`},
+		messages:  {`"max_tokens":9,` + said, `"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`},
+	} {
+		ask := `{"model":"treasurer",` + x.ask
+		if res, body := post(key, path, ask+"}"); res.StatusCode != 200 || res.Header.Get("X-Writ-Run") == "" ||
+			!strings.Contains(body, `"cid":"`+res.Header.Get("X-Writ-Cid")+`"`) {
+			t.Errorf("%s: %d %v %s", path, res.StatusCode, res.Header, body)
+		}
+		if res, body := post(key, path, ask+`,"stream":true}`); res.StatusCode != 200 || res.Header.Get("X-Writ-Run") == "" ||
+			res.Trailer.Get("X-Writ-Cid") == "" || !strings.Contains(body, `"cid":"`+res.Trailer.Get("X-Writ-Cid")+`"`) {
+			t.Errorf("%s, streamed: %d %v %v %s", path, res.StatusCode, res.Header, res.Trailer, body)
+		}
+		if res, body := post(key, path, ask+","+x.form+"}"); res.StatusCode != 400 || res.Header.Get("X-Writ-Run") == "" ||
+			res.Header.Get("X-Writ-Cid") == "" { // rules answer in no form
+			t.Errorf("%s, of a form: %d %v %s", path, res.StatusCode, res.Header, body)
+		}
+		for name, bad := range map[string]struct {
+			key, body string
+			status    int
+		}{
+			"another key":    {key[:20] + "A" + key[21:], ask + "}", 401},
+			"no JSON":        {key, ask, 400},
+			"a list":         {key, "[]", 400},
+			"a wrong type":   {key, `{"model":7}`, 400},
+			"a huge body":    {key, ask + `,"user":"` + strings.Repeat("x", 300<<10) + `"}`, 400},
+			"a deep one":     {key, ask + `,"metadata":` + strings.Repeat("[", 50_000) + strings.Repeat("]", 50_000) + "}", 400},
+			"a strange tool": {key, ask + `,"tools":[{"type":"function","name":"a b\u0000","function":{"name":"a b\u0000"}}]}`, 400},
+		} {
+			res, body := post(bad.key, path, bad.body)
+			var e struct {
+				Type  string
+				Error struct{ Type, Message string }
+			}
+			if err := json.Unmarshal([]byte(body), &e); err != nil || res.StatusCode != bad.status || e.Error.Message == "" ||
+				(e.Type == "error") != (path == messages) || strings.Contains(body, key) {
+				t.Errorf("%s, %s: %d %.300s", path, name, res.StatusCode, body)
+			}
+		}
+	}
+	// bifrost#2873: a key goes nowhere that its limits do not.
+	for _, path := range []string{"/v1/embeddings", "/v1/completions", "/openai/v1/chat/completions", "/anthropic/v1/messages",
+		"/v1/messages/batches", "/v1/../v1/x"} {
+		if res, body := post(key, path, `{"model":"treasurer"}`); res.StatusCode != 404 && res.StatusCode != 405 {
+			t.Errorf("%s: %d %.200s", path, res.StatusCode, body)
+		}
+	}
+}
+
 // A client that goes away in the middle of an answer ends its run.
 func TestAClientThatGoesAwayEndsItsRun(t *testing.T) {
 	if testing.Short() {
