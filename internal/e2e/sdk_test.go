@@ -32,6 +32,7 @@ func nodeOfSDK(t *testing.T, script string, args ...string) *exec.Cmd {
 const strangersPage = `import { connect, WritError, type CallSummary } from 'writ-sdk'
 import { toAGUI } from 'writ-sdk/ag-ui'
 import { writTransport } from 'writ-sdk/ai-sdk'
+import { pay, payments } from 'writ-sdk/pay'
 import { useRun } from 'writ-sdk/react'
 import { send } from 'writ-sdk/send'
 import { mockWallet } from 'writ-sdk/test'
@@ -45,6 +46,7 @@ for await (const u of session.run('send 5 USDC to bob')) {
     await u.approval.approve()
   }
 }
+console.log(await pay(session, mockWallet(), await payments(session)))
 console.log(WritError, toAGUI, writTransport, useRun, send)
 `
 
@@ -110,7 +112,7 @@ func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
 		}
 	}
 	for name, most := range map[string]int{
-		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "ag-ui.js": 1000, "ai-sdk.js": 1200,
+		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "pay.js": 1300, "ag-ui.js": 1000, "ai-sdk.js": 1200,
 	} {
 		want, err := os.ReadFile(filepath.Join(made, name))
 		if err != nil {

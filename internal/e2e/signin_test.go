@@ -18,6 +18,7 @@ import (
 type ready struct {
 	URL      string
 	Operator string `json:"operator_key"`
+	Chain    string
 }
 
 // programs is the folder of the programs; they are compiled once, by the first test that needs them.

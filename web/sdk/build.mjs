@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
 const outdir = process.argv[2] ?? here('dist')
 await build({
-  entryPoints: ['index', 'signin', 'react', 'test', 'send', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
+  entryPoints: ['index', 'signin', 'react', 'test', 'send', 'pay', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
   outdir,
   bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,

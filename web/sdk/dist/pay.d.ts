@@ -1,0 +1,16 @@
+import type { Session } from './session.js';
+import type { Provider } from './wallet.js';
+import type { WalletCall } from './wire.js';
+/** What the wallet has sent for a call. The server believes the chain, and takes the hash as a hint. */
+export interface Sent {
+    call: WalletCall;
+    hash: string;
+}
+/** The transactions that the wallet is asked to send, of all its runs. */
+export declare const payments: (session: Session) => Promise<WalletCall[]>;
+/**
+ * Has the wallet send calls, all of one chain and account, and tells the server. The wallet shows each, or all of them at
+ * once where it sends them as a batch. If it refuses, nothing more is sent; what had been is told. Give each call once: a
+ * second time is a second payment.
+ */
+export declare const pay: (session: Session, wallet: Provider, calls: WalletCall[]) => Promise<Sent[]>;
