@@ -187,6 +187,7 @@ export type Run = {
 };
 export type RunDelta = {
     after_seq: number;
+    place?: number;
     run: string;
     sub: string;
     text: string;
