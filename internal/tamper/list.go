@@ -25,7 +25,8 @@ import (
 // listVectors lists all files. The order is that of the 72 classes.
 func listVectors() []vector {
 	return slices.Concat(honest, brokenBytes, brokenBeside, brokenLinks, brokenSpelling, bombs, falseHistory,
-		falseMeaning, contractWallets, falseDelegations, falseThreads, falseFolds, falseKeys, falseAssertions)
+		falseMeaning, contractWallets, falseDelegations, falseThreads, falseFolds, falseSends,
+		falseKeys, falseAssertions)
 }
 
 const verified, gaps = provenance.Verified, provenance.Gaps // a vector with a code has failed

@@ -83,6 +83,8 @@ type world struct {
 	parent   *provenance.Parent
 	extra    map[provenance.Link][]byte // blocks of other runs
 
+	sends map[int]string // what the user says before a step; the session key signs it
+
 	thread string    // that the request names; none if empty
 	after  *history  // the run before it in its thread
 	told   *recalled // what is recorded of the runs before, in place of what they say
@@ -484,6 +486,12 @@ func (g *game) playGame() error {
 	for next != nil && (g.stop == 0 || len(g.steps) < g.stop) {
 		if g.cancel > 0 && len(g.steps) == g.cancel {
 			next = &provenance.Lapse{Why: provenance.LapseCancelled}
+		}
+		if text, says := g.sends[len(g.steps)]; says {
+			if err := g.sendText(text); err != nil {
+				return err
+			}
+			continue
 		}
 		if next, err = g.takeStep(next); err != nil {
 			return err

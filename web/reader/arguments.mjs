@@ -107,8 +107,23 @@ export function checkRequest (bytes) {
   }
   for (const key of ['agent', 'idempotency_key', 'input']) if (!members.has(key)) fail(`the request has no ${key}`)
   for (const [key, spelled] of members) {
+    if (key === 'answer_schema' || key === 'client_tools') continue // what they say is for the loop
     if (!form[key]) fail(`the request has a key ${key}`)
     const v = JSON.parse(spelled)
     if (typeof v !== 'string' || !form[key](v)) fail(`${key} of the request is not in its form`)
   }
+}
+
+// checkSend checks the form of what was sent into a run, and returns it.
+export function checkSend (bytes) {
+  const { members } = read(bytes, 1 << 20)
+  const fail = why => { throw new Wrong('decisions.event', why) }
+  if (!members) fail('what was sent is no object')
+  const keys = [...members.keys()]
+  const text = JSON.parse(members.get('text') ?? '0')
+  const key = JSON.parse(members.get('idempotency_key') ?? '0')
+  if (!keys.every(k => ['run', 'text', 'idempotency_key', 'of'].includes(k))) fail('what was sent has another key')
+  if (typeof text !== 'string' || Buffer.from(text).length > 65536) fail('the text that was sent is not in its form')
+  if (typeof key !== 'string' || !/^[A-Za-z0-9._:-]{8,64}$/.test(key)) fail('the key of what was sent is not in its form')
+  return Object.fromEntries([...members].map(([k, v]) => [k, JSON.parse(v)]))
 }

@@ -3,7 +3,7 @@
 // It hashes every block again, decodes every record and encodes it again, walks from the head to the first step and into the
 // runs of sub-agents, opens the leaves that it has keys for, tells erased ones from sealed ones, and checks signatures: the
 // operator's of the head, the wallet's of the permission, the session key's of the request, the issuer's of a delegation.
-// It recomputes what is signed: the sentence of a permission from its caveats, and the other way round, the frame of a
+// So are the signatures of what the user sent into the run later. It recomputes what is signed: the sentence of a permission from its caveats, and the other way round, the frame of a
 // request, the one spelling of arguments, the typed data of an approval from what was asked, and whose signature each is. That the permission covers
 // tools, times and origin follows from that, and is checked. reader.mjs is the program, and the page of the
 // server uses it too.
@@ -19,7 +19,7 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
-import { canonical, checkRequest } from './arguments.mjs'
+import { canonical, checkRequest, checkSend } from './arguments.mjs'
 import {
   approvalDigest, approvalOf, assertionDigest, ed25519Verify, frameBytes, grantCovers, keyOf, openGrant, readApproval, readGrant, recover, same, sorted,
   sha256 as digest, verifyBy, want, Wrong
@@ -165,6 +165,7 @@ function history (r, at, operator, checked, depth = 0) {
   const steps = []
   const children = []
   const verdicts = []
+  const sends = []
   const calls = []
   const seeks = new Map()
   let ask
@@ -205,6 +206,7 @@ function history (r, at, operator, checked, depth = 0) {
       answeredBy.set(`${of.seq}/${of.i}`, s.event)
     }
     if (begins) ask = s.event.ask
+    else if (kind === 'ask') sends.unshift({ seq: s.seq, ask: s.event.ask })
     if (s.event.verdict?.approval) verdicts.push({ at: s.at, of: s.event.verdict.of, approval: s.event.verdict.approval })
     s.does.forEach((e, i) => {
       if (e.seek) seeks.set(`${s.seq}/${i}`, e.seek)
@@ -294,6 +296,25 @@ function history (r, at, operator, checked, depth = 0) {
     checked.add('request')
   }
   if (params) checkRequest(params)
+  // What the user said later: signed by the same key for this run, in order, none twice.
+  const sent = new Set()
+  let [channel, number] = [ask.channel, ask.seq]
+  for (const { seq, ask: more } of sends) {
+    const text = r.plain(more.request)
+    if (!text) continue
+    signedBy(more.key, frameBytes(run.grant.bytes, more.channel, more.seq, more.method, text), more.sig, 'grant.request')
+    want(!permission || permission.key.did === more.key, 'grant.request', 'the session key')
+    const said = checkSend(text)
+    want(!run.delegation && said.run === head.run.toString(), 'decisions.event', `step ${seq} is for another run`)
+    const of = more.of && { seq: more.of.seq, index: more.of.i }
+    want((said.of === undefined) === (of === undefined) && (!of || (said.of.seq === of.seq && said.of.index === of.index)),
+      'decisions.event', `step ${seq} answers another question`)
+    want(!same(more.channel, channel) || more.seq > number, 'decisions.event', `step ${seq} was sent before what has come`)
+    want(!sent.has(said.idempotency_key), 'decisions.event', `step ${seq} was sent before`)
+    sent.add(said.idempotency_key)
+    ;[channel, number] = [more.channel, more.seq]
+    checked.add('sent')
+  }
   // Arguments: each call's are in their one spelling, which is what an approval's argsHash is of.
   for (const { call } of calls) {
     const args = r.plain(call.args)
