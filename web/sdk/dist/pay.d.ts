@@ -1,10 +1,14 @@
 import type { Session } from './session.js';
 import type { Provider } from './wallet.js';
 import type { WalletCall } from './wire.js';
-/** What the wallet has sent for a call. The server believes the chain, and takes the hash as a hint. */
+/**
+ * What the wallet has sent for a call. The server believes the chain, and takes the hash as a hint. refused is its answer
+ * where it does not take this hash for this call: show it, since the call may still have to be paid.
+ */
 export interface Sent {
     call: WalletCall;
     hash: string;
+    refused?: unknown;
 }
 /** The transactions that the wallet is asked to send, of all its runs. */
 export declare const payments: (session: Session) => Promise<WalletCall[]>;

@@ -4,8 +4,11 @@ import type { Session } from './session.ts'
 import type { Provider } from './wallet.ts'
 import type { WalletCall } from './wire.ts'
 
-/** What the wallet has sent for a call. The server believes the chain, and takes the hash as a hint. */
-export interface Sent { call: WalletCall; hash: string }
+/**
+ * What the wallet has sent for a call. The server believes the chain, and takes the hash as a hint. refused is its answer
+ * where it does not take this hash for this call: show it, since the call may still have to be paid.
+ */
+export interface Sent { call: WalletCall; hash: string; refused?: unknown }
 
 interface Status { status: number; receipts?: { transactionHash: string }[] }
 
@@ -30,9 +33,11 @@ export const pay = async (session: Session, wallet: Provider, calls: WalletCall[
   if (Number(await ask('eth_chainId')) !== chain) await ask('wallet_switchEthereumChain', { chainId: hex(chain) })
   const done: Sent[] = []
   const tell = async (call: WalletCall, hash: string): Promise<void> => {
-    done.push({ call, hash })
+    const sent: Sent = { call, hash }
+    done.push(sent)
     // The server looks for it by itself too, and may have found it already: then nothing waits any more.
-    await session.call('wallet.sent', { run: call.run, effect: call.effect, hash, idempotency_key: hash }).catch(() => {})
+    await session.call('wallet.sent', { run: call.run, effect: call.effect, hash, idempotency_key: hash })
+      .catch((e) => { if (e.code !== 'not_found') sent.refused = e })
   }
   if (await sendsOneByOne(wallet, from, chain)) {
     const sent = (await ask('wallet_sendCalls', {
