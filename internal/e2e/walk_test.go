@@ -185,7 +185,7 @@ func TestAnOperatorsWalk(t *testing.T) {
 	}
 
 	o.edits("policy.yaml", `about: >-\n`, "about: >-\n  Our own.\n")
-	o.edits("writ.yaml", `stuck_after: 1s`, "stuck_after: 2s\n  max_fee_gwei: 300")
+	o.edits("writ.yaml", `stuck_after: 1s`, "stuck_after: 2s", `max_fee_gwei: 50`, "max_fee_gwei: 300")
 	o.sees(o.does(6, "policy", "reload", "--data", "new", "--server", "http://127.0.0.1:1"), "no server answers")
 	o.sees(o.does(0, "policy", "reload", "--data", "new", "--server", s.url), "reloaded\n",
 		"taken only when the server starts again: chain.max_fee_gwei, chain.stuck_after", "goes on under earlier sets")
@@ -203,8 +203,8 @@ func (o *operator) paysThroughTrouble(c *foreignChain, s *stuckServer, p *person
 		until(t, "a transaction waits for a block", func() bool { return c.pending() == "0x1" })
 		return done
 	}
-	done := pays("send 1 USDC to bob")
-	c.call("anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(40e9))
+	done := pays("send 1 USDC to bob") // and twice what the chain then asks is within the ceiling that writ init sets
+	c.call("anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(20e9))
 	c.call("evm_setIntervalMining", 1) // trouble needs many blocks; what is paid after it has those of 2 s
 	e := <-done
 	if e.Outcome != "answered" || p.phases() != "send replaced send final answered" {
