@@ -131,20 +131,3 @@ func declares(t *testing.T, dir, name string) bool {
 	}
 	return false
 }
-
-// A benchmark is no test, so nothing else notices that one of them can no longer run.
-func TestEveryBenchmarkRuns(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds and runs the tests of ten packages")
-	}
-	t.Chdir("../..")
-	found, err := measure(t.Context(), 1, "1x", t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rows {
-		if _, err := r.judge(found); err != nil {
-			t.Error(err)
-		}
-	}
-}
