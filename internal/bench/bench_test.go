@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const output = `goos: linux
@@ -130,4 +132,23 @@ func declares(t *testing.T, dir, name string) bool {
 		}
 	}
 	return false
+}
+
+// A benchmark is no test, so nothing else notices that one of them can no longer run.
+func TestEveryBenchmarkRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds and runs the tests of ten packages")
+	}
+	t.Chdir("../..")
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // go test bounds tests, and no benchmarks
+	defer cancel()
+	found, err := measure(ctx, 1, "1x", t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if _, err := r.judge(found); err != nil {
+			t.Error(err)
+		}
+	}
 }
