@@ -12,7 +12,6 @@
 package chainindex
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +36,6 @@ import (
 
 // Bounds of an index.
 const (
-	MaxABI     = 1 << 20 // bytes
 	MaxSources = 16
 	maxEvents  = 2 << 20 // of one source
 	maxRow     = 4 << 10 // bytes of what one event says
@@ -77,19 +75,11 @@ type Source struct {
 
 // NewSource reads the ABI and finds the event.
 func NewSource(c Config) (*Source, error) {
-	if len(c.ABI) > MaxABI {
-		return nil, fmt.Errorf("the ABI has more than %d bytes", MaxABI)
-	}
-	list := c.ABI
-	var artifact struct{ ABI json.RawMessage }
-	if json.Unmarshal(c.ABI, &artifact) == nil && len(artifact.ABI) > 0 {
-		list = artifact.ABI
-	}
-	parsed, err := abi.JSON(bytes.NewReader(list))
+	parsed, err := calldata.ReadABI(c.ABI)
 	if err != nil {
-		return nil, fmt.Errorf("the ABI cannot be read: %s", wording.Reveal(wording.Clip(err.Error(), 200)))
+		return nil, err
 	}
-	e, err := findEvent(parsed, c.Event)
+	e, err := calldata.FindEvent(parsed, c.Event)
 	if err != nil {
 		return nil, err
 	}
@@ -125,29 +115,6 @@ func indexed(e abi.Event) (out []bool) {
 		out = append(out, in.Indexed)
 	}
 	return out
-}
-
-func findEvent(parsed abi.ABI, name string) (abi.Event, error) {
-	var found []abi.Event
-	var all []string
-	for _, e := range parsed.Events {
-		all = append(all, e.RawName)
-		if !e.Anonymous && (e.Sig == name || e.RawName == name) {
-			found = append(found, e)
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		return abi.Event{}, fmt.Errorf("the ABI has several events %s; name one by its signature, such as %s", name,
-			found[0].Sig)
-	}
-	hint := ""
-	if near := wording.Nearest(name, all); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
-	return abi.Event{}, fmt.Errorf("the ABI has no event %q%s", wording.Reveal(name), hint)
 }
 
 // input returns the event's input that is called so.

@@ -24,6 +24,7 @@ import (
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/calldata"
 	"github.com/writ-run/writ/tools/chain"
 	"github.com/writ-run/writ/tools/contract"
 	"github.com/writ-run/writ/tools/fetch"
@@ -204,7 +205,7 @@ func indexTool(c *config.Config, book *tools.Book) (*chainindex.Index, error) {
 		if x.Name == "" {
 			continue
 		}
-		data, err := readLimited(x.ABI, chainindex.MaxABI)
+		data, err := readLimited(x.ABI, calldata.MaxABI)
 		if err != nil {
 			return nil, badSetting("tools: %s: %s", x.Name, err)
 		}
@@ -279,7 +280,7 @@ func addTools(out []tools.Tool, from map[string]string, source string, list []to
 // contractTool makes a tool of a contract's function. It is on no chain yet.
 func contractTool(c config.Contract, book *tools.Book) (tools.Tool, error) {
 	wrong := func(err error) error { return badSetting("tools: %s: %s", c.Name, err) }
-	data, err := readLimited(c.ABI, contract.MaxABI)
+	data, err := readLimited(c.ABI, calldata.MaxABI)
 	if err != nil {
 		return nil, wrong(err)
 	}

@@ -8,7 +8,6 @@
 package contract
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,17 +23,12 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/rpc"
 
-	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/calldata"
 )
 
-// Bounds of a function.
-const (
-	MaxABI    = 1 << 20  // bytes
-	maxReturn = 32 << 10 // bytes that a call returns
-)
+const maxReturn = 32 << 10 // bytes that a call returns
 
 // A Client is what a call needs of a node.
 type Client interface {
@@ -70,23 +64,15 @@ type Function struct {
 
 // Read reads the ABI and makes the function's description.
 func Read(c Config) (*Function, error) {
-	if len(c.ABI) > MaxABI {
-		return nil, fmt.Errorf("the ABI has more than %d bytes", MaxABI)
-	}
 	if c.Spec.Book == nil {
 		return nil, errors.New("a book of names is required")
 	}
-	list := c.ABI
-	var artifact struct{ ABI json.RawMessage }
-	if json.Unmarshal(c.ABI, &artifact) == nil && len(artifact.ABI) > 0 {
-		list = artifact.ABI
-	}
-	parsed, err := abi.JSON(bytes.NewReader(list))
+	parsed, err := calldata.ReadABI(c.ABI)
 	if err != nil {
-		return nil, fmt.Errorf("the ABI cannot be read: %s", wording.Reveal(wording.Clip(err.Error(), 200)))
+		return nil, err
 	}
 	f := &Function{address: c.Address, abi: parsed, spec: c.Spec}
-	method, err := findMethod(parsed, c.Function)
+	method, err := calldata.FindMethod(parsed, c.Function)
 	if err != nil {
 		return nil, err
 	}
@@ -113,29 +99,6 @@ func Read(c Config) (*Function, error) {
 	}
 	f.spec = def.Spec()
 	return f, nil
-}
-
-func findMethod(parsed abi.ABI, name string) (abi.Method, error) {
-	var found []abi.Method
-	var all []string
-	for _, m := range parsed.Methods {
-		all = append(all, m.RawName)
-		if m.Sig == name || m.RawName == name {
-			found = append(found, m)
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		return abi.Method{}, fmt.Errorf("the ABI has several functions %s; name one by its signature, such as %s", name,
-			found[0].Sig)
-	}
-	hint := ""
-	if near := wording.Nearest(name, all); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
-	return abi.Method{}, fmt.Errorf("the ABI has no function %q%s", wording.Reveal(name), hint)
 }
 
 // On returns the tool on a chain.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/calldata"
 )
 
 const tokenABI = `[
@@ -108,7 +109,7 @@ func TestFunctionsThatAreRefused(t *testing.T) {
 		"one of two":              {tokenABI, "get", "name one by its signature"},
 		"no ABI":                  {"{", "f", "the ABI cannot be read"},
 		"lists in lists in lists": {deep, "f", "nested deeper"},
-		"too long":                {strings.Repeat(" ", MaxABI+1), "f", "more than"},
+		"too long":                {strings.Repeat(" ", calldata.MaxABI+1), "f", "more than"},
 	} {
 		_, err := Read(Config{ABI: []byte(tt.source), Function: tt.function, Spec: tools.Spec{Name: "x.y", Book: devchain.Book()}})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
