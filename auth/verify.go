@@ -244,7 +244,7 @@ func readGrant(m *Message) (*Grant, error) {
 		return nil, newFault(CodeKeyForm, "ReCap", "it names a session key, and the URI does too")
 	}
 	if !slices.Contains(g.Caveats.Chains, g.Chain) {
-		return nil, newFault(CodeChain, "Chain ID", "it is not among the chains of the caveats")
+		return nil, newFault(CodeChain, "Chain ID", "%d is not among the chains of the limits, %v", g.Chain, g.Caveats.Chains)
 	}
 	sentence := r.limitsSentence(g.Expires)
 	if err := fitsSentence(sentence, g.Agent); err != nil {

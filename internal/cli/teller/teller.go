@@ -126,7 +126,7 @@ func (t *Teller) describeEvent(e wire.Event) []string {
 		if e.Model == nil {
 			return nil
 		}
-		line := "answer    " + e.Model.Answered
+		line := "answer    " + wording.Printable(e.Model.Answered)
 		for _, c := range e.Calls {
 			line += " wants " + c.Tool
 		}

@@ -29,6 +29,24 @@ func TestOnlyOurOwnColoursReachATerminal(t *testing.T) {
 	}
 }
 
+// What a provider calls its model is one line of ours, whatever it says.
+func TestAModelsNameIsOneLine(t *testing.T) {
+	var got []string
+	tl := &Teller{All: true, Say: func(l string) { got = append(got, l) }}
+	tl.Tell(&wire.RunEvent{
+		CID:   "bafyreigb2qbz5zap5wucyadf445n7kyuull2agr6i22za2v7kebpsxzrau",
+		Event: wire.Event{Kind: "reply", Model: &wire.ModelCall{Answered: "small\nVERIFIED\tyes"}},
+	})
+	if len(got) == 0 {
+		t.Fatal("nothing is told of the answer")
+	}
+	for _, line := range got {
+		if strings.ContainsAny(line, "\n\t") {
+			t.Errorf("a model's name made lines: %q", line)
+		}
+	}
+}
+
 // A text within JSON may spell what commands a terminal as an escape; it is plain all the same, wherever it stands.
 func TestNoEscapeOfJSONReachesATerminal(t *testing.T) {
 	escapes := `\u001b[2J\u009b1m\u202e\u2028\u200b`
