@@ -72,6 +72,8 @@ func TestTheVerifierSaysWhoseWalletItMustBe(t *testing.T) {
 	}
 	car := read(t, "base.car")
 	owner := common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+	near := owner
+	near[19] ^= 1
 	for _, tt := range []struct {
 		name    string
 		account common.Address
@@ -82,6 +84,7 @@ func TestTheVerifierSaysWhoseWalletItMustBe(t *testing.T) {
 		{"anybody's", common.Address{}, keys, provenance.Verified, ""},
 		{"the owner's", owner, keys, provenance.Verified, ""},
 		{"another's", common.Address{1}, keys, provenance.Failed, audit.CodeGrantWallet},
+		{"that of an address that resembles it", near, keys, provenance.Failed, audit.CodeGrantWallet},
 		{"the owner's, sealed", owner, nil, provenance.Gaps, ""},
 	} {
 		src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
