@@ -90,6 +90,7 @@ var levels = map[string]int{
 	"internal/reuse":                 2,
 	"internal/runner":                2,
 	"internal/strictjson":            -2,
+	"internal/talks":                 1,
 	"internal/throttle":              0,
 	"internal/verifier":              2,
 	"internal/whatif":                4,
@@ -159,6 +160,7 @@ var within = []string{
 	"internal/store/storetest -> internal/store",      // a suite and what it is for
 	"internal/tamper -> tools/toolstest",              // what a chain's tools return
 	"internal/tamper/vectors -> internal/tamper",      // its command
+	"internal/talks -> agent/thread",                  // what a run tells later ones
 	"internal/verifier -> internal/eth",               // asks a chain, only where one is named
 	"internal/verifier -> provenance/translog/reader", // reads a log, only where one is named
 	"policies -> policies/internal/cond",              // a part of it that its workshop looks at too

@@ -49,7 +49,7 @@ func (rs *runs) loadRun(ctx context.Context, run provenance.Link, alone bool) (*
 		var views []StepView
 		views, err = rs.records.readSteps(ctx, run, from, page)
 		if from == 0 && err == nil && len(views) > 0 && !alone {
-			err = rs.recallThread(ctx, h, views[0].Step)
+			err = past{rs}.recallThread(ctx, h, views[0].Step)
 		}
 		for i := 0; err == nil && i < len(views); i++ {
 			err = h.replayStep(views[i])

@@ -7,6 +7,7 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/talks"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -20,7 +21,9 @@ func NewReader(store journal.Store, choice func(route.Need)) *Reader {
 	r := &records{store: store}
 	ms := newMachines(r)
 	ms.choice = choice
-	return &Reader{runs: &runs{parts: &parts{cfg: Config{Store: store}, records: r, machines: ms}}}
+	return &Reader{runs: &runs{parts: &parts{
+		cfg: Config{Store: store}, records: r, machines: ms, said: talks.NewMemory(),
+	}}}
 }
 
 // Run feeds a run's steps to its loop, and hands each on with the models that the run's runtime had, after what was
@@ -31,7 +34,7 @@ func (r *Reader) Run(ctx context.Context, run provenance.Link, each func(*loop.M
 		var views []StepView
 		views, err = r.runs.records.readSteps(ctx, run, from, page)
 		if from == 0 && err == nil && len(views) > 0 {
-			err = r.runs.recallThread(ctx, h, views[0].Step)
+			err = past{r.runs}.recallThread(ctx, h, views[0].Step)
 		}
 		for i := 0; err == nil && i < len(views); i++ {
 			if err = h.replayStep(views[i]); err == nil {

@@ -32,6 +32,7 @@ import (
 	"github.com/writ-run/writ/internal/keylock"
 	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/internal/reuse"
+	"github.com/writ-run/writ/internal/talks"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -133,6 +134,7 @@ type parts struct {
 	machines *machines
 	fleet    *fleet.Fleet
 	reuse    *reuse.Cache // nil if no answer is given again
+	said     *talks.Memory
 	news     *news.Board
 	wallets  *contractWallets
 	accounts *keylock.Locks
@@ -163,7 +165,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 		return nil, fmt.Errorf("make a runner: %w", err)
 	}
 	r := &Runner{parts: newParts(ctx, c, catalog), rules: rules}
-	r.threads = &threads{r.parts, newWaitingRoom()}
+	r.threads = &threads{r.parts, talks.NewLines()}
 	r.runs = newRuns(r.parts)
 	r.reports = &reports{r.runs}
 	r.sends = &sends{r.runs}
@@ -196,6 +198,7 @@ func newParts(ctx context.Context, c Config, catalog *catalog) *parts {
 		cfg: c, log: c.Log, catalog: catalog,
 		records:    &records{store: c.Store, leafKey: c.LeafKey},
 		fleet:      newFleet(c),
+		said:       talks.NewMemory(),
 		news:       news.New(),
 		accounts:   new(keylock.Locks),
 		background: background.New(ctx, ErrClosed),

@@ -3,19 +3,18 @@ package runner
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/talks"
 	"github.com/writ-run/writ/provenance"
 )
 
 // threads is the part of a Runner that knows which runs follow on each other.
 type threads struct {
 	*parts
-	waiting *waitingRoom
+	lines *talks.Lines
 }
 
 // Threads lists threads of a session's owner, those with the newest runs first.
@@ -46,53 +45,8 @@ func (t *threads) Turns(ctx context.Context, from provenance.Link, limit int) ([
 	return archive.Turns(ctx, t.cfg.Store, from, limit)
 }
 
-// Bounds of the requests that wait for the run before them.
-const (
-	maxWaiting    = 8                // of one thread
-	maxThreadWait = 25 * time.Second // less than an acting call may take
-)
-
-// A threadKey names a thread.
-type threadKey struct{ owner, agent, name string }
-
-// A waitingRoom lets requests for one thread wait in the order in which they came.
-type waitingRoom struct {
-	mu      sync.Mutex // guards waiting
-	waiting map[threadKey][]chan struct{}
-}
-
-func newWaitingRoom() *waitingRoom { return &waitingRoom{waiting: map[threadKey][]chan struct{}{}} }
-
-// enter takes a place in a thread's line. turn is closed when it is the first; leave gives the place up. ok is false if
-// the line is full.
-func (w *waitingRoom) enter(k threadKey) (turn <-chan struct{}, leave func(), ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	line := w.waiting[k]
-	if len(line) > maxWaiting { // the first one in line is just opening its run
-		return nil, nil, false
-	}
-	place := make(chan struct{})
-	if len(line) == 0 {
-		close(place)
-	}
-	w.waiting[k] = append(line, place)
-	return place, func() { w.leave(k, place) }, true
-}
-
-func (w *waitingRoom) leave(k threadKey, place chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	line := w.waiting[k]
-	i := slices.Index(line, place)
-	if line = slices.Delete(line, i, i+1); len(line) == 0 {
-		delete(w.waiting, k)
-		return
-	}
-	if w.waiting[k] = line; i == 0 {
-		close(line[0])
-	}
-}
+// maxThreadWait bounds how long a request waits for the run before it: less than an acting call may take.
+const maxThreadWait = 25 * time.Second
 
 // startInLine starts a run of an agent whose requests wait while the run before them in their thread is at work. They
 // do not wait for one that waits itself, for the wallet or the chain.
@@ -101,7 +55,7 @@ func (t *threads) startInLine(
 ) (none journal.RunInfo, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxThreadWait)
 	defer cancel()
-	turn, leave, ok := t.waiting.enter(threadKey{q.Session.Owner(), q.Agent, q.Thread})
+	turn, leave, ok := t.lines.Enter(talks.Name{Owner: q.Session.Owner(), Agent: q.Agent, Thread: q.Thread})
 	if !ok {
 		return none, journal.ErrThreadOpen
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/talks"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -35,7 +36,7 @@ func (rs *runs) joinThread(ctx context.Context, a *actor, q StartRequest, ask *p
 		return journal.ErrThreadOpen
 	}
 	place.Before, ask.After = last.ID, last.Head
-	turns, err := rs.readTurns(ctx, last.Head, thread.MaxTurns, a.machine)
+	turns, err := past{rs}.readTurns(ctx, last.Head, thread.MaxTurns, a.machine)
 	if err != nil {
 		return err
 	}
@@ -45,10 +46,13 @@ func (rs *runs) joinThread(ctx context.Context, a *actor, q StartRequest, ask *p
 	return nil
 }
 
+// A past is the part of runs that reads what those before have said.
+type past struct{ *runs }
+
 // readTurns reads what runs up to a head tell a later one, at most limit of them, oldest first, as far as they fit into
 // what the later one is told. It ends with one that cannot be read any more. m is the later run's machine; with nil
 // they are only counted.
-func (rs *runs) readTurns(
+func (p past) readTurns(
 	ctx context.Context, head provenance.Link, limit int, m *loop.Machine,
 ) ([]thread.Turn, error) {
 	turns := []thread.Turn{}
@@ -57,44 +61,63 @@ func (rs *runs) readTurns(
 		room = thread.BudgetOf(m.Limits().Tokens)
 	}
 	for head.Defined() && len(turns) < limit {
-		turn, before, err := rs.readTurn(ctx, head)
+		said, err := p.recallSaid(ctx, head)
 		if errors.Is(err, loop.ErrSealed) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		if room -= turn.Size(); m != nil && (room < 0 || !m.Admits(turn.Label)) {
+		if room -= said.Turn.Size(); m != nil && (room < 0 || !m.Admits(said.Turn.Label)) {
 			break
 		}
-		turns, head = append(turns, turn), before
+		turns, head = append(turns, said.Turn), said.Before
 	}
 	slices.Reverse(turns)
 	return turns, nil
 }
 
-// readTurn reads what the run of a head tells a later one, and the head of the run before it.
-func (rs *runs) readTurn(ctx context.Context, at provenance.Link) (t thread.Turn, before provenance.Link, err error) {
+// recallSaid returns what the run of a head tells a later one. It is read once, and again when the run has another head
+// than it had then: then something of it was erased.
+func (p past) recallSaid(ctx context.Context, at provenance.Link) (talks.Said, error) {
+	said, known := p.said.Recall(at)
+	if known {
+		info, err := p.cfg.Store.Run(ctx, said.Run)
+		if err == nil && info.Head == said.Head {
+			return said, nil
+		}
+		p.said.Forget(at)
+	}
+	said, err := p.readSaid(ctx, at)
+	if err == nil {
+		p.said.Keep(at, said)
+	}
+	return said, err
+}
+
+func (p past) readSaid(ctx context.Context, at provenance.Link) (s talks.Said, err error) {
 	var head provenance.Head
-	if err := rs.records.readRecord(ctx, at, &head); err != nil {
-		return t, before, err
+	if err := p.records.readRecord(ctx, at, &head); err != nil {
+		return s, err
 	}
-	first, err := rs.records.readSteps(ctx, head.Run, 0, 1)
+	first, err := p.records.readSteps(ctx, head.Run, 0, 1)
 	if err != nil || len(first) == 0 {
-		return t, before, err
+		return s, err
 	}
+	s.Run = head.Run
 	if ask, ok := first[0].Step.Event.(*provenance.Ask); ok {
-		before = ask.After
+		s.Before = ask.After
 	}
-	h, err := rs.loadRun(ctx, head.Run, true)
+	h, err := p.loadRun(ctx, head.Run, true)
 	if err != nil {
-		return t, before, err
+		return s, err
 	}
-	return h.state.Turn(), before, nil
+	s.Head, s.Turn = h.info.Head, h.state.Turn()
+	return s, nil
 }
 
 // recallThread gives a run that is taken up again what its model was told when it opened.
-func (rs *runs) recallThread(ctx context.Context, h *history, first *provenance.Step) error {
+func (p past) recallThread(ctx context.Context, h *history, first *provenance.Step) error {
 	ask, ok := first.Event.(*provenance.Ask)
 	if !ok || ask.Earlier == nil {
 		return nil
@@ -107,7 +130,7 @@ func (rs *runs) recallThread(ctx context.Context, h *history, first *provenance.
 	if err != nil {
 		return err
 	}
-	turns, err := rs.readTurns(ctx, ask.After, int(told.Shown), nil)
+	turns, err := p.readTurns(ctx, ask.After, int(told.Shown), nil)
 	if err == nil && uint64(len(turns)) < told.Shown {
 		err = fmt.Errorf("what an earlier run of the thread says: %w", loop.ErrSealed)
 	}

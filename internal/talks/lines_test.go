@@ -1,9 +1,9 @@
-package runner
+package talks
 
 import "testing"
 
 func TestALineOfAThreadIsBoundedAndInOrder(t *testing.T) {
-	w, k := newWaitingRoom(), threadKey{name: "plans"}
+	w, k := NewLines(), Name{Thread: "plans"}
 	isFirst := func(turn <-chan struct{}) bool {
 		select {
 		case <-turn:
@@ -14,17 +14,17 @@ func TestALineOfAThreadIsBoundedAndInOrder(t *testing.T) {
 	}
 	var turns []<-chan struct{}
 	var leaves []func()
-	for range maxWaiting + 1 {
-		turn, leave, ok := w.enter(k)
+	for range MaxWaiting + 1 {
+		turn, leave, ok := w.Enter(k)
 		if !ok {
 			t.Fatalf("only %d may wait", len(turns))
 		}
 		turns, leaves = append(turns, turn), append(leaves, leave)
 	}
-	if _, _, ok := w.enter(k); ok {
+	if _, _, ok := w.Enter(k); ok {
 		t.Error("one more than the line has room for was let in")
 	}
-	if _, leave, ok := w.enter(threadKey{name: "other"}); !ok {
+	if _, leave, ok := w.Enter(Name{Thread: "other"}); !ok {
 		t.Error("another thread's line is full too")
 	} else {
 		leave()
