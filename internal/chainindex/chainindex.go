@@ -25,8 +25,8 @@ import (
 	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
-	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/writ-run/writ/internal/sqlfile"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -162,7 +162,7 @@ type Index struct {
 	sources []*Source
 	book    *tools.Book
 	client  Client
-	pool    *sqlitex.Pool
+	file    *sqlfile.File
 	log     *slog.Logger
 	pause   time.Duration // between two looks at the chain
 }

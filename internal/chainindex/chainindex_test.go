@@ -327,7 +327,7 @@ func TestAnAnswerIsNotOfReplacedBlocks(t *testing.T) {
 		t.Errorf("got %t, %v", did, err)
 	}
 	var m mark
-	if err := x.read(t.Context(), func(c *sqlite.Conn) (err error) { m, _, err = readMark(c, "usdc", 100); return err }); err != nil || m.number != 9 {
+	if err := x.file.Read(t.Context(), func(c *sqlite.Conn) (err error) { m, _, err = readMark(c, "usdc", 100); return err }); err != nil || m.number != 9 {
 		t.Errorf("got %+v, %v", m, err)
 	}
 	f.down = errors.New("gone")

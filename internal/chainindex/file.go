@@ -1,17 +1,15 @@
 package chainindex
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/writ-run/writ/internal/sqlfile"
 )
 
 // FileName is what an index is called in a data folder.
@@ -32,45 +30,28 @@ CREATE TABLE IF NOT EXISTS events (
 // Open returns the index with its file in a data folder, on a chain. A source that is configured otherwise than before
 // begins anew, and one that is not any more is deleted.
 func (x *Index) Open(dir string, client Client, log *slog.Logger) (*Index, error) {
-	path := filepath.Join(dir, FileName)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would let others read it
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the index of events: %w", err)
-	}
-	pool, err := sqlitex.NewPool(path, sqlitex.PoolOptions{
-		Flags: sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenWAL, PoolSize: 4,
-		PrepareConn: func(c *sqlite.Conn) error {
-			c.SetBusyTimeout(5 * time.Second)
-			return sqlitex.ExecuteTransient(c, "PRAGMA trusted_schema = 0", nil)
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the index of events: %w", err)
-	}
 	on := *x
-	on.client, on.pool, on.log = client, pool, log
-	err = on.write(context.Background(), func(c *sqlite.Conn) error {
+	on.client, on.log = client, log
+	file, err := sqlfile.Open(filepath.Join(dir, FileName), nil, func(c *sqlite.Conn) error {
 		if err := sqlitex.ExecuteScript(c, schema, nil); err != nil {
 			return err
 		}
 		return on.prepareSources(c)
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the index of events: %w", err), pool.Close())
+		return nil, fmt.Errorf("open the index of events: %w", err)
 	}
+	on.file = file
 	return &on, nil
 }
 
 // Close closes the file, once nobody uses it any more.
-func (x *Index) Close() error { return x.pool.Close() }
+func (x *Index) Close() error { return x.file.Close() }
 
 // prepareSources makes the rows of the sources, and deletes what is of others.
 func (x *Index) prepareSources(c *sqlite.Conn) error {
 	known := map[string]string{}
-	err := each(c, "SELECT name, id FROM sources", func(s *sqlite.Stmt) error {
+	err := sqlfile.Each(c, "SELECT name, id FROM sources", func(s *sqlite.Stmt) error {
 		known[s.ColumnText(0)] = s.ColumnText(1)
 		return nil
 	})
@@ -85,7 +66,7 @@ func (x *Index) prepareSources(c *sqlite.Conn) error {
 		if err := dropSource(c, s.name); err != nil {
 			return err
 		}
-		if err := exec(c, "INSERT INTO sources VALUES (?, ?, ?, 0, 0)", s.name, s.id, firstSpan); err != nil {
+		if err := sqlfile.Exec(c, "INSERT INTO sources VALUES (?, ?, ?, 0, 0)", s.name, s.id, firstSpan); err != nil {
 			return err
 		}
 	}
@@ -101,7 +82,7 @@ func dropSource(c *sqlite.Conn, name string) error {
 	for _, query := range []string{
 		"DELETE FROM events WHERE source = ?", "DELETE FROM marks WHERE source = ?", "DELETE FROM sources WHERE name = ?",
 	} {
-		if err := exec(c, query, name); err != nil {
+		if err := sqlfile.Exec(c, query, name); err != nil {
 			return err
 		}
 	}
@@ -117,12 +98,12 @@ type mark struct {
 
 // readMark returns the newest mark of a source that is at most at a block. ok is false if there is none.
 func readMark(c *sqlite.Conn, source string, most int64) (m mark, ok bool, err error) {
-	err = each(c, "SELECT number, hash, time FROM marks WHERE source = ? AND number <= ? ORDER BY number DESC LIMIT 1",
-		func(s *sqlite.Stmt) error {
-			m.number, ok, m.time = uint64(s.ColumnInt64(0)), true, s.ColumnInt64(2)
-			s.ColumnBytes(1, m.hash[:])
-			return nil
-		}, source, most)
+	err = sqlfile.Each(c, `SELECT number, hash, time FROM marks WHERE source = ? AND number <= ?
+		ORDER BY number DESC LIMIT 1`, func(s *sqlite.Stmt) error {
+		m.number, ok, m.time = uint64(s.ColumnInt64(0)), true, s.ColumnInt64(2)
+		s.ColumnBytes(1, m.hash[:])
+		return nil
+	}, source, most)
 	return m, ok, err
 }
 
@@ -136,62 +117,31 @@ type event struct {
 // addEvents keeps what a source was read to say, up to a mark.
 func addEvents(c *sqlite.Conn, source string, list []event, upTo mark) error {
 	for _, e := range list {
-		err := exec(c, "INSERT INTO events VALUES (?, ?, ?, ?, ?)", source, int64(e.number), int64(e.place), e.time, e.said)
+		err := sqlfile.Exec(c, "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+			source, int64(e.number), int64(e.place), e.time, e.said)
 		if err != nil {
 			return err
 		}
 	}
-	err := exec(c, "UPDATE sources SET kept = kept + ? WHERE name = ?", len(list), source)
+	err := sqlfile.Exec(c, "UPDATE sources SET kept = kept + ? WHERE name = ?", len(list), source)
 	if err == nil {
-		err = exec(c, "INSERT INTO marks VALUES (?, ?, ?, ?)", source, int64(upTo.number), upTo.hash[:], upTo.time)
+		err = sqlfile.Exec(c, "INSERT INTO marks VALUES (?, ?, ?, ?)", source, int64(upTo.number), upTo.hash[:], upTo.time)
 	}
 	if err != nil {
 		return err
 	}
-	return exec(c, `DELETE FROM marks WHERE source = ?1 AND number <
+	return sqlfile.Exec(c, `DELETE FROM marks WHERE source = ?1 AND number <
 		(SELECT number FROM marks WHERE source = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)`, source, maxMarks-1)
 }
 
 // undo deletes what a source was read to say after a block.
 func undo(c *sqlite.Conn, source string, after int64) error {
-	if err := exec(c, "DELETE FROM events WHERE source = ? AND number > ?", source, after); err != nil {
+	if err := sqlfile.Exec(c, "DELETE FROM events WHERE source = ? AND number > ?", source, after); err != nil {
 		return err
 	}
-	if err := exec(c, "DELETE FROM marks WHERE source = ? AND number > ?", source, after); err != nil {
+	if err := sqlfile.Exec(c, "DELETE FROM marks WHERE source = ? AND number > ?", source, after); err != nil {
 		return err
 	}
-	return exec(c, "UPDATE sources SET kept = (SELECT count(*) FROM events WHERE source = ?1) WHERE name = ?1", source)
-}
-
-func (x *Index) read(ctx context.Context, do func(*sqlite.Conn) error) (err error) {
-	c, err := x.pool.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer x.pool.Put(c)
-	end := sqlitex.Transaction(c) // what is read is of one moment
-	defer end(&err)
-	return do(c)
-}
-
-func (x *Index) write(ctx context.Context, do func(*sqlite.Conn) error) (err error) {
-	c, err := x.pool.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer x.pool.Put(c)
-	end, err := sqlitex.ImmediateTransaction(c)
-	if err != nil {
-		return err
-	}
-	defer end(&err)
-	return do(c)
-}
-
-func exec(c *sqlite.Conn, query string, args ...any) error {
-	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args})
-}
-
-func each(c *sqlite.Conn, query string, row func(*sqlite.Stmt) error, args ...any) error {
-	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args, ResultFunc: row})
+	return sqlfile.Exec(c, "UPDATE sources SET kept = (SELECT count(*) FROM events WHERE source = ?1) WHERE name = ?1",
+		source)
 }

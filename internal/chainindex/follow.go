@@ -12,6 +12,8 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"zombiezen.com/go/sqlite"
+
+	"github.com/writ-run/writ/internal/sqlfile"
 )
 
 // How the chain is read.
@@ -86,11 +88,11 @@ func (x *Index) findNext(ctx context.Context, s *Source, newest uint64) (next ui
 		var m mark
 		var there bool
 		var kept int64
-		err = x.read(ctx, func(c *sqlite.Conn) error {
+		err = x.file.Read(ctx, func(c *sqlite.Conn) error {
 			if m, there, err = readMark(c, s.name, most); err != nil {
 				return err
 			}
-			return each(c, "SELECT kept FROM sources WHERE name = ?",
+			return sqlfile.Each(c, "SELECT kept FROM sources WHERE name = ?",
 				func(r *sqlite.Stmt) error { kept = r.ColumnInt64(0); return nil }, s.name)
 		})
 		if err != nil {
@@ -130,7 +132,7 @@ func (x *Index) cutAfter(
 	}
 	x.log.InfoContext(ctx, "the chain has other blocks than before; their events are read anew", "index", s.name,
 		"after", last)
-	err = x.write(ctx, func(c *sqlite.Conn) error { return undo(c, s.name, last) })
+	err = x.file.Write(ctx, func(c *sqlite.Conn) error { return undo(c, s.name, last) })
 	return uint64(last + 1), false, err
 }
 
@@ -151,7 +153,7 @@ func (x *Index) readBlock(ctx context.Context, s *Source, number uint64) error {
 	if err != nil {
 		return err
 	}
-	return x.write(ctx, func(c *sqlite.Conn) error {
+	return x.file.Write(ctx, func(c *sqlite.Conn) error {
 		before, there, err := readMark(c, s.name, math.MaxInt64)
 		if err == nil && there && before.number+1 == number && before.hash != h.ParentHash {
 			err = errChanged // between the look at the mark and now
@@ -196,7 +198,7 @@ func (x *Index) readRange(ctx context.Context, s *Source, first, last uint64) er
 	if again.Hash() != end.Hash() {
 		return errChanged
 	}
-	err = x.write(ctx, func(c *sqlite.Conn) error {
+	err = x.file.Write(ctx, func(c *sqlite.Conn) error {
 		return addEvents(c, s.name, list, mark{last, end.Hash(), int64(end.Time)})
 	})
 	if err == nil && last-first+1 == span {
@@ -219,8 +221,8 @@ func widen(span, refused uint64) (wider, stillRefused uint64) {
 }
 
 func (x *Index) readSpan(ctx context.Context, s *Source) (span, refused uint64, err error) {
-	err = x.read(ctx, func(c *sqlite.Conn) error {
-		return each(c, "SELECT span, refused FROM sources WHERE name = ?", func(r *sqlite.Stmt) error {
+	err = x.file.Read(ctx, func(c *sqlite.Conn) error {
+		return sqlfile.Each(c, "SELECT span, refused FROM sources WHERE name = ?", func(r *sqlite.Stmt) error {
 			span, refused = uint64(r.ColumnInt64(0)), uint64(r.ColumnInt64(1))
 			return nil
 		}, s.name)
@@ -229,8 +231,8 @@ func (x *Index) readSpan(ctx context.Context, s *Source) (span, refused uint64, 
 }
 
 func (x *Index) keepSpan(ctx context.Context, s *Source, span, refused uint64) error {
-	return x.write(ctx, func(c *sqlite.Conn) error {
-		return exec(c, "UPDATE sources SET span = ?, refused = ? WHERE name = ?", int64(span), int64(refused), s.name)
+	return x.file.Write(ctx, func(c *sqlite.Conn) error {
+		return sqlfile.Exec(c, "UPDATE sources SET span = ?, refused = ? WHERE name = ?", int64(span), int64(refused), s.name)
 	})
 }
 

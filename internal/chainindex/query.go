@@ -16,6 +16,7 @@ import (
 	"github.com/ethereum/go-ethereum/accounts/abi"
 	"zombiezen.com/go/sqlite"
 
+	"github.com/writ-run/writ/internal/sqlfile"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -225,7 +226,7 @@ type period struct {
 
 // Call answers a query.
 func (x *Index) Call(ctx context.Context, in tools.Input) ([]byte, error) {
-	if x.pool == nil {
+	if x.file == nil {
 		return nil, fmt.Errorf("the index is not open")
 	}
 	q, err := x.readQuery(in.Args.JSON)
@@ -272,7 +273,7 @@ func (x *Index) awaitHead(ctx context.Context, q query) (uint64, error) {
 	for until := time.Now().Add(maxWait); time.Now().Before(until); {
 		var m mark
 		var there bool
-		err := x.read(ctx, func(c *sqlite.Conn) (err error) {
+		err := x.file.Read(ctx, func(c *sqlite.Conn) (err error) {
 			m, there, err = readMark(c, q.source.name, math.MaxInt64)
 			return err
 		})
@@ -300,12 +301,12 @@ func (x *Index) answer(ctx context.Context, q query, newest uint64) (r result, o
 	t := tally{query: q, groups: map[string]*part{}}
 	var last mark
 	var there bool
-	err = x.read(ctx, func(c *sqlite.Conn) (err error) {
+	err = x.file.Read(ctx, func(c *sqlite.Conn) (err error) {
 		if last, there, err = readMark(c, q.source.name, math.MaxInt64); err != nil || !there {
 			return err
 		}
 		q.to = min(q.to, int64(last.number))
-		return each(c, `SELECT time, said FROM events
+		return sqlfile.Each(c, `SELECT time, said FROM events
 			WHERE source = ? AND number BETWEEN ? AND ? AND time >= ? AND time < ? ORDER BY number, place`,
 			t.add, q.source.name, q.from, q.to, q.since, q.until)
 	})

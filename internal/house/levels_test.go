@@ -89,6 +89,7 @@ var levels = map[string]int{
 	"internal/reach":                 2,
 	"internal/reuse":                 2,
 	"internal/runner":                2,
+	"internal/sqlfile":               2,
 	"internal/strictjson":            -2,
 	"internal/talks":                 1,
 	"internal/throttle":              0,

@@ -8,6 +8,8 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/writ-run/writ/internal/sqlfile"
 )
 
 // Copy writes the library in a file as it is at one moment to another one, which must not be there, while servers and
@@ -20,7 +22,7 @@ func Copy(ctx context.Context, from, to string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	err = withFile(ctx, from, func(c *sqlite.Conn) error { return exec(c, "VACUUM INTO ?", to) })
+	err = withFile(ctx, from, func(c *sqlite.Conn) error { return sqlfile.Exec(c, "VACUUM INTO ?", to) })
 	if err != nil {
 		return fmt.Errorf("copy the documents: %w", err)
 	}
@@ -30,19 +32,19 @@ func Copy(ctx context.Context, from, to string) error {
 // Check says whether a file is a library whose parts fit together, and how many documents it has.
 func Check(ctx context.Context, path string) (documents int64, err error) {
 	err = withFile(ctx, path, func(c *sqlite.Conn) error {
-		err := each(c, "PRAGMA integrity_check(1)", func(s *sqlite.Stmt) error {
+		err := sqlfile.Each(c, "PRAGMA integrity_check(1)", func(s *sqlite.Stmt) error {
 			if found := s.ColumnText(0); found != "ok" {
 				return errors.New(found)
 			}
 			return nil
 		})
 		if err == nil {
-			err = each(c, "PRAGMA foreign_key_check", func(s *sqlite.Stmt) error {
+			err = sqlfile.Each(c, "PRAGMA foreign_key_check", func(s *sqlite.Stmt) error {
 				return fmt.Errorf("a row of %s belongs to nothing", s.ColumnText(0))
 			})
 		}
 		if err == nil {
-			documents, err = number(c, "SELECT count(*) FROM documents")
+			documents, err = sqlfile.Number(c, "SELECT count(*) FROM documents")
 		}
 		return err
 	})

@@ -2,9 +2,7 @@ package library
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/writ-run/writ/internal/sqlfile"
 	"github.com/writ-run/writ/internal/wording"
 )
 
@@ -43,88 +42,30 @@ CREATE TABLE IF NOT EXISTS snapshots (revision INTEGER PRIMARY KEY, cid TEXT NOT
 
 // A Library is an open one. Many goroutines, and other processes, may use it at once.
 type Library struct {
-	pool  *sqlitex.Pool
+	file  *sqlfile.File
 	embed Embedder // nil for none
 	now   func() time.Time
 }
 
 // Open opens the library in a data folder, or makes an empty one. embed may be nil: then it is searched by words only.
 func Open(dir string, embed Embedder) (*Library, error) {
-	path := filepath.Join(dir, FileName)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would let others read it
-	if err != nil {
-		return nil, fmt.Errorf("open the library: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open the library: %w", err)
-	}
-	pool, err := sqlitex.NewPool(path, sqlitex.PoolOptions{
-		Flags: sqlite.OpenReadWrite | sqlite.OpenCreate | sqlite.OpenWAL, PoolSize: 8,
-		PrepareConn: func(c *sqlite.Conn) error {
-			c.SetBusyTimeout(5 * time.Second)
-			for _, p := range []string{"foreign_keys = 1", "secure_delete = 1", "synchronous = FULL", "trusted_schema = 0"} {
-				if err := sqlitex.ExecuteTransient(c, "PRAGMA "+p, nil); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the library: %w", err)
-	}
-	l := &Library{pool: pool, embed: embed, now: time.Now}
-	err = l.write(context.Background(), func(c *sqlite.Conn) error {
+	l := &Library{embed: embed, now: time.Now}
+	pragmas := []string{"foreign_keys = 1", "secure_delete = 1", "synchronous = FULL"}
+	file, err := sqlfile.Open(filepath.Join(dir, FileName), pragmas, func(c *sqlite.Conn) error {
 		if err := sqlitex.ExecuteScript(c, schema, nil); err != nil {
 			return err
 		}
 		return l.takeSnapshot(c)
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the library: %w", err), pool.Close())
+		return nil, fmt.Errorf("open the library: %w", err)
 	}
+	l.file = file
 	return l, nil
 }
 
 // Close closes it, once nobody uses it any more.
-func (l *Library) Close() error { return l.pool.Close() }
-
-func (l *Library) read(ctx context.Context, do func(*sqlite.Conn) error) error {
-	c, err := l.pool.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.pool.Put(c)
-	return do(c)
-}
-
-// write runs do in one transaction.
-func (l *Library) write(ctx context.Context, do func(*sqlite.Conn) error) (err error) {
-	c, err := l.pool.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.pool.Put(c)
-	end, err := sqlitex.ImmediateTransaction(c)
-	if err != nil {
-		return err
-	}
-	defer end(&err)
-	return do(c)
-}
-
-func exec(c *sqlite.Conn, query string, args ...any) error {
-	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args})
-}
-
-func each(c *sqlite.Conn, query string, row func(*sqlite.Stmt) error, args ...any) error {
-	return sqlitex.Execute(c, query, &sqlitex.ExecOptions{Args: args, ResultFunc: row})
-}
-
-func number(c *sqlite.Conn, query string, args ...any) (n int64, err error) {
-	err = each(c, query, func(s *sqlite.Stmt) error { n = s.ColumnInt64(0); return nil }, args...)
-	return n, err
-}
+func (l *Library) Close() error { return l.file.Close() }
 
 // Put takes documents in, all or none. One that is there under the same source and name is replaced, its readers too.
 func (l *Library) Put(ctx context.Context, list ...Document) ([]Entry, error) {
@@ -141,7 +82,7 @@ func (l *Library) Put(ctx context.Context, list ...Document) ([]Entry, error) {
 		chunks[i] = Split(CIDOf(list[i].Data), wording.Visible(text))
 	}
 	var out []Entry
-	err := l.write(ctx, func(c *sqlite.Conn) error {
+	err := l.file.Write(ctx, func(c *sqlite.Conn) error {
 		for i := range list {
 			e, err := l.putDocument(c, &list[i], chunks[i])
 			if err != nil {
@@ -158,11 +99,11 @@ func (l *Library) Put(ctx context.Context, list ...Document) ([]Entry, error) {
 }
 
 func checkRoom(c *sqlite.Conn) error {
-	n, err := number(c, "SELECT count(*) FROM documents")
+	n, err := sqlfile.Number(c, "SELECT count(*) FROM documents")
 	if err != nil {
 		return err
 	}
-	m, err := number(c, "SELECT count(*) FROM chunks")
+	m, err := sqlfile.Number(c, "SELECT count(*) FROM chunks")
 	if err == nil && (n > MaxDocuments || m > MaxChunks) {
 		err = fmt.Errorf("the library would have %d documents of %d chunks; at most %d and %d are kept", n, m, MaxDocuments,
 			MaxChunks)
@@ -175,7 +116,7 @@ func (l *Library) putDocument(c *sqlite.Conn, d *Document, chunks []Chunk) (e En
 	if err != nil {
 		return e, err
 	}
-	old, err := number(c, "SELECT id FROM documents WHERE source = ? AND name = ?", d.Source, d.Name)
+	old, err := sqlfile.Number(c, "SELECT id FROM documents WHERE source = ? AND name = ?", d.Source, d.Name)
 	if err == nil && old > 0 {
 		err = dropDocument(c, old, revision)
 	}
@@ -183,7 +124,7 @@ func (l *Library) putDocument(c *sqlite.Conn, d *Document, chunks []Chunk) (e En
 		return e, err
 	}
 	id := CIDOf(d.Data)
-	err = exec(c, `INSERT INTO documents (cid, source, name, media, bytes, integrity, secrecy) VALUES (?,?,?,?,?,?,?)`,
+	err = sqlfile.Exec(c, `INSERT INTO documents (cid, source, name, media, bytes, integrity, secrecy) VALUES (?,?,?,?,?,?,?)`,
 		id, d.Source, d.Name, d.Media, len(d.Data), d.Integrity.String(), d.Secrecy.String())
 	if err != nil {
 		return e, err
@@ -206,21 +147,23 @@ func (l *Library) putDocument(c *sqlite.Conn, d *Document, chunks []Chunk) (e En
 }
 
 func putReader(c *sqlite.Conn, doc int64, r Reader) error {
-	return exec(c, "INSERT OR IGNORE INTO readers VALUES (?, ?, ?, ?)", doc, strings.ToLower(r.Wallet), r.Session, r.Agent)
+	return sqlfile.Exec(c, "INSERT OR IGNORE INTO readers VALUES (?, ?, ?, ?)",
+		doc, strings.ToLower(r.Wallet), r.Session, r.Agent)
 }
 
 func putChunk(c *sqlite.Conn, doc, revision int64, x Chunk) error {
 	id := CIDOf(x.Bytes())
-	err := exec(c, "INSERT INTO chunks (doc, cid, start, heading, text) VALUES (?, ?, ?, ?, ?)",
+	err := sqlfile.Exec(c, "INSERT INTO chunks (doc, cid, start, heading, text) VALUES (?, ?, ?, ?, ?)",
 		doc, id, x.From, x.Heading, x.Text)
 	if err != nil {
 		return err
 	}
-	err = exec(c, "INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)", c.LastInsertRowID(), x.Heading, x.Text)
+	err = sqlfile.Exec(c, "INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)",
+		c.LastInsertRowID(), x.Heading, x.Text)
 	if err != nil {
 		return err
 	}
-	return exec(c, "INSERT INTO history (cid, added) VALUES (?, ?)", id, revision)
+	return sqlfile.Exec(c, "INSERT INTO history (cid, added) VALUES (?, ?)", id, revision)
 }
 
 // dropDocument deletes a document and all that was made of it, but for the CIDs of its chunks.
@@ -230,19 +173,19 @@ func dropDocument(c *sqlite.Conn, doc, revision int64) error {
 		`DELETE FROM vectors WHERE cid IN (SELECT cid FROM chunks WHERE doc = ?1) AND
 			cid NOT IN (SELECT cid FROM chunks WHERE doc <> ?1)`,
 	} {
-		if err := exec(c, query, doc); err != nil {
+		if err := sqlfile.Exec(c, query, doc); err != nil {
 			return err
 		}
 	}
-	err := each(c, "SELECT cid FROM chunks WHERE doc = ?", func(s *sqlite.Stmt) error {
-		return exec(c, `UPDATE history SET removed = ? WHERE rowid =
+	err := sqlfile.Each(c, "SELECT cid FROM chunks WHERE doc = ?", func(s *sqlite.Stmt) error {
+		return sqlfile.Exec(c, `UPDATE history SET removed = ? WHERE rowid =
 			(SELECT rowid FROM history WHERE cid = ? AND removed IS NULL LIMIT 1)`, revision, s.ColumnText(0))
 	}, doc)
 	for _, query := range []string{
 		"DELETE FROM chunks WHERE doc = ?", "DELETE FROM readers WHERE doc = ?", "DELETE FROM documents WHERE id = ?",
 	} {
 		if err == nil {
-			err = exec(c, query, doc)
+			err = sqlfile.Exec(c, query, doc)
 		}
 	}
 	return err
@@ -250,7 +193,7 @@ func dropDocument(c *sqlite.Conn, doc, revision int64) error {
 
 // Remove deletes documents: all of a source, or the one of a name. It returns how many there were.
 func (l *Library) Remove(ctx context.Context, source, name string) (removed int, err error) {
-	err = l.write(ctx, func(c *sqlite.Conn) error {
+	err = l.file.Write(ctx, func(c *sqlite.Conn) error {
 		ids, err := findDocuments(c, source, name)
 		if err != nil {
 			return err
@@ -270,7 +213,7 @@ func (l *Library) Remove(ctx context.Context, source, name string) (removed int,
 }
 
 func findDocuments(c *sqlite.Conn, source, name string) (ids []int64, err error) {
-	err = each(c, "SELECT id FROM documents WHERE source = ?1 AND (?2 = '' OR name = ?2 OR cid = ?2)",
+	err = sqlfile.Each(c, "SELECT id FROM documents WHERE source = ?1 AND (?2 = '' OR name = ?2 OR cid = ?2)",
 		func(s *sqlite.Stmt) error { ids = append(ids, s.ColumnInt64(0)); return nil }, source, name)
 	if err == nil && len(ids) == 0 {
 		err = ErrNotFound
@@ -283,11 +226,11 @@ func (l *Library) SetReaders(ctx context.Context, source, name string, readers [
 	if len(readers) > maxReaders {
 		return 0, fmt.Errorf("%d readers are more than %d", len(readers), maxReaders)
 	}
-	err = l.write(ctx, func(c *sqlite.Conn) error {
+	err = l.file.Write(ctx, func(c *sqlite.Conn) error {
 		ids, err := findDocuments(c, source, name)
 		for _, id := range ids {
 			if err == nil {
-				err = exec(c, "DELETE FROM readers WHERE doc = ?", id)
+				err = sqlfile.Exec(c, "DELETE FROM readers WHERE doc = ?", id)
 			}
 			for _, r := range readers {
 				if err == nil {
@@ -303,9 +246,9 @@ func (l *Library) SetReaders(ctx context.Context, source, name string, readers [
 
 // List lists the documents of a source, or of all if it is empty, by source and name.
 func (l *Library) List(ctx context.Context, source string) (out []Entry, err error) {
-	err = l.read(ctx, func(c *sqlite.Conn) error {
+	err = l.file.Read(ctx, func(c *sqlite.Conn) error {
 		ids := []int64{}
-		err := each(c, `SELECT id, cid, source, name, media, bytes, integrity, secrecy,
+		err := sqlfile.Each(c, `SELECT id, cid, source, name, media, bytes, integrity, secrecy,
 			(SELECT count(*) FROM chunks WHERE doc = documents.id) FROM documents WHERE ?1 = '' OR source = ?1
 			ORDER BY source, name`, func(s *sqlite.Stmt) error {
 			ids = append(ids, s.ColumnInt64(0))
@@ -317,7 +260,7 @@ func (l *Library) List(ctx context.Context, source string) (out []Entry, err err
 		}, source)
 		for i, id := range ids {
 			if err == nil {
-				err = each(c, "SELECT wallet, session, agent FROM readers WHERE doc = ?", func(s *sqlite.Stmt) error {
+				err = sqlfile.Each(c, "SELECT wallet, session, agent FROM readers WHERE doc = ?", func(s *sqlite.Stmt) error {
 					out[i].Readers = append(out[i].Readers, Reader{s.ColumnText(0), s.ColumnText(1), s.ColumnText(2)})
 					return nil
 				}, id)
@@ -329,13 +272,13 @@ func (l *Library) List(ctx context.Context, source string) (out []Entry, err err
 }
 
 func nextRevision(c *sqlite.Conn) (int64, error) {
-	return number(c, "SELECT coalesce(max(revision), 0) + 1 FROM snapshots")
+	return sqlfile.Number(c, "SELECT coalesce(max(revision), 0) + 1 FROM snapshots")
 }
 
 // takeSnapshot gives the list of chunks that there are now its CID and number, if it is another than before.
 func (l *Library) takeSnapshot(c *sqlite.Conn) error {
 	last := ""
-	err := each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
+	err := sqlfile.Each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
 		func(s *sqlite.Stmt) error { last = s.ColumnText(0); return nil })
 	if err != nil {
 		return err
@@ -345,7 +288,7 @@ func (l *Library) takeSnapshot(c *sqlite.Conn) error {
 		return err
 	}
 	if id := CIDOf(list); id != last {
-		return exec(c, `INSERT INTO snapshots SELECT coalesce(max(revision), 0) + 1, ?, ? FROM snapshots`,
+		return sqlfile.Exec(c, `INSERT INTO snapshots SELECT coalesce(max(revision), 0) + 1, ?, ? FROM snapshots`,
 			id, l.now().UnixMilli())
 	}
 	return nil
@@ -354,20 +297,23 @@ func (l *Library) takeSnapshot(c *sqlite.Conn) error {
 // listChunks writes the CIDs that a query gives, a line each: what the CID of a snapshot is of.
 func listChunks(c *sqlite.Conn, query string, args ...any) ([]byte, error) {
 	var b strings.Builder
-	err := each(c, query, func(s *sqlite.Stmt) error { b.WriteString(s.ColumnText(0) + "\n"); return nil }, args...)
+	err := sqlfile.Each(c, query, func(s *sqlite.Stmt) error {
+		b.WriteString(s.ColumnText(0) + "\n")
+		return nil
+	}, args...)
 	return []byte(b.String()), err
 }
 
 // Snapshot returns the list of chunks that a snapshot's CID is of, also when they are gone: their CIDs in order, a line
 // each. An empty id is the newest.
 func (l *Library) Snapshot(ctx context.Context, id string) (list []byte, err error) {
-	err = l.read(ctx, func(c *sqlite.Conn) error {
+	err = l.file.Read(ctx, func(c *sqlite.Conn) error {
 		if id == "" {
 			if id, err = currentSnapshot(c); err != nil {
 				return err
 			}
 		}
-		revision, err := number(c, "SELECT coalesce(max(revision), 0) FROM snapshots WHERE cid = ?", id)
+		revision, err := sqlfile.Number(c, "SELECT coalesce(max(revision), 0) FROM snapshots WHERE cid = ?", id)
 		if err != nil {
 			return err
 		}

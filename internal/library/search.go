@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/writ-run/writ/internal/sqlfile"
 )
 
 // mayRead says, of documents.id in a query, whether who asks (its first three parameters) may read it. It stands in
@@ -41,7 +43,7 @@ func (l *Library) Search(ctx context.Context, who Reader, query string, limit in
 			f.How = "keywords and vectors"
 		}
 	}
-	err := l.read(ctx, func(c *sqlite.Conn) (err error) {
+	err := l.file.Read(ctx, func(c *sqlite.Conn) (err error) {
 		end := deferredRead(c, &err)
 		defer end()
 		if f.Snapshot, err = currentSnapshot(c); err != nil {
@@ -65,18 +67,18 @@ func (l *Library) Search(ctx context.Context, who Reader, query string, limit in
 }
 
 func deferredRead(c *sqlite.Conn, err *error) (end func()) {
-	if *err = exec(c, "BEGIN"); *err != nil {
+	if *err = sqlfile.Exec(c, "BEGIN"); *err != nil {
 		return func() {}
 	}
 	return func() {
-		if e := exec(c, "ROLLBACK"); *err == nil {
+		if e := sqlfile.Exec(c, "ROLLBACK"); *err == nil {
 			*err = e
 		}
 	}
 }
 
 func currentSnapshot(c *sqlite.Conn) (id string, err error) {
-	err = each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
+	err = sqlfile.Each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
 		func(s *sqlite.Stmt) error { id = s.ColumnText(0); return nil })
 	return id, err
 }
@@ -111,7 +113,7 @@ func rankByWords(c *sqlite.Conn, who Reader, query string) (ids []string, err er
 	if match == "" {
 		return nil, nil
 	}
-	err = each(c, `SELECT chunks.cid FROM words JOIN chunks ON chunks.id = words.rowid WHERE words MATCH ?4 AND`+mayRead+
+	err = sqlfile.Each(c, `SELECT chunks.cid FROM words JOIN chunks ON chunks.id = words.rowid WHERE words MATCH ?4 AND`+mayRead+
 		`ORDER BY bm25(words, 2.0, 1.0), chunks.cid LIMIT ?5`, func(s *sqlite.Stmt) error {
 		ids = append(ids, s.ColumnText(0))
 		return nil
@@ -133,7 +135,7 @@ func rankByMeaning(c *sqlite.Conn, who Reader, model string, query []float32) ([
 	}
 	var all []scored
 	buf := []byte{}
-	err := each(c, `SELECT chunks.cid, vectors.vector FROM chunks JOIN vectors ON vectors.cid = chunks.cid AND
+	err := sqlfile.Each(c, `SELECT chunks.cid, vectors.vector FROM chunks JOIN vectors ON vectors.cid = chunks.cid AND
 		vectors.model = ?4 WHERE`+mayRead, func(s *sqlite.Stmt) error {
 		n := s.ColumnLen(1)
 		if n != 4*len(query) {
@@ -202,7 +204,7 @@ func readHits(c *sqlite.Conn, who Reader, list []Fused) ([]Hit, error) {
 	hits := make([]Hit, 0, len(list))
 	for _, x := range list {
 		h := Hit{CID: x.CID, Words: x.Words, Meaning: x.Meaning}
-		err := each(c, `SELECT documents.cid, chunks.start, chunks.heading, chunks.text, documents.source, documents.name,
+		err := sqlfile.Each(c, `SELECT documents.cid, chunks.start, chunks.heading, chunks.text, documents.source, documents.name,
 			documents.integrity, documents.secrecy FROM chunks JOIN documents ON documents.id = chunks.doc
 			WHERE chunks.cid = ?4 AND`+mayRead+`ORDER BY documents.id LIMIT 1`, func(s *sqlite.Stmt) error {
 			h.Chunk = Chunk{s.ColumnText(0), s.ColumnInt(1), s.ColumnText(2), s.ColumnText(3)}
@@ -236,8 +238,8 @@ func (l *Library) embedQuery(ctx context.Context, query string) ([]float32, erro
 func (l *Library) Fill(ctx context.Context, most int) error {
 	for most > 0 {
 		var ids, texts []string
-		err := l.read(ctx, func(c *sqlite.Conn) error {
-			return each(c, `SELECT cid, heading, text FROM chunks WHERE NOT EXISTS
+		err := l.file.Read(ctx, func(c *sqlite.Conn) error {
+			return sqlfile.Each(c, `SELECT cid, heading, text FROM chunks WHERE NOT EXISTS
 				(SELECT 1 FROM vectors WHERE vectors.cid = chunks.cid AND model = ?) GROUP BY cid LIMIT ?`,
 				func(s *sqlite.Stmt) error {
 					ids, texts = append(ids, s.ColumnText(0)), append(texts, s.ColumnText(1)+"\n"+s.ColumnText(2))
@@ -254,10 +256,10 @@ func (l *Library) Fill(ctx context.Context, most int) error {
 		if len(vectors) != len(texts) {
 			return fmt.Errorf("%d vectors came back for %d texts", len(vectors), len(texts))
 		}
-		err = l.write(ctx, func(c *sqlite.Conn) error {
+		err = l.file.Write(ctx, func(c *sqlite.Conn) error {
 			for i, v := range vectors {
 				// Unless its document was deleted meanwhile.
-				err := exec(c, `INSERT OR REPLACE INTO vectors SELECT ?1, ?2, ?3 WHERE EXISTS
+				err := sqlfile.Exec(c, `INSERT OR REPLACE INTO vectors SELECT ?1, ?2, ?3 WHERE EXISTS
 					(SELECT 1 FROM chunks WHERE cid = ?1)`, ids[i], l.embed.Model(), encodeVector(normalize(v)))
 				if err != nil {
 					return err
