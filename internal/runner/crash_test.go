@@ -66,7 +66,9 @@ func killAtEveryWrite(t *testing.T, caller string) {
 		t.Fatal(err)
 	}
 	want := outcome(t, whole)
-	if got := len(strings.Fields(want.heads)); caller != "" && (got != 2 || want.brought != 1) {
+	if caller == "talker" {
+		checkTalked(t, whole)
+	} else if got := len(strings.Fields(want.heads)); caller != "" && (got != 2 || want.brought != 1) {
 		t.Fatalf("%d runs, and %d outcomes of a sub-agent; want a caller's and a sub-agent's, and one", got, want.brought)
 	}
 	n := lines(t, filepath.Join(whole, "writes"))
@@ -366,7 +368,10 @@ func crashChild(dir string) error {
 	c.Agents[0].Tools = []string{"world.keyed", "world.once", "world.chain"}
 	c.Owner = owner
 	b := &client{store: s, config: c}
-	if caller != "" {
+	switch {
+	case isTalk():
+		ramble(&b.config)
+	case caller != "":
 		withDelegates(&b.config, caller)
 		b.user.agent = caller
 	}
@@ -374,6 +379,9 @@ func crashChild(dir string) error {
 		return err
 	}
 	defer b.r.Close()
+	if isTalk() {
+		return b.driveTalk(ctx)
+	}
 	return b.drive(ctx)
 }
 

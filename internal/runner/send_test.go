@@ -1,7 +1,6 @@
 package runner_test
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
-	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
@@ -20,18 +18,11 @@ import (
 // send makes the signed request of what the user says into a run.
 func (u *user) send(t testing.TB, run provenance.Link, text, key string, of *provenance.Ref) runner.SendRequest {
 	t.Helper()
-	p := wire.SendParams{Run: run.String(), Text: text, Key: key, Of: (*wire.Ref)(of)}
-	params, err := json.Marshal(p)
+	q, err := u.saying(run, text, key, of)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.seq++
-	f := auth.Frame{Session: u.session.ID, Channel: [32]byte{1}, Seq: u.seq, Method: wire.RunSend, Params: params}
-	sig, err := u.key.SignFrame(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return runner.SendRequest{Session: u.session, Frame: f, Sig: sig, Run: run, Key: key, Of: of}
+	return q
 }
 
 // asksUser lets the agent of a test ask its user.
