@@ -16,8 +16,11 @@ web/%/node_modules/.package-lock.json: web/%/package-lock.json
 demo:
 	$(GO) run ./cmd/writ demo
 
+# Both programs, with the auditor as WebAssembly in writ, for the page at /. Without the tag, as go install builds it, writ has
+# it not, and the page names the command in its place.
 build:
-	$(GO) build -trimpath -o bin/ ./cmd/writ ./cmd/writ-audit
+	./web/auditor/build.sh internal/console/auditor
+	$(GO) build -trimpath -tags auditor -o bin/ ./cmd/writ ./cmd/writ-audit
 
 # The whole proof. -shuffle finds tests that lean on each other; the race detector runs in check. Servers, chains and browsers
 # of several packages run beside each other, so up to five tests that failed are asked once more, alone: what fails again

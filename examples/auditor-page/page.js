@@ -5,7 +5,7 @@ let answer
 
 const ask = (question) => new Promise((ok, no) => {
   if (!worker) {
-    worker = new Worker('worker.js')
+    worker = new Worker('auditor.js')
     worker.onmessage = (m) => answer(m.data)
   }
   worker.onerror = (e) => no(new Error(e.message || 'the auditor could not be loaded'))
@@ -22,7 +22,7 @@ document.querySelector('#check').onclick = async () => {
   state.textContent = 'Checking …'
   try {
     const found = await ask({ car: new Uint8Array(await car.arrayBuffer()), keys: keys ? await keys.text() : '', operator: document.querySelector('#operator').value.trim() })
-    state.textContent = found.error ?? `Done; writ-audit would end with ${found.exit}.`
+    state.textContent = found.unloaded ?? found.error ?? `Done; writ-audit would end with ${found.exit}.`
     document.querySelector('#report').textContent = found.text ?? ''
   } catch (e) {
     state.textContent = e.message

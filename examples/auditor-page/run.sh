@@ -10,9 +10,7 @@ trap 'exit 0' INT TERM
 cd "$here/../.."
 mkdir "$work/page"
 cp "$here"/index.html "$here"/*.js "$work/page/"
-cp "$(go env GOROOT)/lib/wasm/wasm_exec.js" "$work/page/"
-# -l leaves functions in one place: a seventh smaller, and some slower.
-GOOS=js GOARCH=wasm go build -trimpath -gcflags=all=-l -ldflags='-s -w' -o "$work/page/auditor.wasm" ./examples/auditor-page/auditor
+web/auditor/build.sh "$work/page"
 go build -o "$work/" ./examples/chat-browser/serve
 "$work/serve" "$work/page" >"$work/page.url" 2>"$work/page.log" &
 page=$!

@@ -41,3 +41,16 @@ func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
 		t.Errorf("a file that is not there: status %d", res.StatusCode)
 	}
 }
+
+// The auditor's worker may run WebAssembly, by a policy that no page has; it may load nothing else than what this server gives.
+func TestTheAuditorsWorkerHasAPolicyOfItsOwn(t *testing.T) {
+	f := newFile("auditor.js", []byte("1"), auditorPolicy)
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/console/auditor.js", nil))
+	if got := w.Result().Header.Get("Content-Security-Policy"); got != "default-src 'none'; script-src 'wasm-unsafe-eval'; connect-src 'self'" {
+		t.Errorf("the worker's policy is %q", got)
+	}
+	if strings.Contains(policy, "wasm") {
+		t.Errorf("the page's policy is %q", policy)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,57 +39,6 @@ func TestThePagesOfTheExamples(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
-	}
-}
-
-// The auditor as WebAssembly says in a page, offline, what the command says, word for word, of a good file and of one with a
-// bit flipped.
-func TestTheAuditorPage(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds WebAssembly, and starts a server and a browser")
-	}
-	chromium := browser(t)
-	r, bin, home := dev(t)
-	folder := t.TempDir()
-	good, flipped := filepath.Join(folder, "good.car"), filepath.Join(folder, "flipped.car")
-	keys := filepath.Join(folder, "keys.json")
-	p := &person{t: t, bin: bin, home: home, server: r.URL}
-	p.must(0, "run", "send 0.5 USDC to bob")
-	run, _, _ := strings.Cut(p.must(0, "runs", "ls"), " ")
-	p.must(0, "export", run, "--out", good, "--keys", keys)
-	data, err := os.ReadFile(good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data[len(data)/2] ^= 1
-	if err := os.WriteFile(flipped, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	operator, err := os.ReadFile(filepath.Join(home, "dev", "operator.pub"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := strings.TrimSpace(string(operator))
-	drive := node(t, "auditor.mjs", openExample(t, "auditor-page"), chromium, key, keys, good, flipped)
-	out, err := drive.Output()
-	if err != nil {
-		t.Fatalf("%v: %.2000s", err, drive.Stderr)
-	}
-	var got struct {
-		Said   [][2]string
-		Faults []string
-	}
-	if err := json.Unmarshal(out, &got); err != nil || len(got.Said) != 2 || len(got.Faults) > 0 {
-		t.Fatalf("the page says %s (%v)", out, err)
-	}
-	for i, file := range []string{good, flipped} {
-		audit := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(bin), "writ-audit"), "verify", file, "--keys", keys,
-			"--operator-key", key)
-		want, _ := audit.Output()
-		state := fmt.Sprintf("Done; writ-audit would end with %d.", audit.ProcessState.ExitCode())
-		if got.Said[i] != [2]string{state, string(want)} || len(want) < 100 {
-			t.Errorf("of %s the page says %q, the command %q", filepath.Base(file), got.Said[i], want)
-		}
 	}
 }
 

@@ -76,6 +76,23 @@ func serve(t *testing.T, bin, home string, args ...string) (r ready) {
 // serveWith runs a server that finds env in its environment.
 func serveWith(t *testing.T, env []string, bin, home string, args ...string) (r ready) {
 	t.Helper()
+	r, stop := startServer(t, env, bin, home, args...)
+	t.Cleanup(stop)
+	return r
+}
+
+// serveUntil runs a server until it is told to stop, or the test ends.
+func serveUntil(t *testing.T, bin, home string, args ...string) (r ready, stop func()) {
+	t.Helper()
+	r, end := startServer(t, nil, bin, home, args...)
+	stop = sync.OnceFunc(end)
+	t.Cleanup(stop)
+	return r, stop
+}
+
+// startServer runs a server, and returns what stops it. A server that does not come up is stopped.
+func startServer(t *testing.T, env []string, bin, home string, args ...string) (r ready, stop func()) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
 	cmd := exec.Command(bin, append(args, "--listen", "127.0.0.1:0", "--ready-file", file)...)
 	cmd.Env = slices.Concat(os.Environ(), []string{"WRIT_HOME=" + home}, env)
@@ -84,17 +101,18 @@ func serveWith(t *testing.T, env []string, bin, home string, args ...string) (r 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = func() {
 		cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil || t.Failed() {
 			t.Errorf("writ %s ended with %v and said: %s", args[0], err, &log)
 		}
-	})
+	}
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) { // another process writes the file
 		if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &r) == nil {
-			return r
+			return r, stop
 		}
 		if time.Now().After(end) {
+			stop()
 			t.Fatal("the server is not ready after two minutes")
 		}
 	}

@@ -49,6 +49,7 @@ var levels = map[string]int{
 	"auth":                           0,
 	"cmd/writ":                       8,
 	"cmd/writ-audit":                 2,
+	"web/auditor":                    2, // writ-audit verify for a page
 	"docs":                           0,
 	"examples":                       5,
 	"internal":                       3,

@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import { audit, type Audited } from './auditor.ts'
 import { Icon, Id, Note } from './parts.tsx'
 import { said } from './store.ts'
 import { readFile, type Reading } from './verify.ts'
@@ -23,7 +24,8 @@ export const Check = () => {
   const [files, setFiles] = useState<{ car?: File; keys?: File }>({})
   const [operator, setOperator] = useState('')
   const [found, setFound] = useState<Reading>()
-  const [busy, setBusy] = useState(false)
+  const [audited, setAudited] = useState<Audited>()
+  const [busy, setBusy] = useState('')
   const take = (list: FileList | null | undefined): void => {
     const next = { ...files }
     for (const f of list ?? []) {
@@ -31,18 +33,27 @@ export const Check = () => {
       else next.car = f
     }
     setFound(undefined)
+    setAudited(undefined)
     setFiles(next)
   }
+  const read = async (): Promise<Uint8Array<ArrayBuffer>> => new Uint8Array(await files.car!.arrayBuffer())
+  const recompute = async (): Promise<void> => {
+    setBusy('audit')
+    setAudited(undefined)
+    const a = await audit(await read(), files.keys ? await files.keys.text() : '', operator.trim())
+    setAudited(a)
+    said.value = a.unloaded ?? a.error ?? `The auditor says: ${a.text!.split('\n', 1)[0]}`
+    setBusy('')
+  }
   const check = async (): Promise<void> => {
-    setBusy(true)
-    const car = new Uint8Array(await files.car!.arrayBuffer())
-    const r = await readFile(car, files.keys && (await files.keys.text()), operator.trim())
+    setBusy('check')
+    const r = await readFile(await read(), files.keys && (await files.keys.text()), operator.trim())
     setFound(r)
     said.value = r.ok ? 'Nothing is wrong in what was checked.' : 'The file does not hold.'
-    setBusy(false)
+    setBusy('')
   }
   return (
-    <><div class="head"><div class="grow"><h1>Check a record</h1><p>In this page, by a reader that was written from the format’s description alone. Nothing is sent anywhere, and it goes on working when this server is gone.</p></div></div>
+    <><div class="head"><div class="grow"><h1>Check a record</h1><p>In this page, by a reader that was written from the format’s description alone. Nothing is sent anywhere, and it goes on working when this server is gone. The auditor, which makes every decision again, is loaded when you ask for it.</p></div></div>
       <form class="card stack" onSubmit={(e) => { e.preventDefault(); void check() }}
         onDragOver={(e) => e.preventDefault()} onDrop={(e) => { e.preventDefault(); take(e.dataTransfer?.files) }}>
         <label>The record (.car), and its keys (.json) if you have them: choose both, or drop them here
@@ -50,7 +61,9 @@ export const Check = () => {
         <p class="sm mut">{files.car ? files.car.name : 'no record yet'}{files.keys ? `, ${files.keys.name}` : ''}</p>
         <label>The operator’s key, 64 hex digits, if you know whose record it should be
           <input class="in mono" value={operator} spellcheck={false} onInput={(e) => setOperator(e.currentTarget.value)} /></label>
-        <button class="btn pri" disabled={!files.car || busy}>{busy ? 'Checking …' : 'Check it'}</button>
+        <div class="row"><button class="btn pri" disabled={!files.car || !!busy}>{busy === 'check' ? 'Checking …' : 'Check it'}</button>
+          <button class="btn" type="button" disabled={!files.car || !!busy} onClick={() => void recompute()}>{busy === 'audit' ? 'Deciding again …' : 'Make every decision again'}</button>
+          <span class="xs mut grow">The second loads the auditor once, 4 MB.</span></div>
       </form>
       {found && !found.ok && <Note tone="bad" icon="warn"><b>This file does not hold.</b> {found.error}. Nothing in it can be relied on.</Note>}
       {found?.ok && <section class="card stack" aria-label="Result">
@@ -61,6 +74,10 @@ export const Check = () => {
           <dt>Operator</dt><dd>{operator ? 'signed by the key that you gave' : 'not compared: anybody can make a file like this without a key to compare'}</dd></dl>
         <div><h3>Checked here</h3><ul>{(found.checked ?? []).map((c) => <li key={c} class="sm"><Icon of="check" /> {checks[c] ?? c}</li>)}</ul></div>
         <div><h3>Not checked here</h3><ul>{(found.left ?? []).map((c) => <li key={c} class="sm mut"><Icon of="flag" /> {leftWords[c] ?? c}</li>)}</ul>
-          <p class="sm">The auditor recomputes these too: <code>writ-audit verify {files.car?.name}</code></p></div></section>}</>
+          <p class="sm">The auditor recomputes these too, by the second button or by <code>writ-audit verify {files.car?.name}</code></p></div></section>}
+      {audited && (audited.unloaded ?? audited.error) && <Note tone="bad" icon="warn"><b>{audited.unloaded ?? audited.error}</b> The command does the same: <code>writ-audit verify {files.car?.name}</code></Note>}
+      {audited?.text && <section class="card stack" aria-label="What the auditor says"><h2><Icon of={audited.exit ? 'warn' : 'check'} /> What the auditor says</h2>
+        <p class="sm">The code of <code>writ-audit verify</code>, in this page, word for word; the command would end with {audited.exit}.</p>
+        <pre class="sm" tabIndex={0}>{audited.text}</pre></section>}</>
   )
 }

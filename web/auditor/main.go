@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strings"
 	"syscall/js"
 
@@ -42,7 +43,11 @@ func judge(car []byte, keyFile, operator string) answer {
 	if keyFile != "" {
 		keys, err := provenance.ReadKeys(strings.NewReader(keyFile))
 		if err != nil {
-			return answer{Error: "the file of keys: " + err.Error()}
+			a := answer{Error: "the file of keys: " + audit.Printable(err.Error())}
+			if f, ok := errors.AsType[*provenance.Fault](err); ok {
+				a.Exit = audit.Exit(provenance.FailedReport(f)) // as the command ends
+			}
+			return a
 		}
 		o.Keys = keys
 	}
