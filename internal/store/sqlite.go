@@ -43,8 +43,9 @@ func openFile(ctx context.Context, path string, c Config) (db *DB, err error) {
 		}
 	}
 	e := &sqliteFile{readers: newPool(path), files: sqliteFiles{path: path, seen: map[string]os.FileInfo{}}}
+	// What undoes one job of a group is kept in memory: it would be a file of its own in each transaction.
 	e.conn, err = connectSQLite(path, 0, "journal_mode = wal", "synchronous = full", "foreign_keys = 1",
-		"secure_delete = 1", "wal_autocheckpoint = 4000", "journal_size_limit = 67108864")
+		"secure_delete = 1", "temp_store = memory", "wal_autocheckpoint = 4000", "journal_size_limit = 67108864")
 	if err != nil {
 		return nil, err
 	}
