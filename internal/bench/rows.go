@@ -70,6 +70,11 @@ var rows = []row{
 		"cpu-ms/10k-decisions <= 1000"},
 	{"verify a file, one core", "provenance BenchmarkVerifySteps", "steps/s",
 		"provenance BenchmarkSHA256Floor", "SHA-256, bytes/s", "MB/s", "steps/s >= 250000"},
+	{"the front door's own part of a request, fsyncs apart", "internal/node BenchmarkDoor", "ms-rest",
+		own, "a reverse proxy in Go", "", "ms-rest <= 0.44"},
+	{"the same with them, on the disk", "internal/node BenchmarkDoor", "ms-whole", "", "", "", ""},
+	{"the front door at 500 requests a second", "internal/node BenchmarkDoorAt500", "ms-p50",
+		own, "a reverse proxy in Go", "", "refused <= 0"},
 	{"idle connection", "internal/server BenchmarkIdleSocket", "B/socket", "", "", "", "B/socket <= 8000"},
 }
 

@@ -33,7 +33,7 @@ import (
 )
 
 // testConfig is a node on a chain that does not answer, which talk without payments does not need.
-func testConfig(t *testing.T, domain string) Config {
+func testConfig(t testing.TB, domain string) Config {
 	t.Helper()
 	c := Config{
 		Data: t.TempDir(), Scheme: "http", Domain: domain, Program: Program{"dev", "test"},
@@ -57,7 +57,7 @@ func testConfig(t *testing.T, domain string) Config {
 }
 
 // startNode opens a node and runs it on a port of its own. stop ends Run and returns its error.
-func startNode(t *testing.T, change func(*Config)) (n *Node, url string, stop func() error) {
+func startNode(t testing.TB, change func(*Config)) (n *Node, url string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +79,7 @@ func startNode(t *testing.T, change func(*Config)) (n *Node, url string, stop fu
 }
 
 // runNode is startNode for a test that leaves the end to its cleanup.
-func runNode(t *testing.T, change func(*Config)) (*Node, string) {
+func runNode(t testing.TB, change func(*Config)) (*Node, string) {
 	t.Helper()
 	n, url, stop := startNode(t, change)
 	t.Cleanup(func() {
