@@ -29,7 +29,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/planner"
 	"github.com/writ-run/writ/auth"
@@ -99,7 +99,7 @@ type Wallet interface {
 func policyWithoutOne(delegates []string) []byte {
 	asks := `class != "read"`
 	for _, name := range delegates {
-		asks += fmt.Sprintf(" && tool != %q", loop.AgentTool(name, "", nil).Name)
+		asks += fmt.Sprintf(" && tool != %q", definition.AgentTool(name, "", nil).Name)
 	}
 	return fmt.Appendf(nil, `schema: writ/policies/1
 name: reads-pass

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ/agent/authority"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
@@ -222,7 +223,7 @@ func checkAsked(d authority.Delegated, call *provenance.Call, tool *provenance.T
 	if !ok {
 		return fmt.Errorf("the call: %w", loop.ErrSealed)
 	}
-	asked, err := loop.InputOf(tool, raw)
+	asked, err := definition.InputOf(tool, raw)
 	if err != nil || asked != input {
 		return delegationFault(d, CodeDelegationInput, "the sub-agent was asked something else than the call says")
 	}

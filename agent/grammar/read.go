@@ -45,15 +45,16 @@ func (g *Grammar) Read(request string) (clauses []Clause, ok bool) {
 }
 
 // ReadTalk reads texts that one user has said one after another, each of them whole, and returns the clauses of all.
-// One that is not understood, such as "stop", may take back whatever was said before it, so that nothing of that means
-// a call any more; the clauses keep their places.
+// One that is not understood may take back what was said before it, such as "stop", or forbid what is said after it,
+// such as "never send anything to bob": then no clause of any text means a call; the clauses keep their places.
 func (g *Grammar) ReadTalk(texts []string) (clauses []Clause) {
+	whole := true
 	for _, text := range texts {
 		more, ok := g.Read(text)
-		if !ok {
-			clear(clauses)
-		}
-		clauses = append(clauses, more...)
+		clauses, whole = append(clauses, more...), whole && ok
+	}
+	if !whole {
+		clear(clauses)
 	}
 	return clauses
 }

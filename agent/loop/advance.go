@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/internal/fault"
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
@@ -18,10 +19,30 @@ import (
 // endings says how a run ends that was abandoned.
 var endings = map[string]struct{ text, reason string }{
 	provenance.LapseCancelled: {"The run was cancelled.", provenance.CloseCancelled},
-	provenance.LapseRevoked:   {"The session has ended. Sign in again.", provenance.CloseRevoked},
+	provenance.LapseRevoked:   {"", provenance.CloseRevoked}, // says overSentence
 	provenance.LapseTimeout:   {"The run took longer than it may.", provenance.CloseTimeout},
 	provenance.LapseBudget:    {"The run has used up its budget.", provenance.CloseLimit},
 	provenance.LapseInDoubt:   {"It is not known how the run ended.", provenance.CloseInDoubt},
+}
+
+// overSentence says that what the run acts under is over.
+func overSentence(m *Machine) string {
+	if len(m.authority.Chain) > 0 {
+		return "What this agent was called for was taken back, or its time is over."
+	}
+	return "The session has ended. Sign in again."
+}
+
+// spentBefore says what was paid before a run was stopped: who stops it wants to know.
+func (t *tally) spentBefore() string {
+	var words []string
+	for _, a := range t.s.totals.Spent {
+		words = append(words, a.String())
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " It paid " + wording.JoinWithAnd(words) + "."
 }
 
 // advance does what the state now asks for: the next turn, the end, or nothing while something is open.
@@ -34,7 +55,10 @@ func (w *work) advance() error {
 		if !ok {
 			return fmt.Errorf("a run cannot end by %q", w.s.ending)
 		}
-		w.closeRun(e.text, e.reason)
+		if e.reason == provenance.CloseRevoked {
+			e.text = overSentence(w.m)
+		}
+		w.closeRun(e.text+w.spentBefore(), e.reason)
 		return nil
 	}
 	if len(w.s.calls) > 0 {
@@ -69,7 +93,7 @@ func (w *work) askNextModel() error {
 	l := w.m.limits
 	switch {
 	case w.isSessionOver():
-		w.closeRun("The session has ended. Sign in again.", provenance.CloseRevoked)
+		w.closeRun(overSentence(w.m)+w.spentBefore(), provenance.CloseRevoked)
 		return nil
 	case w.at > w.end():
 		w.closeRun("The run took longer than it may.", provenance.CloseTimeout)

@@ -38,8 +38,11 @@ func (w *work) gateCall(c *call) error {
 		says := fmt.Sprintf("This run may make %d tool calls.", w.m.limits.Calls)
 		return w.denyCall(c, policies.ToolCall, ruleCalls, says, "a new run")
 	}
-	if w.isSessionOver() {
+	switch {
+	case w.isSessionOver():
 		return w.denyEnded(c)
+	case w.s.unheeded && c.acts():
+		return c.denyOutdated(w)
 	}
 	return w.decideCall(c, false)
 }
@@ -79,7 +82,7 @@ func (w *work) decideCall(c *call, approved bool) error {
 
 // makeCall makes a call that is permitted, or has it signed if it is a transaction, with what is reserved for it.
 func (w *work) makeCall(c *call, records []provenance.Decision) error {
-	if c.tool.spec.Class != tools.Read && !w.isStillPermitted() {
+	if c.acts() && !w.isStillPermitted() {
 		return w.denyUnaskedWallet(c)
 	}
 	phase := provenance.PhaseAct

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/policies/label"
@@ -15,17 +14,6 @@ import (
 // MethodDelegate is the method for which the request of a sub-agent's run is signed: by the key of the agent that
 // calls, over the delegation in place of a session.
 const MethodDelegate = "run.delegate"
-
-// AgentTool returns the tool that calls an agent. Its name is "agent." and the agent's; what the model asks of it is
-// one text.
-func AgentTool(name, about string, utterances []string) tools.Spec {
-	return tools.Spec{
-		Name: "agent." + strings.ReplaceAll(name, "-", "_"), About: about, Class: tools.Keyed, Utterances: utterances,
-		Schema: []byte(`{"type":"object","additionalProperties":false,"required":["input"],"properties":{"input":{` +
-			`"type":"string","minLength":1,"maxLength":16384,` +
-			`"description":"What the agent shall do, in plain words, with all that it needs to know."}}}`),
-	}
-}
 
 // An Outcome is what a sub-agent's run came to, as the result of the call that opened it: canonical JSON.
 type Outcome struct {
@@ -102,26 +90,4 @@ func OutcomeJSON(o Outcome) []byte {
 		panic("loop: " + err.Error())
 	}
 	return b
-}
-
-// InputOf returns what a call of a sub-agent's tool asks of it.
-func InputOf(rec *provenance.ToolDef, args []byte) (string, error) {
-	spec, err := definition.SpecOf(rec, nil)
-	if err != nil {
-		return "", err
-	}
-	def, err := tools.Compile(spec)
-	if err != nil {
-		return "", fmt.Errorf("tool %s: %w", rec.Name, err)
-	}
-	read, err := def.Read(args)
-	if err != nil {
-		return "", fmt.Errorf("the arguments of %s: %w", rec.Name, err)
-	}
-	for _, v := range read.Values {
-		if v.Name == "input" {
-			return v.Text, nil
-		}
-	}
-	return "", fmt.Errorf("tool %s takes no input", rec.Name)
 }

@@ -310,8 +310,11 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 		return err
 	}
 	c.changes, c.moved, c.simulated = out, moved, sim.Simulated
-	if w.isSessionOver() {
+	switch {
+	case w.isSessionOver():
 		return w.denyEnded(c)
+	case c.outdated:
+		return c.denyOutdated(w)
 	}
 	return w.decideCall(c, false)
 }
@@ -326,6 +329,10 @@ func (w *work) takeSigned(c *call, signed *provenance.Payload) error {
 	if w.isSessionOver() {
 		w.settleCall(c, false)
 		return w.denyEnded(c)
+	}
+	if c.outdated {
+		w.settleCall(c, false)
+		return c.denyOutdated(w)
 	}
 	if !w.isStillPermitted() {
 		w.settleCall(c, false)

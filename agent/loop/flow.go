@@ -17,7 +17,7 @@ import (
 // given. What a model says has that label, since nobody can tell which of it the model used; so a call's arguments
 // have it too, all but those that the user wrote. The label is a function of the steps and of the tools' records.
 //
-// Three rules hold whatever the policy sets say, and they can only be tightened:
+// Four rules hold whatever the policy sets say, and they can only be tightened:
 //
 //	flow/untrusted  a call that moves value needs the wallet's approval if any of its arguments comes from untrusted
 //	                content. Arguments are the user's own only if the call is a plain order of the signed request (see
@@ -28,11 +28,15 @@ import (
 //
 //	tool/ask_wallet a tool whose record says that the wallet is asked is not called without.
 //
+//	user/not_let_in what does more than read needs the wallet's approval while the last that the user has said was not
+//	                let in by a rule: it may forbid the call, and no model knows (see order.go).
+//
 // An approval releases the one call that was approved. The context keeps its label.
 const (
 	ruleUntrusted = "flow/untrusted"
 	ruleSecrecy   = "flow/secrecy"
 	ruleAskWallet = "tool/ask_wallet"
+	ruleNotLetIn  = "user/not_let_in"
 )
 
 // contractWords is the label of a reason that a contract gives for reverting.
@@ -76,6 +80,9 @@ func (j *judge) decideFlow(c *call, approved bool) []policies.Decision {
 	}
 	if c.tool.spec.AskWallet {
 		ask(policies.ToolCall, ruleAskWallet, "the operator has the wallet asked before "+c.tool.spec.Name+" is called")
+	}
+	if j.s.refusedLast && c.acts() {
+		ask(policies.ToolCall, ruleNotLetIn, "a rule has kept from the agent what the user said last, which may forbid it")
 	}
 	// A called agent does what it is told, so an agent's call counts as one that moves value.
 	if (c.tool.spec.Spend != nil || c.tool.delegate != nil) && c.label.Integrity == label.Untrusted {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/grammar"
+	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools/arg"
 )
@@ -15,8 +16,14 @@ import (
 // Orders are read by agent/grammar, as the planner reads requests: there are some only if the whole signed request is
 // understood, to its last character, as commands and questions joined by the grammar's own connectives. One word that
 // is not understood, in whatever language, and nothing in the request is an order. What is said into the run later is
-// read in the same way, and if it is not understood, nothing said before it is an order any more: "stop" leaves none.
-// What is no order is not forbidden, it needs the wallet's approval.
+// read in the same way, and if any text of the run is not understood, none of them orders anything: "stop" takes back
+// what was said before it, "never send anything to bob" what is said after it, and which of the two counts is not for a
+// grammar to guess. What is no order is not forbidden, it needs the wallet's approval.
+//
+// Besides, a text that is not understood holds up what was decided without it, whatever was read: what a model wanted
+// before it was told the text is not done, and what the agents called by then may do ends. What no rule lets in no
+// model is told; it counts as such a text, and from then on the wallet is asked about whatever does more than read,
+// until the user says something that is let in.
 //
 // A call has an order if a command of the request means this tool with these arguments, by the address book of the
 // tool's record, and no other call of the run has used it: what was asked for once is done once. What the rule does not
@@ -50,17 +57,25 @@ func (mo *moment) readOrders() []grammar.Clause {
 	return mo.s.orders
 }
 
-// withdrawOrders takes its order from each call that is only looked at yet, if the user has taken it back since. The
-// call is decided again when the simulation is back.
-func (mo *moment) withdrawOrders() {
-	orders := mo.readOrders()
+// takeBack holds up the calls under way that can still be left alone, since the user has said something that may take
+// them back. It returns the calls of agents, whose runs the runtime holds up in the same step.
+func (mo *moment) takeBack() (agents []provenance.Ref) {
+	mo.s.unheeded = true
 	for i := range mo.s.calls {
-		c := &mo.s.calls[i]
-		if c.order >= 0 && c.phase == provenance.PhaseSimulate && len(orders[c.order].Readings) == 0 {
-			c.order = -1
-			mo.labelArguments(c)
+		switch c := &mo.s.calls[i]; {
+		case c.phase == provenance.PhaseSimulate, c.phase == provenance.PhaseSign && !c.isWallets():
+			c.outdated = true
+		case c.phase == provenance.PhaseAct && c.tool.delegate != nil:
+			agents = append(agents, c.wait)
 		}
 	}
+	return agents
+}
+
+// denyOutdated refuses a call that was wanted before the user said something that may take it back.
+func (c *call) denyOutdated(w *work) error {
+	return w.denyCall(c, policies.ToolCall, ruleOutdated, "The user has said something since this was wanted, which may "+
+		"take it back.", "what the user says now")
 }
 
 // findPlainOrder returns the number of the clause that is a plain order for the call, or -1.

@@ -7,8 +7,6 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/model"
-	"github.com/writ-run/writ/policies/label"
-	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/arg"
 )
@@ -125,8 +123,8 @@ func TestAForeignToolTeachesNoWords(t *testing.T) {
 	}
 }
 
-// What the user says into the run is read as the request is: an order that something follows that is not understood
-// may have been taken back, and is none. Another order after that is one.
+// What the user says into the run is read as the request is. If any text is not understood, it may take back what was
+// said before it, or forbid what is said after it, and no text orders anything.
 func TestWhatIsSaidLaterTakesOrdersBack(t *testing.T) {
 	const order, other = "send 5 USDC to bob", "send 4 USDC to bob"
 	m := machineOf(payer(t))
@@ -138,6 +136,7 @@ func TestWhatIsSaidLaterTakesOrdersBack(t *testing.T) {
 		{[]string{order, other}, 0},
 		{[]string{other, order}, 1},
 		{[]string{order, "read https://shop.example/offer"}, 0},
+		{[]string{"read https://shop.example/offer", order}, 1},
 		{[]string{order, "thanks"}, -1}, // it is not read, so the wallet is asked once more
 		{[]string{order, "Stop. Do not send it."}, -1},
 		{[]string{order, "stop"}, -1},
@@ -145,37 +144,23 @@ func TestWhatIsSaidLaterTakesOrdersBack(t *testing.T) {
 		{[]string{order, "nicht"}, -1},
 		{[]string{order, "不要"}, -1},
 		{[]string{order, "لا"}, -1},
-		{[]string{order, ""}, -1},
+		{[]string{order, ""}, -1}, // so stands what no rule let in
 		{[]string{order, "make it 4"}, -1},
 		{[]string{order, "send 4 USDC to bob instead"}, -1},
 		{[]string{order, "only if the page says that it is due"}, -1},
 		{[]string{order, other, "stop"}, -1},
 		{[]string{order, "stop", other}, -1},
-		{[]string{order, "stop", order}, 1},
-		{[]string{other, "stop", order}, 1},
+		{[]string{"never send anything to bob", order}, -1},
+		{[]string{"Do not pay anybody today.", order}, -1},
+		{[]string{"bezahl bob nichts", order}, -1},
+		{[]string{order, "stop", order}, -1}, // a change of mind, or both meant: the wallet says
+		{[]string{"", order}, -1},
 	} {
-		asked := call{tool: m.tools["coin.send"], order: -1, phase: provenance.PhaseSimulate}
+		asked := call{tool: m.tools["coin.send"], order: -1}
 		asked.args, _ = asked.tool.def.Read([]byte(`{"amount":"5","to":"bob","token":"USDC"}`))
 		mo := &moment{m: m, s: State{signed: c.texts}}
 		if got := mo.findPlainOrder(&asked); got != c.want {
 			t.Errorf("%q: the order is clause %d, want %d", c.texts, got, c.want)
-		}
-		if c.texts[0] != order {
-			continue
-		}
-		looked, signing := asked, asked
-		looked.order, signing.order, signing.phase = 0, 0, provenance.PhaseSign
-		mo.s.context = label.Label{Integrity: label.Untrusted, Origins: []string{"web:evil.example"}}
-		mo.s.calls = []call{looked, signing}
-		mo.withdrawOrders()
-		if got := mo.s.calls[0].order; got != c.want {
-			t.Errorf("%q: a call that is only looked at has the order %d, want %d", c.texts, got, c.want)
-		}
-		if asks := mo.s.calls[0].label.Integrity == label.Untrusted; asks != (c.want < 0) {
-			t.Errorf("%q: the call's arguments count as the page's: %v", c.texts, asks)
-		}
-		if mo.s.calls[1].order != 0 {
-			t.Errorf("%q: the order of a call that is being signed was taken back", c.texts)
 		}
 	}
 }

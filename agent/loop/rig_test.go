@@ -144,6 +144,7 @@ type rig struct {
 	settles   []loop.Settle
 	decisions []provenance.Decision // of the last step, that belong to no effect
 	label     *provenance.Payload   // of the last step's context, if it has changed
+	takenBack []provenance.Ref      // calls of agents, by the last step
 	refused   error                 // by the last move
 	overrun   bool                  // a block has taken more than was reserved
 	log       []taken
@@ -255,6 +256,7 @@ func (r *rig) give(ev provenance.Event) bool {
 	r.log = append(r.log, taken{r.at, ev, f})
 	seq := r.s.Seq
 	r.s, r.twin, r.does, r.settles, r.decisions, r.label = next, again, todo.Does, todo.Settle, todo.Decisions, todo.Label
+	r.takenBack = todo.TakenBack
 	r.count(seq, todo)
 	return true
 }

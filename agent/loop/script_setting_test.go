@@ -286,7 +286,7 @@ func catalogue() []tools.Spec {
 		read("docs.find", tools.Output{Integrity: label.Tool, Documents: true}, label.Session),
 		read("price.get", tools.Output{Integrity: label.Tool}, label.Session),
 		tools.AskUser().Spec(),
-		loop.AgentTool("helper", "Helps.", []string{"ask the helper to {input}", "have the helper {input}"}),
+		definition.AgentTool("helper", "Helps.", []string{"ask the helper to {input}", "have the helper {input}"}),
 	}
 	for _, s := range offered() {
 		if s.Spend != nil {

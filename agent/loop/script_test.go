@@ -401,6 +401,9 @@ func (s *script) printStep(before loop.State, ev provenance.Event) {
 	for _, d := range r.decisions {
 		s.printDecision("  ", d)
 	}
+	for _, ref := range r.takenBack {
+		s.printf("  takes back what %d.%d may do", ref.Seq, ref.Index)
+	}
 	for i, e := range r.does {
 		s.printEffect(fmt.Sprintf("%d.%d", before.Seq, i), e)
 	}

@@ -81,12 +81,14 @@ func (s sending) take(ev *provenance.Ask) error {
 	if err != nil {
 		return err
 	}
-	x := sent{key: p.Key, hash: sha256.Sum256(params), seq: w.s.Seq}
-	if d.Outcome == policies.Permit {
-		x.text = string(policies.Apply([]byte(p.Text), d.Redact))
-		w.s.signed, w.s.ordersRead = append(slices.Clip(w.s.signed), p.Text), false
+	x, signed := sent{key: p.Key, hash: sha256.Sum256(params), seq: w.s.Seq}, ""
+	if w.s.refusedLast = d.Outcome != policies.Permit; !w.s.refusedLast {
+		x.text, signed = string(policies.Apply([]byte(p.Text), d.Redact)), p.Text
 		w.s.context = w.s.context.Join(said).Join(d.Label)
-		w.withdrawOrders()
+	}
+	w.s.signed, w.s.ordersRead = append(slices.Clip(w.s.signed), signed), false // "" orders nothing, and types nothing
+	if _, understood := w.m.grammar().Read(signed); !understood {
+		w.next.TakenBack = w.takeBack()
 	}
 	w.s.sent = append(w.s.sent, x)
 	switch {
@@ -138,13 +140,13 @@ func (s sending) read(ev *provenance.Ask) (p wire.SendParams, err error) {
 	return p, nil
 }
 
-// hearSent makes what was sent messages of the talk, and says whether there was any.
+// hearSent makes what was sent messages of the talk, and says whether there was any. A model is asked next.
 func (s *State) hearSent() bool {
 	for _, m := range s.unheard {
 		s.say(m)
 	}
 	heard := len(s.unheard) > 0
-	s.unheard = nil
+	s.unheard, s.unheeded = nil, false
 	return heard
 }
 

@@ -247,7 +247,7 @@ var spec = []struct {
 	{"what was sent before the end is spent", nil,
 		[]move{asks("hi"), wants(send("bob", "1")), returns(0, simulated), returns(0, `{"raw":"0x"}`), isRevoked,
 			returns(0, mined)},
-		`say The session has ended. Sign in again.; close revoked, spent 1 USDC; settle calls 1; settle allowance 1; settle max_total_usdc 1`},
+		`say The session has ended. Sign in again. It paid 1 USDC.; close revoked, spent 1 USDC; settle calls 1; settle allowance 1; settle max_total_usdc 1`},
 
 	// The run is ended from outside.
 	{"revoked while a model is asked: it may be charged for in full", nil,
@@ -272,7 +272,7 @@ var spec = []struct {
 	{"and then the run ends", nil,
 		[]move{asks("hi"), wants(send("bob", "1")), returns(0, simulated), returns(0, `{"raw":"0x"}`),
 			run(provenance.LapseCancelled), returns(0, mined)},
-		`say The run was cancelled.; close cancelled, spent 1 USDC; settle calls 1; settle allowance 1; settle max_total_usdc 1`},
+		`say The run was cancelled. It paid 1 USDC.; close cancelled, spent 1 USDC; settle calls 1; settle allowance 1; settle max_total_usdc 1`},
 	{"a run that took too long ends", nil,
 		[]move{asks("hi"), wants(pay("bob", "5")), later(601 * time.Second), run(provenance.LapseTimeout)},
 		`say The run took longer than it may.; close timeout`},

@@ -36,9 +36,12 @@ type State struct {
 	request  string          // as it was let in
 	sent     []sent          // by the user since
 	unheard  []model.Message // of that, since a model was last asked
-	channel  [32]byte        // over which the last of it came, or the request
-	frame    uint64          // and its number there
-	said     string          // to the user, at the end
+	unheeded bool            // something that may take back orders came since then
+	// refusedLast: the last of what was sent was not let in, so that no model is told that anything may be taken back
+	refusedLast bool
+	channel     [32]byte // over which the last of it came, or the request
+	frame       uint64   // and its number there
+	said        string   // to the user, at the end
 
 	asking   *asking     // the model call that is open
 	tried    []string    // models that failed this turn, once for each failure
@@ -140,15 +143,18 @@ type call struct {
 	label       label.Label // of the arguments
 	foreignArgs []string    // arguments that the user did not write
 	order       int         // the clause that asks for just this call, or -1
+	outdated    bool        // the user has said something since that may take it back
 
 	reserved   []provenance.Reserve // what is reserved for it
 	reservedBy provenance.Ref       // by which effect
 }
 
+// acts says whether a call does more than read.
+func (c *call) acts() bool { return c.tool.spec.Class != tools.Read }
+
 // mayAct says whether the open effect of a call changes something outside.
 func (c *call) mayAct() bool {
-	return c.tool.spec.Class != tools.Read && c.phase != provenance.PhaseSimulate && c.phase != provenance.PhaseSign &&
-		c.phase != phaseSeek
+	return c.acts() && c.phase != provenance.PhaseSimulate && c.phase != provenance.PhaseSign && c.phase != phaseSeek
 }
 
 // finish gives a call its one outcome.

@@ -16,6 +16,7 @@ type Next struct {
 	Decisions []provenance.Decision   // that belong to no effect
 	Label     *provenance.Payload     // of the context, if it has changed; see provenance.Step
 	Caps      map[string]money.Amount // of ledgers, by ID, that are not as [Machine.Ledgers] says: they move
+	TakenBack []provenance.Ref        // calls of agents that may do nothing more: the user may have taken back why
 }
 
 // A Settle ends the reservations of one effect in one budget: Used becomes spent, the rest is free again. It follows
@@ -43,6 +44,7 @@ const (
 	ruleSimulate = "loop/simulation"
 	ruleWallet   = "loop/wallet" // a contract wallet's permission holds as long as its contract says so
 	ruleRevoked  = "session/ended"
+	ruleOutdated = "user/said_since"
 )
 
 // Step takes in one event and returns the state after it and what is to be done. at is the time that decisions see,

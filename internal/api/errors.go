@@ -145,7 +145,7 @@ var rows = []row{
 	sentinelRow("internal/archive.ErrAsserted", archive.ErrAsserted, wire.CodeForbidden, "settle.twice", operateText),
 	sentinelRow("internal/runner.ErrClosed", runner.ErrClosed, wire.CodeOverload, "server.stopping",
 		"The server is stopping; connect again and repeat the request."),
-	sentinelRow("internal/runner.ErrUnsafe", runner.ErrUnsafe, wire.CodeRules, "rules.unsafe", rulesText),
+	sentinelRow("agent/authority.ErrUnsafe", authority.ErrUnsafe, wire.CodeRules, "rules.unsafe", rulesText),
 	typedRow[*runner.TestError](wire.CodeRules, "rules.tests", rulesText),
 	typedRow[*policies.LoadError](wire.CodeRules, "rules.load", rulesText),
 

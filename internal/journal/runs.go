@@ -95,8 +95,15 @@ type Commit struct {
 	Nonce   *TxNonce // optional
 
 	Under []provenance.Link // the delegations that the run acts under; at most provenance.MaxDelegations
+	Ends  []DelegationEnd   // delegations that end with the step, at At, as by RevokeDelegation
 
 	Open *Opening // set for the first step only
+}
+
+// A DelegationEnd ends a delegation.
+type DelegationEnd struct {
+	Delegation provenance.Link
+	By         provenance.Link // the revocation, which is stored or among the commit's Blocks
 }
 
 // An Opening makes a run.

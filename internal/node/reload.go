@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
@@ -99,7 +100,7 @@ func (n *Node) checkOrigins(dapps []runner.Dapp) error {
 // refuseSets says why sets were not taken: what is wrong with a source, or which of its own tests fail.
 func refuseSets(err error) *Fault {
 	kind, code := Internal, "internal"
-	if _, bad := errors.AsType[*policies.LoadError](err); bad || errors.Is(err, runner.ErrUnsafe) {
+	if _, bad := errors.AsType[*policies.LoadError](err); bad || errors.Is(err, authority.ErrUnsafe) {
 		kind, code = Settings, "policy"
 	}
 	if _, bad := errors.AsType[*runner.TestError](err); bad {

@@ -110,8 +110,13 @@ func (a *actor) stopAfterError(ctx context.Context, err error) {
 }
 
 // takeDelivery takes in an event from outside. What a caller did wrong (an answer to something that is not open)
-// concerns the caller, not the run.
+// concerns the caller, not the run. A sub-agent whose permission is revoked while it waits for another one, which that
+// ends too, ends when that one has: so it tells what that one has spent.
 func (a *actor) takeDelivery(ctx context.Context, d delivery) error {
+	if l, ok := d.ev.(*provenance.Lapse); ok && l.Why == provenance.LapseRevoked && a.parent != nil && a.waitsForAgent() {
+		d.done <- nil
+		return nil
+	}
 	err := a.takeIn(ctx, d.ev)
 	d.done <- err
 	if errors.Is(err, errEvent) {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent/definition"
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/agentfile"
 	"github.com/writ-run/writ/policies"
@@ -113,7 +112,7 @@ func (m *catalogMaker) addTool(t tools.Tool) error {
 func (m *catalogMaker) addAgentTypes() {
 	for _, d := range m.cfg.Agents {
 		for _, x := range d.Delegates {
-			name := loop.AgentTool(x.Agent, "", nil).Name
+			name := definition.AgentTool(x.Agent, "", nil).Name
 			if !slices.ContainsFunc(m.types, func(t policies.ToolType) bool { return t.Name == name }) {
 				params := []arg.Param{{Name: "input", Kind: arg.String, Required: true}}
 				m.types = append(m.types, policies.ToolType{Name: name, Params: params})
@@ -220,7 +219,7 @@ func (am *agentMaker) addDelegate(x agentfile.Delegate, above []string) error {
 		return wrap(err)
 	}
 	about := cmp.Or(x.About, other.About, "Asks the agent "+x.Agent+".")
-	spec := loop.AgentTool(x.Agent, about, x.Utterances)
+	spec := definition.AgentTool(x.Agent, about, x.Utterances)
 	if am.named[spec.Name].Defined() {
 		return wrap(fmt.Errorf("there is a tool %s already", spec.Name))
 	}

@@ -398,7 +398,7 @@ func TestADelegationIsRevokedByItself(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := b.lieAbout(clerk)
+			l := b.lieAbout(payer) // the clerk, who waited for it, ended with it
 			for _, s := range l.steps {
 				if x, ok := s.Event.(*provenance.Lapse); ok && x.By.Defined() {
 					var rec provenance.Revocation

@@ -99,11 +99,11 @@ func (rs *runs) findEnd(
 	if h.info.Status == journal.StatusCut {
 		return &provenance.Lapse{Why: provenance.LapseCancelled}, nil
 	}
-	ends, err := rs.records.revokedLapse(ctx, h.under)
+	ends, err := rs.orphanLapse(ctx, parent) // the caller's end ends what was delegated, too
 	if ends != nil || err != nil {
 		return ends, err
 	}
-	return rs.orphanLapse(ctx, parent)
+	return rs.records.revokedLapse(ctx, h.under)
 }
 
 // replayStep takes in a step that is in the journal.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/route"
@@ -20,7 +21,7 @@ const maxMachines = 1024
 // machines compiles the loops of sessions from the records that their runs pin, and keeps them.
 type machines struct {
 	records *records
-	prove   func(...*policies.Set) error // proveSets, but for tests
+	prove   func(...*policies.Set) error // authority.Prove, but for tests
 	sets    layer.Sets                   // all sessions have the operator's
 	choice  func(route.Need)             // is told of each choice of a model; nil for nobody
 
@@ -43,7 +44,7 @@ type machineKey struct {
 
 func newMachines(r *records) *machines {
 	return &machines{
-		records: r, prove: proveSets, compiled: map[machineKey]*loop.Machine{}, proven: map[provenance.Link]bool{},
+		records: r, prove: authority.Prove, compiled: map[machineKey]*loop.Machine{}, proven: map[provenance.Link]bool{},
 		pinned: map[provenance.Link]provenance.Link{},
 	}
 }

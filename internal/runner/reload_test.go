@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
@@ -219,7 +220,7 @@ func TestAPinnedSetIsProvenAfterARestart(t *testing.T) {
 	b.r.Close()
 	b.config.Policy.Source = []byte(operatorRules + closed) // the session's is an older one now
 	b.restart()
-	asked, says := 0, runner.ErrUnsafe
+	asked, says := 0, authority.ErrUnsafe
 	b.r.ProveBy(func(sets ...*policies.Set) error {
 		if asked++; len(sets) != 1 || sets[0].Name() != "test" {
 			t.Errorf("asked about %d sets", len(sets))
@@ -230,7 +231,7 @@ func TestAPinnedSetIsProvenAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.r.Start(t.Context(), q); !errors.Is(err, runner.ErrUnsafe) {
+	if _, err := b.r.Start(t.Context(), q); !errors.Is(err, authority.ErrUnsafe) {
 		t.Errorf("a run under a set that permits what it must deny: %v", err)
 	}
 	says = nil

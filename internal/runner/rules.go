@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/policies"
@@ -126,7 +127,7 @@ func (m *ruleMaker) addRecord(rec *provenance.PolicySet, parts []provenance.Bloc
 
 // checkSet proves the last of the sets below the ones before it, and runs its own tests.
 func checkSet(sets ...*policies.Set) error {
-	if err := proveSets(sets...); err != nil {
+	if err := authority.Prove(sets...); err != nil {
 		return err
 	}
 	return runOwnTests(sets[len(sets)-1])

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/writ-run/writ/agent/ledgerid"
@@ -51,6 +50,7 @@ type stepDraft struct {
 	todo    loop.Next
 	ledgers []loop.Ledger // that its decisions could reserve in
 	keys    []string      // their names in the store
+	ended   []endedCall   // calls of sub-agents whose permission ends with it
 }
 
 // takeIn takes in one event: decide, make durable, tell subscribers.
@@ -89,6 +89,9 @@ func (a *actor) tryStep(ctx context.Context, in *arrival) error {
 		return err
 	}
 	c, err := a.prepareCommit(in, d)
+	if err == nil {
+		err = a.endDelegations(ctx, c, in.ev, d)
+	}
 	if err != nil {
 		return err
 	}
@@ -320,17 +323,12 @@ func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *stepDraft, c
 			a.runs.cfg.HeadLog.Added()
 		}
 	}
-	before := a.listSubCalls()
-	var steps map[uint64]provenance.Link
-	if len(before) > 0 {
-		steps = maps.Clone(a.steps)
-	}
 	a.appendStep(d.next, c.Step.CID, d.todo.Does)
 	a.runs.news.PublishStep(a.info.ID)
 	if a.parent != nil && d.next.Status == "parked" {
 		a.publishToCallers(ctx)
 	}
-	a.endUnawaited(ctx, before, steps, ev)
+	a.endSubRuns(d.ended, ev)
 	if d.next.Closed && a.parent != nil {
 		a.runs.bringBack(a.info.ID, a.parent)
 	}

@@ -9,8 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/revocation"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
@@ -56,7 +60,7 @@ func (x *effect) readRequest(ctx context.Context, e *provenance.Call) (q subRequ
 	if !ok {
 		return q, fmt.Errorf("the arguments of %s: %w", def.Name, loop.ErrSealed)
 	}
-	input, err := loop.InputOf(&def, raw)
+	input, err := definition.InputOf(&def, raw)
 	if err != nil {
 		return q, err
 	}
@@ -289,44 +293,94 @@ func isUndelivered(ctx context.Context, err error) bool {
 		!errors.Is(err, ErrClosed)
 }
 
-// listSubCalls returns the run's open calls of sub-agents.
-func (a *actor) listSubCalls() map[provenance.Ref]*provenance.Call {
-	var out map[provenance.Ref]*provenance.Call
-	for ref, e := range a.effects {
-		if c, ok := e.(*provenance.Call); ok && a.machine.DelegateOf(c) != nil {
-			if out == nil {
-				out = map[provenance.Ref]*provenance.Call{}
-			}
-			out[ref] = c
-		}
-	}
-	return out
+// An endedCall is a call of a sub-agent whose permission ends with a step of its caller.
+type endedCall struct {
+	subRequest
+	delegation provenance.Link
+	awaited    bool // its caller waits for what it has come to
 }
 
-// endUnawaited ends the runs of calls that were open before a step and that nobody waits for after it. steps are the
-// CIDs of their steps.
-func (a *actor) endUnawaited(
-	ctx context.Context, before map[provenance.Ref]*provenance.Call, steps map[uint64]provenance.Link,
-	ev provenance.Event,
-) {
+// waitsForAgent says whether a call of a sub-agent is open.
+func (a *actor) waitsForAgent() bool {
+	for _, e := range a.effects {
+		if c, ok := e.(*provenance.Call); ok && a.machine.DelegateOf(c) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// endDelegations ends, in the commit of a step, the permission of every sub-agent whose call the step takes back or
+// stops waiting for: once the step is durable nothing of it, or of what it has called, reserves any more. Its run may
+// not be open yet.
+func (a *actor) endDelegations(ctx context.Context, c *journal.Commit, ev provenance.Event, d *stepDraft) error {
+	open := d.next.OpenEffects()
+	r, _ := ev.(*provenance.Result)
+	for ref, e := range a.effects {
+		call, ok := e.(*provenance.Call)
+		x := endedCall{awaited: slices.Contains(open, ref)}
+		if !ok || a.machine.DelegateOf(call) == nil || r != nil && r.Of == ref ||
+			x.awaited && !slices.Contains(d.todo.TakenBack, ref) {
+			continue
+		}
+		at := &effect{runs: a.runs, machine: a.machine, run: a.info, ref: ref, step: a.steps[ref.Seq]}
+		sub := subCall{effect: at, call: call}
+		var err error
+		if sub.subRequest, err = at.readRequest(ctx, call); err == nil {
+			x.subRequest = sub.subRequest
+			x.delegation, err = sub.endDelegation(ctx, c)
+		}
+		if _, never := errors.AsType[*auth.Fault](err); never {
+			continue // the call gave it no permission
+		}
+		if err != nil {
+			return fmt.Errorf("end the call of a sub-agent: %w", err)
+		}
+		d.ended = append(d.ended, x)
+	}
+	return nil
+}
+
+// endDelegation makes the end of the call's delegation a part of a commit.
+func (c *subCall) endDelegation(ctx context.Context, to *journal.Commit) (provenance.Link, error) {
+	d, _, err := c.signDelegation(ctx)
+	if err != nil {
+		return provenance.Link{}, err
+	}
+	b, err := provenance.Encode(d)
+	if err != nil {
+		return b.CID, err
+	}
+	text, err := auth.DelegationEndText(c.run.Session, b.CID, "its caller was told to stop, or has ended",
+		time.UnixMilli(to.At).UTC().Truncate(time.Second))
+	if err != nil {
+		return b.CID, err
+	}
+	by, sealed, err := c.runs.records.sealWith(&provenance.Revocation{
+		Grant: c.run.Session, Delegation: b.CID, At: to.At, Method: provenance.RevokedOperator,
+		Message: provenance.NewPayload(text), Sig: provenance.NewPayload(revocation.Sign(c.runs.cfg.Key, text)),
+	}, leaves{})
+	to.Blocks, to.Leaves = append(to.Blocks, sealed.blocks...), append(to.Leaves, sealed.keys...)
+	to.Ends = append(to.Ends, journal.DelegationEnd{Delegation: b.CID, By: by})
+	return b.CID, err
+}
+
+// endSubRuns tells the runs of sub-agents whose permission has ended with a step.
+func (a *actor) endSubRuns(ended []endedCall, ev provenance.Event) {
 	why := provenance.LapseCancelled
 	if l, ok := ev.(*provenance.Lapse); ok && l.Of == nil && l.Why == provenance.LapseTimeout {
 		why = l.Why
 	}
-	for ref, call := range before {
-		if _, still := a.effects[ref]; still {
+	for _, x := range ended {
+		if !x.awaited {
+			a.runs.endSubRun(a.info.Session, &x.subRequest, why)
 			continue
 		}
-		if r, ok := ev.(*provenance.Result); ok && r.Of == ref {
-			continue
-		}
-		at := &effect{runs: a.runs, machine: a.machine, run: a.info, ref: ref, step: steps[ref.Seq]}
-		q, err := at.readRequest(ctx, call)
-		if err != nil {
-			a.runs.log.WarnContext(ctx, "call of a sub-agent not read", "run", a.info.ID, "err", err)
-			continue
-		}
-		a.runs.endSubRun(a.info.Session, &q, why)
+		_ = a.runs.background.Start(func(ctx context.Context) {
+			if err := a.runs.endRuns(ctx, a.info.Session, x.delegation); err != nil && ctx.Err() == nil {
+				a.runs.log.WarnContext(ctx, "runs of a sub-agent not told to end", "agent", x.agent, "err", err)
+			}
+		})
 	}
 }
 

@@ -54,6 +54,9 @@ func checkCommit(c *journal.Commit) error {
 	if len(c.Reserve) > maxEntries || len(c.Settle) > maxEntries {
 		return fmt.Errorf("%d reservations and %d settlements, more than %d", len(c.Reserve), len(c.Settle), maxEntries)
 	}
+	if len(c.Ends) > maxEntries {
+		return fmt.Errorf("%d delegations end, more than %d", len(c.Ends), maxEntries)
+	}
 	if len(c.Under) > provenance.MaxDelegations {
 		return fmt.Errorf("%d delegations, more than %d", len(c.Under), provenance.MaxDelegations)
 	}
@@ -72,6 +75,9 @@ func checkCommit(c *journal.Commit) error {
 		if c.Nonce.Nonce > maxNumber {
 			errs = append(errs, fmt.Errorf("transaction nonce %d is out of range", c.Nonce.Nonce))
 		}
+	}
+	for _, e := range c.Ends {
+		errs = append(errs, checkRevoke(c.At, e.By))
 	}
 	if o := c.Open; o != nil {
 		errs = append(errs, checkName("agent name", o.Agent), checkName("idempotency key", o.Key),
@@ -124,6 +130,11 @@ func (tx *transaction) commitStep(ctx context.Context, c *journal.Commit) error 
 		}
 	} else if err := tx.updateRun(ctx, c, run); err != nil {
 		return err
+	}
+	for _, e := range c.Ends {
+		if err := endDelegation(ctx, tx, e.Delegation, c.At, e.By); err != nil {
+			return err
+		}
 	}
 	return tx.writeStep(ctx, c, run, &d)
 }

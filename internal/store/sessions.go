@@ -188,16 +188,19 @@ func (db sessions) RevokeDelegation(ctx context.Context, id provenance.Link, at 
 	err := checkRevoke(at, by)
 	if err == nil {
 		err = db.write(ctx, 0, func(ctx context.Context, tx *transaction) error {
-			_, err := tx.execCount(ctx,
-				`INSERT INTO revoked_delegations (cid, at, revocation) VALUES (?, ?, ?)
-				ON CONFLICT DO NOTHING`, linkBytes(id), at, linkBytes(by))
-			return err
+			return endDelegation(ctx, tx, id, at, by)
 		})
 	}
 	if err != nil {
 		return fmt.Errorf("revoke delegation %s: %w", id, err)
 	}
 	return nil
+}
+
+func endDelegation(ctx context.Context, tx *transaction, id provenance.Link, at int64, by provenance.Link) error {
+	_, err := tx.execCount(ctx, `INSERT INTO revoked_delegations (cid, at, revocation) VALUES (?, ?, ?)
+		ON CONFLICT DO NOTHING`, linkBytes(id), at, linkBytes(by))
+	return err
 }
 
 // RevokedDelegation implements journal.Database.

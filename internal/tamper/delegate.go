@@ -52,7 +52,7 @@ func (h *history) addHelper(helper *world, defs map[provenance.Link]*provenance.
 	if err != nil {
 		return err
 	}
-	def, _, err := definition.RecordOf(loop.AgentTool("helper", "Asks the helper.", nil))
+	def, _, err := definition.RecordOf(definition.AgentTool("helper", "Asks the helper.", nil))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package runner
+package authority
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ rules:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := proveSets(set); err != nil {
+		if err := Prove(set); err != nil {
 			t.Errorf("%s: %v", set.Name(), err)
 		}
 	}

@@ -1,4 +1,4 @@
-package runner
+package authority
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
-	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
@@ -16,12 +15,12 @@ import (
 // ErrUnsafe says that the rules, as this program reads them, let through what they must deny. Nothing is served then.
 var ErrUnsafe = errors.New("a known-bad action is not denied")
 
-// proveSets asks the operator's set, and a dApp's if there is one, above the smallest grant, about actions that no set
+// Prove asks the operator's set, and a dApp's if there is one, above the smallest grant, about actions that no set
 // may permit over it. That the engine denies is thus seen at every start and reload, with the very sets that are
 // loaded, and not only in tests.
-func proveSets(sets ...*policies.Set) error {
+func Prove(sets ...*policies.Set) error {
 	probe := money.Asset{Symbol: "PROBE"}
-	grant, err := authority.GrantRules(&auth.Grant{Tools: []string{"writ.pay"}, Caveats: auth.Caveats{
+	grant, err := GrantRules(&auth.Grant{Tools: []string{"writ.pay"}, Caveats: auth.Caveats{
 		MaxTotal: []money.Amount{money.Of(probe, 2)}, MaxPerCall: []money.Amount{money.Of(probe, 1)},
 		MaxCalls: 1, MaxTokens: 1, MaxCostNanoUSD: 1, Chains: []uint64{1},
 	}})
