@@ -11,6 +11,8 @@ package door
 
 import (
 	"context"
+	"crypto"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +44,9 @@ type Config struct {
 	Page    string // the address of the server's page, for links; there are none if empty
 	// Judge verifies a run's record; nothing is verified if it is nil.
 	Judge func(ctx context.Context, run cid.Cid) (*provenance.Report, error)
+	// CardKey is the operator's Ed25519 key, which signs what the Agent2Agent protocol tells of the agents; that is not
+	// signed if it is nil.
+	CardKey crypto.Signer
 }
 
 // A Door serves the dialects. Its methods may be called by many goroutines at once.
@@ -56,13 +61,18 @@ func New(cfg Config) (*Door, error) {
 	if cfg.API == nil {
 		return nil, errors.New("door: API is missing")
 	}
+	if cfg.CardKey != nil {
+		if _, ok := cfg.CardKey.Public().(ed25519.PublicKey); !ok {
+			return nil, errors.New("door: CardKey is no Ed25519 key")
+		}
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Door{cfg, cfg.Log, make(chan struct{}, maxJudging)}, nil
 }
 
-// Handler serves /v1/ and /mcp.
+// Handler serves /v1/, /mcp, /a2a and the card at /.well-known/agent-card.json.
 func (d *Door) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", d.listModels)
@@ -71,6 +81,7 @@ func (d *Door) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/responses", d.serve(responses{}))
 	mux.HandleFunc("POST /v1/messages", d.serve(messages{}))
 	mux.Handle("/mcp", d.newMCP())
+	d.addAgentRoutes(mux)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, chat{}, failure{http.StatusNotFound, "invalid_request_error", "not_found",
 			"There is nothing at " + r.URL.Path +

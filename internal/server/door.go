@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/api"
@@ -22,8 +23,8 @@ func (s *Server) openDoor() error {
 	return nil
 }
 
-// limitDoor lets in what may be asked at /v1/ and /mcp: of no page but those that are listed, and of one address no
-// more at once and in a second than anywhere else.
+// limitDoor lets in what may be asked at /v1/, /mcp and /a2a: of no page but those that are listed, and of one address
+// no more at once and in a second than anywhere else.
 func (s *Server) limitDoor(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.isListed(r.Header["Origin"]) {
@@ -49,13 +50,13 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 	})
 }
 
-// priceOf says as which method a request is charged to its address. At /mcp most are questions, and what is asked costs
-// the wallet.
+// priceOf says as which method a request is charged to its address. Outside /v1/ most are questions, and what is asked
+// costs the wallet.
 func priceOf(path string) string {
-	if path == "/mcp" {
-		return wire.Ping
+	if strings.HasPrefix(path, "/v1/") {
+		return wire.RunStart
 	}
-	return wire.RunStart
+	return wire.Ping
 }
 
 // chargeWallet takes the price of a method from a session's wallet, as of its sockets.

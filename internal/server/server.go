@@ -272,6 +272,9 @@ func (s *Server) buildRoutes(base context.Context) http.Handler {
 	if s.door != nil {
 		mux.Handle("/v1/", s.requireHost(s.door))
 		mux.Handle("/mcp", s.requireHost(s.door))
+		mux.Handle("/a2a", s.requireHost(s.door))
+		mux.Handle("/a2a/", s.requireHost(s.door))
+		mux.Handle("GET /.well-known/agent-card.json", s.requireHost(s.door))
 	}
 	if s.cfg.HeadLog != nil {
 		mux.Handle("/log/", s.requireHost(http.StripPrefix("/log", s.cfg.HeadLog)))
@@ -323,6 +326,8 @@ func (s *Server) serveFront(w http.ResponseWriter, r *http.Request) {
 		"  "+wire.Path+"            the same by POST, one request a body; events to who accepts text/event-stream\n"+
 		"  /openrpc.json /asyncapi.json   what it can be asked, for programs\n"+
 		"  /v1/            an agent as a model, to the SDKs of OpenAI and Anthropic; writ key new makes a key\n"+
+		"  /mcp            an agent as tools of the Model Context Protocol\n"+
+		"  /a2a            an agent to other agents (A2A 1.0); its card: /.well-known/agent-card.json\n"+
 		"  /ipfs/<cid>     records, ?format=raw or ?format=car\n"+
 		"  /log/           the transparency log: its key, checkpoint, tile/...\n"+
 		"  /healthz /readyz /metrics")
