@@ -40,7 +40,9 @@ func (s *signedIn) current(ctx context.Context) (journal.Session, error) {
 
 // renew signs in again if the session has no time left. It is called with the lock held.
 func (s *signedIn) renew(ctx context.Context) error {
-	if s.session.ID.Defined() && time.Until(time.UnixMilli(s.session.Expires)) > renewBefore {
+	// One that was opened later than now is of a clock that was set back, and counts for nothing.
+	if s.session.ID.Defined() && time.Until(time.UnixMilli(s.session.Expires)) > renewBefore &&
+		time.Until(time.UnixMilli(s.session.Opened)) < auth.Skew {
 		return nil
 	}
 	key, err := auth.Generate(auth.Ed25519, rand.Reader)

@@ -100,7 +100,7 @@ func (c *Call) authenticate(ctx context.Context) error {
 	}
 	// The session may have ended since the last call, here or on another node.
 	s, err := c.api.cfg.Runner.Use(ctx, c.seat.session.ID)
-	if errors.Is(err, journal.ErrStale) {
+	if errors.Is(err, journal.ErrStale) && !errors.Is(err, journal.ErrEarly) {
 		c.ended = &s
 		return endedError(s)
 	}

@@ -121,6 +121,9 @@ var rows = []row{
 		"A limit of this session has no room left for this."),
 	sentinelRow("internal/journal.ErrIdle", journal.ErrIdle, wire.CodeExpired, "session.idle",
 		"Your session was not used for too long. Sign in again."),
+	sentinelRow("internal/journal.ErrEarly", journal.ErrEarly, wire.CodeExpired, "session.early",
+		"Your session was opened at a time that the server's clock has not reached: it was set back. Sign in again, and "+
+			"tell the operator."),
 	sentinelRow("internal/journal.ErrStale", journal.ErrStale, wire.CodeExpired, "",
 		"Your session has ended. Sign in again."),
 	sentinelRow("internal/journal.ErrFenced", journal.ErrFenced, wire.CodeFenced, "",

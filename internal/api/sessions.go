@@ -144,7 +144,7 @@ func (c *Call) resumeSession(ctx context.Context, session string) (seat, error) 
 	if _, err = c.caller.verifyFrame(c.req, id, key); err != nil {
 		return seat{}, err
 	}
-	if s, err = c.api.cfg.Runner.Use(ctx, id); errors.Is(err, journal.ErrStale) {
+	if s, err = c.api.cfg.Runner.Use(ctx, id); errors.Is(err, journal.ErrStale) && !errors.Is(err, journal.ErrEarly) {
 		return seat{}, endedError(s)
 	}
 	return seat{s, key}, err

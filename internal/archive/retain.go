@@ -120,14 +120,20 @@ func callersAreOver(ctx context.Context, s journal.Records, run provenance.Link,
 // sweepEvery is how often [Retain] looks.
 const sweepEvery = time.Hour
 
+// maxLeap is how far the clock may have leapt ahead for a sweep to be due all the same.
+const maxLeap = 24 * time.Hour
+
 // Retain sweeps now and then every hour, until ctx ends. An error is logged, and the next sweep goes on from there.
 // erased is called after a sweep that has erased something: there are new heads.
+//
+// What is erased does not come back with a clock that is set right, so that a sweep is left out if the clock has leapt
+// ahead by more than a day since the one before.
 func Retain(
 	ctx context.Context, s RetentionStore, key ed25519.PrivateKey, keep time.Duration, log *slog.Logger, erased func(),
 ) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
+	for last := time.Now(); ; last = time.Now() {
 		sum, err := Sweep(ctx, s, key, keep, time.Now, log)
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "payloads that are past their retention are not erased; trying again in an hour", "err", err)
@@ -135,10 +141,27 @@ func Retain(
 		if sum.Keys > 0 {
 			erased()
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+		for due := false; !due; last = time.Now() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			now := time.Now()
+			leap := leapOf(now.Round(0).Sub(last.Round(0)), now.Sub(last))
+			if due = leap == 0; !due {
+				log.WarnContext(ctx, "the clock has leapt ahead; nothing is erased for an hour, so that it can be set right",
+					"by", leap)
+			}
 		}
 	}
+}
+
+// leapOf returns how far the clock has leapt ahead, if that is more than maxLeap: wall is what went by according to it,
+// passed what really did.
+func leapOf(wall, passed time.Duration) time.Duration {
+	if wall-passed <= maxLeap {
+		return 0
+	}
+	return wall - passed
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/model/preset"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools"
 )
@@ -41,7 +42,7 @@ type Config struct {
 	Data     string   `yaml:"data" path:"yes" about:"folder for the database and the keys"`
 	Scheme   string   `yaml:"scheme" one:"https http" about:"scheme of the pages that ask for signatures"`
 	Domain   string   `yaml:"domain" about:"domain that wallets see in the message they sign, with its port if it has one"`
-	Origins  []string `yaml:"origins" about:"web origins whose pages may connect, e.g. https://app.example.com"`
+	Origins  []string `yaml:"origins" about:"origins whose pages may connect, e.g. https://app.example.com; of an app's shell e.g. capacitor://localhost"`
 	Hosts    []string `yaml:"hosts" about:"names by which clients call this server; those of origins and localhost if empty"`
 	Wallets  []string `yaml:"wallets" about:"wallets that may sign in: addresses, for contract wallets with their chain, eip155:8453:0x..., or any; needed with chain.key"`
 	Agents   []string `yaml:"agents" path:"named" about:"agent files, or the names of shipped agents"`
@@ -551,8 +552,7 @@ func (c *Config) checkPlaces() error {
 		return c.badSetting("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
 	}
 	for _, o := range c.Origins {
-		if u, err := url.Parse(o); err != nil || u.Host == "" || o != u.Scheme+"://"+u.Host || u.Scheme != "https" &&
-			u.Scheme != "http" {
+		if !wire.IsOrigin(o) {
 			return c.badSetting("origins", "%q is not an origin; write scheme://host or scheme://host:port, nothing after it", o)
 		}
 	}
@@ -567,11 +567,10 @@ func (c *Config) checkPlaces() error {
 	}
 	dapps := map[string]bool{}
 	for i, d := range c.Dapps {
-		switch u, err := url.Parse(d.Origin); {
-		case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" ||
-			d.Origin != strings.ToLower(u.Scheme+"://"+u.Host):
-			return c.badSetting("dapps",
-				"%q is not an origin; write scheme://host or scheme://host:port in lower case, nothing after it", d.Origin)
+		switch {
+		case !wire.IsWebOrigin(d.Origin) || d.Origin != strings.ToLower(d.Origin):
+			return c.badSetting("dapps", "%q is not an origin of a web page; write https://host or https://host:port in "+
+				"lower case, nothing after it; the shell of an app stands under origins", d.Origin)
 		case dapps[d.Origin]:
 			return c.badSetting("dapps", "%s is there twice", d.Origin)
 		case d.Policies == "":

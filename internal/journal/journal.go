@@ -10,6 +10,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/writ-run/writ/auth"
@@ -22,6 +23,7 @@ var (
 	ErrSeq       = errors.New("the journal is elsewhere") // the step's seq is not the next one
 	ErrBudget    = errors.New("the budget has no room")   // a reservation does not fit any more; decide again
 	ErrStale     = errors.New("the session has changed")  // revoked or expired since the facts were read; decide again
+	ErrEarly     = fmt.Errorf("%w: it was opened at a time that the clock has not reached", ErrStale)
 	ErrIdle      = errors.New("the session was not used for too long")
 	ErrNonceUsed = errors.New("the transaction nonce is taken")
 	ErrConflict  = errors.New("the idempotency key was used for another request")

@@ -95,8 +95,14 @@ func (b *book) isDue(target string, w Wait, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := b.all[keyOf(target, w)]
-	return now.Before(w.Until) && (d == nil || d.State == waiting && !now.Before(d.Next))
+	if !now.Before(w.Until) || d != nil && d.State != waiting {
+		return false
+	}
+	return d == nil || !now.Before(d.Next) || d.Next.Sub(now) > maxPause // further ahead only if the clock was set back
 }
+
+// maxPause is the longest pause between two tries.
+const maxPause = time.Hour
 
 // A try is what came of a try, and how others are to follow.
 type try struct {
@@ -119,7 +125,7 @@ func (b *book) note(target string, w Wait, now time.Time, t try) (isDead bool, e
 	d.Error, d.State = "", told
 	if t.err != nil {
 		d.Error, d.State = t.err.Error(), waiting
-		d.Next = now.Add(min(t.first<<min(d.Tries-1, 20), time.Hour))
+		d.Next = now.Add(min(t.first<<min(d.Tries-1, 20), maxPause))
 		if t.never || now.Sub(d.First) >= t.giveUp {
 			d.State = dead
 		}

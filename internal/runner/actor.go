@@ -102,7 +102,7 @@ func (a *actor) stopAfterError(ctx context.Context, err error) {
 	a.runs.log.ErrorContext(ctx, "run stopped", "run", a.info.ID, "seq", a.state.Seq, "err", err)
 	a.runs.dropActor(a, err)
 	switch {
-	case errors.Is(err, journal.ErrFull):
+	case errors.Is(err, journal.ErrFull), errors.Is(err, journal.ErrEarly):
 		a.runs.wakeAfter(a.info.ID, fullPause)
 	case errors.Is(err, journal.ErrBudget), errors.Is(err, journal.ErrStale):
 		a.runs.wakeAfter(a.info.ID, firstPause)

@@ -216,7 +216,9 @@ func openWith(t testing.TB, m runner.Model, change func(*runner.Config)) *bench 
 
 func openAs(t testing.TB, m runner.Model, change func(*runner.Config), who func(*user)) *bench {
 	t.Helper()
-	b := &bench{TB: t, store: storetest.Memory(t), now: new(atomic.Int64), paid: new(atomic.Int64)}
+	b := &bench{TB: t, now: new(atomic.Int64), paid: new(atomic.Int64)}
+	b.config.Now = func() time.Time { return start }
+	b.store = storetest.MemoryAt(t, func() time.Time { return b.config.Now() }) // one clock, as on one machine
 	b.now.Store(start.UnixMilli())
 	b.config = config(t, b.store, m, b.now, b.paid)
 	change(&b.config)

@@ -442,7 +442,10 @@ func (n *nonces) TakeNonce(_ context.Context, nonce string, _ time.Time) ([]byte
 	return data, nil
 }
 
-const page = "https://app.example.com"
+const (
+	page  = "https://app.example.com"
+	shell = "capacitor://shell.app"
+)
 
 // A fixture is a server with its fake.
 type fixture struct {
@@ -485,7 +488,7 @@ func serveCounted(t testing.TB, limits Limits, calls api.Limits, book *quota.Boo
 		t.Fatal(err)
 	}
 	f.srv, err = New(Config{
-		API: a, Origins: []string{page}, Limits: limits,
+		API: a, Origins: []string{page, shell}, Limits: limits,
 		Gateway: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("gateway " + r.URL.Path)) }),
 	})
 	if err != nil {

@@ -42,8 +42,8 @@ type Config struct {
 	Console http.Handler // serves / to browsers, and /console/; there is no page if nil
 	Manual  http.Handler // serves /docs/; there is none if nil
 	HeadLog http.Handler // serves checkpoint and tiles of the transparency log, under /log/; nothing is there if nil
-	// Origins are the web origins whose pages may connect, as browsers send them: scheme://host[:port], besides those of
-	// the API's dApps. A client that sends no Origin is not a browser and is let in.
+	// Origins are those whose pages may connect, as clients send them: scheme://host[:port] of the web or of an app's
+	// shell, besides those of the API's dApps. A client that sends no Origin is not a browser and is let in.
 	Origins []string
 	// Hosts are the names by which this server may be called, without port, against DNS rebinding. If empty: the
 	// hosts of Origins, localhost and the loopback addresses.
@@ -175,12 +175,12 @@ func New(cfg Config) (*Server, error) {
 		s.hosts[strings.ToLower(h)] = true
 	}
 	for _, o := range slices.Concat(cfg.Origins, cfg.API.Dapps()) {
-		u, err := url.Parse(o)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || o != u.Scheme+"://"+u.Host {
+		if !wire.IsOrigin(o) {
 			return nil, fmt.Errorf("server: origin %q: write scheme://host or scheme://host:port, nothing after it", o)
 		}
 		s.origins[strings.ToLower(o)] = true
-		if len(cfg.Hosts) == 0 {
+		// The host of an app's shell is no name that anybody calls a server by.
+		if u, err := url.Parse(o); err == nil && len(cfg.Hosts) == 0 && wire.IsWebOrigin(o) {
 			s.hosts[strings.ToLower(u.Hostname())] = true
 		}
 	}

@@ -40,6 +40,12 @@ func TestWhoMayConnect(t *testing.T) {
 		{"a listed name with another scheme", "/ws", "", map[string]string{"Origin": "http://app.example.com"}, 403},
 		{"a listed name with a port", "/ws", "", map[string]string{"Origin": page + ":8443"}, 403},
 		{"a page without an origin of its own", "/ws", "", map[string]string{"Origin": "null"}, 403},
+		{"a listed app's shell", "/ws", "", map[string]string{"Origin": shell}, 101},
+		{"another app's shell", "/ws", "", map[string]string{"Origin": "tauri://localhost"}, 403},
+		{"a listed shell with a port", "/ws", "", map[string]string{"Origin": shell + ":1"}, 403},
+		{"a listed shell as a web page", "/ws", "", map[string]string{"Origin": "https://shell.app"}, 403},
+		{"the host of a listed shell as ours", "/ws", "shell.app", nil, 421},
+		{"metrics under a name that is not ours", "/metrics", "evil.example.com", nil, 421},
 		{"a name that is not ours (DNS rebinding)", "/ws", "evil.example.com", nil, 421},
 		{"the gateway under a name that is not ours", "/ipfs/x", "evil.example.com", nil, 421},
 		{"a token in the URL", "/ws?token=1", "", nil, 400},
@@ -73,6 +79,39 @@ func TestWhoMayConnect(t *testing.T) {
 				t.Errorf("got %d %s, want %d", resp.StatusCode, body, tt.want)
 			}
 		})
+	}
+}
+
+// The page of an app's shell signs in as any other client does: what the wallet signs names the server, whose permission
+// it is, and nowhere the shell, since any app on the same machine may call itself so.
+func TestAnAppsShellSignsIn(t *testing.T) {
+	f := serve(t, Limits{}, nil)
+	r := f.connectWith(http.Header{"Origin": {shell}})
+	w := wallet(5)
+	message := r.challenge(w)
+	m, err := auth.Parse([]byte(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Scheme != "https" || m.Domain != "app.example.com" || strings.Contains(message, "shell.app") {
+		t.Errorf("the message does not name the server alone:\n%s", message)
+	}
+	a := r.act(wire.SessionOpen, signed(t, w, message))
+	if a.Error != nil {
+		t.Errorf("the shell's sign-in: %+v", a.Error)
+	}
+	req, err := http.NewRequest("OPTIONS", "http://"+f.ln.Addr().String()+wire.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", shell)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Access-Control-Allow-Origin"); got != shell {
+		t.Errorf("CORS lets in %q, want %q", got, shell)
 	}
 }
 

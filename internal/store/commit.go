@@ -141,12 +141,17 @@ func (tx *transaction) commitStep(ctx context.Context, c *journal.Commit) error 
 
 // checkGrant says whether the session, and what was delegated from it, still allows to spend.
 func (tx *transaction) checkGrant(ctx context.Context, c *journal.Commit, session int64) error {
-	var revoked, expires int64
-	err := tx.readRow(ctx, "SELECT revoked, expires FROM sessions WHERE id = ?", []any{session}, &revoked, &expires)
+	var opened, revoked, expires int64
+	err := tx.readRow(ctx, "SELECT opened, revoked, expires FROM sessions WHERE id = ?", []any{session}, &opened, &revoked,
+		&expires)
 	if err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
-	if err := checkFresh(revoked, expires, c.At); err != nil {
+	// The times of a run's steps never go back, so that one of them does not say where the clock is.
+	if isAhead(opened, tx.now()) {
+		return journal.ErrEarly
+	}
+	if err := checkFresh(opened, revoked, expires, c.At); err != nil {
 		return err
 	}
 	for _, d := range c.Under {

@@ -383,6 +383,39 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// A clock that was set back leaves a holder's row from far ahead. It is taken over once it has stood as long as a holder
+// may go without renewing it; one that is renewed meanwhile is not.
+func TestAHolderFromAfterNowIsTakenOver(t *testing.T) {
+	dsn := SQLite(filepath.Join(t.TempDir(), "writ.db"))
+	beside := openAt(t, Config{DSN: dsn, Shared: true})
+	ahead := time.Now().Add(365 * 24 * time.Hour).UnixMilli()
+	set(t, beside, fmt.Sprintf("INSERT INTO holder VALUES (1, 'gone', 'another machine', %d)", ahead))
+	renewed := make(chan error, 1)
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		renewed <- beside.write(context.Background(), 0, func(ctx context.Context, tx *transaction) error {
+			return tx.exec(ctx, "UPDATE holder SET until = until + 1")
+		})
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	db, err := Open(ctx, Config{DSN: dsn, Owner: "next", Shared: true, hold: 1500 * time.Millisecond})
+	if err == nil {
+		db.Close()
+	}
+	if !errors.Is(err, journal.ErrHeld) {
+		t.Errorf("while the row is renewed: %v, want that it is held", err)
+	}
+	if err := <-renewed; err != nil {
+		t.Fatal(err)
+	}
+	db, err = Open(ctx, Config{DSN: dsn, Owner: "next", Shared: true, hold: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatalf("the row stands still: %v", err)
+	}
+	db.Close()
+}
+
 func TestNonceFlood(t *testing.T) {
 	var now atomic.Int64
 	now.Store(1_800_000_000_000)

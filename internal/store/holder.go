@@ -16,20 +16,25 @@ import (
 // can be deleted and file locks forgotten by file systems; who writes the database cannot pass by the database.
 //
 // A process that was killed leaves its row. It is taken over once its time is up, or at once if the row names a process
-// of this machine that is gone.
+// of this machine that is gone. A clock that was set back leaves a row whose time is far ahead: it is taken over too,
+// once it has stood unchanged for as long as a holder may go without renewing it.
 
 // holdFor is how long a holder may go without renewing its row. It renews three times as often.
 const holdFor = 15 * time.Second
 
-// takeOwnership makes the writer's owner the store's holder, or returns ErrHeld. It waits for one that may be dead.
-func (w *writer) takeOwnership(ctx context.Context) error {
+// takeOwnership makes the writer's owner the store's holder, or returns ErrHeld. It waits for one that may be dead: it
+// renews its row within patience if it is not, which is holdFor.
+func (w *writer) takeOwnership(ctx context.Context, patience time.Duration) error {
+	var first holding
 	for begin := time.Now(); ; {
-		wait, err := w.tryHold(ctx)
+		now, wait, err := w.tryHold(ctx, first, time.Since(begin) > patience)
 		if err != nil || wait == 0 {
 			return err
 		}
-		// A holder that renews meanwhile is alive.
-		if time.Since(begin) > holdFor+time.Second {
+		switch {
+		case first == holding{}:
+			first = now
+		case now != first: // it has renewed meanwhile, and is alive
 			return journal.ErrHeld
 		}
 		select {
@@ -40,10 +45,19 @@ func (w *writer) takeOwnership(ctx context.Context) error {
 	}
 }
 
-// tryHold takes the hold if it is free. Otherwise it says how long it may be until it is.
-func (w *writer) tryHold(ctx context.Context) (wait time.Duration, err error) {
+// A holding is the row of who holds the store.
+type holding struct {
+	owner, process string
+	until          int64 // ms UTC
+}
+
+// tryHold takes the hold if it is free, or still as silent says that it has been for too long. Otherwise it returns who
+// has it, and how long it may be until it is free.
+func (w *writer) tryHold(
+	ctx context.Context, silent holding, tooLong bool,
+) (is holding, wait time.Duration, err error) {
 	if err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return 0, err
+		return is, 0, err
 	}
 	defer func() {
 		if err != nil || wait > 0 {
@@ -52,23 +66,21 @@ func (w *writer) tryHold(ctx context.Context) (wait time.Duration, err error) {
 			err = w.tx.exec(ctx, "COMMIT")
 		}
 	}()
-	var owner, process string
-	var until int64
-	err = w.tx.readRow(ctx, "SELECT owner, process, until FROM holder", nil, &owner, &process, &until)
+	err = w.tx.readRow(ctx, "SELECT owner, process, until FROM holder", nil, &is.owner, &is.process, &is.until)
 	if err != nil && !errors.Is(err, journal.ErrNotFound) {
-		return 0, err
+		return is, 0, err
 	}
 	// The real clock: that of the store may stand still in a test, and this is about processes.
 	now := time.Now().UnixMilli()
-	if err == nil && owner != w.tx.owner && until > now {
-		switch isAlive(process) {
+	if err == nil && is.owner != w.tx.owner && is.until > now && !(tooLong && is == silent) {
+		switch isAlive(is.process) {
 		case alive:
-			return 0, journal.ErrHeld
+			return is, 0, journal.ErrHeld
 		case unknown:
-			return time.Duration(min(until-now, holdFor.Milliseconds())) * time.Millisecond, nil
+			return is, time.Duration(min(is.until-now, holdFor.Milliseconds())) * time.Millisecond, nil
 		}
 	}
-	return 0, w.tx.exec(ctx, `INSERT INTO holder (one, owner, process, until) VALUES (1, ?, ?, ?) ON CONFLICT (one)
+	return is, 0, w.tx.exec(ctx, `INSERT INTO holder (one, owner, process, until) VALUES (1, ?, ?, ?) ON CONFLICT (one)
 		DO UPDATE SET owner = excluded.owner, process = excluded.process, until = excluded.until`,
 		w.tx.owner, thisProcess(), now+holdFor.Milliseconds())
 }

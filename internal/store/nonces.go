@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	maxNonces = 100_000                             // that may be outstanding
-	nonceKept = int64(auth.Skew / time.Millisecond) // an expired nonce is kept so long, because clocks differ
+	maxNonces    = 100_000                                  // that may be outstanding
+	clocksDiffer = int64(auth.Skew / time.Millisecond)      // an expired nonce is kept so long
+	nonceLife    = int64(auth.NonceLife / time.Millisecond) // none expires later than that, unless the clock was set back
 )
 
 // PutNonce stores data under a nonce until it is taken or expires. A nonce that is there already is an error; with
@@ -45,7 +46,8 @@ func (tx *transaction) putNonce(ctx context.Context, nonce string, data []byte, 
 			return err
 		}
 	}
-	gone, err := tx.execCount(ctx, "DELETE FROM nonces WHERE expires < ?", tx.now()-nonceKept)
+	gone, err := tx.execCount(ctx, "DELETE FROM nonces WHERE expires < ? OR expires > ?", tx.now()-clocksDiffer,
+		tx.now()+nonceLife+clocksDiffer)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (db sessions) UseSession(ctx context.Context, id provenance.Link, idle time
 		return journal.Session{}, err
 	}
 	now := db.now().UnixMilli()
-	if err = checkInUse(s, now, idle); err == nil && now-s.Used >= idle.Milliseconds()/16 {
+	if err = checkInUse(s, now, idle); err == nil && (now-s.Used >= idle.Milliseconds()/16 || isAhead(s.Used, now)) {
 		err = db.write(ctx, 0, func(ctx context.Context, tx *transaction) error {
 			// Read again: it may have been revoked since. Two that come at once both find it in use.
 			err := tx.readRow(ctx, "SELECT revoked, expires, used FROM sessions WHERE cid = ?", []any{linkBytes(id)},
@@ -121,7 +121,9 @@ func (db sessions) UseSession(ctx context.Context, id provenance.Link, idle time
 			if err != nil {
 				return err
 			}
-			s.Used = max(s.Used, tx.now())
+			if now := tx.now(); s.Used < now || isAhead(s.Used, now) { // a use that lies ahead would never grow old
+				s.Used = now
+			}
 			return tx.exec(ctx, "UPDATE sessions SET used = ? WHERE cid = ?", s.Used, linkBytes(id))
 		})
 	}
@@ -133,7 +135,7 @@ func (db sessions) UseSession(ctx context.Context, id provenance.Link, idle time
 
 // checkInUse says whether a session's key may sign a request at now.
 func checkInUse(s journal.Session, now int64, idle time.Duration) error {
-	if err := checkFresh(s.Revoked, s.Expires, now); err != nil {
+	if err := checkFresh(s.Opened, s.Revoked, s.Expires, now); err != nil {
 		return err
 	}
 	if now-s.Used >= idle.Milliseconds() {
@@ -234,11 +236,16 @@ func checkRevoke(at int64, by provenance.Link) error {
 	return nil
 }
 
-// checkFresh says whether a session may still reserve.
-func checkFresh(revoked, expires, at int64) error {
+// isAhead says whether a time that was noted lies further ahead of now than clocks differ: the clock was set back.
+func isAhead(noted, now int64) bool { return noted-now > clocksDiffer }
+
+// checkFresh says whether a session may reserve and be used.
+func checkFresh(opened, revoked, expires, at int64) error {
 	switch {
 	case revoked != 0:
 		return fmt.Errorf("%w: it is revoked", journal.ErrStale)
+	case isAhead(opened, at):
+		return journal.ErrEarly
 	case at >= expires:
 		return fmt.Errorf("%w: it has expired", journal.ErrStale)
 	}

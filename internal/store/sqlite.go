@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func openFile(ctx context.Context, path string, c Config) (db *DB, err error) {
 	w := newWriter(e.conn, e, c)
 	epoch, err := migrate(e.conn, w.tx.now())
 	if err == nil && w.tx.owner != "" {
-		err = w.takeOwnership(ctx)
+		err = w.takeOwnership(ctx, cmp.Or(c.hold, holdFor))
 	}
 	if err == nil && damage != nil {
 		err = w.tx.noteDamage(ctx, damage)

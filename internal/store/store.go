@@ -52,8 +52,9 @@ type Config struct {
 	// what is half written for damage, so only a process that has the store alone looks for any.
 	Shared bool
 
-	faults func() error // lets tests fail a group after its writes, before COMMIT
-	nonces int64        // lets tests have few; maxNonces if 0
+	faults func() error  // lets tests fail a group after its writes, before COMMIT
+	nonces int64         // lets tests have few; maxNonces if 0
+	hold   time.Duration // lets tests wait less for a holder that is dead; holdFor if 0
 }
 
 // A DB is an open store. All methods may be called by many goroutines at once. It is put together of its owners, one

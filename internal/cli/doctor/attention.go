@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/evidence"
@@ -40,6 +42,7 @@ const (
 	needServer   = "server"   // the server does not answer, or is not ready
 	needMoney    = "money"    // a rule under revenue.alerts tells of a margin
 	needEndpoint = "endpoint" // what the server asks does not answer
+	needClock    = "clock"    // the clock says a time before that of what is in the store
 )
 
 // A need is one thing that a person has to look at.
@@ -82,7 +85,7 @@ func Attention(sh *cli.Shell) *cobra.Command {
 		Long: `Exit code 0 if nothing needs a person, and 29 if something does. It says what: effects of which it is not known
 whether they happened, approvals that wait, transactions that no block takes, runs that are parked for long, a journal
 and a log that tell two histories, a log that is behind, margins that a rule under revenue.alerts tells of, an operator's
-key that ends soon, a server that is not ready, endpoints that do not answer.
+key that ends soon, a server that is not ready, endpoints that do not answer, a clock that was set back.
 
 --data DIR looks into the folder, beside a server that uses it; --server URL asks a server. With neither, both are those
 of the settings. The endpoints are those of the settings. It changes nothing.`,
@@ -182,6 +185,9 @@ func (l *look) examineData(ctx context.Context) error {
 	}
 	defer db.Close()
 	l.looked = append(l.looked, "the data folder "+l.data)
+	if err := l.examineClock(ctx, db); err != nil {
+		return err
+	}
 	if err := l.examineRuns(ctx, db); err != nil {
 		return err
 	}
@@ -192,6 +198,21 @@ func (l *look) examineData(ctx context.Context) error {
 		return err
 	}
 	return l.examineKey()
+}
+
+// examineClock tells of a session that was opened later than now: those who have one are refused until the clock is
+// right, or they sign in again.
+func (l *look) examineClock(ctx context.Context, db journal.Database) error {
+	newest, err := db.Sessions(ctx, noAccount, math.MaxInt64)
+	if err != nil || len(newest) == 0 || newest[0].Opened <= l.now.Add(auth.Skew).UnixMilli() {
+		return err
+	}
+	l.add(need{
+		Kind: needClock, Since: newest[0].Opened, Next: "set this machine's clock",
+		Detail: fmt.Sprintf("the clock says %s, and a session was opened at %s: it was set back, and sessions from "+
+			"after now are refused", sayTime(l.now.UnixMilli()), sayTime(newest[0].Opened)),
+	})
+	return nil
 }
 
 // examineMoney asks the rules under revenue.alerts about the last 24 hours.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -256,4 +257,49 @@ func testUse(t *testing.T, b *bench) {
 	b.wantErr("a revoked session", err, journal.ErrStale)
 	_, err = b.UseSession(b.ctx, b.newBlock().CID, idle)
 	b.wantErr("an unknown session", err, journal.ErrNotFound)
+}
+
+// testClockSetBack: times that were noted before the clock was set back count for nothing. A session from after now is
+// refused, for its key and for what it would reserve; a use from after now does not keep one alive; a sign-in message
+// from after now takes no room.
+func testClockSetBack(t *testing.T, b *bench) {
+	const ahead, idle = 10 * 24 * 3600_000, 16 * time.Minute
+	old := b.newSession(alice)
+	b.now.Add(ahead)
+	later := journal.Session{ID: b.newBlock().CID, Account: bob, Key: "k", Agent: "a", Opened: b.now.Load(),
+		Expires: b.now.Load() + 3600_000, Message: []byte("m"), Sig: []byte("s")}
+	b.must(b.PutSession(b.ctx, later))
+	c := b.openRun(later)
+	b.must(b.PutNonce(b.ctx, "from after now", nil, b.clock().Add(time.Minute)))
+	long := b.newSession(alice) // used from after now on
+	reserve := []journal.Reservation{{Ledger: "l", Amount: money.Of(usdc, 1), Cap: money.Of(usdc, 100)}}
+
+	b.now.Store(start + 60_000)
+	_, err := b.UseSession(b.ctx, later.ID, idle)
+	b.wantErr("a session from after now", err, journal.ErrEarly)
+	b.wantErr("which is one that acts no more", err, journal.ErrStale)
+	c.At, c.Reserve = later.Opened+1, reserve
+	b.wantErr("a reservation of a run from after now", b.Commit(b.ctx, c), journal.ErrEarly)
+	if _, err := b.UseSession(b.ctx, old.ID, idle); err != nil {
+		t.Errorf("a session from before: %v", err)
+	}
+	if s, err := b.UseSession(b.ctx, long.ID, idle); err != nil || s.Used != start+60_000 {
+		t.Errorf("a use from after now was noted as %d, %v; want %d", s.Used, err, start+60_000)
+	}
+	b.now.Store(start + 60_000 + idle.Milliseconds())
+	_, err = b.UseSession(b.ctx, long.ID, idle)
+	b.wantErr("not used since", err, journal.ErrIdle)
+	b.must(b.PutNonce(b.ctx, "another", nil, b.clock().Add(time.Minute)))
+	if _, err := b.TakeNonce(b.ctx, "from after now", b.clock()); !errors.Is(err, auth.ErrNonce) {
+		t.Errorf("a message from after now: %v, want none", err)
+	}
+
+	b.now.Store(later.Opened - 60_000) // as far as clocks differ
+	if _, err := b.UseSession(b.ctx, later.ID, idle); err != nil {
+		t.Errorf("a minute before it was opened: %v", err)
+	}
+	b.wantErr("a minute before, it reserves", b.Commit(b.ctx, c), nil)
+	b.now.Store(later.Opened - 60_001)
+	_, err = b.UseSession(b.ctx, later.ID, idle)
+	b.wantErr("more than a minute before", err, journal.ErrEarly)
 }

@@ -73,6 +73,7 @@ func Run(t *testing.T, c Config) {
 		{"no reservation commits under a revoked delegation", testRevokeDelegationRace},
 		{"every history of a budget and a nonce is that of one caller at a time", testLinear},
 		{"a session that is not used ends", testUse},
+		{"a clock that was set back", testClockSetBack},
 		{"what ends before its turn leaves nothing", testCancelled},
 	} {
 		t.Run(test.name, func(t *testing.T) {
