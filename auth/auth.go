@@ -87,7 +87,7 @@ type Fault struct {
 	cause error
 }
 
-// Error says where the fault is, what is wrong, and the code in parentheses.
+// Error says where the fault is and what is wrong. Code.Next says what to do.
 func (f *Fault) Error() string {
 	s := f.Detail
 	if f.Field != "" {
@@ -96,7 +96,7 @@ func (f *Fault) Error() string {
 	if f.Line > 0 {
 		s = fmt.Sprintf("line %d, %s", f.Line, s)
 	}
-	return s + " (" + string(f.Code) + ")"
+	return s
 }
 
 // Unwrap returns what lies behind the fault: [ErrNonce], [ErrUnavailable] or nothing.

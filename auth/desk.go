@@ -189,7 +189,7 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 	issued, err := d.c.Nonces.TakeNonce(ctx, nonceSlot(w.grant.Nonce, channel), now)
 	if errors.Is(err, ErrNonce) {
 		f := newFault(CodeNonceUsed, "Nonce",
-			"it is unknown, used, expired, or was issued to another connection: ask for a new message and sign that one")
+			"it is unknown, used, expired, or was issued to another connection")
 		f.cause = ErrNonce
 		return nil, f
 	}
@@ -214,7 +214,7 @@ func (d *Desk) Open(ctx context.Context, raw, sig []byte, channel [32]byte) (*Gr
 	if _, err := Verify(raw, sig, want); err != nil { // by its key alone: no chain is asked about a text that is not ours
 		return nil, err
 	}
-	return nil, newFault(CodeAltered, "message", "it is not the one that was issued: sign that one as it is")
+	return nil, newFault(CodeAltered, "message", "it is not the one that was issued")
 }
 
 // nonceSlot names what is stored of a challenge: its nonce on the connection that asked for it, so that who has seen a

@@ -120,11 +120,11 @@ func (g *Grant) checkTimes(now time.Time) error {
 	case g.Issued.After(now.Add(Skew)):
 		return newFault(CodeIssued, "Issued At", "it lies in the future")
 	case g.Issued.Before(now.Add(-IssuedWithin - Skew)):
-		return newFault(CodeIssued, "Issued At", "it is too long ago: ask for a new message and sign that one")
+		return newFault(CodeIssued, "Issued At", "it is too long ago")
 	case g.NotBefore.After(now.Add(Skew)):
 		return newFault(CodeEarly, "Not Before", "this time has not come yet")
 	case !now.Before(g.Expires):
-		return newFault(CodeExpired, "Expiration Time", "it is over: ask for a new message and sign that one")
+		return newFault(CodeExpired, "Expiration Time", "it is over")
 	}
 	return nil
 }

@@ -142,18 +142,19 @@ func refuseMessage(a *app, raw []byte, err error, f *auth.Fault, out checked) er
 		a.Note("%s", out.excerpt())
 	}
 	a.Note("rule: %s", out.Rule)
+	says := out.Message
 	if out.Method == notChecked {
 		return &cli.Failure{Exit: cli.ExitIncomplete, Code: string(f.Code), Result: out,
-			Message: cli.Plain(err.Error()) + "; give --rpc URL of its chain to ask it"}
+			Message: says + "; give --rpc URL of its chain to ask it"}
 	}
 	if errors.Is(err, auth.ErrUnavailable) {
 		return &cli.Failure{Exit: cli.ExitNetwork, Code: string(f.Code), Result: out,
-			Message: cli.Plain(err.Error()) + ": " + cli.Plain(f.Unwrap().Error())}
+			Message: says + ": " + cli.Plain(f.Unwrap().Error())}
 	}
 	if out.Kind == notChecked && f.Field == "signature" {
 		a.Note("not checked: whether a contract at this address accepts it (--rpc URL)")
 	}
-	return &cli.Failure{Exit: cli.ExitSignature, Code: string(f.Code), Message: cli.Plain(err.Error()), Result: out}
+	return &cli.Failure{Exit: cli.ExitSignature, Code: string(f.Code), Message: says, Result: out}
 }
 
 // check returns the message if all of it is as expected.
@@ -286,8 +287,9 @@ func (c *checked) signer() string {
 
 // describeRefusal says what is known of a refusal.
 func describeRefusal(raw []byte, f *auth.Fault) checked {
-	out := checked{Code: f.Code, Field: f.Field, Message: cli.Plain(f.Error()), Rule: f.Code.Rule(), Line: f.Line,
-		Column: f.Column}
+	// Who checks messages of others looks the code up.
+	out := checked{Message: fmt.Sprintf("%s (%s)", cli.Plain(f.Error()), f.Code), Code: f.Code, Field: f.Field,
+		Rule: f.Code.Rule(), Line: f.Line, Column: f.Column}
 	if f.Line == 0 {
 		return out
 	}

@@ -226,8 +226,8 @@ func explainQuota(q *quota.Error) *wire.Error {
 	return e
 }
 
-// explainFault says what is wrong with a message or a signature in the fault's own words. Its code goes by what the
-// method was given.
+// explainFault says what is wrong with a message or a signature in the fault's own words, and what to do. The fault's
+// code is the reason, for programs; the error's code goes by what the method was given.
 func (a *API) explainFault(ctx context.Context, method string, f *auth.Fault) *wire.Error {
 	code := wire.CodeSignIn
 	switch {
@@ -240,7 +240,7 @@ func (a *API) explainFault(ctx context.Context, method string, f *auth.Fault) *w
 	case method == wire.SessionRevoke, method == wire.ApprovalDecide:
 		code = wire.CodeSignature
 	}
-	e := wire.Errorf(code, "Not accepted: %s.", f.Error())
+	e := wire.Errorf(code, "Not accepted: %s; %s.", f.Error(), f.Code.Next())
 	e.Data.Reason = string(f.Code)
 	return e
 }

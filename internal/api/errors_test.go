@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/runner"
 )
 
 func TestErrorsBecomeWords(t *testing.T) {
@@ -53,6 +56,44 @@ func TestErrorsBecomeWords(t *testing.T) {
 	}
 	if !strings.Contains(log0, "disk on fire") || strings.Count(log0, "\n") != 1 {
 		t.Errorf("the log has %q; want the inner failure and nothing else", log0)
+	}
+}
+
+// Each fault of a permission, a signature or an approval is told in words with what to do next; its code is for programs
+// and stands in a field of its own, never in the sentence.
+func TestEachFaultIsToldInWords(t *testing.T) {
+	var list []auth.Code
+	for _, file := range []string{"auth", "binding", "assertion"} {
+		src, err := os.ReadFile("../../auth/" + file + ".go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`Code = "([a-z0-9_]+\.[a-z0-9_]+)"`).FindAllStringSubmatch(string(src), -1) {
+			list = append(list, auth.Code(m[1]))
+		}
+	}
+	if len(list) < 60 {
+		t.Fatalf("found %d codes only", len(list))
+	}
+	a := &API{log: slog.New(slog.DiscardHandler)}
+	for _, c := range append(list, runner.CodeIssue) {
+		f := &auth.Fault{Code: c, Field: "max_total", Detail: "it is wider than what may be given"}
+		e := a.Explain(t.Context(), wire.SessionOpen, fmt.Errorf("sign in: %w", f))
+		if e.Data.Reason != string(c) {
+			t.Errorf("%s: the reason is %q", c, e.Data.Reason)
+		}
+		for _, code := range list {
+			if strings.Contains(e.Message, string(code)) {
+				t.Errorf("%s: the sentence has a code in it: %s", c, e.Message)
+			}
+		}
+		what, next, ok := strings.Cut(e.Message, "; ")
+		if !strings.HasPrefix(what, "Not accepted: max_total: ") || !ok || len(next) < 12 || !strings.HasSuffix(next, ".") {
+			t.Errorf("%s: %q is not what is wrong, and then what to do", c, e.Message)
+		}
+		if c != runner.CodeIssue && next == "ask the operator." {
+			t.Errorf("%s: nobody says what to do", c)
+		}
 	}
 }
 

@@ -159,10 +159,11 @@ func FailureOf(err error) *Failure {
 		return Failf(exit, string(f.Code), "%s", Plain(err.Error()))
 	}
 	if f, ok := errors.AsType[*auth.Fault](err); ok {
+		says := Plain(err.Error()) + "; " + f.Code.Next()
 		if errors.Is(err, auth.ErrUnavailable) {
-			return Failf(ExitNetwork, string(wire.CodeChain), "%s", Plain(err.Error()))
+			return Failf(ExitNetwork, string(wire.CodeChain), "%s", says)
 		}
-		return Failf(ExitSignature, string(f.Code), "%s", Plain(err.Error()))
+		return Failf(ExitSignature, string(f.Code), "%s", says)
 	}
 	if r, ok := errors.AsType[*backup.Refusal](err); ok {
 		return Failf(exitOfRefusal(r), r.Code, "%s", Plain(r.Says))
