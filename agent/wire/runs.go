@@ -193,7 +193,8 @@ type Ref struct {
 	Index uint64 `json:"index"`
 }
 
-// An Event is what came in. Kind says which of the other fields are there; a payload that was erased is absent.
+// An Event is what came in. Kind says which of the other fields are there; a payload that was erased is absent, and
+// Erased says that one was.
 //
 //	ask      Input, Key; Of if it answers a question
 //	reply    Of, and Model, Text, Calls, or Failed; no Text if the step says something else in its place. With Restart,
@@ -218,6 +219,7 @@ type Event struct {
 	Took     int64           `json:"took,omitempty"` // ms
 	Approved bool            `json:"approved,omitempty"`
 	Why      string          `json:"why,omitempty" form:"text"`
+	Erased   bool            `json:"erased,omitempty"`
 }
 
 // A ModelCall is what is known of a model's answer.
@@ -270,6 +272,7 @@ type Effect struct {
 	Retryable    bool    `json:"retryable,omitempty"`
 	RetryAfterMS int64   `json:"retry_after_ms,omitempty"`
 	Totals       *Totals `json:"totals,omitempty"`
+	Erased       bool    `json:"erased,omitempty"` // a text or arguments of it are
 }
 
 // A Mark is a figure of an answer that rests on nothing that the run was given, nor is computed of it.
@@ -295,6 +298,7 @@ type Decision struct {
 	Outcome string          `json:"outcome" form:"name"` // "permit", "approve", "deny"
 	Rules   []string        `json:"rules,omitempty" form:"text"`
 	Why     json.RawMessage `json:"why,omitempty"`
+	Erased  bool            `json:"erased,omitempty"` // why is
 }
 
 // Totals sum up a run.

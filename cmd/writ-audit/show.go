@@ -14,7 +14,8 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// A runView is a run as people read it. Payloads without a key read "(sealed)".
+// A runView is a run as people read it. Payloads without a key read "(sealed)", and those that
+// the head calls erased "(erased)".
 type runView struct {
 	Run     string     `json:"run"`
 	Head    string     `json:"head"`
@@ -206,7 +207,9 @@ func viewRun(src provenance.Source, keys map[provenance.Link]provenance.LeafKey,
 		v.Rules, v.Dapp = ev.Rules.Name+" "+d.Under.String(), d.Name+" "+ev.Run.Rules.String()+" for "+d.Origin
 	}
 	v.describeGrant(&ev.Grant)
+	gone := listErased(src, &ev.Head)
 	err := ev.Each(func(c provenance.Link, s *provenance.Step) error {
+		tellErased(s, gone)
 		view := viewOf(ev, c, s)
 		if r, ok := s.Event.(*provenance.Result); ok && r.Child.Defined() {
 			child, err := viewChild(ev, r.Child, keys, depth)
@@ -260,6 +263,30 @@ func viewChild(
 		return nil, &provenance.Fault{Code: provenance.CodeDelegationDepth, At: head, Detail: "sub-agents are too deep"}
 	}
 	return viewRun(branch{ev.Source(), head}, keys, depth+1)
+}
+
+// listErased returns the leaves that a head calls erased. The head was verified.
+func listErased(src provenance.Source, head *provenance.Head) map[provenance.Link]bool {
+	gone := map[provenance.Link]bool{}
+	for _, l := range head.Erased {
+		if data, err := src.Get(l); err == nil {
+			if rec, err := provenance.DecodeAny(data); err == nil {
+				for _, leaf := range rec.(*provenance.Erasure).Leaves {
+					gone[leaf] = true
+				}
+			}
+		}
+	}
+	return gone
+}
+
+// tellErased has the payloads of a step that are erased say so, which are else told as sealed.
+func tellErased(s *provenance.Step, gone map[provenance.Link]bool) {
+	provenance.EachPayload(s, func(p *provenance.Payload) {
+		if _, known := p.Bytes(); !known && gone[p.Leaf()] {
+			*p = *provenance.NewPayload([]byte("(erased)"))
+		}
+	})
 }
 
 func viewOf(ev *provenance.Evidence, c provenance.Link, s *provenance.Step) stepView {

@@ -12,7 +12,7 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// viewStep returns a step as its owner sees it. A payload whose key was erased is left out.
+// viewStep returns a step as its owner sees it. A payload whose key was erased is left out, and said to be.
 func (s *Stream) viewStep(ctx context.Context, v runner.StepView) (wire.RunEvent, error) {
 	out := wire.RunEvent{
 		Sub: s.answer.Sub, Run: s.run.String(), Epoch: s.answer.Epoch, Seq: v.Step.Seq, CID: v.CID.String(),
@@ -81,16 +81,26 @@ func (s *Stream) findToolName(ctx context.Context, of provenance.Ref) (string, e
 	return s.calls[of.Index], nil
 }
 
+// isErased says whether one of those payloads that are there has no text: its owner has the keys of all that have one.
+func isErased(list ...*provenance.Payload) bool {
+	for _, p := range list {
+		if _, known := p.Bytes(); p != nil && !known {
+			return true
+		}
+	}
+	return false
+}
+
 func viewEvent(e provenance.Event) wire.Event {
 	switch e := e.(type) {
 	case *provenance.Ask:
-		w := wire.Event{Kind: "ask", Input: payloadJSON(e.Request), Key: e.Key}
+		w := wire.Event{Kind: "ask", Input: payloadJSON(e.Request), Key: e.Key, Erased: isErased(e.Request)}
 		if e.Of != nil {
 			w.Of = viewRef(*e.Of)
 		}
 		return w
 	case *provenance.Reply:
-		w := wire.Event{Kind: "reply", Of: viewRef(e.Of), Failed: e.Failed}
+		w := wire.Event{Kind: "reply", Of: viewRef(e.Of), Failed: e.Failed, Erased: isErased(e.Said)}
 		if e.Said != nil {
 			w.Restart, w.Text = true, payloadText(e.Said)
 		}
@@ -98,21 +108,24 @@ func viewEvent(e provenance.Event) wire.Event {
 			w.From = e.From.Step.String()
 		}
 		if m := e.Model; m != nil {
-			w.Text = payloadText(m.Text)
+			w.Text, w.Erased = payloadText(m.Text), w.Erased || isErased(m.Text)
 			w.Model = &wire.ModelCall{
 				Name: m.Name, Provider: m.Provider, Asked: m.Asked, Answered: m.Answered, ID: m.ID, Stop: m.Stop,
 				In: m.Usage.In, Out: m.Usage.Out, Cost: m.Cost, TTFT: m.TTFT, Took: m.Took, Evidence: m.Evidence,
 			}
 			for _, a := range m.Calls {
 				w.Calls = append(w.Calls, wire.ToolAsk{Tool: a.Tool, Args: payloadJSON(a.Args)})
+				w.Erased = w.Erased || isErased(a.Args)
 			}
 		}
 		return w
 	case *provenance.Result:
-		return wire.Event{Kind: "result", Of: viewRef(e.Of), Status: e.Status, Output: payloadJSON(e.Output), Took: e.Took}
+		return wire.Event{Kind: "result", Of: viewRef(e.Of), Status: e.Status, Output: payloadJSON(e.Output), Took: e.Took,
+			Erased: isErased(e.Output)}
 	case *provenance.Verdict:
 		why, _ := e.Reason()
-		return wire.Event{Kind: "verdict", Of: viewRef(e.Of), Approved: e.Approval != nil, Why: why}
+		return wire.Event{Kind: "verdict", Of: viewRef(e.Of), Approved: e.Approval != nil, Why: why,
+			Erased: isErased(e.Words)}
 	case *provenance.Lapse:
 		w := wire.Event{Kind: "lapse", Why: e.Why}
 		if e.Of != nil {
@@ -137,15 +150,15 @@ func viewEffect(e provenance.Effect) wire.Effect {
 	case *provenance.Call:
 		return wire.Effect{
 			Kind: "call", Of: viewRef(e.Of), Tool: e.Tool.String(), Args: payloadJSON(e.Args), Class: e.Class, Phase: e.Phase,
-			Decisions: viewDecisions(e.Decisions),
+			Decisions: viewDecisions(e.Decisions), Erased: isErased(e.Args),
 		}
 	case *provenance.Seek:
 		return wire.Effect{
 			Kind: "seek", Of: viewRef(e.Of), Summary: payloadJSON(e.Summary), Until: e.Until,
-			Decisions: viewDecisions(e.Decisions),
+			Decisions: viewDecisions(e.Decisions), Erased: isErased(e.Summary),
 		}
 	case *provenance.Say:
-		return wire.Effect{Kind: "say", Text: payloadText(e.Text)}
+		return wire.Effect{Kind: "say", Text: payloadText(e.Text), Erased: isErased(e.Text)}
 	case *provenance.Deny:
 		return wire.Effect{Kind: "deny", Of: viewRef(e.Of), Tool: e.Tool, Decisions: viewDecisions(e.Decisions)}
 	case *provenance.Close:
@@ -174,7 +187,8 @@ func whoseOf(code fault.Code) string {
 func viewDecisions(list []provenance.Decision) []wire.Decision {
 	var out []wire.Decision
 	for _, d := range list {
-		out = append(out, wire.Decision{Point: d.Point, Outcome: d.Outcome, Rules: d.Rules, Why: payloadJSON(d.Why)})
+		out = append(out, wire.Decision{Point: d.Point, Outcome: d.Outcome, Rules: d.Rules, Why: payloadJSON(d.Why),
+			Erased: isErased(d.Why)})
 	}
 	return out
 }

@@ -79,6 +79,7 @@ func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) erro
 		defer f.Close()
 		from.blocks = append(from.blocks, src.Get)
 		from.lists = append(from.lists, func(do func(provenance.Link) error) error { return eachBlock(f, do) })
+		from.heads = append(from.heads, func(provenance.Record) provenance.Link { return src.Root() })
 	}
 	if o.data != "" {
 		db, err := evidence.OpenData(ctx, o.data)
@@ -89,13 +90,20 @@ func (o *catOptions) show(ctx context.Context, a *cli.Shell, args []string) erro
 		from.blocks = append(from.blocks, func(l provenance.Link) ([]byte, error) { return db.Block(ctx, l) })
 		from.lists = append(from.lists, func(do func(provenance.Link) error) error { return eachRecord(ctx, db, do) })
 		from.storedKey = func(l provenance.Link) (provenance.LeafKey, error) { return db.LeafKey(ctx, l) }
+		from.heads = append(from.heads, func(rec provenance.Record) provenance.Link {
+			if step, ok := rec.(*provenance.Step); ok {
+				info, _ := db.Run(ctx, step.Run) // of a run that is not here nothing is known to be erased
+				return info.Head
+			}
+			return cid.Undef
+		})
 	}
 	if !link.Defined() {
 		if link, err = from.find(args[0]); err != nil {
 			return err
 		}
 	}
-	v, err := recordView(link, from.block, from.key)
+	v, err := recordView(link, &from)
 	if err != nil {
 		return err
 	}
@@ -116,6 +124,39 @@ type places struct {
 	lists     []func(func(provenance.Link) error) error
 	keys      map[provenance.Link]provenance.LeafKey // that were given
 	storedKey func(provenance.Link) (provenance.LeafKey, error)
+	heads     []func(provenance.Record) provenance.Link // of the run that a record belongs to; undefined if not known
+}
+
+// erased returns the leaves that the heads of a record's run call erased.
+func (p *places) erased(rec provenance.Record) map[provenance.Link]bool {
+	gone := map[provenance.Link]bool{}
+	read := func(l provenance.Link) provenance.Record {
+		data, err := p.block(l)
+		if err != nil {
+			return nil
+		}
+		rec, err := provenance.DecodeAny(data)
+		if err != nil {
+			return nil
+		}
+		return rec
+	}
+	for _, headOf := range p.heads {
+		l := headOf(rec)
+		if !l.Defined() {
+			continue
+		}
+		if head, ok := read(l).(*provenance.Head); ok {
+			for _, l := range head.Erased {
+				if e, ok := read(l).(*provenance.Erasure); ok {
+					for _, leaf := range e.Leaves {
+						gone[leaf] = true
+					}
+				}
+			}
+		}
+	}
+	return gone
 }
 
 // find returns what a shortened CID stands for.
@@ -219,11 +260,10 @@ func (p *places) key(l provenance.Link) (provenance.LeafKey, bool) {
 }
 
 // recordView returns a block as JSON for people: the names of its schema in their order, and its payloads opened
-// where their leaf and, if it is sealed, its key are there. A raw block is shown as what it holds.
-func recordView(
-	link provenance.Link, get func(provenance.Link) ([]byte, error), key func(provenance.Link) (provenance.LeafKey, bool),
-) (json.RawMessage, error) {
-	data, err := get(link)
+// where their leaf and, if it is sealed, its key are there; else it is said that they are erased, or sealed. A raw
+// block is shown as what it holds.
+func recordView(link provenance.Link, from *places) (json.RawMessage, error) {
+	data, err := from.block(link)
 	if err != nil {
 		return nil, err
 	}
@@ -235,20 +275,24 @@ func recordView(
 		return nil, fmt.Errorf("block %s: %w", link, err)
 	}
 	var failed error
+	gone := from.erased(rec)
 	provenance.EachPayload(rec, func(p *provenance.Payload) {
-		k, ok := key(p.Leaf())
+		k, ok := from.key(p.Leaf())
 		if failed != nil || !ok && !p.Public() {
 			return
 		}
-		if leaf, err := get(p.Leaf()); err == nil { // else it was withheld
+		if leaf, err := from.block(p.Leaf()); err == nil { // else it was withheld
 			failed = p.Open(leaf, k)
 		}
 	})
 	if failed != nil {
 		return nil, fmt.Errorf("block %s: %w", link, failed)
 	}
-	return viewValue(reflect.ValueOf(rec))
+	return viewer(gone).viewValue(reflect.ValueOf(rec))
 }
+
+// A viewer knows which leaves are erased.
+type viewer map[provenance.Link]bool
 
 var (
 	linkType    = reflect.TypeFor[provenance.Link]()
@@ -259,7 +303,7 @@ var (
 	recordType  = reflect.TypeFor[provenance.Record]()
 )
 
-func viewValue(v reflect.Value) (json.RawMessage, error) {
+func (w viewer) viewValue(v reflect.Value) (json.RawMessage, error) {
 	switch t := v.Type(); {
 	case t == linkType:
 		return json.Marshal(map[string]string{"/": v.Interface().(provenance.Link).String()})
@@ -270,16 +314,19 @@ func viewValue(v reflect.Value) (json.RawMessage, error) {
 		if b, ok := p.Bytes(); ok {
 			return listMembers("leaf", p.Leaf().String(), "content", viewBytes(b))
 		}
+		if w[p.Leaf()] {
+			return listMembers("leaf", p.Leaf().String(), "content", "(erased)")
+		}
 		return listMembers("leaf", p.Leaf().String(), "content", "(sealed: no key was given)")
 	case v.Kind() == reflect.Interface:
-		return viewValue(v.Elem())
+		return w.viewValue(v.Elem())
 	case v.Kind() == reflect.Pointer:
 		if t.Implements(eventType) || t.Implements(effectType) || t.Implements(recordType) {
-			return viewStruct(v.Elem(), "kind", toSnakeCase(t.Elem().Name()))
+			return w.viewStruct(v.Elem(), "kind", toSnakeCase(t.Elem().Name()))
 		}
-		return viewValue(v.Elem())
+		return w.viewValue(v.Elem())
 	case v.Kind() == reflect.Struct:
-		return viewStruct(v)
+		return w.viewStruct(v)
 	case v.Kind() == reflect.Array && t.Elem().Kind() == reflect.Uint8:
 		b := make([]byte, v.Len())
 		reflect.Copy(reflect.ValueOf(b), v)
@@ -289,7 +336,7 @@ func viewValue(v reflect.Value) (json.RawMessage, error) {
 	case v.Kind() == reflect.Slice:
 		items := make([]json.RawMessage, v.Len())
 		for i := range items {
-			item, err := viewValue(v.Index(i))
+			item, err := w.viewValue(v.Index(i))
 			if err != nil {
 				return nil, err
 			}
@@ -301,13 +348,13 @@ func viewValue(v reflect.Value) (json.RawMessage, error) {
 }
 
 // viewStruct shows a struct's fields in their order, after the pairs given; what is absent is left out.
-func viewStruct(v reflect.Value, pairs ...any) (json.RawMessage, error) {
+func (w viewer) viewStruct(v reflect.Value, pairs ...any) (json.RawMessage, error) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		if !f.IsExported() || v.Field(i).IsZero() && f.Type.Kind() != reflect.Uint64 {
 			continue
 		}
-		value, err := viewValue(v.Field(i))
+		value, err := w.viewValue(v.Field(i))
 		if err != nil {
 			return nil, err
 		}

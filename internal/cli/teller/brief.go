@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ/agent/wire"
-	"github.com/writ-run/writ/internal/wording"
 )
 
 // describeBriefly tells of a step what somebody who asked wants to know before the answer: which tools have done what,
@@ -24,7 +23,7 @@ func (t *Teller) describeBriefly(ev *wire.RunEvent) (lines []string) {
 		case tool == "" || e.Status == "ok" && isOnTheWay(e.Output):
 			t.describeResult(e) // which notes what the receipt is compared with
 		case e.Status == "ok" && !isMined(e.Output):
-			lines = append(lines, strings.TrimSpace("called    "+tool+" "+summarize(e.Output)))
+			lines = append(lines, strings.TrimSpace("called    "+tool+" "+summarize(e.Output, e.Erased)))
 		default:
 			lines = append(lines, t.describeResult(e))
 		}
@@ -48,14 +47,14 @@ func (t *Teller) describeBriefly(ev *wire.RunEvent) (lines []string) {
 
 // summarize says what a tool gave: an amount, or of a chain's reading the block that it is of, since the answer says
 // the rest; of other tools the beginning.
-func summarize(output json.RawMessage) string {
+func summarize(output json.RawMessage, isErased bool) string {
 	var out struct {
 		Display   string
 		Block     string
 		BlockHash string `json:"block_hash"`
 	}
 	if json.Unmarshal(output, &out) != nil || out.Display == "" && (out.Block == "" || out.BlockHash == "") {
-		return wording.Clip(string(output), 160)
+		return sayPayload(output, isErased)
 	}
 	says := out.Display
 	if out.Block != "" {

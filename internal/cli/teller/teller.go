@@ -109,6 +109,9 @@ func plainValue(v any) any {
 func (t *Teller) describeEvent(e wire.Event) []string {
 	switch e.Kind {
 	case "ask":
+		if e.Erased {
+			return []string{"asked     " + erased}
+		}
 		var p struct{ Input, Text string }
 		if json.Unmarshal(e.Input, &p) != nil {
 			break
@@ -140,6 +143,9 @@ func (t *Teller) describeEvent(e wire.Event) []string {
 		if e.Approved {
 			return []string{t.Paint.Green("approved ") + " by the wallet"}
 		}
+		if e.Erased {
+			e.Why = erased
+		}
 		return []string{t.Paint.Red("refused  ") + " by the wallet: " + e.Why}
 	case "lapse":
 		return []string{t.Paint.Yellow("lapsed   ") + " " + e.Why}
@@ -162,20 +168,22 @@ func (t *Teller) describeEffects(does []wire.Effect) []string {
 				break
 			}
 			if e.Phase == "ask" {
-				add("%s %s", t.Paint.Yellow("asks you "), wording.Clip(string(e.Args), 160))
+				add("%s %s", t.Paint.Yellow("asks you "), sayPayload(e.Args, e.Erased))
 				break
 			}
 			phase := ""
 			if e.Phase != "act" {
 				phase = e.Phase + " "
 			}
-			add("call      %s%s %s", phase, e.Tool, wording.Clip(string(e.Args), 160))
+			add("call      %s%s %s", phase, e.Tool, sayPayload(e.Args, e.Erased))
 		case "seek":
 			add("%s waits for the wallet", t.Paint.Yellow("approve  "))
 		case "deny":
 			add("%s %s", t.Paint.Red("denied   "), e.Tool)
 		case "say":
-			if t.All {
+			if t.All && e.Erased {
+				add("said      %s", erased)
+			} else if t.All {
 				add("said      %s", e.Text)
 			}
 			if len(e.Marks) > 0 {
@@ -213,6 +221,9 @@ func (t *Teller) describeDecision(d wire.Decision) []string {
 	var why struct{ Message, Change string }
 	if d.Outcome == "permit" || json.Unmarshal(d.Why, &why) != nil || why.Message == "" {
 		why.Message = "by " + strings.Join(d.Rules, ", ")
+		if d.Erased && d.Outcome != "permit" {
+			why.Message += "; why is erased"
+		}
 	}
 	lines := []string{fmt.Sprintf("policy    %s: %s %s", d.Point, outcome, why.Message)}
 	if d.Outcome == "deny" && why.Change != "" {
@@ -270,7 +281,18 @@ func (t *Teller) describeResult(e wire.Event) string {
 		}
 		return line + t.payments.describeCost(out.Hash, e.Output)
 	}
-	return line + wording.Clip(string(e.Output), 160)
+	return line + sayPayload(e.Output, e.Erased)
+}
+
+// erased stands in the place of what was erased.
+const erased = "(erased)"
+
+// sayPayload shows the beginning of arguments or of a result.
+func sayPayload(v json.RawMessage, isErased bool) string {
+	if isErased {
+		return erased
+	}
+	return wording.Clip(string(v), 160)
 }
 
 func (t *Teller) paintStatus(s string) string {

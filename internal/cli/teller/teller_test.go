@@ -29,6 +29,38 @@ func TestOnlyOurOwnColoursReachATerminal(t *testing.T) {
 	}
 }
 
+// What was erased is told as that, and left blank nowhere.
+func TestWhatIsErasedIsTold(t *testing.T) {
+	for what, ev := range map[string]wire.RunEvent{
+		"a request":           {Event: wire.Event{Kind: "ask", Erased: true}},
+		"what was sent later": {Event: wire.Event{Kind: "ask", Of: &wire.Ref{}, Erased: true}},
+		"a result":            {Event: wire.Event{Kind: "result", Status: "ok", Erased: true}},
+		"a refusal's words":   {Event: wire.Event{Kind: "verdict", Erased: true}},
+		"arguments":           {Event: wire.Event{Kind: "lapse"}, Does: []wire.Effect{{Kind: "call", Phase: "act", Tool: "t", Erased: true}}},
+		"a question":          {Event: wire.Event{Kind: "lapse"}, Does: []wire.Effect{{Kind: "call", Phase: "ask", Erased: true}}},
+		"an answer":           {Event: wire.Event{Kind: "lapse"}, Does: []wire.Effect{{Kind: "say", Erased: true}}},
+		"why it was denied": {Event: wire.Event{Kind: "lapse"}, Does: []wire.Effect{
+			{Kind: "deny", Tool: "t", Decisions: []wire.Decision{{Point: "spend", Outcome: "deny", Rules: []string{"r"}, Erased: true}}},
+		}},
+	} {
+		for _, mark := range []bool{true, false} {
+			var got []string
+			tl := &Teller{All: true, Say: func(l string) { got = append(got, l) }}
+			ev.CID, ev.Event.Erased = "bafyreigb2qbz5zap5wucyadf445n7kyuull2agr6i22za2v7kebpsxzrau", ev.Event.Erased && mark
+			for i := range ev.Does {
+				ev.Does[i].Erased = ev.Does[i].Erased && mark
+				for j := range ev.Does[i].Decisions {
+					ev.Does[i].Decisions[j].Erased = ev.Does[i].Decisions[j].Erased && mark
+				}
+			}
+			tl.Tell(&ev)
+			if told := strings.Contains(strings.Join(got, "\n"), "erased"); told != mark {
+				t.Errorf("%s, erased %v: %q", what, mark, got)
+			}
+		}
+	}
+}
+
 // What a provider calls its model is one line of ours, whatever it says.
 func TestAModelsNameIsOneLine(t *testing.T) {
 	var got []string

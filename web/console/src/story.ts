@@ -42,6 +42,9 @@ interface Why { message?: string; change?: string; atoms?: { left: string; right
 
 const rulesOf = (ds: wire.Decision[] | undefined): string => [...new Set((ds ?? []).flatMap((d) => d.rules ?? []))].join(', ')
 
+/** What stands in the place of what was erased. */
+export const ERASED = '(erased)'
+
 const text = (v: unknown): string => (typeof v === 'string' ? v : JSON.stringify(v))
 
 const argsTable = (args: unknown): [string, string][] =>
@@ -100,7 +103,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
   }
   const ev = e.event
   const of = ev.of ? `${ev.of.seq}.${ev.of.index}` : ''
-  if (ev.kind === 'ask') next.asked = ((ev.input ?? {}) as { input?: string }).input ?? s.asked
+  if (ev.kind === 'ask') next.asked = ((ev.input ?? {}) as { input?: string }).input ?? (ev.erased ? ERASED : s.asked)
   if (ev.kind === 'reply' && ev.failed) row('warn', 'sync', `${ev.model?.name || 'The model'} did not answer`, ev.failed)
   if (ev.kind === 'reply' && ev.model && ev.model.provider !== 'writ')
     row('', 'route', `${ev.model.answered || ev.model.name} answered`, `${ev.model.tokens_in} tokens in, ${ev.model.tokens_out} out, ${usdText(ev.model.cost_nano)}; the provider claims this model, and nothing proves it`)
@@ -108,10 +111,11 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
     const tool = tools.get(of) ?? 'The tool'
     const way = ev.status === 'pending' ? underway(ev.output) : undefined
     if (way) row(way[0], way[0] === 'warn' ? 'warn' : 'sync', way[1], way[2], argsTable(ev.output))
+    else if (ev.erased) row(ev.status === 'ok' ? 'ok' : 'warn', 'result', `${tool}: ${ev.status}`, 'What it returned is erased')
     else if (ev.status === 'ok') row('ok', 'result', resultText(tool, ev.output), `${tool}, ${ev.took ?? 0} ms`, argsTable(ev.output).slice(0, 24))
     else row('warn', 'result', `${tool}: ${ev.status}`, text(ev.output ?? ''))
   }
-  if (ev.kind === 'verdict') row(ev.approved ? 'ok' : '', ev.approved ? 'check' : 'x', ev.approved ? 'Approved by the wallet' : 'Refused by the wallet', ev.why ?? '')
+  if (ev.kind === 'verdict') row(ev.approved ? 'ok' : '', ev.approved ? 'check' : 'x', ev.approved ? 'Approved by the wallet' : 'Refused by the wallet', ev.erased ? ERASED : ev.why ?? '')
   if (ev.kind === 'lapse') row('warn', 'clock', 'Ended before it was done', ev.why ?? '')
   for (const [index, d] of (e.does ?? []).entries()) {
     const here = `${e.seq}.${index}`
@@ -122,7 +126,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
         break
       case 'call':
         tools.set(here, d.tool ?? '')
-        row('ok', 'permit', `${phases[d.phase ?? ''] ?? 'Permitted'} ${d.tool}`, d.decisions ? `by ${rulesOf(d.decisions)}` : '', d.phase === 'send' || d.phase === 'sign' ? [] : argsTable(d.args))
+        row('ok', 'permit', `${phases[d.phase ?? ''] ?? 'Permitted'} ${d.tool}`, d.decisions ? `by ${rulesOf(d.decisions)}` : '', d.erased ? [['Arguments', ERASED]] : d.phase === 'send' || d.phase === 'sign' ? [] : argsTable(d.args))
         break
       case 'seek': row('acc', 'pen', 'Your approval is needed', ((d.summary as { why?: string[] })?.why ?? []).join('; ') || rulesOf(d.decisions)); break
       case 'deny': {
@@ -130,12 +134,12 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
         const why = (last?.why ?? {}) as Why
         row('bad', 'deny', `Denied ${d.tool}`, `by ${rulesOf(d.decisions?.filter((x) => x.outcome === 'deny'))}`)
         next.denied = {
-          rule: last?.rules?.[0] ?? '', message: why.message ?? '', change: why.change ?? '',
+          rule: last?.rules?.[0] ?? '', message: last?.erased ? ERASED : why.message ?? '', change: why.change ?? '',
           atoms: (why.atoms ?? []).filter((a) => !a.expr.includes('==')).map(({ left, right }) => ({ left, right })),
         }
         break
       }
-      case 'say': next.said = d.text ?? ''; break
+      case 'say': next.said = d.erased ? ERASED : d.text ?? ''; break
       case 'close':
         next.reason = d.reason ?? 'closed'
         next.code = d.code ?? ''

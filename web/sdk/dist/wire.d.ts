@@ -49,6 +49,7 @@ export type ClientTool = {
     schema?: unknown;
 };
 export type Decision = {
+    erased?: boolean;
     outcome: string;
     point: string;
     rules?: string[];
@@ -59,6 +60,7 @@ export type Effect = {
     class?: string;
     code?: string;
     decisions?: Decision[];
+    erased?: boolean;
     kind: string;
     marks?: Mark[];
     of?: Ref;
@@ -77,6 +79,7 @@ export type Effect = {
 export type Event = {
     approved?: boolean;
     calls?: ToolAsk[];
+    erased?: boolean;
     failed?: string;
     from?: string;
     input?: unknown;

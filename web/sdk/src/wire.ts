@@ -16,11 +16,11 @@ export type Challenge = { expires: number; message: string; nonce: string; reque
 
 export type ClientTool = { about?: string; name: string; schema?: unknown }
 
-export type Decision = { outcome: string; point: string; rules?: string[]; why?: unknown }
+export type Decision = { erased?: boolean; outcome: string; point: string; rules?: string[]; why?: unknown }
 
-export type Effect = { args?: unknown; class?: string; code?: string; decisions?: Decision[]; kind: string; marks?: Mark[]; of?: Ref; phase?: string; reason?: string; retry_after_ms?: number; retryable?: boolean; route?: Route; summary?: unknown; text?: string; tool?: string; totals?: Totals; until?: number; whose?: string }
+export type Effect = { args?: unknown; class?: string; code?: string; decisions?: Decision[]; erased?: boolean; kind: string; marks?: Mark[]; of?: Ref; phase?: string; reason?: string; retry_after_ms?: number; retryable?: boolean; route?: Route; summary?: unknown; text?: string; tool?: string; totals?: Totals; until?: number; whose?: string }
 
-export type Event = { approved?: boolean; calls?: ToolAsk[]; failed?: string; from?: string; input?: unknown; key?: string; kind: string; model?: ModelCall; of?: Ref; output?: unknown; restart?: boolean; status?: string; text?: string; took?: number; why?: string }
+export type Event = { approved?: boolean; calls?: ToolAsk[]; erased?: boolean; failed?: string; from?: string; input?: unknown; key?: string; kind: string; model?: ModelCall; of?: Ref; output?: unknown; restart?: boolean; status?: string; text?: string; took?: number; why?: string }
 
 export type Finding = { kind: string; text: string; tone: string }
 
