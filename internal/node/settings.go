@@ -125,7 +125,10 @@ func Configure(c *config.Config, g Given) (Config, error) {
 	read(func() (err error) { out.Earnings, err = EarningsOf(c); return err })
 	read(func() error { return setRoutes(c.Routes, out.Agents) })
 	read(func() (err error) { out.Rules, err = Rules(c.Policies, c.Dapps); return err })
-	read(func() (err error) { out.Tools, err = readingTools(c); return err })
+	read(func() (err error) {
+		out.Tools, err = readingTools(c, cmp.Or(g.Log, slog.New(slog.DiscardHandler)))
+		return err
+	})
 	read(func() (err error) { out.Library, err = readLibrary(c.Library); return err })
 	read(func() error {
 		own, servers, err := OwnTools(c, out.Chain.Book, g.Log)

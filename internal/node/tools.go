@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +51,7 @@ func chainConfig(client *pool.Pool, c Chain) chain.Config {
 
 // readingTools makes the tools that read what others have written, pages and folders that the settings name, and that
 // which asks the user.
-func readingTools(c *config.Config) (out []tools.Tool, err error) {
+func readingTools(c *config.Config, log *slog.Logger) (out []tools.Tool, err error) {
 	out = append(out, tools.AskUser())
 	if len(c.Fetch.Hosts) > 0 {
 		t, err := fetch.New(fetch.Config{
@@ -66,16 +65,13 @@ func readingTools(c *config.Config) (out []tools.Tool, err error) {
 	if len(c.Documents) == 0 {
 		return out, nil
 	}
-	var docs []retrieve.Document
-	for _, d := range c.Documents {
-		list, err := readDocuments(d)
-		if err != nil {
-			return nil, badSetting("documents: source %s: %s", d.Source, err)
-		}
-		if len(list) == 0 {
-			return nil, badSetting("documents: source %s: there is no .md or .txt file in %s", d.Source, d.Path)
-		}
-		docs = append(docs, list...)
+	docs, skipped, err := ReadDocuments(c.Documents)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range skipped {
+		log.Warn("a document is left out, and nobody finds it", "source", x.Source, "name", wording.Reveal(x.Name),
+			"why", x.Why)
 	}
 	t, err := retrieve.New(docs)
 	if err != nil {
@@ -540,70 +536,4 @@ func DescribedTools() ([]*tools.Def, error) {
 		defs = append(defs, d)
 	}
 	return defs, nil
-}
-
-// readDocuments reads one source: a file, or the .md and .txt files of a folder and those below, in the order of their
-// names. Hidden files and links are passed over.
-func readDocuments(d config.Documents) ([]retrieve.Document, error) {
-	labelled, err := labelDocuments(d)
-	if err != nil {
-		return nil, err
-	}
-	info, err := os.Stat(d.Path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		one, err := readDocument(labelled, d.Path, filepath.Base(d.Path))
-		return []retrieve.Document{one}, err
-	}
-	var out []retrieve.Document
-	err = filepath.WalkDir(d.Path, func(path string, e fs.DirEntry, err error) error {
-		hidden := path != d.Path && strings.HasPrefix(e.Name(), ".")
-		switch {
-		case err != nil:
-			return err
-		case hidden && e.IsDir():
-			return fs.SkipDir
-		case hidden, !isText(e), len(out) > retrieve.MaxDocuments:
-			return nil
-		}
-		name, err := filepath.Rel(d.Path, path)
-		if err != nil {
-			return err
-		}
-		one, err := readDocument(labelled, path, filepath.ToSlash(name))
-		out = append(out, one)
-		return err
-	})
-	return out, err
-}
-
-func isText(e fs.DirEntry) bool {
-	return e.Type().IsRegular() && slices.Contains([]string{".md", ".txt"}, filepath.Ext(e.Name()))
-}
-
-// labelDocuments returns a document without text, with the labels that all of a source have.
-func labelDocuments(d config.Documents) (doc retrieve.Document, err error) {
-	doc = retrieve.Document{Source: d.Source, Integrity: label.Untrusted, Secrecy: label.Session}
-	if d.Integrity != "" {
-		if doc.Integrity, err = label.ParseIntegrity(d.Integrity); err != nil {
-			return doc, err
-		}
-	}
-	if d.Secrecy != "" {
-		doc.Secrecy, err = label.ParseSecrecy(d.Secrecy)
-	}
-	return doc, err
-}
-
-func readDocument(doc retrieve.Document, path, name string) (retrieve.Document, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return doc, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, retrieve.MaxDocument+1)) // a text that is a byte too long is refused later
-	doc.Name, doc.Text = name, string(b)
-	return doc, err
 }

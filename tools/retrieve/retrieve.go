@@ -58,21 +58,19 @@ type passage struct {
 	words int
 }
 
-type posting struct{ passage, count int }
-
 // A Tool is docs.search. It does not change and is safe for concurrent use.
 type Tool struct {
 	spec     tools.Spec
 	docs     []Document
 	cids     []string
 	passages []passage
-	index    map[string][]posting
+	index    index
 	average  float64 // words of a passage
 }
 
 // New indexes the documents, or says what is wrong with them.
 func New(docs []Document) (*Tool, error) {
-	t := &Tool{docs: slices.Clone(docs), index: map[string][]posting{}}
+	t := &Tool{docs: slices.Clone(docs)}
 	if len(docs) == 0 {
 		return nil, errors.New("retrieve: there is no document to search")
 	}
@@ -80,6 +78,7 @@ func New(docs []Document) (*Tool, error) {
 		return nil, fmt.Errorf("retrieve: %d documents are more than %d", len(docs), MaxDocuments)
 	}
 	total, sources := 0, []string{}
+	var words indexer
 	for i, d := range docs {
 		total += len(d.Text)
 		switch {
@@ -100,13 +99,14 @@ func New(docs []Document) (*Tool, error) {
 		if !slices.Contains(sources, d.Source) {
 			sources = append(sources, d.Source)
 		}
-		t.addPassages(i, d.Text)
+		t.addPassages(i, d.Text, &words)
 	}
-	words := 0
+	count := 0
 	for _, p := range t.passages {
-		words += p.words
+		count += p.words
 	}
-	t.average = max(float64(words)/float64(max(len(t.passages), 1)), 1)
+	t.average = max(float64(count)/float64(max(len(t.passages), 1)), 1)
+	t.passages, t.index = slices.Clip(t.passages), words.finish()
 	slices.Sort(sources)
 	t.spec = specOf(sources)
 	return t, nil
@@ -139,8 +139,8 @@ func CID(text string) (string, error) {
 	return cid.NewCidV1(cid.Raw, h).String(), nil
 }
 
-// addPassages adds a document's passages to the index.
-func (t *Tool) addPassages(doc int, text string) {
+// addPassages adds a document's passages, and their words to the index.
+func (t *Tool) addPassages(doc int, text string, index *indexer) {
 	for at := 0; at < len(text); {
 		end := min(at+passageBytes, len(text))
 		if end < len(text) {
@@ -156,15 +156,7 @@ func (t *Tool) addPassages(doc int, text string) {
 			}
 		}
 		p := passage{doc: doc, from: at, text: strings.TrimSpace(text[at:end])}
-		counts := map[string]int{}
-		for _, w := range wordsOf(p.text) {
-			counts[w]++
-			p.words++
-		}
-		if p.words > 0 {
-			for w, n := range counts {
-				t.index[w] = append(t.index[w], posting{len(t.passages), n})
-			}
+		if p.words = index.add(uint32(len(t.passages)), wordsOf(p.text)); p.words > 0 {
 			t.passages = append(t.passages, p)
 		}
 		at = end
@@ -236,11 +228,11 @@ func (t *Tool) searchPassages(query string, limit int) []hit {
 	scores := map[int]float64{}
 	n := float64(len(t.passages))
 	for _, w := range words {
-		list := t.index[w]
+		list := t.index.find(w)
 		idf := math.Log(1 + (n-float64(len(list))+0.5)/(float64(len(list))+0.5))
 		for _, x := range list {
-			tf := float64(x.count)
-			scores[x.passage] += idf * tf * (k1 + 1) / (tf + k1*(1-b+b*float64(t.passages[x.passage].words)/t.average))
+			tf, p := float64(x.count), int(x.passage)
+			scores[p] += idf * tf * (k1 + 1) / (tf + k1*(1-b+b*float64(t.passages[p].words)/t.average))
 		}
 	}
 	found := make([]int, 0, len(scores))

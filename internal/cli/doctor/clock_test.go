@@ -1,11 +1,14 @@
 package doctor
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
@@ -40,5 +43,23 @@ func TestAClockThatWasSetBackNeedsAPerson(t *testing.T) {
 			t.Errorf("got %+v", l.needs[0])
 		}
 		db.Close()
+	}
+}
+
+// Each document that is left out is named, with what to do; where none is, their number is told.
+func TestDocumentsThatAreLeftOutAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	cfg := &config.Config{Documents: []config.Documents{{Source: "handbook", Path: dir}}}
+	for _, test := range []struct {
+		name, text, detail string
+		ok                 bool
+	}{{"a.md", "text", "1 document", true}, {"b.md", "caf\xe9", "handbook/b.md is left out", false}} {
+		if err := os.WriteFile(filepath.Join(dir, test.name), []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all := documentFindings(cfg)
+		if len(all) != 1 || all[0].OK != test.ok || !strings.Contains(all[0].Detail, test.detail) {
+			t.Errorf("with %s: %+v, want %q", test.name, all, test.detail)
+		}
 	}
 }

@@ -111,6 +111,9 @@ func examineAll(ctx context.Context, sh *cli.Shell, file string, wallets []strin
 	for _, m := range cfg.Models {
 		all = append(all, modelFinding(ctx, m))
 	}
+	if len(cfg.Documents) > 0 {
+		all = append(all, documentFindings(cfg)...)
+	}
 	if cfg.IPFS.API != "" {
 		all = append(all, kuboFinding(ctx, cfg))
 	}
@@ -317,6 +320,23 @@ func modelFinding(ctx context.Context, m config.Model) finding {
 		}
 	}
 	return findingOf("model", true, m.Name+" answers", "")
+}
+
+// documentFindings says which documents agents can search, and names those that are left out.
+func documentFindings(cfg *config.Config) []finding {
+	docs, skipped, err := node.ReadDocuments(cfg.Documents)
+	if err != nil {
+		return []finding{findingOf("documents", false, err.Error(), "correct documents in the settings, or the files")}
+	}
+	if len(skipped) == 0 {
+		return []finding{findingOf("documents", true, cli.Count(len(docs), "document"), "")}
+	}
+	var all []finding
+	for _, x := range skipped {
+		all = append(all, findingOf("documents", false, fmt.Sprintf("%s/%s is left out, and nobody finds it: %s", x.Source,
+			x.Name, x.Why), "mend or move the file, and restart the server"))
+	}
+	return all
 }
 
 // clockFinding knows only that the clock cannot be before this program was written.

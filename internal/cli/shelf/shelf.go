@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
@@ -244,41 +245,53 @@ func readFiles(path string, d library.Document) (list []library.Document, err er
 		return nil, cli.Usage("%s cannot be read: %s", path, err)
 	}
 	if !info.IsDir() {
-		one, err := readFile(path, filepath.Base(path), d)
+		one, err := readFile(func() (*os.File, error) { return os.Open(path) }, info, filepath.Base(path), d)
 		return []library.Document{one}, err
 	}
-	err = filepath.WalkDir(path, func(at string, e fs.DirEntry, err error) error {
-		hidden := at != path && strings.HasPrefix(e.Name(), ".")
+	root, err := os.OpenRoot(path) // nothing outside of the folder is reached, whatever changes in it meanwhile
+	if err != nil {
+		return nil, cli.Usage("%s cannot be read: %s", path, err)
+	}
+	defer root.Close()
+	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		hidden := name != "." && strings.HasPrefix(e.Name(), ".")
 		switch {
 		case err != nil:
 			return err
 		case hidden && e.IsDir():
 			return fs.SkipDir
-		case hidden, !e.Type().IsRegular(), library.MediaOf(at) == "":
+		case hidden, !e.Type().IsRegular(), library.MediaOf(name) == "":
 			return nil
 		case len(list) >= library.MaxDocuments:
 			return cli.Usage("%s has more than %d documents", path, library.MaxDocuments)
 		}
-		name, err := filepath.Rel(path, at)
+		info, err := e.Info()
 		if err != nil {
 			return err
 		}
-		one, err := readFile(at, filepath.ToSlash(name), d)
+		open := func() (*os.File, error) { return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) }
+		one, err := readFile(open, info, name, d)
 		list = append(list, one)
 		return err
 	})
 	return list, err
 }
 
-func readFile(path, name string, d library.Document) (library.Document, error) {
-	if d.Media = library.MediaOf(path); d.Media == "" {
-		return d, cli.Usage("%s is no Markdown, text, HTML, CSV or PDF file by its name", path)
+// readFile reads a file that was looked at, and is still the same.
+func readFile(
+	open func() (*os.File, error), was fs.FileInfo, name string, d library.Document,
+) (library.Document, error) {
+	if d.Media = library.MediaOf(name); d.Media == "" {
+		return d, cli.Usage("%s is no Markdown, text, HTML, CSV or PDF file by its name", name)
 	}
-	f, err := os.Open(path)
+	f, err := open()
 	if err != nil {
-		return d, cli.Usage("%s cannot be read: %s", path, err)
+		return d, cli.Usage("%s cannot be read: %s", name, err)
 	}
 	defer f.Close()
+	if is, err := f.Stat(); err != nil || !os.SameFile(was, is) || !is.Mode().IsRegular() {
+		return d, cli.Usage("%s was replaced while it was read, or is no file; try again", name)
+	}
 	d.Name = name
 	d.Data, err = io.ReadAll(io.LimitReader(f, library.MaxDocument+1)) // a byte too much is refused later
 	return d, err
