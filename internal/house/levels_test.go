@@ -80,6 +80,7 @@ var levels = map[string]int{
 	"internal/fleet":                 1,
 	"internal/journal":               1,
 	"internal/keylock":               -2,
+	"internal/liveness":              2,
 	"internal/ledgerkey":             2,
 	"internal/node":                  4,
 	"internal/news":                  1,

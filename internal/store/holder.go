@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/liveness"
 )
 
 // A store that is opened with an Owner has one holder: a row of the database that says who writes it, until when. The
@@ -73,16 +72,16 @@ func (w *writer) tryHold(
 	// The real clock: that of the store may stand still in a test, and this is about processes.
 	now := time.Now().UnixMilli()
 	if err == nil && is.owner != w.tx.owner && is.until > now && !(tooLong && is == silent) {
-		switch isAlive(is.process) {
-		case alive:
+		switch liveness.Of(is.process) {
+		case liveness.Alive:
 			return is, 0, journal.ErrHeld
-		case unknown:
+		case liveness.Unknown:
 			return is, time.Duration(min(is.until-now, holdFor.Milliseconds())) * time.Millisecond, nil
 		}
 	}
 	return is, 0, w.tx.exec(ctx, `INSERT INTO holder (one, owner, process, until) VALUES (1, ?, ?, ?) ON CONFLICT (one)
 		DO UPDATE SET owner = excluded.owner, process = excluded.process, until = excluded.until`,
-		w.tx.owner, thisProcess(), now+holdFor.Milliseconds())
+		w.tx.owner, liveness.Name(), now+holdFor.Milliseconds())
 }
 
 // checkHold says whether the writer's owner still holds the store. It is called in the transaction that writes.
@@ -139,40 +138,4 @@ func (h *handle) Fence(ctx context.Context) error {
 		return fmt.Errorf("write the store: %w", err)
 	}
 	return nil
-}
-
-// What can be said of a process that a row names.
-type liveness int
-
-const (
-	unknown liveness = iota // the holder may be on another machine or in another container
-	alive
-	dead
-)
-
-// isAlive looks for the process that thisProcess has named. Only one that this process could see is known to be dead.
-func isAlive(process string) liveness {
-	place, id := processPlace(), ""
-	if place == "" || len(process) <= len(place) || process[:len(place)] != place {
-		return unknown
-	}
-	id = process[len(place)+1:]
-	var pid int
-	if _, err := fmt.Sscanf(id, "%d", &pid); err != nil {
-		return unknown
-	}
-	if id != strconv.Itoa(pid)+" "+processStart(pid) {
-		return dead
-	}
-	return alive
-}
-
-// thisProcess names this process: its machine since when that was started, its namespace, its number and its start. It
-// is empty where that is not known.
-func thisProcess() string {
-	place := processPlace()
-	if place == "" {
-		return ""
-	}
-	return place + " " + strconv.Itoa(os.Getpid()) + " " + processStart(os.Getpid())
 }

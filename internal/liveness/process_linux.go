@@ -1,4 +1,4 @@
-package store
+package liveness
 
 import (
 	"os"
@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// processPlace says where process numbers of this process mean what they mean here: the machine's start, and the
+// findPlace says where process numbers of this process mean what they mean here: the machine's start, and the
 // namespace. It is empty if that cannot be read.
-func processPlace() string {
+func findPlace() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
@@ -20,8 +20,8 @@ func processPlace() string {
 	return strings.TrimSpace(string(boot)) + " " + space
 }
 
-// processStart returns when a process was started, in the machine's own count; empty if it is not there.
-func processStart(pid int) string {
+// findStart returns when a process was started, in the machine's own count; empty if it is not there.
+func findStart(pid int) string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return ""

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package liveness
+
+// Elsewhere a holder that was killed is waited for.
+func findPlace() string    { return "" }
+func findStart(int) string { return "" }
