@@ -336,9 +336,16 @@ type Finding struct {
 	Text string `json:"text" form:"text"`
 }
 
-// Approvals lists the wallet's open ones.
+// ApprovalsParams choose a page of the approvals that wait.
+type ApprovalsParams struct {
+	Limit  uint64 `json:"limit,omitempty" max:"200"`   // 100 if absent; those of one run come together, beyond it too
+	Cursor string `json:"cursor,omitempty" form:"cid"` // the next of the page before
+}
+
+// Approvals lists the wallet's open ones, those of the oldest runs first.
 type Approvals struct {
 	Approvals []Approval `json:"approvals"`
+	Next      string     `json:"next,omitempty" form:"cid"` // the cursor of the next page, if there is one
 }
 
 // DecideParams answer an approval. Approve needs Message and Signature; a refusal may have a Reason.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -215,21 +216,30 @@ func reportCall(c *Call, ctx context.Context, p wire.ReportParams) (any, error) 
 	return wire.None{}, c.api.cfg.Runner.Report(ctx, info.ID, call, output, p.Failed)
 }
 
-func (c *Call) listApprovals(ctx context.Context, _ wire.None) (any, error) {
+func (c *Call) listApprovals(ctx context.Context, p wire.ApprovalsParams) (any, error) {
 	list, err := c.api.cfg.Runner.Approvals(ctx, c.seat.session)
 	if err == nil {
 		list, err = keepReached(ctx, c, list, approvalRun)
 	}
+	if err == nil && p.Cursor != "" {
+		var after journal.RunInfo
+		if after, err = c.findOwnRun(ctx, p.Cursor); err == nil {
+			list = slices.DeleteFunc(list, func(a runner.PendingApproval) bool {
+				return compareRuns(a, runner.PendingApproval{Run: after.ID, Opened: after.Opened}) <= 0
+			})
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	list, next := cutApprovals(list, int(cmp.Or(p.Limit, 100)))
 	var paid digest.Payees
 	if slices.ContainsFunc(list, func(p runner.PendingApproval) bool { return p.Call.Pays }) {
 		if paid, err = c.api.cfg.Archive.Payees(ctx, c.seat.session); err != nil {
 			return nil, err
 		}
 	}
-	out := wire.Approvals{Approvals: []wire.Approval{}}
+	out := wire.Approvals{Approvals: []wire.Approval{}, Next: next}
 	for _, a := range list {
 		w, err := c.api.viewApproval(ctx, &a, paid)
 		if err != nil {
@@ -238,6 +248,24 @@ func (c *Call) listApprovals(ctx context.Context, _ wire.None) (any, error) {
 		out.Approvals = append(out.Approvals, w)
 	}
 	return out, nil
+}
+
+// compareRuns has the oldest run come first, and is the same for every page, whatever was answered meanwhile.
+func compareRuns(a, b runner.PendingApproval) int {
+	return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.Run.KeyString(), b.Run.KeyString()))
+}
+
+// cutApprovals returns the first n of a list, oldest run first, and the run that the next page is to begin behind; "" if
+// there is none. A run's approvals are not parted.
+func cutApprovals(list []runner.PendingApproval, n int) (cut []runner.PendingApproval, next string) {
+	slices.SortStableFunc(list, compareRuns)
+	for n < len(list) && n > 0 && list[n].Run == list[n-1].Run {
+		n++
+	}
+	if n >= len(list) {
+		return list, ""
+	}
+	return list[:n], list[n-1].Run.String()
 }
 
 func (a *API) viewApproval(ctx context.Context, p *runner.PendingApproval, paid digest.Payees) (wire.Approval, error) {

@@ -190,9 +190,16 @@ func (c *Client) Cancel(ctx context.Context, run string) error {
 
 // Approvals lists the calls that wait for the wallet.
 func (c *Client) Approvals(ctx context.Context) ([]wire.Approval, error) {
-	var out wire.Approvals
-	err := c.callWithRetries(ctx, wire.ApprovalList, wire.None{}, &out, false)
-	return out.Approvals, err
+	var all []wire.Approval
+	for p := (wire.ApprovalsParams{}); ; {
+		var page wire.Approvals
+		err := c.callWithRetries(ctx, wire.ApprovalList, p, &page, false)
+		all = append(all, page.Approvals...)
+		if err != nil || page.Next == "" || page.Next == p.Cursor {
+			return all, err
+		}
+		p.Cursor = page.Next
+	}
 }
 
 // Approve gives the wallet's signature over an approval.

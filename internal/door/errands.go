@@ -194,7 +194,7 @@ type waitingCall struct {
 }
 
 func (g *guest) listApprovals(ctx context.Context, _ wire.None) (any, error) {
-	all, err := ask[wire.Approvals](ctx, g, wire.ApprovalList, wire.None{}, false)
+	all, err := ask[wire.Approvals](ctx, g, wire.ApprovalList, wire.ApprovalsParams{Limit: 200}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -96,6 +96,7 @@ var levels = map[string]int{
 	"internal/talks":                 1,
 	"internal/throttle":              0,
 	"internal/verifier":              2,
+	"internal/waiting":               1,
 	"internal/whatif":                4,
 	"internal/wording":               -2,
 	"policies":                       0,

@@ -16,6 +16,7 @@ import (
 // A PendingApproval is a call that waits for the wallet.
 type PendingApproval struct {
 	Run      provenance.Link
+	Opened   int64           // when the run was, ms UTC
 	Effect   provenance.Ref  // the seek
 	Step     provenance.Link // that holds it
 	Approval auth.Approval   // what is to be signed, EIP-712
@@ -32,25 +33,34 @@ func (r *Runner) Approvals(ctx context.Context, of journal.Session) ([]PendingAp
 	}
 	var out []PendingApproval
 	for _, info := range open {
-		h, err := r.runs.loadRun(ctx, info.ID, true)
+		list, err := r.runs.waits.At(info.ID, info.Last, func() ([]PendingApproval, error) {
+			return r.runs.readApprovals(ctx, info.ID)
+		})
 		if err != nil { // one run that cannot be read must not hide what the others wait for
-			r.log.ErrorContext(ctx, "run not read", "run", info.ID, "err", err)
-			continue
+			r.log.ErrorContext(ctx, "approvals not read", "run", info.ID, "err", err)
 		}
-		for _, ref := range h.state.OpenEffects() {
-			seek, ok := h.effects[ref].(*provenance.Seek)
-			if !ok {
-				continue
-			}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// readApprovals lists what one run waits for, as far as it can be read.
+func (rs *runs) readApprovals(ctx context.Context, run provenance.Link) (out []PendingApproval, failed error) {
+	h, err := rs.loadRun(ctx, run, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range h.state.OpenEffects() {
+		if seek, ok := h.effects[ref].(*provenance.Seek); ok {
 			p, err := h.pendingApproval(ref, seek)
 			if err != nil {
-				r.log.ErrorContext(ctx, "approval not read", "run", info.ID, "err", err)
+				failed = err
 				continue
 			}
 			out = append(out, p)
 		}
 	}
-	return out, nil
+	return out, failed
 }
 
 func (h *history) pendingApproval(ref provenance.Ref, seek *provenance.Seek) (PendingApproval, error) {
@@ -58,7 +68,7 @@ func (h *history) pendingApproval(ref provenance.Ref, seek *provenance.Seek) (Pe
 	a, err := approval.Of(h.machine.Grant(), h.info.Session, h.info.ID, step, ref, seek)
 	summary, _ := seek.Summary.Bytes()
 	call, _ := h.state.Waiting(ref)
-	return PendingApproval{h.info.ID, ref, step, a, summary, seek.Until, call}, err
+	return PendingApproval{h.info.ID, h.info.Opened, ref, step, a, summary, seek.Until, call}, err
 }
 
 // An ApprovalDecision is the wallet's answer to a [PendingApproval].

@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/internal/chainwatch"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/ownwallet"
+	"github.com/writ-run/writ/internal/waiting"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -29,7 +30,8 @@ type runs struct {
 	takeovers map[provenance.Link]*takeover
 	timers    map[provenance.Link]*time.Timer // of parked runs
 
-	sent *ownwallet.Book
+	sent  *ownwallet.Book
+	waits waiting.Book[PendingApproval]
 }
 
 // A takeover is there while somebody takes a run up, or waits to do so.

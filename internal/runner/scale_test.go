@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/digest"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/store"
@@ -96,6 +98,52 @@ func TestOneOwnersQuestionsReadNoRunsOfOthers(t *testing.T) {
 	}
 }
 
+// A stepCounter counts how often steps are read.
+type stepCounter struct {
+	journal.Store
+	reads atomic.Int64
+}
+
+func (c *stepCounter) Steps(ctx context.Context, run provenance.Link, from uint64, n int) ([]provenance.Block, error) {
+	c.reads.Add(1)
+	return c.Store.Steps(ctx, run, from, n)
+}
+
+// What a run waits for is read once for each of its steps, and what was answered is no longer there.
+func TestWaitingRunsAreReadOnce(t *testing.T) {
+	var kept *stepCounter
+	b := openWith(t, replies{calls(pay("1", "bob", "5")), text("done")}, func(c *runner.Config) {
+		kept = &stepCounter{Store: c.Store}
+		c.Store = kept
+	})
+	for i := range 5 {
+		b.until(b.start(fmt.Sprint("pay 5 for the ", i)), "parked")
+	}
+	ask := func(want int, reads int64) {
+		t.Helper()
+		before := kept.reads.Load()
+		list, err := b.r.Approvals(t.Context(), b.session)
+		if err != nil || len(list) != want {
+			t.Fatalf("%d approvals, %v; want %d", len(list), err, want)
+		}
+		if got := kept.reads.Load() - before; got != reads {
+			t.Errorf("steps were read %d times, want %d", got, reads)
+		}
+	}
+	ask(5, 5)
+	ask(5, 0)
+	list, err := b.r.Approvals(t.Context(), b.session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse := runner.ApprovalDecision{Run: list[2].Run, Effect: list[2].Effect}
+	if err := b.r.Decide(t.Context(), refuse); err != nil {
+		t.Fatal(err)
+	}
+	b.ended(list[2].Run)
+	ask(4, 0)
+}
+
 // approval.list and a revocation of one wallet, with 10,000 runs of others open, on disk.
 func BenchmarkOneOwnerAmongMany(b *testing.B) {
 	db, err := store.Open(b.Context(), store.Config{
@@ -119,6 +167,50 @@ func BenchmarkOneOwnerAmongMany(b *testing.B) {
 	b.Run("Revoke", func(b *testing.B) { // the first ends the run; each stores its record on the disk
 		for i := 0; b.Loop(); i++ {
 			if err := bench.r.RevokeAsOperator(b.Context(), bench.session.ID, fmt.Sprint("lost key ", i)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// approval.list of a wallet of whose runs 200 wait for it, and what is read beside it of each: who called it, and whom
+// the wallet has paid before.
+func BenchmarkOwnApprovals(b *testing.B) {
+	db, err := store.Open(b.Context(), store.Config{
+		DSN: store.SQLite(filepath.Join(b.TempDir(), "writ.db")), Now: func() time.Time { return start },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	bench := openWith(b, replies{calls(pay("1", "bob", "5")), text("done")}, func(c *runner.Config) { c.Store = db })
+	for i := range 200 {
+		run := bench.start(fmt.Sprint("pay 5 for the ", i))
+		bench.until(run, "parked")
+	}
+	b.Run("Approvals", func(b *testing.B) {
+		for b.Loop() {
+			if list, err := bench.r.Approvals(b.Context(), bench.session); err != nil || len(list) != 200 {
+				b.Fatal(len(list), err)
+			}
+		}
+	})
+	b.Run("Callers", func(b *testing.B) {
+		list, err := bench.r.Approvals(b.Context(), bench.session)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			for _, a := range list {
+				if _, err := bench.r.Lineage(b.Context(), a.Run); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Run("Payees", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := (digest.Desk{Store: db}).Payees(b.Context(), bench.session); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -323,6 +323,7 @@ func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *stepDraft, c
 			a.runs.cfg.HeadLog.Added()
 		}
 	}
+	a.runs.waits.Forget(a.info.ID)
 	a.appendStep(d.next, c.Step.CID, d.todo.Does)
 	a.runs.news.PublishStep(a.info.ID)
 	if a.parent != nil && d.next.Status == "parked" {

@@ -28,6 +28,7 @@ export type Approval = {
 };
 export type Approvals = {
     approvals: Approval[];
+    next?: string;
 };
 export type Asserted = {
     as: string;
@@ -537,9 +538,12 @@ export interface Methods {
         result: None;
         access: 'signed';
     };
-    /** Lists the calls that wait for the wallet. */
+    /** Lists the calls that wait for the wallet, 100 at a time: `next` is the cursor of the page after. */
     'approval.list': {
-        params: Record<string, never>;
+        params: {
+            limit?: number;
+            cursor?: string;
+        };
         result: Approvals;
         access: 'session';
     };

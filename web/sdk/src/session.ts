@@ -46,8 +46,14 @@ export class Session {
 
   /** Everything of this wallet that waits for an answer. */
   async approvals(): Promise<WaitingApproval[]> {
-    const { approvals } = await this.call('approval.list', {})
-    return (approvals ?? []).map((a) => {
+    const approvals: Approval[] = []
+    for (let cursor: string | undefined; ;) {
+      const page = await this.call('approval.list', { ...(cursor && { cursor }) })
+      approvals.push(...(page.approvals ?? []))
+      if (!page.next || page.next === cursor) break
+      cursor = page.next
+    }
+    return approvals.map((a) => {
       const decide = (answer: { approve: boolean; message?: string; signature?: string; reason?: string }) =>
         this.call('approval.decide', { run: a.run, effect: a.effect, idempotency_key: crypto.randomUUID(), ...answer }).then(() => {})
       return {

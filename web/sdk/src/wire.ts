@@ -8,7 +8,7 @@ export type Amount = { asset: string; decimals: number; units: string }
 
 export type Approval = { callers?: string[]; effect: Ref; findings: Finding[]; message: string; name?: string; run: string; step: string; summary?: unknown; typed_data: unknown; until: number }
 
-export type Approvals = { approvals: Approval[] }
+export type Approvals = { approvals: Approval[]; next?: string }
 
 export type Asserted = { as: string; at: number; by: string; effect: Ref; reason?: string; tx?: string }
 
@@ -134,8 +134,8 @@ export interface Methods {
   'thread.rename': { params: { agent: string; thread: string; to: string }; result: None; access: 'signed' }
   /** Forgets a thread; its runs and their records stay. */
   'thread.delete': { params: { agent: string; thread: string }; result: None; access: 'signed' }
-  /** Lists the calls that wait for the wallet. */
-  'approval.list': { params: Record<string, never>; result: Approvals; access: 'session' }
+  /** Lists the calls that wait for the wallet, 100 at a time: `next` is the cursor of the page after. */
+  'approval.list': { params: { limit?: number; cursor?: string }; result: Approvals; access: 'session' }
   /** Approves or refuses one call. */
   'approval.decide': { params: { run: string; effect: Ref; approve: boolean; message?: string; signature?: string; reason?: string; idempotency_key: string }; result: None; access: 'signed' }
   /** Lists the transactions that the wallet itself is asked to send. */
