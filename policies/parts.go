@@ -50,7 +50,7 @@ func (l *loader) readPart(name string, fresh func() ([]byte, error)) ([]byte, er
 	}
 	switch {
 	case len(data) > maxPartBytes:
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, len(data), maxPartBytes)
+		return nil, fmt.Errorf("%s has %d bytes; at most %d are read, so make two of it", name, len(data), maxPartBytes)
 	case len(l.set.parts) == maxSetParts:
 		return nil, fmt.Errorf("the set depends on more than %d zones and files", maxSetParts)
 	}

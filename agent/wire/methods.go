@@ -84,7 +84,7 @@ func Methods() []Method {
 		method[ThreadParams, Turns](ThreadGet, Opened, "Returns what was asked and said in a thread."),
 		method[RenameParams, None](ThreadRename, Signed, "Gives a thread another name."),
 		method[ForgetParams, None](ThreadDelete, Signed, "Forgets a thread; its runs and their records stay."),
-		method[ApprovalsParams, Approvals](ApprovalList, Opened, 
+		method[ApprovalsParams, Approvals](ApprovalList, Opened,
 			"Lists the calls that wait for the wallet, 100 at a time: `next` is the cursor of the page after."),
 		method[DecideParams, None](ApprovalDecide, Signed, "Approves or refuses one call."),
 		method[None, WalletCalls](WalletList, Opened, "Lists the transactions that the wallet itself is asked to send."),
