@@ -255,8 +255,8 @@ func compareRuns(a, b runner.PendingApproval) int {
 	return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.Run.KeyString(), b.Run.KeyString()))
 }
 
-// cutApprovals returns the first n of a list, oldest run first, and the run that the next page is to begin behind; "" at
-// the end. A run's approvals are not parted.
+// cutApprovals returns the first n of a list, oldest run first, and the run that the next page is to begin behind; ""
+// at the end. A run's approvals are not parted.
 func cutApprovals(list []runner.PendingApproval, n int) (cut []runner.PendingApproval, next string) {
 	slices.SortStableFunc(list, compareRuns)
 	for n < len(list) && n > 0 && list[n].Run == list[n-1].Run {
