@@ -39,9 +39,7 @@
 //	at every point      now, expires (ms UTC), agent, wallet, chain, turn, calls, refused, approved
 //	session.issue       life (ms), domain, max_calls, max_tokens, max_cost (in usd), asks_if_tainted
 //	input               size (bytes), text
-//	model.route         model, kind, provider, tokens, cost (an amount in usd), planned, writes, input, offered,
-//	                    left (an amount in usd), and of the fleet ttft_p50, ttft_p95, errors, queue, breaker,
-//	                    price_in, price_out
+//	model.route         model, kind, provider, tokens, cost (an amount in usd), and those of [turn.Facts]
 //	model.response      model, kind, provider, asks (tool calls), stop, evidence, size, text
 //	tool.call           tool, class, host (of a URL), asks_wallet, and args.NAME in a rule with tool:
 //	tool.result         tool, class, status, size, text
@@ -77,6 +75,7 @@ import (
 
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/tools/arg"
 )
 
@@ -144,19 +143,7 @@ type Request struct {
 	Tokens   int64  // model.route: upper bound of the call; session.issue: max_tokens of the grant
 	Cost     int64  // model.route: upper bound in nano-USD; session.issue: max_cost_usd of the grant in nano-USD
 
-	// What is known of the turn, at model.route.
-	Planned          bool  // the grammar of the tools reads the whole request, so no model is needed for it
-	Writes           bool  // the request asks for a tool that acts, or has the verb of one
-	Input, Offered   int64 // upper bound of what a model has to read, in tokens; tools that it may ask for
-	Left             int64 // nano-USD that the run may still cost: the least that any cap leaves
-	Spent            int64 // nano-USD that models have cost the session so far, what is reserved included
-	Mistakes, Failed int64 // calls of the run that could not be read; models that gave no answer in this turn
-
-	// What is known of the model, at model.route.
-	TTFT50, TTFT95    int64  // ms to the first content: median and 95th percentile; 0 if not known
-	Errors, Queue     int64  // of 1,000 attempts, those that failed; attempts that are under way
-	Breaker           string // closed, open, half_open
-	PriceIn, PriceOut int64  // nano-USD for 1,000,000 tokens
+	turn.Facts // model.route
 
 	Asks     int64  // model.response: tool calls that the model asks for
 	Stop     string // model.response

@@ -44,6 +44,27 @@ func (g *Grammar) Read(request string) (clauses []Clause, ok bool) {
 	return r.clauses, len(r.clauses) > 0
 }
 
+// Confidence says how much of a request is understood: of 100 of its words those that stand in clauses which are read,
+// each by itself. 100 is said of what [Grammar.Plan] makes calls of, and of nothing else.
+func (g *Grammar) Confidence(request string) int64 {
+	if p := g.Plan(request); p.Text == "" && len(p.Calls) > 0 {
+		return 100
+	}
+	ws, _ := scanWords(strings.TrimRight(request, " \r\n\t"))
+	parts, ok := splitStrictly(ws)
+	if !ok {
+		return 0
+	}
+	r := reader{g: g, caps: hasLowerCase(ws), several: len(parts) > 1}
+	read := 0
+	for i, part := range parts {
+		if r.last = i == len(parts)-1; r.readClause(part) {
+			read += len(part)
+		}
+	}
+	return min(99, int64(read*100/max(len(ws), 1)))
+}
+
 // ReadTalk reads texts that one user has said one after another, each of them whole, and returns the clauses of all.
 // One that is not understood may take back what was said before it, such as "stop", or forbid what is said after it,
 // such as "never send anything to bob": then no clause of any text means a call; the clauses keep their places.

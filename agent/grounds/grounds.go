@@ -78,6 +78,9 @@ func (e *Evidence) Check(answer string) []Mark {
 	return marks
 }
 
+// CountFigures says how many figures a text names, at most 500.
+func CountFigures(text string) int { return min(len(findFigures(text)), maxFigures) }
+
 // Ungrounded returns the marks of figures that rest on nothing.
 func Ungrounded(marks []Mark) (out []Mark) {
 	for _, m := range marks {

@@ -73,6 +73,11 @@ func (w *work) advance() error {
 	if last.Role == model.RoleAssistant && len(w.s.tried) == 0 {
 		return w.closeWithAnswer(last.Text)
 	}
+	if len(w.s.tried) > 0 { // the model that was to look again gave no answer
+		if done, err := (secondLook{w}).fallBack(); done || err != nil {
+			return err
+		}
+	}
 	return w.askNextModel()
 }
 
@@ -100,13 +105,8 @@ func (w *work) askNextModel() error {
 		return nil
 	}
 	w.beginLastTurn()
-	tokens := l.Tokens - int64(w.s.totals.In+w.s.totals.Out) // how many are left
-	need := route.Need{
-		Request: *w.requestAbout(policies.ModelRoute, w.s.context), MaxTokens: tokens,
-		Input: w.m.baseSize + w.s.talk.Bytes + w.s.formSize() + w.s.clientSize(),
-		Down:  w.facts.Down, Fleet: w.facts.Fleet, Lot: route.LotOf(w.s.salt, w.s.totals.Turns),
-	}
-	w.viewTurn(&need.Request)
+	need := w.needOfTurn()
+	tokens := need.MaxTokens
 	cands, from, err := w.findCandidates(need)
 	if err != nil {
 		return err
@@ -139,6 +139,9 @@ func (w *work) askNextModel() error {
 			return w.askModel(c, d, considered, limits)
 		}
 		refused = append(refused, d)
+	}
+	if done, err := (secondLook{w}).fallBack(); done || err != nil {
+		return err
 	}
 	w.closeWithoutModel(len(cands) > 0, refused)
 	return nil
@@ -216,6 +219,16 @@ func (w *work) closeWithAnswer(text string) error {
 	if again {
 		return w.askNextModel()
 	}
+	if o.reason == provenance.CloseAnswered {
+		if again, err := (secondLook{w}).begin(formed); again || err != nil {
+			return err
+		}
+	}
+	return w.sayAnswer(formed, o)
+}
+
+// sayAnswer says an answer of this form, if the output policies let it.
+func (w *work) sayAnswer(formed string, o outcome) error {
 	text, permitted, err := w.decideAnswer(formed)
 	switch {
 	case err != nil:

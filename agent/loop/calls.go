@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/decision"
+	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
@@ -229,6 +230,9 @@ func (w *work) finishWithResult(c *call, status string, out []byte) error {
 	if err == nil {
 		c.outcomeLabel = says
 		c.finish(out)
+		if o := c.tool.spec.Output; w.m.asked.Searches && o != nil && o.Documents {
+			route.AddSearch(&w.s.known, out)
+		}
 	}
 	return err
 }

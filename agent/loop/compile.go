@@ -197,7 +197,12 @@ func (m compiler) compileRoutes() error {
 	if !route.LeadToModel(m.routes) {
 		return fmt.Errorf("no route of agent %q leads to a model that this runtime has", a.Name)
 	}
-	m.viewsTurn = m.onChoice != nil || route.AsksOfTurn(a, m.config.Rules, m.config.Dapp)
+	m.asked = route.AskedBy(a, m.config.Rules, m.config.Dapp)
+	m.asked.Request = m.asked.Request || m.onChoice != nil
+	m.asked.Searches = m.asked.Searches || m.onChoice != nil
+	for _, set := range m.layers {
+		m.daily = append(m.daily, route.DailyBudgets(set)...)
+	}
 	m.watched = route.Watched(m.routes, a, m.config.Rules, m.config.Dapp)
 	return nil
 }

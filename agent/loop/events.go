@@ -69,6 +69,7 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 	if err := w.takeClientTools(start.Tools); err != nil {
 		return err
 	}
+	w.s.looked = ev.Earlier != nil
 	before, err := w.beginTalk(ev, params)
 	if err != nil {
 		return err
@@ -130,6 +131,7 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 		return err
 	}
 	w.s.stop, w.s.byRules = mc.Stop, a.model.Kind == model.KindRules
+	w.s.answered = a.model.Name
 	said := model.Message{Role: model.RoleAssistant}
 	if mc.Text != nil {
 		b, ok := mc.Text.Bytes()
@@ -156,6 +158,7 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 			return err
 		}
 	}
+	w.s.kept = ""
 	w.s.say(said)
 	return w.gateCalls(allowed)
 }

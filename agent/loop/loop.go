@@ -76,10 +76,11 @@ type Machine struct {
 	onChoice   func(route.Need)
 	routes     []route.Rule
 	models     []model.Info
-	hasModel   bool     // a real model is set up, whether or not the routes lead to it
-	viewsTurn  bool     // a route or a rule asks what the turn is about
-	watched    []string // models of which the facts say how they have answered of late
-	cacheKey   string   // of the session's prompts of this agent at a provider
+	hasModel   bool        // a real model is set up, whether or not the routes lead to it
+	asked      route.Asked // by routes and rules
+	daily      []string    // budgets in USD by the day
+	watched    []string    // models of which the facts say how they have answered of late
+	cacheKey   string      // of the session's prompts of this agent at a provider
 	budgets    []Budget
 	baseLabel  label.Label              // of what every prompt begins with
 	plain      []Ledger                 // of the budgets, if none has a window or counts by recipient

@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -53,7 +54,7 @@ func (r Reuse) isAllowed() bool {
 			}
 		}
 	}
-	_, acts := readRequest(m, s.request)
+	acts := readRequest(m, s.request).Writes
 	return !acts
 }
 
@@ -79,13 +80,14 @@ func (r Reuse) isWithoutAct(mc *provenance.ModelCall) bool {
 }
 
 // readRequest reads a request by the grammar of the tools that are offered.
-func readRequest(m *Machine, request string) (planned, writes bool) {
+func readRequest(m *Machine, request string) (f turn.Facts) {
 	offered := make([]route.Offered, 0, len(m.offered))
 	for _, t := range m.offered {
 		acts := m.tools[t.Name].spec.Class != tools.Read
 		offered = append(offered, route.Offered{Name: t.Name, Utterances: t.Utterances, Acts: acts})
 	}
-	return route.ReadRequest(m.grammar(), offered, request)
+	route.ReadRequest(&f, m.grammar(), offered, request)
+	return f
 }
 
 // checkReused checks that an answer of another run may stand here. That it is that run's is for an auditor who has it.

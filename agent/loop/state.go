@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -73,7 +74,12 @@ type State struct {
 
 	orders     []grammar.Clause // of signed, once they have been read
 	ordersRead bool
-	view       struct{ read, planned, writes bool } // of the request, once routes ask of it
+
+	known    turn.Facts // of the request, once routes ask of it; of searches; of the first answer
+	isRead   bool       // the request has been
+	looked   bool       // an answer was looked at again, or none is to be
+	kept     string     // that answer, until another one comes
+	answered string     // the model of the last reply
 
 	subTurns uint64 // those of totals that sub-agents took
 

@@ -8,8 +8,11 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ/agent/grammar"
+	"github.com/writ-run/writ/agent/grounds"
 	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/calendar"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -20,17 +23,34 @@ type Offered struct {
 	Acts       bool // it does more than reading
 }
 
-// turnWords are the fields that are worked out only where a route or a rule asks for them.
-var turnWords = regexp.MustCompile(`\b(planned|writes)\b`)
+// Asked says which facts a route or a rule could ask of, that are worked out only then. One that only names such a word
+// costs some time.
+type Asked struct {
+	Request   bool // what the request is about
+	Searches  bool // what searches have found
+	Unfounded bool // whether an answer's figures rest on anything
+}
 
-// AsksOfTurn says whether a route or a rule could ask what a turn is about; one that only names such a word costs some
-// time.
-func AsksOfTurn(a *provenance.Agent, sets ...*provenance.PolicySet) bool {
-	asks := slices.ContainsFunc(a.Routes, func(r provenance.AgentRoute) bool { return turnWords.MatchString(r.When) })
-	for _, s := range sets {
-		asks = asks || s != nil && turnWords.MatchString(s.Source)
+var askedWords = [...]*regexp.Regexp{
+	regexp.MustCompile(`\b(planned|writes|verbs|entities|confidence)\b`),
+	regexp.MustCompile(`\b(searches|found|score|lead)\b`),
+	regexp.MustCompile(`\bunfounded\b`),
+}
+
+var todayWord = regexp.MustCompile(`\btoday\b`)
+
+// AsksOfToday says whether the condition of a route could ask what a day has cost.
+func AsksOfToday(when string) bool { return todayWord.MatchString(when) }
+
+// AskedBy reads the routes of an agent, of which alone an answer is looked at again, and the policy sets.
+func AskedBy(a *provenance.Agent, sets ...*provenance.PolicySet) Asked {
+	names := func(word *regexp.Regexp, sets ...*provenance.PolicySet) bool {
+		return slices.ContainsFunc(a.Routes, func(r provenance.AgentRoute) bool { return word.MatchString(r.When) }) ||
+			slices.ContainsFunc(sets, func(s *provenance.PolicySet) bool { return s != nil && word.MatchString(s.Source) })
 	}
-	return asks
+	return Asked{
+		Request: names(askedWords[0], sets...), Searches: names(askedWords[1], sets...), Unfounded: names(askedWords[2]),
+	}
 }
 
 // LeftToCost returns what a run may still cost in nano-USD: within its own limit, and within each cap in USD.
@@ -56,18 +76,31 @@ func LeftToCost(limit int64, budgets []policies.Budget) int64 {
 	return left
 }
 
-// SpentOf returns what is used of a budget in USD, reservations included, in nano-USD; 0 if there is none.
-func SpentOf(id string, budgets []policies.Budget) int64 {
-	for i := range budgets {
-		if b := &budgets[i]; b.ID == id && b.Cap.Asset() == money.USD {
-			n := b.Spent.AddCapped(b.Reserved).Uint256()
-			if !n.IsUint64() || n.Uint64() > math.MaxInt64 {
-				return math.MaxInt64
-			}
-			return int64(n.Uint64())
+// DailyBudgets lists the budgets of a set in USD that begin anew each day.
+func DailyBudgets(set *policies.Set) (ids []string) {
+	for _, b := range set.Budgets() {
+		if b.Window == string(calendar.Day) && b.Cap.Asset() == money.USD && !b.PerRecipient {
+			ids = append(ids, b.ID)
 		}
 	}
-	return 0
+	return ids
+}
+
+// SpentOf returns what is used of a budget in USD, reservations included, and its cap, in nano-USD; 0 if there is none.
+func SpentOf(id string, budgets []policies.Budget) (spent, most int64) {
+	for i := range budgets {
+		if b := &budgets[i]; b.ID == id && b.Cap.Asset() == money.USD {
+			return inNano(b.Spent.AddCapped(b.Reserved)), inNano(b.Cap)
+		}
+	}
+	return 0, 0
+}
+
+func inNano(a money.Amount) int64 {
+	if n := a.Uint256(); n.IsUint64() && n.Uint64() <= math.MaxInt64 {
+		return int64(n.Uint64())
+	}
+	return math.MaxInt64
 }
 
 // PriceSentence says that nothing answers, and what an answer would cost at most.
@@ -80,30 +113,36 @@ func (c *Candidate) PriceSentence() string {
 		"(route %s). Sign in with a higher limit, or ask for less.", usd(c.Request.Cost), usd(c.Request.Left), c.Rule)
 }
 
-// ReadRequest says whether the grammar of the tools reads a whole request, so that no model is needed for it, and
-// whether it asks for an act: by the tools that it was read as, or else by having the verb of one that acts.
-func ReadRequest(g *grammar.Grammar, offered []Offered, request string) (planned, writes bool) {
+// ReadRequest says what a request is about: whether the grammar of the tools reads it whole, so that no model is
+// needed, and how much of it; whether it asks for an act, by the tools that it was read as, or else by having the verb
+// of one that acts; and what it names.
+func ReadRequest(f *turn.Facts, g *grammar.Grammar, offered []Offered, request string) {
 	plan := g.Plan(request)
-	planned = plan.Text == "" && len(plan.Calls) > 0
-	if !planned {
-		return false, namesAnAct(offered, request)
+	f.Planned = plan.Text == "" && len(plan.Calls) > 0
+	f.Confidence, f.Entities = g.Confidence(request), int64(grounds.CountFigures(request))
+	var acts bool
+	f.Verbs, acts = findVerbs(offered, request)
+	if f.Writes = acts && !f.Planned; !f.Planned {
+		return
 	}
 	for _, in := range plan.Calls {
-		writes = writes || slices.ContainsFunc(offered, func(t Offered) bool { return t.Acts && t.Name == in.Tool() })
+		isAct := func(t Offered) bool { return t.Acts && t.Name == in.Tool() }
+		f.Writes = f.Writes || slices.ContainsFunc(offered, isAct)
 	}
-	return true, writes
 }
 
-// namesAnAct says whether a request has a word that begins with the verb of a tool that acts: the first word of one of
-// its utterances, or of its name after the dot. It errs towards yes.
-func namesAnAct(offered []Offered, request string) bool {
+// questions are words with which utterances begin that are no verbs.
+var questions = []string{"how", "is", "what", "when", "where", "which", "who", "why"}
+
+// findVerbs returns the verbs of tools with which words of a request begin, sorted and parted by blanks, and whether
+// one of them is of a tool that acts. A tool's verbs are the first words of its utterances, and its name after the
+// dot. It errs towards yes.
+func findVerbs(offered []Offered, request string) (found string, acts bool) {
 	words := strings.FieldsFunc(strings.ToLower(request), func(r rune) bool {
 		return r != '-' && (r < 'a' || r > 'z') && r < 0x80
 	})
+	var there []string
 	for _, t := range offered {
-		if !t.Acts {
-			continue
-		}
 		_, verb, _ := strings.Cut(strings.ToLower(t.Name), ".")
 		verbs := []string{verb}
 		for _, u := range t.Utterances {
@@ -111,10 +150,14 @@ func namesAnAct(offered []Offered, request string) bool {
 			verbs = append(verbs, first)
 		}
 		for _, verb := range verbs {
-			if verb != "" && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, verb) }) {
-				return true
+			if verb == "" || !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, verb) }) {
+				continue
+			}
+			if acts = acts || t.Acts; !slices.Contains(questions, verb) {
+				there = append(there, verb)
 			}
 		}
 	}
-	return false
+	slices.Sort(there)
+	return strings.Join(slices.Compact(there), " "), acts
 }

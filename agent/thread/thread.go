@@ -125,6 +125,9 @@ type Talk struct {
 	noted  bool // the first message after that stands in the place of others
 }
 
+// IsCut says whether some of what was said is left out, or summed up.
+func (t *Talk) IsCut() bool { return t.noted }
+
 // FrameTokens is more than what providers add to a message, a call or a tool for their own framing.
 const FrameTokens = 32
 

@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -48,6 +49,42 @@ type RouteView struct {
 
 	Mistakes int64 `yaml:"mistakes"`
 	Failed   int64 `yaml:"failed"`
+
+	Verbs      string `yaml:"verbs"`
+	Entities   int64  `yaml:"entities"`
+	Confidence int64  `yaml:"confidence"`
+	Allowed    string `yaml:"allowed"` // USD
+	Today      string `yaml:"today"`   // USD
+	Unfounded  int64  `yaml:"unfounded"`
+	Searches   int64  `yaml:"searches"`
+	Found      int64  `yaml:"found"`
+	Score      int64  `yaml:"score"`
+	Lead       int64  `yaml:"lead"`
+}
+
+// facts returns them as the loop has them.
+func (v *RouteView) facts() (turn.Facts, error) {
+	f := turn.Facts{
+		Planned: v.Planned, Writes: v.Writes, Verbs: v.Verbs, Entities: v.Entities, Confidence: v.Confidence,
+		Offered: v.Offered, Mistakes: v.Mistakes, Failed: v.Failed, Unfounded: v.Unfounded, Searches: v.Searches,
+		Found: v.Found, Score: v.Score, Lead: v.Lead,
+	}
+	for _, x := range []struct {
+		name, usd string
+		to        *int64
+	}{
+		{"left", v.Left, &f.Left}, {"spent", v.Spent, &f.Spent}, {"allowed", v.Allowed, &f.Allowed},
+		{"today", v.Today, &f.Today},
+	} {
+		if x.usd == "" {
+			continue
+		}
+		var err error
+		if *x.to, err = parseNanoUSD(x.usd); err != nil {
+			return f, fmt.Errorf("%s: %w", x.name, err)
+		}
+	}
+	return f, nil
 }
 
 //go:embed routes/*.yaml
@@ -153,19 +190,12 @@ func (s RouteSet) runTest(t RouteTest) (taken string, err error) {
 		}
 		models = append(models, model.Info{Name: name, Kind: model.KindModel, MaxTokens: tokensOfTests, PriceOut: cost})
 	}
-	need := route.Need{MaxTokens: tokensOfTests, Input: t.Given.Input, Request: policies.Request{
-		Planned: t.Given.Planned, Writes: t.Given.Writes, Offered: t.Given.Offered, Turn: t.Given.Turn,
-		Mistakes: t.Given.Mistakes, Failed: t.Given.Failed,
-	}}
-	if l := t.Given.Left; l != "" {
-		if need.Request.Left, err = parseNanoUSD(l); err != nil {
-			return "", fmt.Errorf("left: %w", err)
-		}
+	facts, err := t.Given.facts()
+	if err != nil {
+		return "", err
 	}
-	if spent := t.Given.Spent; spent != "" {
-		if need.Request.Spent, err = parseNanoUSD(spent); err != nil {
-			return "", fmt.Errorf("spent: %w", err)
-		}
+	need := route.Need{
+		MaxTokens: tokensOfTests, Input: t.Given.Input, Request: policies.Request{Turn: t.Given.Turn, Facts: facts},
 	}
 	rules, err := s.Compile(models)
 	if err != nil {
@@ -176,6 +206,11 @@ func (s RouteSet) runTest(t RouteTest) (taken string, err error) {
 		return "", err
 	}
 	return cands[0].Rule, nil
+}
+
+// AsksOfToday says whether a route of the agent asks what a day has cost, which only a budget by the day knows.
+func (d Definition) AsksOfToday() bool {
+	return slices.ContainsFunc(d.Routes, func(r Route) bool { return route.AsksOfToday(r.When) })
 }
 
 // Records returns the routes of the set as an agent's record has them.

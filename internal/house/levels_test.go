@@ -103,6 +103,7 @@ var levels = map[string]int{
 	"policies/calendar":              -1,
 	"policies/label":                 -1,
 	"policies/money":                 -1,
+	"policies/turn":                  -1,
 	"policies/workshop":              1,
 	"provenance":                     0,
 	"provenance/":                    3,
@@ -145,6 +146,7 @@ var within = []string{
 	"agent/model/dialect -> agent/model",           // what is read of bytes is a Reply
 	"agent/pinned -> agent/authority",              // the delegations from the grant down
 	"agent/revocation -> agent/loop",               // what is sealed is the same to both
+	"agent/route -> agent/grounds",                 // what the figures of an answer rest on
 	"cmd/writ-audit -> internal/eth",               // std, auth and provenance: asks a chain again, only with --rpc
 	"cmd/writ-audit -> internal/verifier",          // the verify command of both programs
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/workshop"
 	"github.com/writ-run/writ/provenance"
@@ -35,6 +37,7 @@ const maxDapps = 256
 // A rulebook is the policy sets under which new sessions are opened.
 type rulebook struct {
 	types []policies.ToolType // of all tools, agents' included
+	today bool                // an agent's route asks what today has cost
 
 	// reloading is held to change current, and to store a session under it, so that a list of the sessions of earlier
 	// sets that is made after a reload misses none.
@@ -59,6 +62,7 @@ func (x *ruling) setFor(origin string) provenance.Link {
 // A ruleMaker makes the records of policy sets.
 type ruleMaker struct {
 	types  []policies.ToolType
+	today  bool
 	ruling *ruling
 	blocks []provenance.Block
 }
@@ -69,7 +73,7 @@ func (b *rulebook) compileSets(operator Policy, dapps []Dapp) (*ruling, []proven
 	if len(dapps) > maxDapps {
 		return nil, nil, fmt.Errorf("%d dApps have policy sets; at most %d can", len(dapps), maxDapps)
 	}
-	m := &ruleMaker{types: b.types, ruling: &ruling{dapps: map[string]provenance.Link{}}}
+	m := &ruleMaker{types: b.types, today: b.today, ruling: &ruling{dapps: map[string]provenance.Link{}}}
 	set, err := m.addOperator(operator)
 	if err != nil {
 		return nil, nil, fmt.Errorf("policy set %q: %w", operator.Name, err)
@@ -96,6 +100,9 @@ func (m *ruleMaker) addOperator(p Policy) (*policies.Set, error) {
 	}
 	if err := checkSet(set); err != nil {
 		return nil, err
+	}
+	if m.today && len(route.DailyBudgets(set)) == 0 {
+		return nil, errors.New("a route asks of today, and this set has no budget in USD by the day")
 	}
 	rec, parts := definition.RulesOf(set)
 	rec.Name = p.Name

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -155,7 +156,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a runner: %w", err)
 	}
-	rules := &rulebook{types: catalog.types}
+	rules := &rulebook{types: catalog.types, today: slices.ContainsFunc(c.Agents, agentfile.Definition.AsksOfToday)}
 	ruling, sets, err := rules.compileSets(c.Policy, c.Dapps)
 	if err != nil {
 		return nil, fmt.Errorf("make a runner: %w", err)

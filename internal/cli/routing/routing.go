@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/policies"
+	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/tools"
 )
 
@@ -72,13 +73,17 @@ type routed struct {
 
 // A routing is what the routes make of a request.
 type routing struct {
-	Set     string   `json:"set"`
-	Planned bool     `json:"planned"`
-	Writes  bool     `json:"writes"`
-	Input   int64    `json:"input"`
-	Offered int64    `json:"offered"`
-	Left    int64    `json:"left"`
-	Routes  []routed `json:"routes"`
+	Set        string   `json:"set"`
+	Planned    bool     `json:"planned"`
+	Confidence int64    `json:"confidence"` // of 100
+	Writes     bool     `json:"writes"`
+	Verbs      string   `json:"verbs"`
+	Entities   int64    `json:"entities"`
+	Input      int64    `json:"input"`
+	Offered    int64    `json:"offered"`
+	Left       int64    `json:"left"`
+	Allowed    int64    `json:"allowed"`
+	Routes     []routed `json:"routes"`
 }
 
 func explainRoute(a *cli.Shell) *cobra.Command {
@@ -135,7 +140,9 @@ func explainRequest(cfg *config.Config, agent, name, request string) (*routing, 
 	for _, m := range models {
 		infos = append(infos, m.Info)
 	}
-	r := &routing{Set: set.Name, Left: min(def.Limits.Cost, def.Grant.MaxCostNanoUSD)}
+	r := &routing{
+		Set: set.Name, Left: min(def.Limits.Cost, def.Grant.MaxCostNanoUSD), Allowed: def.Grant.MaxCostNanoUSD,
+	}
 	r.Input = int64(len(def.Instructions) + len(request))
 	r.readRequest(list, def.Tools, request)
 	return r, r.choose(set, infos, def.Limits.Tokens)
@@ -155,14 +162,17 @@ func (r *routing) readRequest(list []*tools.Def, names []string, request string)
 		r.Input += int64(len(spec.Name) + len(spec.About) + len(spec.Schema))
 	}
 	r.Offered = int64(len(offered))
-	r.Planned, r.Writes = route.ReadRequest(grammar.New(ts), offered, request)
+	var f turn.Facts
+	route.ReadRequest(&f, grammar.New(ts), offered, request)
+	r.Planned, r.Writes, r.Verbs, r.Entities, r.Confidence = f.Planned, f.Writes, f.Verbs, f.Entities, f.Confidence
 }
 
 // choose asks the rules one after the other.
 func (r *routing) choose(set agentfile.RouteSet, models []model.Info, tokens int64) error {
-	need := route.Need{Input: r.Input, MaxTokens: tokens, Request: policies.Request{
-		Planned: r.Planned, Writes: r.Writes, Offered: r.Offered, Left: r.Left,
-	}}
+	need := route.Need{Input: r.Input, MaxTokens: tokens, Request: policies.Request{Facts: turn.Facts{
+		Planned: r.Planned, Writes: r.Writes, Verbs: r.Verbs, Entities: r.Entities, Confidence: r.Confidence,
+		Offered: r.Offered, Left: r.Left, Allowed: r.Allowed,
+	}}}
 	rules, err := set.Compile(models)
 	if err != nil {
 		return err
@@ -194,6 +204,8 @@ func (r *routing) choose(set agentfile.RouteSet, models []model.Info, tokens int
 func (r *routing) print(w io.Writer) {
 	fmt.Fprintf(w, "planned %v, writes %v, input %d tokens at most, %d tools offered, %s USD left\n", r.Planned, r.Writes,
 		r.Input, r.Offered, usdText(r.Left))
+	fmt.Fprintf(w, "confidence %d of 100, verbs %q, entities %d, allowed %s USD; no search and no answer yet\n",
+		r.Confidence, r.Verbs, r.Entities, usdText(r.Allowed))
 	for _, x := range r.Routes {
 		cost := ""
 		if x.Cost > 0 {
