@@ -10,6 +10,7 @@ import (
 	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
 )
@@ -393,13 +394,13 @@ func (a nestedJudge) checkSubAgentRun(s *provenance.Step, r *provenance.Result) 
 		return false, bad(CodeDelegationChild, "the run was opened by another call than the one that it answers")
 	}
 	out, open := r.Output.Bytes()
-	o, err := loop.OutcomeOf(head.Run, &last)
+	o, err := subagent.OutcomeOf(head.Run, &last)
 	switch {
 	case !open && r.Output != nil || errors.Is(err, loop.ErrSealed):
 		return false, nil
 	case err != nil:
 		return false, bad(CodeDelegationChild, "the result of step %d comes from a run that has not closed", s.Seq)
-	case string(loop.OutcomeJSON(o)) != string(out):
+	case string(o.JSON()) != string(out):
 		return false, bad(CodeDelegationChild, "the result of step %d is not what its run came to", s.Seq)
 	}
 	return rep.Verdict == provenance.Verified, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies"
@@ -46,7 +47,7 @@ func (w *work) takeEvent(ev provenance.Event) error {
 func (w *work) takeAsk(ev *provenance.Ask) error {
 	method := wire.RunStart
 	if len(w.m.authority.Chain) > 0 {
-		method = MethodDelegate
+		method = subagent.Method
 	}
 	if ev.Method != method {
 		return fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, method)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/writ-run/writ/agent/decision"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
@@ -161,7 +162,7 @@ func describeReaders(c *call) string {
 
 // outcomeLabel is the label of what a sub-agent's run came to: that with which the run closed, from this tool.
 func outcomeLabel(tool string, out []byte) (label.Label, error) {
-	var o Outcome
+	var o subagent.Outcome
 	if err := json.Unmarshal(out, &o); err != nil || o.Label == nil {
 		return label.Label{}, fmt.Errorf("%w: its outcome has no label", ErrSubAgent)
 	}

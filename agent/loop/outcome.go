@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -26,7 +27,7 @@ func (mo *moment) noteTrouble(reason string, code fault.Code) { mo.s.trouble, mo
 
 // noteSubAgent notes how a sub-agent's run ended: what it did not do its caller has not done either.
 func (mo *moment) noteSubAgent(out []byte) {
-	var o Outcome
+	var o subagent.Outcome
 	if json.Unmarshal(out, &o) != nil {
 		return // addSubAgentUse reports it
 	}

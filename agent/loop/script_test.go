@@ -15,6 +15,7 @@ import (
 	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
@@ -230,7 +231,7 @@ func (s *script) event(verb, rest string, block []string) provenance.Event {
 			s.rig.s, s.rig.twin = s.rig.s.Recall(s.turns), s.rig.twin.Recall(s.turns)
 		}
 		if s.setting.delegation != nil {
-			ask.Method, ask.Label = loop.MethodDelegate, payload(`{"integrity":"user","secrecy":"session"}`)
+			ask.Method, ask.Label = subagent.Method, payload(`{"integrity":"user","secrecy":"session"}`)
 			if len(block) > 0 { // the label of the call
 				ask.Label = payload(strings.TrimSpace(block[0]))
 			}

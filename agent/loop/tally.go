@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -385,7 +386,7 @@ func (t *tally) endUnknown(c *call, used bool) {
 // addSubAgentUse counts what a sub-agent's run has used as the caller's own: in its sums, and in what it has used of
 // each ledger of money above the sub-agent. The facts of the next step must show at least that much.
 func (t *tally) addSubAgentUse(c *call, out []byte) error {
-	var o Outcome
+	var o subagent.Outcome
 	if err := json.Unmarshal(out, &o); err != nil {
 		return fmt.Errorf("%w: its outcome is malformed", ErrSubAgent)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/label"
@@ -66,7 +67,7 @@ func (g *grove) play(begins *label.Label, depth int) (*provenance.Step, label.La
 		if err != nil {
 			g.Fatal(err)
 		}
-		ev.Method, ev.Label = loop.MethodDelegate, provenance.NewPayload(b)
+		ev.Method, ev.Label = subagent.Method, provenance.NewPayload(b)
 	}
 	params, err := json.Marshal(wire.StartParams{Agent: name, Input: "do it", Key: "key-00001"})
 	if err != nil {
@@ -123,15 +124,15 @@ func (g *grove) answer(k *talk, parts label.Label, depth int) label.Label {
 				g.Fatalf("a sub-agent begins with %+v, and its caller has seen %+v", begins, before)
 			}
 			last, seen := g.play(&begins, depth+1)
-			o, err := loop.OutcomeOf(provenance.Sum(0x71, []byte("run")), last)
+			o, err := subagent.OutcomeOf(provenance.Sum(0x71, []byte("run")), last)
 			if err != nil {
 				g.Fatal(err)
 			}
 			if !isNoBetter(*o.Label, seen) {
 				g.Fatalf("a sub-agent ends with %+v, and it has seen %+v", *o.Label, seen)
 			}
-			o.Used = loop.Used{Spent: []loop.UsedAsset{}}
-			out, l = string(loop.OutcomeJSON(o)), seen.Join(label.Label{Origins: []string{"tool:" + tool}})
+			o.Used = subagent.Used{Spent: []subagent.UsedAsset{}}
+			out, l = string(o.JSON()), seen.Join(label.Label{Origins: []string{"tool:" + tool}})
 		}
 		k.step(&provenance.Result{Of: *ref, Status: "ok", Output: payload(out)})
 		parts = parts.Join(l)

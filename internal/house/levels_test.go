@@ -44,6 +44,7 @@ var levels = map[string]int{
 	"agent/pinned":                   1,
 	"agent/revocation":               1,
 	"agent/route":                    1,
+	"agent/subagent":                 1,
 	"agent/thread":                   1,
 	"agent/wire":                     0,
 	"auth":                           0,
@@ -131,6 +132,7 @@ var within = []string{
 	"agent/audit -> agent/modelcall",
 	"agent/audit -> agent/revocation", // the auditor asks as the runtime does
 	"agent/audit -> agent/route",      // which rule leads to a model
+	"agent/audit -> agent/subagent",   // what came of a sub-agent's run
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata",    // a signed transaction is made again of its call
 	"agent/definition -> agent/thread", // what providers add to a tool
@@ -142,11 +144,13 @@ var within = []string{
 	"agent/loop -> agent/modelcall",
 	"agent/loop -> agent/pinned", // whether the records are those that the wallet signed
 	"agent/loop -> agent/route",
+	"agent/loop -> agent/subagent",                 // likewise
 	"agent/loop -> agent/thread",                   // what a model is told of the runs before
 	"agent/model/dialect -> agent/model",           // what is read of bytes is a Reply
 	"agent/pinned -> agent/authority",              // the delegations from the grant down
 	"agent/revocation -> agent/loop",               // what is sealed is the same to both
 	"agent/route -> agent/grounds",                 // what the figures of an answer rest on
+	"agent/subagent -> agent/definition",           // the label with which a run closed
 	"cmd/writ-audit -> internal/eth",               // std, auth and provenance: asks a chain again, only with --rpc
 	"cmd/writ-audit -> internal/verifier",          // the verify command of both programs
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named

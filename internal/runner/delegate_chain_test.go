@@ -20,6 +20,7 @@ import (
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/subagent"
 	devchain "github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/policies/money"
@@ -312,21 +313,21 @@ func TestTheAuditAddsUpParentAndChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := loop.OutcomeOf(child, views[len(views)-1].Step)
+	o, err := subagent.OutcomeOf(child, views[len(views)-1].Step)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func(*loop.Outcome){
-		"as it was":                              func(*loop.Outcome) {},
-		"an asset that the caller may not spend": func(o *loop.Outcome) { o.Used.Spent[0].Asset = "DAI" },
-		"a cost below zero":                      func(o *loop.Outcome) { o.Used.Cost = -1 },
-		"more calls than can be":                 func(o *loop.Outcome) { o.Used.Calls = 1 << 60 },
+	for name, change := range map[string]func(*subagent.Outcome){
+		"as it was":                              func(*subagent.Outcome) {},
+		"an asset that the caller may not spend": func(o *subagent.Outcome) { o.Used.Spent[0].Asset = "DAI" },
+		"a cost below zero":                      func(o *subagent.Outcome) { o.Used.Cost = -1 },
+		"more calls than can be":                 func(o *subagent.Outcome) { o.Used.Calls = 1 << 60 },
 	} {
 		l := b.stepsOf(run)
 		told := o
 		told.Used.Spent = slices.Clone(o.Used.Spent)
 		change(&told)
-		out := provenance.NewPayload(loop.OutcomeJSON(told))
+		out := provenance.NewPayload(told.JSON())
 		block, err := out.Publish()
 		if err != nil {
 			t.Fatal(err)

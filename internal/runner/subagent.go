@@ -15,6 +15,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/revocation"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
@@ -151,7 +152,7 @@ func (c *subCall) openSubRun(ctx context.Context) (provenance.Link, error) {
 		return provenance.Link{}, err
 	}
 	frame := auth.Frame{
-		Session: delegation.CID, Channel: c.key, Seq: 1, Method: loop.MethodDelegate, Params: c.params,
+		Session: delegation.CID, Channel: c.key, Seq: 1, Method: subagent.Method, Params: c.params,
 	}
 	err = c.runs.openRun(ctx, a, &provenance.Ask{
 		Request: provenance.NewPayload(c.params), Channel: frame.Channel, Seq: frame.Seq, Method: frame.Method,
@@ -231,7 +232,7 @@ func (rs *runs) readOutcome(ctx context.Context, run provenance.Link) (*provenan
 	if len(views) != 1 {
 		return nil, fmt.Errorf("the last step of run %s: %w", run, journal.ErrNotFound)
 	}
-	o, err := loop.OutcomeOf(run, views[0].Step)
+	o, err := subagent.OutcomeOf(run, views[0].Step)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +250,7 @@ func (rs *runs) readOutcome(ctx context.Context, run provenance.Link) (*provenan
 	return &provenance.Result{
 		Of:     provenance.Ref{Seq: caller.Seq, Index: rec.Parent.Effect},
 		Status: provenance.StatusOK, Child: info.Head,
-		Output: provenance.NewPayload(loop.OutcomeJSON(o)), Took: views[0].Step.At - rec.Opened,
+		Output: provenance.NewPayload(o.JSON()), Took: views[0].Step.At - rec.Opened,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -113,12 +114,12 @@ func (h *history) resultOf(ref provenance.Ref) (*provenance.Result, error) {
 		return nil, err
 	}
 	last := c.steps[len(c.steps)-1]
-	o, err := loop.OutcomeOf(c.runCID, last)
+	o, err := subagent.OutcomeOf(c.runCID, last)
 	if err != nil {
 		return nil, err
 	}
 	return &provenance.Result{
-		Of: ref, Status: provenance.StatusOK, Child: head, Output: provenance.NewPayload(loop.OutcomeJSON(o)),
+		Of: ref, Status: provenance.StatusOK, Child: head, Output: provenance.NewPayload(o.JSON()),
 		Took: last.At - c.run.Opened,
 	}, nil
 }

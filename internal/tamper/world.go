@@ -21,6 +21,7 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/dialect"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -477,7 +478,7 @@ func (g *game) playGame() error {
 	}
 	if d := g.history.delegation; d != nil {
 		ask := next.(*provenance.Ask)
-		ask.Method, ask.Key = loop.MethodDelegate, d.Issuer
+		ask.Method, ask.Key = subagent.Method, d.Issuer
 		ask.Label = provenance.NewPayload(g.world.begins)
 	}
 	if err := g.joinThread(next.(*provenance.Ask), params); err != nil {

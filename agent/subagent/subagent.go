@@ -1,4 +1,5 @@
-package loop
+// Package subagent is what an agent learns of the run of another that it called: what came of it, and what it used.
+package subagent
 
 import (
 	"encoding/json"
@@ -11,9 +12,9 @@ import (
 	"github.com/writ-run/writ/tools"
 )
 
-// MethodDelegate is the method for which the request of a sub-agent's run is signed: by the key of the agent that
+// Method is the method for which the request of a sub-agent's run is signed: by the key of the agent that
 // calls, over the delegation in place of a session.
-const MethodDelegate = "run.delegate"
+const Method = "run.delegate"
 
 // An Outcome is what a sub-agent's run came to, as the result of the call that opened it: canonical JSON.
 type Outcome struct {
@@ -46,7 +47,7 @@ type UsedAsset struct {
 // errNoClose says that a run has not closed.
 var errNoClose = errors.New("the run has not closed")
 
-// OutcomeOf returns what the last step of a sub-agent's run came to. ErrSealed if its words are sealed.
+// OutcomeOf returns what the last step of a sub-agent's run came to. definition.ErrSealed if its words are sealed.
 func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 	o := Outcome{Run: run.String()}
 	for _, e := range last.Does {
@@ -54,7 +55,7 @@ func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 		case *provenance.Say:
 			text, ok := e.Text.Bytes()
 			if !ok {
-				return o, fmt.Errorf("what the sub-agent said: %w", ErrSealed)
+				return o, fmt.Errorf("what the sub-agent said: %w", definition.ErrSealed)
 			}
 			o.Answer = string(text)
 		case *provenance.Close:
@@ -80,14 +81,14 @@ func OutcomeOf(run provenance.Link, last *provenance.Step) (Outcome, error) {
 	return o, nil
 }
 
-// OutcomeJSON returns an outcome in the one spelling of its record.
-func OutcomeJSON(o Outcome) []byte {
+// JSON returns an outcome in the one spelling of its record.
+func (o Outcome) JSON() []byte {
 	b, err := json.Marshal(o)
 	if err == nil {
 		b, err = tools.CanonicalJSON(b)
 	}
 	if err != nil { // it cannot fail: all fields are strings
-		panic("loop: " + err.Error())
+		panic("subagent: " + err.Error())
 	}
 	return b
 }
