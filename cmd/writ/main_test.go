@@ -27,7 +27,9 @@ import (
 var update = flag.Bool("update", false, "write what commands print into the scripts' expectations")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"writ": func() { os.Exit(Main()) }, "toolserver": toolServer})
+	testscript.Main(m, map[string]func(){
+		"writ": func() { os.Exit(Main()) }, "toolserver": toolServer, "guardedserver": guardedServer, "agreeing": agreeingBrowser,
+	})
 }
 
 // TestScripts runs every script of testdata/script. Each is the manual of what its name says. Besides testscript's own
@@ -43,12 +45,14 @@ func TestMain(m *testing.M) {
 //	kubo VAR                     start a Kubo node of the script's own, and set a variable to its RPC's URL
 //	pinned FILE.car OUT.car      wait until it has pinned the head of a file, and write what it exports of it
 //
-// The program toolserver is a server of tools; see toolServer.
+// The program toolserver is a server of tools, guardedserver one that wants somebody to sign in, and agreeing a browser
+// whose user agrees to everything; see toolServer and what follows it.
 //
 // The condition kubo says whether there is a Kubo.
 //
 //	policyof FILE LINE...        write a policy file that asks for all witnesses of the lines
 //	until TEXT PROGRAM ARGS...   run again and again, for a minute, until it prints the text and ends with 0
+//	readurl VAR FILE             set a variable to what a file says
 //	truncate DIR                 cut every file of a folder to half
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -71,9 +75,17 @@ func TestScripts(t *testing.T) {
 			"until": untilItSays, "policyof": policyOfWitnesses, "truncate": truncateAll,
 			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
 			"kubo": kubo, "pinned": pinned, "stranger": stranger, "holder": holderOfRun, "absent": absent, "tail": tailOf,
-			"questioner": questioner,
+			"questioner": questioner, "readurl": readURL,
 		},
 	})
+}
+
+// readURL sets a variable to what a file says: readurl VAR FILE.
+func readURL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: readurl VAR FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // tailOf sets a variable to the last characters of a text: tail VAR TEXT COUNT.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/toolsignin"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/tools/mcp"
@@ -25,7 +26,7 @@ import (
 func toolsCommand(a *app) *cobra.Command {
 	t := &toolsFile{app: a}
 	g := cli.Group("tools", "Add tools of your own, and accept what their servers say of them",
-		t.listCommand(), t.addCommand(), t.diffCommand(), t.acceptCommand(), t.operationsCommand())
+		t.listCommand(), t.addCommand(), t.loginCommand(), t.diffCommand(), t.acceptCommand(), t.operationsCommand())
 	g.Long = `Tools of your own come from servers of the Model Context Protocol (MCP), or from an HTTP interface that an OpenAPI
 document describes; writ.yaml names them under tools, and writ tools add writes an entry for a server. What a server
 says of a tool is offered to no model until you have accepted it, word by word; if it says something else later,
@@ -185,6 +186,40 @@ func (t *toolsFile) diffCommand() *cobra.Command {
 	}
 }
 
+func (t *toolsFile) loginCommand() *cobra.Command {
+	var o toolsignin.Options
+	c := &cobra.Command{
+		Use: "login SERVER", Short: "Sign in at a server of tools that wants somebody to", Args: cobra.ExactArgs(1),
+		Long: `Opens a page in a browser. Who signs in there lets this program use the server's tools in his name (OAuth 2.1).
+What is kept of that is in the file that the server's entry names under login; a running server takes it up by itself,
+and makes its tokens anew as long as that is permitted.
+
+The browser must be on this machine, since it is led back to it. On another one, say --paste: the page that cannot be
+shown at the end has the address to paste here.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			m, err := t.find(args[0])
+			if err != nil {
+				return err
+			}
+			switch {
+			case m.URL == "":
+				return cli.Usage("%s is a program; give it its secrets under env", m.Name)
+			case m.Login == "":
+				return cli.Usage("say where to keep the sign-in first: add  login: %s.login.json  to the entry of %s in %s",
+					m.Name, m.Name, t.path())
+			}
+			if err := toolsignin.SignIn(c.Context(), t.Shell, m, o); err != nil {
+				return err
+			}
+			return t.Done(map[string]any{"server": m.Name, "file": m.Login}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: signed in; what is kept of it is in %s\n", m.Name, m.Login)
+			})
+		},
+	}
+	o.AddFlags(c.Flags())
+	return c
+}
+
 func (t *toolsFile) operationsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "operations DOCUMENT", Short: "List the operations of an OpenAPI document, which can be tools",
@@ -310,6 +345,7 @@ func (t *toolsFile) accept(
 type addOptions struct {
 	url, token string
 	env        []string
+	login      bool
 	private    bool
 	yes        bool
 }
@@ -323,6 +359,7 @@ server to the configuration and writes what was accepted to NAME.tools.json besi
 
   writ tools add files -- npx -y @modelcontextprotocol/server-filesystem /srv/notes
   writ tools add crm --url https://crm.example/mcp --token file:/run/secrets/crm
+  writ tools add tracker --url https://tracker.example/mcp --login
 
 Tools begin with no trust: an effect that may not be repeated, untrusted results, the wallet asked before each call. What
 you know better stands under use in the configuration. An agent has a tool if its file names it.`,
@@ -339,6 +376,7 @@ you know better stands under use in the configuration. An agent has a tool if it
 	f.StringVar(&o.token, "token", "", "bearer token for it, as file:PATH or env:NAME")
 	f.StringArrayVar(&o.env, "env", nil,
 		"`NAME=REF` for its environment, where REF is file:PATH or env:NAME; may be given again")
+	f.BoolVar(&o.login, "login", false, "sign in at it by a browser first; what is kept of that is in NAME.login.json")
 	f.BoolVar(&o.private, "private", false, "the URL is of a private network or this machine, and may be http")
 	f.BoolVar(&o.yes, "yes", false, "accept without being asked")
 	return c
@@ -348,6 +386,9 @@ func (t *toolsFile) add(ctx context.Context, name string, command []string, o ad
 	m := config.MCP{
 		Name: name, Command: command, URL: o.url, Token: config.Secret(o.token), Private: o.private,
 		Accepted: name + ".tools.json",
+	}
+	if o.login {
+		m.Login = name + ".login.json"
 	}
 	for _, e := range o.env {
 		key, ref, ok := strings.Cut(e, "=")
@@ -366,11 +407,19 @@ func (t *toolsFile) add(ctx context.Context, name string, command []string, o ad
 	}
 	here := m
 	here.Accepted = filepath.Join(filepath.Dir(t.path()), m.Accepted)
+	if o.login {
+		here.Login = filepath.Join(filepath.Dir(t.path()), m.Login)
+	}
 	if err := config.CheckTools(after, t.path()); err != nil {
 		return cli.Usage("%s", err)
 	}
 	if _, err := os.Stat(here.Accepted); err == nil {
 		return cli.Usage("%s is there already; remove it first if it is of no use", here.Accepted)
+	}
+	if o.login {
+		if err := toolsignin.SignIn(ctx, t.Shell, here, toolsignin.Options{}); err != nil {
+			return err
+		}
 	}
 	changes, err := t.compare(ctx, here)
 	if err != nil {

@@ -16,6 +16,7 @@ type newServer struct {
 		Command  []string   `yaml:"command,omitempty,flow"`
 		URL      string     `yaml:"url,omitempty"`
 		Token    Secret     `yaml:"token,omitempty"`
+		Login    string     `yaml:"login,omitempty"`
 		Private  bool       `yaml:"private,omitempty"`
 		Env      []newEntry `yaml:"env,omitempty"`
 		Accepted string     `yaml:"accepted"`
@@ -33,7 +34,7 @@ type newEntry struct {
 func AddServer(file []byte, m MCP) ([]byte, error) {
 	var e newServer
 	e.MCP.Name, e.MCP.Command, e.MCP.URL, e.MCP.Token = m.Name, m.Command, m.URL, m.Token
-	e.MCP.Private, e.MCP.Accepted = m.Private, m.Accepted
+	e.MCP.Login, e.MCP.Private, e.MCP.Accepted = m.Login, m.Private, m.Accepted
 	for _, v := range m.Env {
 		e.MCP.Env = append(e.MCP.Env, newEntry(v))
 	}

@@ -128,6 +128,7 @@ type MCP struct {
 	Memory   int64         `yaml:"memory_mb" about:"MiB of data that each of its processes may have, on Linux; 1024 if 0"`
 	URL      string        `yaml:"url" about:"address of a server on the network, instead of a command"`
 	Token    Secret        `yaml:"token" path:"secret" about:"bearer token for that server, if it needs one"`
+	Login    string        `yaml:"login" path:"yes" about:"file of a sign-in at that server, which writ tools login writes, instead of a token"`
 	Private  bool          `yaml:"private" about:"the url may lead to addresses of private networks, and be http"`
 	Timeout  time.Duration `yaml:"timeout" about:"how long it may be silent in a call, which takes at most four times that; 30s if 0"`
 	Accepted string        `yaml:"accepted" path:"yes" about:"file of the definitions that were accepted; writ tools add and accept write it"`
@@ -291,6 +292,9 @@ func (m MCP) check() error {
 	}
 	if err := m.Token.checkForm(); err != nil {
 		return fmt.Errorf("%s: token: %v", m.Name, err)
+	}
+	if m.Login != "" && (m.URL == "" || m.Token != "") {
+		return fmt.Errorf("%s: login is for a url, in the place of a token", m.Name)
 	}
 	for _, e := range m.Env {
 		if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") || (e.Value != "" && e.Secret != "") {

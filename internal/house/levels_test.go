@@ -74,6 +74,7 @@ var levels = map[string]int{
 	"internal/cli/shelf":             7,
 	"internal/cli/showrecord":        7,
 	"internal/cli/talk":              7,
+	"internal/cli/toolsignin":        7,
 	"internal/cli/workshop":          7,
 	"internal/costs":                 2,
 	"internal/digest":                2,

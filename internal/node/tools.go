@@ -106,16 +106,29 @@ type ToolServer struct {
 
 // ToolSource makes the server of tools that the settings name, without starting it.
 func ToolSource(m config.MCP, log *slog.Logger) (*mcp.Server, error) {
+	c, err := ServerConfig(m, log)
+	if err != nil {
+		return nil, err
+	}
+	s, err := mcp.New(c)
+	if err != nil {
+		return nil, badSetting("tools: %s", strings.TrimPrefix(err.Error(), "mcp: "))
+	}
+	return s, nil
+}
+
+// ServerConfig is what settings say of a server of tools.
+func ServerConfig(m config.MCP, log *slog.Logger) (mcp.Config, error) {
 	c := mcp.Config{
 		Name: m.Name, Command: m.Command, Dir: m.Dir, Memory: m.Memory << 20, URL: m.URL, Timeout: m.Timeout,
-		Gate: reach.Gate{Private: m.Private}, Log: log,
+		Login: m.Login, Gate: reach.Gate{Private: m.Private}, Log: log,
 	}
 	for _, e := range m.Env {
 		value := e.Value
 		if e.Secret != "" {
 			var err error
 			if value, err = e.Secret.Reveal(); err != nil {
-				return nil, badSetting("tools: %s: env %s: %s", m.Name, e.Name, err)
+				return c, badSetting("tools: %s: env %s: %s", m.Name, e.Name, err)
 			}
 		}
 		c.Env = append(c.Env, e.Name+"="+value)
@@ -123,14 +136,10 @@ func ToolSource(m config.MCP, log *slog.Logger) (*mcp.Server, error) {
 	if m.Token != "" {
 		var err error
 		if c.Token, err = m.Token.Reveal(); err != nil {
-			return nil, badSetting("tools: %s: token: %s", m.Name, err)
+			return c, badSetting("tools: %s: token: %s", m.Name, err)
 		}
 	}
-	s, err := mcp.New(c)
-	if err != nil {
-		return nil, badSetting("tools: %s", strings.TrimPrefix(err.Error(), "mcp: "))
-	}
-	return s, nil
+	return c, nil
 }
 
 // OwnTools makes the tools of the operator's own that settings describe. None of their servers is started.

@@ -25,6 +25,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
+
 	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools"
@@ -58,6 +60,7 @@ type Config struct {
 
 	URL   string     // of its endpoint
 	Token string     // is sent as a bearer token; optional
+	Login string     // the file of a [Login] instead, which may not be there yet; optional
 	Gate  reach.Gate // which addresses may be connected to
 
 	Timeout time.Duration // how long it may be silent in a call; a call takes at most four times that. 30 s if 0
@@ -84,7 +87,8 @@ type Use struct {
 // called at the same time.
 type Server struct {
 	cfg    Config
-	flying chan struct{} // has an element for each call
+	flying chan struct{}                  // has an element for each call
+	person *auth.AuthorizationCodeHandler // has somebody sign in, in [SignInAt]; nil else
 
 	mu       sync.Mutex // guards the rest
 	closed   bool
@@ -108,6 +112,8 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("mcp: server %s: give it a command or a url, and not both", c.Name)
 	case len(c.Command) > 0 && c.Token != "":
 		return nil, fmt.Errorf("mcp: server %s: a token is for a url; give a command its secrets in env", c.Name)
+	case c.Login != "" && (c.URL == "" || c.Token != ""):
+		return nil, fmt.Errorf("mcp: server %s: a login is for a url, in the place of a token", c.Name)
 	case c.Timeout < 0 || c.Start < 0 || c.Memory < 0:
 		return nil, fmt.Errorf("mcp: server %s: a bound is below zero", c.Name)
 	}

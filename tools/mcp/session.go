@@ -36,6 +36,7 @@ type session struct {
 
 	endOnce sync.Once
 	stale   atomic.Bool // the server says that its list has changed
+	signIn  *signIn     // at a server on the network
 
 	mu     sync.Mutex // guards the rest
 	why    error      // it ended
@@ -58,6 +59,10 @@ func (s *Server) open(ctx context.Context) (*session, error) {
 	var transport mcp.Transport
 	var said func() string
 	if s.cfg.URL != "" {
+		var err error
+		if c.signIn, err = s.newSignIn(); err != nil {
+			return nil, err
+		}
 		transport = s.dial(c)
 		said = func() string { return "" }
 	} else {
@@ -72,6 +77,8 @@ func (s *Server) open(ctx context.Context) (*session, error) {
 	switch {
 	case c.meter.broken():
 		err = errFlood
+	case c.signIn.lacks() != nil:
+		err = c.signIn.lacks()
 	case err == nil:
 		s.ends.Add(1)
 		go s.await(c)
@@ -165,6 +172,9 @@ func (c *session) alive() bool {
 func (c *session) reason() error {
 	if c.meter.broken() {
 		return errFlood
+	}
+	if err := c.signIn.lacks(); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -302,7 +312,7 @@ func (s *Server) dial(c *session) mcp.Transport {
 		tr.CloseIdleConnections()
 	}
 	return &mcp.StreamableClientTransport{
-		Endpoint: s.cfg.URL, MaxRetries: -1, DisableStandaloneSSE: true,
+		Endpoint: s.cfg.URL, MaxRetries: -1, DisableStandaloneSSE: true, OAuthHandler: c.signIn,
 		HTTPClient: &http.Client{
 			Transport: &bounded{ctx, tr, s.cfg.Token, c.meter},
 			// A redirect could lead the token, and the arguments, to somebody else.

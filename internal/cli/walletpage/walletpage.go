@@ -9,6 +9,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"net"
 	"net/http"
@@ -332,20 +333,25 @@ func (p *Page) AwaitSignature(ctx context.Context, t Text) ([]byte, error) {
 // Show opens the page in the user's browser: in browser, the program that $BROWSER names, or else in what the system
 // opens files with. The address would be seen by every user of the machine in the arguments of that program, so what is
 // opened is a file that only this user can read, and that leads to the page. Closing the page removes it.
-func (p *Page) Show(browser string) error {
-	dir, err := os.MkdirTemp("", "writ-")
-	if err != nil {
-		return err
+func (p *Page) Show(browser string) (err error) {
+	p.folder, err = LeadBrowser(p.url, browser)
+	return err
+}
+
+// LeadBrowser opens an address as [Page.Show] does. The folder that it returns, unless it is empty, is to be removed
+// when the browser was there.
+func LeadBrowser(address, browser string) (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "writ-"); err != nil {
+		return "", err
 	}
-	p.folder = dir
-	file := filepath.Join(dir, "wallet.html")
+	file, at := filepath.Join(folder, "wallet.html"), html.EscapeString(address)
 	if err := os.WriteFile(file, []byte(`<!doctype html><meta charset="utf-8"><title>writ</title>
-<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=`+p.url+`">
-<a href="`+p.url+`">Go on to your wallet</a>
+<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0;url=`+at+`">
+<a href="`+at+`">Go on</a>
 `), 0o600); err != nil {
-		return err
+		return folder, err
 	}
-	return open(file, browser)
+	return folder, open(file, browser)
 }
 
 func open(file, browser string) error {
