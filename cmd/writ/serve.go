@@ -60,6 +60,9 @@ func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	for _, v := range config.UnknownVariables(os.Environ(), cfg) { // a server must not run without what it was told
+		return cli.Usage("%s", cli.Plain(v.String()))
+	}
 	log, err := telemetry.Log(a.Err, cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
 		return cli.Usage("%s", err)

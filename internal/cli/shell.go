@@ -15,6 +15,8 @@ import (
 
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
+
+	"github.com/writ-run/writ/internal/config"
 )
 
 // A Shell is one run of a program: its streams, its environment, and the flags that all commands have.
@@ -37,7 +39,10 @@ type Shell struct {
 func (s *Shell) Run(ctx context.Context, root *cobra.Command, args []string, hint string) int {
 	s.called = false
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.PersistentPreRun = func(*cobra.Command, []string) { s.called = true }
+	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
+		s.called = true
+		s.warnOfUnknown(c)
+	}
 	root.PersistentFlags().BoolVar(&s.JSON, "json", false, "print one JSON object, on failure too")
 	root.PersistentFlags().BoolVarP(&s.Quiet, "quiet", "q", false, "print no progress")
 	root.SetArgs(args)
@@ -63,6 +68,20 @@ func (s *Shell) Run(ctx context.Context, root *cobra.Command, args []string, hin
 		fmt.Fprintf(s.Err, "%s: %s\n", root.Name(), f.Message)
 	}
 	return f.Exit
+}
+
+// warnOfUnknown tells of variables of the environment that nothing reads. writ serve refuses them by itself.
+func (s *Shell) warnOfUnknown(c *cobra.Command) {
+	if c.CommandPath() == "writ serve" || len(config.UnknownVariables(os.Environ(), nil)) == 0 {
+		return
+	}
+	cfg, err := config.Load(config.Sources{Env: os.LookupEnv})
+	if err != nil {
+		cfg = nil // whoever reads the settings says so
+	}
+	for _, v := range config.UnknownVariables(os.Environ(), cfg) {
+		s.Note("%s", Plain(v.String()))
+	}
 }
 
 // Group is a command that only holds others; called bare or with a wrong name it says which there are.

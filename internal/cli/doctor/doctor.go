@@ -98,6 +98,9 @@ func examineAll(ctx context.Context, sh *cli.Shell, file string, wallets []strin
 		return []finding{findingOf("settings", false, err.Error(), "correct the file; writ config validate checks it")}
 	}
 	all := []finding{findingOf("settings", true, "in order", ""), dataFinding(cfg.Data)}
+	for _, v := range config.UnknownVariables(os.Environ(), cfg) {
+		all = append(all, findingOf("environment", false, v.String(), "correct or unset it; writ serve does not start"))
+	}
 	for _, name := range []string{"operator.key", "dev-wallet.key"} {
 		if f, ok := keyFinding(filepath.Join(cfg.Data, name)); ok {
 			all = append(all, f)
