@@ -44,11 +44,8 @@ func withFields[P any](do func(*guest, context.Context, P, func(any) error) erro
 	return func(g *guest, ctx context.Context, params json.RawMessage, tell func(any) error) error {
 		var p P
 		if len(params) > 0 {
-			if err := json.Unmarshal(params, &p); err != nil {
-				if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-					return badField(wrong.Field, "it is of another kind than the protocol says")
-				}
-				return badField("params", "they are not what the protocol says")
+			if err := wire.DecodeStrict(params, &p); err != nil {
+				return err
 			}
 		}
 		return do(g, ctx, p, tell)
@@ -56,18 +53,28 @@ func withFields[P any](do func(*guest, context.Context, P, func(any) error) erro
 }
 
 type messageParams struct {
-	Message       *agentMessage `json:"message"`
-	Configuration struct {
-		Output  []string        `json:"acceptedOutputModes"`
-		Push    json.RawMessage `json:"taskPushNotificationConfig"`
-		History *int            `json:"historyLength"`
-		Soon    bool            `json:"returnImmediately"`
-	} `json:"configuration"`
+	Tenant        string          `json:"tenant,omitempty"`
+	Message       *agentMessage   `json:"message"`
+	Configuration messageSettings `json:"configuration,omitempty"`
+	More          json.RawMessage `json:"metadata,omitempty"`
+}
+
+type messageSettings struct {
+	Output  []string        `json:"acceptedOutputModes,omitempty"`
+	Push    json.RawMessage `json:"taskPushNotificationConfig,omitempty"`
+	History *int            `json:"historyLength,omitempty"`
+	Soon    bool            `json:"returnImmediately,omitempty"`
 }
 
 type taskParams struct {
-	ID      string `json:"id"`
-	History *int   `json:"historyLength"`
+	Tenant  string          `json:"tenant,omitempty"`
+	ID      string          `json:"id"`
+	History *int            `json:"historyLength,omitempty"`
+	More    json.RawMessage `json:"metadata,omitempty"` // of a cancel: why, which nobody reads
+}
+
+type cardParams struct {
+	Tenant string `json:"tenant,omitempty"`
 }
 
 // check refuses what the message must not have, and what would not be heeded.
@@ -75,6 +82,8 @@ func (p *messageParams) check() (text string, err error) {
 	switch c := p.Configuration; {
 	case p.Message == nil:
 		return "", badField("message", "it is missing")
+	case !isEmpty(p.More):
+		return "", badField("metadata", "it is not heeded; leave it out")
 	case !isEmpty(c.Push):
 		return "", errPush
 	case c.History != nil && *c.History < 0:

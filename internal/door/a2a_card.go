@@ -152,7 +152,7 @@ func (d *Door) showCardKeys(w http.ResponseWriter, r *http.Request) {
 }
 
 // showOwnCard tells a key the card of its own agent.
-func (g *guest) showOwnCard(ctx context.Context, _ struct{}, tell func(any) error) error {
+func (g *guest) showOwnCard(ctx context.Context, _ cardParams, tell func(any) error) error {
 	all, err := ask[wire.Agents](ctx, g, wire.AgentList, wire.None{}, false)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/strictjson"
 )
 
@@ -68,13 +69,8 @@ func (d *Door) answerRPC(w http.ResponseWriter, r *http.Request) {
 		b.fail(w, agentErrorOf(err))
 		return
 	}
-	var req struct {
-		Version string          `json:"jsonrpc"`
-		ID      json.RawMessage `json:"id"`
-		Method  string          `json:"method"`
-		Params  json.RawMessage `json:"params"`
-	}
-	err = json.Unmarshal(body, &req)
+	var req agentRequest
+	err = wire.DecodeStrict(body, &req)
 	named := len(req.ID) > 0 && (req.ID[0] == '"' || req.ID[0] == '-' || req.ID[0] >= '0' && req.ID[0] <= '9')
 	if named {
 		b.id = req.ID
@@ -86,13 +82,27 @@ func (d *Door) answerRPC(w http.ResponseWriter, r *http.Request) {
 	d.perform(w, r, b, req.Method, req.Params)
 }
 
+// An agentRequest is one of JSON-RPC 2.0.
+type agentRequest struct {
+	Version string          `json:"jsonrpc"`
+	ID      json.RawMessage `json:"id"`
+	Method  string          `json:"method"`
+	Params  json.RawMessage `json:"params,omitempty"`
+}
+
 // answerResource serves an operation whose params are the query and the path, or the body.
 func (d *Door) answerResource(w http.ResponseWriter, r *http.Request, name, task string) {
 	params := map[string]json.RawMessage{}
 	b := resources{}
 	if r.Method == http.MethodGet {
 		for key, values := range r.URL.Query() {
-			params[key] = queryValue(key, values[0])
+			if len(values) > 1 {
+				b.fail(w, badField(key, "it stands twice"))
+				return
+			}
+			if key != "A2A-Version" {
+				params[key] = queryValue(key, values[0])
+			}
 		}
 	} else if err := readResourceBody(w, r, &params); err != nil {
 		b.fail(w, agentErrorOf(err))
@@ -111,10 +121,16 @@ func (d *Door) answerResource(w http.ResponseWriter, r *http.Request, name, task
 
 func readResourceBody(w http.ResponseWriter, r *http.Request, params *map[string]json.RawMessage) error {
 	body, err := readAgentBody(w, r)
-	if err == nil && len(body) > 0 && json.Unmarshal(body, params) != nil {
-		err = errAgentParse
+	if err != nil || len(body) == 0 {
+		return err
 	}
-	return err
+	if json.Unmarshal(body, params) != nil {
+		return errAgentParse
+	}
+	if err := strictjson.CheckDoubled(body); err != nil {
+		return wire.Errorf(wire.CodeParse, "The body cannot be read as one thing: %v.", err)
+	}
+	return nil
 }
 
 // readAgentBody reads a body that says it is JSON.

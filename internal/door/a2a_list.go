@@ -14,13 +14,14 @@ import (
 )
 
 type listTasksParams struct {
-	Context   string `json:"contextId"`
-	Status    string `json:"status"`
-	Size      *int   `json:"pageSize"`
-	Token     string `json:"pageToken"`
-	History   *int   `json:"historyLength"`
-	After     string `json:"statusTimestampAfter"`
-	Artifacts bool   `json:"includeArtifacts"`
+	Tenant    string `json:"tenant,omitempty"`
+	Context   string `json:"contextId,omitempty"`
+	Status    string `json:"status,omitempty"`
+	Size      *int   `json:"pageSize,omitempty"`
+	Token     string `json:"pageToken,omitempty"`
+	History   *int   `json:"historyLength,omitempty"`
+	After     string `json:"statusTimestampAfter,omitempty"`
+	Artifacts bool   `json:"includeArtifacts,omitempty"`
 }
 
 const (

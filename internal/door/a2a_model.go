@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// The objects of the Agent2Agent protocol 1.0 (a2a.proto), as ProtoJSON writes them. What this server never writes and
-// does not read is left out of them; members that are not known are passed over, as its section 5.7 asks.
+// The objects of the Agent2Agent protocol 1.0 (a2a.proto), as ProtoJSON writes them. What this server never writes is
+// left out of them. They are read strictly: the protocol asks to pass over members that are not known (section 5.7),
+// but who speaks, or what is quoted, may hang on one, and a message is taken as its wallet's own words.
 
 // agentProtocol is the one version of the protocol that is spoken here.
 const agentProtocol = "1.0"
@@ -52,18 +53,22 @@ type agentPart struct {
 	URL   json.RawMessage `json:"url,omitempty"`
 	Data  json.RawMessage `json:"data,omitempty"`
 	Media string          `json:"mediaType,omitempty"`
+	File  string          `json:"filename,omitempty"`
+	More  json.RawMessage `json:"metadata,omitempty"`
 }
 
 func textParts(text string) []agentPart { return []agentPart{{Text: &text}} }
 
 // An agentMessage is one that a client sends, or that is in a task.
 type agentMessage struct {
-	ID      string      `json:"messageId"`
-	Context string      `json:"contextId,omitempty"`
-	Task    string      `json:"taskId,omitempty"`
-	Role    string      `json:"role"`
-	Parts   []agentPart `json:"parts"`
-	Refers  []string    `json:"referenceTaskIds,omitempty"`
+	ID      string          `json:"messageId"`
+	Context string          `json:"contextId,omitempty"`
+	Task    string          `json:"taskId,omitempty"`
+	Role    string          `json:"role"`
+	Parts   []agentPart     `json:"parts"`
+	Refers  []string        `json:"referenceTaskIds,omitempty"`
+	Uses    []string        `json:"extensions,omitempty"`
+	More    json.RawMessage `json:"metadata,omitempty"`
 }
 
 const (
@@ -83,13 +88,19 @@ func (m *agentMessage) readText() (string, error) {
 		return "", badField("message.role", "messages to an agent are of "+roleUser)
 	case len(m.Parts) == 0:
 		return "", badField("message.parts", "at least one part is needed")
+	case len(m.Uses) > 0 || !isEmpty(m.More):
+		return "", badField("message.metadata", "no extension is spoken here, and what only one understands is not heeded; "+
+			"leave metadata and extensions out")
 	case len(m.Refers) > 0:
 		return "", badField("message.referenceTaskIds", "other tasks are not looked at; say what is meant in the text, or "+
 			"go on in their contextId")
 	}
 	texts := make([]string, len(m.Parts))
 	for i, p := range m.Parts {
-		if p.Text == nil || p.Raw != nil || p.URL != nil || p.Data != nil || !isPlainText(p.Media) {
+		if !isEmpty(p.More) {
+			return "", badField("message.parts.metadata", "it is not heeded; leave it out")
+		}
+		if p.Text == nil || p.Raw != nil || p.URL != nil || p.Data != nil || p.File != "" || !isPlainText(p.Media) {
 			return "", errContent
 		}
 		texts[i] = *p.Text
@@ -98,10 +109,10 @@ func (m *agentMessage) readText() (string, error) {
 }
 
 func isPlainText(media string) bool {
-	kind, _, _ := strings.Cut(media, ";")
-	switch strings.ToLower(strings.TrimSpace(kind)) {
+	kind, more, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(media, " ", "")), ";")
+	switch kind {
 	case "", "text/plain", "text/*", "text", "*/*":
-		return true
+		return more == "" || more == "charset=utf-8" || more == "charset=us-ascii"
 	}
 	return false
 }

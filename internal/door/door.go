@@ -266,6 +266,9 @@ func readBody(w http.ResponseWriter, r *http.Request, dia dialect) (request, []s
 	if err := json.Unmarshal(data, &body); err != nil {
 		return request{}, nil, wire.Errorf(wire.CodeParse, "The body is not a JSON object.")
 	}
+	if err := strictjson.CheckDoubled(data); err != nil {
+		return request{}, nil, wire.Errorf(wire.CodeParse, "The body cannot be read as one thing: %v.", err)
+	}
 	var ignored []string
 	known := dia.known()
 	for name, value := range body {

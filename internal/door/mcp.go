@@ -1,9 +1,11 @@
 package door
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -31,12 +33,35 @@ func (d *Door) newMCP() http.Handler {
 			writeFailure(w, chat{}, failureOf(err))
 			return
 		}
+		if err := checkPosted(w, r); err != nil {
+			writeFailure(w, chat{}, failureOf(err))
+			return
+		}
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil { // a run has a time of its own
 			d.log.DebugContext(r.Context(), "no deadline", "err", err)
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		streams.ServeHTTP(w, r)
 	})
+}
+
+// checkPosted refuses a body in which a member stands twice: what was asked would be what a reader likes.
+func checkPosted(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return wire.Errorf(wire.CodeParams, "The body is larger than %d KiB, or did not come whole.", maxBody>>10)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	if !json.Valid(data) { // the protocol has an answer of its own to that
+		return nil
+	}
+	if err := strictjson.CheckDoubled(data); err != nil {
+		return wire.Errorf(wire.CodeParse, "The body cannot be read as one thing: %v.", err)
+	}
+	return nil
 }
 
 // newServer returns the tools for one request.
