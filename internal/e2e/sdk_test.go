@@ -36,6 +36,7 @@ import { pay, payments } from 'writ-sdk/pay'
 import { useRun } from 'writ-sdk/react'
 import { send } from 'writ-sdk/send'
 import { mockWallet } from 'writ-sdk/test'
+import { verify, type Reading } from 'writ-sdk/verify'
 
 const client = await connect('https://writ.example')
 const session = await client.signIn(mockWallet(), { agent: 'treasurer' })
@@ -47,7 +48,8 @@ for await (const u of session.run('send 5 USDC to bob')) {
   }
 }
 console.log(await pay(session, mockWallet(), await payments(session)))
-console.log(WritError, toAGUI, writTransport, useRun, send)
+const reading: Reading = await verify(new Uint8Array())
+console.log(WritError, toAGUI, writTransport, useRun, send, reading.left)
 `
 
 func TestAPageReadsTheTypes(t *testing.T) {
@@ -111,16 +113,22 @@ func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
 			t.Errorf("web/sdk/dist/%s is not what the sources make (%v): run npm run build there", f.Name(), gone)
 		}
 	}
+	all := 0 // of what a page may load; test.js is for tests
 	for name, most := range map[string]int{
 		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "pay.js": 1300, "ag-ui.js": 1000, "ai-sdk.js": 1200,
+		"verify.js": 15 << 10, "curves.js": 7680, // verify.js loads curves.js
 	} {
 		want, err := os.ReadFile(filepath.Join(made, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := gzipped(t, want); n > most {
+		n := gzipped(t, want)
+		if all += n; n > most {
 			t.Errorf("%s has %d bytes after gzip, more than %d", name, n, most)
 		}
+	}
+	if all > 32<<10 {
+		t.Errorf("all of it has %d bytes after gzip, more than 32 KiB", all)
 	}
 }
 

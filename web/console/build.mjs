@@ -1,8 +1,9 @@
 // Builds the page into the Go package that serves it. The tests build again and compare. What checks a file is loaded when
-// it is asked for: it is the second reader, with the browser's in the place of Node's.
+// it is asked for: it is /verify of the SDK, which is the second reader.
 import { build } from 'esbuild'
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { parts } from '../sdk/parts.mjs'
 
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
 const out = process.argv[2] ?? here('../../internal/console/dist')
@@ -13,7 +14,7 @@ await build({
   outdir: out, entryNames: '[name]', chunkNames: '[name]-[hash]', splitting: true,
   bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   jsx: 'automatic', jsxImportSource: 'preact',
-  alias: { 'node:crypto': here('src/crypto.ts') }, nodePaths: [here('node_modules'), here('../reader/node_modules')],
-  define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
+  alias: parts.alias, inject: parts.inject, nodePaths: [here('node_modules'), ...parts.nodePaths],
+  define: { 'process.env.NODE_ENV': '"production"' },
 })
 copyFileSync(here('src/index.html'), out + '/index.html')

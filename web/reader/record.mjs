@@ -139,18 +139,18 @@ function linksIn (value, found = []) {
 }
 
 // signedBy checks a signature by the key of a did:key, and says which rule is broken if it is none.
-function signedBy (did, message, sig, code) {
-  try { verifyBy(keyOf(did), message, sig) } catch (e) { throw new Wrong(code, e.message) }
+async function signedBy (did, message, sig, code) {
+  try { await verifyBy(keyOf(did), message, sig) } catch (e) { throw e instanceof Wrong ? new Wrong(code, e.message) : e }
 }
 
 // history walks one run from its head, and the runs of the sub-agents that it called: section 5.
-function history (r, at, operator, checked, depth = 0) {
+async function history (r, at, operator, checked, depth = 0) {
   want(depth <= 4, 'delegation.depth')
   const head = r.record(at, 'head/1')
   const { sig, ...bare } = head
   if (operator) {
     want(same(Buffer.from(operator, 'hex'), head.key), 'head.key')
-    want(sig && ed25519Verify(head.key, Buffer.concat([utf8.encode('writ/head/1\n'), dagCbor.encode(bare)]), sig), 'head.signature')
+    want(sig && await ed25519Verify(head.key, Buffer.concat([utf8.encode('writ/head/1\n'), dagCbor.encode(bare)]), sig), 'head.signature')
     checked.add('head')
   }
   const run = r.record(head.run, 'run/1')
@@ -248,7 +248,7 @@ function history (r, at, operator, checked, depth = 0) {
     want(d.agent.equals(inner), 'delegation.agent')
     want(n > 1 || (run.opened >= d.at && run.opened < d.expires), 'delegation.later')
     const { sig, ...bare } = d
-    signedBy(d.issuer, Buffer.concat([utf8.encode('writ/delegation/1\n'), dagCbor.encode(bare)]), sig, 'delegation.signature')
+    await signedBy(d.issuer, Buffer.concat([utf8.encode('writ/delegation/1\n'), dagCbor.encode(bare)]), sig, 'delegation.signature')
     first = undefined
     if (r.blocks.has(d.call.step.toString())) {
       const step = r.record(d.call.step, 'step/1')
@@ -292,7 +292,7 @@ function history (r, at, operator, checked, depth = 0) {
   const params = r.plain(ask.request)
   if (params) {
     if (run.delegation) want(ask.key === r.record(run.delegation, 'delegation/1').issuer, 'grant.request', 'the key')
-    signedBy(ask.key, frameBytes((run.delegation ?? run.grant).bytes, ask.channel, ask.seq, ask.method, params), ask.sig, 'grant.request')
+    await signedBy(ask.key, frameBytes((run.delegation ?? run.grant).bytes, ask.channel, ask.seq, ask.method, params), ask.sig, 'grant.request')
     checked.add('request')
   }
   if (params) checkRequest(params)
@@ -302,7 +302,7 @@ function history (r, at, operator, checked, depth = 0) {
   for (const { seq, ask: more } of sends) {
     const text = r.plain(more.request)
     if (!text) continue
-    signedBy(more.key, frameBytes(run.grant.bytes, more.channel, more.seq, more.method, text), more.sig, 'grant.request')
+    await signedBy(more.key, frameBytes(run.grant.bytes, more.channel, more.seq, more.method, text), more.sig, 'grant.request')
     want(!permission || permission.key.did === more.key, 'grant.request', 'the session key')
     const said = checkSend(text)
     want(!run.delegation && said.run === head.run.toString(), 'decisions.event', `step ${seq} is for another run`)
@@ -341,7 +341,7 @@ function history (r, at, operator, checked, depth = 0) {
   }
   for (const { child, of } of children) {
     if (!r.blocks.has(child.toString())) continue // in another file
-    const sub = history(r, child, operator, checked, depth + 1)
+    const sub = await history(r, child, operator, checked, depth + 1)
     want(sub.run.parent?.i === of.i && sub.run.parent.step.equals(steps[of.seq]), 'delegation.child')
   }
 
@@ -395,7 +395,7 @@ export async function readRecord (file, keys, operator) {
   const checked = new Set()
   let head = root // or what a receipt is of: section 6. Its proof is for who knows the log
   if (isReceipt(root, blocks)) head = r.record(root, 'receipt/1').head
-  const h = history(r, head, operator, checked)
+  const h = await history(r, head, operator, checked)
 
   // Everything else that is linked to, such as address books, is there or is a leaf; and nothing else is in the file.
   const stack = [...r.reached].map(name => CID.parse(name))

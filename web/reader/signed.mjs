@@ -4,10 +4,8 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { CID } from 'multiformats/cid'
 import { base58btc } from 'multiformats/bases/base58'
-import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { p256 } from '@noble/curves/nist.js'
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { keccak_256 } from '@noble/hashes/sha3.js'
+import { keccak256, recoverKey, verifyKey } from './k1.mjs'
+import { isEd25519, uncompress } from './points.mjs'
 
 export class Wrong extends Error {
   constructor (code, what) {
@@ -20,9 +18,9 @@ export function want (holds, code, what) {
   if (!holds) throw new Wrong(code, what)
 }
 
-export const same = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0
+export const same = (a, b) => a.length === b.length && Buffer.compare(a, b) === 0
 export const sha256 = (...parts) => createHash('sha256').update(Buffer.concat(parts.map(p => Buffer.from(p)))).digest()
-const keccak = (...parts) => Buffer.from(keccak_256(Buffer.concat(parts.map(p => Buffer.from(p)))))
+const keccak = (...parts) => Buffer.from(keccak256(Buffer.concat(parts.map(p => Buffer.from(p)))))
 
 // ---- RFC 3986, as far as EIP-4361 needs it
 
@@ -120,29 +118,31 @@ export function keyOf (did) {
   const kind = { ed01: 'ed25519', 8024: 'p256', e701: 'secp256k1' }[bytes.subarray(0, 2).toString('hex')]
   want(kind, 'key.codec', did)
   const raw = bytes.subarray(2)
-  try {
-    want(raw.length === (kind === 'ed25519' ? 32 : 33), 'key.form')
-    if (kind === 'ed25519') want(!ed25519.Point.fromBytes(raw).isSmallOrder(), 'key.form')
-    else (kind === 'p256' ? p256 : secp256k1).Point.fromBytes(raw).assertValidity()
-  } catch { throw new Wrong('key.form', did) }
+  want(raw.length === (kind === 'ed25519' ? 32 : 33) && (kind === 'ed25519' ? isEd25519(raw) : uncompress(kind, raw)), 'key.form', did)
   want('did:key:' + base58btc.encode(bytes) === did, 'key.form', did)
   return { kind, raw, did }
 }
 
-export function ed25519Verify (publicKey, message, signature) {
-  const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), publicKey])
-  return verify(null, message, createPublicKey({ key: spki, format: 'der', type: 'spki' }), signature)
-}
+const base64url = b => Buffer.from(b).toString('base64').replace(/=+$/, '').replaceAll('+', '-').replaceAll('/', '_')
+
+// verifyJWK checks a signature by a public key: of Ed25519, or ECDSA as r and s over SHA-256. Where it runs may do it later.
+const verifyJWK = (algorithm, jwk, message, sig) =>
+  verify(algorithm, message, { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' }, sig)
+
+export const ed25519Verify = (publicKey, message, sig) => verifyJWK(null, { kty: 'OKP', crv: 'Ed25519', x: base64url(publicKey) }, message, sig)
 
 // verifyBy checks a session key's signature: Ed25519 over the message, ECDSA as r and s over its SHA-256.
-export function verifyBy (key, message, sig) {
+export async function verifyBy (key, message, sig) {
   want(sig?.length === 64, 'sig.size')
   let ok = false
   try {
-    if (key.kind === 'ed25519') ok = ed25519Verify(key.raw, message, sig)
-    else if (key.kind === 'p256') ok = p256.verify(sig, message, key.raw, { lowS: false })
-    else ok = secp256k1.verify(sig, message, key.raw)
-  } catch {}
+    if (key.kind === 'ed25519') ok = await ed25519Verify(key.raw, message, sig)
+    else if (key.kind === 'secp256k1') ok = verifyKey(sha256(message), sig, key.raw)
+    else {
+      const [x, y] = uncompress('p256', key.raw).map(base64url)
+      ok = await verifyJWK('sha256', { kty: 'EC', crv: 'P-256', x, y }, message, sig)
+    }
+  } catch (e) { if (e.name === 'NotSupportedError') throw e } // a browser without this curve has not found a fault
   want(ok, 'sig.signer')
 }
 
@@ -152,14 +152,14 @@ export function recover (hash, sig) {
   const v = sig[64] < 2 ? sig[64] + 27 : sig[64]
   want(v === 27 || v === 28, 'sig.v')
   const [r, s] = [sig.subarray(0, 32), sig.subarray(32, 64)].map(b => BigInt('0x' + Buffer.from(b).toString('hex')))
-  const n = secp256k1.Point.Fn.ORDER
+  const n = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
   want(r > 0n && s > 0n && r < n && s < n, 'sig.range')
   want(s <= n / 2n, 'sig.high_s')
   let point
   try {
-    point = secp256k1.Signature.fromBytes(sig.subarray(0, 64), 'compact').addRecoveryBit(v - 27).recoverPublicKey(hash)
+    point = recoverKey(hash, sig.subarray(0, 64), v - 27)
   } catch { throw new Wrong('sig.recover') }
-  return checksum(keccak(point.toBytes(false).subarray(1)).subarray(12).toString('hex'))
+  return checksum(keccak(point.subarray(1)).subarray(12).toString('hex'))
 }
 
 // readSignature reads a signature as wallets return it.

@@ -15,10 +15,10 @@ const judges = {
   'parse.json': v => parseMessage(raw(v)),
   'signature.json': v => signIn(raw(v), readSignature(fill(v, v.signature)), v.expect),
   'signin.json': v => signIn(raw(v), readSignature(v.signature), v.expect),
-  'frame.json': v => {
+  'frame.json': async v => {
     want(v.seq === v.next, 'seq_wrong')
     const session = v.session ? CID.parse(v.session).bytes : ''
-    verifyBy(keyOf(v.key), frameBytes(session, Buffer.from(v.channel, 'hex'), v.seq, v.method, v.params), Buffer.from(v.signature, 'hex'))
+    await verifyBy(keyOf(v.key), frameBytes(session, Buffer.from(v.channel, 'hex'), v.seq, v.method, v.params), Buffer.from(v.signature, 'hex'))
   },
   'approval.json': v => {
     const a = readApproval(v.message)
@@ -33,7 +33,7 @@ for (const [file, judge] of Object.entries(judges)) {
   if (!existsSync(join(process.argv[2], file))) continue
   for (const v of JSON.parse(await readFile(join(process.argv[2], file), 'utf8'))) {
     let got = ''
-    try { judge(v) } catch (e) { got = e instanceof Wrong ? e.code : `crash: ${e.stack}` }
+    try { await judge(v) } catch (e) { got = e instanceof Wrong ? e.code : `crash: ${e.stack}` }
     console.log(JSON.stringify({ file, name: v.name, code: v.code, got }))
   }
 }

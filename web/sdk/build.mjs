@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { fileURLToPath } from 'node:url'
+import { curvesBeside, parts } from './parts.mjs'
 
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
 const outdir = process.argv[2] ?? here('dist')
@@ -15,6 +16,10 @@ await build({
   bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,
 })
+const { '@noble/ciphers/chacha.js': _, ...alias } = parts.alias
+const verify = { ...parts, bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none' }
+await build({ ...verify, alias, entryPoints: [here('src/verify.ts')], plugins: [curvesBeside], outfile: join(outdir, 'verify.js') })
+await build({ ...verify, entryPoints: [here('src/verify/curves.ts')], outfile: join(outdir, 'curves.js') })
 
 // A page's compiler reads these, under settings of its own, in the place of the sources.
 const made = mkdtempSync(join(tmpdir(), 'writ-sdk-'))
@@ -22,7 +27,7 @@ try {
   execFileSync(process.execPath, [here('node_modules/typescript/bin/tsc'), '-p', here('.'), '--noEmit', 'false', '--declaration',
     '--emitDeclarationOnly', '--rewriteRelativeImportExtensions', '--rootDir', here('../..'), '--outDir', made], { stdio: 'inherit' })
   const types = join(made, 'web/sdk/src')
-  for (const name of readdirSync(types)) {
+  for (const name of readdirSync(types).filter((n) => n.endsWith('.d.ts'))) {
     const text = readFileSync(join(types, name), 'utf8').replace(/(from |import\()(['"]\.\/[\w-]+)\.ts(['"])/g, '$1$2.js$3')
     writeFileSync(join(outdir, name), text)
   }

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { audit, type Audited } from './auditor.ts'
 import { Icon, Id, Note } from './parts.tsx'
 import { said } from './store.ts'
-import { readFile, type Reading } from './verify.ts'
+import { verify, type Reading } from '../../sdk/src/verify.ts'
 
 /** What each check of the reader says, in words. */
 const checks: Record<string, string> = {
@@ -47,7 +47,7 @@ export const Check = () => {
   }
   const check = async (): Promise<void> => {
     setBusy('check')
-    const r = await readFile(await read(), files.keys && (await files.keys.text()), operator.trim())
+    const r = await verify(await read(), { ...(files.keys && { keys: await files.keys.text() }), operatorKey: operator.trim() })
     setFound(r)
     said.value = r.ok ? 'Nothing is wrong in what was checked.' : 'The file does not hold.'
     setBusy('')
