@@ -47,11 +47,9 @@ export class Session {
   /** Everything of this wallet that waits for an answer. */
   async approvals(): Promise<WaitingApproval[]> {
     const approvals: Approval[] = []
-    for (let cursor: string | undefined; ;) {
-      const page = await this.call('approval.list', { ...(cursor && { cursor }) })
+    for (let cursor: { cursor?: string } | '' | undefined = {}, page; cursor; cursor = page.next && { cursor: page.next }) {
+      page = await this.call('approval.list', cursor)
       approvals.push(...(page.approvals ?? []))
-      if (!page.next || page.next === cursor) break
-      cursor = page.next
     }
     return approvals.map((a) => {
       const decide = (answer: { approve: boolean; message?: string; signature?: string; reason?: string }) =>
