@@ -77,10 +77,28 @@ type Options struct {
 	OperatorKey ed25519.PublicKey
 	Keys        map[provenance.Link]provenance.LeafKey // of the leaves that were disclosed to the verifier; may be nil
 	Log         LogOptions                             // what is known of logs, and who the operator's wallet is
-	// Account is the wallet whose permission it must be; zero for any. RequireComplete makes a history that is not shown
+	// Account is the wallet whose permission it must be; nil for any. RequireComplete makes a history that is not shown
 	// to be complete one that is not verified.
-	Account         [20]byte
+	Account         *Account
 	RequireComplete bool
+}
+
+// An Account is a wallet that a verifier expects: any address is one, and none stands for all.
+type Account struct {
+	Address common.Address
+	Chain   uint64 // EIP-155 id: an address on another chain is another wallet; 0 if only the address is expected
+}
+
+// is says whether a permission of a wallet is this one's.
+func (a *Account) is(grant *auth.Grant) bool {
+	return a.Address == grant.Account && (a.Chain == 0 || a.Chain == grant.Chain)
+}
+
+func (a *Account) String() string {
+	if a.Chain == 0 {
+		return a.Address.Hex()
+	}
+	return caip10(a.Chain, a.Address)
 }
 
 // ofBytes is what provenance.Verify needs of them.
@@ -183,7 +201,7 @@ type auditor struct {
 	onSent func(Sent)     // may be nil
 
 	authority *authority.Authority                   // the grant, and what it was delegated to
-	account   [20]byte                               // whose permission it must be; zero for any
+	account   *Account                               // whose permission it must be; nil for any
 	agents    auth.PublicKey                         // under which the operator's agents act
 	depth     int                                    // of this history below the one asked for
 	judged    map[provenance.Link]*provenance.Report // on the histories below
@@ -223,7 +241,7 @@ func (a *auditor) failCheck(check string, code provenance.Code, at provenance.Li
 // skipSealed marks everything that cannot be judged without the grant's text.
 func (a *auditor) skipSealed(what string) {
 	a.rep.Unprove("that the wallet allowed any of it: " + what + " is sealed, and no key was given")
-	if a.account != [20]byte{} {
+	if a.account != nil {
 		a.rep.Unprove("whose wallet it is: " + what + " is sealed")
 	}
 	for _, c := range []string{
@@ -254,9 +272,9 @@ func (a *auditor) readGrant() bool {
 		a.failCheck(provenance.CheckGrant, CodeGrantSignature, at, "the grant does not hold: %v", err)
 		return false
 	}
-	if a.account != [20]byte{} && grant.Account != common.Address(a.account) {
+	if a.account != nil && !a.account.is(grant) {
 		a.failCheck(provenance.CheckGrant, CodeGrantWallet, at, "it is the permission of the wallet %s, and not of %s",
-			grant.Account.Hex(), common.Address(a.account).Hex())
+			caip10(grant.Chain, grant.Account), a.account)
 		return false
 	}
 	if !a.compareGrant(grant) {

@@ -83,8 +83,12 @@ type logCheck struct {
 func (l *logCheck) readBinding(o Options) bool {
 	logged, byWallet := l.ev.Logged, l.o.Wallet != [20]byte{} && len(l.key) == 0
 	if logged == nil || logged.Binding == nil {
-		if byWallet {
+		switch {
+		case byWallet:
 			l.rep.Unprove("that the operator made this history: its wallet has bound no key in this file")
+		case l.o.Wallet != [20]byte{}:
+			l.rep.Unprove("that the operator's wallet " + common.Address(l.o.Wallet).Hex() +
+				" stands behind the key: it has bound none in this file")
 		}
 		return true
 	}

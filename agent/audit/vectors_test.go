@@ -76,16 +76,19 @@ func TestTheVerifierSaysWhoseWalletItMustBe(t *testing.T) {
 	near[19] ^= 1
 	for _, tt := range []struct {
 		name    string
-		account common.Address
+		account *audit.Account
 		keys    map[provenance.Link]provenance.LeafKey
 		verdict string
 		code    provenance.Code
 	}{
-		{"anybody's", common.Address{}, keys, provenance.Verified, ""},
-		{"the owner's", owner, keys, provenance.Verified, ""},
-		{"another's", common.Address{1}, keys, provenance.Failed, audit.CodeGrantWallet},
-		{"that of an address that resembles it", near, keys, provenance.Failed, audit.CodeGrantWallet},
-		{"the owner's, sealed", owner, nil, provenance.Gaps, ""},
+		{"anybody's", nil, keys, provenance.Verified, ""},
+		{"the owner's", &audit.Account{Address: owner}, keys, provenance.Verified, ""},
+		{"the owner's on its chain", &audit.Account{Address: owner, Chain: 1337}, keys, provenance.Verified, ""},
+		{"the owner's on another chain", &audit.Account{Address: owner, Chain: 1}, keys, provenance.Failed, audit.CodeGrantWallet},
+		{"another's", &audit.Account{Address: common.Address{1}}, keys, provenance.Failed, audit.CodeGrantWallet},
+		{"that of no key", &audit.Account{}, keys, provenance.Failed, audit.CodeGrantWallet},
+		{"that of an address that resembles it", &audit.Account{Address: near}, keys, provenance.Failed, audit.CodeGrantWallet},
+		{"the owner's, sealed", &audit.Account{Address: owner}, nil, provenance.Gaps, ""},
 	} {
 		src, err := provenance.OpenCAR(bytes.NewReader(car), int64(len(car)))
 		if err != nil {

@@ -77,10 +77,11 @@ type noncesView struct {
 
 // runNonces lists every transaction of the agent's account and the step that explains it.
 func (c *command) runNonces(args []string) (int, error) {
-	account, err := parseAccount(args[0])
+	of, err := verifier.ParseAccount(args[0])
 	if err != nil {
 		return 0, err
 	}
+	account := of.Address
 	if c.rpc == "" {
 		return 0, usage("nonces wants --rpc, the address of an Ethereum node of yours")
 	}
@@ -94,7 +95,7 @@ func (c *command) runNonces(args []string) (int, error) {
 	}
 	defer node.Close()
 	v := noncesView{Nonces: []nonceView{}, Files: []fileView{}}
-	if err := v.readCount(c.ctx, node, account); err != nil {
+	if err := v.readCount(c.ctx, node, of); err != nil {
 		return 0, err
 	}
 	if v.Count > c.from && v.Count-c.from > maxNonces {
@@ -118,10 +119,14 @@ func (c *command) runNonces(args []string) (int, error) {
 }
 
 // readCount reads which chain the node is of, and how many transactions the account has sent by its newest block.
-func (v *noncesView) readCount(ctx context.Context, node *node, account common.Address) error {
+func (v *noncesView) readCount(ctx context.Context, node *node, of audit.Account) error {
+	account := of.Address
 	chain, err := node.readUint(ctx, "eth_chainId")
 	if err != nil {
 		return err
+	}
+	if of.Chain != 0 && of.Chain != chain {
+		return usage("the node is of chain %d, and the account is on %d", chain, of.Chain)
 	}
 	if v.Block, err = node.readUint(ctx, "eth_blockNumber"); err != nil {
 		return err
@@ -345,21 +350,6 @@ func (v *noncesView) writeText(w io.Writer) error {
 		return fmt.Errorf("write the list: %w", err)
 	}
 	return nil
-}
-
-// parseAccount reads a 0x address, or an account as CAIP-10 has it.
-func parseAccount(s string) (common.Address, error) {
-	if rest, ok := strings.CutPrefix(s, "eip155:"); ok {
-		_, s, _ = strings.Cut(rest, ":")
-	}
-	if !strings.HasPrefix(s, "0x") || !common.IsHexAddress(s) {
-		return common.Address{}, usage("%q is not an Ethereum address: 0x and 40 hex digits", s)
-	}
-	a := common.HexToAddress(s)
-	if s != strings.ToLower(s) && s != a.Hex() {
-		return common.Address{}, usage("address %s has a wrong checksum; copy it again from its source", s)
-	}
-	return a, nil
 }
 
 // A node is an Ethereum node of the caller's choice.

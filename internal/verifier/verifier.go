@@ -242,18 +242,26 @@ func OperatorKey(text string) (ed25519.PublicKey, error) {
 	return key, nil
 }
 
-// parseAccount reads a wallet's address, alone or as CAIP-10 has it; zero for none.
-func parseAccount(text string) (account [20]byte, err error) {
-	if text == "" {
-		return account, nil
+// ParseAccount reads a wallet's address, alone or with its chain as CAIP-10 has it. What is mistyped is no address:
+// mixed letters must have the checksum of ERC-55.
+func ParseAccount(text string) (audit.Account, error) {
+	var a audit.Account
+	digits := text
+	if rest, ok := strings.CutPrefix(text, "eip155:"); ok {
+		chain, after, _ := strings.Cut(rest, ":")
+		n, err := strconv.ParseUint(chain, 10, 64)
+		if err != nil || n == 0 {
+			return a, Usagef("%q names no chain: write eip155:1:0x...", text)
+		}
+		a.Chain, digits = n, after
 	}
-	at := strings.LastIndexByte(text, ':') + 1
-	_, chain, _ := strings.Cut(strings.TrimSuffix(text[:at], ":"), "eip155:")
-	_, bad := strconv.ParseUint(chain, 10, 64)
-	if !common.IsHexAddress(text[at:]) || at > 0 && (bad != nil || !strings.HasPrefix(text, "eip155:")) {
-		return account, Usagef("--wallet: a wallet is an address, 0x and 40 hex digits")
+	if !strings.HasPrefix(digits, "0x") || !common.IsHexAddress(digits) {
+		return a, Usagef("%q is not an Ethereum address: 0x and 40 hex digits", text)
 	}
-	return common.HexToAddress(text[at:]), nil
+	if a.Address = common.HexToAddress(digits); digits != strings.ToLower(digits) && digits != a.Address.Hex() {
+		return a, Usagef("address %s has a wrong checksum; copy it again from its source", digits)
+	}
+	return a, nil
 }
 
 // A Verifier is what one verify command was given.
@@ -283,8 +291,12 @@ func (v *Verifier) Judge(ctx context.Context, path string, keys map[provenance.L
 	open func() (*provenance.CAR, io.Closer, error)) (*provenance.Report, error) {
 	o := audit.Options{Keys: keys, RequireComplete: v.complete}
 	var err error
-	if o.Account, err = parseAccount(v.account); err != nil {
-		return nil, err
+	if v.account != "" {
+		account, err := ParseAccount(v.account)
+		if err != nil {
+			return nil, err
+		}
+		o.Account = &account
 	}
 	if o.OperatorKey, err = OperatorKey(v.operator); err != nil {
 		return nil, err
