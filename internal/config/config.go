@@ -120,6 +120,7 @@ type Chain struct {
 	ID  int64    `yaml:"id" about:"EIP-155 id; 1337, the dev chain's, if 0"`
 	RPC []string `yaml:"rpc" about:"JSON-RPC endpoints, http or https; several of one chain are a pool"`
 	// Tokens and Names are the address book, which agents and wallets read symbols and names by.
+	Coin   string  `yaml:"coin" about:"symbol of the chain's own coin, e.g. XDAI; what is known of the chain if empty"`
 	Tokens []Token `yaml:"tokens" about:"tokens that may be named, by symbol; the dev chain's own are known"`
 	Names  []Name  `yaml:"names" about:"accounts that may be named"`
 	Key    Secret  `yaml:"key" path:"secret" about:"private key of the agent's own account"`
@@ -168,8 +169,8 @@ func (c Chain) Finality() string {
 // A Token is what a symbol stands for.
 type Token struct {
 	Symbol   string `yaml:"symbol" about:"in capitals, e.g. USDC"`
-	Address  string `yaml:"address" about:"of its contract, with its checksum; the chain's own coin if empty"`
-	Decimals int64  `yaml:"decimals" about:"how many of its digits stand behind the point"`
+	Address  string `yaml:"address" about:"of its contract, with its checksum; none for the chain's own coin, which chain.coin names"`
+	Decimals int64  `yaml:"decimals" about:"how many of its digits stand behind the point, as its contract says; 18 of the chain's own coin"`
 }
 
 // A Name is what a name stands for.
@@ -498,9 +499,8 @@ func (c *Config) Settings() []Setting {
 // checkAll looks at values that have the right type and may still make no sense.
 func (c *Config) checkAll() error {
 	for _, part := range []func() error{
-		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkIPFS, c.checkRetention, c.checkAnchor, c.checkSigning,
-		c.checkAgents,
-		c.checkModels, c.checkTools, c.checkWebhooks,
+		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkTokens, c.checkIPFS, c.checkRetention, c.checkAnchor,
+		c.checkSigning, c.checkAgents, c.checkModels, c.checkTools, c.checkWebhooks,
 	} {
 		if err := part(); err != nil {
 			return err

@@ -55,6 +55,23 @@ func TestLaterSourcesWin(t *testing.T) {
 	}
 }
 
+// The chain's own coin is known by what it is called there, or by what the settings call it.
+func TestTheOwnCoinIsKnown(t *testing.T) {
+	for _, file := range []string{
+		"chain: {id: 100, tokens: [{symbol: XDAI, decimals: 18}]}\n", "chain: {tokens: [{symbol: ETH, decimals: 18}]}\n",
+		"chain: {id: 999999, coin: FOO, tokens: [{symbol: FOO, decimals: 18}]}\n",
+		"chain: {id: 10, tokens: [{symbol: USDC, address: '0x0000000000000000000000000000000000000001', decimals: 6}]}\n",
+	} {
+		path := filepath.Join(t.TempDir(), "writ.yaml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(Sources{File: path}); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 func TestBadSettingsAreNamed(t *testing.T) {
 	tests := []struct {
 		rule, file string
@@ -77,6 +94,12 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"no libp2p address", "ipfs: {listen: ['0.0.0.0:4001']}\n", nil, nil, `"0.0.0.0:4001" is not such an address; write for instance /ip4/127.0.0.1/tcp/4001`},
 		{"a peer without identity", "ipfs: {peers: [/ip4/127.0.0.1/tcp/4001]}\n", nil, nil, `write for instance /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo...`},
 		{"a key of worth and nobody named", "chain: {key: 'file:agent.key'}\n", nil, nil, `must say who may sign in`},
+		{"an own coin of other decimals", "chain: {id: 8453, tokens: [{symbol: ETH, decimals: 6}]}\n", nil, nil, `writ.yaml:1): ETH is the chain's own coin, which has 18 decimals on every chain, and not 6`},
+		{"an own coin of forgotten decimals", "chain: {id: 8453, tokens: [{symbol: eth}]}\n", nil, nil, `and not 0: write decimals: 18`},
+		{"a token without a contract", "chain: {id: 8453, tokens: [{symbol: USDC, decimals: 18}]}\n", nil, nil, `USDC has no address, and the own coin of chain 8453 is ETH`},
+		{"a token of the dev chain without a contract", "chain: {tokens: [{symbol: USDC, decimals: 6}]}\n", nil, nil, `the own coin of chain 1337 is ETH`},
+		{"one of a chain that is not known", "chain: {id: 999999, tokens: [{symbol: USDC, decimals: 18}]}\n", nil, nil, `USDC has no address: give that of its contract, or write coin: USDC under chain if it is the own coin of chain 999999`},
+		{"one beside the coin that is named", "chain: {id: 999999, coin: FOO, tokens: [{symbol: USDC, decimals: 18}]}\n", nil, nil, `the own coin of chain 999999 is FOO`},
 		{"a wallet that is none", "wallets: [0x12]\n", nil, nil, `"0x12" is not an address`},
 		{"a wallet that is mistyped", "wallets: ['0x70997970C51812dc3A010C7d01b50e0d17dc79c8']\n", nil, nil, `has a wrong checksum`},
 		{"a mistyped contract wallet", "wallets: ['eip155:1:0x70997970C51812dc3A010C7d01b50e0d17dc79c8']\n", nil, nil, `has a wrong checksum`},

@@ -116,7 +116,7 @@ func (a Amount) IsZero() bool { return a.n.IsZero() }
 // Add returns a + b, or [ErrAsset], or [ErrOverflow].
 func (a Amount) Add(b Amount) (Amount, error) {
 	if a.asset != b.asset {
-		return Amount{}, fmt.Errorf("%s + %s: %w", a, b, ErrAsset)
+		return Amount{}, differ(a, b, "+")
 	}
 	var n uint256.Int
 	if _, over := n.AddOverflow(&a.n, &b.n); over {
@@ -140,7 +140,7 @@ func (a Amount) AddCapped(b Amount) Amount {
 // Sub returns a - b, or [ErrAsset], or [ErrOverflow] if b is the larger.
 func (a Amount) Sub(b Amount) (Amount, error) {
 	if a.asset != b.asset {
-		return Amount{}, fmt.Errorf("%s - %s: %w", a, b, ErrAsset)
+		return Amount{}, differ(a, b, "-")
 	}
 	var n uint256.Int
 	if _, under := n.SubOverflow(&a.n, &b.n); under {
@@ -155,10 +155,25 @@ func (a Amount) Cmp(b Amount) (int, error) { return Compare(&a, &b) }
 // Compare is [Amount.Cmp] of amounts that stand somewhere: nothing is copied.
 func Compare(a, b *Amount) (int, error) {
 	if a.asset.Decimals != b.asset.Decimals || a.asset.Symbol != b.asset.Symbol {
-		return 0, fmt.Errorf("%s and %s: %w", *a, *b, ErrAsset)
+		return 0, differ(*a, *b, "and")
 	}
 	return a.n.Cmp(&b.n), nil
 }
+
+// differ is the [ErrAsset] of two amounts. Those of one symbol look the same and are not, so it names what differs.
+func differ(a, b Amount, between string) error {
+	if a.asset.Symbol != b.asset.Symbol {
+		return fmt.Errorf("%s %s %s: %w", a, between, b, ErrAsset)
+	}
+	return &decimalsError{fmt.Sprintf("%s %s %s: %s has %d decimals in the one and %d in the other; give the token the "+
+		"decimals of its contract", a, between, b, a.asset.Symbol, a.asset.Decimals, b.asset.Decimals)}
+}
+
+// A decimalsError is an [ErrAsset] of one symbol.
+type decimalsError struct{ says string }
+
+func (e *decimalsError) Error() string { return e.says }
+func (e *decimalsError) Unwrap() error { return ErrAsset }
 
 // Decimal returns whole units without the symbol: "12.5" for 12500000 units of a 6-decimal asset. It is exact, and
 // trailing zeros of the fraction are dropped, so that one amount has one spelling.

@@ -113,6 +113,18 @@ func TestAssetsDoNotMix(t *testing.T) {
 	}
 }
 
+// Amounts that differ in their decimals alone look the same, so the fault names both.
+func TestDecimalsThatDifferAreNamed(t *testing.T) {
+	_, err := Of(Asset{"USDC", 0}, 1).Cmp(Of(usdc, 50_000_000))
+	if err == nil || !strings.Contains(err.Error(), "1 USDC and 50 USDC") ||
+		!strings.Contains(err.Error(), "USDC has 0 decimals in the one and 6 in the other") || !errors.Is(err, ErrAsset) {
+		t.Errorf("of one symbol: %v", err)
+	}
+	if _, err = Of(eth, 1).Cmp(Of(usdc, 1)); err == nil || strings.Contains(err.Error(), "decimals") {
+		t.Errorf("of two symbols: %v", err)
+	}
+}
+
 func TestAssetValid(t *testing.T) {
 	for _, a := range []Asset{usdc, eth, calls, {"USDC.e", 6}, {"a-b_c", MaxDecimals}, {strings.Repeat("A", 16), 0}} {
 		if !a.Valid() {

@@ -46,9 +46,10 @@ func Command(sh *cli.Shell) *cobra.Command {
 	var wallets []string
 	c := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong here, and name the fix", Args: cobra.NoArgs,
-		Long: "Looks at the settings, the data folder, the key files, the port, the chain, the wallets, the model server, " +
-			"the clock\nand the saved session. Changes nothing.\n\nOf each wallet that may sign in, and of each --wallet, it " +
-			"says what kind of account it is, which endpoints say so, and\nwhat they would be asked at its sign-in.",
+		Long: "Looks at the settings, the data folder, the key files, the port, the chain, its tokens, the wallets, " +
+			"the model\nserver, the clock and the saved session. Changes nothing.\n\nOf each wallet that may sign in, and " +
+			"of each --wallet, it says what kind of account it is, which endpoints say so, and\nwhat they would be asked " +
+			"at its sign-in.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return tellFindings(sh, examineAll(c.Context(), sh, file, wallets))
 		},
@@ -110,6 +111,7 @@ func examineAll(ctx context.Context, sh *cli.Shell, file string, wallets []strin
 	if f, ok := accountFinding(ctx, cfg); ok {
 		all = append(all, f)
 	}
+	all = append(all, tokenFindings(ctx, cfg)...)
 	all = append(all, walletFindings(ctx, cfg, wallets)...)
 	for _, m := range cfg.Models {
 		all = append(all, modelFinding(ctx, m))
