@@ -22,5 +22,7 @@ func (s State) Waiting(seek provenance.Ref) (Waiting, bool) {
 		return Waiting{}, false
 	}
 	spec := c.tool.spec
-	return Waiting{Args: c.args, Pays: spec.Spend != nil, Book: spec.Book, Label: c.label, Typed: c.order >= 0}, true
+	return Waiting{
+		Args: c.args, Pays: spec.Spend != nil, Book: spec.Book, Label: c.label, Typed: c.order >= 0 && !c.outdated,
+	}, true
 }

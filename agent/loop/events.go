@@ -387,7 +387,7 @@ func (w *work) takeVerdict(ev *provenance.Verdict) error {
 	if c == nil || c.phase != phaseSeek {
 		return fmt.Errorf("a verdict on %v: %w", ev.Of, ErrLate)
 	}
-	c.phase = ""
+	c.phase, c.outdated = "", false // the wallet has the last word
 	switch {
 	case ev.Approval == nil:
 		why, open := ev.Reason()

@@ -58,12 +58,14 @@ func (mo *moment) readOrders() []grammar.Clause {
 }
 
 // takeBack holds up the calls under way that can still be left alone, since the user has said something that may take
-// them back. It returns the calls of agents, whose runs the runtime holds up in the same step.
+// them back. It returns the calls of agents, whose runs the runtime holds up in the same step. What waits for the
+// wallet goes on waiting: whoever signs it from now on has the last word, and is not told any more that it was asked
+// for.
 func (mo *moment) takeBack() (agents []provenance.Ref) {
 	mo.s.unheeded = true
 	for i := range mo.s.calls {
 		switch c := &mo.s.calls[i]; {
-		case c.phase == provenance.PhaseSimulate, c.phase == provenance.PhaseSign && !c.isWallets():
+		case c.phase == provenance.PhaseSimulate, c.phase == provenance.PhaseSign && !c.isWallets(), c.phase == phaseSeek:
 			c.outdated = true
 		case c.phase == provenance.PhaseAct && c.tool.delegate != nil:
 			agents = append(agents, c.wait)

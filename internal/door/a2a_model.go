@@ -79,7 +79,8 @@ const (
 // maxMessageID bounds a message's id, in bytes.
 const maxMessageID = 256
 
-// readText returns what a client's message says. Several parts are several lines, and so never one plain order.
+// readText returns what a client's message says. Several parts are several lines, and two that say something so never
+// one plain order.
 func (m *agentMessage) readText() (string, error) {
 	switch {
 	case m.ID == "" || len(m.ID) > maxMessageID:

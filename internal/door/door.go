@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -51,9 +52,11 @@ type Config struct {
 
 // A Door serves the dialects. Its methods may be called by many goroutines at once.
 type Door struct {
-	cfg     Config
-	log     *slog.Logger
-	judging chan struct{} // has an element for each run that is being verified
+	cfg Config
+	log *slog.Logger
+
+	mu      sync.Mutex
+	judging map[string]bool // guarded by mu: the wallets of which a run is being verified
 }
 
 // New returns a Door.
@@ -69,7 +72,7 @@ func New(cfg Config) (*Door, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Door{cfg, cfg.Log, make(chan struct{}, maxJudging)}, nil
+	return &Door{cfg: cfg, log: cfg.Log, judging: map[string]bool{}}, nil
 }
 
 // Handler serves /v1/, /mcp, /a2a and the card at /.well-known/agent-card.json.

@@ -335,3 +335,28 @@ func TestAFailureHasTheFormOfItsDialect(t *testing.T) {
 		}
 	}
 }
+
+func TestOneWalletTakesOnePlaceToVerify(t *testing.T) {
+	d := &Door{judging: map[string]bool{}}
+	end, err := d.beginJudging("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 16 {
+		if _, err := d.beginJudging("a"); err == nil || err.(*wire.Error).Data.Code != wire.CodeTooMany {
+			t.Fatalf("a second place of one wallet: %v", err)
+		}
+	}
+	endB, err := d.beginJudging("b")
+	if err != nil {
+		t.Fatalf("another wallet is kept out: %v", err)
+	}
+	if _, err := d.beginJudging("c"); err == nil || err.(*wire.Error).Data.Code != wire.CodeOverload {
+		t.Fatalf("a third place: %v", err)
+	}
+	end()
+	endB()
+	if _, err := d.beginJudging("a"); err != nil || len(d.judging) != 1 {
+		t.Errorf("places were not given back: %v", err)
+	}
+}

@@ -278,17 +278,35 @@ func (g *guest) verifyRun(ctx context.Context, p wire.RunParams) (any, error) {
 	if err != nil || g.door.cfg.Judge == nil {
 		return nil, wire.Errorf(wire.CodeNotFound, "This server does not verify; writ verify does.")
 	}
-	select {
-	case g.door.judging <- struct{}{}:
-		defer func() { <-g.door.judging }()
-	default:
-		return nil, wire.Errorf(wire.CodeOverload, "Others have runs verified now; ask again soon.")
+	end, err := g.door.beginJudging(g.session.Account)
+	if err != nil {
+		return nil, err
 	}
+	defer end()
 	rep, err := g.door.cfg.Judge(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	return verdict{rep.Verdict, string(rep.Code), rep.Detail, rep.Steps, rep.Checks, rep.Unproven}, nil
+}
+
+// beginJudging takes one of the places to verify a run, of which a wallet has one at a time.
+func (d *Door) beginJudging(wallet string) (end func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.judging[wallet]:
+		return nil, wire.Errorf(wire.CodeTooMany,
+			"Another run of this wallet is being verified; ask again when that is done.")
+	case len(d.judging) == maxJudging:
+		return nil, wire.Errorf(wire.CodeOverload, "Others have runs verified now; ask again soon.")
+	}
+	d.judging[wallet] = true
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.judging, wallet)
+	}, nil
 }
 
 // A verdict is what a report says in short.

@@ -139,6 +139,31 @@ func TestAnAgentAsksItsUserAndARestartBetween(t *testing.T) {
 	}
 }
 
+// What waits for the wallet when the user says stop goes on waiting, and is told no more as what the user asked for. Who
+// signs it then has the last word.
+func TestWhatWaitsWhenTheUserSaysStopIsNotCalledAnOrder(t *testing.T) {
+	till := &bank{}
+	m := replies{calls(call("1", "bank.pay", payFive)), text("done")}
+	b := openWith(t, m, func(c *runner.Config) { c.Tools[0] = till })
+	run := b.start("send 5 USDC to bob")
+	if p := b.onePending(); !p.Call.Typed {
+		t.Fatal("an order is not told as one")
+	}
+	if _, err := b.r.Send(t.Context(), b.send(t, run, "Stop. Do not send it.", "key-send-1", nil)); err != nil {
+		t.Fatal(err)
+	}
+	p := b.onePending()
+	if p.Call.Typed {
+		t.Error("what was taken back is still told as what the user asked for")
+	}
+	b.mustApprove(p)
+	b.ended(run)
+	if len(till.made) != 1 {
+		t.Errorf("%d payments were made of what the wallet signed", len(till.made))
+	}
+	b.verified(run)
+}
+
 // An order that the user takes back while a page is read is none: the wallet is asked, whatever the cap.
 func TestWhatTheUserTakesBackIsNoOrder(t *testing.T) {
 	for answer, asks := range map[string]bool{
