@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"github.com/writ-run/writ/internal/cli/runs"
+	"iter"
+	"maps"
+	"slices"
 
 	"errors"
 	"fmt"
@@ -53,7 +57,7 @@ The keys come from the server, which gives them to the run's own wallet alone, o
 }
 
 func (o *discloseOptions) disclose(ctx context.Context, a *app, args []string) error {
-	id, wanted, err := runAndLeaves(o.run, args)
+	named, wanted, err := runAndLeaves(o.run, args)
 	if err != nil {
 		return err
 	}
@@ -65,6 +69,10 @@ func (o *discloseOptions) disclose(ctx context.Context, a *app, args []string) e
 		if readers[i], err = age.ParseX25519Recipient(name); err != nil {
 			return cli.Usage("--to %q is no age recipient; it begins with age1, age-keygen makes one", name)
 		}
+	}
+	id, err := o.findRun(ctx, a, named)
+	if err != nil {
+		return err
 	}
 	leaves, err := o.readLeaves(ctx, a, id, wanted)
 	if err != nil {
@@ -84,16 +92,47 @@ func (o *discloseOptions) disclose(ctx context.Context, a *app, args []string) e
 	})
 }
 
+// findRun returns the run that a text names.
+func (o *discloseOptions) findRun(ctx context.Context, a *app, named string) (provenance.Link, error) {
+	if o.data != "" {
+		return evidence.FindRun(ctx, o.data, named)
+	}
+	if run, err := cid.Decode(named); err == nil {
+		return run, nil
+	}
+	cl, _, err := a.connectSaved(ctx, o.server)
+	if err != nil {
+		return provenance.Link{}, err
+	}
+	defer cl.Close()
+	whole, err := runs.Find(ctx, cl, named)
+	if err != nil {
+		return provenance.Link{}, err
+	}
+	return cid.Decode(whole)
+}
+
 // readLeaves returns the leaves that are to be disclosed: those wanted, or all of the run.
-func (o *discloseOptions) readLeaves(ctx context.Context, a *app, run provenance.Link, wanted []provenance.Link) (
-	leaves []provenance.Leaf, err error) {
+func (o *discloseOptions) readLeaves(
+	ctx context.Context, a *app, run provenance.Link, wanted []string,
+) (leaves []provenance.Leaf, err error) {
 	if o.data != "" {
 		leaves, err = evidence.ExportFolder(ctx, o.data, run, io.Discard, true)
 	} else {
 		leaves, err = a.exportOnline(ctx, o.server, run, io.Discard, true)
 	}
 	if err == nil && len(wanted) > 0 {
-		leaves, err = selectLeaves(leaves, wanted)
+		var some []provenance.Link
+		some, err = findLeaves(wanted, func(yield func(provenance.Link) bool) {
+			for _, l := range leaves {
+				if !yield(l.CID) {
+					return
+				}
+			}
+		})
+		if err == nil {
+			leaves, err = selectLeaves(leaves, some)
+		}
 	}
 	if err == nil && len(leaves) == 0 {
 		err = cli.Failf(cli.ExitIncomplete, "not_found",
@@ -118,30 +157,55 @@ func writeKeysFor(readers []age.Recipient, leaves []provenance.Leaf, to string) 
 	return err
 }
 
-// runAndLeaves reads arguments that are one run, or leaves with the run in a flag.
-func runAndLeaves(run string, args []string) (id cid.Cid, leaves []provenance.Link, err error) {
-	for _, arg := range args {
-		l, err := cid.Decode(arg)
+// runAndLeaves reads arguments that are one run, or leaves with the run in a flag. They may be short, as lines show them.
+func runAndLeaves(run string, args []string) (id string, leaves []string, err error) {
+	for _, arg := range append([]string{run}, args...) {
+		if arg == "" {
+			continue
+		}
+		if err := runs.IsNamed(arg); err != nil {
+			return "", nil, err
+		}
+	}
+	if run != "" {
+		for _, arg := range args {
+			if l, err := cid.Decode(arg); err == nil && l.Prefix().Codec != cid.Raw {
+				return "", nil, cli.Usage("%s is a record and no leaf; writ cat shows which leaves a record has", l)
+			}
+		}
+		return run, args, nil
+	}
+	l, err := cid.Decode(args[0])
+	if len(args) != 1 || err == nil && l.Prefix().Codec != cid.DagCBOR {
+		return "", nil, cli.Usage("say which run these leaves belong to: --run RUN")
+	}
+	return args[0], nil, nil
+}
+
+// findLeaves returns the leaves of a run that texts name. One that is written whole is taken as it is.
+func findLeaves(texts []string, all iter.Seq[provenance.Link]) (out []provenance.Link, err error) {
+	for _, text := range texts {
+		if l, err := cid.Decode(text); err == nil {
+			out = append(out, l)
+			continue
+		}
+		var found []string
+		for l := range all {
+			if s := l.String(); cli.IsShortOf(text, s) && !slices.Contains(found, s) {
+				found = append(found, s)
+			}
+		}
+		one, err := cli.OnlyOne(text, "leaf", found)
 		if err != nil {
-			return id, nil, isWholeCID(arg)
+			return nil, err
 		}
-		leaves = append(leaves, l)
-	}
-	if run == "" {
-		if len(leaves) != 1 || leaves[0].Prefix().Codec != cid.DagCBOR {
-			return id, nil, cli.Usage("say which run these leaves belong to: --run RUN")
+		l, err := cid.Decode(one)
+		if err != nil {
+			return nil, err
 		}
-		return leaves[0], nil, nil
+		out = append(out, l)
 	}
-	if id, err = cid.Decode(run); err != nil {
-		return id, nil, isWholeCID(run)
-	}
-	for _, l := range leaves {
-		if l.Prefix().Codec != cid.Raw {
-			return id, nil, cli.Usage("%s is a record and no leaf; writ cat shows which leaves a record has", l)
-		}
-	}
-	return id, leaves, nil
+	return out, nil
 }
 
 func selectLeaves(all []provenance.Leaf, wanted []provenance.Link) ([]provenance.Leaf, error) {
@@ -199,7 +263,7 @@ are erased only by name, and only while no other run that may need them is open 
 }
 
 func (o *eraseOptions) erase(ctx context.Context, a *app, args []string) error {
-	id, leaves, err := runAndLeaves(o.run, args)
+	named, texts, err := runAndLeaves(o.run, args)
 	if err != nil {
 		return err
 	}
@@ -209,11 +273,25 @@ func (o *eraseOptions) erase(ctx context.Context, a *app, args []string) error {
 	if o.early && o.why == "" {
 		return cli.Usage("say why this is erased early: --why 'asked for by the wallet', for instance")
 	}
+	id, err := evidence.FindRun(ctx, o.data, named)
+	if err != nil {
+		return err
+	}
 	db, err := evidence.OpenData(ctx, o.data)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	var leaves []provenance.Link
+	if len(texts) > 0 {
+		all, err := archive.Keys(ctx, db, id)
+		if err != nil {
+			return o.failureOf(err, id)
+		}
+		if leaves, err = findLeaves(texts, maps.Keys(all)); err != nil {
+			return err
+		}
+	}
 	key, err := o.operatorKey()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -78,6 +79,7 @@ browser's.`,
 		RunE: func(c *cobra.Command, _ []string) error { return o.login(c.Context(), a) },
 	}
 	o.addFlags(a, c.Flags())
+	c.Flags().BoolVarP(&a.verbose, "verbose", "v", false, "show the whole text also where nobody is asked")
 	c.Flags().StringVar(&o.plan.origin, "origin", "", "sign in as pages of this `origin` do, to try a dApp's rules")
 	return c
 }
@@ -85,7 +87,7 @@ browser's.`,
 // addFlags adds the flags that say who signs in where.
 func (o *loginOptions) addFlags(a *app, f *pflag.FlagSet) {
 	f.StringVar(&o.plan.server, "server", "", "`URL` of the server (default $WRIT_SERVER, else the one on this machine)")
-	f.StringVar(&o.plan.agent, "agent", "treasurer", "which agent shall act")
+	f.StringVar(&o.plan.agent, "agent", "", "which `agent` shall act (default: the first of the server's settings)")
 	f.StringVar(&o.key, "key", "", "where the wallet's private key is: file:PATH or env:NAME")
 	f.StringVar(&o.keystore, "keystore", "", "encrypted key `file` of the wallet")
 	f.StringVar(&o.plan.account, "account", "", "`address` of a wallet that signs elsewhere")
@@ -176,8 +178,9 @@ func (a *app) login(ctx context.Context, p loginPlan) (cli.SavedSession, error) 
 		return cli.SavedSession{}, err
 	}
 	return a.openSession(ctx, server, p, w.Address(), p.wallet, func(message []byte) ([]byte, error) {
-		a.Note("----\n%s\n----", cli.Plain(string(message)))
-		if a.DevWallet(server) != p.wallet { // the wallet of `writ dev` has nothing to lose
+		isDev := a.DevWallet(server) == p.wallet // it has nothing to lose
+		a.tellPermission(message, isDev && !a.verbose)
+		if !isDev {
 			if err := a.AskConsent(ctx, p.yes, "Sign this text?", "the text was not signed; nothing has changed"); err != nil {
 				return nil, err
 			}
@@ -186,20 +189,45 @@ func (a *app) login(ctx context.Context, p loginPlan) (cli.SavedSession, error) 
 	})
 }
 
-// firstChain returns the first chain that an agent's grant is for.
-func firstChain(ctx context.Context, c *client.Client, agent string) (uint64, error) {
+// tellPermission shows the text that is signed: all of it to who is asked, and otherwise what it permits.
+func (a *app) tellPermission(message []byte, brief bool) {
+	m, err := auth.Parse(message)
+	if !brief || err != nil || m.Statement == nil {
+		a.Note("----\n%s\n----", cli.Plain(string(message)))
+		return
+	}
+	a.Note("signed for %s://%s, writ login --verbose shows the whole text:", m.Scheme, cli.Plain(m.Domain))
+	words, _, _ := strings.Cut(*m.Statement, " I further authorize ") // what follows is for programs
+	for sentence := range strings.SplitSeq(strings.TrimSuffix(words, "."), ". ") {
+		a.Note("  %s.", cli.Plain(sentence))
+	}
+}
+
+// choose completes a plan by what the server has: its first agent if none is named, and the first chain of that agent's
+// grant.
+func (p *loginPlan) choose(ctx context.Context, c *client.Client) error {
+	if p.agent != "" && p.chain != 0 {
+		return nil
+	}
 	all, err := c.Agents(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var names []string
 	for _, x := range all {
-		if x.Name == agent && len(x.Limits.Chains) > 0 {
-			return x.Limits.Chains[0], nil
+		if p.agent == "" {
+			p.agent = x.Name
+		}
+		if x.Name == p.agent && len(x.Limits.Chains) > 0 {
+			p.chain = cmp.Or(p.chain, x.Limits.Chains[0])
+			return nil
 		}
 		names = append(names, x.Name)
 	}
-	return 0, cli.Failf(cli.ExitIncomplete, "not_found", "the server has no agent %q; it has: %s", agent,
+	if len(all) == 0 {
+		return cli.Failf(cli.ExitIncomplete, "not_found", "the server has no agents; its operator sets them under agents")
+	}
+	return cli.Failf(cli.ExitIncomplete, "not_found", "the server has no agent %q; it has: %s", p.agent,
 		strings.Join(names, ", "))
 }
 
@@ -243,10 +271,8 @@ func (a *app) openSession(
 	if p.unsaved {
 		c.Device = wire.KeyDevice
 	}
-	if p.chain == 0 {
-		if p.chain, err = firstChain(ctx, c, p.agent); err != nil {
-			return cli.SavedSession{}, err
-		}
+	if err := p.choose(ctx, c); err != nil {
+		return cli.SavedSession{}, err
 	}
 	opened, err := c.SignIn(ctx, wire.ChallengeParams{
 		Account: account.Hex(), Chain: p.chain, Agent: p.agent, Life: uint64(p.life / time.Second),
@@ -302,10 +328,10 @@ func (a *app) readSignature(ctx context.Context) ([]byte, error) {
 // connectSaved resumes the saved session. At the server of a `writ dev` one is opened if there is none: its wallet and
 // its money are not real.
 func (a *app) connectSaved(ctx context.Context, server string) (*client.Client, cli.SavedSession, error) {
-	return a.connectFor(ctx, server, "treasurer")
+	return a.connectFor(ctx, server, "")
 }
 
-// connectFor is connectSaved, and says which agent a session that is opened is for.
+// connectFor is connectSaved, and says which agent a session that is opened is for; the server's first if "".
 func (a *app) connectFor(ctx context.Context, server, agent string) (*client.Client, cli.SavedSession, error) {
 	server, err := a.FindServer(server)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +54,7 @@ Where the wallet must approve a call, its exact content is shown. On a terminal 
 wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" + ` goes on with it, from anywhere.`,
 		Args: cobra.MatchAll(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, s, err := a.connectFor(c.Context(), server, cmp.Or(agent, "treasurer"))
+			cl, s, err := a.connectFor(c.Context(), server, agent)
 			if err != nil {
 				return err
 			}

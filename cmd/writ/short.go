@@ -9,15 +9,7 @@ import (
 	"github.com/writ-run/writ/internal/client"
 )
 
-// isWholeCID refuses what is no CID. Whose keys are given away or deleted is named whole.
-func isWholeCID(s string) error {
-	if _, err := cid.Decode(s); err != nil {
-		return cli.Usage("%q is not a CID; writ runs ls shows those of your runs", s)
-	}
-	return nil
-}
-
-// findSession returns the session of the wallet that a text names, in the same way.
+// findSession returns the session of the wallet that a text names, by its CID, or as lines show it.
 func findSession(ctx context.Context, cl *client.Client, text string) (string, error) {
 	if _, err := cid.Decode(text); err == nil {
 		return text, nil

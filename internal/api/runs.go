@@ -194,7 +194,15 @@ func (c *Call) cancelRun(ctx context.Context, p wire.RunParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.None{}, c.api.cfg.Runner.Cancel(ctx, info.ID)
+	if info.IsOpen() {
+		err = c.api.cfg.Runner.Cancel(ctx, info.ID)
+	}
+	if !info.IsOpen() || errors.Is(err, journal.ErrNotFound) { // it has ended meanwhile
+		e := wire.Errorf(wire.CodeLate, "The run has ended already; nothing was cancelled. What it did stays done.")
+		e.Data.Reason = "run.over"
+		return nil, e
+	}
+	return wire.None{}, err
 }
 
 // reportCall brings what came of a call of the caller's own tool.

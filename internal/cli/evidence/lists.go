@@ -53,11 +53,13 @@ type Run struct {
 	Rule    string `json:"rule,omitempty"`
 	Steps   uint64 `json:"steps"`
 	Opened  int64  `json:"opened"` // ms UTC
+	Asked   string `json:"asked,omitempty"`
+	Erased  bool   `json:"erased,omitempty"` // what was asked is
 }
 
-// ListRuns lists the runs of all wallets in a data folder, newest first. What they were asked is their owners' and is
-// not shown.
-func ListRuns(ctx context.Context, data string, limit int) ([]Run, error) {
+// ListRuns lists the runs of all wallets in a data folder, newest first. What they were asked is their owners', and
+// only shown if asked says so.
+func ListRuns(ctx context.Context, data string, limit int, asked bool) ([]Run, error) {
 	db, err := OpenData(ctx, data)
 	if err != nil {
 		return nil, err
@@ -70,7 +72,14 @@ func ListRuns(ctx context.Context, data string, limit int) ([]Run, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, Run{r.ID.String(), r.Owner(), r.Agent, r.Status, came.Outcome, came.Rule, r.Steps, r.Opened})
+		x := Run{
+			ID: r.ID.String(), Owner: r.Owner(), Agent: r.Agent, Status: r.Status, Outcome: came.Outcome, Rule: came.Rule,
+			Steps: r.Steps, Opened: r.Opened,
+		}
+		if asked {
+			x.Asked, x.Erased = came.Asked, came.Erased
+		}
+		list = append(list, x)
 	}
 	return list, err
 }

@@ -40,14 +40,18 @@ func Command(s *cli.Shell, connect Connector, more ...*cobra.Command) *cobra.Com
 func (r *runs) list() *cobra.Command {
 	p := wire.ListParams{}
 	var data string
+	var asked bool
 	c := &cobra.Command{
 		Use: "ls", Short: "List the wallet's runs and what was asked, newest first",
 		Long: `Lists the runs of the wallet that is signed in, newest first, with what was asked. With --data it lists those of all
-wallets in a server's data folder, for its operator: whose they are and how they stand, and not what was asked.`,
+wallets in a server's data folder, for its operator: whose they are and how they stand, and with --asked what was asked.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data != "" {
-				return r.listOfAll(c.Context(), data, int(p.Limit))
+				return r.listOfAll(c.Context(), data, int(p.Limit), asked)
+			}
+			if asked {
+				return cli.Usage("--asked goes with --data; what was asked is shown of one's own runs anyway")
 			}
 			cl, _, err := r.connect(c.Context(), r.server)
 			if err != nil {
@@ -66,6 +70,7 @@ wallets in a server's data folder, for its operator: whose they are and how they
 	f.StringVar(&p.Find, "find", "", "only runs with this `text` in what was asked, or in their CID")
 	f.StringVar(&p.Before, "before", "", "go on after this `run`, which the page before has named")
 	f.StringVar(&data, "data", "", "list the runs of all wallets in this data `folder`, as its operator")
+	f.BoolVar(&asked, "asked", false, "with --data: also what was asked, which is the wallets' own")
 	return c
 }
 
@@ -82,8 +87,8 @@ func printRuns(w io.Writer, all wire.Runs, p wire.ListParams) {
 }
 
 // listOfAll lists the runs of all wallets in a data folder.
-func (r *runs) listOfAll(ctx context.Context, data string, limit int) error {
-	all, err := evidence.ListRuns(ctx, data, min(max(limit, 1), 10_000))
+func (r *runs) listOfAll(ctx context.Context, data string, limit int, asked bool) error {
+	all, err := evidence.ListRuns(ctx, data, min(max(limit, 1), 10_000), asked)
 	if err != nil {
 		return err
 	}
@@ -92,8 +97,12 @@ func (r *runs) listOfAll(ctx context.Context, data string, limit int) error {
 			fmt.Fprintln(w, "no runs yet")
 		}
 		for _, x := range all {
-			fmt.Fprintln(w, strings.TrimSpace(fmt.Sprintf("%s  %-10s %3d steps  %s  %s  %s  %s", x.ID, x.Outcome, x.Steps,
-				x.Agent, cli.Clock(x.Opened), x.Owner, x.Rule)))
+			line := fmt.Sprintf("%s  %-10s %3d steps  %s  %s  %s  %s", x.ID, x.Outcome, x.Steps, x.Agent, cli.Clock(x.Opened),
+				x.Owner, x.Rule)
+			if asked {
+				line = strings.TrimSpace(line) + "  " + askedText(x.Asked, x.Erased)
+			}
+			fmt.Fprintln(w, strings.TrimSpace(line))
 		}
 	})
 }
@@ -200,12 +209,17 @@ func IsNamed(s string) error {
 	return nil
 }
 
+// askedText is what was asked as a line has room for it.
+func askedText(asked string, erased bool) string {
+	if erased {
+		return "(erased)"
+	}
+	return cli.Clip(cli.Plain(asked), 60)
+}
+
 // Describe is a run in one line: which, how it stands, what was asked.
 func Describe(r wire.Run) string {
-	asked := cli.Clip(cli.Plain(r.Asked), 60)
-	if r.Erased {
-		asked = "(erased)"
-	}
+	asked := askedText(r.Asked, r.Erased)
 	outcome := r.Outcome
 	if outcome == "" {
 		outcome = r.Status
