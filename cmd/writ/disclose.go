@@ -157,7 +157,7 @@ func writeKeysFor(readers []age.Recipient, leaves []provenance.Leaf, to string) 
 	return err
 }
 
-// runAndLeaves reads arguments that are one run, or leaves with the run in a flag. They may be short, as lines show them.
+// runAndLeaves reads arguments that are one run, or leaves with the run in a flag; short ones too, as lines show them.
 func runAndLeaves(run string, args []string) (id string, leaves []string, err error) {
 	for _, arg := range append([]string{run}, args...) {
 		if arg == "" {
