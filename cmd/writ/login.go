@@ -197,7 +197,11 @@ func (a *app) tellPermission(message []byte, brief bool) {
 		return
 	}
 	a.Note("signed for %s://%s, writ login --verbose shows the whole text:", m.Scheme, cli.Plain(m.Domain))
-	words, _, _ := strings.Cut(*m.Statement, " I further authorize ") // what follows is for programs
+	words, rest, _ := strings.Cut(*m.Statement, " I further authorize ") // and this repeats it for programs
+	if _, tools, ok := strings.Cut(rest, "'tool': "); ok {
+		tools, _, _ = strings.Cut(tools, " for ")
+		words += " Tools: " + strings.ReplaceAll(tools, "'", "")
+	}
 	for sentence := range strings.SplitSeq(strings.TrimSuffix(words, "."), ". ") {
 		a.Note("  %s.", cli.Plain(sentence))
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/bridge"
 	"github.com/writ-run/writ/internal/cli/contexts"
 	"github.com/writ-run/writ/internal/cli/demo"
+	"github.com/writ-run/writ/internal/cli/disclosing"
 	"github.com/writ-run/writ/internal/cli/doctor"
 	"github.com/writ-run/writ/internal/cli/keep"
 	"github.com/writ-run/writ/internal/cli/overlook"
@@ -76,7 +77,8 @@ func (a *app) root() *cobra.Command {
 		talk.Command(a.Shell, a.connectSaved), shelf.Command(a.Shell),
 		approveCommand(a), pay.Command(a.Shell, a.connectSaved), keyCommand(a),
 		bridge.Command(a.Shell, version), exportCommand(a), importCommand(a),
-		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell), discloseCommand(a), eraseCommand(a),
+		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell),
+		disclosing.Disclose(a.Shell, discloseOnline(a)), disclosing.Erase(a.Shell),
 		holdCommand(a), accounting.Costs(a.Shell, a.connectSaved), accounting.Prices(a.Shell), accounting.Replay(a.Shell),
 		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell), keep.Webhooks(a.Shell),
 		showrecord.Command(a.Shell), showrecord.Verify(a.Shell),

@@ -64,6 +64,7 @@ var levels = map[string]int{
 	"internal/cli/accounting":        7,
 	"internal/cli/beside":            7,
 	"internal/cli/demo":              7,
+	"internal/cli/disclosing":        7,
 	"internal/cli/doctor":            7,
 	"internal/cli/keep":              7,
 	"internal/cli/payments":          7,

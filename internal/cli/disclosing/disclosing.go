@@ -1,19 +1,18 @@
-package main
+// Package disclosing has the commands that give away and delete the keys of a run's payloads.
+package disclosing
 
 import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"github.com/writ-run/writ/internal/cli/runs"
-	"iter"
-	"maps"
-	"slices"
-
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -28,14 +27,24 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
+// Online is what is asked of a server for the wallet that is signed in: server is its URL, "" for the usual one.
+type Online struct {
+	// Find returns the run that a text names, by its CID or as lines show it.
+	Find func(ctx context.Context, server, named string) (provenance.Link, error)
+	// Export writes a run's CAR file to w, and returns the keys of its leaves if keys is set.
+	Export func(ctx context.Context, server string, run cid.Cid, w io.Writer, keys bool) ([]provenance.Leaf, error)
+}
+
 // discloseOptions are the flags of writ disclose.
 type discloseOptions struct {
 	server, data, run, out string
 	to                     []string
+	online                 Online
 }
 
-func discloseCommand(a *app) *cobra.Command {
-	var o discloseOptions
+// Disclose is writ disclose.
+func Disclose(a *cli.Shell, online Online) *cobra.Command {
+	o := discloseOptions{online: online}
 	c := &cobra.Command{
 		Use: "disclose RUN | disclose LEAF... --run RUN", Short: "Give somebody the keys of a run's payloads",
 		Long: `Writes the keys of a run's sealed payloads, or of single leaves of it, to a file that only the named readers
@@ -56,7 +65,7 @@ The keys come from the server, which gives them to the run's own wallet alone, o
 	return c
 }
 
-func (o *discloseOptions) disclose(ctx context.Context, a *app, args []string) error {
+func (o *discloseOptions) disclose(ctx context.Context, a *cli.Shell, args []string) error {
 	named, wanted, err := runAndLeaves(o.run, args)
 	if err != nil {
 		return err
@@ -70,11 +79,11 @@ func (o *discloseOptions) disclose(ctx context.Context, a *app, args []string) e
 			return cli.Usage("--to %q is no age recipient; it begins with age1, age-keygen makes one", name)
 		}
 	}
-	id, err := o.findRun(ctx, a, named)
+	id, err := o.findRun(ctx, named)
 	if err != nil {
 		return err
 	}
-	leaves, err := o.readLeaves(ctx, a, id, wanted)
+	leaves, err := o.readLeaves(ctx, id, wanted)
 	if err != nil {
 		return err
 	}
@@ -93,33 +102,21 @@ func (o *discloseOptions) disclose(ctx context.Context, a *app, args []string) e
 }
 
 // findRun returns the run that a text names.
-func (o *discloseOptions) findRun(ctx context.Context, a *app, named string) (provenance.Link, error) {
+func (o *discloseOptions) findRun(ctx context.Context, named string) (provenance.Link, error) {
 	if o.data != "" {
 		return evidence.FindRun(ctx, o.data, named)
 	}
-	if run, err := cid.Decode(named); err == nil {
-		return run, nil
-	}
-	cl, _, err := a.connectSaved(ctx, o.server)
-	if err != nil {
-		return provenance.Link{}, err
-	}
-	defer cl.Close()
-	whole, err := runs.Find(ctx, cl, named)
-	if err != nil {
-		return provenance.Link{}, err
-	}
-	return cid.Decode(whole)
+	return o.online.Find(ctx, o.server, named)
 }
 
 // readLeaves returns the leaves that are to be disclosed: those wanted, or all of the run.
 func (o *discloseOptions) readLeaves(
-	ctx context.Context, a *app, run provenance.Link, wanted []string,
+	ctx context.Context, run provenance.Link, wanted []string,
 ) (leaves []provenance.Leaf, err error) {
 	if o.data != "" {
 		leaves, err = evidence.ExportFolder(ctx, o.data, run, io.Discard, true)
 	} else {
-		leaves, err = a.exportOnline(ctx, o.server, run, io.Discard, true)
+		leaves, err = o.online.Export(ctx, o.server, run, io.Discard, true)
 	}
 	if err == nil && len(wanted) > 0 {
 		var some []provenance.Link
@@ -163,8 +160,11 @@ func runAndLeaves(run string, args []string) (id string, leaves []string, err er
 		if arg == "" {
 			continue
 		}
-		if err := runs.IsNamed(arg); err != nil {
-			return "", nil, err
+		if _, err := cid.Decode(arg); err == nil {
+			continue
+		}
+		if _, err := cli.EndOfCID(arg); err != nil {
+			return "", nil, cli.Usage("%q is not a CID; writ runs ls shows those of your runs", arg)
 		}
 	}
 	if run != "" {
@@ -235,7 +235,8 @@ type eraseOptions struct {
 	yes, early     bool
 }
 
-func eraseCommand(a *app) *cobra.Command {
+// Erase is writ erase.
+func Erase(a *cli.Shell) *cobra.Command {
 	var o eraseOptions
 	c := &cobra.Command{
 		Use: "erase RUN --data DIR | erase LEAF... --run RUN --data DIR", Short: "Delete the keys of a closed run's payloads",
@@ -262,7 +263,7 @@ are erased only by name, and only while no other run that may need them is open 
 	return c
 }
 
-func (o *eraseOptions) erase(ctx context.Context, a *app, args []string) error {
+func (o *eraseOptions) erase(ctx context.Context, a *cli.Shell, args []string) error {
 	named, texts, err := runAndLeaves(o.run, args)
 	if err != nil {
 		return err
