@@ -288,6 +288,17 @@ func TestChallengeRefuses(t *testing.T) {
 	}
 }
 
+// Who may not use a chain is told which ones the permission is for.
+func TestAChainThatIsNotAllowedIsNamedBesideThoseThatAre(t *testing.T) {
+	d := newDesk(t)
+	r := d.request()
+	r.Chain, r.Caveats.Chains = 1, []uint64{10, 8453}
+	_, err := d.Challenge(context.Background(), r)
+	if code(err) != CodeChain || !strings.Contains(err.Error(), "1 is not among the chains of the limits, [10 8453]") {
+		t.Errorf("got %v, want the chains", err)
+	}
+}
+
 func TestAStoreThatIsDownOpensNothing(t *testing.T) {
 	d := newDesk(t)
 	c, sig := d.challenge(t)
