@@ -38,6 +38,8 @@ type Stream struct {
 	page   []runner.StepView // read and not given yet
 	stale  bool              // the journal may have more than page
 	piece  news.Piece        // waits for the events that were committed before it
+	told   news.Piece        // Of: the model call of which text was given; From: how much
+	heard  uint64            // seq + 1 of the newest step whose model call has its reply
 	closed bool              // the event that closes the run was given
 
 	calls     []string // tool names of the newest reply seen
@@ -185,8 +187,7 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 		if ev != nil {
 			return Update{Event: ev}, nil
 		}
-		if p := s.piece; p != (news.Piece{}) && s.next > 0 {
-			s.piece = news.Piece{}
+		if p := s.piece; s.takePiece() {
 			return Update{Delta: &wire.RunDelta{
 				Sub: s.answer.Sub, Run: s.run.String(), After: s.next - 1, Text: p.Text, Place: uint64(max(p.Place, 0)),
 			}}, nil
@@ -195,6 +196,26 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 			return Update{Receipt: receipt}, err
 		}
 	}
+}
+
+// takePiece says whether the piece that waits is still to be given: it is of a model call that has no reply yet, and its
+// text goes on where the one before ended. What was dropped on the way leaves no gap: nothing follows until the event.
+func (s *Stream) takePiece() bool {
+	p := s.piece
+	if s.piece = (news.Piece{}); p == (news.Piece{}) || s.next == 0 || p.Of < s.heard {
+		return false
+	}
+	if p.Text == "" {
+		return true
+	}
+	if p.Of != s.told.Of {
+		s.told = news.Piece{Of: p.Of}
+	}
+	if p.From != s.told.From {
+		return false
+	}
+	s.told.From += len(p.Text)
+	return true
 }
 
 // waitForNews returns when there may be more to give, with the receipt if that is what came.
@@ -250,6 +271,9 @@ func (s *Stream) nextEvent(ctx context.Context) (*wire.RunEvent, error) {
 	}
 	s.page = s.page[1:]
 	s.next++
+	if r, is := v.Step.Event.(*provenance.Reply); is {
+		s.heard = r.Of.Seq + 1
+	}
 	if n := len(v.Step.Does); n > 0 {
 		_, s.closed = v.Step.Does[n-1].(*provenance.Close)
 	}

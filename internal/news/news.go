@@ -24,12 +24,14 @@ type subscriber struct {
 
 // A Piece is something of a run that is for the eye, and is not kept.
 type Piece struct {
-	Text  string // that a model writes
+	Of    uint64 // the step that asks the model
+	Text  string // that it writes
+	From  int    // bytes of it that came before
 	Place int    // in the queue of the run's model, 1 for the next; 0 if it does not wait
 }
 
-// pieceBuffer bounds the pieces that wait for one subscriber. Those that do not fit are dropped, and the step that
-// follows holds the whole text.
+// pieceBuffer bounds the pieces that wait for one subscriber. Those that do not fit are dropped, which their places in
+// the text tell, and the step that follows holds the whole text.
 const pieceBuffer = 64
 
 // Subscribe tells of news of a run: a hint after each committed step, and a model's text as it comes. A hint may stand

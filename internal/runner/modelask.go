@@ -73,7 +73,7 @@ func (q *modelAsk) question(name string) fleet.Question {
 		Model: name, Account: q.run.Owner(), Agent: q.run.Agent, Again: q.again,
 		Priority: route.PriorityOf(q.machine.Routes(), q.ask.Route.Rule),
 		Tokens:   q.ask.MaxTokens + q.prompt.Size()/4, Most: q.runs.cfg.ModelTimeout,
-		Place: func(n int) { q.runs.news.PublishPiece(q.run.ID, news.Piece{Place: n}) },
+		Place: func(n int) { q.runs.news.PublishPiece(q.run.ID, news.Piece{Of: q.ref.Seq, Place: n}) },
 	}
 }
 
@@ -95,10 +95,11 @@ func (q *modelAsk) askModel(ctx context.Context, named NamedModel) (model.Reply,
 
 // show hands on a piece of the text that the model writes.
 func (q *modelAsk) show(text string) {
+	piece := news.Piece{Of: q.ref.Seq, Text: text, From: q.shown.Len()}
 	if q.shown.Len()+len(text) <= provenance.MaxPayload { // a longer answer is refused as a whole
 		q.shown.WriteString(text)
 	}
-	q.runs.news.PublishPiece(q.run.ID, news.Piece{Text: text})
+	q.runs.news.PublishPiece(q.run.ID, piece)
 }
 
 // noReply answers with a failure. Here the log is told whose it is, with the provider's own sentence. What was shown of

@@ -137,6 +137,7 @@ type bench struct {
 
 // A user has a wallet, a session key and an open session.
 type user struct {
+	begins  time.Time // of its sessions; start if zero
 	session journal.Session
 	key     auth.PrivateKey
 	wallet  *auth.Wallet
@@ -264,10 +265,14 @@ func (u *user) signIn(ctx context.Context, r *runner.Runner) (err error) {
 	if u.limits != nil {
 		info.Defaults = *u.limits
 	}
+	begins := start
+	if !u.begins.IsZero() {
+		begins = u.begins
+	}
 	raw, err := auth.Build(auth.Offer{
 		Scheme: scheme, Domain: domain, Account: u.wallet.Address(), Chain: 1337, Key: u.key.Public(),
 		Nonce: cmp.Or(u.nonce, "abcdefgh12345678"), RequestID: "r1", Agent: info.Name, AgentCID: info.CID, RulesCID: info.Rules,
-		Tools: info.Tools, Caveats: info.Defaults, Issued: start, Expires: start.Add(time.Hour),
+		Tools: info.Tools, Caveats: info.Defaults, Issued: begins, Expires: begins.Add(time.Hour),
 	})
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ type fakeRunner struct {
 type fakeRun struct {
 	info  journal.RunInfo
 	steps []runner.StepView
+	piece news.Piece // the newest
 }
 
 func newFake() *fakeRunner {
@@ -243,8 +244,14 @@ func closing() *provenance.Step {
 func (f *fakeRunner) delta(run provenance.Link, text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	r := f.runs[run]
+	next := news.Piece{Of: uint64(max(len(r.steps), 1) - 1), Text: text}
+	if r.piece.Of == next.Of {
+		next.From = r.piece.From + len(r.piece.Text)
+	}
+	r.piece = next
 	for _, d := range f.watchers[run] {
-		d <- news.Piece{Text: text}
+		d <- next
 	}
 }
 
