@@ -198,8 +198,8 @@ func (s *Stream) Next(ctx context.Context) (Update, error) {
 	}
 }
 
-// takePiece says whether the piece that waits is still to be given: it is of a model call that has no reply yet, and its
-// text goes on where the one before ended. What was dropped on the way leaves no gap: nothing follows until the event.
+// takePiece says whether the piece that waits is still to be given: it is of a model call that has no reply yet, and
+// its text goes on where the one before ended. Behind what was dropped on the way nothing follows until the event.
 func (s *Stream) takePiece() bool {
 	p := s.piece
 	if s.piece = (news.Piece{}); p == (news.Piece{}) || s.next == 0 || p.Of < s.heard {
