@@ -259,6 +259,25 @@ func TestTheGoSDKsSpeakToAnAgent(t *testing.T) {
 	}
 }
 
+// The official Python SDKs, unmodified: the same of them.
+func TestThePythonSDKsSpeakToAnAgent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server and may fetch Python's packages")
+	}
+	dir := filepath.Join(root, "web/sdks/python")
+	interpreter := python(t, dir)
+	got := askAnAgent(t, 18, func(ctx context.Context) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, interpreter, "ask.py", "treasurer")
+		cmd.Dir = dir
+		return cmd
+	})
+	each := map[string]any{"text": "Hello from the model.", "stream": "Hello from the model.", "formed": `{"name":"bob"}`,
+		"tools": `It was told: "21 degrees"`, "broken": 503.0, "key": 401.0, "model": 404.0, "unformed": 400.0}
+	if want := (map[string]any{"chat": each, "responses": each, "messages": each}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 const llmModels = `- model_id: writ
   model_name: treasurer
   api_base: %s/v1
