@@ -204,7 +204,9 @@ func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialec
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Trailer", "X-Writ-Cid") // it is known when the run has ended
 	w.WriteHeader(http.StatusOK)
-	s := dia.newStream(&eventWriter{w: w, control: http.NewResponseController(w)}, req, t.run)
+	events := &eventWriter{w: w, control: http.NewResponseController(w)}
+	t.tellPlace = events.writePlace
+	s := dia.newStream(events, req, t.run)
 	err := s.open()
 	var e ending
 	if err == nil {
@@ -404,10 +406,19 @@ func (e *eventWriter) writeRaw(name, data string) error {
 	if name != "" {
 		name = "event: " + name + "\n"
 	}
+	return e.writeLines(name + "data: " + data)
+}
+
+// writePlace says which place in the queue of its model the request has, in a comment, which every client passes over.
+func (e *eventWriter) writePlace(place uint64) error {
+	return e.writeLines(fmt.Sprintf(": place %d in the queue of the model", place))
+}
+
+func (e *eventWriter) writeLines(lines string) error {
 	if err := e.control.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return fmt.Errorf("write an event: %w", err)
 	}
-	if _, err := io.WriteString(e.w, name+"data: "+data+"\n\n"); err != nil {
+	if _, err := io.WriteString(e.w, lines+"\n\n"); err != nil {
 		return fmt.Errorf("write an event: %w", err)
 	}
 	return e.control.Flush()

@@ -88,6 +88,8 @@ type turn struct {
 	stream *api.Stream
 	shows  bool // what is written is shown at once, and cannot be taken back
 
+	tellPlace func(place uint64) error // in the queue of its model; nil where nobody is told
+
 	open     []clientCall      // of the client's, that wait for it
 	others   map[wire.Ref]bool // effects that are open
 	reported map[wire.Ref]bool // calls whose results were handed in and have not come by
@@ -178,7 +180,14 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 			return e, err
 		}
 		switch {
-		case u.Delta != nil && u.Delta.Text == "": // it waits in the queue of its model, which no dialect tells
+		case u.Delta != nil && u.Delta.Text == "": // it waits in the queue of its model
+			if t.tellPlace == nil || u.Delta.Place == 0 {
+				continue
+			}
+			if err := t.tellPlace(u.Delta.Place); err != nil {
+				t.cancel(ctx)
+				return e, err
+			}
 		case u.Delta != nil:
 			shown += u.Delta.Text
 			if err := show(u.Delta.Text); err != nil {

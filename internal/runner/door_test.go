@@ -12,6 +12,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/agentfile"
 	"github.com/writ-run/writ/internal/api"
@@ -38,7 +39,7 @@ var doorDialects = []doorDialect{
 // openDoor opens the front door of a bench, and returns its address and a key for it.
 func openDoor(t *testing.T, b *bench) (url, key string) {
 	t.Helper()
-	b.begins, b.nonce = time.Now().UTC().Truncate(time.Second), "doordoordoor1234" // the front door asks the clock itself
+	b.begins, b.nonce = time.Now().UTC().Truncate(time.Second), rand.Text()[:16] // the front door asks the clock itself
 	b.now.Store(b.begins.UnixMilli() + 1)
 	if err := b.signIn(t.Context(), b.r); err != nil {
 		t.Fatal(err)
@@ -166,5 +167,26 @@ func TestAtTheFrontDoorNoAnswerIsPutTogether(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Who waits in the queue of a model is told so in a comment of the stream, and then has the answer.
+func TestAtTheFrontDoorAPlaceInTheQueueIsTold(t *testing.T) {
+	b := openWith(t, replies{}, func(c *runner.Config) {
+		c.Models = []runner.NamedModel{{
+			Info:  model.Info{Name: "m", Kind: model.KindModel, Provider: "test", Model: "m/1", MaxTokens: 100},
+			Model: limited{model.Limits{Requests: model.Limit{Limit: 10, Full: 10 * time.Second}}}, // one comes back in a second
+		}}
+		c.Agents[0].Routes = []agentfile.Route{{ID: "all", When: "true", Use: "m"}}
+	})
+	for _, d := range doorDialects {
+		askDoor(t, b, d, false)
+		b.start("before it " + d.path)
+		b.start("before it, too " + d.path)
+		_, said, run := askDoor(t, b, d, true)
+		if !strings.Contains(said, ": place ") || !strings.Contains(said, "here") || !strings.Contains(said, d.over) {
+			t.Errorf("%s: got %s", d.path, said)
+		}
+		b.verified(run)
 	}
 }
