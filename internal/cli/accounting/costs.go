@@ -2,6 +2,7 @@
 package accounting
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -12,10 +13,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/evidence"
 	"github.com/writ-run/writ/internal/costs"
+	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/policies/money"
 )
 
@@ -26,6 +29,7 @@ type costsOptions struct {
 	server           string
 	perRun, perToken string
 	plans, paid      string
+	config           string // whose revenue holds where no flag speaks
 	alerts           []string
 	csv              bool
 }
@@ -39,11 +43,14 @@ func Costs(a *cli.Shell, connect Connector) *cobra.Command {
 that failed may have to be paid for: all that was reserved for them. Saved is what the dearest model of the runtime would
 have cost more for the same tokens; turns that rules answered have none, and count as calls. Revenue is what --per-run and
 --per-token say that users pay, --plans what plans bring in all, shared by runs, and --paid what a biller of your own
-says; margin is what is left of it. A rule of --alert, such as "margin < 0.2", ends the command with 29 if a line is so.`,
+says; where none of these is there, what the configuration has under revenue. Margin is what is left of it. A rule of --alert, such as "margin < 0.2", ends the command with 29 if a line is so.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.own {
 				return o.runOwn(c.Context(), a, connect)
+			}
+			if err := o.takeRevenue(c.Flags(), time.Now()); err != nil {
+				return err
 			}
 			return o.run(c, a)
 		},
@@ -60,6 +67,7 @@ says; margin is what is left of it. A rule of --alert, such as "margin < 0.2", e
 	f.StringVar(&o.paid, "paid", "", "CSV `file` (of,usd) of what your biller says that runs or wallets paid; - is stdin")
 	f.StringArrayVar(&o.alerts, "alert", nil,
 		"`rule` about each line: margin, cost or doubtful as a share of revenue, failed of calls")
+	f.StringVar(&o.config, "config", "", "configuration `file` with what users pay (default writ.yaml)")
 	f.BoolVar(&o.csv, "csv", false, "write CSV")
 	c.AddCommand(reconcile(a))
 	return c
@@ -116,6 +124,42 @@ func (o *costsOptions) run(c *cobra.Command, a *cli.Shell) error {
 		text(a.Out)
 	}
 	return alertFailure(alerts, out)
+}
+
+// takeRevenue fills in what users pay, and the alerts, from the configuration, unless a flag speaks of any of it. What
+// plans bring in a day is taken for each day from --since to now, both counted.
+func (o *costsOptions) takeRevenue(flags *pflag.FlagSet, now time.Time) error {
+	for _, name := range []string{"per-run", "per-token", "plans", "paid", "alert"} {
+		if flags.Changed(name) {
+			return nil
+		}
+	}
+	cfg, err := node.ReadSettings(o.config, nil)
+	if err != nil {
+		return err
+	}
+	r := &cfg.Revenue
+	o.perRun, o.perToken = cmp.Or(r.PerRun, o.perRun), cmp.Or(r.PerToken, o.perToken)
+	o.paid, o.alerts = r.Paid, r.Alerts
+	if r.Plans == "" {
+		return nil
+	}
+	day, err := time.Parse(time.DateOnly, o.since)
+	if err != nil || day.After(now) {
+		return cli.Usage("revenue.plans of the configuration is for a day: say from which day on with --since, or --plans")
+	}
+	a, err := money.ParseDecimal(money.USD, r.Plans)
+	if err != nil {
+		return cli.Usage("revenue.plans: %s", err)
+	}
+	sum := a
+	for range int64(now.Sub(day) / (24 * time.Hour)) {
+		if sum, err = sum.Add(a); err != nil {
+			return cli.Usage("revenue.plans: %s", err)
+		}
+	}
+	o.plans = sum.Decimal()
+	return nil
 }
 
 // An alerted line is one that a rule tells of.
