@@ -399,7 +399,7 @@ func TestAHolderFromAfterNowIsTakenOver(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	db, err := Open(ctx, Config{DSN: dsn, Owner: "next", Shared: true, hold: 1500 * time.Millisecond})
+	db, err := Open(ctx, Config{DSN: dsn, Owner: "next", Shared: true, hold: 500 * time.Millisecond})
 	if err == nil {
 		db.Close()
 	}
