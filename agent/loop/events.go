@@ -326,9 +326,7 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 // takeSigned sends a transaction, unless it may not be any more: signed but not broadcast, it can still be left alone.
 func (w *work) takeSigned(c *call, signed *provenance.Payload) error {
 	if c.isWallets() { // it has sent it
-		c.signed = signed
-		transaction{w, c}.followSigned(provenance.PhaseSend)
-		return nil
+		return w.followSent(c, signed)
 	}
 	if w.isSessionOver() {
 		w.settleCall(c, false)
@@ -342,6 +340,11 @@ func (w *work) takeSigned(c *call, signed *provenance.Payload) error {
 		w.settleCall(c, false)
 		return w.denyUnaskedWallet(c)
 	}
+	return w.followSent(c, signed)
+}
+
+// followSent follows a transaction that is signed, here or by the user's wallet: what is followed is an attempt.
+func (w *work) followSent(c *call, signed *provenance.Payload) error {
 	c.signed = signed
 	if a, err := readAttempt(signed); err == nil { // what cannot be read cannot be replaced, and its sending fails
 		c.attempts = []attempt{a}

@@ -94,7 +94,10 @@ func serveUntil(t *testing.T, bin, home string, args ...string) (r ready, stop f
 func startServer(t *testing.T, env []string, bin, home string, args ...string) (r ready, stop func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
-	cmd := exec.Command(bin, append(args, "--listen", "127.0.0.1:0", "--ready-file", file)...)
+	if !slices.Contains(args, "--listen") {
+		args = append(args, "--listen", "127.0.0.1:0")
+	}
+	cmd := exec.Command(bin, append(args, "--ready-file", file)...)
 	cmd.Env = slices.Concat(os.Environ(), []string{"WRIT_HOME=" + home}, env)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import type { WaitingApproval } from '../../sdk/src/index.ts'
 import { decimal, leftText } from './amounts.ts'
 import { Full, Icon, Id, Strange, Tag } from './parts.tsx'
+import { forget, keyOf, payCall, payments, told, type Payment as Call } from './payments.ts'
 import { approve, now, pending, refuse } from './store.ts'
 import type { Summary } from './story.ts'
 
@@ -39,8 +40,29 @@ export const Approval = ({ a }: { a: WaitingApproval }) => {
   )
 }
 
+/** What the user's own wallet is asked to send: in words, and exactly. The wallet shows it too, and sends it or not. */
+export const Payment = ({ c }: { c: Call }) => {
+  const [busy, setBusy] = useState(false)
+  const t = told.value[keyOf(c)]
+  const act = async (): Promise<void> => { setBusy(true); await payCall(c); setBusy(false) }
+  return (
+    <section class="wait" role="group" aria-label={`Payment: ${c.text}`}>
+      <div class="row sp"><Tag tone="acc" icon="wallet">From your own wallet</Tag><span class="sm mut">chain {c.chain}</span></div>
+      <p class="moves"><b><Strange of={c.text} /></b></p>
+      <p class="sm">Your wallet sends this itself, from <Id of={c.from} what="your address" />. No key of it is here, and nothing moves until it has sent it. The run waits for 15 minutes at most; Stop ends it.</p>
+      <details><summary class="xs mut">Exactly what it is asked to send</summary><dl class="kv"><dt>To</dt><dd><Full of={c.to} /></dd>
+        <dt>Value</dt><dd class="mono">{decimal(BigInt(c.value || '0x0').toString(), 18)} of the chain’s coin</dd><dt>Data</dt><dd class="mono xs">{c.data}</dd></dl></details>
+      {t ? <div role="status"><p class="sm"><Icon of="sync" /> Sent as <Id of={t.hash} what="the transaction’s hash" />. The run goes on when the chain has it; your wallet can speed it up or cancel it.</p>
+        {t.refused && <><p class="sm warn"><Icon of="warn" /> <Strange of={t.refused} /></p><button class="btn" onClick={() => forget(c)}>Send another one</button></>}</div>
+        : <div class="row"><button class="btn pri" disabled={busy} onClick={() => void act()}>{busy ? 'Look at your wallet' : 'Pay with your wallet'}</button>
+          <span class="xs mut grow">To refuse, refuse it in the wallet, and stop the run.</span></div>}
+    </section>
+  )
+}
+
 export const Waiting = () => (
   <><div class="head"><div class="grow"><h1>Approvals</h1><p>Calls that wait for your wallet. Each stays good until its time is over, whatever you do meanwhile. Nothing is reserved for them: that happens when you approve.</p></div></div>
-    {pending.value.length === 0 ? <div class="card"><h2>Nothing waits for you</h2><p class="sm mut">A payment above the amount that asks would stand here, with its balances before and after.</p></div>
+    {payments.value.map((c) => <Payment key={keyOf(c)} c={c} />)}
+    {pending.value.length + payments.value.length === 0 ? <div class="card"><h2>Nothing waits for you</h2><p class="sm mut">A payment above the amount that asks would stand here, with its balances before and after.</p></div>
       : pending.value.map((a) => <Approval key={a.step} a={a} />)}</>
 )

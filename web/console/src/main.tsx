@@ -1,6 +1,7 @@
 import { render, type ComponentType } from 'preact'
 import { Connect } from './connect.tsx'
 import { Icon, Id, Later, Note, style } from './parts.tsx'
+import { payments } from './payments.ts'
 import { connection, page, pending, problem, said, session, start } from './store.ts'
 import { findWallets } from './wallets.ts'
 
@@ -50,7 +51,7 @@ const App = () => {
       <div class="vh" role="status" aria-live="polite">{said.value}</div>
       <div class={s ? 'app' : ''}>
         {s ? <header class="side"><a class="brand" href="#talk"><Icon of="logo" />writ</a>
-          <nav class="nav" aria-label="Pages"><ul>{[...pages, ...(isOperator() || here === 'ops' ? [['ops', 'Operations', 'route']] : [])].map(([id, title, icon]) => <li key={id}><a href={`#${id}`} {...(here === id || (id === 'runs' && (here === 'run' || here === 'compare')) ? { 'aria-current': 'page' as const } : {})}><Icon of={icon!} />{title}{id === 'approvals' && pending.value.length > 0 && <span class="n">{pending.value.length}</span>}</a></li>)}</ul></nav>
+          <nav class="nav" aria-label="Pages"><ul>{[...pages, ...(isOperator() || here === 'ops' ? [['ops', 'Operations', 'route']] : [])].map(([id, title, icon]) => <li key={id}><a href={`#${id}`} {...(here === id || (id === 'runs' && (here === 'run' || here === 'compare')) ? { 'aria-current': 'page' as const } : {})}><Icon of={icon!} />{title}{id === 'approvals' && pending.value.length + payments.value.length > 0 && <span class="n">{pending.value.length + payments.value.length}</span>}</a></li>)}</ul></nav>
           <div class="foot"><div class="row"><span class={`live ${connection.value === 'open' ? '' : 'off'}`}>{words[connection.value]}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></div>
             <div class="row"><Id of={s.info.account} what="your address" /><a class="docs" href="/docs/">Docs</a></div></div></header>
           : <header class="top"><span class="brand"><Icon of="logo" />writ</span><a class="sm" href={here === 'check' ? '#talk' : '#check'}>{here === 'check' ? 'Connect a wallet' : 'Check a record'}</a><a class="sm" href="/docs/">Docs</a><span class="sm mut host">{location.host}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></header>}

@@ -1,7 +1,9 @@
 // What the page knows, as signals, and what can be done. Components only show and call.
 import { computed, signal } from '@preact/signals'
 import { connect, WritError, type Client, type Run, type Session, type State, type Wallet, type WaitingApproval, type wire } from '../../sdk/src/index.ts'
+import type { Provider } from '../../sdk/src/wallet.ts'
 import { forgetSession, keepSession, keptSession } from './keep.ts'
+import { loadPayments, payments } from './payments.ts'
 import { emptyStory, tell, tellInto, type Story } from './story.ts'
 import { wallets } from './wallets.ts'
 
@@ -54,7 +56,10 @@ const endSession = async (): Promise<void> => {
 
 export const start = async (): Promise<void> => {
   window.addEventListener('hashchange', () => { page.value = location.hash.slice(1) || 'talk' })
-  setInterval(() => { now.value = Date.now() }, 1000)
+  setInterval(() => {
+    now.value = Date.now()
+    if (session.value && (payments.value.length || turns.value.some((t) => t.story.pays && !t.story.reason))) void loadPayments()
+  }, 1000)
   await attempt(async () => {
     client = await connect(location.origin, { onState: (s) => { connection.value = s } })
     agents.value = await client.agents()
@@ -63,6 +68,7 @@ export const start = async (): Promise<void> => {
     try {
       session.value = await client.resume(kept)
       await loadApprovals()
+      await loadPayments()
     } catch (e) {
       if (['session_expired', 'session_revoked', 'not_found', 'session_required'].includes(asError(e).code)) await forgetSession()
       else throw e
@@ -180,14 +186,24 @@ export const loadApprovals = (): Promise<void | undefined> => attempt(async () =
   if (session.value) pending.value = await session.value.approvals()
 })
 
-/** The wallet signs exactly this call. After a reload the wallet has to be chosen again. */
+/** The wallet of this session. After a reload it has to be chosen again: the one that has the account, if one says so unasked. */
+export const signer = async (): Promise<Wallet> => {
+  if (wallet) return wallet
+  const found = wallets.value
+  if (found.length === 0) throw new WritError('No wallet is there to sign with. Open it, and load this page again.', { code: 'signature_missing', retryable: false })
+  const account = session.value!.info.account.toLowerCase()
+  const has = await Promise.all(found.map(({ provider }) => (provider as Provider).request({ method: 'eth_accounts' })
+    .then((list) => (list as string[]).some((a) => account.endsWith(a.toLowerCase())), () => false)))
+  const mine = found[Math.max(0, has.indexOf(true))]!.provider
+  session.value = await client!.resume(session.value!.save(), mine)
+  return (wallet = mine)
+}
+
+/** The wallet signs exactly this call. */
 export const approve = (a: WaitingApproval): Promise<true | undefined> => attempt(async () => {
   if (!wallet) {
-    const found = wallets.value
-    if (found.length === 0) throw new WritError('No wallet is there to sign with. Open it, and load this page again.', { code: 'signature_missing', retryable: false })
-    wallet = found[0]!.provider
-    session.value = await client!.resume(session.value!.save(), wallet)
-    pending.value = await session.value.approvals() // these have the wallet
+    await signer()
+    pending.value = await session.value!.approvals() // these have the wallet
     a = pending.value.find((b) => b.step === a.step && b.effect.index === a.effect.index) ?? a
   }
   await a.approve()

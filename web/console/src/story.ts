@@ -31,11 +31,13 @@ export interface Story {
   spent: string
   cost: string
   calls: number
+  /** Whether the user's own wallet was asked to pay. */
+  pays: boolean
   last: number
 }
 
 export const emptyStory = (asked = ''): Story => ({
-  asked, rows: [], said: '', denied: undefined, reason: '', code: '', retryable: false, spent: '', cost: '', calls: 0, last: -1,
+  asked, rows: [], said: '', denied: undefined, reason: '', code: '', retryable: false, spent: '', cost: '', calls: 0, pays: false, last: -1,
 })
 
 interface Why { message?: string; change?: string; atoms?: { left: string; right: string; holds: boolean; expr: string }[] }
@@ -126,6 +128,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
         break
       case 'call':
         tools.set(here, d.tool ?? '')
+        next.pays ||= d.class === 'wallet'
         row('ok', 'permit', `${phases[d.phase ?? ''] ?? 'Permitted'} ${d.tool}`, d.decisions ? `by ${rulesOf(d.decisions)}` : '', d.erased ? [['Arguments', ERASED]] : d.phase === 'send' || d.phase === 'sign' ? [] : argsTable(d.args))
         break
       case 'seek': row('acc', 'pen', 'Your approval is needed', ((d.summary as { why?: string[] })?.why ?? []).join('; ') || rulesOf(d.decisions)); break

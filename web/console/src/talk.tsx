@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { WaitingApproval } from '../../sdk/src/index.ts'
 import { Icon, Id, Later, Note, Strange, Tag } from './parts.tsx'
+import { keyOf, payments, type Payment as Call } from './payments.ts'
 import { ask, live, pending, session, stop, turns, type Turn } from './store.ts'
 import { outcome, type Story } from './story.ts'
 
@@ -16,6 +17,8 @@ export const Spine = ({ story }: { story: Story }) => (
 /** What waits comes when something does. */
 const loadApproval = () => import('./approve.tsx').then((m) => m.Approval)
 const Approval = ({ a }: { a: WaitingApproval }) => <Later load={loadApproval} a={a} />
+const loadPayment = () => import('./approve.tsx').then((m) => m.Payment)
+const Payment = ({ c }: { c: Call }) => <Later load={loadPayment} c={c} />
 
 export const Outcome = ({ reason }: { reason: string }) => {
   const [tone, word] = outcome(reason)
@@ -38,6 +41,7 @@ export const TurnView = ({ t, whole = false }: { t: Turn; whole?: boolean }) => 
       {!t.story.said && t.draft && <p class="say typing" aria-busy="true"><Strange of={t.draft} /></p>}
       <Denied story={t.story} />
       {t.approvals.map((a) => <Approval key={a.step} a={a} />)}
+      {open && payments.value.filter((c) => c.run === t.run).map((c) => <Payment key={keyOf(c)} c={c} />)}
       {t.error && <Note tone="bad" icon="warn"><b>{t.error.message}</b> {t.error.hint}</Note>}
       {open ? <><Spine story={t.story} />{!t.draft && !t.approvals.length && <p class="sm mut typing">Working</p>}</>
         : t.story.rows.length > 0 && <details open={whole}><summary class="sm mut"><Outcome reason={t.story.reason} /><span class="dim">{[
@@ -59,6 +63,7 @@ export const Talk = () => {
   return (
     <div class="cons"><div class="thread"><h1 class="vh">Conversation with {s.info.agent}</h1>
       {pending.value.filter((a) => !turns.value.some((t) => t.run === a.run)).map((a) => <Approval key={a.step} a={a} />)}
+      {payments.value.filter((c) => !turns.value.some((t) => t.run === c.run)).map((c) => <Payment key={keyOf(c)} c={c} />)}
       {count === 0 && <div class="card stack"><h2>Ask {s.info.agent}</h2><p class="sm mut">Each step is decided by rules, and becomes a record that you can check. For instance:</p>
         <div class="chips">{examples.map((e) => <button class="chip" key={e} onClick={() => ask(e)}>{e}</button>)}</div></div>}
       {turns.value.map((t) => <TurnView key={t.id} t={t} />)}

@@ -1,4 +1,4 @@
-import{b as a,c as g,e as d,h as c}from"./chunk-HOQJQPDO.js";var p="123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",u=n=>{let e="";for(let t=d(n);t>0n;t/=58n)e=p[Number(t%58n)]+e;return e},x=async()=>{let n=await crypto.subtle.generateKey(c,!1,["sign","verify"]),e=new Uint8Array(await crypto.subtle.exportKey("raw",n.publicKey));return{did:"did:key:z"+u(Uint8Array.from([128,36,2|e[64]&1,...e.slice(1,33)])),pair:n}},S=(n,e,t,i)=>n.split(" ")[0].replace(/^https?:\/\//,"")===e&&n.toLowerCase().includes(`
+import{a,b as g,d,g as c}from"./chunk-OHGLUXXC.js";import"./chunk-S4RIBZVE.js";var p="123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",u=n=>{let e="";for(let t=d(n);t>0n;t/=58n)e=p[Number(t%58n)]+e;return e},x=async()=>{let n=await crypto.subtle.generateKey(c,!1,["sign","verify"]),e=new Uint8Array(await crypto.subtle.exportKey("raw",n.publicKey));return{did:"did:key:z"+u(Uint8Array.from([128,36,2|e[64]&1,...e.slice(1,33)])),pair:n}},S=(n,e,t,i)=>n.split(" ")[0].replace(/^https?:\/\//,"")===e&&n.toLowerCase().includes(`
 ${t.toLowerCase()}
 `)&&n.includes(`
 URI: ${i.did}

@@ -1,0 +1,70 @@
+// What runs ask the user's own wallet to send, and what it has sent. A call is sent once: what was sent is kept in the browser
+// until the server has found it on the chain, so that a page that is loaded again does not ask for a second payment.
+import { signal } from '@preact/signals'
+import type { wire } from '../../sdk/src/index.ts'
+import type { Provider } from '../../sdk/src/wallet.ts'
+import { attempt, said, session, signer } from './store.ts'
+
+export type Payment = wire.WalletCall
+
+export const payments = signal<Payment[]>([])
+
+export const keyOf = (c: Payment): string => `sent:${c.run}:${c.effect.seq}.${c.effect.index}`
+
+/** The hash under which a call was sent from this browser, and why the server did not take it, if it did not. */
+export interface Told { hash: string; refused?: string }
+
+export const told = signal<Record<string, Told>>({})
+
+const keep = (key: string, t: Told | undefined): void => {
+  const { [key]: _, ...others } = told.value
+  told.value = t ? { ...others, [key]: t } : others
+  try {
+    if (t) localStorage.setItem(key, JSON.stringify(t))
+    else localStorage.removeItem(key)
+  } catch { /* a private window: this page knows it, another does not */ }
+}
+
+const kept = (key: string): Told | undefined => {
+  try { return (JSON.parse(localStorage.getItem(key) ?? 'null') as Told | null) ?? undefined } catch { return undefined }
+}
+
+let loading = false
+
+/** Reads what waits. It says nothing of an error: it is asked again every second. */
+export const loadPayments = async (): Promise<void> => {
+  const s = session.value
+  if (!s || loading) return
+  loading = true
+  try {
+    const found = (await s.call('wallet.list', {})).calls ?? []
+    const keys = new Set(found.map(keyOf))
+    for (const key of Object.keys(told.value)) if (!keys.has(key)) keep(key, undefined)
+    const more = found.map(keyOf).filter((k) => !told.value[k]).flatMap((k) => { const t = kept(k); return t ? [[k, t] as const] : [] })
+    if (more.length) told.value = { ...told.value, ...Object.fromEntries(more) }
+    if (JSON.stringify(found) !== JSON.stringify(payments.value)) payments.value = found
+  } catch { /* the connection is told of elsewhere */ } finally {
+    loading = false
+  }
+}
+
+/** Has the wallet send one call. The hash is kept before the server is told: what comes after may fail, the payment does not. */
+export const payCall = (c: Payment): Promise<true | undefined> => attempt(async () => {
+  const wallet = (await signer()) as Provider
+  const noting: Provider = {
+    request: async (r) => {
+      const answer = await wallet.request(r)
+      if (r.method === 'eth_sendTransaction') keep(keyOf(c), { hash: String(answer) })
+      return answer
+    },
+  }
+  const { pay } = await import('../../sdk/src/pay.ts')
+  const [sent] = await pay(session.value!, noting, [c])
+  if (sent) keep(keyOf(c), { hash: sent.hash, ...(sent.refused !== undefined && { refused: (sent.refused as Error).message }) })
+  said.value = 'Sent by your wallet.'
+  await loadPayments()
+  return true as const
+})
+
+/** The user says that what was sent does not count for this call: it may be sent again. */
+export const forget = (c: Payment): void => keep(keyOf(c), undefined)
