@@ -56,7 +56,7 @@ A chain that does not answer is no reason not to start: the server says so at /r
 
 func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 	flags := settingsOfFlags(c)
-	cfg, err := node.ReadSettings(o.file, flags)
+	cfg, err := cli.ReadSettings(c.Context(), o.file, flags)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 	if err != nil {
 		return cli.Usage("%s", err)
 	}
-	p, err := node.Configure(cfg, node.Given{
+	p, err := cli.Prepare(c.Context(), cfg, node.Given{
 		Program: program(), Log: log, Meters: telemetry.Metrics(version, build()),
 	})
 	if err != nil {

@@ -14,13 +14,22 @@ import (
 // most once in ten seconds and takes a new certificate when they have changed; one that cannot be read leaves the old.
 // The log says either, once for each change.
 func ListenTLS(ln net.Listener, certFile, keyFile string, log *slog.Logger) (net.Listener, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
-	if err := c.loadPair(time.Now()); err != nil {
-		return nil, fmt.Errorf("read the certificate in %s and %s: %w", certFile, keyFile, err)
+	c, err := readCertificate(certFile, keyFile, log)
+	if err != nil {
+		return nil, err
 	}
 	return tls.NewListener(ln, &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.current,
 	}), nil
+}
+
+// readCertificate reads two PEM files for the first time.
+func readCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
+	if err := c.loadPair(time.Now()); err != nil {
+		return nil, Usage("tls: no certificate with its key is in %s and %s: %s", certFile, keyFile, err)
+	}
+	return c, nil
 }
 
 // lookAgain is how long a certificate is used before its files are looked at again.

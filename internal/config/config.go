@@ -548,8 +548,9 @@ func (c *Config) checkPlaces() error {
 	if c.Data == "" {
 		return c.badSetting("data", "must name a folder")
 	}
-	if u, err := url.Parse(c.Scheme + "://" + c.Domain); err != nil || c.Domain == "" || u.Host != c.Domain {
-		return c.badSetting("domain", "%q is not a domain; write for instance app.example.com", c.Domain)
+	if u, err := url.Parse(c.Scheme + "://" + c.Domain); err != nil || c.Domain == "" || u.Host != c.Domain ||
+		c.Domain != strings.ToLower(c.Domain) {
+		return c.badSetting("domain", "%q is not a domain; write it in lower case, for instance app.example.com", c.Domain)
 	}
 	for _, o := range c.Origins {
 		if !wire.IsOrigin(o) {
@@ -558,6 +559,10 @@ func (c *Config) checkPlaces() error {
 	}
 	if _, port, err := net.SplitHostPort(c.Metrics); c.Metrics != "" && (err != nil || !isPort(port)) {
 		return c.badSetting("metrics", "%q is not an address with a port; write for instance 127.0.0.1:9464", c.Metrics)
+	}
+	if isSamePlace(c.Metrics, c.Listen) {
+		return c.badSetting("metrics", "%s is where the server itself listens (listen: %s); give figures a port of their own",
+			c.Metrics, c.Listen)
 	}
 	if _, err := c.Proxies.Prefixes(); err != nil {
 		return c.badSetting("proxies.trusted", "%v", err)
@@ -579,6 +584,14 @@ func (c *Config) checkPlaces() error {
 		dapps[d.Origin] = true
 	}
 	return nil
+}
+
+// isSamePlace says whether two addresses cannot both be listened at: one port, of one host or of all.
+func isSamePlace(a, b string) bool {
+	host, port, err := net.SplitHostPort(a)
+	host2, port2, err2 := net.SplitHostPort(b)
+	isAll := func(h string) bool { ip := net.ParseIP(h); return h == "" || ip != nil && ip.IsUnspecified() }
+	return errors.Join(err, err2) == nil && port == port2 && port != "0" && (host == host2 || isAll(host) || isAll(host2))
 }
 
 // checkWallets checks who may sign in, and which chain is asked.

@@ -31,17 +31,27 @@ func (n *Node) startAnchors(ctx context.Context, c *Config) (func() error, error
 	if err != nil {
 		return nil, badUse("anchor: %s", err)
 	}
-	k, err := anchor.New(anchor.Config{
-		Client: chain, Store: n.db, Key: p.Key, Contract: p.Contract, VKey: n.heads.VKey(), Newest: n.heads.Published,
-		Interval: p.Interval, MaxFee: p.MaxFee, Log: c.Log,
-	})
+	k, err := makeKeeper(n, c, chain, n.heads.VKey())
 	if err != nil {
 		chain.Close()
-		return nil, badUse("%s", err)
+		return nil, err
 	}
 	stop := runUntilClosed(ctx, k.Run)
 	return func() error {
 		defer chain.Close()
 		return stop()
 	}, nil
+}
+
+// makeKeeper makes what anchors the log of a key. It asks nobody yet.
+func makeKeeper(n *Node, c *Config, chain *pool.Pool, vkey string) (*anchor.Keeper, error) {
+	p := c.Anchor
+	k, err := anchor.New(anchor.Config{
+		Client: chain, Store: n.db, Key: p.Key, Contract: p.Contract, VKey: vkey, Newest: n.heads.Published,
+		Interval: p.Interval, MaxFee: p.MaxFee, Log: c.Log,
+	})
+	if err != nil {
+		return nil, badUse("%s", err)
+	}
+	return k, nil
 }

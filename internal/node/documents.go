@@ -49,7 +49,8 @@ type documentReader struct {
 }
 
 // readSource reads a file, or the .md and .txt files of a folder and those below, in the order of their names. Hidden
-// files and links are passed over, and nothing outside of the folder is reached, whatever changes in it meanwhile.
+// files are passed over, links are left out and told, and nothing outside of the folder is reached, whatever changes in
+// it meanwhile.
 func (r *documentReader) readSource(d config.Documents) error {
 	doc, err := labelDocuments(d)
 	if err != nil {
@@ -61,7 +62,7 @@ func (r *documentReader) readSource(d config.Documents) error {
 	}
 	if !info.IsDir() {
 		doc.Name = filepath.Base(d.Path)
-		r.take(doc, func() (*os.File, error) { return os.Open(d.Path) }, info)
+		r.take(doc, func() (*os.File, error) { return os.OpenFile(d.Path, readNow, 0) }, info)
 		return nil
 	}
 	root, err := os.OpenRoot(d.Path)
@@ -76,7 +77,7 @@ func (r *documentReader) readSource(d config.Documents) error {
 			return err
 		case hidden && e.IsDir():
 			return fs.SkipDir
-		case hidden, !isText(e):
+		case hidden, !isText(e) && !isLinkToFolder(d.Path, name, e):
 			return nil
 		}
 		doc.Name = name
@@ -89,18 +90,45 @@ func (r *documentReader) readSource(d config.Documents) error {
 	})
 }
 
+// readNow opens without waiting for whoever may write into a pipe.
+const readNow = os.O_RDONLY | syscall.O_NONBLOCK
+
 // openDocument opens a file of a folder. What has become a pipe meanwhile is not waited for.
 func openDocument(root *os.Root, name string) (*os.File, error) {
-	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return root.OpenFile(name, readNow, 0)
 }
 
+// isText says whether a name is that of a document, whatever kind of file has it.
 func isText(e fs.DirEntry) bool {
-	return e.Type().IsRegular() && slices.Contains([]string{".md", ".txt"}, filepath.Ext(e.Name()))
+	return !e.IsDir() && slices.Contains([]string{".md", ".txt"}, filepath.Ext(e.Name()))
+}
+
+// isLinkToFolder says whether documents may be expected behind a link.
+func isLinkToFolder(dir, name string, e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return false
+	}
+	to, err := os.Stat(filepath.Join(dir, name))
+	return err == nil && to.IsDir()
+}
+
+// whyNotOrdinary says why a file of another kind is not read; empty for an ordinary one.
+func whyNotOrdinary(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "it is a link, and links in a folder are not followed; put the file itself there, or name it as a source"
+	case !mode.IsRegular():
+		return "it is no ordinary file, but a pipe, a socket or a device; take it away"
+	}
+	return ""
 }
 
 // take reads a document, or notes why it is left out. was is the file that was looked at before it is opened.
 func (r *documentReader) take(doc retrieve.Document, open func() (*os.File, error), was fs.FileInfo) {
-	text, why := readDocument(open, was)
+	text, why := []byte(nil), whyNotOrdinary(was.Mode())
+	if why == "" {
+		text, why = readDocument(open, was)
+	}
 	switch {
 	case why != "":
 	case len(text) > retrieve.MaxDocument:

@@ -37,6 +37,12 @@ func TestADocumentThatCannotBeReadIsLeftOut(t *testing.T) {
 	if err := os.Symlink("/etc/hostname", filepath.Join(d.Path, "link.md")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink(t.TempDir(), filepath.Join(d.Path, "folder")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(d.Path, "pipe.txt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	docs, skipped, err := ReadDocuments([]config.Documents{d})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +59,8 @@ func TestADocumentThatCannotBeReadIsLeftOut(t *testing.T) {
 		out = append(out, x.Source+"/"+x.Name+": "+x.Why)
 	}
 	got := strings.Join(out, "\n")
-	if len(out) != 2 || !strings.Contains(got, "handbook/latin.md: it is not UTF-8") || !strings.Contains(got,
+	if len(out) != 5 || !strings.Contains(got, "handbook/link.md: it is a link") || !strings.Contains(got,
+		"handbook/folder: it is a link") || !strings.Contains(got, "handbook/pipe.txt: it is no ordinary file") || !strings.Contains(got, "handbook/latin.md: it is not UTF-8") || !strings.Contains(got,
 		"handbook/big.txt: it has more than 4194304 bytes") {
 		t.Errorf("left out: %s", got)
 	}
@@ -111,5 +118,32 @@ func TestADocumentThatIsReplacedIsNotRead(t *testing.T) {
 				t.Error("it is waited for")
 			}
 		})
+	}
+}
+
+// What is named alone and is no ordinary file is not waited for, and told by its name.
+func TestAPipeThatIsNamedIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe.txt")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, os.DevNull} {
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := ReadDocuments([]config.Documents{{Source: "handbook", Path: path}})
+			_, err2 := ReadDocument(path)
+			if err2 == nil || !strings.Contains(err2.Error(), "no ordinary file") {
+				t.Errorf("an OpenAPI document: %v", err2)
+			}
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), filepath.Base(path)+": it is no ordinary file") {
+				t.Errorf("%s: %v", path, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s is waited for", path)
+		}
 	}
 }

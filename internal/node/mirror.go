@@ -26,9 +26,9 @@ func (n *Node) startMirror(ctx context.Context, c *Config) (func() error, error)
 	if c.IPFS.API == "" {
 		return served, nil
 	}
-	kubo, err := ipfs.NewKubo(c.IPFS.API, c.IPFS.Auth)
+	kubo, err := makeKubo(c)
 	if err != nil {
-		return nil, errors.Join(badUse("ipfs.api: %s", err), served())
+		return nil, errors.Join(err, served())
 	}
 	pushed := runUntilClosed(ctx, func(ctx context.Context) {
 		kubo.Push(ctx, pushes{n.db}, Blocks{n.db}, func(err error) { logPush(ctx, c.Log, err) })
@@ -36,19 +36,26 @@ func (n *Node) startMirror(ctx context.Context, c *Config) (func() error, error)
 	return func() error { return errors.Join(pushed(), served()) }, nil
 }
 
+// makeKubo makes what pushes to Kubo. It asks nothing yet.
+func makeKubo(c *Config) (*ipfs.Kubo, error) {
+	kubo, err := ipfs.NewKubo(c.IPFS.API, c.IPFS.Auth)
+	if err != nil {
+		return nil, badUse("ipfs.api: %s", err)
+	}
+	return kubo, nil
+}
+
 // startBitswap serves the store's blocks to the peers that are named.
 func (n *Node) startBitswap(ctx context.Context, c *Config) (func() error, error) {
 	if len(c.IPFS.Listen)+len(c.IPFS.Peers) == 0 {
 		return closing(), nil
 	}
-	key, err := datadir.Key(c.Data, "ipfs")
+	cfg, err := bitswapConfig(n, c)
 	if err != nil {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	peer, err := ipfs.NewNode(life, ipfs.NodeConfig{
-		Source: Blocks{n.db}, Key: key, Listen: c.IPFS.Listen, Peers: c.IPFS.Peers, Log: c.Log,
-	})
+	peer, err := ipfs.NewNode(life, cfg)
 	if err != nil {
 		cancel()
 		return nil, err
@@ -58,6 +65,19 @@ func (n *Node) startBitswap(ctx context.Context, c *Config) (func() error, error
 		cancel()
 		return peer.Close()
 	}, nil
+}
+
+// bitswapConfig returns what serves blocks to peers. An error is a [*Fault] if a setting is wrong.
+func bitswapConfig(n *Node, c *Config) (ipfs.NodeConfig, error) {
+	key, err := datadir.Key(c.Data, "ipfs")
+	if err != nil {
+		return ipfs.NodeConfig{}, err
+	}
+	cfg := ipfs.NodeConfig{Source: Blocks{n.db}, Key: key, Listen: c.IPFS.Listen, Peers: c.IPFS.Peers, Log: c.Log}
+	if err := cfg.Check(); err != nil {
+		return cfg, badUse("%s", err)
+	}
+	return cfg, nil
 }
 
 func logPush(ctx context.Context, log *slog.Logger, err error) {

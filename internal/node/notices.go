@@ -40,6 +40,15 @@ func (n *Node) startNotices(ctx context.Context, c *Config) (func() error, error
 	if len(c.Webhooks) == 0 {
 		return nil, nil
 	}
+	t, err := makeTeller(n, c)
+	if err != nil {
+		return nil, err
+	}
+	return runUntilClosed(ctx, t.Run), nil
+}
+
+// makeTeller makes what tells webhooks. It tells nothing yet.
+func makeTeller(n *Node, c *Config) (*notice.Teller, error) {
 	t, err := notice.New(notice.Config{
 		Targets: c.Webhooks, Waiting: (&parkedRuns{node: n}).list, Page: c.Scheme + "://" + c.Domain,
 		File: filepath.Join(c.Data, notice.File), Log: c.Log,
@@ -47,7 +56,7 @@ func (n *Node) startNotices(ctx context.Context, c *Config) (func() error, error
 	if err != nil {
 		return nil, badUse("%s", err)
 	}
-	return runUntilClosed(ctx, t.Run), nil
+	return t, nil
 }
 
 // parkedRuns are the runs that wait, with what each waits for. A run is read anew only when it has a new step. One

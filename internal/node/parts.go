@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -107,21 +108,31 @@ type HeadLog struct {
 	Optional  bool          // publish without their quorum
 }
 
+// logConfig returns what the log is made of. An error is a [*Fault] if a setting is wrong.
+func logConfig(n *Node, c *Config) (translog.Config, error) {
+	key, err := datadir.LogKey(n.key)
+	if err != nil {
+		return translog.Config{}, err
+	}
+	cfg := translog.Config{
+		Dir: filepath.Join(c.Data, datadir.LogFolder), Store: n.db, Key: key,
+		Origin: cmp.Or(c.Heads.Origin, datadir.LogOrigin(n.key)), Interval: c.Heads.Interval,
+		Witnesses: c.Heads.Witnesses, Timeout: c.Heads.Timeout, Optional: c.Heads.Optional, Log: c.Log,
+	}
+	if err := cfg.Check(); err != nil {
+		return cfg, badSetting("transparency: %s", err)
+	}
+	return cfg, nil
+}
+
 // openLog opens the log of a data folder, which proves that the journal and the log say the same, and binds the
 // operator's key if the folder has a binding.
 func (n *Node) openLog(ctx context.Context, c *Config) (func() error, error) {
-	key, err := datadir.LogKey(n.key)
+	cfg, err := logConfig(n, c)
 	if err != nil {
 		return nil, err
 	}
-	origin := c.Heads.Origin
-	if origin == "" {
-		origin = datadir.LogOrigin(n.key)
-	}
-	n.heads, err = translog.Open(ctx, translog.Config{
-		Dir: filepath.Join(c.Data, datadir.LogFolder), Store: n.db, Key: key, Origin: origin, Interval: c.Heads.Interval,
-		Witnesses: c.Heads.Witnesses, Timeout: c.Heads.Timeout, Optional: c.Heads.Optional, Log: c.Log,
-	})
+	n.heads, err = translog.Open(ctx, cfg)
 	switch {
 	case errors.Is(err, translog.ErrBehind), errors.Is(err, translog.ErrForked):
 		return nil, faultf(Damaged, "log", "%s", err)
@@ -206,7 +217,7 @@ func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) 
 		Version: c.Program.Version, Build: c.Program.Build, Log: c.Log, Failed: meterFailures(c.Meters),
 	})
 	if err != nil {
-		return nil, badUse("%s", err)
+		return nil, badUse("%s", strings.TrimPrefix(err.Error(), "make a runner: "))
 	}
 	if c.Meters != nil {
 		meterTransactions(c.Meters, n.runner.Watch())

@@ -390,13 +390,16 @@ func interfaceTools(o config.OpenAPI, book *tools.Book) (out []tools.Tool, err e
 // ReadDocument reads the file of an OpenAPI document. One that is too long is cut, and refused later.
 func ReadDocument(path string) ([]byte, error) { return readLimited(path, openapi.MaxDocument) }
 
-// readLimited reads a file, of one that is too long a byte more than allowed.
+// readLimited reads an ordinary file, of one that is too long a byte more than allowed.
 func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, readNow, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no ordinary file", path)
+	}
 	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
@@ -421,16 +424,6 @@ func authOf(a config.ToolAuth) (out openapi.Auth, err error) {
 		}
 	}
 	return out, nil
-}
-
-// CheckOwnTools checks the tools of the operator's own without starting a server.
-func CheckOwnTools(c *config.Config) error {
-	book, err := bookOf(c.Chain)
-	if err != nil {
-		return err
-	}
-	_, _, err = OwnTools(c, book, slog.New(slog.DiscardHandler))
-	return err
 }
 
 // toolsOf makes the tools of one server.

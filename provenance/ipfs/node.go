@@ -100,6 +100,12 @@ func NewNode(ctx context.Context, cfg NodeConfig) (_ *Node, err error) {
 	return n, nil
 }
 
+// Check says what is wrong with a config, as [NewNode] would. It listens nowhere.
+func (c NodeConfig) Check() error {
+	_, err := c.check()
+	return err
+}
+
 // check says whether a node can be made of it, and returns the peers that it names.
 func (c *NodeConfig) check() (peers []peer.AddrInfo, err error) {
 	switch {

@@ -139,6 +139,12 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	return l, nil
 }
 
+// Check says what is wrong with a config, as [Open] would. It opens nothing and asks nobody.
+func (c Config) Check() error {
+	_, err := newLog(c)
+	return err
+}
+
 func newLog(cfg Config) (*Log, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err

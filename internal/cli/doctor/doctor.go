@@ -94,11 +94,33 @@ func tellFindings(sh *cli.Shell, all []finding) error {
 }
 
 func examineAll(ctx context.Context, sh *cli.Shell, file string, wallets []string) []finding {
-	cfg, err := node.ReadSettings(file, nil)
+	cfg, err := cli.ReadSettings(ctx, file, nil)
 	if err != nil {
 		return []finding{findingOf("settings", false, err.Error(), "correct the file; writ config validate checks it")}
 	}
-	all := []finding{findingOf("settings", true, "in order", ""), dataFinding(cfg.Data)}
+	return withSettings(settingsFinding(ctx, cfg), examineEach(ctx, sh, cfg, wallets))
+}
+
+// settingsFinding says what keeps a server from starting with the settings.
+func settingsFinding(ctx context.Context, cfg *config.Config) finding {
+	if err := cli.Rehearse(ctx, cfg); err != nil {
+		return findingOf("settings", false, err.Error(), "correct it; writ serve does not start, and writ config validate "+
+			"checks it")
+	}
+	return findingOf("settings", true, "in order", "")
+}
+
+// withSettings puts what is wrong with the settings first, unless another finding says the same.
+func withSettings(f finding, all []finding) []finding {
+	if slices.ContainsFunc(all, func(x finding) bool { return !x.OK && !f.OK && x.Detail == f.Detail }) {
+		return all
+	}
+	return append([]finding{f}, all...)
+}
+
+// examineEach looks at one thing after the other.
+func examineEach(ctx context.Context, sh *cli.Shell, cfg *config.Config, wallets []string) []finding {
+	all := []finding{dataFinding(cfg.Data)}
 	for _, v := range config.UnknownVariables(os.Environ(), cfg) {
 		all = append(all, findingOf("environment", false, v.String(), "correct or unset it; writ serve does not start"))
 	}
