@@ -52,11 +52,11 @@ The order is signed by the operator's key, in the server's data folder.`,
 }
 
 func (o *reloadOptions) reload(ctx context.Context, a *app) error {
-	url, key, err := a.FindOperator(o.data, o.server)
+	of, err := a.FindOperator(o.data, o.server)
 	if err != nil {
 		return err
 	}
-	out, err := node.OrderReload(ctx, url, key, o.end)
+	out, err := node.OrderReload(ctx, of.Client, of.URL, of.Key, o.end)
 	if err != nil {
 		return err
 	}

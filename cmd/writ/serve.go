@@ -138,7 +138,8 @@ func (a *app) serve(ctx context.Context, c node.Config, ln net.Listener, readyFi
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
 	a.UntilSignal = true
-	if !cli.IsTerminal(a.In) { // there it says that the terminal is gone, and the server goes with it
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may go away, which ends no server
+	if !cli.IsTerminal(a.In) {     // there it says that the terminal is gone, and the server goes with it
 		defer reloadOnHangup(ctx, n)()
 	}
 	return n.Run(ctx, ln, func() error {

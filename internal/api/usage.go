@@ -30,7 +30,8 @@ func getUsage(c *Call, ctx context.Context, p wire.UsageParams) (any, error) {
 		return nil, wire.Errorf(wire.CodeMethod, "This server does not add up costs.")
 	}
 	var uses []costs.Use
-	scope := costs.Scope{Account: c.seat.session.Account, Since: p.Since, Runs: maxUsageRuns}
+	own := c.seat.session
+	scope := costs.Scope{Account: own.Account, Owner: own.Owner(), Since: p.Since, Runs: maxUsageRuns}
 	more, err := costs.GatherOf(ctx, c.api.cfg.Costs, scope, func(u costs.Use) { uses = append(uses, u) })
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package cli
 import (
 	"crypto/ed25519"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // A served server is the one that `writ serve` runs by the settings of this folder.
-type served struct{ data, url string }
+type served struct{ data, url, cert string }
 
 // readServed reads the settings as `writ serve` does, if there are any.
 func (s *Shell) readServed() (out served, err error) {
@@ -33,7 +34,7 @@ func (s *Shell) readServed() (out served, err error) {
 	if cfg.TLS.Cert != "" {
 		scheme = "https://"
 	}
-	return served{cfg.Data, scheme + net.JoinHostPort(host, port)}, nil
+	return served{cfg.Data, scheme + net.JoinHostPort(host, port), cfg.TLS.Cert}, nil
 }
 
 // FindData finds the data folder of the server on this machine: the flag's, else that of the settings, else that of a
@@ -65,21 +66,32 @@ func hasOperator(data string) bool {
 	return err == nil
 }
 
+// An Operated server is one on this machine whose operator's key is here.
+type Operated struct {
+	URL    string
+	Client *http.Client // that trusts the server's own certificate
+	Key    ed25519.PrivateKey
+}
+
 // FindOperator finds the server on this machine, and its operator's key in the data folder; see [Shell.FindData].
-func (s *Shell) FindOperator(data, server string) (url string, key ed25519.PrivateKey, err error) {
+func (s *Shell) FindOperator(data, server string) (of Operated, err error) {
 	data, at, err := s.FindData(data)
 	if err != nil {
-		return "", nil, err
+		return of, err
 	}
 	if !hasOperator(data) {
-		return "", nil, Usage("there is no operator's key in %s", data)
+		return of, Usage("there is no operator's key in %s", data)
 	}
-	if key, err = datadir.OperatorKey(data); err != nil {
-		return "", nil, err
+	if of.Key, err = datadir.OperatorKey(data); err != nil {
+		return of, err
 	}
-	if server == "" && s.Env("WRIT_SERVER") == "" && at != "" {
-		return at, key, nil
+	settings, err := s.readServed()
+	if err != nil {
+		return of, err
 	}
-	url, err = s.FindServer(server)
-	return url, key, err
+	of.URL, of.Client = at, OwnClient(settings.cert)
+	if server != "" || s.Env("WRIT_SERVER") != "" || at == "" {
+		of.URL, err = s.FindServer(server)
+	}
+	return of, err
 }

@@ -181,10 +181,16 @@ func Gather(ctx context.Context, s Store, since int64, do func(Use)) error {
 // A Scope says which runs are looked at.
 type Scope struct {
 	Account [20]byte // whose; zero for everybody's
+	Owner   string   // and of these, as [journal.RunInfo.Owner] names a wallet; empty for all
 	Since   int64    // ms UTC
 	Runs    int      // at most, the newest
 	// Step is given each step of these runs as it is read; optional.
 	Step func(journal.RunInfo, *provenance.Step)
+}
+
+// includes says whether a run of the account's is looked at.
+func (of *Scope) includes(r journal.RunInfo) bool {
+	return r.Opened >= of.Since && (of.Owner == "" || r.Owner() == of.Owner)
 }
 
 // GatherOf reads the uses of some runs. more says that there are older ones besides.
@@ -195,7 +201,7 @@ func GatherOf(ctx context.Context, s Store, of Scope, do func(Use)) (more bool, 
 	}
 	g := &gathering{store: s, runtimes: map[provenance.Link][]model.Info{}, do: do, step: of.Step}
 	for _, r := range runs {
-		if r.Opened < of.Since {
+		if !of.includes(r) {
 			continue
 		}
 		if err := g.readRun(ctx, r); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -119,17 +120,19 @@ func (n *Node) readOrder(body io.Reader, kind orderKind) (o order, err error) {
 	}
 }
 
-// OrderReload sends an order of the operator's key to the server at url, on this machine, and returns its answer. end
-// is that of [Node.Reload]. The error is a [*Fault], and says which sets hold where that is known.
-func OrderReload(ctx context.Context, url string, key ed25519.PrivateKey, end bool) (out Reloaded, err error) {
-	err = sendOrder(ctx, url, key, reloadOrder, order{EndSessions: end}, &out, orderFault.sayWhatHolds)
+// OrderReload sends an order of the operator's key to the server at url, on this machine, and returns its answer. by is
+// who asks it, and end that of [Node.Reload]. The error is a [*Fault], and says which sets hold where that is known.
+func OrderReload(
+	ctx context.Context, by *http.Client, url string, key ed25519.PrivateKey, end bool,
+) (out Reloaded, err error) {
+	err = sendOrder(ctx, by, url, key, reloadOrder, order{EndSessions: end}, &out, orderFault.sayWhatHolds)
 	return out, err
 }
 
 // sendOrder signs an order and sends it to the server at url, whose answer goes into out. says is what is told of a
 // refusal.
-func sendOrder(ctx context.Context, url string, key ed25519.PrivateKey, kind orderKind, o order, out any,
-	says func(orderFault) string) error {
+func sendOrder(ctx context.Context, by *http.Client, url string, key ed25519.PrivateKey, kind orderKind, o order,
+	out any, says func(orderFault) string) error {
 	body, err := signOrder(key, kind, o)
 	if err != nil {
 		return err
@@ -143,9 +146,13 @@ func sendOrder(ctx context.Context, url string, key ed25519.PrivateKey, kind ord
 	unreachable := func(format string, args ...any) error {
 		return faultf(Unreachable, "unreachable", format, args...)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := by.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return unreachable("%s has not answered within a minute, and may still do it; its log says what came of it", url)
+	}
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return unreachable("what answers at %s shows a certificate that is not trusted here (%v): run this where writ.yaml "+
+			"names it under tls, or give --server with the name that it is for", url, bad.Err)
 	}
 	if err != nil {
 		return unreachable("no server answers at %s; give --server URL, or start it", url)

@@ -76,7 +76,7 @@ func TestAReloadOutlivesWhoAsked(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error)
 	go func() {
-		_, err := OrderReload(ctx, server, key, true)
+		_, err := OrderReload(ctx, http.DefaultClient, server, key, true)
 		left <- err
 	}()
 	<-reads
@@ -87,7 +87,7 @@ func TestAReloadOutlivesWhoAsked(t *testing.T) {
 	// The server's connection learns in its own time that the other end is closed.
 	time.AfterFunc(200*time.Millisecond, func() { close(gone) })
 	time.Sleep(2 * time.Millisecond) // orders are told apart by the millisecond
-	again, err := OrderReload(t.Context(), server, key, false)
+	again, err := OrderReload(t.Context(), http.DefaultClient, server, key, false)
 	if err != nil || again.Changed {
 		t.Errorf("the reload after it: %+v, %v; want nothing changed, since the first came to its end", again, err)
 	}
@@ -125,7 +125,7 @@ func TestAReloadThatFailsSaysWhichSetsHold(t *testing.T) {
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			io.WriteString(w, answer)
 		}))
-		_, err := OrderReload(t.Context(), s.URL, ed25519.NewKeyFromSeed(seed[:]), true)
+		_, err := OrderReload(t.Context(), http.DefaultClient, s.URL, ed25519.NewKeyFromSeed(seed[:]), true)
 		s.Close()
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -117,9 +117,11 @@ func nextOfTx(code string) string {
 
 // OrderTx sends an order of the operator's key about transactions to the server at url, on this machine, and returns
 // its answer. tx names one for [TxReplace] and [TxCancel]. The error is a [*Fault].
-func OrderTx(ctx context.Context, url string, key ed25519.PrivateKey, do, tx string) (out Txs, err error) {
+func OrderTx(
+	ctx context.Context, by *http.Client, url string, key ed25519.PrivateKey, do, tx string,
+) (out Txs, err error) {
 	says := func(f orderFault) string { return f.Message }
-	err = sendOrder(ctx, url, key, txOrder, order{Do: do, Tx: tx}, &out, says)
+	err = sendOrder(ctx, by, url, key, txOrder, order{Do: do, Tx: tx}, &out, says)
 	return out, err
 }
 

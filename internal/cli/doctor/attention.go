@@ -120,6 +120,8 @@ func (l *look) run(ctx context.Context) (err error) {
 	if l.data == "" && l.server == "" {
 		l.data = l.cfg.Data
 		l.server, l.client = serverOf(l.cfg)
+	} else if strings.HasPrefix(l.server, "https://") {
+		l.client = cli.OwnClient(l.cfg.TLS.Cert)
 	}
 	if l.data != "" {
 		if err := l.examineData(ctx); err != nil {

@@ -28,19 +28,19 @@ From elsewhere: ssh -L 8420:127.0.0.1:8420 SERVER, with the server's port, and o
 			if life <= 0 || life > node.MaxPass {
 				return cli.Usage("--for is above 0 and at most %s", node.MaxPass)
 			}
-			url, key, err := sh.FindOperator(data, server)
+			of, err := sh.FindOperator(data, server)
 			if err != nil {
 				return err
 			}
 			until := time.Now().Add(life).Truncate(time.Second)
-			pass, err := node.SignPass(key, until)
+			pass, err := node.SignPass(of.Key, until)
 			if err != nil {
 				return err
 			}
 			out := struct {
 				URL   string `json:"url"`
 				Until int64  `json:"until"` // ms UTC
-			}{url + "/#ops/" + pass, until.UnixMilli()}
+			}{of.URL + "/#ops/" + pass, until.UnixMilli()}
 			return sh.Done(out, func(w io.Writer) {
 				fmt.Fprintf(w, "%s\n", out.URL)
 				fmt.Fprintf(sh.Err, "whoever has this link may look until %s, on this machine\n",

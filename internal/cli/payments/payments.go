@@ -53,11 +53,11 @@ the run says so. The payment may still be mined first.`,
 }
 
 func (o *txOptions) order(ctx context.Context, do, tx string) error {
-	url, key, err := o.FindOperator(o.data, o.server)
+	of, err := o.FindOperator(o.data, o.server)
 	if err != nil {
 		return err
 	}
-	out, err := node.OrderTx(ctx, url, key, do, tx)
+	out, err := node.OrderTx(ctx, of.Client, of.URL, of.Key, do, tx)
 	if err != nil {
 		return err
 	}
