@@ -30,7 +30,8 @@ func ParseFinality(s string) (Finality, error) {
 	n, err := strconv.ParseUint(number, 10, 32)
 	if err != nil || n == 0 || n > maxBlocks || unit != "blocks" || number != strconv.FormatUint(n, 10) {
 		return Finality{}, fmt.Errorf(
-			"%q says not when a block is final: write finalized, safe, or a number such as 12 blocks", clipText(s))
+			"%q says not when a block is final: write finalized, safe, or a number from 1 to %d such as 12 blocks",
+			clipText(s), maxBlocks)
 	}
 	return Finality{depth: n}, nil
 }

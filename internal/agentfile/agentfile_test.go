@@ -226,7 +226,7 @@ func TestThePublishedSchemaNamesTheKeys(t *testing.T) {
 		}
 		for k := range sub.Properties {
 			src := "schema: writ/agent/1\n" + key + ": {" + k + ": }\n"
-			if _, err := agentfile.Parse([]byte(src), 1337); err != nil && strings.Contains(err.Error(), "not found in type") {
+			if _, err := agentfile.Parse([]byte(src), 1337); err != nil && strings.Contains(err.Error(), "there is no key") {
 				t.Errorf("the schema has %s.%s, which is not read: %v", key, k, err)
 			}
 		}

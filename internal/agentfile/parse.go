@@ -147,7 +147,7 @@ func decodeFile(src []byte) (f file, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	dec.KnownFields(true)
 	if err := dec.Decode(&f); err != nil {
-		return f, fmt.Errorf("read the agent file: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return f, fmt.Errorf("read the agent file: %s", tellFault(err))
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return f, errors.New("read the agent file: it holds more than one document")

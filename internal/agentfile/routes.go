@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -105,7 +104,7 @@ func ParseRoutes(src []byte) (RouteSet, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(src))
 	dec.KnownFields(true)
 	if err := dec.Decode(&s); err != nil {
-		return s, fmt.Errorf("read the route set: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return s, fmt.Errorf("read the route set: %s", tellFault(err))
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return s, errors.New("read the route set: it holds more than one document")

@@ -499,8 +499,8 @@ func (c *Config) Settings() []Setting {
 // checkAll looks at values that have the right type and may still make no sense.
 func (c *Config) checkAll() error {
 	for _, part := range []func() error{
-		c.checkLeaves, c.checkPlaces, c.checkWallets, c.checkTokens, c.checkIPFS, c.checkRetention, c.checkAnchor,
-		c.checkSigning, c.checkAgents, c.checkModels, c.checkTools, c.checkWebhooks,
+		c.checkLeaves, c.checkPlaces, c.checkIdle, c.checkWallets, c.checkTokens, c.checkIPFS, c.checkRetention,
+		c.checkAnchor, c.checkSigning, c.checkAgents, c.checkModels, c.checkTools, c.checkWebhooks,
 	} {
 		if err := part(); err != nil {
 			return err
@@ -511,11 +511,24 @@ func (c *Config) checkAll() error {
 
 // badSetting is an error about the setting at path, with the place that it comes from.
 func (c *Config) badSetting(path, format string, args ...any) error {
-	from := c.origins[path]
-	if from == "" {
-		from = "default"
+	return fmt.Errorf("%s (%s): %s", path, c.placeOf(path), fmt.Sprintf(format, args...))
+}
+
+// placeOf says where a setting comes from; of one that is not set, what is set within it or beside it.
+func (c *Config) placeOf(path string) string {
+	if from := c.origins[path]; from != "" {
+		return from
 	}
-	return fmt.Errorf("%s (%s): %s", path, from, fmt.Sprintf(format, args...))
+	parent, _, nested := strings.Cut(path, ".")
+	for _, other := range slices.Sorted(maps.Keys(c.origins)) {
+		switch {
+		case strings.HasPrefix(other, path+"."):
+			return c.origins[other]
+		case nested && strings.HasPrefix(other, parent+"."):
+			return "not set, beside " + other + " at " + c.origins[other]
+		}
+	}
+	return "default"
 }
 
 // checkLeaves checks what can be said of each setting alone.
@@ -783,7 +796,6 @@ func (c *Config) checkAgents() error {
 func (c *Config) checkModels() error {
 	seen := map[string]bool{}
 	for i := range c.Models {
-		at := "models." + strconv.Itoa(i)
 		if err := c.Models[i].Fill(); err != nil {
 			return c.badSetting("models", "model %d: %v", i+1, err)
 		}
@@ -801,7 +813,7 @@ func (c *Config) checkModels() error {
 		}
 		seen[m.Name] = true
 		if err := isEndpoint(m.URL); err != nil {
-			return c.badSetting("models", "%s: %v", at, err)
+			return c.badSetting("models", "model %q: url: %v", m.Name, err)
 		}
 		if err := m.Key.checkForm(); err != nil {
 			return c.badSetting("models", "model %q: key: %v", m.Name, err)

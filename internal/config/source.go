@@ -229,7 +229,7 @@ func (r reader) readValue(n *yaml.Node, v reflect.Value, f reflect.StructField, 
 	inner := r
 	inner.origins = nil
 	for i, item := range n.Content {
-		at := fmt.Sprintf("%s.%d", path, i)
+		at := fmt.Sprintf("%s.%d", path, i+1) // as people count
 		var err error
 		if v.Index(i).Kind() == reflect.Struct {
 			err = inner.readObject(item, v.Index(i), at+".")
