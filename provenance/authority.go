@@ -171,7 +171,7 @@ func (v *verifier) readRecordsOf(ev Event) error {
 	switch ev := ev.(type) {
 	case *Ask: // what is not here of its thread is for agent/audit to name
 		if ev.After.Defined() && v.car != nil && v.car.Has(ev.After) {
-			v.addOther(ev.After, false)
+			v.addOther(ev.After, ev.Method == methodFork)
 		}
 	case *Reply: // likewise
 		if ev.From != nil && v.car != nil && v.car.Has(ev.From.Head) {

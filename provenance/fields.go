@@ -125,6 +125,8 @@ const methodDelegate = "run.delegate"
 
 const methodSend = "run.send" // for which what the user says into a run is signed
 
+const methodFork = "run.fork" // for which the request of a run that goes on from a step of another one is signed
+
 func (a *Ask) codeFields(c *coder) {
 	f := c.openMap()
 	optionalRecord(c, &f, "of", &a.Of, (*Ref).codeFields)
@@ -140,6 +142,9 @@ func (a *Ask) codeFields(c *coder) {
 	c.closeMap(&f)
 	if c.Err == nil && c.Mode != dagcbor.Walking && (a.Label != nil) != (a.Method == methodDelegate) {
 		c.failWith(CodeSchemaMissing, "a label goes with a request of method %s, and only with it", methodDelegate)
+	}
+	if c.Err == nil && c.Mode != dagcbor.Walking && a.Method == methodFork && !a.After.Defined() {
+		c.failWith(CodeSchemaMissing, "a fork names the step that it goes on from")
 	}
 	if c.Err == nil && c.Mode != dagcbor.Walking && a.Method != methodSend && a.Of != nil {
 		c.failWith(CodeSchemaRange, "only what is sent into a run answers a question of it")

@@ -55,6 +55,9 @@ type Options struct {
 	OperatorKey ed25519.PublicKey // that heads must be signed by; without it the head is not checked
 	Keys        map[Link]LeafKey  // of the leaves that were disclosed to the verifier; may be nil
 	KeyByWallet bool              // agent/audit finds the operator's key by what their wallet bound, so none is missed
+	// Part says that the head is one that the verifier has made itself, of steps that another history shares and is
+	// judged with: nobody signed it.
+	Part bool
 }
 
 // Verify judges the history that src's root points to, up to [CheckLeaves]; the later checks are left as not
@@ -65,7 +68,7 @@ type Options struct {
 // (36 without a file), the tools, and what is waiting for its counterpart, all with bounds.
 func Verify(src Source, o Options) (*Report, *Evidence) {
 	v := &verifier{
-		src: src, keys: o.Keys, wallet: o.KeyByWallet, report: NewReport(), away: map[cidKey][32]byte{},
+		src: src, keys: o.Keys, wallet: o.KeyByWallet, part: o.Part, report: NewReport(), away: map[cidKey][32]byte{},
 		commits: map[cidKey][32]byte{}, erased: map[Link]bool{},
 		answers: map[Ref]answer{}, asks: map[Ref]int32{},
 	}
@@ -124,6 +127,7 @@ func keyOf(l Link) (k cidKey) {
 type verifier struct {
 	src    Source
 	wallet bool // the operator is known by a wallet
+	part   bool // nobody signed the head
 	car    *CAR // src, if it is one
 	keys   map[Link]LeafKey
 	report *Report
@@ -705,7 +709,9 @@ func (v *verifier) concludeChecks(operator ed25519.PublicKey) {
 		note += fmt.Sprintf("; and %d steps of %d other histories in the file", o.steps, o.runs)
 	}
 	r.Pass(CheckHistory, v.ev.Len(), note)
-	if err := verifyHead(&v.ev.Head, v.ev.HeadCID, operator); err != nil {
+	if v.part {
+		r.Skip(CheckHead, 0, "a part of another history")
+	} else if err := verifyHead(&v.ev.Head, v.ev.HeadCID, operator); err != nil {
 		r.Fault(err)
 	} else if len(operator) == 0 && v.wallet { // agent/audit finds the key by the wallet's binding
 		r.Skip(CheckHead, 0, "the operator's wallet has bound no key")

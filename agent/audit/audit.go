@@ -152,7 +152,11 @@ func Replay(src provenance.Source, o Options, each func(Replayed)) *provenance.R
 }
 
 func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
-	rep, ev := provenance.Verify(src, o.ofBytes())
+	bytes := o.ofBytes()
+	if a.isShared {
+		bytes.Part = true
+	}
+	rep, ev := provenance.Verify(src, bytes)
 	if o.RequireComplete {
 		rep.RequireComplete()
 	}
@@ -210,6 +214,8 @@ type auditor struct {
 	sets     *layer.Sets       // of this history and those below
 
 	isPast   bool       // it is a run of a thread before the one asked for
+	isShared bool       // it is what a fork shares with another run, under a head that nobody signed
+	forks    int        // how many forks led to it
 	replayed loop.State // the run, as far as it was
 
 	isSource bool                // an answer of it was given again in the run asked for

@@ -58,16 +58,35 @@ func (a *auditor) replaySteps() {
 	}
 	r := &replay{auditor: a, m: a.machine, state: loop.State{Run: ev.RunCID}, told: true}
 	if !a.isPast {
-		turns, known, err := threadJudge{a}.readTurns()
-		if err != nil {
+		if err := r.recallOthers(); err != nil {
 			a.failThread(err)
 			return
 		}
-		r.state, r.told = r.state.Recall(turns), known
-		r.found.addEarlier(turns)
 	}
 	r.conclude(ev.Each(r.replayStep))
 	a.replayed = r.state
+}
+
+// recallOthers has the run be told what its model was told of other runs, as far as they are here.
+func (r *replay) recallOthers() error {
+	ask, is, err := forkJudge{r.auditor}.readFork()
+	if err != nil {
+		return err
+	}
+	if is {
+		shared, err := forkJudge{r.auditor}.readShared(ask)
+		r.state, r.told = r.state.RecallFork(shared), shared != nil
+		if shared != nil {
+			for _, m := range shared.Messages {
+				r.found.evidence.AddEarlier(m.Text)
+			}
+		}
+		return err
+	}
+	turns, known, err := threadJudge{r.auditor}.readTurns()
+	r.state, r.told = r.state.Recall(turns), known
+	r.found.addEarlier(turns)
+	return err
 }
 
 func (r *replay) replayStep(c provenance.Link, s *provenance.Step) error {

@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/agent/wire"
@@ -85,7 +86,8 @@ const maxThread = 4096
 
 // failThread notes what is wrong with the runs before.
 func (a *auditor) failThread(err error) {
-	if f, ok := errors.AsType[*provenance.Fault](err); ok && f.Code == CodeContextThread {
+	if f, ok := errors.AsType[*provenance.Fault](err); ok && (f.Code == CodeContextThread ||
+		strings.HasPrefix(string(f.Code), "fork.")) {
 		a.rep.Fail(provenance.CheckContext, f)
 		return
 	}
@@ -115,7 +117,7 @@ func (a threadJudge) readPast(head provenance.Link) (p past, open bool, err erro
 		return p, false, nil
 	}
 	p.after = ask.After
-	if p.told, err = thread.Read(raw); err != nil {
+	if p.told, err = thread.Read(ask.Method, raw); err != nil {
 		err = threadFault(head, "%v", err)
 	}
 	return p, true, err

@@ -4,6 +4,7 @@ package decision
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/writ-run/writ/policies"
@@ -80,4 +81,34 @@ func DenySecret(rule string, p policies.Point, reader string, l label.Label) pol
 		Point: p, Outcome: policies.Deny, Rules: []string{rule},
 		Message: fmt.Sprintf("%s would hold a secret from %s, which it may not have", reader, from),
 	}
+}
+
+// JoinReserves returns both lists as one, with one entry a budget. The lists may be those of records and stay as they
+// are.
+func JoinReserves(list, more []provenance.Reserve) ([]provenance.Reserve, error) {
+	find := func(list []provenance.Reserve, budget string) int {
+		return slices.IndexFunc(list, func(x provenance.Reserve) bool { return x.Budget == budget })
+	}
+	distinct := true
+	for i, r := range more {
+		distinct = distinct && find(more[:i], r.Budget) < 0
+	}
+	if len(list) == 0 && distinct {
+		return slices.Clip(more), nil
+	}
+	out := make([]provenance.Reserve, len(list), len(list)+len(more))
+	copy(out, list)
+	for _, r := range more {
+		i := find(out, r.Budget)
+		if i < 0 {
+			out = append(out, r)
+			continue
+		}
+		sum, err := out[i].Amount.Add(r.Amount)
+		if err != nil {
+			return nil, fmt.Errorf("budget %s: %w", r.Budget, err)
+		}
+		out[i].Amount = sum
+	}
+	return out, nil
 }

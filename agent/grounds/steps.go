@@ -17,14 +17,12 @@ func (e *Evidence) AddStep(s *provenance.Step) {
 	switch ev := s.Event.(type) {
 	case *provenance.Ask:
 		params, open := ev.Request.Bytes()
-		var p wire.StartParams
 		var sent wire.SendParams
-		switch {
-		case open && ev.Method == wire.RunSend && wire.DecodeStrict(params, &sent) == nil:
+		if open && ev.Method == wire.RunSend && wire.DecodeStrict(params, &sent) == nil {
 			e.AddRequest(sent.Text)
-		case open && wire.DecodeStrict(params, &p) == nil:
+		} else if p, _, err := wire.ReadAsk(ev.Method, params); open && err == nil {
 			e.AddRequest(p.Input)
-		default:
+		} else {
 			e.sealed = true
 		}
 	case *provenance.Result:

@@ -156,9 +156,7 @@ func (mo *moment) beginLastTurn() {
 		return
 	}
 	mo.s.lastTurn = true
-	mo.s.say(model.Message{
-		Role: model.RoleSystem, Text: "The limit of this run is reached. Answer with what you have; no tool is left.",
-	})
+	mo.s.say(model.Message{Role: model.RoleSystem, Text: thread.LastTurn})
 }
 
 // modelLimits are the run's for one model call: tokens that are left, and when it may be made, 0 for at once.

@@ -45,23 +45,9 @@ func (w *work) takeEvent(ev provenance.Event) error {
 }
 
 func (w *work) takeAsk(ev *provenance.Ask) error {
-	method := wire.RunStart
-	if len(w.m.authority.Chain) > 0 {
-		method = subagent.Method
-	}
-	if ev.Method != method {
-		return fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, method)
-	}
-	params, ok := ev.Request.Bytes()
-	if !ok {
-		return fmt.Errorf("the request: %w", ErrSealed)
-	}
-	var start wire.StartParams
-	if err := wire.DecodeStrict(params, &start); err != nil {
-		return fmt.Errorf("the request: %w", err)
-	}
-	if start.Agent != w.m.agent.Name {
-		return fmt.Errorf("the request is for agent %q, not %q", start.Agent, w.m.agent.Name)
+	start, params, err := readStart(w.m, ev)
+	if err != nil {
+		return err
 	}
 	w.s.Opened = w.at
 	if err := w.takeForm(start.Answer); err != nil {
@@ -88,6 +74,31 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 		}
 	}
 	return w.takeInput(start.Input, said, before)
+}
+
+// readStart reads the request that opens a run.
+func readStart(m *Machine, ev *provenance.Ask) (start wire.StartParams, params []byte, err error) {
+	method := wire.RunStart
+	if len(m.authority.Chain) > 0 {
+		method = subagent.Method
+	}
+	if ev.Method != method && (ev.Method != wire.RunFork || method == subagent.Method) {
+		return start, nil, fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, method)
+	}
+	params, ok := ev.Request.Bytes()
+	if !ok {
+		return start, nil, fmt.Errorf("the request: %w", ErrSealed)
+	}
+	start, step, err := wire.ReadAsk(ev.Method, params)
+	switch {
+	case err != nil:
+		return start, nil, fmt.Errorf("the request: %w", err)
+	case start.Agent != m.agent.Name:
+		return start, nil, fmt.Errorf("the request is for agent %q, not %q", start.Agent, m.agent.Name)
+	case step != "" && step != ev.After.String():
+		return start, nil, errors.New("the request is for a fork of another step")
+	}
+	return start, params, nil
 }
 
 // takeInput lets the request in, if the policies permit the session and the request. said is the request's label,

@@ -34,6 +34,7 @@ type State struct {
 	summary  string          // of the runs before, if a model has made one
 	salt     [32]byte        // of digests that stand in the open; only who can read the request knows it
 	earlier  []thread.Turn   // of the runs before in the thread, until the request has come; see Recall
+	shared   *thread.Shared  // likewise, of the run that a fork goes on from
 	request  string          // as it was let in
 	sent     []sent          // by the user since
 	unheard  []model.Message // of that, since a model was last asked

@@ -9,6 +9,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/authority"
+	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/ledgerid"
 	"github.com/writ-run/writ/agent/model"
@@ -262,38 +263,8 @@ func (t *tally) reserve(list *[]provenance.Reserve, rs []provenance.Reserve) err
 		own.reserved = sum
 	}
 	var err error
-	*list, err = joinReserves(*list, rs)
+	*list, err = decision.JoinReserves(*list, rs)
 	return err
-}
-
-// joinReserves returns both lists as one, with one entry a budget. The lists may be those of records and stay as they
-// are.
-func joinReserves(list, more []provenance.Reserve) ([]provenance.Reserve, error) {
-	find := func(list []provenance.Reserve, budget string) int {
-		return slices.IndexFunc(list, func(x provenance.Reserve) bool { return x.Budget == budget })
-	}
-	distinct := true
-	for i, r := range more {
-		distinct = distinct && find(more[:i], r.Budget) < 0
-	}
-	if len(list) == 0 && distinct {
-		return slices.Clip(more), nil
-	}
-	out := make([]provenance.Reserve, len(list), len(list)+len(more))
-	copy(out, list)
-	for _, r := range more {
-		i := find(out, r.Budget)
-		if i < 0 {
-			out = append(out, r)
-			continue
-		}
-		sum, err := out[i].Amount.Add(r.Amount)
-		if err != nil {
-			return nil, fmt.Errorf("budget %s: %w", r.Budget, err)
-		}
-		out[i].Amount = sum
-	}
-	return out, nil
 }
 
 // settleReserve ends a reservation: used of it becomes spent.

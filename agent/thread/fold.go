@@ -24,10 +24,16 @@ type span struct {
 	messages uint64 // requests and answers
 	bytes    int64
 	digest   [32]byte
+	whole    bool // a fork is told all of it
 }
 
-// BeforeBytes returns how much of a talk the runs before have said.
-func (t *Talk) BeforeBytes() int64 { return t.before.bytes }
+// BeforeBytes returns how much of a talk the runs before have said, of which there is a share: nothing of a fork's.
+func (t *Talk) BeforeBytes() int64 {
+	if t.before.whole {
+		return 0
+	}
+	return t.before.bytes
+}
 
 // A Plan is what can be left out of a talk.
 type Plan struct {
@@ -36,6 +42,7 @@ type Plan struct {
 	Before bool // what the runs before have said is left out
 
 	gone, kept []model.Message
+	after      int   // how many of gone are not of the runs before
 	start      Talk  // what the kept messages follow on
 	named      bool  // a step is
 	left       int64 // bytes of the talk that comes of it, at most
@@ -65,6 +72,7 @@ func PlanFold(t *Talk, salt [32]byte, room int64, stays func(reply model.Message
 	if t.before.bytes == 0 || p.Before {
 		p.start = Talk{Digest: salt}
 	}
+	p.start.forks = t.forks
 	newest := lastSaid(rest)
 	for i := 0; i < len(rest); {
 		n := turnLen(rest[i:])
@@ -82,6 +90,7 @@ func PlanFold(t *Talk, salt [32]byte, room int64, stays func(reply model.Message
 			p.noteStep(m.Step)
 		}
 		p.gone = append(slices.Clip(p.gone), turn...)
+		p.after += len(turn)
 	}
 	p.Fold.Digest, p.Fold.Bytes = gone.Digest, gone.Bytes
 	p.Fold.Messages += uint64(len(gone.Messages))
@@ -163,7 +172,11 @@ func (p *Plan) Apply(note model.Message) Talk {
 func (p *Plan) CutNote() model.Message {
 	said := "To make room in this conversation, " + p.describe() + "."
 	calls := map[string]int64{}
-	for _, m := range p.gone {
+	own := p.gone
+	if p.Before { // who has not the runs before makes the same sentence
+		own = own[len(p.gone)-p.after:]
+	}
+	for _, m := range own {
 		for _, c := range m.Calls {
 			calls[c.Tool]++
 		}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -59,10 +60,10 @@ func (t Turn) Size() int64 {
 	return talk.Bytes
 }
 
-// An Earlier is what a run records of the runs before it in its thread.
+// An Earlier is what a run records of the runs before it in its thread, or a fork of the run that it goes on from.
 type Earlier struct {
-	Place  uint64   // how many runs came before
-	Shown  uint64   // how many of them, the newest, its model is told of
+	Place  uint64   // how many runs came before; of a fork, how deep it is one
+	Shown  uint64   // how many of them, the newest, its model is told of; of a fork, how many messages
 	Digest [32]byte // of the talk that they make, salted by the run's request
 	Bytes  int64    // of it
 	Label  label.Label
@@ -89,8 +90,8 @@ func (e Earlier) JSON() []byte {
 	return b
 }
 
-// Read reads what [Earlier.JSON] has written, and nothing else.
-func Read(b []byte) (Earlier, error) {
+// Read reads what [Earlier.JSON] has written for a request of the method, and nothing else.
+func Read(method string, b []byte) (Earlier, error) {
 	var in earlierJSON
 	err := json.Unmarshal(b, &in)
 	e := Earlier{Place: in.Place, Shown: in.Shown, Bytes: in.Bytes, Label: in.Label}
@@ -102,9 +103,12 @@ func Read(b []byte) (Earlier, error) {
 			err = errors.New("the digest has another length")
 		}
 	}
+	isFork := method == wire.RunFork
 	switch {
 	case err != nil:
-	case e.Shown > min(e.Place, MaxTurns) || e.Place == 0 || e.Bytes < 0 || e.Bytes > 2*MaxBytes:
+	case e.Place == 0 || e.Bytes < 0,
+		!isFork && (e.Shown > min(e.Place, MaxTurns) || e.Bytes > 2*MaxBytes),
+		isFork && (e.Place > MaxForks || e.Bytes > MaxForkBytes || e.Shown > MaxForkBytes):
 		err = errors.New("a number is out of its range")
 	case !bytes.Equal(e.JSON(), b):
 		err = errors.New("it is not in its one spelling")
@@ -121,12 +125,16 @@ type Talk struct {
 	Digest   [32]byte // of the messages
 	Bytes    int64    // of them, an upper bound of their tokens
 
-	before span // what runs before have said
-	noted  bool // the first message after that stands in the place of others
+	before span   // what runs before have said
+	forks  uint64 // how deep the run is a fork
+	noted  bool   // the first message after that stands in the place of others
 }
 
 // IsCut says whether some of what was said is left out, or summed up.
 func (t *Talk) IsCut() bool { return t.noted }
+
+// IsAssumed says whether words of runs before are not here.
+func (t *Talk) IsAssumed() bool { return t.before.bytes > 0 && t.before.held == 0 }
 
 // FrameTokens is more than what providers add to a message, a call or a tool for their own framing.
 const FrameTokens = 32
@@ -188,13 +196,18 @@ func Begin(request []byte, place uint64, turns []Turn) (Talk, Earlier) {
 		e.Label = e.Label.Join(turn.Label)
 	}
 	e.Digest, e.Bytes = t.Digest, t.Bytes
-	t.before = span{len(t.Messages), 2 * e.Shown, t.Bytes, t.Digest}
+	t.before = span{held: len(t.Messages), messages: 2 * e.Shown, bytes: t.Bytes, digest: t.Digest}
 	return t, e
 }
 
 // Assume returns the talk that e is of, without its words: what follows can be judged, and no model be asked.
-func Assume(e Earlier) Talk {
-	return Talk{Digest: e.Digest, Bytes: e.Bytes, before: span{0, 2 * e.Shown, e.Bytes, e.Digest}}
+func Assume(method string, e Earlier) Talk {
+	t := Talk{Digest: e.Digest, Bytes: e.Bytes}
+	t.before = span{messages: 2 * e.Shown, bytes: e.Bytes, digest: e.Digest}
+	if method == wire.RunFork {
+		t.before, t.forks = spanOfFork(e), e.Place
+	}
+	return t
 }
 
 // Recall derives the talk again and compares it with what was recorded of it.
@@ -206,21 +219,25 @@ func Recall(request []byte, was Earlier, turns []Turn) (Talk, error) {
 	return t, nil
 }
 
-// Resume returns the talk that a run's request goes on with, and its label: what turns say, which must be what the
-// request's event has recorded of them, or without turns what that says of them.
-func Resume(ask *provenance.Ask, request []byte, turns []Turn) (t Talk, before label.Label, err error) {
+// Resume returns the talk that a run's request goes on with, and its label: what turns say, or of a fork what is
+// shared, which must be what the request's event has recorded of them, or without them what that says of them.
+func Resume(
+	ask *provenance.Ask, request []byte, turns []Turn, shared *Shared,
+) (t Talk, before label.Label, err error) {
 	switch {
 	case ask.After.Defined() != (ask.Earlier != nil):
-		return t, before, errors.New("a head of a run before, and what is told of it, go together")
+		return t, before, errors.New("a head or step of a run before, and what is told of it, go together")
 	case ask.Earlier == nil:
 		return Talk{Digest: Salt(request)}, before, nil
 	}
 	raw, _ := ask.Earlier.Bytes()
-	e, err := Read(raw)
-	switch {
+	e, err := Read(ask.Method, raw)
+	switch isFork := ask.Method == wire.RunFork; {
 	case err != nil:
-	case turns == nil && e.Shown > 0:
-		t = Assume(e)
+	case isFork && shared != nil:
+		t, err = RecallFork(request, e, *shared)
+	case isFork, turns == nil && e.Shown > 0:
+		t = Assume(ask.Method, e)
 	default:
 		t, err = Recall(request, e, turns)
 	}

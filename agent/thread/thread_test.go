@@ -8,6 +8,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/policies/label"
 )
 
@@ -33,7 +34,7 @@ assistant: Not allowed.`
 	if e.Place != 5 || e.Shown != 2 || e.Label.Integrity != label.Untrusted || len(e.Label.Origins) != 1 {
 		t.Errorf("recorded of it: %+v", e)
 	}
-	read, err := thread.Read(e.JSON())
+	read, err := thread.Read(wire.RunStart, e.JSON())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ assistant: Not allowed.`
 	if err != nil || again.Digest != talk.Digest || again.Bytes != talk.Bytes {
 		t.Errorf("recalled as %+v, %v", again, err)
 	}
-	assumed := thread.Assume(read)
+	assumed := thread.Assume(wire.RunStart, read)
 	for _, each := range []*thread.Talk{&assumed, &talk} {
 		each.Add(model.Message{Role: model.RoleUser, Text: "and now"})
 	}
@@ -73,7 +74,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(e.JSON())
 	f.Add(bytes.Replace(e.JSON(), []byte(`"place":5`), []byte(`"place":1`), 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if e, err := thread.Read(b); err == nil && (!bytes.Equal(e.JSON(), b) || e.Shown > e.Place) {
+		if e, err := thread.Read(wire.RunStart, b); err == nil && (!bytes.Equal(e.JSON(), b) || e.Shown > e.Place) {
 			t.Errorf("%s was read as %+v", b, e)
 		}
 	})

@@ -38,6 +38,7 @@ const (
 	RunGet          = "run.get"
 	RunList         = "run.list"
 	RunSend         = "run.send"
+	RunFork         = "run.fork"
 	RunCancel       = "run.cancel"
 	ToolSent        = "tool.sent"
 	RunSubscribe    = "run.subscribe"
@@ -71,6 +72,7 @@ func Methods() []Method {
 			"Ends a session, or one delegation of it, and cancels what it has under way."),
 		method[None, Sessions](SessionList, Opened, "Lists the wallet's sessions."),
 		method[StartParams, Started](RunStart, Signed, "Starts a run."),
+		method[ForkParams, Started](RunFork, Signed, "Starts a run that goes on from a step of another one."),
 		method[SendParams, Sent](RunSend, Signed,
 			"Says something into a run that goes on: steers it, or answers its question."),
 		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),

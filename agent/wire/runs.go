@@ -14,6 +14,34 @@ type StartParams struct {
 	Tools []ClientTool `json:"client_tools,omitempty" max:"64"`
 }
 
+// ForkParams ask an agent something where another run has come to a step, whose CID is Step: what was said and done up
+// to there is told, and nothing of it is done again. The other fields are those of StartParams. The exact bytes of this
+// object become the run's first record.
+type ForkParams struct {
+	Agent  string          `json:"agent" form:"name"`
+	Input  string          `json:"input" form:"text" max:"65536"`
+	Key    string          `json:"idempotency_key" form:"key"`
+	Step   string          `json:"step" form:"cid"`
+	Answer json.RawMessage `json:"answer_schema,omitempty" max:"16384"`
+	Tools  []ClientTool    `json:"client_tools,omitempty" max:"64"`
+}
+
+// Start returns what a fork asks besides the step that it goes on from.
+func (p ForkParams) Start() StartParams {
+	return StartParams{Agent: p.Agent, Input: p.Input, Key: p.Key, Answer: p.Answer, Tools: p.Tools}
+}
+
+// ReadAsk reads the params of a request that opens a run: a fork's with the step that it goes on from, which is empty
+// otherwise.
+func ReadAsk(method string, params []byte) (p StartParams, step string, err error) {
+	if method != RunFork {
+		return p, "", DecodeStrict(params, &p)
+	}
+	var f ForkParams
+	err = DecodeStrict(params, &f)
+	return f.Start(), f.Step, err
+}
+
 // A ClientTool is a tool that a run's caller has.
 type ClientTool struct {
 	Name   string          `json:"name" form:"tool"`
@@ -73,6 +101,8 @@ type Run struct {
 	// Caller is the run whose agent called this one's, and Delegation what it acts under; absent if the user asked.
 	Caller     string `json:"caller,omitempty" form:"cid"`
 	Delegation string `json:"delegation,omitempty" form:"cid"`
+	// Forked is the step of another run that this one goes on from; absent if it is no fork.
+	Forked string `json:"forked,omitempty" form:"cid"`
 	// What was asked, at most 400 bytes of it; Erased says that it was, and is absent for that.
 	Asked  string `json:"asked,omitempty" form:"text" max:"512"`
 	Erased bool   `json:"erased,omitempty"`

@@ -86,6 +86,7 @@ func TestASecondReaderReadsARunOfTheRuntime(t *testing.T) {
 var leftToGo = []string{
 	"decisions.", "context.", "replies.", "totals.", "transfers.", // the loop, the rules, the dialects of providers
 	"schema.key", "schema.type", "schema.range", "schema.order", // it reads what it needs of a record
+	"fork.told", "fork.shared", // what shared steps say and decide, as of any steps
 	"history.call", "cover.chain", "grant.verification",
 	"delegation.form", "delegation.wider", "delegation.limits", "delegation.input", "delegation.label", "delegation.handed",
 	"delegation.child", "delegation.later",
@@ -114,7 +115,7 @@ func TestASecondReaderAgreesOnTheVectors(t *testing.T) {
 	for i, r := range secondReader(t, files, "--keys", vectors+"keys.json", "--operator-key", operatorOfVectors) {
 		left := slices.ContainsFunc(leftToGo, func(family string) bool { return strings.HasPrefix(codes[i], family) })
 		family, _, _ := strings.Cut(codes[i], ".")
-		same := slices.Contains([]string{"grant", "approvals", "cover"}, family) || codes[i] == "block.hash"
+		same := slices.Contains([]string{"grant", "approvals", "cover", "fork"}, family) || codes[i] == "block.hash"
 		switch {
 		case strings.HasPrefix(r.Error, "crash"):
 			t.Errorf("%s: %s", names[i], r.Error)

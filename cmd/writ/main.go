@@ -73,7 +73,8 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		demo.Command(a.Shell), devCommand(a), serveCommand(a), beside.Devchain(a.Shell), initCommand(a), loginCommand(a),
 		logoutCommand(a), whoamiCommand(a), sessionsCommand(a), delegationsCommand(a), authCommand(a),
-		runCommand(a), sendCommand(a), runs.Command(a.Shell, a.connectSaved, settling.Command(a.Shell)),
+		runCommand(a), sendCommand(a), runs.Fork(a.Shell, a.connectSaved, &a.verbose, watchNew(a)),
+		runs.Command(a.Shell, a.connectSaved, settling.Command(a.Shell)),
 		talk.Command(a.Shell, a.connectSaved), shelf.Command(a.Shell),
 		approveCommand(a), pay.Command(a.Shell, a.connectSaved), keyCommand(a),
 		bridge.Command(a.Shell, version), exportCommand(a), importCommand(a),

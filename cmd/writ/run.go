@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/runs"
 	"github.com/writ-run/writ/internal/cli/teller"
 	"github.com/writ-run/writ/internal/client"
 )
@@ -139,6 +140,13 @@ func (a *app) watchRun(
 				return a.reportEnd(w.result)
 			}
 		}
+	}
+}
+
+// watchNew follows a run from its start.
+func watchNew(a *app) runs.Watch {
+	return func(ctx context.Context, cl *client.Client, s cli.SavedSession, run string, approve bool) error {
+		return a.watchRun(ctx, cl, s, run, approve, nil)
 	}
 }
 

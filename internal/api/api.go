@@ -213,6 +213,7 @@ func buildMethods() map[string]method {
 		wire.SessionRevoke:   withParams((*Call).revokeSession),
 		wire.SessionList:     withParams((*Call).listSessions),
 		wire.RunStart:        withParams((*Call).startRun),
+		wire.RunFork:         withParams(forkRun),
 		wire.RunGet:          withParams((*Call).getRun),
 		wire.RunList:         withParams((*Call).listRuns),
 		wire.RunSend:         withParams(sendIntoRun),

@@ -61,9 +61,16 @@ func (s *Stream) addEarlier(ctx context.Context, e *grounds.Evidence, first runn
 		return nil
 	}
 	raw, _ := ask.Earlier.Bytes()
-	told, err := thread.Read(raw)
+	told, err := thread.Read(ask.Method, raw)
 	if err != nil {
 		return nil // it is sealed: then so is the request
+	}
+	if ask.Method == wire.RunFork {
+		shared, err := s.caller.api.cfg.Runner.Shared(ctx, ask.After)
+		for _, m := range shared.Messages {
+			e.AddEarlier(m.Text)
+		}
+		return err
 	}
 	turns, err := s.caller.api.cfg.Runner.Turns(ctx, s.run, int(told.Shown)+1)
 	if err != nil {

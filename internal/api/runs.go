@@ -27,6 +27,20 @@ import (
 )
 
 func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
+	return startAs(c, ctx, p, provenance.Link{})
+}
+
+// forkRun starts a run that goes on from a step of another one.
+func forkRun(c *Call, ctx context.Context, p wire.ForkParams) (any, error) {
+	step, err := cid.Decode(p.Step)
+	if err != nil {
+		return nil, wire.Errorf(wire.CodeParams, "step is not a CID.")
+	}
+	return startAs(c, ctx, p.Start(), step)
+}
+
+// startAs starts a run, from a step of another one if there is one.
+func startAs(c *Call, ctx context.Context, p wire.StartParams, step provenance.Link) (any, error) {
 	if c.seat.session.Agent != p.Agent {
 		return nil, wire.Errorf(wire.CodeForbidden,
 			"This session is for the agent %s; sign in for the other one.", c.seat.session.Agent)
@@ -45,7 +59,7 @@ func (c *Call) startRun(ctx context.Context, p wire.StartParams) (any, error) {
 	}
 	info, err := c.startWithinQuota(ctx, runner.StartRequest{
 		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig,
-		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread, Tools: own,
+		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread, Tools: own, Step: step,
 	})
 	if err != nil {
 		return nil, err
@@ -182,6 +196,9 @@ func (a *API) viewRun(ctx context.Context, i journal.RunInfo) (wire.Run, error) 
 	}
 	d, err := a.cfg.Archive.Digest(ctx, i)
 	r.Asked, r.Erased = wording.Clip(d.Asked, maxShown), d.Erased
+	if d.Forked.Defined() {
+		r.Forked = d.Forked.String()
+	}
 	r.Outcome, r.Rule, r.Closed, r.Moved, r.Cost = d.Outcome, d.Rule, d.Closed, viewAmounts(d.Moved), d.Cost
 	if d.Asks != nil {
 		r.Asks = &wire.Question{Of: wire.Ref(d.Asks.Of), Text: d.Asks.Question.Question, Choices: d.Asks.Choices}

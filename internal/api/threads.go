@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/journal"
@@ -20,6 +21,7 @@ type ThreadKeeper interface {
 	DeleteThread(ctx context.Context, of journal.Session, agent, name string) error
 	// Turns reads a run and those before it in its thread, newest first, at most limit of them.
 	Turns(ctx context.Context, from provenance.Link, limit int) ([]archive.Turn, error)
+	Shared(ctx context.Context, at provenance.Link) (thread.Shared, error)
 }
 
 // A threadCall is a call that is about threads.

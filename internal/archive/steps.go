@@ -110,11 +110,11 @@ func readTurn(
 		return t, before, err
 	}
 	if ask, ok := first[0].Step.Event.(*provenance.Ask); ok {
-		var p wire.StartParams
-		if params, open := ask.Request.Bytes(); open && wire.DecodeStrict(params, &p) == nil {
+		params, open := ask.Request.Bytes()
+		if p, _, err := wire.ReadAsk(ask.Method, params); open && err == nil {
 			t.Asked = p.Input
 		}
-		if ask.After.Defined() {
+		if ask.After.Defined() && ask.Method != wire.RunFork {
 			var head provenance.Head
 			if err := Read(ctx, s, ask.After, &head); err != nil {
 				return t, before, err
@@ -133,4 +133,22 @@ func readTurn(
 		}
 	}
 	return t, before, nil
+}
+
+// FindStep returns the run that a step is of, and the step's number there. ErrNotFound if it is a step of no run here.
+func FindStep(
+	ctx context.Context, s OpenedRecords, at provenance.Link,
+) (run journal.RunInfo, seq uint64, err error) {
+	var step provenance.Step
+	if err := Read(ctx, s, at, &step); err != nil { // it is not here, or another record
+		return run, 0, fmt.Errorf("step %s: %w", at, journal.ErrNotFound)
+	}
+	if run, err = s.Run(ctx, step.Run); err != nil {
+		return run, 0, err
+	}
+	is, err := s.Steps(ctx, step.Run, step.Seq, 1)
+	if err == nil && (len(is) == 0 || is[0].CID != at) { // it was cut off
+		err = fmt.Errorf("step %s: %w", at, journal.ErrNotFound)
+	}
+	return run, step.Seq, err
 }

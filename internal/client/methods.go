@@ -154,6 +154,15 @@ func (c *Client) Start(ctx context.Context, p wire.StartParams) (wire.Started, e
 	return out, err
 }
 
+// Fork starts a run that goes on from a step of another one. An empty p.Key gets a new one.
+func Fork(ctx context.Context, c *Client, p wire.ForkParams) (out wire.Started, err error) {
+	if p.Key == "" {
+		p.Key = NewKey()
+	}
+	err = c.callWithRetries(ctx, wire.RunFork, p, &out, true)
+	return out, err
+}
+
 // Send says something into a run. An empty p.Key gets a new one.
 func Send(ctx context.Context, c *Client, p wire.SendParams) (out wire.Sent, err error) {
 	if p.Key == "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/journal"
@@ -87,6 +88,7 @@ type Run struct {
 	Moved   []money.Amount
 	Cost    int64 // nano-USD
 	Asks    *Question
+	Forked  provenance.Link // the step of another run that it goes on from; undefined if it is no fork
 }
 
 // A Question is what a run asks its user.
@@ -130,6 +132,9 @@ func (d *Run) readAsk(ctx context.Context, s Store, step *provenance.Step) error
 	ask, is := step.Event.(*provenance.Ask)
 	if !is || ask.Request == nil {
 		return nil
+	}
+	if ask.Method == wire.RunFork {
+		d.Forked = ask.After
 	}
 	if err := archive.OpenPayload(ctx, s, ask.Request); err != nil {
 		return err

@@ -96,7 +96,7 @@ var levels = map[string]int{
 	"internal/runner":                2,
 	"internal/sqlfile":               2,
 	"internal/strictjson":            -2,
-	"internal/talks":                 1,
+	"internal/talks":                 2,
 	"internal/throttle":              0,
 	"internal/verifier":              2,
 	"internal/waiting":               1,
@@ -167,12 +167,13 @@ var within = []string{
 	"internal/runner -> internal/chainwatch",          // a part of it
 	"internal/runner -> internal/ledgerkey",           // likewise
 	"internal/runner -> internal/reuse",               // likewise
+	"internal/runner -> internal/talks",               // likewise
 	"internal/reuse -> internal/archive",              // reads answers as it does
 	"internal/server -> internal/api",                 // a transport of it
 	"internal/store/storetest -> internal/store",      // a suite and what it is for
 	"internal/tamper -> tools/toolstest",              // what a chain's tools return
 	"internal/tamper/vectors -> internal/tamper",      // its command
-	"internal/talks -> agent/thread",                  // what a run tells later ones
+	"internal/talks -> internal/archive",              // reads turns as it does
 	"internal/verifier -> internal/eth",               // asks a chain, only where one is named
 	"internal/verifier -> provenance/translog/reader", // reads a log, only where one is named
 	"policies -> policies/internal/cond",              // a part of it that its workshop looks at too

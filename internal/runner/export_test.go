@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/talks"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
@@ -31,11 +32,11 @@ func (r *Runner) AssembleContext(ctx context.Context, q StartRequest) (int, erro
 		return 0, err
 	}
 	ask := &provenance.Ask{}
-	if err := r.runs.joinThread(ctx, a, q, ask); err != nil {
+	if err := r.runs.joinOthers(ctx, a, q, ask); err != nil {
 		return 0, err
 	}
 	raw, _ := ask.Earlier.Bytes()
-	told, err := thread.Read(raw)
+	told, err := thread.Read(wire.RunStart, raw)
 	return int(told.Bytes), err
 }
 

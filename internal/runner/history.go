@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/writ-run/writ/agent/loop"
@@ -44,17 +45,22 @@ const page = 256
 // loadRun reads a run's steps and arrives at its state. alone does without what it was told of earlier runs, which only
 // its prompts need.
 func (rs *runs) loadRun(ctx context.Context, run provenance.Link, alone bool) (*history, error) {
+	return rs.loadRunTo(ctx, run, alone, math.MaxUint64)
+}
+
+// loadRunTo does so with the first so many steps.
+func (rs *runs) loadRunTo(ctx context.Context, run provenance.Link, alone bool, steps uint64) (*history, error) {
 	h, err := rs.loadOpening(ctx, run)
 	for from := uint64(0); err == nil; from += page {
 		var views []StepView
-		views, err = rs.records.readSteps(ctx, run, from, page)
+		views, err = rs.records.readSteps(ctx, run, from, int(min(steps-from, page)))
 		if from == 0 && err == nil && len(views) > 0 && !alone {
 			err = past{rs}.recallThread(ctx, h, views[0].Step)
 		}
 		for i := 0; err == nil && i < len(views); i++ {
 			err = h.replayStep(views[i])
 		}
-		if err == nil && len(views) < page {
+		if err == nil && (len(views) < page || from+page >= steps) {
 			return h, nil
 		}
 	}

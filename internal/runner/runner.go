@@ -119,11 +119,12 @@ type Policy struct {
 // A Runner runs agents. Its methods may be called by many goroutines at once.
 type Runner struct {
 	*parts
-	*threads
+	talks.Desk
 	*reports
 	*sends
-	rules *rulebook
-	runs  *runs
+	rules  *rulebook
+	porter *talks.Porter
+	runs   *runs
 }
 
 // The parts of a Runner each have their own state and lock, or never change.
@@ -166,7 +167,10 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 		return nil, fmt.Errorf("make a runner: %w", err)
 	}
 	r := &Runner{parts: newParts(ctx, c, catalog), rules: rules}
-	r.threads = &threads{r.parts, talks.NewLines()}
+	r.Desk = talks.Desk{Store: c.Store}
+	r.porter = &talks.Porter{
+		Desk: r.Desk, News: r.news, Background: r.background, Closed: ErrClosed, Lines: talks.NewLines(),
+	}
 	r.runs = newRuns(r.parts)
 	r.reports = &reports{r.runs}
 	r.sends = &sends{r.runs}

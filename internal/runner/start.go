@@ -24,8 +24,9 @@ type StartRequest struct {
 	Sig     []byte
 	Agent   string
 	Input   string
-	Key     string // idempotency key, 1 to 128 bytes
-	Thread  string // that the run goes on with, or begins; empty for none
+	Key     string          // idempotency key, 1 to 128 bytes
+	Thread  string          // that the run goes on with, or begins; empty for none
+	Step    provenance.Link // of another run, from which it goes on, with a wire.ForkParams; undefined for none
 	// Tools are the records of those that Params says are the caller's own, as definition.ClientTools makes them.
 	Tools []*provenance.ToolDef
 }
@@ -38,7 +39,9 @@ func (r *Runner) Start(ctx context.Context, q StartRequest) (journal.RunInfo, er
 	switch agent, ok := r.catalog.agents[q.Agent]; {
 	case err != nil:
 	case ok && q.Thread != "" && agent.ThreadWaits:
-		info, err = r.startInLine(ctx, q, r.startRun)
+		info, err = r.porter.Start(ctx, q.Session, q.Agent, q.Thread, func(ctx context.Context) (journal.RunInfo, error) {
+			return r.startRun(ctx, q)
+		})
 	default:
 		info, err = r.startRun(ctx, q)
 	}
@@ -65,7 +68,7 @@ func (r *Runner) startRun(ctx context.Context, q StartRequest) (none journal.Run
 		Request: provenance.NewPayload(q.Frame.Params), Channel: q.Frame.Channel, Seq: q.Frame.Seq,
 		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig,
 	}
-	if err := r.runs.joinThread(ctx, a, q, ask); err != nil {
+	if err := r.runs.joinOthers(ctx, a, q, ask); err != nil {
 		return none, err
 	}
 	for _, def := range q.Tools {

@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
@@ -21,7 +22,7 @@ import (
 )
 
 // The same of a talk: its model's window is so small that it is summed up on the way, its agent asks its user something,
-// who steers it before the answer. Killed at any write, it comes to the same root.
+// who steers it before the answer, and forks it when it has ended. Killed at any write, both come to the same roots.
 func TestKillAtEveryWriteOfATalk(t *testing.T) {
 	killAtEveryWrite(t, "talker")
 }
@@ -42,6 +43,9 @@ func (rambler) Reply(_ context.Context, p model.Prompt) (model.Reply, error) {
 	}
 	n := 0
 	for _, m := range p.Messages {
+		if m.Role == model.RoleUser && m.Text == "be done" {
+			return text("It is done."), nil
+		}
 		var out struct{ Said, Answer string }
 		if m.Role != model.RoleTool || json.Unmarshal([]byte(m.Text), &out) != nil {
 			continue
@@ -90,7 +94,7 @@ func (c *client) driveTalk(ctx context.Context) error {
 		}
 		switch {
 		case info.Status != "running" && info.Status != "parked":
-			return nil
+			return c.forkTalk(ctx, info)
 		case info.Status == "parked" && c.r.IsAtRest():
 			if len(said) == 0 {
 				if question, err = c.question(ctx, run); err != nil {
@@ -119,6 +123,29 @@ func (c *client) driveTalk(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// forkTalk has a run go on from a step of one that has ended, and waits until it has ended, too.
+func (c *client) forkTalk(ctx context.Context, of journal.RunInfo) error {
+	views, err := c.r.Steps(ctx, of.ID, of.Steps-2, 1)
+	if err != nil {
+		return err
+	}
+	// Whatever this process has signed and drawn before.
+	c.user.seq = 3
+	c.config.Rand.(*counter).n.Store(1000)
+	q, err := c.user.fork(views[0].CID, "be done", "sweep-fork-1")
+	if err != nil {
+		return err
+	}
+	info, err := c.r.Start(ctx, q)
+	for err == nil && (info.Status == "running" || !c.r.IsAtRest()) {
+		time.Sleep(time.Millisecond)
+		if info, err = c.r.Run(ctx, info.ID); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return err
 }
 
 // question finds the question that a run has asked.
@@ -158,7 +185,7 @@ func checkTalked(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, sent := 0, 0
+	sums, sent, forks := 0, 0, 0
 	for _, run := range runs {
 		blocks, err := db.Steps(t.Context(), run.ID, 0, 1000)
 		if err != nil {
@@ -171,6 +198,8 @@ func checkTalked(t *testing.T, dir string) {
 			}
 			if ask, is := step.Event.(*provenance.Ask); is && ask.Method == wire.RunSend {
 				sent++
+			} else if is && ask.Method == wire.RunFork {
+				forks++
 			}
 			for _, e := range step.Does {
 				if x, is := e.(*provenance.AskModel); is && x.Fold != nil && x.Fold.How == provenance.FoldSum {
@@ -179,8 +208,8 @@ func checkTalked(t *testing.T, dir string) {
 			}
 		}
 	}
-	if sums == 0 || sent != 2 {
-		t.Fatalf("%d summaries, and %d times something was sent; want some, and 2", sums, sent)
+	if sums == 0 || sent != 2 || forks != 1 {
+		t.Fatalf("%d summaries, %d times something was sent, %d forks; want some, 2 and 1", sums, sent, forks)
 	}
 }
 

@@ -8,14 +8,18 @@ import (
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/talks"
 	"github.com/writ-run/writ/provenance"
 )
 
-// joinThread gives a run that is to open its place in the thread that its request names, and what its model is told of
-// the runs before it.
-func (rs *runs) joinThread(ctx context.Context, a *actor, q StartRequest, ask *provenance.Ask) error {
+// joinOthers gives a run that is to open what its request says of other runs: its place in a thread, with what its
+// model is told of the runs before it, or the step that it goes on from.
+func (rs *runs) joinOthers(ctx context.Context, a *actor, q StartRequest, ask *provenance.Ask) error {
+	if q.Step.Defined() {
+		return past{rs}.joinFork(ctx, a, q, ask)
+	}
 	if q.Thread == "" {
 		return nil
 	}
@@ -126,7 +130,12 @@ func (p past) recallThread(ctx context.Context, h *history, first *provenance.St
 	if !open {
 		return fmt.Errorf("what is told of earlier runs: %w", loop.ErrSealed)
 	}
-	told, err := thread.Read(raw)
+	if ask.Method == wire.RunFork {
+		shared, err := (&reports{p.runs}).Shared(ctx, ask.After)
+		h.state = h.state.RecallFork(&shared)
+		return err
+	}
+	told, err := thread.Read(ask.Method, raw)
 	if err != nil {
 		return err
 	}

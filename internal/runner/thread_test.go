@@ -290,7 +290,7 @@ func readEarlier(t *testing.T, b *bench, run provenance.Link) thread.Earlier {
 		t.Fatal(err)
 	}
 	raw, _ := views[0].Step.Event.(*provenance.Ask).Earlier.Bytes()
-	told, err := thread.Read(raw)
+	told, err := thread.Read(wire.RunStart, raw)
 	if err != nil {
 		t.Fatal(err)
 	}

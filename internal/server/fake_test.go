@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/agent/revocation"
+	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/digest"
@@ -391,6 +392,10 @@ func (f *fakeRunner) RenameThread(ctx context.Context, of journal.Session, agent
 func (f *fakeRunner) DeleteThread(ctx context.Context, of journal.Session, agent, name string) error {
 	_, err := f.Thread(ctx, of, agent, name)
 	return err
+}
+
+func (f *fakeRunner) Shared(context.Context, provenance.Link) (thread.Shared, error) {
+	return thread.Shared{}, journal.ErrNotFound
 }
 
 func (f *fakeRunner) Turns(ctx context.Context, from provenance.Link, limit int) ([]archive.Turn, error) {

@@ -67,7 +67,7 @@ func (s *Server) uncountSocket(p *peer) {
 
 // prices are what calls cost that are no more than one request to the client, and more to the server: a message to sign
 // is remembered for minutes, and a run is some steps on the disk, with models and tools. Others cost one.
-var prices = map[string]int{wire.SessionAsk: 10, wire.RunStart: 5}
+var prices = map[string]int{wire.SessionAsk: 10, wire.RunStart: 5, wire.RunFork: 5}
 
 // payRequest takes the price of a request from the bucket and returns 0, or returns how long it takes until there is
 // enough.

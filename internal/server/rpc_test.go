@@ -360,6 +360,9 @@ func questions(t *testing.T) []question {
 		{"the answer to a question", wire.RunSend, acts(wire.RunSend, wire.SendParams{
 			Run: run.Run, Text: "bob", Key: "key-00009", Of: &wire.Ref{Seq: 2},
 		}), ""},
+		{"a fork of it", wire.RunFork, acts(wire.RunFork, wire.ForkParams{
+			Agent: "reader", Input: "go on", Key: "key-00010", Step: link("step").String(),
+		}), ""},
 		{"the end of a run", wire.RunCancel, acts(wire.RunCancel, run), ""},
 		{"the end of nobody's session", wire.SessionRevoke, acts(wire.SessionRevoke, wire.RevokeParams{Session: link("x").String()}), ""},
 		{"the end of a session, not signed", wire.SessionRevoke, func(_ *fixture, e end) reply {

@@ -39,6 +39,7 @@ type history struct {
 	child        *history                 // of the sub-agent that was called; nil if none was
 	turn         thread.Turn              // what a later run of its thread is told of it
 	turns        []thread.Turn            // what it was told itself
+	shared       thread.Shared            // what a fork of it is told
 	answered     int                      // the step that has its result
 
 	// Settings of a liar.

@@ -25,7 +25,7 @@ import (
 // listVectors lists all files. The order is that of the 72 classes.
 func listVectors() []vector {
 	return slices.Concat(honest, brokenBytes, brokenBeside, brokenLinks, brokenSpelling, bombs, falseHistory,
-		falseMeaning, contractWallets, falseDelegations, falseThreads, falseFolds, falseSends,
+		falseMeaning, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds, falseSends,
 		falseKeys, falseAssertions)
 }
 

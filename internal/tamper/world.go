@@ -90,6 +90,9 @@ type world struct {
 	after  *history  // the run before it in its thread
 	told   *recalled // what is recorded of the runs before, in place of what they say
 
+	fork    *forked // the run that it goes on from; none if nil
+	foreign bool    // another wallet's
+
 	helper     *world                   // the sub-agent that the first agent calls by "agent.helper"; none if nil
 	caller     *game                    // of a sub-agent's run
 	delegation *provenance.Delegation   // which it acts under
@@ -277,6 +280,9 @@ func playWorld(w *world) (*history, error) {
 		leaves: map[provenance.Link]provenance.Block{}, public: w.public,
 	}
 	maps.Copy(h.extra, w.extra)
+	if w.foreign {
+		h.wallet = h.stranger
+	}
 	h.name, h.delegation, h.misgiven = "payer", w.delegation, w.lies
 	if w.caller != nil {
 		h.name = "helper"
@@ -416,6 +422,7 @@ func playWorld(w *world) (*history, error) {
 	h.keepVerdict = true // while it is played, what is signed once stays right
 	err = g.playGame()
 	h.keepVerdict, h.turn = false, g.state.Turn()
+	h.shared, _ = g.state.Share()
 	return h, err
 }
 
@@ -468,6 +475,9 @@ func (g *game) playGame() error {
 	if g.world.thread != "" {
 		request["thread"] = g.world.thread
 	}
+	if f := g.world.fork; f != nil {
+		request["step"] = f.from.lastStep().String()
+	}
 	params, err := json.Marshal(request)
 	if err != nil {
 		return err
@@ -482,6 +492,9 @@ func (g *game) playGame() error {
 		ask.Label = provenance.NewPayload(g.world.begins)
 	}
 	if err := g.joinThread(next.(*provenance.Ask), params); err != nil {
+		return err
+	}
+	if err := g.joinFork(next.(*provenance.Ask), params); err != nil {
 		return err
 	}
 	for next != nil && (g.stop == 0 || len(g.steps) < g.stop) {

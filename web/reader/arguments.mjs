@@ -94,8 +94,9 @@ export function read (bytes, limit = maxBytes) {
 // canonical returns the one spelling of arguments.
 export const canonical = bytes => read(bytes).spelled
 
-// checkRequest says what is wrong with the params of run.start or run.delegate.
-export function checkRequest (bytes) {
+// checkRequest says what is wrong with the params of run.start, run.delegate or run.fork, and returns the step that a fork
+// goes on from.
+export function checkRequest (bytes, method) {
   const { members } = read(bytes, 1 << 20)
   const fail = why => { throw new Wrong('grant.request', why) }
   if (!members) fail('the request is no object')
@@ -105,13 +106,19 @@ export function checkRequest (bytes) {
     input: v => Buffer.from(v).length <= 65536,
     thread: v => /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/.test(v)
   }
-  for (const key of ['agent', 'idempotency_key', 'input']) if (!members.has(key)) fail(`the request has no ${key}`)
+  const isFork = method === 'run.fork'
+  if (isFork) {
+    delete form.thread
+    form.step = v => /^bafy[a-z2-7]{55}$/.test(v)
+  }
+  for (const key of ['agent', 'idempotency_key', 'input', ...(isFork ? ['step'] : [])]) if (!members.has(key)) fail(`the request has no ${key}`)
   for (const [key, spelled] of members) {
     if (key === 'answer_schema' || key === 'client_tools') continue // what they say is for the loop
     if (!form[key]) fail(`the request has a key ${key}`)
     const v = JSON.parse(spelled)
     if (typeof v !== 'string' || !form[key](v)) fail(`${key} of the request is not in its form`)
   }
+  return isFork ? JSON.parse(members.get('step')) : undefined
 }
 
 // checkSend checks the form of what was sent into a run, and returns it.

@@ -11,7 +11,7 @@
 // Left to writ-audit, by the names of its checks, and printed as "left": decisions, context, replies, totals, transfers and
 // log, which take the loop, the rules, the dialects of providers and the log's keys; of schema, keys and kinds of values;
 // of history, which call an effect is of; of cover, chains; of grant, what chains say of contract wallets, and revocations;
-// of delegations, their form, limits, labels, inputs and outcomes.
+// of delegations, their form, limits, labels, inputs and outcomes; of forks, what they are told and what shared steps decide.
 import { createHash, createHmac } from 'node:crypto'
 import { CarBlockIterator } from '@ipld/car'
 import * as dagCbor from '@ipld/dag-cbor'
@@ -143,12 +143,20 @@ async function signedBy (did, message, sig, code) {
   try { await verifyBy(keyOf(did), message, sig) } catch (e) { throw e instanceof Wrong ? new Wrong(code, e.message) : e }
 }
 
-// history walks one run from its head, and the runs of the sub-agents that it called: section 5.
-async function history (r, at, operator, checked, depth = 0) {
+// kindOf returns what record a link leads to; nothing if it is none of this file.
+function kindOf (r, cid) {
+  try { return dagCbor.decode(r.blocks.get(cid.toString())).v } catch { return undefined }
+}
+
+// history walks one run from its head, and the runs of the sub-agents that it called: section 5. What a fork shares with
+// another run is walked from a step, under no head of its own.
+async function history (r, at, operator, checked, depth = 0, forks = 0) {
   want(depth <= 4, 'delegation.depth')
-  const head = r.record(at, 'head/1')
+  want(forks <= 32, 'fork.step', 'forks are more than 32 deep')
+  const shared = forks > 0 && r.record(at, 'step/1')
+  const head = shared ? { run: shared.run, seq: shared.seq, step: at, at: shared.at } : r.record(at, 'head/1')
   const { sig, ...bare } = head
-  if (operator) {
+  if (operator && !shared) {
     want(same(Buffer.from(operator, 'hex'), head.key), 'head.key')
     want(sig && await ed25519Verify(head.key, Buffer.concat([utf8.encode('writ/head/1\n'), dagCbor.encode(bare)]), sig), 'head.signature')
     checked.add('head')
@@ -295,7 +303,23 @@ async function history (r, at, operator, checked, depth = 0) {
     await signedBy(ask.key, frameBytes((run.delegation ?? run.grant).bytes, ask.channel, ask.seq, ask.method, params), ask.sig, 'grant.request')
     checked.add('request')
   }
-  if (params) checkRequest(params)
+  const step = params && checkRequest(params, ask.method)
+  // A fork goes on from the step that was signed for, of a run of the same wallet and agent, whose steps up to there hold.
+  want(ask.method !== 'run.fork' || (ask.after && ask.earlier), 'schema.missing', 'what a fork goes on from')
+  if (step !== undefined) {
+    want(step === ask.after.toString(), 'fork.step', 'another step was signed for')
+    const kind = kindOf(r, ask.after)
+    want(kind === undefined || kind === 'step/1', 'fork.step', `it is a ${kind}`)
+    if (kind) {
+      let from
+      try { from = await history(r, ask.after, operator, checked, depth, forks + 1) } catch (e) {
+        throw e instanceof Wrong && !e.code.startsWith('fork.') ? new Wrong('fork.shared', `${e.code}: ${e.message}`) : e
+      }
+      want(!from.wallet || !wallet || from.wallet === wallet, 'fork.other', 'another wallet')
+      want(from.agent === agent.name && !from.run.delegation, 'fork.other', 'another agent')
+      checked.add('shared steps')
+    }
+  }
   // What the user said later: signed by the same key for this run, in order, none twice.
   const sent = new Set()
   let [channel, number] = [ask.channel, ask.seq]
@@ -380,7 +404,7 @@ async function history (r, at, operator, checked, depth = 0) {
       erased.add(leaf)
     }
   }
-  return { head, run, steps: steps.length, wallet, erased }
+  return { head, run, steps: steps.length, wallet, erased, agent: agent.name }
 }
 
 function isReceipt (root, blocks) {

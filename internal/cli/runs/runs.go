@@ -148,6 +148,9 @@ func (r *runs) showRun(ctx context.Context, run string) error {
 	}{info, events}
 	return r.Done(v, func(w io.Writer) {
 		fmt.Fprintf(w, "run %s: %s\n", info.ID, info.Status)
+		if info.Forked != "" {
+			fmt.Fprintf(w, "forked from step %s of another run\n", info.Forked)
+		}
 		t := &teller.Teller{Paint: cli.Paint(r.Color(r.Out)), Say: func(line string) { fmt.Fprintln(w, line) }, All: true}
 		for _, ev := range events {
 			t.Tell(ev)

@@ -20,7 +20,7 @@ const outcomes = ['answered', 'waiting', 'denied', 'refused', 'unanswered', 'fai
 const RunRow = ({ r, picked, pick }: { r: wire.Run; picked: boolean; pick: () => void }) => (
   <tr class="r"><td><input type="checkbox" aria-label={`Compare ${r.asked || r.run}`} checked={picked} onChange={pick} /></td>
     <td class="grow"><a class="q" href={`#run/${r.run}`}>{r.asked ? <Strange of={r.asked} /> : r.erased ? 'What was asked is erased' : 'A run'}</a>
-      {r.caller && <span class="xs mut"> asked by another agent</span>}</td>
+      {r.caller && <span class="xs mut"> asked by another agent</span>}{r.forked && <span class="xs mut"> forked from another run</span>}</td>
     <td><Outcome reason={r.outcome ?? r.status} />{r.rule && <span class="xs mut why"> by {r.rule}</span>}</td>
     <td class="num">{r.moved?.length ? r.moved.map((a) => <span class="nw" key={a.asset}>−{decimal(a.units, a.decimals)} <small>{a.asset}</small> </span>) : <span class="dim" aria-label="nothing">·</span>}</td>
     <td class="num mut">{r.cost_nano ? decimal(String(r.cost_nano), 9) : '0'}</td><td class="num mut">{r.steps}</td><td class="num mut">{time(r.opened)}</td>

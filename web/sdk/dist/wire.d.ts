@@ -178,6 +178,7 @@ export type Run = {
     cost_nano?: number;
     delegation?: string;
     erased?: boolean;
+    forked?: string;
     head?: string;
     last: string;
     moved?: Amount[];
@@ -415,6 +416,19 @@ export interface Methods {
             input: string;
             idempotency_key: string;
             thread?: string;
+            answer_schema?: unknown;
+            client_tools?: ClientTool[];
+        };
+        result: Started;
+        access: 'signed';
+    };
+    /** Starts a run that goes on from a step of another one. */
+    'run.fork': {
+        params: {
+            agent: string;
+            input: string;
+            idempotency_key: string;
+            step: string;
             answer_schema?: unknown;
             client_tools?: ClientTool[];
         };

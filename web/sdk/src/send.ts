@@ -1,5 +1,5 @@
 /** Saying more in a run that goes on, and answering what its agent asks. */
-import type { Run, Update } from './run.ts'
+import { Run, type RunOptions, type Update } from './run.ts'
 import type { Session } from './session.ts'
 import type { Question, Ref } from './wire.ts'
 
@@ -9,6 +9,16 @@ import type { Question, Ref } from './wire.ts'
  */
 export const send = async (session: Session, run: Run, text: string, of?: Ref, key: string = crypto.randomUUID()): Promise<void> => {
   await session.call('run.send', { run: await run.started, text, idempotency_key: key, ...(of && { of }) })
+}
+
+/**
+ * Starts a run that goes on from a step of another one, which has ended or waits: `step` is the `cid` of that step's event.
+ * What was said and done up to there is told to the agent, and not done again. The same `key` with the same input gives
+ * the same run.
+ */
+export const fork = (session: Session, step: string, input: string, options: RunOptions & { agent?: string; key?: string } = {}): Run => {
+  const started = session.call('run.fork', { agent: options.agent ?? session.info.agent, input, step, idempotency_key: options.key ?? crypto.randomUUID() })
+  return new Run(session, started.then((s) => s.run), options)
 }
 
 /** What the agent asks by an update, if it does and nobody has answered yet: one of its choices, or any text, is an answer. */

@@ -44,7 +44,7 @@ export type Ref = { index: number; seq: number }
 
 export type Route = { considered?: string[]; cost_nano: number; kind: string; model: string; rule: string }
 
-export type Run = { agent: string; asked?: string; asks?: Question; asserted?: Asserted[]; caller?: string; closed?: number; cost_nano?: number; delegation?: string; erased?: boolean; head?: string; last: string; moved?: Amount[]; opened: number; outcome?: string; rule?: string; run: string; session: string; status: string; steps: number }
+export type Run = { agent: string; asked?: string; asks?: Question; asserted?: Asserted[]; caller?: string; closed?: number; cost_nano?: number; delegation?: string; erased?: boolean; forked?: string; head?: string; last: string; moved?: Amount[]; opened: number; outcome?: string; rule?: string; run: string; session: string; status: string; steps: number }
 
 export type RunDelta = { after_seq: number; place?: number; run: string; sub: string; text: string }
 
@@ -110,6 +110,8 @@ export interface Methods {
   'session.list': { params: Record<string, never>; result: Sessions; access: 'session' }
   /** Starts a run. */
   'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown; client_tools?: ClientTool[] }; result: Started; access: 'signed' }
+  /** Starts a run that goes on from a step of another one. */
+  'run.fork': { params: { agent: string; input: string; idempotency_key: string; step: string; answer_schema?: unknown; client_tools?: ClientTool[] }; result: Started; access: 'signed' }
   /** Says something into a run that goes on: steers it, or answers its question. */
   'run.send': { params: { run: string; text: string; idempotency_key: string; of?: Ref }; result: Sent; access: 'signed' }
   /** Returns a run's state. */
@@ -151,4 +153,4 @@ export interface Methods {
 export type Code = 'approval_late' | 'approval_wrong' | 'batch' | 'budget_exhausted' | 'chain_unavailable' | 'channel_unknown' | 'conflict' | 'damaged' | 'disconnected' | 'erased' | 'internal' | 'invalid_params' | 'invalid_request' | 'method_not_found' | 'not_found' | 'not_permitted' | 'outcome_unknown' | 'overloaded' | 'parse_error' | 'policy_denied' | 'quota_reached' | 'rate_limited' | 'rules_refused' | 'run_fenced' | 'seq_wrong' | 'session_expired' | 'session_required' | 'session_revoked' | 'sign_in_refused' | 'signature_missing' | 'signature_wrong' | 'too_many' | 'user_rejected'
 
 /** Tells the methods whose requests are signed, by their last words. */
-export const signed = /\.(cancel|decide|delete|open|rename|renew|revoke|send|sent|start)$/
+export const signed = /\.(cancel|decide|delete|fork|open|rename|renew|revoke|send|sent|start)$/
