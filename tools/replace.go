@@ -64,6 +64,7 @@ const (
 	StuckSettings = "settings" // the settings leave it to a person
 	StuckCeiling  = "ceiling"  // what it would take is above the operator's limit
 	StuckAttempts = "attempts" // it was replaced as often as may be
+	StuckGap      = "gap"      // its account has not sent what comes before it, and no run waits for that
 )
 
 // An Attempt is one transaction that was signed for a payment.

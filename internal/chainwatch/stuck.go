@@ -47,10 +47,11 @@ func (f *followed) note(s tools.Standing, err error) {
 
 // isStuck says whether blocks have left a transaction out for long enough since it became what its account waits for.
 // One whose bytes a node has refused in the place of others is so at once.
-func (f *followed) isStuck(o *tools.Offer, now time.Time, after time.Duration) bool {
+// One that comes after what no run waits for (gap) is so as if it were the first.
+func (f *followed) isStuck(o *tools.Offer, gap bool, now time.Time, after time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !o.IsFirst() {
+	if !o.IsFirst() && !gap {
 		f.first, f.stuck = waitingSince{}, ""
 		return false
 	}
@@ -67,11 +68,17 @@ func (f *followed) isStuck(o *tools.Offer, now time.Time, after time.Duration) b
 // well be mined, or if all is on record.
 func (w *Watch) watchWaiting(ctx context.Context, f *followed, o *tools.Offer) provenance.Event {
 	f.gone = 0
-	if o == nil || !f.isStuck(o, w.cfg.Now(), w.cfg.StuckAfter) {
+	if o == nil {
+		return nil
+	}
+	gap := !o.IsFirst() && !w.waitsBetween(f, o)
+	if !f.isStuck(o, gap, w.cfg.Now(), w.cfg.StuckAfter) {
 		return nil
 	}
 	why := tools.StuckSettings
-	if w.cfg.Raise {
+	if gap { // higher fees do not help
+		why = tools.StuckGap
+	} else if w.cfg.Raise {
 		ev, err := w.makeReplacement(ctx, f, false, tools.BySettings)
 		if err == nil {
 			return ev
@@ -95,6 +102,15 @@ func (w *Watch) watchWaiting(ctx context.Context, f *followed, o *tools.Offer) p
 	return w.pendingEvent(f, tools.Stuck{
 		State: tools.StateStuck, Hash: f.newest().Hash, Why: why, Cap: o.Cap.String(), Base: o.Base.String(),
 		Block: strconv.FormatUint(o.Block, 10),
+	})
+}
+
+// waitsBetween says whether a run waits for a transaction of the account that comes before f and that the chain has not
+// taken yet.
+func (w *Watch) waitsBetween(f *followed, o *tools.Offer) bool {
+	return slices.ContainsFunc(w.snapshot(), func(other *followed) bool {
+		s := other.newest()
+		return s.Account == f.newest().Account && s.Nonce >= o.Next && s.Nonce < o.Nonce
 	})
 }
 

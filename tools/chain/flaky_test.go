@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -105,4 +106,17 @@ func TestSendThroughFailures(t *testing.T) {
 			t.Errorf("sent again later: receipt %v", r)
 		}
 	})
+}
+
+// A boaster says that an account has sent more than it has.
+type boaster struct{ chain.Client }
+
+func (b boaster) NonceAt(context.Context, common.Address, *big.Int) (uint64, error) { return 100, nil }
+
+// Who says that a nonce is used may be wrong: the bytes are sent all the same, and the receipt tells.
+func TestBytesAreSentThoughTheNonceIsSaidToBeUsed(t *testing.T) {
+	k := start(t, dial(t), func(c *chain.Config) { c.Client = boaster{c.Client} })
+	if r := k.send(k.sign(`{"token":"USDC","to":"bob","amount":"1"}`, 0)); r["status"] != "ok" {
+		t.Errorf("receipt %v", r)
+	}
 }

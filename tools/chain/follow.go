@@ -74,7 +74,11 @@ func (t *sender) followPayment(ctx context.Context, p *payment, rule tools.Final
 	r, err := t.findOutcome(ctx, p)
 	switch {
 	case errors.Is(err, errTaken):
-		return waits, t.checkTaken(ctx, p, rule)
+		if err := t.checkTaken(ctx, p, rule); err != nil {
+			return waits, err
+		}
+		_, err = t.rebroadcast(ctx, p.newest()) // who says that the nonce is used may be wrong
+		return waits, err
 	case err != nil:
 		return waits, err
 	case r != nil:

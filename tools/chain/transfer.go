@@ -540,7 +540,7 @@ func (t *sender) deliverSigned(ctx context.Context, tx *types.Transaction, from 
 		} else {
 			taken = 0
 		}
-		if !errors.Is(err, errTaken) && i >= due {
+		if i >= due { // also if the nonce is said to be used: who says so may be wrong
 			// What the node says is not believed: "already known", "nonce too low" and "underpriced" may all be about
 			// these very bytes. The receipt and the nonce tell.
 			last = t.client.SendTransaction(ctx, tx)

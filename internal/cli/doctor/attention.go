@@ -28,6 +28,7 @@ import (
 	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/translog"
+	"github.com/writ-run/writ/tools"
 )
 
 // What needs a person, by kind.
@@ -41,6 +42,7 @@ const (
 	needKey      = "key"      // the operator's key soon signs no more
 	needServer   = "server"   // the server does not answer, or is not ready
 	needMoney    = "money"    // a rule under revenue.alerts tells of a margin
+	needNonce    = "nonce"    // an endpoint says that more was sent than the journal explains
 	needEndpoint = "endpoint" // what the server asks does not answer
 	needClock    = "clock"    // the clock says a time before that of what is in the store
 )
@@ -85,7 +87,8 @@ func Attention(sh *cli.Shell) *cobra.Command {
 		Long: `Exit code 0 if nothing needs a person, and 29 if something does. It says what: effects of which it is not known
 whether they happened, approvals that wait, transactions that no block takes, runs that are parked for long, a journal
 and a log that tell two histories, a log that is behind, margins that a rule under revenue.alerts tells of, an operator's
-key that ends soon, a server that is not ready, endpoints that do not answer, a clock that was set back.
+key that ends soon, a server that is not ready, endpoints that do not answer, or that say a nonce which the journal does
+not explain, a clock that was set back.
 
 --data DIR looks into the folder, beside a server that uses it; --server URL asks a server. With neither, both are those
 of the settings. The endpoints are those of the settings. It changes nothing.`,
@@ -197,6 +200,9 @@ func (l *look) examineData(ctx context.Context) error {
 		return err
 	}
 	if err := l.examineMoney(ctx, db); err != nil {
+		return err
+	}
+	if err := l.examineNonces(ctx, db); err != nil {
 		return err
 	}
 	return l.examineKey()
@@ -356,9 +362,13 @@ func (l *look) tellRun(r journal.RunInfo, s *standing) {
 			"writ approve " + id})
 	}
 	for _, x := range s.stuck {
+		next := fmt.Sprintf("writ tx ls; writ tx replace %s, or writ tx cancel %s", id, id)
+		if x.why == tools.StuckGap {
+			next = "writ tx ls names the nonce; ask another endpoint for eth_getTransactionCount of the account: if chain.rpc " +
+				"was wrong, correct it; nonces that are really missing have to be sent from the account, to itself and of 0 coin"
+		}
 		l.add(need{needStuck, id, &x.seq, x.at, fmt.Sprintf("a transaction of run %s is in no block since %s: %s; what its "+
-			"account sends after it waits too", id, sayTime(x.at), teller.SayStuck(x.why)),
-			fmt.Sprintf("writ tx ls; writ tx replace %s, or writ tx cancel %s", id, id)})
+			"account sends after it waits too", id, sayTime(x.at), teller.SayStuck(x.why)), next})
 	}
 	if age := l.now.Sub(time.UnixMilli(s.last)); r.Status == "parked" && age > l.parked {
 		l.add(need{needParked, id, nil, s.last, fmt.Sprintf("run %s is parked since %s", id, sayTime(s.last)),

@@ -181,8 +181,11 @@ func stuckFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
 	if err := l.examineRuns(ctx, db); err != nil {
 		return findingOf("payments", false, err.Error(), "writ attention says more"), true
 	}
+	if err := l.examineNonces(ctx, db); err != nil {
+		return findingOf("payments", false, err.Error(), "writ attention says more"), true
+	}
 	for _, n := range l.needs {
-		if n.Kind == needStuck {
+		if n.Kind == needStuck || n.Kind == needNonce {
 			return findingOf("payments", false, n.Detail, n.Next), true
 		}
 	}

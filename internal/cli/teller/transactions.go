@@ -48,6 +48,8 @@ func SayStuck(why string) string {
 		return "what it would take is above chain.max_fee_gwei"
 	case tools.StuckAttempts:
 		return "it was replaced as often as may be"
+	case tools.StuckGap:
+		return "its nonce is above the next one of the account, and nothing from here has those between"
 	case "insufficient_funds":
 		return "the account has too little of the chain's coin for higher fees"
 	case "other_key":

@@ -506,24 +506,10 @@ func (p *Pool) FilterLogs(ctx context.Context, q ethereum.FilterQuery) ([]types.
 	})
 }
 
-// NonceAt returns an account's next nonce at a block, the newest one if number is nil.
-func (p *Pool) NonceAt(ctx context.Context, account common.Address, number *big.Int) (uint64, error) {
-	return askMethod(ctx, p, "eth_getTransactionCount", func(ctx context.Context, c *ethclient.Client) (uint64, error) {
-		return c.NonceAt(ctx, account, number)
-	})
-}
-
 // CodeAt returns an account's code at a block, the newest one if number is nil.
 func (p *Pool) CodeAt(ctx context.Context, account common.Address, number *big.Int) ([]byte, error) {
 	return askMethod(ctx, p, "eth_getCode", func(ctx context.Context, c *ethclient.Client) ([]byte, error) {
 		return c.CodeAt(ctx, account, number)
-	})
-}
-
-// PendingNonceAt returns an account's next nonce with its pending transactions counted.
-func (p *Pool) PendingNonceAt(ctx context.Context, account common.Address) (uint64, error) {
-	return askMethod(ctx, p, "eth_getTransactionCount", func(ctx context.Context, c *ethclient.Client) (uint64, error) {
-		return c.PendingNonceAt(ctx, account)
 	})
 }
 
