@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-run/writ/agent/model/dialect"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -12,6 +13,23 @@ import (
 
 // ClassClient is the class of the tools that a run's caller has.
 const ClassClient = "client"
+
+// CheckClientNames says whether a caller's own tools can stand beside an agent's: providers know a tool by a name
+// without dots, so that erc20.transfer and erc20__transfer are one.
+func CheckClientNames(list []wire.ClientTool, agents []string) error {
+	known := map[string]string{}
+	for _, name := range agents {
+		known[dialect.WireName(name)] = name
+	}
+	for _, t := range list {
+		if other, ok := known[dialect.WireName(t.Name)]; ok {
+			return fmt.Errorf("the tool %q has the name of the tool %s that is there already; give it another name",
+				t.Name, other)
+		}
+		known[dialect.WireName(t.Name)] = t.Name
+	}
+	return nil
+}
 
 // ClientTools makes the records of a caller's own tools.
 func ClientTools(list []wire.ClientTool) (out []*provenance.ToolDef, err error) {

@@ -48,11 +48,13 @@ func (w *work) holdToForm(text string) (said string, o outcome, again bool) {
 	switch {
 	case wrong == nil:
 		return value, o, false
+	case w.s.byRules: // they say why, and nothing else when they are asked again
+		return text + w.spentBefore(), outcome{reason: provenance.CloseFailed, code: fault.ModelForm}, false
 	case !w.s.mended && !w.s.lastTurn && w.s.totals.Turns+1 < w.m.limits.Turns:
 		w.s.mended = true
 		w.s.say(model.Message{Role: model.RoleSystem, Text: form.Correction(wrong)})
 		return "", o, true
 	}
-	return "The answer is not of the form that was asked for: " + strings.Join(wrong, "; ") + ".",
+	return "The answer is not of the form that was asked for: " + strings.Join(wrong, "; ") + "." + w.spentBefore(),
 		outcome{reason: provenance.CloseFailed, code: fault.ModelForm}, false
 }

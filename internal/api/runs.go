@@ -54,6 +54,11 @@ func startAs(c *Call, ctx context.Context, p wire.StartParams, step provenance.L
 		return nil, err
 	}
 	own, err := definition.ClientTools(p.Tools)
+	for _, a := range c.api.cfg.Runner.AgentsFor("") {
+		if err == nil && a.Name == p.Agent {
+			err = definition.CheckClientNames(p.Tools, a.Tools)
+		}
+	}
 	if err != nil {
 		return nil, wire.Errorf(wire.CodeParams, "%v.", err)
 	}

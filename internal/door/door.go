@@ -86,7 +86,7 @@ func (d *Door) Handler() http.Handler {
 	mux.Handle("/mcp", d.newMCP())
 	d.addAgentRoutes(mux)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		writeFailure(w, chat{}, failure{http.StatusNotFound, "invalid_request_error", "not_found",
+		writeFailure(w, dialectOf(r.URL.Path), failure{http.StatusNotFound, "invalid_request_error", "not_found",
 			"There is nothing at " + r.URL.Path +
 				"; there are /v1/models, /v1/chat/completions, /v1/responses and /v1/messages.", 0})
 	})
@@ -140,6 +140,8 @@ type failure struct {
 
 // maxBody bounds a request's body, in bytes.
 const maxBody = 256 << 10
+
+var errTooLarge = fmt.Errorf("a body is larger than %d KiB", maxBody>>10)
 
 // serve answers requests of one dialect.
 func (d *Door) serve(dia dialect) http.HandlerFunc {
@@ -263,9 +265,11 @@ func keyOf(h http.Header) (Key, error) {
 // readBody reads a request's body within its bound, and lists what of it is ignored.
 func readBody(w http.ResponseWriter, r *http.Request, dia dialect) (request, []string, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return request{}, nil, errTooLarge
+	}
 	if err != nil {
-		return request{}, nil, wire.Errorf(wire.CodeParams,
-			"The body is larger than %d KiB, or did not come whole.", maxBody>>10)
+		return request{}, nil, wire.Errorf(wire.CodeParams, "The body did not come whole.")
 	}
 	var body map[string]json.RawMessage
 	if err := json.Unmarshal(data, &body); err != nil {
@@ -311,7 +315,11 @@ func (v *visitor) checkModel(model string) error {
 // failureOf is an error as clients of the dialects are told it.
 func failureOf(err error) failure {
 	e, ok := errors.AsType[*wire.Error](err)
-	if !ok {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return failure{http.StatusRequestEntityTooLarge, "invalid_request_error", "request_too_large",
+			fmt.Sprintf("The body is larger than %d KiB.", maxBody>>10), 0}
+	case !ok:
 		return failure{
 			http.StatusInternalServerError, "api_error", string(wire.CodeInternal), "Something went wrong on our side.", 0,
 		}

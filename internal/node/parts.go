@@ -298,7 +298,8 @@ func (n *Node) openServer(ctx context.Context, c *Config) (func() error, error) 
 			}
 			return front.Handler(), nil
 		},
-		Origins: c.Origins, Hosts: c.Hosts, Version: c.Program.Version, Log: c.Log, Metrics: c.Meters,
+		DoorForm: door.InForm,
+		Origins:  c.Origins, Hosts: c.Hosts, Version: c.Program.Version, Log: c.Log, Metrics: c.Meters,
 		Ready: n.checkReady, Limits: c.Limits, Proxies: c.Proxies,
 	})
 	if err != nil {

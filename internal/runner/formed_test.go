@@ -54,6 +54,9 @@ func TestAnAnswerIsHeldToItsForm(t *testing.T) {
 		{"mended after a call", replies{text("It is bob."), echo, text(`{"name":"bob"}`)}, `{"name":"bob"}`, provenance.CloseAnswered, 3},
 		{"wrong twice", replies{text("It is bob."), text(`{"name":7,"age":1}`), text(`{"name":"late"}`)},
 			"The answer is not of the form that was asked for: /age is not asked for; /name must be of type string.", provenance.CloseFailed, 2},
+		{"wrong twice after a payment", replies{calls(call("1", "bank.pay", pay1)), text("Done."), text("Done."), text("late")},
+			"The answer is not of the form that was asked for: it is not JSON. It paid 1 USDC.",
+			provenance.CloseFailed, 3},
 		{"cut", replies{{Stop: model.StopLength, Text: `{"name":"b`}}, `{"name":"b`, provenance.CloseTruncated, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

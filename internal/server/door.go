@@ -50,6 +50,14 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 	})
 }
 
+// inDoorForm gives errors at /v1/ the form that its clients read.
+func (s *Server) inDoorForm(next http.Handler) http.Handler {
+	if s.cfg.DoorForm == nil {
+		return next
+	}
+	return s.cfg.DoorForm(next)
+}
+
 // priceOf says as which method a request is charged to its address. Outside /v1/ most are questions, and what is asked
 // costs the wallet.
 func priceOf(path string) string {

@@ -38,10 +38,12 @@ type Config struct {
 	Gateway http.Handler // required: serves /ipfs/
 	// Door serves /v1/ to programs that speak as to a model provider; there is nothing if nil. It is given what must be
 	// asked before a session is used.
-	Door    func(admit func(of journal.Session, method string) error) (http.Handler, error)
-	Console http.Handler // serves / to browsers, and /console/; there is no page if nil
-	Manual  http.Handler // serves /docs/; there is none if nil
-	HeadLog http.Handler // serves checkpoint and tiles of the transparency log, under /log/; nothing is there if nil
+	Door func(admit func(of journal.Session, method string) error) (http.Handler, error)
+	// DoorForm gives errors of what stands before /v1/ the form of its answers; they are words if it is nil.
+	DoorForm func(http.Handler) http.Handler
+	Console  http.Handler // serves / to browsers, and /console/; there is no page if nil
+	Manual   http.Handler // serves /docs/; there is none if nil
+	HeadLog  http.Handler // serves checkpoint and tiles of the transparency log, under /log/; nothing is there if nil
 	// Origins are those whose pages may connect, as clients send them: scheme://host[:port] of the web or of an app's
 	// shell, besides those of the API's dApps. A client that sends no Origin is not a browser and is let in.
 	Origins []string
@@ -270,7 +272,7 @@ func (s *Server) buildRoutes(base context.Context) http.Handler {
 		addressOfReader: func(r *http.Request) string { return networkOf(s.cfg.Proxies.clientOf(r)) },
 	}, s.cfg.Gateway)))
 	if s.door != nil {
-		mux.Handle("/v1/", s.requireHost(s.door))
+		mux.Handle("/v1/", s.inDoorForm(s.requireHost(s.door)))
 		mux.Handle("/mcp", s.requireHost(s.door))
 		mux.Handle("/a2a", s.requireHost(s.door))
 		mux.Handle("/a2a/", s.requireHost(s.door))

@@ -46,6 +46,10 @@ func (*Planner) Reply(ctx context.Context, p model.Prompt) (model.Reply, error) 
 	if asked < 0 {
 		return replyText("Nothing was asked."), nil
 	}
+	if len(p.Answer) > 0 { // before anything is done: what has no answer is not begun
+		return declineWith("The rules answer in words only, and an answer of another form was asked for; nothing was done. " +
+			"Ask without it, or connect a model."), nil
+	}
 	g := grammarOf(p.Tools)
 	request, after := p.Messages[asked].Text, p.Messages[asked+1:]
 	done := pairResults(after)

@@ -103,3 +103,16 @@ func TestRulesAreNotCalledAI(t *testing.T) {
 		t.Errorf("the planner says that it is %+v", info)
 	}
 }
+
+// What must be of a form the rules cannot answer, so they begin nothing.
+func TestRulesDoNothingForAnAnswerOfAForm(t *testing.T) {
+	for _, text := range []string{"send 5 USDC to bob", "what is bob's USDC balance", "hello"} {
+		r, err := New().Reply(context.Background(), model.Prompt{
+			Messages: []model.Message{{Role: model.RoleUser, Text: text}}, Tools: catalogue(t), MaxTokens: 1000,
+			Answer: []byte(`{"type":"object"}`),
+		})
+		if err != nil || len(r.Calls) > 0 || !strings.Contains(r.Text, "nothing was done") {
+			t.Errorf("%q: %+v, %v", text, r, err)
+		}
+	}
+}
