@@ -59,8 +59,7 @@ func (mo *moment) readOrders() []grammar.Clause {
 
 // takeBack holds up the calls under way that can still be left alone, since the user has said something that may take
 // them back. It returns the calls of agents, whose runs the runtime holds up in the same step. What waits for the
-// wallet goes on waiting: whoever signs it from now on has the last word, and is not told any more that it was asked
-// for.
+// wallet goes on waiting, no more as what was asked for: whoever signs it from now on has the last word.
 func (mo *moment) takeBack() (agents []provenance.Ref) {
 	mo.s.unheeded = true
 	for i := range mo.s.calls {
