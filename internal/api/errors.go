@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/grounds"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/model/dialect"
 	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/agent/revocation"
 	"github.com/writ-run/writ/agent/thread"
@@ -189,6 +190,10 @@ var rows = []row{
 	typedRow[*throttle.FullError](wire.CodeQuota, "model.busy", "Too many wait for the model; come again later."),
 	typedRow[*quota.Error](wire.CodeQuota, "quota", "This wallet or address has had its share; come again later."),
 	typedRow[*wire.Error](wire.CodeInternal, "", "Something went wrong on our side."), // a wire.Error names its own code
+	// What a provider says is told as a failure of its model, which these do not leave.
+	typedRow[*dialect.ServerError](wire.CodeOverload, "fault", "The model's provider did not answer; try again later."),
+	sentinelRow("agent/model/dialect.ErrGoesOn", dialect.ErrGoesOn, wire.CodeOverload, "fault",
+		"The model's provider did not answer; try again later."),
 
 	sentinelRow("context.DeadlineExceeded", context.DeadlineExceeded, wire.CodeUnknown, "",
 		"It took too long, and may have happened; look before you ask again."),
