@@ -1,8 +1,10 @@
 package pool_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -93,7 +95,9 @@ func payOnce(t *testing.T, pays tools.Chain, floor uint64) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := pays.Send(t.Context(), s)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	out, err := pays.Send(ctx, s)
 	var receipt struct{ Status string }
 	if err != nil || json.Unmarshal(out, &receipt) != nil || receipt.Status != "ok" {
 		t.Fatalf("nonce %d: %s, %v", s.Nonce, out, err)
