@@ -368,7 +368,7 @@ type Finding struct {
 
 // ApprovalsParams choose a page of the approvals that wait.
 type ApprovalsParams struct {
-	Limit  uint64 `json:"limit,omitempty" max:"200"`   // 100 if absent; those of one run come together, beyond it too
+	Limit  uint64 `json:"limit,omitempty" max:"1000"`  // 100 if absent; those of one run come together, beyond it too
 	Cursor string `json:"cursor,omitempty" form:"cid"` // the next of the page before
 }
 

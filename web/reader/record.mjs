@@ -152,7 +152,7 @@ function kindOf (r, cid) {
 // another run is walked from a step, under no head of its own.
 async function history (r, at, operator, checked, depth = 0, forks = 0) {
   want(depth <= 4, 'delegation.depth')
-  want(forks <= 32, 'fork.step', 'forks are more than 32 deep')
+  want(forks <= 32, 'fork.step')
   const shared = forks > 0 && r.record(at, 'step/1')
   const head = shared ? { run: shared.run, seq: shared.seq, step: at, at: shared.at } : r.record(at, 'head/1')
   const { sig, ...bare } = head
@@ -305,18 +305,18 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
   }
   const step = params && checkRequest(params, ask.method)
   // A fork goes on from the step that was signed for, of a run of the same wallet and agent, whose steps up to there hold.
-  want(ask.method !== 'run.fork' || (ask.after && ask.earlier), 'schema.missing', 'what a fork goes on from')
+  want(ask.method !== 'run.fork' || (ask.after && ask.earlier), 'schema.missing')
   if (step !== undefined) {
-    want(step === ask.after.toString(), 'fork.step', 'another step was signed for')
+    want(step === ask.after.toString(), 'fork.step')
     const kind = kindOf(r, ask.after)
-    want(kind === undefined || kind === 'step/1', 'fork.step', `it is a ${kind}`)
+    want(kind === undefined || kind === 'step/1', 'fork.step', kind)
     if (kind) {
       let from
       try { from = await history(r, ask.after, operator, checked, depth, forks + 1) } catch (e) {
-        throw e instanceof Wrong && !e.code.startsWith('fork.') ? new Wrong('fork.shared', `${e.code}: ${e.message}`) : e
+        throw e instanceof Wrong && !e.code.startsWith('fork.') ? new Wrong('fork.shared', e.code) : e
       }
-      want(!from.wallet || !wallet || from.wallet === wallet, 'fork.other', 'another wallet')
-      want(from.agent === agent.name && !from.run.delegation, 'fork.other', 'another agent')
+      want(!from.wallet || !wallet || from.wallet === wallet, 'fork.other')
+      want(from.agent === agent.name && !from.run.delegation, 'fork.other')
       checked.add('shared steps')
     }
   }
@@ -345,7 +345,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     if (!args) continue
     let spelled
     try { spelled = canonical(args) } catch (e) { throw new Wrong('decisions.effect', e.message) }
-    want(spelled === Buffer.from(args).toString(), 'decisions.effect', 'arguments that are not in their one spelling')
+    want(spelled === Buffer.from(args).toString(), 'decisions.effect', 'another spelling')
     checked.add('arguments')
   }
   // Approvals: for exactly what was asked, by the wallet, in time.

@@ -26,6 +26,9 @@ func (l *look) examineNonces(ctx context.Context, db journal.Database) error {
 	if err != nil || known == 0 {
 		return err
 	}
+	if epochs, err := db.LogEpochs(ctx); err != nil || len(epochs) > 0 {
+		return err // it was restored: what was sent after the backup stands in no journal
+	}
 	for i, url := range l.cfg.Chain.RPC {
 		said, err := askNonce(ctx, url, at)
 		if err != nil || said <= known {

@@ -1,5 +1,5 @@
 // What was: runs, one run, two runs beside each other, and sessions. It is loaded when one of these pages is opened.
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { wire } from '../../sdk/src/index.ts'
 import { amountText, decimal, leftText, usdText } from './amounts.ts'
 import { LongRun } from './long.tsx'
@@ -33,10 +33,13 @@ export const Runs = () => {
   const [word, setWord] = useState('')
   const [end, setEnd] = useState('')
   const [picked, setPicked] = useState<string[]>([])
+  const asked = useRef(0)
   const load = async (before: string): Promise<void> => {
+    const mine = ++asked.current
     const found = await attempt(() => session.value!.call('run.list', {
       limit: 50, ...(before && { before }), ...(word.trim() && { find: word.trim() }), ...(end && { outcome: end }),
     }))
+    if (mine !== asked.current) return // something else was asked since, and may have been answered first
     setRuns((was) => [...(before ? was ?? [] : []), ...(found?.runs ?? [])])
     setNext(found?.next ?? '')
   }

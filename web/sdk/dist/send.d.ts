@@ -1,5 +1,5 @@
 /** Saying more in a run that goes on, and answering what its agent asks. */
-import { Run, type RunOptions, type Update } from './run.js';
+import type { Run, RunOptions, Update } from './run.js';
 import type { Session } from './session.js';
 import type { Question, Ref } from './wire.js';
 /**
@@ -15,6 +15,8 @@ export declare const send: (session: Session, run: Run, text: string, of?: Ref, 
 export declare const fork: (session: Session, step: string, input: string, options?: RunOptions & {
     agent?: string;
     key?: string;
-}) => Run;
+}) => Promise<{
+    run: Run;
+}>;
 /** What the agent asks by an update, if it does and nobody has answered yet: one of its choices, or any text, is an answer. */
 export declare const questionOf: (session: Session, u: Update) => Promise<Question | undefined>;

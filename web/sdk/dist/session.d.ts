@@ -30,7 +30,7 @@ export declare class Session {
     }): Run;
     /** Follows a run that is there already, from its start. */
     follow(run: string, options?: RunOptions): Run;
-    /** Everything of this wallet that waits for an answer. */
+    /** Everything of this wallet that waits for an answer: the oldest 1,000, if it is more. */
     approvals(): Promise<WaitingApproval[]>;
     runs(limit?: number): Promise<RunInfo[]>;
     sessions(): Promise<SessionInfo[]>;

@@ -1,5 +1,5 @@
 /** Saying more in a run that goes on, and answering what its agent asks. */
-import { Run, type RunOptions, type Update } from './run.ts'
+import type { Run, RunOptions, Update } from './run.ts'
 import type { Session } from './session.ts'
 import type { Question, Ref } from './wire.ts'
 
@@ -16,9 +16,9 @@ export const send = async (session: Session, run: Run, text: string, of?: Ref, k
  * What was said and done up to there is told to the agent, and not done again. The same `key` with the same input gives
  * the same run.
  */
-export const fork = (session: Session, step: string, input: string, options: RunOptions & { agent?: string; key?: string } = {}): Run => {
-  const started = session.call('run.fork', { agent: options.agent ?? session.info.agent, input, step, idempotency_key: options.key ?? crypto.randomUUID() })
-  return new Run(session, started.then((s) => s.run), options)
+export const fork = async (session: Session, step: string, input: string, options: RunOptions & { agent?: string; key?: string } = {}): Promise<{ run: Run }> => {
+  const started = await session.call('run.fork', { agent: options.agent ?? session.info.agent, input, step, idempotency_key: options.key ?? crypto.randomUUID() })
+  return { run: session.follow(started.run, options) } // a run itself would be awaited to its end
 }
 
 /** What the agent asks by an update, if it does and nobody has answered yet: one of its choices, or any text, is an answer. */

@@ -44,14 +44,10 @@ export class Session {
   /** Follows a run that is there already, from its start. */
   follow(run: string, options: RunOptions = {}): Run { return new Run(this, Promise.resolve(run), options) }
 
-  /** Everything of this wallet that waits for an answer. */
+  /** Everything of this wallet that waits for an answer: the oldest 1,000, if it is more. */
   async approvals(): Promise<WaitingApproval[]> {
-    const approvals: Approval[] = []
-    for (let cursor: { cursor?: string } | '' | undefined = {}, page; cursor; cursor = page.next && { cursor: page.next }) {
-      page = await this.call('approval.list', cursor)
-      approvals.push(...(page.approvals ?? []))
-    }
-    return approvals.map((a) => {
+    const { approvals } = await this.call('approval.list', { limit: 1000 })
+    return (approvals ?? []).map((a) => {
       const decide = (answer: { approve: boolean; message?: string; signature?: string; reason?: string }) =>
         this.call('approval.decide', { run: a.run, effect: a.effect, idempotency_key: crypto.randomUUID(), ...answer }).then(() => {})
       return {
