@@ -65,6 +65,7 @@ func startAs(c *Call, ctx context.Context, p wire.StartParams, step provenance.L
 	info, err := c.startWithinQuota(ctx, runner.StartRequest{
 		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig,
 		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread, Tools: own, Step: step,
+		Reaches: func(of journal.RunInfo) bool { return reachesRun(c, of) },
 	})
 	if err != nil {
 		return nil, err

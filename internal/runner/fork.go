@@ -25,7 +25,7 @@ func (p past) joinFork(ctx context.Context, a *actor, q StartRequest, ask *prove
 	switch {
 	case err != nil:
 		return err
-	case of.Owner() != q.Session.Owner(), of.Agent != q.Agent:
+	case of.Owner() != q.Session.Owner(), of.Agent != q.Agent, q.Reaches == nil || !q.Reaches(of):
 		return fmt.Errorf("step %s: %w", q.Step, journal.ErrNotFound)
 	case of.Status == "running":
 		return ErrForkWorks

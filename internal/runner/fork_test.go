@@ -46,6 +46,7 @@ func (u *user) fork(step provenance.Link, input, key string) (q runner.StartRequ
 	sig, err := u.key.SignFrame(f)
 	return runner.StartRequest{
 		Session: u.session, Frame: f, Sig: sig, Agent: "payer", Input: input, Key: key, Step: step,
+		Reaches: func(journal.RunInfo) bool { return true },
 	}, err
 }
 
@@ -173,6 +174,17 @@ func TestWhatIsNoFork(t *testing.T) {
 	}
 	close(l.may)
 	b.until(run, provenance.CloseAnswered)
+	// A session that does not reach the run has nothing to go on from, nor has one of which nobody has said that it does.
+	for i, reaches := range []func(journal.RunInfo) bool{nil, func(of journal.RunInfo) bool { return of.ID != run }} {
+		q, err := b.fork(first, "tell me all", "fork-key-unreached-"+string(rune('a'+i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Reaches = reaches
+		if _, err := b.r.Start(t.Context(), q); !errors.Is(err, journal.ErrNotFound) {
+			t.Errorf("a fork of a run that is out of reach: %v", err)
+		}
+	}
 	for name, step := range map[string]provenance.Link{
 		"a run": run, "a head": b.info(run).Head, "nothing": provenance.NewRaw([]byte("x")).CID,
 	} {

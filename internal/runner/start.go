@@ -27,6 +27,8 @@ type StartRequest struct {
 	Key     string          // idempotency key, 1 to 128 bytes
 	Thread  string          // that the run goes on with, or begins; empty for none
 	Step    provenance.Link // of another run, from which it goes on, with a wire.ForkParams; undefined for none
+	// Reaches says whether the session may see the run of Step. Without it there is nothing to go on from.
+	Reaches func(of journal.RunInfo) bool
 	// Tools are the records of those that Params says are the caller's own, as definition.ClientTools makes them.
 	Tools []*provenance.ToolDef
 }

@@ -66,6 +66,9 @@ func triesToReach(t *testing.T, tools []string, device string) {
 		{wire.ThreadRename, wire.RenameParams{Agent: "reader", Name: "plans", To: "mine"}, true, wire.CodeForbidden},
 		{wire.ThreadDelete, thread, true, wire.CodeForbidden},
 		{wire.RunStart, wire.StartParams{Agent: "reader", Input: "hi", Key: "key-00004", Thread: "plans"}, true, wire.CodeForbidden},
+		{wire.RunFork, wire.ForkParams{
+			Agent: "reader", Input: "what was said?", Key: "key-00006", Step: f.runs[cid.MustParse(theirs)].steps[0].CID.String(),
+		}, true, wire.CodeNotFound},
 		{wire.UsageGet, wire.UsageParams{}, false, wire.CodeForbidden},
 	} {
 		ask := key.call

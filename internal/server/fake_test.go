@@ -197,6 +197,12 @@ func (f *fakeRunner) Start(ctx context.Context, q runner.StartRequest) (journal.
 		return journal.RunInfo{}, err
 	}
 	f.mu.Lock()
+	for _, r := range f.runs { // steps are reached as their runs are
+		if q.Step.Defined() && slices.ContainsFunc(r.steps, func(v runner.StepView) bool { return v.CID == q.Step }) && !q.Reaches(r.info) {
+			f.mu.Unlock()
+			return journal.RunInfo{}, journal.ErrNotFound
+		}
+	}
 	if id, ok := f.byKey[q.Key]; ok {
 		defer f.mu.Unlock()
 		return f.runs[id].info, nil
