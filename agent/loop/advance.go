@@ -8,6 +8,7 @@ import (
 	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/internal/fault"
@@ -70,10 +71,10 @@ func (w *work) advance() error {
 		return w.askNextModel()
 	}
 	last := w.s.talk.Messages[len(w.s.talk.Messages)-1]
-	if last.Role == model.RoleAssistant && len(w.s.tried) == 0 {
+	if last.Role == model.RoleAssistant && len(w.s.tries.Models) == 0 {
 		return w.closeWithAnswer(last.Text)
 	}
-	if len(w.s.tried) > 0 { // the model that was to look again gave no answer
+	if len(w.s.tries.Models) > 0 { // the model that was to look again gave no answer
 		if done, err := (secondLook{w}).fallBack(); done || err != nil {
 			return err
 		}
@@ -152,7 +153,7 @@ func (mo *moment) beginLastTurn() {
 	sums, l := &mo.s.totals, mo.m.limits
 	only := sums.Turns == 0 && mo.m.hasOneTurn() // the caller has one turn left, and a turn with tools needs a second
 	first := sums.Turns == 0 || sums.Turns+1 < l.Turns && sums.Calls < l.Calls
-	if mo.s.lastTurn || len(mo.s.tried) > 0 || first && !only {
+	if mo.s.lastTurn || len(mo.s.tries.Models) > 0 || first && !only {
 		return
 	}
 	mo.s.lastTurn = true
@@ -189,9 +190,9 @@ func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []st
 		Prompt: w.m.promptDigest(&w.s), MaxTokens: limit, After: l.from, Decisions: records,
 		Fold: w.fold,
 	}
-	w.room.asking = asking{ref: w.addEffect(&w.room.ask), model: c.Model, maxTokens: limit}
+	w.room.asking = modelcall.Open{Ref: w.addEffect(&w.room.ask), Model: c.Model, MaxTokens: limit}
 	w.s.asking = &w.room.asking
-	return w.reserve(&w.s.asking.reserved, records[0].Reserve)
+	return w.reserve(&w.s.asking.Reserved, records[0].Reserve)
 }
 
 // closeWithoutModel ends a run for which no model can be asked. there says whether a route leads to one.
@@ -199,7 +200,7 @@ func (w *work) closeWithoutModel(there bool, refused []policies.Decision) {
 	switch {
 	case len(refused) > 0:
 		w.closeRun(decision.Sentence(refused[0]), provenance.CloseDenied)
-	case len(w.s.tried) > 0:
+	case len(w.s.tries.Models) > 0:
 		w.closeRunAs(w.outcomeWithoutModel())
 	case w.tooLong:
 		w.closeRun("The conversation is longer than a model of this agent reads. Ask for less at once, or begin a new one.",

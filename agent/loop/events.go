@@ -127,7 +127,7 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 
 func (w *work) takeReply(ev *provenance.Reply) error {
 	a := w.s.asking
-	if a == nil || a.ref != ev.Of {
+	if a == nil || a.Ref != ev.Of {
 		return fmt.Errorf("a reply to %v, which is not an open model call", ev.Of)
 	}
 	if ev.Model == nil {
@@ -142,8 +142,8 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 	if err := w.countReply(a, mc); err != nil {
 		return err
 	}
-	w.s.stop, w.s.byRules = mc.Stop, a.model.Kind == model.KindRules
-	w.s.answered = a.model.Name
+	w.s.stop, w.s.byRules = mc.Stop, a.Model.Kind == model.KindRules
+	w.s.answered = a.Model.Name
 	said := model.Message{Role: model.RoleAssistant}
 	if mc.Text != nil {
 		b, ok := mc.Text.Bytes()
@@ -152,7 +152,7 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 		}
 		said.Text = string(b)
 	}
-	allowed, denial, err := w.decideReply(mc, a.model, said.Text)
+	allowed, denial, err := w.decideReply(mc, a.Model, said.Text)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 
 // countFailure notes that a model did not answer, so that another one is asked, and counts what that may have cost: one
 // that was not reached, or refused, did no work; one that was cut off may cost all that it might.
-func (t *tally) countFailure(a *asking, ev *provenance.Reply) error {
+func (t *tally) countFailure(a *modelcall.Open, ev *provenance.Reply) error {
 	code := fault.Code(ev.Failed)
 	if !code.IsKnown() {
 		return fmt.Errorf("a reply failed for %q, which is no reason", ev.Failed)
@@ -185,38 +185,20 @@ func (t *tally) countFailure(a *asking, ev *provenance.Reply) error {
 	if code.MayCost() {
 		t.settleInFull(a)
 	} else {
-		t.settleModelCall(a, model.Usage{}, 0, true)
+		t.releaseModelCall(a)
 	}
-	t.s.tried = append(t.s.tried, a.model.Name)
-	t.s.failure, t.s.after = code, ev.After
-	if ev.After > 0 && code.Retryable() && code != fault.ModelBusy { // a queue that is full is not waited for besides
-		t.s.later = append(t.s.later, modelWait{a.model.Name, t.at + ev.After, code == fault.ModelRate})
-	}
+	t.s.tries.Fail(a.Model.Name, code, t.at, ev.After)
 	return nil
 }
 
 // countReply checks what a reply says of itself against the model that was asked, and counts what it used.
-func (t *tally) countReply(a *asking, mc *provenance.ModelCall) error {
-	if mc.Name != a.model.Name || mc.Provider != a.model.Provider || mc.Asked != a.model.Model {
-		return fmt.Errorf("the reply says that %q was asked, and it was %q", mc.Name, a.model.Name)
+func (t *tally) countReply(a *modelcall.Open, mc *provenance.ModelCall) error {
+	used, cost, err := a.Price(mc)
+	if err != nil {
+		return err
 	}
-	if shown := modelcall.EvidenceOf(mc); mc.Evidence != shown {
-		return fmt.Errorf("the reply claims evidence of level %d, and shows level %d", mc.Evidence, shown)
-	}
-	counts := mc.Usage
-	if max(counts.In, counts.Out, counts.Cached, counts.Write5m, counts.Write1h, counts.Reasoning) > modelcall.MaxUsage {
-		return fmt.Errorf("the reply counts more than %d tokens", int64(modelcall.MaxUsage))
-	}
-	usage := modelcall.UsageOf(counts)
-	cost := a.model.Cost(usage)
-	if mc.Cost != cost {
-		return fmt.Errorf("a model call costs %d by the price table, not %d", cost, mc.Cost)
-	}
-	t.settleModelCall(a, usage, cost, false)
-	t.s.tried, t.s.later = nil, nil
-	if a.model.Kind != model.KindRules { // rules answer in the place of a model that failed, and say so
-		t.s.failure, t.s.after = "", 0
-	}
+	t.settleModelCall(a, used, cost)
+	t.s.tries.Answer(a.Model)
 	sums := &t.s.totals
 	sums.Turns++
 	sums.In += mc.Usage.In
@@ -422,11 +404,10 @@ func (w *work) takeLapse(ev *provenance.Lapse) error {
 	if ev.Of == nil {
 		return w.abandonRun(ev.Why)
 	}
-	if a := w.s.asking; a != nil && a.ref == *ev.Of {
+	if a := w.s.asking; a != nil && a.Ref == *ev.Of {
 		w.s.asking = nil
 		w.settleInFull(a)
-		w.s.tried = append(w.s.tried, a.model.Name)
-		w.s.failure, w.s.after = fault.ModelFailed, 0
+		w.s.tries.Fail(a.Model.Name, fault.ModelFailed, w.at, 0)
 		return nil
 	}
 	c := w.s.findOpenCall(*ev.Of)

@@ -75,8 +75,8 @@ func (f folding) makeRoom(cands []route.Candidate) (done bool, err error) {
 func (f folding) maySum(c *route.Candidate, p *thread.Plan) bool {
 	w, l := f.w, f.w.m.limits
 	sums := &w.s.totals
-	return c.Model.Kind == model.KindModel && !w.s.unsummed && !w.s.lastTurn && len(w.s.tried) == 0 && f.from == 0 &&
-		l.Turns-sums.Turns >= 3 &&
+	return c.Model.Kind == model.KindModel && !w.s.unsummed && !w.s.lastTurn && len(w.s.tries.Models) == 0 &&
+		f.from == 0 && l.Turns-sums.Turns >= 3 &&
 		2*c.Request.Cost <= l.Cost-sums.Cost && 2*c.Request.Tokens <= f.need.MaxTokens &&
 		(c.Model.Window == 0 || p.SumSize()+thread.MaxSummary <= c.Model.Window)
 }

@@ -1,11 +1,7 @@
 package loop
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
@@ -77,8 +73,8 @@ func (mo *moment) outcomeOfAnswer(text string) outcome {
 		return outcome{reason: provenance.CloseTruncated}
 	case s.stop == model.StopFilter:
 		return outcome{reason: provenance.CloseDeclined, code: fault.ModelDeclined}
-	case s.stop == model.StopDecline && s.failure != "":
-		return outcome{provenance.CloseFailed, s.failure, s.after}
+	case s.stop == model.StopDecline && s.tries.Failure != "":
+		return outcome{provenance.CloseFailed, s.tries.Failure, s.tries.After}
 	case s.stop == model.StopDecline:
 		return outcome{reason: provenance.CloseDeclined}
 	case s.lastTurn:
@@ -108,18 +104,12 @@ func wordsOfAnswer(text string, o outcome, stop string) string {
 
 // outcomeWithoutModel returns how a run ends of which every model that was asked has failed.
 func (mo *moment) outcomeWithoutModel() (string, outcome) {
-	code := cmp.Or(mo.s.failure, fault.ModelFailed)
-	o := outcome{provenance.CloseFailed, code, mo.s.after}
+	code, says := mo.s.tries.Tell()
+	o := outcome{provenance.CloseFailed, code, mo.s.tries.After}
 	if code == fault.ModelDeclined {
 		o.reason = provenance.CloseDeclined
 	}
-	var tried []string
-	for _, name := range mo.s.tried {
-		if !slices.Contains(tried, name) {
-			tried = append(tried, name)
-		}
-	}
-	return fmt.Sprintf("No model answered (tried: %s): %s.", strings.Join(tried, ", "), code.Told()), o
+	return says, o
 }
 
 // outcomeOfNoRoute returns how a run ends for which no model is there.
@@ -136,56 +126,12 @@ func (mo *moment) outcomeOfNoRoute() (string, outcome) {
 		outcome{reason: provenance.CloseFailed, code: fault.ModelGone}
 }
 
-// maxAsksOfOne is how often one model is asked in one turn, whose provider says when it wants to be asked again.
-const maxAsksOfOne = 4
-
-// findCandidates returns the models that may be asked, in order. If no real one is left, and a provider has said when
-// it wants to be asked again, and that is within the run's time, its model is the first, and from says from when on.
+// findCandidates returns the models that may be asked, in order, and from when on the first may be; 0 for at once.
 func (mo *moment) findCandidates(n route.Need) (cands []route.Candidate, from int64, err error) {
-	n.Tried = mo.s.tried
+	n.Tried = mo.s.tries.Models
 	n.Once = mo.facts.Once && mo.s.IsAskedAgain()
 	if mo.m.onChoice != nil {
 		mo.m.onChoice(n)
 	}
-	if cands, err = route.Candidates(mo.m.routes, n); err != nil {
-		return nil, 0, err
-	}
-	isReal := func(c route.Candidate) bool { return c.Model.Kind == model.KindModel }
-	if n.Once || len(mo.s.later) == 0 || slices.ContainsFunc(cands, isReal) {
-		return cands, 0, nil
-	}
-	end := min(mo.end(), mo.m.expiry())
-	var next *modelWait
-	for i := range mo.s.later {
-		l := &mo.s.later[i]
-		tries, newer := 0, false
-		for _, name := range mo.s.tried {
-			if name == l.model {
-				tries++
-			}
-		}
-		for _, x := range mo.s.later[i+1:] {
-			newer = newer || x.model == l.model
-		}
-		if !newer && tries < maxAsksOfOne && l.at < end && (next == nil || l.at < next.at) {
-			next = l
-		}
-	}
-	if next == nil {
-		return cands, 0, nil
-	}
-	isNext := func(name string) bool { return name == next.model }
-	n.Tried = slices.DeleteFunc(slices.Clone(n.Tried), isNext)
-	if next.rate { // a rate limit is over then; other failures are not
-		n.Down = slices.DeleteFunc(slices.Clone(n.Down), isNext)
-	}
-	again, err := route.Candidates(mo.m.routes, n)
-	if err != nil {
-		return nil, 0, err
-	}
-	i := slices.IndexFunc(again, func(c route.Candidate) bool { return c.Model.Name == next.model })
-	if i < 0 {
-		return cands, 0, nil
-	}
-	return append([]route.Candidate{again[i]}, cands...), next.at, nil
+	return mo.s.tries.Candidates(mo.m.routes, n, min(mo.end(), mo.m.expiry()))
 }

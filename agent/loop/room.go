@@ -2,6 +2,7 @@ package loop
 
 import (
 	"github.com/writ-run/writ/agent/decision"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 )
@@ -17,7 +18,7 @@ type room struct {
 	reserves   [6]provenance.Reserve
 	considered [2]string
 	ask        provenance.AskModel
-	asking     asking
+	asking     modelcall.Open
 	call       provenance.Call
 	req        policies.Request // that is being asked about; made anew for each decision
 	own        [6]ownUse        // of the state after the step

@@ -7,6 +7,7 @@ import (
 	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies"
@@ -45,19 +46,16 @@ type State struct {
 	frame       uint64   // and its number there
 	said        string   // to the user, at the end
 
-	asking   *asking     // the model call that is open
-	tried    []string    // models that failed this turn, once for each failure
-	later    []modelWait // of those, when their providers want to be asked again
-	failure  fault.Code  // why the last model that failed did, until one answers; "" if none did
-	after    int64       // ms after which its provider wants to be asked again
-	stop     string      // of the last reply
-	byRules  bool        // rules gave it
-	calls    []call      // of this turn
-	client   []*tool     // the caller's own, in the order in which they are offered
-	form     *form.Form  // what the answer must look like; nil for any text
-	mended   bool        // the model was told once that its answer does
-	reused   bool        // one of the replies was another run's
-	lastTurn bool        // the next turn, or this one, is the last and has no tools
+	asking   *modelcall.Open // the model call that is open
+	tries    modelcall.Tries // that failed this turn
+	stop     string          // of the last reply
+	byRules  bool            // rules gave it
+	calls    []call          // of this turn
+	client   []*tool         // the caller's own, in the order in which they are offered
+	form     *form.Form      // what the answer must look like; nil for any text
+	mended   bool            // the model was told once that its answer does
+	reused   bool            // one of the replies was another run's
+	lastTurn bool            // the next turn, or this one, is the last and has no tools
 
 	own []ownUse // of the ledgers that this run has reserved in
 
@@ -98,24 +96,9 @@ type State struct {
 	totals provenance.Totals
 }
 
-// An asking is an open model call.
-type asking struct {
-	ref       provenance.Ref
-	model     model.Info
-	maxTokens int64
-	reserved  []provenance.Reserve
-}
-
-// A modelWait is when a model's provider wants to be asked again.
-type modelWait struct {
-	model string
-	at    int64 // ms UTC
-	rate  bool  // since this account has asked too often
-}
-
 // IsAskedAgain says whether the open model call is not the first of its turn, and the one before failed by its
 // provider's fault.
-func (s State) IsAskedAgain() bool { return len(s.tried) > 0 && s.failure.Whose() == fault.Provider }
+func (s State) IsAskedAgain() bool { return s.tries.AreProviders() }
 
 // An ownUse is what this run alone has used of a budget. Whatever others use, a ledger shows at least this much.
 type ownUse struct {
@@ -178,7 +161,7 @@ func (s State) clone(r *room) State {
 		s.calls[i].attempts = slices.Clip(s.calls[i].attempts)
 	}
 	s.sent, s.unheard = slices.Clip(s.sent), slices.Clip(s.unheard)
-	s.tried, s.later = slices.Clip(s.tried), slices.Clip(s.later)
+	s.tries = s.tries.Clip()
 	s.totals.Spent, s.totals.Over = slices.Clone(s.totals.Spent), slices.Clone(s.totals.Over)
 	s.own = append(r.own[:0], s.own...)
 	s.done = slices.Clip(s.done)
@@ -216,7 +199,7 @@ func (s State) IsParked() bool {
 func (s State) OpenEffects() []provenance.Ref {
 	var refs []provenance.Ref
 	if s.asking != nil {
-		refs = append(refs, s.asking.ref)
+		refs = append(refs, s.asking.Ref)
 	}
 	for _, c := range s.calls {
 		if c.phase != "" {

@@ -294,29 +294,23 @@ func reserveIn(budgets []policies.Budget, id string, a money.Amount) {
 
 // settleModelCall ends a model call's reservations with what it really used, which is never counted above what was
 // reserved.
-func (t *tally) settleModelCall(a *asking, u model.Usage, cost int64, failed bool) {
-	for _, r := range a.reserved {
-		n := money.Of(r.Amount.Asset(), 0)
-		switch {
-		case failed:
-		case n.Asset() == money.Tokens:
-			n = money.Of(n.Asset(), uint64(u.In+u.Out))
-		case n.Asset() == money.USD:
-			n = money.Of(n.Asset(), uint64(cost))
-		default:
-			n = r.Amount
-		}
-		if over, err := n.Cmp(r.Amount); err != nil || over > 0 {
-			n = r.Amount
-		}
-		t.settleReserve(r, a.ref, n)
+func (t *tally) settleModelCall(a *modelcall.Open, u model.Usage, cost int64) {
+	for _, r := range a.Reserved {
+		t.settleReserve(r, a.Ref, modelcall.UsedOf(r, u, cost))
+	}
+}
+
+// releaseModelCall ends the reservations of a model call that has used nothing.
+func (t *tally) releaseModelCall(a *modelcall.Open) {
+	for _, r := range a.Reserved {
+		t.settleReserve(r, a.Ref, money.Of(r.Amount.Asset(), 0))
 	}
 }
 
 // settleInFull ends the reservations of a model call whose end is not known: the provider may charge for all of it.
-func (t *tally) settleInFull(a *asking) {
-	for _, r := range a.reserved {
-		t.settleReserve(r, a.ref, r.Amount)
+func (t *tally) settleInFull(a *modelcall.Open) {
+	for _, r := range a.Reserved {
+		t.settleReserve(r, a.Ref, r.Amount)
 	}
 }
 

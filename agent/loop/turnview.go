@@ -34,7 +34,7 @@ func (j *judge) viewTurn(r *policies.Request) {
 		spent, _ := route.SpentOf(id, r.Budgets)
 		r.Today = max(r.Today, spent)
 	}
-	r.Mistakes, r.Failed = j.s.mistakes, int64(len(j.s.tried))
+	r.Mistakes, r.Failed = j.s.mistakes, int64(len(j.s.tries.Models))
 	if !j.s.lastTurn {
 		r.Offered = int64(len(j.m.offered) + len(j.s.client))
 	}

@@ -1,5 +1,6 @@
-// Package modelcall makes the record of what a model answered, as the runner writes it and an auditor who has read the
-// provider's bytes again compares with.
+// Package modelcall has the life of a model call: an [Open] one waits for its answer, [Of] makes the record of that, as
+// the runner writes it and an auditor who has read the provider's bytes again compares with, and [Tries] know which
+// models have failed of a turn and which are left.
 package modelcall
 
 import (

@@ -149,6 +149,7 @@ var within = []string{
 	"agent/loop -> agent/subagent",                 // likewise
 	"agent/loop -> agent/thread",                   // what a model is told of the runs before
 	"agent/model/dialect -> agent/model",           // what is read of bytes is a Reply
+	"agent/modelcall -> agent/route",               // which models are left to ask
 	"agent/pinned -> agent/authority",              // the delegations from the grant down
 	"agent/revocation -> agent/loop",               // what is sealed is the same to both
 	"agent/route -> agent/grounds",                 // what the figures of an answer rest on
