@@ -175,7 +175,7 @@ type Token struct {
 
 // A Name is what a name stands for.
 type Name struct {
-	Name    string `yaml:"name" about:"lower-case letters, digits, '-' and '.'"`
+	Name    string `yaml:"name" about:"lower-case letters, digits, '-' and '.'; no word that means something else in a request"`
 	Address string `yaml:"address" about:"of the account, with its checksum"`
 }
 

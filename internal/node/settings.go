@@ -22,6 +22,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/writ-run/writ/agent/grammar"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/anthropic"
 	"github.com/writ-run/writ/agent/model/endpoint"
@@ -357,6 +358,14 @@ func bookOf(c config.Chain) (*tools.Book, error) {
 		a, err := checkedAddress(n.Address)
 		if err != nil {
 			return nil, badSetting("chain.names: %s: %v", n.Name, err)
+		}
+		means := grammar.MeaningOf(n.Name)
+		if _, token := b.Tokens[strings.ToUpper(n.Name)]; token && means == "" {
+			means = "the symbol of a token"
+		}
+		if means != "" {
+			return nil, badSetting("chain.names: in a request %q is %s and names nobody; "+
+				"choose another name for %s", n.Name, means, n.Address)
 		}
 		b.Names[n.Name] = a
 	}
