@@ -56,7 +56,8 @@ With --model and --model-name an OpenAI-compatible server answers instead, Ollam
   writ dev --model http://127.0.0.1:11434/v1 --model-name qwen3
 
 With --agent-file an agent of your own runs beside those that come with writ. It may call them (docs/subagents.md).
-With --tools it may use the tools that a configuration file names, such as writ tools add writes (docs/tools.md).
+With --tools it may use what a configuration file lets agents use: tools such as writ tools add writes (docs/tools.md),
+fetch, documents and library.
 With --dapp http://localhost:5173 your own page may sign in (docs/dapp.md).`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.start(c.Context(), a) },
@@ -67,7 +68,8 @@ With --dapp http://localhost:5173 your own page may sign in (docs/dapp.md).`,
 	f.StringVar(&o.policy, "policies", "default", "policy `file`, or the name of a built-in set")
 	f.StringArrayVar(&o.agents, "agent-file", nil,
 		"`file` of an agent to run besides those that come with writ; may be given again")
-	f.StringVar(&o.tools, "tools", "", "configuration `file` whose tools there are too; nothing else of it is read")
+	f.StringVar(&o.tools, "tools", "",
+		"configuration `file` whose tools, pages and documents there are too; nothing else of it is read")
 	f.StringArrayVar(&o.pages, "dapp", nil,
 		"`ORIGIN[=FILE]` whose pages may sign in, and their policy file, between the operator's rules and the wallet's")
 	f.StringVar(&o.model.URL, "model", "", "base `URL` of an OpenAI-compatible server")
@@ -125,7 +127,7 @@ func (o *devOptions) serve(ctx context.Context, a *app, dapps []config.Dapp) err
 		return err
 	}
 	defer stop()
-	p.Chain.URLs, p.Chain.Book, p.Chain.Key = []string{dev.URL}, devchain.Book(), devchain.Accounts()["agent"].Key
+	p.Chain.URLs, p.Chain.Key = []string{dev.URL}, devchain.Accounts()["agent"].Key
 	if err := catchUp(ctx, o.data, dev.URL); err != nil {
 		ln.Close()
 		return err
@@ -177,14 +179,15 @@ func (o *devOptions) config(a *app, dapps []config.Dapp) (node.Config, error) {
 	if p.Agents, err = node.Agents(append(slices.Clone(node.CommonAgents), o.agents...), config.DevChain); err != nil {
 		return p, err
 	}
+	file := &config.Config{}
 	if o.tools != "" {
-		file, err := node.ReadSettings(o.tools, nil)
-		if err != nil {
+		if file, err = node.ReadSettings(o.tools, nil); err != nil {
 			return p, err
 		}
-		if p.Tools, p.ToolServers, err = node.OwnTools(file, devchain.Book(), log); err != nil {
-			return p, err
-		}
+	}
+	p.Chain.Book = devchain.Book()
+	if err := node.SetTools(&p, file); err != nil {
+		return p, err
 	}
 	p.Reread = func() (runner.Rules, error) { return node.Rules(o.policy, dapps) }
 	if p.Rules, err = p.Reread(); err != nil {
@@ -198,7 +201,7 @@ func (o *devOptions) config(a *app, dapps []config.Dapp) (node.Config, error) {
 		}
 		remote = append(remote, o.model)
 	}
-	p.Models, err = node.Models(remote)
+	p.Models, err = node.Models(remote, p.Agents)
 	return p, err
 }
 

@@ -58,7 +58,7 @@ func testServerWith(t *testing.T, change func(*node.Config)) string {
 	if c.Rules, err = node.Rules("default", nil); err != nil {
 		t.Fatal(err)
 	}
-	if c.Models, err = node.Models(nil); err != nil {
+	if c.Models, err = node.Models(nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	change(&c)

@@ -49,7 +49,7 @@ func testConfig(t testing.TB, domain string) Config {
 	if c.Rules, err = Rules("default", nil); err != nil {
 		t.Fatal(err)
 	}
-	if c.Models, err = Models(nil); err != nil {
+	if c.Models, err = Models(nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	c.Reread = func() (runner.Rules, error) { return Rules("default", nil) }

@@ -126,16 +126,7 @@ func Configure(c *config.Config, g Given) (Config, error) {
 	read(func() (err error) { out.Earnings, err = EarningsOf(c); return err })
 	read(func() error { return setRoutes(c.Routes, out.Agents) })
 	read(func() (err error) { out.Rules, err = Rules(c.Policies, c.Dapps); return err })
-	read(func() (err error) {
-		out.Tools, err = readingTools(c, cmp.Or(g.Log, slog.New(slog.DiscardHandler)))
-		return err
-	})
-	read(func() (err error) { out.Library, err = readLibrary(c.Library); return err })
-	read(func() error {
-		own, servers, err := OwnTools(c, out.Chain.Book, g.Log)
-		out.Tools, out.ToolServers = append(out.Tools, own...), servers
-		return err
-	})
+	read(func() error { return SetTools(&out, c) })
 	read(func() (err error) {
 		if c.Transparency.Witnesses != "" {
 			out.Heads.Witnesses, err = ReadSource(c.Transparency.Witnesses)
@@ -145,8 +136,7 @@ func Configure(c *config.Config, g Given) (Config, error) {
 	read(func() (err error) { out.Anchor, err = anchorOf(c); return err })
 	read(func() (err error) { out.Webhooks, err = webhooksOf(c); return err })
 	read(func() error { return PriceModels(c) })
-	read(func() (err error) { out.Models, err = Models(c.Models); return err })
-	out.Models = addExtractor(out.Models, out.Agents)
+	read(func() (err error) { out.Models, err = Models(c.Models, out.Agents); return err })
 	return out, err
 }
 
@@ -483,8 +473,9 @@ func ReadSource(path string) ([]byte, error) {
 	return src, err
 }
 
-// Models returns the configured models and, always and last, the rules that are no model.
-func Models(list []config.Model) ([]runner.NamedModel, error) {
+// Models returns the configured models, the rules that are no model, and what answers from documents without one if a
+// route of an agent leads to it.
+func Models(list []config.Model, agents []agentfile.Definition) ([]runner.NamedModel, error) {
 	var out []runner.NamedModel
 	for _, m := range list {
 		remote, err := remoteModel(m)
@@ -496,10 +487,9 @@ func Models(list []config.Model) ([]runner.NamedModel, error) {
 		out = append(out, runner.NamedModel{Info: info, Model: remote, Endpoint: remote.Host()})
 	}
 	rules := planner.New()
-	return append(out, runner.NamedModel{Info: rules.Info(), Model: rules}), nil
+	return addExtractor(append(out, runner.NamedModel{Info: rules.Info(), Model: rules}), agents), nil
 }
 
-// addExtractor adds what answers from documents without a model, if a route of an agent leads to it.
 func addExtractor(models []runner.NamedModel, agents []agentfile.Definition) []runner.NamedModel {
 	for _, a := range agents {
 		for _, r := range a.Routes {

@@ -36,6 +36,21 @@ import (
 // documents or call servers of others, each of these only if the settings name what it may reach. openLibrary adds the
 // one that searches the library, and DescribedTools lists them for commands that start no node.
 
+// SetTools gives a node, whose chain is set, the tools that settings describe, and those that need no settings.
+func SetTools(out *Config, c *config.Config) error {
+	log := cmp.Or(out.Log, slog.New(slog.DiscardHandler))
+	reading, err := readingTools(c, log)
+	if err != nil {
+		return err
+	}
+	if out.Library, err = readLibrary(c.Library); err != nil {
+		return err
+	}
+	own, servers, err := ownTools(c, out.Chain.Book, log)
+	out.Tools, out.ToolServers = append(reading, own...), servers
+	return err
+}
+
 // chainTools makes the tools of a chain.
 func chainTools(client *pool.Pool, c Chain) ([]tools.Tool, error) {
 	list, err := chain.New(chainConfig(client, c))
@@ -142,8 +157,8 @@ func ServerConfig(m config.MCP, log *slog.Logger) (mcp.Config, error) {
 	return c, nil
 }
 
-// OwnTools makes the tools of the operator's own that settings describe. None of their servers is started.
-func OwnTools(c *config.Config, book *tools.Book, log *slog.Logger) (
+// ownTools makes the tools of the operator's own that settings describe. None of their servers is started.
+func ownTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 	out []tools.Tool, servers []ToolServer, err error,
 ) {
 	from := map[string]string{}
@@ -530,7 +545,7 @@ func DescribedTools() ([]*tools.Def, error) {
 		return nil, err
 	}
 	var defs []*tools.Def
-	for _, t := range append(list, page, search) {
+	for _, t := range append(list, tools.AskUser(), page, search) {
 		d, err := tools.Compile(t.Spec())
 		if err != nil {
 			return nil, err

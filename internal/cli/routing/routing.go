@@ -132,7 +132,8 @@ func explainRequest(cfg *config.Config, agent, name, request string) (*routing, 
 	if err := node.PriceModels(cfg); err != nil {
 		return nil, err
 	}
-	models, err := node.Models(cfg.Models)
+	def.Routes = set.Routes
+	models, err := node.Models(cfg.Models, []agentfile.Definition{def})
 	if err != nil {
 		return nil, err
 	}
