@@ -12,6 +12,7 @@ page.on('pageerror', (e) => faults.push(String(e)))
 const out = {}
 const talk = async () => {
   await page.goto(url)
+  out.early = await page.getByRole('textbox', { name: 'Ask' }).isVisible() // before anybody has signed in
   await page.getByRole('button', { name: 'Sign in' }).click()
   const ask = async (text) => {
     await page.getByRole('textbox', { name: 'Ask' }).fill(text)
