@@ -93,6 +93,7 @@ var levels = map[string]int{
 	"internal/quota":                 1,
 	"internal/reach":                 2,
 	"internal/reuse":                 2,
+	"internal/reversal":              3,
 	"internal/runner":                2,
 	"internal/sqlfile":               2,
 	"internal/strictjson":            -2,

@@ -18,6 +18,9 @@ type Ledgers interface {
 	SentBefore(ctx context.Context, key string, asset money.Asset) (money.Amount, error)
 	// NextNonce returns one above the highest transaction nonce that a commit has used for the account (CAIP-10), or 0.
 	NextNonce(ctx context.Context, account string) (uint64, error)
+	// Senders returns the runs that have used the account's newest nonces, so many at most, the newest first. One that has
+	// used several is there once.
+	Senders(ctx context.Context, account string, nonces int) ([]provenance.Link, error)
 }
 
 // A Ledger is what is used of one budget of one session, wallet or agent.

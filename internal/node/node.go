@@ -15,6 +15,7 @@
 //	library      documents that agents search              none
 //	index        events of contracts, as they are asked     one that follows the chain, if contracts are named
 //	runner       agents, tools, models, policy sets       those of its background.Group; Run closes it before the sockets
+//	reversals    payments that were final                 one that looks, if agents pay and blocks are not at once final
 //	mirror       IPFS: bitswap, and pushes to Kubo        those of libp2p and one that pushes, if they are named
 //	server       what answers requests; not yet heard     those of connections, all within Run
 //	metrics      figures, on an address of their own      one that serves them, if an address is named
@@ -170,6 +171,7 @@ var parts = []part{
 	{"library", (*Node).openLibrary},
 	{"index", (*Node).openIndex},
 	{"runner", (*Node).openRunner},
+	{"reversals", (*Node).watchReversals},
 	{"mirror", (*Node).startMirror},
 	{"server", (*Node).openServer},
 	{"metrics", (*Node).openMetrics},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
 )
 
 // Ledgers implements journal.Database. At most 1,000 keys.
@@ -75,4 +76,15 @@ func (db ledgers) NextNonce(ctx context.Context, account string) (uint64, error)
 		return 0, fmt.Errorf("next nonce of %s: %w", account, err)
 	}
 	return uint64(n), nil
+}
+
+// Senders implements journal.Database.
+func (db ledgers) Senders(ctx context.Context, account string, nonces int) ([]provenance.Link, error) {
+	all, err := readAll(ctx, db.reads, scanLink, `SELECT cid FROM runs JOIN (SELECT run, max(nonce) AS newest FROM
+		(SELECT run, nonce FROM tx_nonces WHERE account = ? ORDER BY nonce DESC LIMIT ?) GROUP BY run) AS used
+		ON used.run = runs.id ORDER BY newest DESC`, account, nonces)
+	if err != nil {
+		return nil, fmt.Errorf("runs that send from %s: %w", account, err)
+	}
+	return all, nil
 }

@@ -43,6 +43,7 @@ const (
 	needServer   = "server"   // the server does not answer, or is not ready
 	needMoney    = "money"    // a rule under revenue.alerts tells of a margin
 	needNonce    = "nonce"    // an endpoint says that more was sent than the journal explains
+	needReversal = "reversal" // a payment that was final is not on the chain any more
 	needEndpoint = "endpoint" // what the server asks does not answer
 	needClock    = "clock"    // the clock says a time before that of what is in the store
 )
@@ -85,10 +86,10 @@ func Attention(sh *cli.Shell) *cobra.Command {
 	c := &cobra.Command{
 		Use: "attention", Short: "Say whether anything needs a person, by one exit code", Args: cobra.NoArgs,
 		Long: `Exit code 0 if nothing needs a person, and 29 if something does. It says what: effects of which it is not known
-whether they happened, approvals that wait, transactions that no block takes, runs that are parked for long, a journal
-and a log that tell two histories, a log that is behind, margins that a rule under revenue.alerts tells of, an operator's
-key that ends soon, a server that is not ready, endpoints that do not answer, or that say a nonce which the journal does
-not explain, a clock that was set back.
+whether they happened, approvals that wait, transactions that no block takes, payments that were final and whose block
+the chain has taken back, runs that are parked for long, a journal and a log that tell two histories, a log that is
+behind, margins that a rule under revenue.alerts tells of, an operator's key that ends soon, a server that is not ready,
+endpoints that do not answer, or that say a nonce which the journal does not explain, a clock that was set back.
 
 --data DIR looks into the folder, beside a server that uses it; --server URL asks a server. With neither, both are those
 of the settings. The endpoints are those of the settings. It changes nothing.`,
@@ -203,6 +204,9 @@ func (l *look) examineData(ctx context.Context) error {
 		return err
 	}
 	if err := l.examineNonces(ctx, db); err != nil {
+		return err
+	}
+	if err := l.examineReversals(ctx, db); err != nil {
 		return err
 	}
 	return l.examineKey()

@@ -184,12 +184,15 @@ func stuckFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
 	if err := l.examineNonces(ctx, db); err != nil {
 		return findingOf("payments", false, err.Error(), "writ attention says more"), true
 	}
+	if err := l.examineReversals(ctx, db); err != nil {
+		return findingOf("payments", false, err.Error(), "writ attention says more"), true
+	}
 	for _, n := range l.needs {
-		if n.Kind == needStuck || n.Kind == needNonce {
+		if n.Kind == needStuck || n.Kind == needNonce || n.Kind == needReversal {
 			return findingOf("payments", false, n.Detail, n.Next), true
 		}
 	}
-	return findingOf("payments", true, "none is stuck", ""), true
+	return findingOf("payments", true, "none is stuck, and none that was final is gone", ""), true
 }
 
 func keyFinding(path string) (finding, bool) {

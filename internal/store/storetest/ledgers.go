@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,6 +123,17 @@ func testTxNonce(t *testing.T, b *bench) {
 	b.must(b.Commit(b.ctx, c))
 	next("a", 6)
 	next("b", 2)
+	other := b.openRun(b.newSession(alice))
+	other.Nonce = &journal.TxNonce{Account: "a", Nonce: 6}
+	b.must(b.Commit(b.ctx, other))
+	for _, w := range []struct {
+		nonces int
+		runs   []provenance.Link
+	}{{0, nil}, {1, []provenance.Link{other.Run}}, {9, []provenance.Link{other.Run, c.Run}}} {
+		if got, err := b.Senders(b.ctx, "a", w.nonces); err != nil || !slices.Equal(got, w.runs) {
+			t.Errorf("the runs of the %d newest nonces: got %v, %v, want %v", w.nonces, got, err, w.runs)
+		}
+	}
 }
 
 func testCapRace(t *testing.T, b *bench) {
