@@ -3,8 +3,8 @@
 // A chain may take back more blocks than its finality rule says. The run is closed by then, and what it recorded stays;
 // but the account's next nonce is again that of a payment which nobody sends any more, and all that is sent after it
 // waits. A [Reader] finds an account's newest final payments in the journal, [Look] compares them with the chain, and
-// a [Watch] does so all the time: it sends the recorded bytes again, which is the same transaction, so that nothing can be
-// paid twice. What cannot come back, since another transaction has used its nonce, is only told.
+// a [Watch] does so all the time: it sends the recorded bytes again, which is the same transaction, so that nothing can
+// be paid twice. What cannot come back, since another transaction has used its nonce, is only told.
 package reversal
 
 import (
@@ -219,8 +219,8 @@ func (f Finding) Next() string {
 }
 
 // Look returns those of an account's payments that the chain does not have any more, the lowest nonce first. payments
-// are as [Reader.Read] returns them. A block that is there has all its ancestors, so that in the usual case one question
-// is enough. A chain that is not as long as it was says nothing yet.
+// are as [Reader.Read] returns them. A block that is there has all its ancestors, so that in the usual case one
+// question is enough. A chain that is not as long as it was says nothing yet.
 func Look(ctx context.Context, c Chain, payments []Payment) ([]Finding, error) {
 	var found []Finding
 	for _, p := range payments {

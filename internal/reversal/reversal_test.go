@@ -41,7 +41,9 @@ func (c *fakeChain) TransactionReceipt(_ context.Context, hash common.Hash) (*ty
 	return nil, ethereum.NotFound
 }
 
-func (c *fakeChain) NonceAt(context.Context, common.Address, *big.Int) (uint64, error) { return c.nonce, nil }
+func (c *fakeChain) NonceAt(context.Context, common.Address, *big.Int) (uint64, error) {
+	return c.nonce, nil
+}
 
 func header(n uint64, branch string) *types.Header {
 	return &types.Header{Number: new(big.Int).SetUint64(n), Extra: []byte(branch), Difficulty: new(big.Int)}

@@ -46,7 +46,9 @@ const (
 )
 
 // NewWatch returns a Watch that has not looked yet.
-func NewWatch(c Config) *Watch { return &Watch{cfg: c, reader: NewReader(c.Store), seen: map[string]int{}} }
+func NewWatch(c Config) *Watch {
+	return &Watch{cfg: c, reader: NewReader(c.Store), seen: map[string]int{}}
+}
 
 // Run looks until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
