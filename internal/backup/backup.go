@@ -116,11 +116,11 @@ func Make(ctx context.Context, m Making) (path string, out Manifest, err error) 
 	if _, err := os.Lstat(path); err == nil {
 		return "", out, refuse("%s is there already; give another name, or a folder", path)
 	}
-	stage, err := os.MkdirTemp(filepath.Dir(path), ".writ-backup-*")
+	stage, closeStage, err := openStage(filepath.Dir(path))
 	if err != nil {
 		return "", out, refuse("the backup cannot be written there: %s", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+	defer func() { err = errors.Join(err, closeStage()) }()
 	key, err := operatorKey(filepath.Join(m.Data, operatorFile))
 	if err != nil {
 		return "", out, err

@@ -134,6 +134,8 @@ func (s *ChatStream) Add(data []byte) (text string, p Progress, err error) {
 	}
 	if s.model == "" {
 		s.model = string(c.Model)
+	} else if c.Model != "" && !goesOnAs(s.model, string(c.Model)) {
+		return "", Idle, errOtherModel
 	}
 	if c.Tier != "" {
 		s.tier = string(c.Tier)

@@ -77,6 +77,26 @@ func IsSameModel(asked, answered string) bool {
 	return a != "" && strings.HasPrefix(b, a)
 }
 
+// goesOnAs says whether two names in one stream can be of one model: they are alike but for a vendor's name and a
+// variant, or one is the other with a version of at least four digits behind it, as providers write an alias first and
+// what stands behind it later.
+func goesOnAs(one, other string) bool {
+	bare := func(name string) string {
+		name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
+		name, _, _ = strings.Cut(name, ":")
+		return strings.TrimSuffix(name, "-latest")
+	}
+	a, b := bare(one), bare(other)
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	version, longer := strings.CutPrefix(b, a+"-")
+	return a == b || longer && len(version) >= 4 && strings.Trim(version, "0123456789-") == ""
+}
+
+// errOtherModel says that a provider has put two models' answers into one.
+var errOtherModel = errors.New("its parts are of two models")
+
 // toolNames gives tools' names by their names on the wire.
 type toolNames map[string]string
 

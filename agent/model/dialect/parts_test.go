@@ -58,6 +58,7 @@ func TestAMessageOrAResponseIsReadWholeOrNotAtAll(t *testing.T) {
 		{"a part that never ended", dialect.Messages, begun + toolUse + ended("tool_use") + stopped, model.Reply{}, true},
 		{"no stop reason", dialect.Messages, begun + said + stopped, model.Reply{}, true},
 		{"a pause nobody asked for", dialect.Messages, begun + said + ended("pause_turn") + stopped, model.Reply{}, true},
+		{"two beginnings of two models", dialect.Messages, begun + strings.Replace(begun, "m-2", "m-3", 1) + said + ended("end_turn") + stopped, model.Reply{}, true},
 		{"two beginnings", dialect.Messages, begun + begun + said + ended("end_turn") + stopped, model.Reply{}, true},
 		{"a part twice", dialect.Messages, begun + said + said + ended("end_turn") + stopped, model.Reply{}, true},
 		{"text after the end", dialect.Messages, begun + said + ended("end_turn") + toolUse + stopped, model.Reply{}, true},
@@ -67,6 +68,8 @@ func TestAMessageOrAResponseIsReadWholeOrNotAtAll(t *testing.T) {
 
 		{"a response", dialect.Responses, delta("1", "h") + delta("2", "i") + done("completed", text, ""), response(model.Reply{Text: "hi", Stop: model.StopEnd}), false},
 		{"a response whose end leaves out what came", dialect.Responses, delta("1", "hi") + `{"type":"response.output_item.done","output_index":0,"item":` + text + "}\n" + done("completed", "", ""), response(model.Reply{Text: "hi", Stop: model.StopEnd}), false},
+		{"a response by an alias and then its version", dialect.Responses, `{"type":"response.created","response":{"id":"r1","model":"m-2"}}` + "\n" + delta("1", "hi") + strings.Replace(done("completed", text, ""), `"m-2"`, `"m-2-2024-08-06"`, 1), model.Reply{ID: "r1", Model: "m-2-2024-08-06", Usage: used, Text: "hi", Stop: model.StopEnd}, false},
+		{"a response of two models", dialect.Responses, `{"type":"response.created","response":{"id":"r1","model":"m-3"}}` + "\n" + delta("1", "hi") + done("completed", text, ""), model.Reply{}, true},
 		{"a call of a response", dialect.Responses, done("completed", fcall, ""), response(model.Reply{Calls: calls, Stop: model.StopTools}), false},
 		{"a response that was cut", dialect.Responses, done("incomplete", fcall, `,"incomplete_details":{"reason":"max_output_tokens"}`), response(model.Reply{Stop: model.StopLength}), false},
 		{"a response that was withheld", dialect.Responses, done("incomplete", text, `,"incomplete_details":{"reason":"content_filter"}`), response(model.Reply{Text: "hi", Stop: model.StopFilter}), false},
@@ -91,6 +94,36 @@ func TestWhatAMessageBeginsWithIsNoCountOfIt(t *testing.T) {
 	events := begun + said + `{"type":"message_delta","delta":{"stop_reason":"end_turn"}}` + "\n" + stopped
 	if _, counted, err := dialect.Read(dialect.Messages, []byte(lines(events)), dialect.Question{}); err != nil || counted {
 		t.Errorf("counted %v, %v", counted, err)
+	}
+}
+
+// Chunks of one stream are of one model. A provider writes an alias and what stands behind it, with or without the
+// vendor's name, or leaves the name out; another model's name is its fault.
+func TestAStreamIsOfOneModel(t *testing.T) {
+	for _, c := range []struct {
+		names   string // of three chunks
+		refused bool
+	}{
+		{"gpt-4o gpt-4o gpt-4o", false}, {"gpt-4o-2024-08-06 gpt-4o-2024-08-06 gpt-4o-2024-08-06", false},
+		{"gpt-4o gpt-4o-2024-08-06 gpt-4o", false}, {"openai/gpt-4o gpt-4o-2024-08-06 gpt-4o", false},
+		{"- gpt-4o gpt-4o", false}, {"gpt-4o - -", false}, {"GPT-4o gpt-4o:free gpt-4o-latest", false},
+		{"qwen3:8b qwen3:8b qwen3", false}, {"gpt-3.5-turbo gpt-3.5-turbo-0613 -", false},
+		{"gpt-4o gpt-4o-mini gpt-4o-mini", true}, {"gpt-4o gpt-4o gpt-3.5-turbo", true}, {"small-2 small-3 small-2", true},
+		{"claude-sonnet-4 claude-sonnet-4-5 -", true}, {"llama-3.1-70b - llama-3.1-8b", true}, {"m m-2024x m", true},
+	} {
+		var events []string
+		for i, name := range strings.Fields(c.names) {
+			name = strings.TrimPrefix(name, "-")
+			rest := `"delta":{"content":"a"}`
+			if i == 2 {
+				rest = `"delta":{},"finish_reason":"stop"`
+			}
+			events = append(events, `{"id":"1","model":"`+name+`","choices":[{"index":0,`+rest+`}]}`)
+		}
+		r, _, err := dialect.Read(dialect.Chat, []byte(lines(strings.Join(events, "\n"))), dialect.Question{Model: "asked"})
+		if (err != nil) != c.refused || err == nil && r.Text != "aa" {
+			t.Errorf("%s: %q, %v", c.names, r.Text, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -14,6 +15,7 @@ type ResponseStream struct {
 	names toolNames
 	asked string
 	id    string
+	model string
 	last  int64 // the number of the last event; 0 before the first that has one, which are counted from 1 here
 	text  answerText
 	parts []textPart   // what was said in pieces
@@ -181,16 +183,17 @@ func (s *ResponseStream) addEvent(e *responseEvent) (text string, p Progress, er
 	return "", Idle, nil
 }
 
-// nameResponse takes in the id of the response, of which there is one.
+// nameResponse takes in the id and the model of the response, of which there is one.
 func (s *ResponseStream) nameResponse(r *response) error {
 	switch {
 	case r == nil:
 		return errors.New("an event is not what the API says")
 	case s.id != "" && r.ID != "" && r.ID != s.id:
 		return errors.New("two responses came in one stream")
-	case r.ID != "":
-		s.id = r.ID
+	case s.model != "" && r.Model != "" && !goesOnAs(s.model, r.Model):
+		return errOtherModel
 	}
+	s.id, s.model = cmp.Or(s.id, r.ID), cmp.Or(s.model, r.Model)
 	return nil
 }
 
