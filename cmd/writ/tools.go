@@ -124,12 +124,12 @@ type acceptedTool struct {
 // listAccepted lists the tools of every source. No server is asked.
 func listAccepted(c *config.Config) ([]acceptedTool, error) {
 	rows := []acceptedTool{}
-	index, ok, err := node.DescribeIndex(c)
+	gathered, err := node.DescribeGathered(c)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
-		rows = append(rows, acceptedTool{"", "", index.Name, string(index.Class), index.AskWallet, index.Definition})
+	for _, x := range gathered {
+		rows = append(rows, acceptedTool{"", "", x.Name, string(x.Class), x.AskWallet, x.Definition})
 	}
 	for _, s := range c.Tools {
 		for _, u := range s.OpenAPI.Use {

@@ -183,7 +183,7 @@ func TestToolsAreRead(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	for _, tt := range []struct{ rule, from, to, want string }{
-		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi, contract or index, one of them, with a name"},
+		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi, contract, index or price, one of them, with a name"},
 		{"a name in capitals", "name: files\n", "name: Files\n", `the name "Files" is not of lower-case letters`},
 		{"neither command nor url", "command: [serve, --root, .]", "memory_mb: 1", "needs a command or a url"},
 		{"both", "dir: data", "url: 'https://x'", "needs a command or a url, and not both"},
@@ -236,7 +236,7 @@ func TestHTTPInterfacesAreRead(t *testing.T) {
 		{"a key that goes nowhere", "bearer: 'env:T'", "key: 'env:K'", "key goes with header or query"},
 		{"a key that goes twice", "bearer: 'env:T'", "key: 'env:K', header: X, query: y", "key goes with header or query"},
 		{"half an OAuth client", "bearer: 'env:T'", "oauth: {token_url: 'https://x', client_id: a}", "oauth needs token_url"},
-		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi, contract or index, one of them"},
+		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi, contract, index or price, one of them"},
 	} {
 		_, err := Load(Sources{File: write(t, strings.Replace(good, tt.from, tt.to, 1))})
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {
@@ -280,6 +280,26 @@ func TestIndexesAreRead(t *testing.T) {
 	for _, tt := range [][3]string{
 		{"event: Transfer, ", "", "needs address, abi and event"}, {"name: usdc.moves", "name: 7", "is not an index's name"},
 		{"from_block: 7", "from_block: -1", "below zero"}, {", asset: USDC", "", "amount and asset go together"},
+	} {
+		if _, err := Load(Sources{File: write(t, strings.Replace(good, tt[0], tt[1], 1))}); err == nil || !strings.Contains(err.Error(), tt[2]) {
+			t.Errorf("%s: got %v, want an error with %q", tt[1], err, tt[2])
+		}
+	}
+}
+
+func TestPricesAreRead(t *testing.T) {
+	good := "tools:\n- price: {name: ETH-USD, feed: bob, max_age: 75m, sequencer: alice, grace: 30m, quorum: 2}\n"
+	c, err := Load(Sources{File: write(t, good)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Price{Name: "ETH-USD", Feed: "bob", MaxAge: 75 * time.Minute, Sequencer: "alice", Grace: 30 * time.Minute, Quorum: 2}
+	if got := c.Tools[0].Price; got != want || c.Tools[0].Name() != "ETH-USD" {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for _, tt := range [][3]string{
+		{"feed: bob, ", "", "needs feed and max_age"}, {"sequencer: alice, ", "", "grace is for a sequencer"},
+		{"quorum: 2", "quorum: -2", "quorum is below zero"},
 	} {
 		if _, err := Load(Sources{File: write(t, strings.Replace(good, tt[0], tt[1], 1))}); err == nil || !strings.Contains(err.Error(), tt[2]) {
 			t.Errorf("%s: got %v, want an error with %q", tt[1], err, tt[2])

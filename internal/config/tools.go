@@ -20,10 +20,36 @@ type Tool struct {
 	Contract Contract `yaml:"contract" about:"a function of a contract, as its ABI describes it"`
 	// An Index is events that the one tool chain.query answers about.
 	Index Index `yaml:"index" about:"events of a contract, kept for the tool chain.query"`
+	// A Price is one pair that the one tool price.get answers about.
+	Price Price `yaml:"price" about:"a feed of a price on the chain, for the tool price.get"`
 }
 
 // Name returns what the source is called.
-func (t Tool) Name() string { return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name) }
+func (t Tool) Name() string {
+	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name)
+}
+
+// A Price is the feed of a pair.
+type Price struct {
+	Name      string        `yaml:"name" about:"the pair, base and quote in capitals, e.g. ETH-USD"`
+	Feed      string        `yaml:"feed" about:"contract on the tools' chain that answers latestRoundData: 0x with its checksum, or a name in the address book"`
+	MaxAge    time.Duration `yaml:"max_age" about:"how old its newest update may be: the time in which the feed always updates, and some more; 168h at most"`
+	Sequencer string        `yaml:"sequencer" about:"on a layer 2 the feed that says whether the sequencer is up; while it is not, there is no price"`
+	Grace     time.Duration `yaml:"grace" about:"for how long after the sequencer is up again there is no price; 1h if 0"`
+	Quorum    int64         `yaml:"quorum" about:"how many of chain.rpc must say the same, and more than half of them; one is asked if 0"`
+}
+
+func (p Price) check() error {
+	switch {
+	case p.Feed == "":
+		return fmt.Errorf("%s needs feed and max_age", p.Name)
+	case p.Quorum < 0:
+		return fmt.Errorf("%s: quorum is below zero", p.Name)
+	case p.Grace != 0 && p.Sequencer == "":
+		return fmt.Errorf("%s: grace is for a sequencer", p.Name)
+	}
+	return nil
+}
 
 // An Index is the events of a contract that chain.query sums and counts.
 type Index struct {
@@ -200,16 +226,18 @@ func (c *Config) checkTools() error {
 
 func (t Tool) check() (name string, err error) {
 	named := 0
-	for _, name := range []string{t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name} {
+	for _, name := range []string{t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name} {
 		if name != "" {
 			named++
 		}
 	}
 	switch {
 	case named != 1:
-		return "", fmt.Errorf("it needs mcp, openapi, contract or index, one of them, with a name")
+		return "", fmt.Errorf("it needs mcp, openapi, contract, index or price, one of them, with a name")
 	case t.Index.Name != "":
 		return t.Index.Name, t.Index.check()
+	case t.Price.Name != "":
+		return t.Price.Name, t.Price.check()
 	case t.Contract.Name != "":
 		return t.Contract.Name, t.Contract.check()
 	case t.OpenAPI.Name != "":

@@ -29,6 +29,7 @@ import (
 	"github.com/writ-run/writ/tools/fetch"
 	"github.com/writ-run/writ/tools/mcp"
 	"github.com/writ-run/writ/tools/openapi"
+	"github.com/writ-run/writ/tools/price"
 	"github.com/writ-run/writ/tools/retrieve"
 )
 
@@ -169,8 +170,15 @@ func ownTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 	if index != nil {
 		out = append(out, index)
 	}
+	prices, err := priceTool(c, book)
+	if err != nil {
+		return nil, nil, err
+	}
+	if prices != nil {
+		out = append(out, prices)
+	}
 	for _, source := range c.Tools {
-		if source.Index.Name != "" {
+		if source.Index.Name != "" || source.Price.Name != "" {
 			continue
 		}
 		if source.OpenAPI.Name != "" {
@@ -252,18 +260,62 @@ func indexTool(c *config.Config, book *tools.Book) (*chainindex.Index, error) {
 	return out, nil
 }
 
-// DescribeIndex describes the tool that answers about the events that settings name, if they name any. No chain is
-// asked.
-func DescribeIndex(c *config.Config) (spec tools.Spec, ok bool, err error) {
+// priceTool makes the one tool that reads the prices that settings name, or nil. It is on no chain yet.
+func priceTool(c *config.Config, book *tools.Book) (*price.Tool, error) {
+	var feeds []price.Feed
+	for _, t := range c.Tools {
+		x := t.Price
+		if x.Name == "" {
+			continue
+		}
+		f := price.Feed{Pair: x.Name, MaxAge: x.MaxAge, Grace: x.Grace, Quorum: int(x.Quorum)}
+		var err error
+		if f.Address, err = book.Address(x.Feed); err != nil {
+			return nil, badSetting("tools: %s: feed: %s", x.Name, err)
+		}
+		if x.Sequencer != "" {
+			if f.Sequencer, err = book.Address(x.Sequencer); err != nil {
+				return nil, badSetting("tools: %s: sequencer: %s", x.Name, err)
+			}
+		}
+		if n := len(c.Chain.RPC); n > 0 && f.Quorum > n {
+			return nil, badSetting("tools: %s: quorum: %d of %d endpoints cannot agree; add endpoints to chain.rpc", x.Name,
+				f.Quorum, n)
+		}
+		feeds = append(feeds, f)
+	}
+	if len(feeds) == 0 {
+		return nil, nil
+	}
+	out, err := price.New(book, feeds)
+	if err != nil {
+		return nil, badSetting("tools: %s", err)
+	}
+	return out, nil
+}
+
+// DescribeGathered describes the tools that stand for several entries of the settings each: that which answers about
+// events, and that which reads prices. No chain is asked.
+func DescribeGathered(c *config.Config) (out []tools.Spec, err error) {
 	book, err := bookOf(c.Chain)
 	if err != nil {
-		return spec, false, err
+		return nil, err
 	}
 	x, err := indexTool(c, book)
-	if err != nil || x == nil {
-		return spec, false, err
+	if err != nil {
+		return nil, err
 	}
-	return x.Spec(), true, nil
+	if x != nil {
+		out = append(out, x.Spec())
+	}
+	p, err := priceTool(c, book)
+	if err != nil {
+		return nil, err
+	}
+	if p != nil {
+		out = append(out, p.Spec())
+	}
+	return out, nil
 }
 
 // openIndex opens the file of the events that the settings name, and follows them on the chain until the node is
@@ -338,6 +390,13 @@ func DescribeContract(c *config.Config, x config.Contract) (tools.Spec, error) {
 func onChain(list []tools.Tool, client *pool.Pool, c Chain) ([]tools.Tool, error) {
 	out := slices.Clone(list)
 	for i, t := range out {
+		if p, is := t.(*price.Tool); is {
+			var err error
+			if out[i], err = p.On(client); err != nil {
+				return nil, badSetting("tools: %s", err)
+			}
+			continue
+		}
 		f, is := t.(*contract.Function)
 		switch {
 		case !is:

@@ -1,4 +1,4 @@
-// Package contracts holds the compiled contracts that only tests need.
+// Package contracts holds the compiled contracts that only tests and examples need.
 package contracts
 
 import _ "embed"
@@ -22,3 +22,8 @@ var Vaults []byte
 //
 //go:embed turncoat.json
 var Turncoat []byte
+
+// Feed is the compiler's output for Feed.sol, as JSON.
+//
+//go:embed feed.json
+var Feed []byte
