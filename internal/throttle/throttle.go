@@ -116,11 +116,14 @@ type Limit struct {
 	Full  time.Duration // until all of it is there again
 }
 
-// take notes what a provider has said.
+// take notes what a provider has said, unless it leaves more than there can be: answers come in another order than
+// their provider has counted them, and an older one must not hide what a newer one has taken.
 func (a *allowance) take(l Limit, now time.Time) {
-	if l.Limit > 0 {
-		a.limit, a.left, a.at, a.full = l.Limit, min(max(l.Left, 0), l.Limit), now, now.Add(l.Full)
+	left := min(max(l.Left, 0), l.Limit)
+	if l.Limit <= 0 || l.Limit == a.limit && left > a.leftAt(now, 0) {
+		return
 	}
+	a.limit, a.left, a.at, a.full = l.Limit, left, now, now.Add(l.Full)
 }
 
 // A ticket is a question that waits.

@@ -155,6 +155,34 @@ func TestTheProvidersLimitIsKept(t *testing.T) {
 	})
 }
 
+// Two questions are answered, and the answer that the provider has counted first comes last.
+func TestAnOlderAnswerDoesNotHideWhatANewerOneTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(time.Now)
+		enter := func() *Pass {
+			p, err := g.Enter(t.Context(), Ask{Lane: "m"}, func(int) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		older, newer := enter(), enter()
+		newer.Take(Limit{Limit: 10, Left: 0, Full: time.Minute}, Limit{})
+		older.Take(Limit{Limit: 10, Left: 1, Full: 54 * time.Second}, Limit{})
+		began := time.Now()
+		enter().Done()
+		if waited := time.Since(began).Round(time.Second); waited != 6*time.Second {
+			t.Errorf("the next was let through after %v, want 6s", waited)
+		}
+		time.Sleep(time.Minute) // what was told is over: the next answer counts again, whatever it leaves
+		enter().Take(Limit{Limit: 10, Left: 9, Full: 6 * time.Second}, Limit{})
+		began = time.Now()
+		if enter().Done(); time.Since(began) != 0 {
+			t.Errorf("after a full span the next waited %v", time.Since(began))
+		}
+	})
+}
+
 func TestTheQueueIsBoundedAndTellsPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 0, 600) // ten a second
