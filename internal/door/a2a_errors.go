@@ -45,8 +45,6 @@ var (
 		"The task has ended; send a new message in its contextId.")
 	errContent = newAgentError(-32005, http.StatusBadRequest, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED",
 		"Only parts with a plain text are taken and given.")
-	errBodyType = newAgentError(-32005, http.StatusBadRequest, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED",
-		"Send the header Content-Type: application/json.")
 	errVersion = newAgentError(-32009, http.StatusBadRequest, "FAILED_PRECONDITION", "VERSION_NOT_SUPPORTED",
 		"Only version 1.0 is spoken here; send the header A2A-Version: 1.0.")
 	errAgentMethod = &agentError{code: -32601, status: http.StatusNotFound, grpc: "UNIMPLEMENTED",
@@ -71,13 +69,21 @@ func agentErrorOf(err error) *agentError {
 	if e, ok := errors.AsType[*agentError](err); ok {
 		return e
 	}
-	f := failureOf(err)
-	e := &agentError{
-		code: -32000, status: f.status, grpc: "UNKNOWN", reason: string(wire.CodeInternal), domain: ownDomain,
-		message: f.message, waitMS: f.waitMS,
-	}
+	f, reason := failureOf(err), string(wire.CodeInternal)
 	if own, ok := errors.AsType[*wire.Error](err); ok {
-		e.reason = string(own.Data.Code)
+		reason = string(own.Data.Code)
+	}
+	if f.status == http.StatusNotFound {
+		return errTask
+	}
+	return f.agentError(reason)
+}
+
+// agentError is a failure in the protocol's words.
+func (f failure) agentError(reason string) *agentError {
+	e := &agentError{
+		code: -32000, status: f.status, grpc: "UNKNOWN", reason: reason, domain: ownDomain, message: f.message,
+		waitMS: f.waitMS,
 	}
 	switch f.status {
 	case http.StatusBadRequest:
@@ -86,16 +92,18 @@ func agentErrorOf(err error) *agentError {
 		e.grpc = "UNAUTHENTICATED"
 	case http.StatusForbidden:
 		e.grpc = "PERMISSION_DENIED"
-	case http.StatusNotFound:
-		return errTask
 	case http.StatusConflict:
 		e.grpc = "ALREADY_EXISTS"
+	case http.StatusUnsupportedMediaType:
+		e.code, e.grpc, e.reason, e.domain = -32005, "INVALID_ARGUMENT", "CONTENT_TYPE_NOT_SUPPORTED", agentDomain
 	case http.StatusTooManyRequests:
 		e.grpc = "RESOURCE_EXHAUSTED"
 	case http.StatusServiceUnavailable:
 		e.grpc = "UNAVAILABLE"
 	default:
-		e.code, e.grpc = -32603, "INTERNAL"
+		if e.code, e.grpc = -32600, "INVALID_ARGUMENT"; f.status >= http.StatusInternalServerError {
+			e.code, e.grpc = -32603, "INTERNAL"
+		}
 	}
 	return e
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -133,15 +132,10 @@ func readResourceBody(w http.ResponseWriter, r *http.Request, params *map[string
 	return nil
 }
 
-// readAgentBody reads a body that says it is JSON.
 func readAgentBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, errAgentParse
-	}
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if len(body) > 0 && (err != nil || media != "application/json" && media != resources{}.media()) {
-		return nil, errBodyType
 	}
 	return body, nil
 }

@@ -90,7 +90,7 @@ func (d *Door) Handler() http.Handler {
 			"There is nothing at " + r.URL.Path +
 				"; there are /v1/models, /v1/chat/completions, /v1/responses and /v1/messages.", 0})
 	})
-	return mux
+	return requireJSON(mux)
 }
 
 // A dialect reads requests and writes answers of one provider's form.
@@ -376,10 +376,15 @@ func endedError(e ending) error {
 
 // writeFailure writes an error in the dialect's form.
 func writeFailure(w http.ResponseWriter, dia dialect, f failure) {
-	if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.FormatInt(f.waitMS/1000+1, 10))
-	}
+	f.setWait(w.Header())
 	writeJSON(w, f.status, dia.describe(f))
+}
+
+// setWait says when to come again.
+func (f failure) setWait(h http.Header) {
+	if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.FormatInt(f.waitMS/1000+1, 10))
+	}
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -2,13 +2,15 @@ package door
 
 import (
 	"bytes"
+	"encoding/json"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// InForm gives the errors of what stands before a [Door], which are words, the form of the dialect that was asked: a
-// client that knows providers reads nothing else, and waits as long as it is told. What is no error, or has a form
+// InForm gives the errors of what stands before a [Door], which are words, the form of the door that was asked: a
+// client that knows its protocol reads nothing else, and waits as long as it is told. What is no error, or has a form
 // already, passes as it is.
 func InForm(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -16,9 +18,55 @@ func InForm(next http.Handler) http.Handler {
 		next.ServeHTTP(f, r)
 		if f.status != 0 {
 			wait, _ := strconv.ParseInt(w.Header().Get("Retry-After"), 10, 32)
-			writeFailure(w, dialectOf(r.URL.Path), failureOfStatus(f.status, strings.TrimSpace(f.words.String()), wait))
+			refuseAt(w, r.URL.Path, failureOfStatus(f.status, strings.TrimSpace(f.words.String()), wait))
 		}
 	})
+}
+
+// refuseAt answers a request that no door has read, in the form of the door at a path.
+func refuseAt(w http.ResponseWriter, path string, f failure) {
+	var b binding
+	switch {
+	case path == "/mcp":
+		writeCallFailure(w, f)
+		return
+	case path == "/a2a", path == "/a2a/":
+		b = calls{json.RawMessage("null")}
+	case strings.HasPrefix(path, "/a2a/"), strings.HasPrefix(path, "/.well-known/"):
+		b = resources{}
+	default:
+		writeFailure(w, dialectOf(path), f)
+		return
+	}
+	e := f.agentError(f.code)
+	e.setHeaders(w.Header())
+	writeMedia(w, f.status, b.media(), b.wrapFailure(e))
+}
+
+// requireJSON lets no body through that does not say it is JSON in UTF-8: a form of another site can send none that
+// does.
+func requireJSON(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 || isJSON(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		refuseAt(w, r.URL.Path, failureOfStatus(http.StatusUnsupportedMediaType,
+			"Send the header Content-Type: application/json, and the body in UTF-8 and not compressed.", 0))
+	})
+}
+
+func isJSON(r *http.Request) bool {
+	if len(r.Header["Content-Type"]) != 1 || len(r.Header["Content-Encoding"]) > 0 {
+		return false
+	}
+	kind, params, err := mime.ParseMediaType(r.Header["Content-Type"][0])
+	own := strings.HasPrefix(r.URL.Path, "/a2a") && kind == resources{}.media()
+	if err != nil || kind != "application/json" && !own {
+		return false
+	}
+	charset, named := params["charset"]
+	return !named || strings.EqualFold(charset, "utf-8")
 }
 
 // dialectOf returns the dialect that a path speaks; Chat Completions' where none is.
@@ -38,6 +86,8 @@ func failureOfStatus(status int, words string, wait int64) failure {
 	switch {
 	case status == http.StatusTooManyRequests:
 		f.kind, f.code = "rate_limit_error", "rate_limited"
+	case status == http.StatusUnsupportedMediaType:
+		f.code = "content_type"
 	case status == http.StatusForbidden:
 		f.kind, f.code = "permission_error", "forbidden"
 	case status == http.StatusServiceUnavailable:
@@ -59,7 +109,7 @@ type former struct {
 const maxWords = 4096
 
 func (f *former) WriteHeader(status int) {
-	if status >= http.StatusBadRequest && !strings.HasPrefix(f.Header().Get("Content-Type"), "application/json") {
+	if status >= http.StatusBadRequest && strings.HasPrefix(f.Header().Get("Content-Type"), "text/plain") {
 		f.status = status
 		return
 	}

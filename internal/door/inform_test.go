@@ -65,6 +65,81 @@ func TestWhatStandsBeforeTheDoorRefusesInItsForm(t *testing.T) {
 	}
 }
 
+// So do the other doors: JSON-RPC without an id where calls are posted, the error of google.rpc at resources.
+func TestWhatStandsBeforeTheOtherDoorsRefusesInTheirForm(t *testing.T) {
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		http.Error(w, "Too many.", http.StatusTooManyRequests)
+	})
+	for path, want := range map[string]string{
+		"/mcp": `{"error":{"code":-32000,"data":{"code":"rate_limited","retry_after_ms":6000},"message":"Too many."},"id":null,"jsonrpc":"2.0"}`,
+		"/a2a": `{"error":{"code":-32000,"data":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"writ",` +
+			`"metadata":{"retryAfterMs":"6000"},"reason":"rate_limited"}],"message":"Too many."},"id":null,"jsonrpc":"2.0"}`,
+		"/a2a/tasks": `{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"writ",` +
+			`"metadata":{"retryAfterMs":"6000"},"reason":"rate_limited"}],"message":"Too many.","status":"RESOURCE_EXHAUSTED"}}`,
+	} {
+		rec := httptest.NewRecorder()
+		InForm(refuse).ServeHTTP(rec, httptest.NewRequest(http.MethodPost, path, nil))
+		if got := strings.TrimSpace(rec.Body.String()); rec.Code != 429 || rec.Header().Get("Retry-After") != "7" || got != want {
+			t.Errorf("at %s: %d, after %q,\n got %s\nwant %s", path, rec.Code, rec.Header().Get("Retry-After"), got, want)
+		}
+	}
+	formed := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { resources{}.fail(w, errTask) })
+	rec := httptest.NewRecorder()
+	InForm(formed).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/a2a/tasks/x", nil))
+	if rec.Code != 404 || !strings.Contains(rec.Body.String(), `"reason":"TASK_NOT_FOUND"`) {
+		t.Errorf("an error that has its form became %d %s", rec.Code, rec.Body)
+	}
+}
+
+// Every door takes JSON that says so, and nothing else: a form of another site cannot say it.
+func TestEveryDoorTakesJSONAlone(t *testing.T) {
+	door := requireJSON(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for path, says := range map[string]string{
+		"/v1/chat/completions": `"type":"invalid_request_error"`, "/v1/responses": `"type":"invalid_request_error"`,
+		"/v1/messages": `{"error":{"message":"Send the header Content-Type: application/json`,
+		"/mcp":         `"jsonrpc":"2.0"`, "/a2a": `-32005`, "/a2a/message:send": `"reason":"CONTENT_TYPE_NOT_SUPPORTED"`,
+		"/a2a/tasks/x:cancel": `"code":415`,
+	} {
+		for _, tt := range []struct {
+			kind, encoding string
+			want           int
+		}{
+			{"application/json", "", 204}, {"application/json; charset=UTF-8", "", 204},
+			{"Application/JSON;charset=utf-8", "", 204}, {"application/json; version=1", "", 204},
+			{"", "", 415}, {"text/plain", "", 415}, {"application/x-www-form-urlencoded", "", 415},
+			{"multipart/form-data; boundary=x", "", 415}, {"application/jsonp", "", 415},
+			{"text/plain; a=application/json", "", 415}, {"application/json; charset=utf-16", "", 415},
+			{"application/json", "gzip", 415},
+		} {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
+			r.Header.Del("Content-Type")
+			if tt.kind != "" {
+				r.Header.Set("Content-Type", tt.kind)
+			}
+			if tt.encoding != "" {
+				r.Header.Set("Content-Encoding", tt.encoding)
+			}
+			rec := httptest.NewRecorder()
+			if door.ServeHTTP(rec, r); rec.Code != tt.want || tt.want == 415 && !strings.Contains(rec.Body.String(), says) {
+				t.Errorf("%q %q at %s: %d %s", tt.kind, tt.encoding, path, rec.Code, rec.Body)
+			}
+		}
+	}
+	for path, want := range map[string]int{"/a2a/tasks": 204, "/v1/messages": 415, "/mcp": 415} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/a2a+json")
+		rec := httptest.NewRecorder()
+		if door.ServeHTTP(rec, r); rec.Code != want {
+			t.Errorf("A2A's own kind at %s: %d", path, rec.Code)
+		}
+	}
+	rec := httptest.NewRecorder()
+	if door.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/a2a/tasks/x:cancel", nil)); rec.Code != 204 {
+		t.Errorf("no body: %d", rec.Code)
+	}
+}
+
 // A body beyond the bound is 413, in the dialect's form.
 func TestABodyThatIsTooLargeIsToldSo(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/messages", strings.NewReader(strings.Repeat(" ", maxBody+1)))

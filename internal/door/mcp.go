@@ -30,11 +30,11 @@ func (d *Door) newMCP() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := keyOf(r.Header); err != nil {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="writ"`)
-			writeFailure(w, chat{}, failureOf(err))
+			writeCallFailure(w, failureOf(err))
 			return
 		}
 		if err := checkPosted(w, r); err != nil {
-			writeFailure(w, chat{}, failureOf(err))
+			writeCallFailure(w, failureOf(err))
 			return
 		}
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil { // a run has a time of its own
@@ -42,6 +42,18 @@ func (d *Door) newMCP() http.Handler {
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		streams.ServeHTTP(w, r)
+	})
+}
+
+// writeCallFailure answers a request that was not read, so that no id is known, with an error of JSON-RPC.
+func writeCallFailure(w http.ResponseWriter, f failure) {
+	data := map[string]any{"code": f.code}
+	if f.waitMS > 0 {
+		data["retry_after_ms"] = f.waitMS
+	}
+	f.setWait(w.Header())
+	writeJSON(w, f.status, map[string]any{
+		"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": -32000, "message": f.message, "data": data},
 	})
 }
 

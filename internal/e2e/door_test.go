@@ -96,7 +96,7 @@ func TestTheSDKsOfProvidersSpeakToAnAgent(t *testing.T) {
 }
 
 // postPatiently posts a body; one address is given only so many refusals at once, and that limit is waited for.
-func postPatiently(t *testing.T, key, url, body string) (*http.Response, string) {
+func postPatiently(t *testing.T, key, url, idempotency, body string) (*http.Response, string) {
 	t.Helper()
 	for tries := 0; ; tries++ {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
@@ -104,6 +104,8 @@ func postPatiently(t *testing.T, key, url, body string) (*http.Response, string)
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", idempotency)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +130,7 @@ func TestEveryAnswerOfTheDoorHasItsReceipt(t *testing.T) {
 	}
 	r, bin, home := dev(t)
 	key := newAPIKey(t, bin, home, r.URL)
-	post := func(key, path, body string) (*http.Response, string) { return postPatiently(t, key, r.URL+path, body) }
+	post := func(key, path, body string) (*http.Response, string) { return postPatiently(t, key, r.URL+path, "", body) }
 	const chat, responses, messages = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 	said := `"messages":[{"role":"user","content":"what is the latest block?"}]`
 	for path, x := range map[string]struct{ ask, form string }{
@@ -171,6 +173,17 @@ func TestEveryAnswerOfTheDoorHasItsReceipt(t *testing.T) {
 				t.Errorf("%s, %s: %d %.300s", path, name, res.StatusCode, body)
 			}
 		}
+	}
+	// What a key began is the same run to it, at each path; to another key of the wallet it is none, and nothing begins.
+	again := `{"model":"treasurer",` + said + "}"
+	first, _ := postPatiently(t, key, r.URL+chat, "once", again)
+	second, _ := postPatiently(t, key, r.URL+messages, "once", `{"model":"treasurer","max_tokens":9,`+said+"}")
+	if run := first.Header.Get("X-Writ-Run"); first.StatusCode != 200 || run == "" || second.Header.Get("X-Writ-Run") != run {
+		t.Errorf("once more is %d %v, first it was %d %v", second.StatusCode, second.Header, first.StatusCode, first.Header)
+	}
+	other := newAPIKey(t, bin, home, r.URL)
+	if res, body := postPatiently(t, other, r.URL+chat, "once", again); res.StatusCode != 404 || res.Header.Get("X-Writ-Run") != "" {
+		t.Errorf("by another key of the wallet: %d %v %s", res.StatusCode, res.Header, body)
 	}
 	// bifrost#2873: a key goes nowhere that its limits do not.
 	for _, path := range []string{"/v1/embeddings", "/v1/completions", "/openai/v1/chat/completions", "/anthropic/v1/messages",

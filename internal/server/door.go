@@ -50,7 +50,7 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 	})
 }
 
-// inDoorForm gives errors at /v1/ the form that its clients read.
+// inDoorForm gives errors of what stands before the door the form that its clients read.
 func (s *Server) inDoorForm(next http.Handler) http.Handler {
 	if s.cfg.DoorForm == nil {
 		return next

@@ -39,7 +39,7 @@ type Config struct {
 	// Door serves /v1/ to programs that speak as to a model provider; there is nothing if nil. It is given what must be
 	// asked before a session is used.
 	Door func(admit func(of journal.Session, method string) error) (http.Handler, error)
-	// DoorForm gives errors of what stands before /v1/ the form of its answers; they are words if it is nil.
+	// DoorForm gives errors of what stands before Door the form of its answers; they are words if it is nil.
 	DoorForm func(http.Handler) http.Handler
 	Console  http.Handler // serves / to browsers, and /console/; there is no page if nil
 	Manual   http.Handler // serves /docs/; there is none if nil
@@ -272,11 +272,9 @@ func (s *Server) buildRoutes(base context.Context) http.Handler {
 		addressOfReader: func(r *http.Request) string { return networkOf(s.cfg.Proxies.clientOf(r)) },
 	}, s.cfg.Gateway)))
 	if s.door != nil {
-		mux.Handle("/v1/", s.inDoorForm(s.requireHost(s.door)))
-		mux.Handle("/mcp", s.requireHost(s.door))
-		mux.Handle("/a2a", s.requireHost(s.door))
-		mux.Handle("/a2a/", s.requireHost(s.door))
-		mux.Handle("GET /.well-known/agent-card.json", s.requireHost(s.door))
+		for _, pattern := range []string{"/v1/", "/mcp", "/a2a", "/a2a/", "GET /.well-known/agent-card.json"} {
+			mux.Handle(pattern, s.inDoorForm(s.requireHost(s.door)))
+		}
 	}
 	if s.cfg.HeadLog != nil {
 		mux.Handle("/log/", s.requireHost(http.StripPrefix("/log", s.cfg.HeadLog)))
