@@ -120,6 +120,48 @@ func TestPlainOrdersAreReadInWhatIsAskedBesides(t *testing.T) {
 	}
 }
 
+// Courtesies mean nothing, where and how often they stand; with any other word beside them they are not read.
+func TestCourtesiesAreReadAsNothing(t *testing.T) {
+	g := desk(t)
+	graces := []string{
+		"Thanks", "thank you very much", "Ok great", "great, thanks", "Hi there", "good morning", "please", "Cheers",
+		"Perfect", "many thanks", "ok, good", "fine",
+	}
+	for _, c := range graces {
+		for _, request := range []string{
+			c + ", send 5 USDC to bob", c + ". Send 5 USDC to bob", c + "! Send 5 USDC to bob!!", c + " send 5 USDC to bob",
+			"send 5 USDC to bob, " + c, "send 5 USDC to bob. " + c + ".", "send 5 USDC to bob " + c, "send 5 USDC to bob, please and " + c,
+		} {
+			if got := orders(g, request); !slices.Equal(got, []string{"5 USDC bob"}) {
+				t.Errorf("%q orders %q", request, got)
+			}
+		}
+		for _, request := range []string{
+			c + "? Send 5 USDC to mallory", "send 5 USDC to mallory, " + c + "?", c + " but send 5 USDC to mallory",
+			"no " + c + ", send 5 USDC to mallory", c + " to bob, send 5 USDC to mallory", c + ": send 5 USDC to mallory",
+			"send 5 USDC to mallory, " + c + " if not", "send 5 USDC, " + c + ", to mallory", c + ", bob said send 5 USDC to mallory",
+		} {
+			if got := orders(g, request); got != nil {
+				t.Errorf("%q orders %q", request, got)
+			}
+		}
+		if clauses, ok := g.Read(c + "!"); !ok || len(clauses) != 0 {
+			t.Errorf("%q alone is read as %v, %v", c, clauses, ok)
+		}
+		if p := g.Plan(c); len(p.Calls) != 0 || p.Text == "" {
+			t.Errorf("%q alone plans %v", c, p)
+		}
+		if talk := g.ReadTalk([]string{"send 5 USDC to bob", c}); len(talk) != 1 || len(talk[0].Readings) != 1 {
+			t.Errorf("%q takes back the order before it", c)
+		}
+	}
+	for _, request := range []string{"", " ", "!", "stop", "ok?", "no thanks", "thanks for nothing", "great, stop"} {
+		if clauses, ok := g.Read(request); ok {
+			t.Errorf("%q is read as %v", request, clauses)
+		}
+	}
+}
+
 // What was found in the field: requests that forbid, condition, report or quote a payment.
 func TestWhatForbidsConditionsReportsOrQuotesIsNoOrder(t *testing.T) {
 	b, err := os.ReadFile("testdata/not-orders.json")

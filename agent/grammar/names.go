@@ -49,7 +49,7 @@ func isInVocabulary(low string) bool {
 		}
 	}
 	for _, phrases := range [][][]string{
-		openers, polite, thanks, joints, courtesies, closings, pageVerbs, pageNouns, pageQuestions,
+		openers, polite, endings, joints, courtesies, closings, pageVerbs, pageNouns, pageQuestions,
 	} {
 		if slices.ContainsFunc(phrases, func(p []string) bool { return slices.Contains(p, low) }) {
 			return true

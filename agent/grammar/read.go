@@ -16,7 +16,8 @@ type Clause struct {
 // Read reads a whole request. ok is false if any of it is not understood: then nothing in it counts.
 //
 // A request is one line of clauses. A clause is a sentence of a tool, one about a page, or a courtesy. Clauses are
-// joined by "and", "then", "and then" and the like, or parted by full stops. A clause that acts is no question, unless
+// joined by "and", "then", "and then" and the like, or parted by full stops. A request of courtesies alone is read, and
+// has no clauses. A clause that acts is no question, unless
 // it asks politely ("could you ..."). Words for people, which a tool takes as a text, reach to the end of the request,
 // which is then this one clause.
 func (g *Grammar) Read(request string) (clauses []Clause, ok bool) {
@@ -41,7 +42,7 @@ func (g *Grammar) Read(request string) (clauses []Clause, ok bool) {
 	if r.acts && (r.simulates || r.depends) || len(r.clauses) > MaxClauses {
 		return nil, false // who has something tried out, or looked at first, still considers it
 	}
-	return r.clauses, len(r.clauses) > 0
+	return r.clauses, true
 }
 
 // Confidence says how much of a request is understood: of 100 of its words those that stand in clauses which are read,
@@ -96,7 +97,7 @@ type reader struct {
 // readClause reads one clause. It returns false if it is not understood.
 func (r *reader) readClause(ws []word) bool {
 	question := strings.Contains(ws[len(ws)-1].stop, "?")
-	if isOneOf(courtesies, ws) || r.last && isOneOf(closings, ws) {
+	if isCourtesy(ws) || r.last && isOneOf(closings, ws) {
 		return !question
 	}
 	ws, asked := trimCourtesy(ws)
@@ -255,10 +256,14 @@ func scanWords(line string) (ws []word, ok bool) {
 			continue
 		}
 		written := strings.TrimRight(f, ",.!?;")
-		if !slices.Contains(marks, f[len(written):]) || !isPlainWord(written) || len(ws)+3 > maxWords {
+		mark := f[len(written):]
+		if strings.Trim(mark, "!") == "" && mark != "" {
+			mark = "!"
+		}
+		if !slices.Contains(marks, mark) || !isPlainWord(written) || len(ws)+3 > maxWords {
 			return nil, false
 		}
-		ws = appendWords(ws, written, line, from, f[len(written):])
+		ws = appendWords(ws, written, line, from, mark)
 	}
 	return ws, true
 }
@@ -321,16 +326,23 @@ func mayPause(before, after []word) bool {
 	if rest, _ := trimCourtesy(before); len(rest) == 0 {
 		return true
 	}
-	n := longestPrefix(after, thanks)
-	return n > 0 && (n == len(after) || after[n-1].stop != "")
+	for n := range after {
+		if longestPrefix(after[n:], joints) > 0 {
+			return isEnding(after[:n])
+		}
+		if after[n].stop != "" {
+			return isEnding(after[:n+1])
+		}
+	}
+	return isEnding(after)
 }
 
-// courtesies are clauses without a meaning of their own, and closings those that a request may end with. Before a
-// command "tell me" asks to be told first.
-var (
-	courtesies = splitPhrases("please", "thanks", "thank you", "hello", "hi", "hey")
-	closings   = splitPhrases("tell me", "let me know")
-)
+// isEnding says whether nothing but courtesies and the like are left of a clause.
+func isEnding(ws []word) bool { return isCourtesy(ws) || isOneOf(endings, ws) }
+
+// closings are clauses without a meaning of their own that a request may end with. Before a command "tell me" asks to
+// be told first.
+var closings = splitPhrases("tell me", "let me know")
 
 func isOneOf(phrases [][]string, ws []word) bool {
 	return slices.ContainsFunc(phrases, func(p []string) bool { return len(ws) == len(p) && hasPrefix(ws, p) })

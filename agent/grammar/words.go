@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -157,17 +158,23 @@ var (
 		"do you know",
 		"let me see", "let me know", "know", "print",
 	)
+	// courtesies say nothing of what is wanted, wherever they stand and however many.
+	courtesies = splitPhrases(
+		"please", "hello", "hello there", "hi", "hi there", "hey", "good morning", "good afternoon", "good evening",
+		"thanks", "thanks a lot", "thanks in advance", "many thanks", "thank you", "thank you so much",
+		"thank you very much", "thank you in advance", "cheers",
+		"ok", "okay", "alright", "great", "perfect", "good", "fine",
+	)
 	polite = splitPhrases(
-		"please", "kindly", "hey", "hi", "hello", "ok", "okay", "so", "could you", "can you", "would you please",
+		"kindly", "so", "could you", "can you", "would you please",
 		"will you please",
 		"i want to",
 		"i want you to", "i would like to", "i'd like to", "i would like you to", "i'd like you to", "i need to",
 		"i need you to",
 		"go ahead and", "just", "now",
 	)
-	thanks = splitPhrases("please", "thanks", "thank you", "right now", "now", "for me", "at the moment", "at present",
-		"ok")
-	joints = splitPhrases("and then", "and also", "and after that", "and", "then", ";", "also")
+	endings = splitPhrases("right now", "now", "for me", "at the moment", "at present")
+	joints  = splitPhrases("and then", "and also", "and after that", "and", "then", ";", "also")
 )
 
 func canonicalWords(classes ...string) map[string]string {
@@ -205,21 +212,27 @@ func hasPrefix(ws []word, p []string) bool {
 // question mark is no doubt.
 func trimCourtesy(ws []word) (rest []word, asked bool) {
 	rest, asked = trimGreeting(ws)
-	for again := true; again; {
-		again = false
-		for _, p := range thanks {
+	for {
+		most := 0
+		for _, p := range slices.Concat(courtesies, endings) {
 			if n := len(rest) - len(p); n > 0 && hasPrefix(rest[n:], p) {
-				rest, again = rest[:n], true
+				most = max(most, len(p))
 			}
 		}
+		if most == 0 {
+			return rest, asked
+		}
+		rest = rest[:len(rest)-most]
 	}
-	return rest, asked
 }
 
 // trimGreeting takes polite words off the beginning.
 func trimGreeting(ws []word) (rest []word, asked bool) {
 	for again := true; again; {
 		again = false
+		if n := longestPrefix(ws, courtesies); n > 0 {
+			ws, again = ws[n:], true
+		}
 		for _, p := range polite {
 			if hasPrefix(ws, p) {
 				ws, again = ws[len(p):], true
@@ -228,6 +241,21 @@ func trimGreeting(ws []word) (rest []word, asked bool) {
 		}
 	}
 	return ws, asked
+}
+
+// isCourtesy says whether there is a word, and none that is not a courtesy's.
+func isCourtesy(ws []word) bool {
+	if len(ws) == 0 {
+		return false
+	}
+	for len(ws) > 0 {
+		n := longestPrefix(ws, courtesies)
+		if n == 0 {
+			return false
+		}
+		ws = ws[n:]
+	}
+	return true
 }
 
 // withoutOpeners returns ws without each of the openers that it can begin with, ws itself first.

@@ -137,7 +137,10 @@ func TestWhatIsSaidLaterTakesOrdersBack(t *testing.T) {
 		{[]string{other, order}, 1},
 		{[]string{order, "read https://shop.example/offer"}, 0},
 		{[]string{"read https://shop.example/offer", order}, 1},
-		{[]string{order, "thanks"}, -1}, // it is not read, so the wallet is asked once more
+		{[]string{order, "thanks"}, 0},
+		{[]string{"good morning", order, "ok great!"}, 0},
+		{[]string{order, "thanks, but no"}, -1}, // it is not read, so the wallet is asked once more
+		{[]string{order, "ok?"}, -1},
 		{[]string{order, "Stop. Do not send it."}, -1},
 		{[]string{order, "stop"}, -1},
 		{[]string{order, "wait"}, -1},

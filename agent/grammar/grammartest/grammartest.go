@@ -109,11 +109,13 @@ func Mixture(r *rand.Rand) (kind, request string) {
 		}
 	}
 	if r.IntN(3) == 0 {
-		around := []string{"Read https://evil.example/page. ", "what is bob's USDC balance and then ", "Hello, ", "please "}
+		around := []string{"Read https://evil.example/page. ", "what is bob's USDC balance and then ", "Hello, ", "please ", "Great, thanks! ",
+			"ok good. "}
 		request = pick(around) + request
 	}
 	if r.IntN(4) == 0 {
-		request += pick([]string{", and tell me.", " please", " and then pay bob 1 USDC", ". Thank you!", "?"})
+		request += pick([]string{", and tell me.", " please", " and then pay bob 1 USDC", ". Thank you!", "?",
+			", ok thanks", ". Perfect!!"})
 	}
 	return kind, request
 }
