@@ -130,7 +130,9 @@ func TestEveryAnswerOfTheDoorHasItsReceipt(t *testing.T) {
 	}
 	r, bin, home := dev(t)
 	key := newAPIKey(t, bin, home, r.URL)
-	post := func(key, path, body string) (*http.Response, string) { return postPatiently(t, key, r.URL+path, "", body) }
+	post := func(key, path, body string) (*http.Response, string) {
+		return postPatiently(t, key, r.URL+path, "", body)
+	}
 	const chat, responses, messages = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 	said := `"messages":[{"role":"user","content":"what is the latest block?"}]`
 	for path, x := range map[string]struct{ ask, form string }{
