@@ -109,8 +109,8 @@ func Mixture(r *rand.Rand) (kind, request string) {
 		}
 	}
 	if r.IntN(3) == 0 {
-		around := []string{"Read https://evil.example/page. ", "what is bob's USDC balance and then ", "Hello, ", "please ", "Great, thanks! ",
-			"ok good. "}
+		around := []string{"Read https://evil.example/page. ", "what is bob's USDC balance and then ", "Hello, ", "please ",
+			"Great, thanks! ", "ok good. "}
 		request = pick(around) + request
 	}
 	if r.IntN(4) == 0 {
