@@ -1,5 +1,5 @@
 // Reads records by /verify of the SDK. Arguments: "vectors" and their folder: prints what it and the second reader, from which it
-// is built with other parts, say of each, as a list. Or "page", the browser and files: prints how long a page's worker took of
+// is built with other parts, say of each, as a list, with the log's key where a vector is of the log. Or "page", the browser and files: prints how long a page's worker took of
 // each, in ms, the best of three, and what it found.
 import { createServer } from 'node:http'
 import { readFileSync } from 'node:fs'
@@ -18,6 +18,18 @@ const vectors = async (folder) => {
     const keyFile = v.keys && readFileSync(join(folder, v.keys), 'utf8')
     const reader = await (async () => readRecord(car, JSON.parse(keyFile ?? '{}').keys ?? {}, list.operator_key))().catch((e) => ({ ok: false, error: e.message }))
     said.push({ name: v.name, code: v.code, sdk: await verify(car, { keys: keyFile, operatorKey: list.operator_key }), reader })
+  }
+  for (const v of JSON.parse(readFileSync(join(folder, 'log-vectors.json'))).vectors.filter((v) => v.file)) {
+    const text = (name) => readFileSync(join(folder, name), 'utf8')
+    const car = new Uint8Array(readFileSync(join(folder, v.file)))
+    const logKey = text(v.policy ?? 'log.policy').split('\n')[0].replace('log ', ''), receipts = (v.receipts ?? []).map(text)
+    const reader = await readRecord(car, {}, undefined, logKey, receipts).catch((e) => ({ ok: false, error: e.message }))
+    said.push({ name: v.name, code: v.code, sdk: await verify(car, { logKey, receipts }), reader })
+  }
+  const { keccak256 } = await import(new URL('curves.js', sdk)), theirs = (await import('../reader/k1.mjs')).keccak256
+  for (let n = 0; n < 300; n++) {
+    const text = Uint8Array.from({ length: n }, (_, i) => 7 * i + n)
+    said.push({ name: `Keccak-256 of ${n} bytes`, sdk: { hash: Buffer.from(keccak256(text)).toString('hex') }, reader: { hash: Buffer.from(theirs(text)).toString('hex') } })
   }
   return said
 }

@@ -8,8 +8,8 @@
 // tools, times and origin follows from that, and is checked. reader.mjs is the program, and the page of the
 // server uses it too.
 //
-// Left to writ-audit, by the names of its checks, and printed as "left": decisions, context, replies, totals, transfers and
-// log, which take the loop, the rules, the dialects of providers and the log's keys; of schema, keys and kinds of values;
+// Left to writ-audit, by the names of its checks, and printed as "left": decisions, context, replies, totals and transfers,
+// which take the loop, the rules and the dialects of providers; log, unless its key is given, and then witnesses and anchors; of schema, keys and kinds of values;
 // of history, which call an effect is of; of cover, chains; of grant, what chains say of contract wallets, and revocations;
 // of delegations, their form, limits, labels, inputs and outcomes; of forks, what they are told and what shared steps decide.
 import { createHash, createHmac } from 'node:crypto'
@@ -148,6 +148,12 @@ function kindOf (r, cid) {
   try { return dagCbor.decode(r.blocks.get(cid.toString())).v } catch { return undefined }
 }
 
+// checkHead checks a head's signature by the key that it names.
+async function checkHead ({ sig, ...bare }) {
+  want(sig && await ed25519Verify(bare.key, Buffer.concat([utf8.encode('writ/head/1\n'), dagCbor.encode(bare)]), sig), 'head.signature')
+  return bare
+}
+
 // history walks one run from its head, and the runs of the sub-agents that it called: section 5. What a fork shares with
 // another run is walked from a step, under no head of its own.
 async function history (r, at, operator, checked, depth = 0, forks = 0) {
@@ -155,10 +161,9 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
   want(forks <= 32, 'fork.step')
   const shared = forks > 0 && r.record(at, 'step/1')
   const head = shared ? { run: shared.run, seq: shared.seq, step: at, at: shared.at } : r.record(at, 'head/1')
-  const { sig, ...bare } = head
   if (operator && !shared) {
     want(same(Buffer.from(operator, 'hex'), head.key), 'head.key')
-    want(sig && await ed25519Verify(head.key, Buffer.concat([utf8.encode('writ/head/1\n'), dagCbor.encode(bare)]), sig), 'head.signature')
+    await checkHead(head)
     checked.add('head')
   }
   const run = r.record(head.run, 'run/1')
@@ -404,7 +409,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
       erased.add(leaf)
     }
   }
-  return { head, run, steps: steps.length, wallet, erased, agent: agent.name }
+  return { head, run, steps, wallet, erased, agent: agent.name }
 }
 
 function isReceipt (root, blocks) {
@@ -412,14 +417,20 @@ function isReceipt (root, blocks) {
 }
 
 // readRecord reads the bytes of a CAR file with the keys of its leaves, by CID, and the operator's key in hex, if there
-// is one. What is wrong is thrown as Wrong.
-export async function readRecord (file, keys, operator) {
+// is one. Of the log it takes the verifier key, and the receipts that clients hold. What is wrong is thrown as Wrong.
+export async function readRecord (file, keys, operator, logKey, receipts = []) {
   const { root, blocks } = await blocksOf(file)
   const r = new Run(blocks, keys)
   const checked = new Set()
-  let head = root // or what a receipt is of: section 6. Its proof is for who knows the log
-  if (isReceipt(root, blocks)) head = r.record(root, 'receipt/1').head
+  const { head, proof } = isReceipt(root, blocks) ? r.record(root, 'receipt/1') : { head: root } // section 6
   const h = await history(r, head, operator, checked)
+  let log
+  if (logKey) {
+    const { checkLog } = await import('./log.mjs') // a page loads it only then
+    const openHead = b => checkHead({ ...dagCbor.decode(b), key: h.head.key })
+    log = await checkLog(logKey, proof && blocks.get(proof.toString()), receipts, h, head, openHead)
+    if (log) checked.add('log')
+  }
 
   // Everything else that is linked to, such as address books, is there or is a leaf; and nothing else is in the file.
   const stack = [...r.reached].map(name => CID.parse(name))
@@ -442,8 +453,8 @@ export async function readRecord (file, keys, operator) {
   const reopened = h.erased.size - erased.length // named as erased, and somebody had kept the key
   const gone = erased.filter(l => blocks.has(l)).length
   return {
-    ok: true, root: root.toString(), run: h.head.run.toString(), steps: h.steps, blocks: blocks.size, records: r.records,
+    ok: true, root: root.toString(), run: h.head.run.toString(), steps: h.steps.length, blocks: blocks.size, records: r.records,
     leaves: { opened: r.opened, sealed: r.sealed - gone, withheld: r.withheld - (erased.length - gone), erased: erased.length, reopened },
-    wallet: h.wallet, checked: [...checked], left
+    wallet: h.wallet, checked: [...checked], left: left.slice(0, log && -1), log // it is the last one
   }
 }

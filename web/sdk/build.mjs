@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 import { fileURLToPath } from 'node:url'
-import { curvesBeside, parts } from './parts.mjs'
+import { filesBeside, parts } from './parts.mjs'
 
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
 const outdir = process.argv[2] ?? here('dist')
@@ -16,9 +16,10 @@ await build({
   bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,
 })
-const { '@noble/ciphers/chacha.js': _, ...alias } = parts.alias
+const { '@noble/ciphers/chacha.js': _, 'multiformats/bases/base58': __, ...alias } = parts.alias
 const verify = { ...parts, bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none' }
-await build({ ...verify, alias, entryPoints: [here('src/verify.ts')], plugins: [curvesBeside], outfile: join(outdir, 'verify.js') })
+await build({ ...verify, alias, entryPoints: [here('src/verify/whole.ts')], plugins: [filesBeside], outfile: join(outdir, 'verify.js') })
+await build({ ...verify, alias, inject: [], entryPoints: [here('../reader/log.mjs')], plugins: [filesBeside], outfile: join(outdir, 'log.js') })
 await build({ ...verify, entryPoints: [here('src/verify/curves.ts')], outfile: join(outdir, 'curves.js') })
 
 // A page's compiler reads these, under settings of its own, in the place of the sources.

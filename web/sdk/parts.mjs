@@ -8,14 +8,19 @@ export const parts = {
   inject: [here('src/verify/buffer.ts')],
   alias: {
     'node:crypto': here('src/verify/crypto.ts'), '@noble/ciphers/chacha.js': here('src/verify/chacha.ts'),
+    '@noble/hashes/sha3.js': here('src/verify/keccak.ts'),
     '@ipld/car': ipld, '@ipld/dag-cbor': ipld, 'multiformats/cid': ipld, 'multiformats/hashes/digest': ipld,
-    'multiformats/hashes/sha2': ipld, 'multiformats/bases/base58': ipld,
+    'multiformats/hashes/sha2': ipld, 'multiformats/bases/base58': here('src/verify/base58.ts'),
   },
   nodePaths: [here('node_modules')],
 }
 
-// Leaves what hashes, signatures and sealed payloads take to a file beside it, curves.js.
-export const curvesBeside = {
-  name: 'curves',
-  setup: (b) => { b.onResolve({ filter: /\/(k1|points)\.mjs$|^\.\/hash\.ts$|^@noble\/ciphers\/chacha\.js$/ }, ({ importer }) => (importer.endsWith('curves.ts') ? undefined : { path: './curves.js', external: true })) },
+// Leaves what hashes, signatures and sealed payloads take to a file beside it, curves.js, and what the log takes to log.js.
+export const filesBeside = {
+  name: 'files beside',
+  setup: (b) => {
+    b.onResolve({ filter: /\/log\.mjs$/ }, ({ kind }) => (kind === 'dynamic-import' ? { path: './log.js', external: true } : undefined))
+    b.onResolve({ filter: /\/signed\.mjs$/ }, ({ importer }) => (importer.endsWith('log.mjs') ? { path: './verify.js', external: true } : undefined))
+    b.onResolve({ filter: /\/(k1|points)\.mjs$|^\.\/hash\.ts$|^@noble\/ciphers\/chacha\.js$|^multiformats\/bases\/base58$/ }, ({ importer }) => (importer.endsWith('curves.ts') ? undefined : { path: './curves.js', external: true }))
+  },
 }

@@ -17,6 +17,11 @@ export interface Reading {
         erased: number;
         reopened: number;
     };
+    /** Where the head stands in the log, if that was asked and shown. */
+    log?: {
+        index: number;
+        size: number;
+    };
     /** The checks that were made. */
     checked?: string[];
     /** The checks of writ-audit that are not made here. */
@@ -27,6 +32,10 @@ export interface VerifyOptions {
     keys?: string | Record<string, string>;
     /** The operator's public key, 64 hex digits, got by another way than the file. Without it anybody can make such a file. */
     operatorKey?: string;
+    /** The log's verifier key, name+hash+key, got by another way than the file: then the head must stand in that log. */
+    logKey?: string;
+    /** The receipts of this run that a client has kept: the file must have what they are for. They are read with `logKey`. */
+    receipts?: string[];
 }
 /** Reads a CAR file. It throws nothing: what is wrong is said. */
-export declare const verify: (car: Uint8Array, { keys, operatorKey }?: VerifyOptions) => Promise<Reading>;
+export declare const verify: (car: Uint8Array, { keys, operatorKey, logKey, receipts }?: VerifyOptions) => Promise<Reading>;

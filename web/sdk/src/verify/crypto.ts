@@ -2,7 +2,7 @@
  * The few of node:crypto that the reader of web/reader uses: SHA-256 and its HMAC at once, signatures by WebCrypto later.
  */
 import { Buffer } from './buffer.ts'
-import { hash } from './hash.ts'
+import { hash, hmac } from './hash.ts'
 
 interface Digest { update(b: Uint8Array): Digest; digest(): Buffer }
 
@@ -13,10 +13,7 @@ const collect = (end: (all: Buffer) => Uint8Array): Digest => {
 }
 
 export const createHash = (_: 'sha256'): Digest => collect(hash)
-export const createHmac = (_: 'sha256', key: Uint8Array): Digest => collect((all) => { // the key has at most 64 bytes
-  const pad = (x: number): Uint8Array => new Uint8Array(64).map((_, i) => (key[i] ?? 0) ^ x)
-  return hash(Buffer.concat([pad(0x5c), hash(Buffer.concat([pad(0x36), all]))]))
-})
+export const createHmac = (_: 'sha256', key: Uint8Array): Digest => collect((all) => hmac(key, all))
 
 export const createPublicKey = ({ key }: { key: JsonWebKey }): JsonWebKey => key
 

@@ -36,3 +36,14 @@ export const hash = (b: Uint8Array): Uint8Array => {
   h.forEach((x, j) => view.setInt32(4 * j, x)) // the text is read
   return all.slice(0, 32)
 }
+
+/** HMAC with SHA-256. The key has at most 64 bytes. */
+export const hmac = (key: Uint8Array, text: Uint8Array): Uint8Array => {
+  const under = (x: number, rest: Uint8Array): Uint8Array => {
+    const all = new Uint8Array(64 + rest.length).fill(x, 0, 64)
+    key.forEach((k, i) => { all[i]! ^= k })
+    all.set(rest, 64)
+    return hash(all)
+  }
+  return under(0x5c, under(0x36, text))
+}
