@@ -38,6 +38,15 @@ const (
 // server asks none. It is no answer, neither yes nor no.
 var ErrUnavailable = errors.New("the account's chain could not be asked")
 
+// A StalledError says that a chain has made no block for long, so that what it says now may not be so any more. It
+// comes with [ErrUnavailable].
+type StalledError struct{ Since time.Time }
+
+// Error says since when.
+func (e *StalledError) Error() string {
+	return "it has made no block since " + e.Since.UTC().Format(time.RFC3339)
+}
+
 // Contracts asks chains about contract wallets. internal/ethcall has one. It may be used by many goroutines at once.
 type Contracts interface {
 	// Ask puts a question to the chain that it names, at one recent block, and returns what the contract said, whether

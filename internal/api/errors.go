@@ -180,6 +180,9 @@ var rows = []row{
 
 	sentinelRow("auth.ErrNonce", auth.ErrNonce, wire.CodeSignIn, "nonce.used",
 		"The message was used before, or its time is over; ask for a new one and sign that."),
+	typedRow[*auth.StalledError](wire.CodeChain, string(auth.CodeUnavailable),
+		"The signature is not one of the account's own key, and its chain makes no blocks, so that it could not be asked "+
+			"whether a contract accepts it. Try again later."),
 	sentinelRow("auth.ErrUnavailable", auth.ErrUnavailable, wire.CodeChain, string(auth.CodeUnavailable),
 		"The signature is not one of the account's own key, and its chain could not be asked whether a contract accepts "+
 			"it. Try again later."),
@@ -260,8 +263,11 @@ func (a *API) explainFault(ctx context.Context, method string, f *auth.Fault) *w
 // in the log: their names are the operator's affair.
 func (a *API) explainUnasked(ctx context.Context, method string, f *auth.Fault) *wire.Error {
 	a.log.WarnContext(ctx, "contract wallet not asked", "method", method, "err", f.Unwrap())
-	e := wire.Errorf(wire.CodeChain, "The signature is not one of the account's own key, and its chain could not be "+
-		"asked whether a contract accepts it. Try again later.")
+	why := "its chain could not be asked whether a contract accepts it"
+	if stalled, ok := errors.AsType[*auth.StalledError](f.Unwrap()); ok {
+		why = "whether a contract accepts it is not known: of its chain, " + stalled.Error()
+	}
+	e := wire.Errorf(wire.CodeChain, "The signature is not one of the account's own key, and %s. Try again later.", why)
 	if method == wire.SessionOpen { // the challenge is used up
 		e.Message = strings.Replace(e.Message, "Try again later", "Ask for a new message later and sign that one", 1)
 		e.Data.Retryable = false

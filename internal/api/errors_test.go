@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -50,6 +51,12 @@ func TestErrorsBecomeWords(t *testing.T) {
 		if e.Data.Code != wire.CodeChain || e.Number != 4901 || e.Data.Retryable != retry || e.Data.Reason != "chain.unavailable" || strings.Contains(e.Message, "endpoint") {
 			t.Errorf("%s of a wallet whose chain does not answer: got %+v", method, e)
 		}
+	}
+	c.err = fmt.Errorf("%w: %w (a host)", auth.ErrUnavailable, &auth.StalledError{Since: time.Unix(1_800_000_000, 0)})
+	_, _, err = auth.Check(t.Context(), c, auth.Question{Chain: 1, Account: common.Address{9}})
+	if e := a.Explain(t.Context(), wire.ApprovalDecide, err); e.Data.Code != wire.CodeChain || strings.Contains(e.Message, "host") ||
+		!strings.Contains(e.Message, "it has made no block since 2027-01-15T08:00:00Z. Try again later.") {
+		t.Errorf("a wallet whose chain stands: got %+v", e)
 	}
 	if got := strings.Count(log.String(), "no endpoint of chain 1 answers"); got != 3 {
 		t.Errorf("the log says %d times why, want 3", got)

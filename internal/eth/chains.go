@@ -262,7 +262,11 @@ func (s *Chains) pinAmong(
 ) (Block, []*Client, error) {
 	heads := askAll(ctx, ch.clients, isEnough, grace, s.newest)
 	why := joinReasons(heads)
+	stalled, n := newestStalled(heads)
 	heads = slices.DeleteFunc(heads, func(h reply[Block]) bool { return h.err != nil })
+	if len(heads) < need && len(heads)+n >= need { // they answer, and the chain stands
+		return Block{}, nil, fmt.Errorf("%w: %w (%s)", auth.ErrUnavailable, stalled, why)
+	}
 	if len(heads) < need {
 		return Block{}, nil, unavailableError("%d of %d endpoints answered, %d are needed (%s)", len(heads), len(ch.clients),
 			need, why)
@@ -285,6 +289,18 @@ func (s *Chains) pinAmong(
 		}
 	}
 	return Block{}, nil, err
+}
+
+// newestStalled counts the endpoints whose newest block is too old, and returns the newest of those.
+func newestStalled(heads []reply[Block]) (newest *auth.StalledError, n int) {
+	for _, h := range heads {
+		if e, ok := errors.AsType[*auth.StalledError](h.err); ok {
+			if n++; newest == nil || e.Since.After(newest.Since) {
+				newest = e
+			}
+		}
+	}
+	return newest, n
 }
 
 // agreeOnBlock asks those whose newest block is not older for the block of a number. It returns the block that most of
@@ -321,7 +337,8 @@ func (s *Chains) newest(ctx context.Context, c *Client) (Block, error) {
 	}
 	switch age := s.now().Sub(b.Time); {
 	case !c.local && age > MaxAge:
-		return b, fmt.Errorf("%s: its newest block is %s old", c.host, age.Round(time.Second))
+		return b, fmt.Errorf("%s: its newest block is %s old (%w)", c.host, age.Round(time.Second),
+			&auth.StalledError{Since: b.Time})
 	case -age > ahead:
 		return b, fmt.Errorf("%s: its newest block is %s ahead of the clock", c.host, (-age).Round(time.Second))
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
-	"github.com/ethereum/go-ethereum/rpc"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
@@ -246,46 +244,6 @@ func chainFinding(ctx context.Context, cfg *config.Config) finding {
 		says = f.Detail
 	}
 	return findingOf("chain", true, says, "")
-}
-
-// endpointFinding looks at one endpoint: that it answers, for the chain of the settings, with what finality asks for.
-func endpointFinding(ctx context.Context, cfg *config.Config, url, where string) finding {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	fix := "start the chain (writ devchain), or correct chain.rpc"
-	if cfg.Chain.Number() != config.DevChain {
-		fix = fmt.Sprintf("put endpoints of chain %d under chain.rpc", cfg.Chain.Number())
-	}
-	bad := findingOf("chain", false, where+" does not answer", fix)
-	client, err := ethclient.DialContext(ctx, url)
-	if err != nil {
-		return bad
-	}
-	defer client.Close()
-	id, err := client.ChainID(ctx)
-	if err != nil {
-		return bad
-	}
-	if id.Cmp(new(big.Int).SetUint64(cfg.Chain.Number())) != 0 {
-		return findingOf("chain", false, fmt.Sprintf("%s serves chain %s, and chain.id is %d", where, id, cfg.Chain.Number()),
-			"correct chain.id, or chain.rpc")
-	}
-	h, err := client.HeaderByNumber(ctx, nil)
-	if err != nil {
-		return bad
-	}
-	if late := time.Since(time.Unix(int64(h.Time), 0)); late < -time.Minute {
-		return findingOf("chain", false, "its newest block is from the future, by "+(-late).Round(time.Second).String(),
-			"set this machine's clock")
-	}
-	tag := map[string]rpc.BlockNumber{"finalized": rpc.FinalizedBlockNumber, "safe": rpc.SafeBlockNumber}
-	if number, tagged := tag[cfg.Chain.Finality()]; tagged {
-		if _, err := client.HeaderByNumber(ctx, big.NewInt(int64(number))); err != nil {
-			return findingOf("chain", false, fmt.Sprintf("%s has no %s block, so no payment would ever be final", where,
-				cfg.Chain.Finality()), "set chain.final to a number of blocks, such as 12 blocks, or use another endpoint")
-		}
-	}
-	return findingOf("chain", true, fmt.Sprintf("chain %s answers, block %s", id, h.Number), "")
 }
 
 // accountFinding looks at the agents' account: it pays the fees.
