@@ -263,8 +263,11 @@ func (l *Lapse) codeFields(c *coder) {
 	f := c.openMap()
 	c.optionalLink(&f, "by", &l.By)
 	optionalRecord(c, &f, "of", &l.Of, (*Ref).codeFields)
-	c.choiceField(&f, "why", &l.Why, LapseTimeout, LapseCancelled, LapseInDoubt, LapseBudget, LapseRevoked)
+	c.choiceField(&f, "why", &l.Why, LapseTimeout, LapseCancelled, LapseInDoubt, LapseBudget, LapseRevoked, LapseSlow)
 	c.closeMap(&f)
+	if c.Err == nil && c.Mode != dagcbor.Walking && l.Of == nil && l.Why == LapseSlow {
+		c.failWith(CodeSchemaMissing, "why %s: it is said of one effect", l.Why)
+	}
 	if c.Err == nil && c.Mode != dagcbor.Walking && l.By.Defined() && l.Why != LapseRevoked {
 		c.failWith(CodeSchemaMissing, "why %s: a revocation goes with revoked only", l.Why)
 	}
@@ -605,6 +608,7 @@ func (r *AgentRoute) codeFields(c *coder) {
 	c.textField(&f, "id", &r.ID)
 	c.textField(&f, "use", &r.Use)
 	c.textField(&f, "when", &r.When)
+	c.optionalBool(&f, "hedge", &r.Hedge)
 	c.optionalBool(&f, "shadow", &r.Shadow)
 	c.optionalUint(&f, "priority", &r.Priority)
 	c.closeMap(&f)

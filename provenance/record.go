@@ -175,9 +175,13 @@ const (
 	LapseInDoubt   = "in_doubt"
 	LapseBudget    = "budget"
 	LapseRevoked   = "revoked"
+
+	// LapseSlow alone ends nothing: the model has not begun to answer in the time that it mostly takes.
+	LapseSlow = "slow"
 )
 
-// A Lapse says that something will not be answered any more: one effect, or, without Of, the whole run.
+// A Lapse says that something will not be answered any more: one effect, or, without Of, the whole run. One by
+// LapseSlow says that an effect is not answered yet.
 type Lapse struct {
 	Of  *Ref
 	Why string // one of the Lapse constants
@@ -432,6 +436,7 @@ type AgentRoute struct {
 	By       string // which of a pool is first: one of the By constants; ByWeight if empty
 	Shadow   bool   // it is only looked at: what it would have chosen is recorded, and another rule chooses
 	Priority uint64 // of its questions in the queue of a model, 0 to 9: it says when one is asked, and not which
+	Hedge    bool   // a turn that only reads may ask a second model beside one that is slow
 }
 
 // How the models of a pool are ordered.

@@ -420,7 +420,7 @@ func effectAnswered(e Event) (answerKind, Ref) {
 			return byAsk, *e.Of
 		}
 	case *Lapse:
-		if e.Of != nil {
+		if e.Of != nil && e.Why != LapseSlow {
 			return byLapse, *e.Of
 		}
 	}

@@ -48,7 +48,7 @@ func (t *tally) spentBefore() string {
 
 // advance does what the state now asks for: the next turn, the end, or nothing while something is open.
 func (w *work) advance() error {
-	if w.s.Closed || w.s.asking != nil || slices.ContainsFunc(w.s.calls, func(c call) bool { return c.phase != "" }) {
+	if w.s.Closed || w.s.asks.Any() || slices.ContainsFunc(w.s.calls, func(c call) bool { return c.phase != "" }) {
 		return nil
 	}
 	if w.s.ending != "" {
@@ -137,7 +137,8 @@ func (w *work) askNextModel() error {
 				from = 0 // the wait is for another model
 			}
 			limits := modelLimits{tokens: tokens, from: from, shadow: cands[0].Shadow}
-			return w.askModel(c, d, considered, limits)
+			w.s.asks.One, err = w.askModel(c, d, considered, limits)
+			return err
 		}
 		refused = append(refused, d)
 	}
@@ -167,13 +168,15 @@ type modelLimits struct {
 }
 
 // askModel asks a model that may be asked.
-func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []string, l modelLimits) error {
+func (w *work) askModel(
+	c *route.Candidate, d policies.Decision, considered []string, l modelLimits,
+) (*modelcall.Open, error) {
 	records, err := w.room.record([]policies.Decision{d}, d.Outcome)
 	if err == nil {
 		err = w.nameLedgers(records, nil)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	limit := min(c.Model.MaxTokens, l.tokens)
 	if w.s.folded != nil {
@@ -190,9 +193,11 @@ func (w *work) askModel(c *route.Candidate, d policies.Decision, considered []st
 		Prompt: w.m.promptDigest(&w.s), MaxTokens: limit, After: l.from, Decisions: records,
 		Fold: w.fold,
 	}
-	w.room.asking = modelcall.Open{Ref: w.addEffect(&w.room.ask), Model: c.Model, MaxTokens: limit}
-	w.s.asking = &w.room.asking
-	return w.reserve(&w.s.asking.Reserved, records[0].Reserve)
+	w.room.asking = modelcall.Open{
+		Ref: w.addEffect(&w.room.ask), Rule: c.Rule, Model: c.Model, MaxTokens: limit,
+		Tokens: c.Request.Tokens, Cost: c.Request.Cost,
+	}
+	return &w.room.asking, w.reserve(&w.room.asking.Reserved, records[0].Reserve)
 }
 
 // closeWithoutModel ends a run for which no model can be asked. there says whether a route leads to one.

@@ -126,19 +126,21 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 }
 
 func (w *work) takeReply(ev *provenance.Reply) error {
-	a := w.s.asking
-	if a == nil || a.Ref != ev.Of {
+	a := w.s.asks.Find(ev.Of)
+	if a == nil {
 		return fmt.Errorf("a reply to %v, which is not an open model call", ev.Of)
 	}
 	if ev.Model == nil {
-		w.s.asking = nil
 		return w.countFailure(a, ev)
+	}
+	if w.s.asks.IsOutrun(ev.Of) {
+		return fmt.Errorf("a reply to %v, which was outrun", ev.Of)
 	}
 	mc := ev.Model
 	if err := w.checkReused(ev); err != nil {
 		return err
 	}
-	w.s.asking = nil
+	w.s.asks.Answer(a)
 	if err := w.countReply(a, mc); err != nil {
 		return err
 	}
@@ -161,6 +163,7 @@ func (w *work) takeReply(ev *provenance.Reply) error {
 		return nil
 	}
 	if denial != "" {
+		w.dropAsks() // what was outrun
 		w.closeRun(denial, provenance.CloseDenied)
 		return nil
 	}
@@ -187,7 +190,9 @@ func (t *tally) countFailure(a *modelcall.Open, ev *provenance.Reply) error {
 	} else {
 		t.releaseModelCall(a)
 	}
-	t.s.tries.Fail(a.Model.Name, code, t.at, ev.After)
+	if t.s.asks.Drop(a) {
+		t.s.tries.Fail(a.Model.Name, code, t.at, ev.After)
+	}
 	return nil
 }
 
@@ -404,10 +409,14 @@ func (w *work) takeLapse(ev *provenance.Lapse) error {
 	if ev.Of == nil {
 		return w.abandonRun(ev.Why)
 	}
-	if a := w.s.asking; a != nil && a.Ref == *ev.Of {
-		w.s.asking = nil
+	if ev.Why == provenance.LapseSlow {
+		return hedge{w}.begin(*ev.Of)
+	}
+	if a := w.s.asks.Find(*ev.Of); a != nil {
 		w.settleInFull(a)
-		w.s.tries.Fail(a.Model.Name, fault.ModelFailed, w.at, 0)
+		if w.s.asks.Drop(a) {
+			w.s.tries.Fail(a.Model.Name, fault.ModelFailed, w.at, 0)
+		}
 		return nil
 	}
 	c := w.s.findOpenCall(*ev.Of)
@@ -443,10 +452,7 @@ func (w *work) abandonRun(why string) error {
 		return nil
 	}
 	w.s.ending = why
-	if a := w.s.asking; a != nil {
-		w.settleInFull(a)
-		w.s.asking = nil
-	}
+	w.dropAsks()
 	for i := range w.s.calls {
 		c := &w.s.calls[i]
 		if c.phase != "" && !c.isBroadcast() {

@@ -56,7 +56,9 @@ func (f folding) makeRoom(cands []route.Candidate) (done bool, err error) {
 		if d := w.decideModel(c); d.Outcome == policies.Permit {
 			plan.Fold.How = provenance.FoldSum
 			w.fold, w.s.folded = &plan.Fold, plan
-			return true, w.askModel(c, d, []string{c.Model.Name}, modelLimits{tokens: f.need.MaxTokens})
+			limits := modelLimits{tokens: f.need.MaxTokens}
+			w.s.asks.One, err = w.askModel(c, d, []string{c.Model.Name}, limits)
+			return true, err
 		}
 	}
 	if !isLong {

@@ -128,7 +128,7 @@ func (mo *moment) outcomeOfNoRoute() (string, outcome) {
 
 // findCandidates returns the models that may be asked, in order, and from when on the first may be; 0 for at once.
 func (mo *moment) findCandidates(n route.Need) (cands []route.Candidate, from int64, err error) {
-	n.Tried = mo.s.tries.Models
+	n.Tried = append(n.Tried, mo.s.tries.Models...)
 	n.Once = mo.facts.Once && mo.s.IsAskedAgain()
 	if mo.m.onChoice != nil {
 		mo.m.onChoice(n)

@@ -38,13 +38,13 @@ func (r Reuse) Key() (key [32]byte, ok bool) {
 		Model      model.Info
 		Prompt     model.Prompt
 		Label      any
-	}{"writ/reuse/1", m.session.String(), s.asking.Model, m.Prompt(s, s.asking.MaxTokens), s.context})
+	}{"writ/reuse/1", m.session.String(), s.asks.One.Model, m.Prompt(s, s.asks.One.MaxTokens), s.context})
 	return sha256.Sum256(b), err == nil
 }
 
 func (r Reuse) isAllowed() bool {
 	m, s := r.m, r.s
-	if s.asking == nil || s.folded != nil || s.asking.Model.Kind != model.KindModel || len(m.authority.Chain) > 0 {
+	if s.asks.One == nil || s.folded != nil || s.asks.One.Model.Kind != model.KindModel || len(m.authority.Chain) > 0 {
 		return false
 	}
 	for _, msg := range s.talk.Messages {

@@ -85,6 +85,10 @@ func (s *scriptSetting) set(t *testing.T, key, rest string, block []string) bool
 			s.agent.Routes = append(s.agent.Routes,
 				provenance.AgentRoute{ID: fmt.Sprint("r", i), When: "true", Use: name})
 		}
+	case "hedge": // every route of "models"
+		for i := range s.agent.Routes {
+			s.agent.Routes[i].Hedge = true
+		}
 	case "window": // of every model
 		n, err := strconv.ParseInt(rest, 10, 64)
 		if err != nil {

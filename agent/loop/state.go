@@ -46,7 +46,7 @@ type State struct {
 	frame       uint64   // and its number there
 	said        string   // to the user, at the end
 
-	asking   *modelcall.Open // the model call that is open
+	asks     modelcall.Asks  // the model calls that are open
 	tries    modelcall.Tries // that failed this turn
 	stop     string          // of the last reply
 	byRules  bool            // rules gave it
@@ -95,6 +95,9 @@ type State struct {
 	notes  []string // said with the answer: what payments moved that is not what was asked for
 	totals provenance.Totals
 }
+
+// IsOutrun says whether an open model call is one whose turn another one has answered.
+func (s State) IsOutrun(of provenance.Ref) bool { return s.asks.IsOutrun(of) }
 
 // IsAskedAgain says whether the open model call is not the first of its turn, and the one before failed by its
 // provider's fault.
@@ -180,7 +183,7 @@ func (s State) IsEnding() bool { return s.ending != "" }
 
 // IsParked says whether the run waits for nothing but its user, the wallet and blocks of the chain.
 func (s State) IsParked() bool {
-	if s.asking != nil || s.Closed {
+	if s.asks.Any() || s.Closed {
 		return false
 	}
 	waits := false
@@ -198,8 +201,8 @@ func (s State) IsParked() bool {
 // OpenEffects returns the effects that wait for an answer, oldest first.
 func (s State) OpenEffects() []provenance.Ref {
 	var refs []provenance.Ref
-	if s.asking != nil {
-		refs = append(refs, s.asking.Ref)
+	for _, a := range s.asks.List() {
+		refs = append(refs, a.Ref)
 	}
 	for _, c := range s.calls {
 		if c.phase != "" {

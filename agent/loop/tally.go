@@ -314,6 +314,14 @@ func (t *tally) settleInFull(a *modelcall.Open) {
 	}
 }
 
+// dropAsks ends the open model calls, as the run ends.
+func (t *tally) dropAsks() {
+	for _, a := range t.s.asks.List() {
+		t.settleInFull(a)
+	}
+	t.s.asks = modelcall.Asks{}
+}
+
 // settleCall ends a call's reservations: settled in full if it was used, if not, only the count of calls is.
 func (t *tally) settleCall(c *call, used bool) {
 	for _, r := range c.reserved {

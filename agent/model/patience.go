@@ -19,6 +19,20 @@ func WithPatience(ctx context.Context, p Patience) context.Context {
 	return context.WithValue(ctx, patienceKey{}, p)
 }
 
+type firstKey struct{}
+
+// WithFirst returns a context under which heard is told that a model has begun to answer. It must not block.
+func WithFirst(ctx context.Context, heard func()) context.Context {
+	return context.WithValue(ctx, firstKey{}, heard)
+}
+
+// TellFirst tells who waits under ctx, if anybody does, that the first content has come.
+func TellFirst(ctx context.Context) {
+	if heard, ok := ctx.Value(firstKey{}).(func()); ok {
+		heard()
+	}
+}
+
 // Within returns how long a model with its own limits to the first content and between two pieces waits under ctx.
 func Within(ctx context.Context, first, stall time.Duration) (time.Duration, time.Duration) {
 	p, _ := ctx.Value(patienceKey{}).(Patience)

@@ -11,9 +11,12 @@ import (
 // An Open is a model call that has no answer yet.
 type Open struct {
 	Ref       provenance.Ref // its effect
+	Rule      string         // the route that led to it
 	Model     model.Info
 	MaxTokens int64
 	Reserved  []provenance.Reserve
+
+	Tokens, Cost int64 // that it takes at most
 }
 
 // Price checks what a reply says of itself against the model that was asked, and returns what the call used.

@@ -40,6 +40,9 @@ func (t Tries) Clip() Tries {
 // said. A queue of one's own that is full is not waited for besides.
 func (t *Tries) Fail(model string, code fault.Code, at, after int64) {
 	t.Models = append(t.Models, model)
+	if code == fault.ModelOutrun && t.Failure != "" { // the other one has failed all the same, and says more
+		return
+	}
 	t.Failure, t.After = code, after
 	if after > 0 && code.Retryable() && code != fault.ModelBusy {
 		t.later = append(t.later, wait{model, at + after, code == fault.ModelRate})

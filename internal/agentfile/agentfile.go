@@ -54,6 +54,9 @@ type Route struct {
 	Shadow bool `yaml:"shadow"`
 	// Priority is that of its questions where a model's queue is, 0 to 9.
 	Priority uint64 `yaml:"priority"`
+	// Hedge has a turn that only reads ask a second model beside one that has not begun to answer in the time that it
+	// mostly takes.
+	Hedge bool `yaml:"hedge"`
 }
 
 // Limits are the hard stops of one run. A zero value takes the default; there is no way to have none.

@@ -158,6 +158,7 @@ func routesOf(list []Route) []provenance.AgentRoute {
 	for _, r := range list {
 		out = append(out, provenance.AgentRoute{
 			ID: r.ID, When: orTrue(r.When), Use: r.Use, By: r.By, Shadow: r.Shadow, Priority: r.Priority,
+			Hedge: r.Hedge,
 		})
 	}
 	return out

@@ -271,7 +271,10 @@ func (g *gathering) takeStep(info *journal.RunInfo, s *provenance.Step, models [
 	case *provenance.Reply:
 		use(ev.Of, ev)
 	case *provenance.Lapse:
-		for ref := range open { // of which there is one at most
+		for ref := range open {
+			if ev.Why == provenance.LapseSlow {
+				continue // it goes on
+			}
 			if ev.Of == nil || *ev.Of == ref {
 				use(ref, nil)
 			}

@@ -35,6 +35,7 @@ type Code string
 // Codes of models that gave no reply.
 const (
 	ModelCancelled     Code = "model.cancelled"
+	ModelOutrun        Code = "model.outrun"
 	ModelContextLength Code = "model.context_length"
 	ModelRequest       Code = "model.request"
 	ModelDeclined      Code = "model.declined"
@@ -86,6 +87,7 @@ type kind struct {
 
 var kinds = map[Code]kind{
 	ModelCancelled: {User, true, true, "the request was taken back"},
+	ModelOutrun:    {Us, false, true, "another model that was asked beside it was quicker"},
 	ModelContextLength: {Request, false, false,
 		"the conversation is longer than the model can read; ask for less at once"},
 	ModelRequest:  {Request, false, false, "the model's provider did not take the request as it is; ask in another way"},

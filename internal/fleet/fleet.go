@@ -79,6 +79,7 @@ type pulse struct {
 	trial    time.Time          // from when on an account that has met none tries a model that all pass over
 	pause    time.Duration      // between two such tries
 	underWay uint64             // attempts
+	hedges   int                // hundredths of questions to another model beside one to this
 	window
 }
 
@@ -209,6 +210,7 @@ func (f *Fleet) Begin(name, account string, again bool) (*Attempt, bool) {
 		}
 	}
 	p.underWay++
+	p.hedges = min(p.hedges+hedgePercent, 100*hedgesSaved)
 	f.again.note(account, again, now)
 	return a, true
 }

@@ -85,6 +85,7 @@ var levels = map[string]int{
 	"internal/keylock":               -2,
 	"internal/liveness":              2,
 	"internal/ledgerkey":             2,
+	"internal/modelrace":             1,
 	"internal/node":                  4,
 	"internal/news":                  1,
 	"internal/notice":                3,

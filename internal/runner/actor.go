@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/modelrace"
 	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/provenance"
 )
@@ -26,6 +27,7 @@ type actor struct {
 	underWay int           // effects that have not given their answer
 	begun    map[provenance.Ref]bool
 	entered  func()                  // once the calls that wait for a wallet are in the book
+	race     *modelrace.Race         // of the questions to models that are open together
 	away     map[provenance.Ref]bool // of begun: answered by a sub-agent's run or by the chain; may be nil
 }
 
@@ -183,10 +185,7 @@ func (a *actor) takeAnswer(ctx context.Context, ans answer) (err error) {
 // hasNothingToDo says whether the run has ended, or waits until due for nothing but the wallet, runs of sub-agents and
 // transactions on the chain.
 func (a *actor) hasNothingToDo(due time.Duration) bool {
-	if a.state.Closed {
-		return true
-	}
-	return a.waitsForOthers() && len(a.begun) <= len(a.away) && due > 0
+	return a.state.Closed || a.waitsForOthers() && len(a.begun) <= len(a.away) && due > 0
 }
 
 func (a *actor) waitsForOthers() bool {
@@ -218,8 +217,7 @@ func (a *actor) errEnded() error {
 }
 
 // nextLapse returns how long it is to the run's next deadline, and which approval's or question's it is, or nil for the
-// run's own. A
-// run that is ending has none: it only waits for what cannot be taken back.
+// run's own. A run that is ending has none: it only waits for what cannot be taken back.
 func (a *actor) nextLapse() (due time.Duration, seek *provenance.Ref) {
 	if a.state.IsEnding() {
 		return math.MaxInt64, nil

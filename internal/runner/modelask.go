@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/fleet"
+	"github.com/writ-run/writ/internal/modelrace"
 	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/provenance"
 )
@@ -24,6 +25,9 @@ type modelAsk struct {
 	salt   [32]byte
 	stream bool // its text may be shown as it comes
 	again  bool // another model has failed this turn by its provider's fault
+	race   *modelrace.Race
+	outrun bool // another model has answered its turn, before this process began
+	hedge  bool // another model may be asked beside it
 
 	shown strings.Builder // what of it was
 }
@@ -31,8 +35,23 @@ type modelAsk struct {
 // maxCalls bounds the tool calls of one reply.
 const maxCalls = 64
 
-// perform asks the model. A failure is an event like any other; the loop takes the next candidate.
-func (q *modelAsk) perform(ctx context.Context) answer {
+// perform asks the model, unless one that is asked beside it is the first to speak.
+func (q *modelAsk) perform(ctx context.Context) (ans answer) {
+	if !q.outrun {
+		racing, leave := q.race.Enter(ctx, q.ref)
+		defer leave()
+		ans = q.performAlone(racing)
+		r, _ := ans.ev.(*provenance.Reply)
+		q.outrun = q.race.IsLost(q.ref) || r != nil && r.Model != nil && !q.race.Speak(q.ref)
+	}
+	if q.outrun {
+		return answer{ev: &provenance.Reply{Of: q.ref, Failed: string(fault.ModelOutrun)}, said: true}
+	}
+	return ans
+}
+
+// performAlone asks the model. A failure is an event like any other; the loop takes the next candidate.
+func (q *modelAsk) performAlone(ctx context.Context) answer {
 	named, info, ok := q.findModel()
 	if !ok {
 		return q.noReply(&fault.Fault{Code: fault.ModelGone})
@@ -87,6 +106,14 @@ func (q *modelAsk) findModel() (NamedModel, model.Info, bool) {
 }
 
 func (q *modelAsk) askModel(ctx context.Context, named NamedModel) (model.Reply, error) {
+	if after, known := q.runs.fleet.HedgeAfter(named.Info.Name); known && q.hedge {
+		defer q.race.Watch(ctx, after, func(ctx context.Context) {
+			if q.runs.fleet.TakeHedge(named.Info.Name) { // if the loop refuses, nobody else is asked
+				_ = q.runs.deliverEvent(ctx, q.run.ID, &provenance.Lapse{Of: &q.ref, Why: provenance.LapseSlow})
+			}
+		})()
+	}
+	ctx = model.WithFirst(ctx, func() { q.race.Speak(q.ref) })
 	if s, ok := named.Model.(Streamer); ok && q.stream {
 		return s.Stream(ctx, q.prompt, q.show)
 	}
@@ -95,6 +122,9 @@ func (q *modelAsk) askModel(ctx context.Context, named NamedModel) (model.Reply,
 
 // show hands on a piece of the text that the model writes.
 func (q *modelAsk) show(text string) {
+	if !q.race.Speak(q.ref) {
+		return
+	}
 	piece := news.Piece{Of: q.ref.Seq, Text: text, From: q.shown.Len()}
 	if q.shown.Len()+len(text) <= provenance.MaxPayload { // a longer answer is refused as a whole
 		q.shown.WriteString(text)

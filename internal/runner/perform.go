@@ -2,8 +2,6 @@ package runner
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"runtime/debug"
 	"sync"
@@ -12,6 +10,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/modelrace"
 	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/provenance"
@@ -84,11 +83,13 @@ func (a *actor) performOpen(ctx context.Context, wg *sync.WaitGroup) {
 func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 	switch e := e.(type) {
 	case *provenance.AskModel:
+		race, alone := modelrace.Of(&a.race, a.effects)
 		ask := &modelAsk{
 			effect: at, ask: e, prompt: a.machine.Prompt(a.state, e.MaxTokens), salt: a.state.Salt(),
 			stream: a.machine.MayStream(a.state), again: a.state.IsAskedAgain(),
+			race: race, outrun: a.state.IsOutrun(at.ref), hedge: loop.ReuseOf(a.machine, a.state).MayHedge(),
 		}
-		if a.runs.reuse != nil {
+		if a.runs.reuse != nil && alone {
 			return (&reusing{ask, loop.ReuseOf(a.machine, a.state)}).perform
 		}
 		return ask.perform
@@ -154,18 +155,8 @@ func (x *effect) answerFailure(code, message string) answer {
 }
 
 func failureJSON(code, message string) []byte {
-	b, err := json.Marshal(map[string]string{"code": code, "error": message})
-	if err != nil { // it cannot fail: all fields are strings
-		return []byte(`{"error":"failed"}`)
-	}
+	b, _ := json.Marshal(map[string]string{"code": code, "error": message}) // it cannot fail: all are strings
 	return b
-}
-
-// EffectKey returns the idempotency key of an effect: SHA-256 over the step's CID and the effect's place in it. It is
-// never made by a model, and no two effects share one.
-func EffectKey(step provenance.Link, index uint64) [32]byte {
-	b := append([]byte("writ/effect/1\n"), step.Bytes()...)
-	return sha256.Sum256(binary.BigEndian.AppendUint64(b, index))
 }
 
 // A Log is the transparency log that heads go to. provenance/translog has one. It is a projection of the journal: the

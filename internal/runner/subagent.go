@@ -37,7 +37,7 @@ type subCall struct {
 // A subRequest is what a call of a sub-agent says, and with it which run it opens.
 type subRequest struct {
 	by     provenance.Parent // the call
-	key    [32]byte          // its EffectKey
+	key    [32]byte          // of the effect
 	to     *provenance.Delegate
 	agent  string // the sub-agent's name
 	params []byte // of the request
@@ -46,7 +46,7 @@ type subRequest struct {
 // readRequest reads a call of a sub-agent.
 func (x *effect) readRequest(ctx context.Context, e *provenance.Call) (q subRequest, err error) {
 	q = subRequest{
-		by: provenance.Parent{Step: x.step, Effect: x.ref.Index}, key: EffectKey(x.step, x.ref.Index),
+		by: provenance.Parent{Step: x.step, Effect: x.ref.Index}, key: provenance.EffectKey(x.step, x.ref.Index),
 		to: x.machine.DelegateOf(e),
 	}
 	var def provenance.ToolDef

@@ -95,7 +95,7 @@ func (c *toolCall) findTool() (code, message string) {
 		return "tool_changed", "The tool " + name + " has changed since this run began; start a new run."
 	}
 	c.input = tools.Input{
-		Args: args, Key: EffectKey(c.step, c.ref.Index), Hosts: c.machine.Grant().Caveats.Hosts,
+		Args: args, Key: provenance.EffectKey(c.step, c.ref.Index), Hosts: c.machine.Grant().Caveats.Hosts,
 		Foreseen: c.seen,
 		Asker: tools.Asker{
 			Wallet: c.run.Owner(), Session: c.run.Session.String(), Agent: c.run.Agent, Step: c.ref.Seq, Index: c.ref.Index,

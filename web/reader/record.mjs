@@ -195,7 +195,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     want(s.at <= before.at, `history.clock: step ${s.seq}`)
     want((s.prev === undefined) === (s.seq === 0), `schema.missing: step ${s.seq}: prev`)
     const [kind] = Object.keys(s.event)
-    const of = s.event[kind].of
+    const of = s.event[kind].why === 'slow' ? undefined : s.event[kind].of // that a model is slow answers nothing
     if (of) want(of.seq < s.seq, 'history.of', `step ${s.seq}`)
     const begins = kind === 'ask' && s.event.ask.method !== 'run.send' // what is sent later is a request too, of a run that goes on
     want(begins === (s.seq === 0), `history.ask: step ${s.seq}`)

@@ -168,6 +168,7 @@ func (e *Endpoint) Ask(ctx context.Context, body []byte, tools []string, delta f
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	x := &exchange{Endpoint: e, begun: e.cfg.Now(), request: body, delta: delta}
+	x.heard = func() { model.TellFirst(ctx) }
 	x.first, x.stall = model.Within(ctx, e.cfg.FirstToken, e.cfg.Stall)
 	x.asked = dialect.Question{Model: e.cfg.Model, Tools: tools}
 	x.live = dialect.NewStream(e.info.Dialect, x.asked)
@@ -194,6 +195,7 @@ type exchange struct {
 	live   dialect.Stream
 	events dialect.Events
 	delta  func(text string) // nil for nobody
+	heard  func()            // is told that the first content has come
 
 	begun         time.Time
 	first, stall  time.Duration
@@ -305,6 +307,7 @@ func (x *exchange) takeEvent(data []byte) error {
 	}
 	if progress == dialect.Content && x.ttft == 0 {
 		x.ttft = max(x.cfg.Now().Sub(x.begun).Milliseconds(), 1)
+		x.heard()
 	}
 	if text != "" && x.delta != nil {
 		x.delta(text)
