@@ -76,6 +76,7 @@ func askDoor(t *testing.T, b *bench, d doorDialect, streamed bool) (status int, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+key)
 	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(r)
 	if err != nil {
