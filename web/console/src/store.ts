@@ -120,7 +120,8 @@ const follow = async (id: number, run: Run): Promise<void> => {
       if (u.kind === 'void') change(id, (t) => ({ ...t, story: emptyStory(t.story.asked), draft: '' }))
       if (u.kind === 'delta') change(id, (t) => ({ ...t, draft: t.draft + u.text }))
       if (u.kind === 'event') {
-        change(id, (t) => ({ ...t, story: tell(t.story, u.event, tools), draft: '' }))
+        change(id, (t) => ({ ...t, story: tell(t.story, u.event, tools),
+          draft: u.event.event.failed === 'model.outrun' ? t.draft : '' })) // what is there is the other one's
         if (u.event.event.kind === 'verdict' || u.event.event.kind === 'lapse') {
           change(id, (t) => ({ ...t, approvals: [] }))
           void loadApprovals()
