@@ -694,6 +694,7 @@ func (m *ModelInfo) codeFields(c *coder) {
 	c.optionalText(&f, "pool", &m.Pool)
 	c.textField(&f, "model", &m.Model)
 	c.optionalInt(&f, "cached", &m.PriceCached)
+	c.optionalText(&f, "prices", &m.Prices)
 	c.optionalUint(&f, "weight", &m.Weight)
 	c.optionalInt(&f, "window", &m.Window)
 	c.optionalText(&f, "dialect", &m.Dialect)

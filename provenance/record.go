@@ -511,6 +511,9 @@ type ModelInfo struct {
 	Weight                      uint64 // its share of the pool's requests; 0 is 1
 	Dialect                     string // how a response's bytes are read again (agent/model/dialect); "" if they are not
 	Window                      int64  // tokens that fit into a prompt and its answer; 0 if that is not known
+	// Prices is the CID of the table that the prices are from, as text: the table is no part of the evidence. It is
+	// empty if they were set by hand.
+	Prices string
 }
 
 func (*Run) versionName() string        { return "run/1" }

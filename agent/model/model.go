@@ -140,6 +140,8 @@ type Info struct {
 	// Pool is shared by models that are equals; of those, Weight is how often this one comes first, 0 as 1.
 	Pool   string
 	Weight int64
+	// Prices is the CID of the table that the prices are from; empty if they were set by hand.
+	Prices string
 }
 
 // IsPriced says whether the model costs anything.

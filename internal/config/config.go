@@ -214,6 +214,8 @@ type Model struct {
 	Weight       int64  `yaml:"weight" about:"how often this one of a pool comes first, beside the others' weights; 1 if 0"`
 	// Constrained is for small models, whose own tool calls cannot be relied on.
 	Constrained bool `yaml:"constrained" about:"tool calls under a JSON schema made for each request, for small models"`
+
+	Table string // the CID of the table that its prices are from; no setting
 }
 
 // Fill puts in what the model's preset knows and the settings do not say.

@@ -5,12 +5,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/preset"
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/prices"
 )
 
 // What each preset asks with is what its API takes: the path, where the key goes, and the fields that some servers
@@ -93,5 +96,32 @@ func TestAPresetFillsInWhatIsNotSaid(t *testing.T) {
 	unknown := config.Model{Preset: "nobody"}
 	if err := unknown.Fill(); err == nil || !strings.Contains(err.Error(), "anthropic") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A model that is priced by a table says by which; one with a price of its own says nothing.
+func TestAPricedModelNamesItsTable(t *testing.T) {
+	table := &prices.File{Schema: prices.Schema, Models: map[string]prices.Price{"m": {In: 3, Out: 15}}}
+	b, id, err := table.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "prices.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("OPENAI_API_KEY", "sk-test")
+	c := &config.Config{Prices: file, Models: []config.Model{
+		{Preset: "openai", Name: "by-table", Model: "m"}, {Preset: "openai", Name: "by-hand", Model: "m", PriceIn: 4},
+	}}
+	if err := PriceModels(c); err != nil {
+		t.Fatal(err)
+	}
+	models, err := Models(c.Models, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := models[0].Info, models[1].Info; a.Prices != id.String() || a.PriceIn != 3 || b.Prices != "" || b.PriceIn != 4 {
+		t.Errorf("got %+v and %+v", a, b)
 	}
 }

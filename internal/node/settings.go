@@ -483,7 +483,7 @@ func Models(list []config.Model, agents []agentfile.Definition) ([]runner.NamedM
 			return nil, badSetting("model %s: %s", m.Name, err)
 		}
 		info := remote.Info()
-		info.Pool, info.Weight = m.Pool, m.Weight
+		info.Pool, info.Weight, info.Prices = m.Pool, m.Weight, m.Table
 		out = append(out, runner.NamedModel{Info: info, Model: remote, Endpoint: remote.Host()})
 	}
 	rules := planner.New()
@@ -516,6 +516,10 @@ func PriceModels(c *config.Config) error {
 	if err != nil {
 		return badSetting("prices: %s: %s", c.Prices, err)
 	}
+	id, err := table.CID()
+	if err != nil {
+		return badSetting("prices: %s: %s", c.Prices, err)
+	}
 	for i := range c.Models {
 		m := &c.Models[i]
 		if m.PriceIn != 0 || m.PriceOut != 0 || isLoopback(m.URL) {
@@ -526,6 +530,7 @@ func PriceModels(c *config.Config) error {
 			return badSetting("model %s: the table of prices has no %q; give price_in and price_out", m.Name, m.Model)
 		}
 		m.PriceIn, m.PriceOut, m.PriceCached, m.PriceWrite5m, m.PriceWrite1h = p.In, p.Out, p.Cached, p.Write5m, p.Write1h
+		m.Table = id.String()
 		if err := m.Fill(); err != nil { // what a preset knows of a cache that the table does not price
 			return badSetting("model %s: %s", m.Name, err)
 		}

@@ -46,6 +46,41 @@ func (f *File) Encode() ([]byte, provenance.Link, error) {
 	return b, provenance.NewRaw(b).CID, nil
 }
 
+// CID returns what names the prices, however their file was written.
+func (f *File) CID() (provenance.Link, error) {
+	_, id, err := f.Encode()
+	return id, err
+}
+
+// Compare says what of a runtime's models is not priced as the table says, in the models' order; those that were
+// priced by hand are left out, and checked is how many were not. What a cache changes is the table's only where it
+// says so: else it is what is known of the provider.
+func (f *File) Compare(models []provenance.ModelInfo) (differ []string, checked int, err error) {
+	id, err := f.CID()
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, m := range models {
+		if m.Prices == "" {
+			continue
+		}
+		checked++
+		p, known := f.Find(m.Provider, m.Model)
+		same := func(table, record int64) bool { return table == 0 || table == record }
+		switch {
+		case m.Prices != id.String():
+			differ = append(differ, fmt.Sprintf("%s is priced by the table %s, and this is %s", m.Name, m.Prices, id))
+		case !known:
+			differ = append(differ, fmt.Sprintf("%s has a price, and the table has no %q", m.Name, m.Model))
+		case p.In != m.PriceIn || p.Out != m.PriceOut || !same(p.Cached, m.PriceCached) ||
+			!same(p.Write5m, m.PriceWrite5m) || !same(p.Write1h, m.PriceWrite1h):
+			differ = append(differ, fmt.Sprintf("%s costs %d in and %d out by the table, and %d and %d by the record", m.Name,
+				p.In, p.Out, m.PriceIn, m.PriceOut))
+		}
+	}
+	return differ, checked, nil
+}
+
 // Parse reads a file, strictly.
 func Parse(b []byte) (*File, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))

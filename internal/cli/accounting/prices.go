@@ -5,16 +5,19 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/evidence"
 	"github.com/writ-run/writ/internal/prices"
+	"github.com/writ-run/writ/provenance"
 )
 
 // Prices is writ prices.
 func Prices(a *cli.Shell) *cobra.Command {
-	g := cli.Group("prices", "Make the table of what models cost", importPrices(a))
+	g := cli.Group("prices", "Make the table of what models cost", importPrices(a), checkPrices(a))
 	g.Long = `writ.yaml names a table under prices. A model of another machine that is not in it, and has no price of its own, is
 then refused: what is not known is never taken for free.`
 	return g
@@ -59,6 +62,63 @@ nano-USD for 1,000,000 tokens, rounded up. Of prices in steps the dearest is tak
 	}
 	c.Flags().StringVar(&to, "out", "", "`file` to write")
 	return c
+}
+
+func checkPrices(a *cli.Shell) *cobra.Command {
+	return &cobra.Command{
+		Use: "check TABLE [FILE.car]", Short: "Say which prices a table has, and whether a run was priced by them",
+		Long: `Prints the CID of a table that writ prices import has made. With a run's file, it compares the models that the run's
+record says are priced by a table with this one; the file itself is judged by writ verify.`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			src, err := readTable(args[0])
+			if err != nil {
+				return err
+			}
+			table, err := prices.Parse(src)
+			if err != nil {
+				return cli.Usage("%s: %s", args[0], err)
+			}
+			id, err := table.CID()
+			if err != nil {
+				return cli.Failf(cli.ExitInternal, "file", "%s", err)
+			}
+			out := struct {
+				CID     string   `json:"cid"`
+				Models  int      `json:"models"`
+				Checked int      `json:"checked"`
+				Differ  []string `json:"differ,omitempty"`
+			}{CID: id.String(), Models: len(table.Models)}
+			if len(args) > 1 {
+				if out.Differ, out.Checked, err = comparePrices(table, args[1]); err != nil {
+					return err
+				}
+			}
+			if len(out.Differ) > 0 {
+				return cli.Failf(cli.ExitIntegrity, "prices", "%s", strings.Join(out.Differ, "; "))
+			}
+			return a.Done(out, func(w io.Writer) {
+				fmt.Fprintf(w, "%s\n%d models\n", out.CID, out.Models)
+				if len(args) > 1 {
+					fmt.Fprintf(w, "%d models of the run are priced by it\n", out.Checked)
+				}
+			})
+		},
+	}
+}
+
+// comparePrices compares a table with the prices of a run's file.
+func comparePrices(table *prices.File, path string) (differ []string, checked int, err error) {
+	src, f, err := evidence.OpenCAR(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	rep, ev := provenance.Verify(src, provenance.Options{})
+	if ev == nil || rep.Refused() {
+		return nil, 0, cli.Failf(cli.ExitIntegrity, "file", "%s is not a run's record; judge it with: writ verify", path)
+	}
+	return table.Compare(ev.Runtime.Models)
 }
 
 func readTable(path string) ([]byte, error) {
