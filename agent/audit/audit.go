@@ -208,6 +208,8 @@ type auditor struct {
 	account   *Account                               // whose permission it must be; nil for any
 	agents    auth.PublicKey                         // under which the operator's agents act
 	depth     int                                    // of this history below the one asked for
+	stops     stops                                  // what its user took back of its own calls
+	stopped   int64                                  // when the call was taken back that opened it; 0 if it was not
 	judged    map[provenance.Link]*provenance.Report // on the histories below
 
 	operator ed25519.PublicKey // as the auditor knows it; nil if it does not

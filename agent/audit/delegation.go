@@ -36,6 +36,8 @@ const (
 	CodeDelegationHanded provenance.Code = "delegation.handed"
 	// the result of a call does not come from the run that it opened
 	CodeDelegationChild provenance.Code = "delegation.child"
+	// a sub-agent has begun something after its user had taken back what it was called for
+	CodeDelegationStopped provenance.Code = "delegation.stopped"
 	// sub-agents have used what the agent that called did not have
 	CodeDelegationSpent provenance.Code = "delegation.spent"
 )
@@ -348,13 +350,14 @@ func (a nestedJudge) takeUnproven(rep *provenance.Report) {
 	}
 }
 
-// judgeNested judges a sub-agent's run by the same rules, once.
-func (a nestedJudge) judgeNested(head provenance.Link) *provenance.Report {
+// judgeNested judges a sub-agent's run, which a call has opened, by the same rules, once.
+func (a nestedJudge) judgeNested(head provenance.Link, call provenance.Ref) *provenance.Report {
 	rep, judged := a.judged[head]
 	if !judged {
 		src := nested{a.ev.Source(), head}
 		rep = judgeRun(src, Options{Keys: a.keys, OperatorKey: a.operator}, &auditor{
 			depth: a.depth + 1, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask},
+			stopped: a.stops.endOf(call, a.stopped),
 		})
 		a.judged[head] = rep
 	}
@@ -376,7 +379,7 @@ func (a nestedJudge) checkSubAgentRun(s *provenance.Step, r *provenance.Result) 
 	} else if err != nil {
 		return false, err
 	}
-	rep := a.judgeNested(r.Child)
+	rep := a.judgeNested(r.Child, r.Of)
 	if rep.Refused() {
 		return false, bad(rep.Code, "the sub-agent's run %s: %s", rep.Run, rep.Detail)
 	}

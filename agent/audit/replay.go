@@ -121,6 +121,9 @@ func (r *replay) replayStep(c provenance.Link, s *provenance.Step) error {
 		return r.failStep(c, s, err)
 	}
 	r.state = next
+	if r.stops.note(todo.TakenBack, s.At); !r.checkStopped(c, s) {
+		return errStop
+	}
 	if err := r.found.takeStep(s); err != nil {
 		r.failCheck(provenance.CheckContext, CodeRetrievalPassage, c, "step %d: %v", s.Seq, err)
 		return errStop

@@ -91,7 +91,7 @@ var leftToGo = []string{
 	"fork.told", "fork.shared", // what shared steps say and decide, as of any steps
 	"history.call", "cover.chain", "grant.verification",
 	"delegation.form", "delegation.wider", "delegation.limits", "delegation.input", "delegation.label", "delegation.handed",
-	"delegation.child", "delegation.later",
+	"delegation.child", "delegation.later", "delegation.stopped",
 	"car.varint", // its CAR library reads any spelling of a length
 }
 

@@ -99,6 +99,9 @@ func (g *game) playDelegate(ref provenance.Ref, e *provenance.Call) (provenance.
 		return nil, err
 	}
 	g.child, g.answered = h, len(g.steps)
+	if _, says := g.sends[g.answered]; says {
+		g.answered++ // the user comes first
+	}
 	g.late += int64(len(h.steps)) * 1000
 	r, err := g.resultOf(ref)
 	if err == nil && g.misgiven != nil {
@@ -167,6 +170,19 @@ func (h *history) replayHelper(prev provenance.Link, cids []provenance.Link) err
 		h.keys[c] = k
 	}
 	return nil
+}
+
+// stopBoss has the boss's user say stop before the boss hears of the sub-agent.
+func stopBoss(w *world) {
+	w.sends = map[int]string{2: "stop"}
+	w.replies = append(w.replies, replyText("I have stopped"))
+}
+
+// delayFrom dates the steps from a number on so much later.
+func (h *history) delayFrom(seq int, by time.Duration) {
+	for _, s := range h.steps[seq:] {
+		s.At += by.Milliseconds()
+	}
 }
 
 // makeFamily is the run of a boss, changed and made anew; the file is the sub-agent's history if below, else the

@@ -972,6 +972,12 @@ var falseDelegations = []vector{
 				r.Output = provenance.NewPayload(bytes.Replace(out, []byte("it said hi"), []byte("it said no"), 1))
 			}
 		}, false, func(*history) {})},
+	{Name: "delegation-stopped", Code: audit.CodeDelegationStopped, Class: 61,
+		What: "a sub-agent that goes on two minutes after its caller's user has said stop",
+		make: familyOf(stopBoss, false, func(h *history) {
+			h.child.delayFrom(1, 2*time.Minute)
+			h.delayFrom(3, 3*time.Minute)
+		})},
 	{Name: "delegation-nobody", Code: audit.CodeDelegationChild, Class: 54,
 		What: "a sub-agent's result without its run",
 		make: familyOf(func(w *world) {
