@@ -11,6 +11,8 @@ import (
 	"github.com/writ-run/writ/internal/agentfile"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/runner"
+	"github.com/writ-run/writ/internal/whatif"
+	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -102,6 +104,18 @@ func TestASlowModelIsHedged(t *testing.T) {
 	}
 	h.verified(run)
 	h.checkSums()
+	tried, err := whatif.Try(t.Context(), h.store, whatif.Plan{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls, err := h.store.Ledgers(t.Context(), []string{"session/" + h.session.ID.String() + "/grant/cost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spent := money.Of(money.USD, uint64(tried.Was.Cost)); ls[0].Spent != spent || len(tried.Changed) != 0 ||
+		tried.Was.Models["second"] != 1 {
+		t.Errorf("under its own rules it cost %s, and the ledger says %s; %+v", spent, ls[0].Spent, tried)
+	}
 }
 
 // A turn that may write has no second model, nor has one whose route does not say so, nor has each turn: of twenty that

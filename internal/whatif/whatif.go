@@ -178,35 +178,42 @@ type attempt struct {
 // read reads the turns of a run.
 func (t *trial) read(ctx context.Context, reader *runner.Reader, id provenance.Link) (*recorded, error) {
 	r := &recorded{id: id}
-	reserved := int64(0)
+	type question struct {
+		turn, attempt int
+		reserved      int64
+	}
+	open := map[provenance.Ref]question{} // two, while a second model is asked beside a slow one
 	t.needs = nil
 	err := reader.Run(ctx, id, func(m *loop.Machine, s *provenance.Step) {
 		r.machine = m
 		last := len(r.turns) - 1
 		switch ev := s.Event.(type) {
 		case *provenance.Reply:
-			if last < 0 { // no loop takes such a reply
+			q, is := open[ev.Of]
+			if !is { // no loop takes such a reply
 				return
 			}
-			a := &r.turns[last].attempts[len(r.turns[last].attempts)-1]
+			delete(open, ev.Of)
+			a := &r.turns[q.turn].attempts[q.attempt]
 			if ev.Model != nil {
 				a.usage, a.cost, a.took, a.answered = ev.Model.Usage, ev.Model.Cost, ev.Model.Took, true
 				t.took[a.route.Model] = append(t.took[a.route.Model], ev.Model.Took)
 			} else if fault.Code(ev.Failed).MayCost() {
-				a.cost = reserved
+				a.cost = q.reserved
 			}
 		}
 		asked := false
-		for _, e := range s.Does {
+		for i, e := range s.Does {
 			ask, is := e.(*provenance.AskModel)
 			if !is || len(t.needs) == 0 {
 				continue
 			}
-			asked, reserved = true, reservedOf(ask)
+			asked = true
 			need := t.needs[len(t.needs)-1]
 			if len(need.Tried) == 0 || last < 0 {
 				r.turns, last = append(r.turns, turn{need: need}), last+1
 			}
+			open[provenance.Ref{Seq: s.Seq, Index: uint64(i)}] = question{last, len(r.turns[last].attempts), reservedOf(ask)}
 			r.turns[last].attempts = append(r.turns[last].attempts, attempt{route: ask.Route})
 		}
 		if !asked && len(t.needs) > 0 && len(t.needs[0].Tried) == 0 {
@@ -314,10 +321,19 @@ func (x *ruling) choose(n *route.Need) (route.Candidate, bool, error) {
 	return route.Candidate{}, true, nil
 }
 
+// answer returns the attempt that answered the turn; the last one if none did.
+func (u *turn) answer() *attempt {
+	i := slices.IndexFunc(u.attempts, func(a attempt) bool { return a.answered })
+	if i < 0 {
+		i = len(u.attempts) - 1
+	}
+	return &u.attempts[i]
+}
+
 // addChosen adds a turn as it would have been with a model.
 func (t *trial) addChosen(s *Side, u *turn, c route.Candidate, x *ruling) {
 	s.Routes = append(s.Routes, c.Rule)
-	first, last := &u.attempts[0], &u.attempts[len(u.attempts)-1]
+	first, last := &u.attempts[0], u.answer()
 	if c.Model.Name == first.route.Model { // it would have gone as it did, at the new prices
 		for i := range u.attempts {
 			a := &u.attempts[i]
