@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prices from a feed on the chain: one is told with its block, one that is old is an error and no price, and a stranger
-# verifies. It needs Go and nothing else: no network, no key.
+# Prices from a feed on the chain: one is told with its block, one that is old is an error and no price. Names of the
+# Ethereum Name Service are read both ways, and a stranger verifies. It needs Go and nothing else: no network, no key.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -38,6 +38,11 @@ echo "== 3. the feed stops: there is no price"
 deploy "$chain" old >/dev/null
 writ run "what is the price of ETH-USD" && exit 1
 
-echo "== 4. what happened is proven to a stranger"
+echo "== 4. a name leads to an address, and an address goes by a name that leads back to it"
+writ run "resolve alice.eth"
+writ run "what name does bob go by"
+writ run "resolve ab--alice.eth" && exit 1
+
+echo "== 5. what happened is proven to a stranger"
 writ export "$run" -o run.car --keys keys.json
 writ verify run.car --keys keys.json --operator-key "$operator"

@@ -123,7 +123,9 @@ type Chain struct {
 	Coin   string  `yaml:"coin" about:"symbol of the chain's own coin, e.g. XDAI; what is known of the chain if empty"`
 	Tokens []Token `yaml:"tokens" about:"tokens that may be named, by symbol; the dev chain's own are known"`
 	Names  []Name  `yaml:"names" about:"accounts that may be named"`
-	Key    Secret  `yaml:"key" path:"secret" about:"private key of the agent's own account"`
+	// ENS is "none", or an address.
+	ENS string `yaml:"ens" about:"registry of the Ethereum Name Service, for the tools ens.resolve and ens.reverse, or none; the usual one on Ethereum, Sepolia and Holesky if empty; the dev chain has its own"`
+	Key Secret `yaml:"key" path:"secret" about:"private key of the agent's own account"`
 	// Final is "instant", or what tools.ParseFinality reads.
 	Final  string `yaml:"final" about:"when a transaction's block counts for good, and its run ends: finalized, safe, a number such as 12 blocks, or instant; what is usual on the chain if empty"`
 	MaxFee int64  `yaml:"max_fee_gwei" about:"gwei for a unit of gas at most; 500 if 0"`

@@ -115,6 +115,8 @@ type Chain struct {
 	Quorum int               // of URLs, about contract wallets; optional
 	Final  string            // when a block counts for good, as tools.ParseFinality reads it; at once if empty
 	MaxFee uint64            // wei for a unit of gas at most; a default if 0
+	// ENS is the registry of names; on the dev chain its own if zero, and on other chains none.
+	ENS common.Address
 
 	Raise      bool          // whether a stuck transaction is replaced by one with higher fees, up to MaxFee
 	StuckAfter time.Duration // for which it was what its account waits for; a default if 0

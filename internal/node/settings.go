@@ -190,6 +190,9 @@ func ChainOf(c *config.Config) (Chain, error) {
 	if out.Book, err = bookOf(c.Chain); err != nil {
 		return out, err
 	}
+	if out.ENS, err = registryOf(c.Chain); err != nil {
+		return out, err
+	}
 	switch {
 	case c.Chain.Key != "":
 		out.Key, err = accountKey("chain.key", c.Chain.Key)

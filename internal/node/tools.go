@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/writ-run/writ/internal/chainindex"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/eth/devchain"
@@ -26,6 +28,7 @@ import (
 	"github.com/writ-run/writ/tools/calldata"
 	"github.com/writ-run/writ/tools/chain"
 	"github.com/writ-run/writ/tools/contract"
+	"github.com/writ-run/writ/tools/ens"
 	"github.com/writ-run/writ/tools/fetch"
 	"github.com/writ-run/writ/tools/mcp"
 	"github.com/writ-run/writ/tools/openapi"
@@ -58,7 +61,33 @@ func chainTools(client *pool.Pool, c Chain) ([]tools.Tool, error) {
 	if err != nil {
 		return nil, badUse("%s", err)
 	}
-	return list, nil
+	registry := c.ENS
+	if c.Book.Chain == devchain.ID && registry == (common.Address{}) {
+		registry = devchain.Names()
+	}
+	if registry == (common.Address{}) {
+		return list, nil
+	}
+	names, err := ens.New(ens.Config{Client: client, Book: c.Book, Registry: registry})
+	if err != nil {
+		return nil, badUse("%s", err)
+	}
+	return append(list, names...), nil
+}
+
+// registryOf returns the registry of names that the settings of a chain mean; the zero address if none.
+func registryOf(c config.Chain) (common.Address, error) {
+	switch {
+	case c.ENS == "none":
+		return common.Address{}, nil
+	case c.ENS == "":
+		return ens.RegistryOf(c.Number()), nil
+	}
+	a, err := (&tools.Book{}).Address(c.ENS)
+	if err != nil {
+		return a, badSetting("chain.ens: %q is no address; give 0x with its checksum, or none", c.ENS)
+	}
+	return a, nil
 }
 
 func chainConfig(client *pool.Pool, c Chain) chain.Config {

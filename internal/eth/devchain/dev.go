@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -39,6 +41,9 @@ const ID = 1337
 
 //go:embed contracts/USDC.json
 var usdcJSON []byte
+
+//go:embed contracts/names.json
+var namesJSON []byte
 
 // The dev accounts, in the order of their making, with what each holds at the start in whole USDC. The deployer owns
 // the token.
@@ -84,6 +89,49 @@ func Book() *tools.Book {
 	return b
 }
 
+// Names returns the registry of the dev chain's names: agent.eth, alice.eth, bob.eth and mallory.eth, each of which
+// leads to the account of that name and back. It is the same for every dev chain.
+func Names() common.Address {
+	deployer := Accounts()["deployer"].Address
+	nonce := uint64(1) // that of the token is 0
+	for _, a := range devAccounts {
+		if a.usdc > 0 {
+			nonce++
+		}
+	}
+	return crypto.CreateAddress(deployer, nonce)
+}
+
+// nodeOf is the number by which a registry knows a name (EIP-137, namehash).
+func nodeOf(name string) (node common.Hash) {
+	labels := strings.Split(name, ".")
+	for _, label := range slices.Backward(labels) {
+		node = crypto.Keccak256Hash(node[:], crypto.Keccak256([]byte(label)))
+	}
+	return node
+}
+
+// packNames returns the transaction data that deploys the names.
+func packNames() ([]byte, error) {
+	var artifact struct {
+		ABI      abi.ABI
+		Bytecode hexutil.Bytes
+	}
+	if err := json.Unmarshal(namesJSON, &artifact); err != nil {
+		return nil, err
+	}
+	var nodes, reverse []common.Hash
+	var accounts []common.Address
+	var names []string
+	for _, a := range devAccounts[1:] {
+		at := Accounts()[a.name].Address
+		nodes, accounts, names = append(nodes, nodeOf(a.name+".eth")), append(accounts, at), append(names, a.name+".eth")
+		reverse = append(reverse, nodeOf(strings.ToLower(at.Hex()[2:])+".addr.reverse"))
+	}
+	args, err := artifact.ABI.Pack("", nodes, accounts, reverse, names)
+	return append(artifact.Bytecode, args...), err
+}
+
 // A Config says how a dev chain runs. The zero value works.
 type Config struct {
 	Addr string // loopback host:port; 127.0.0.1 and a free port if empty
@@ -110,9 +158,9 @@ type Chain struct {
 	err  error // of the first Close
 }
 
-// Start starts a dev chain, deploys its token and hands out the balances. It listens on loopback only, since its
-// keys are public, and serves the eth, net and web3 methods over HTTP. A block is mined whenever transactions wait.
-// The caller closes it; ctx bounds the start only. [ErrInUse] says that another program has the address.
+// Start starts a dev chain, deploys its token and its names and hands out the balances. It listens on loopback only,
+// since its keys are public, and serves the eth, net and web3 methods over HTTP. A block is mined whenever transactions
+// wait. The caller closes it; ctx bounds the start only. [ErrInUse] says that another program has the address.
 func Start(ctx context.Context, c Config) (*Chain, error) {
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:0"
@@ -213,7 +261,7 @@ func assembleNode(host string, port int) (*Chain, *eth.Ethereum, error) {
 	return &Chain{node: stack, beacon: beacon, pool: backend.TxPool()}, backend, nil
 }
 
-// deployToken makes the token and the balances, all in the first block.
+// deployToken makes the token, the balances and the names, all in the first block.
 func (d *Chain) deployToken(ctx context.Context) error {
 	client := ethclient.NewClient(d.node.Attach())
 	defer client.Close()
@@ -237,12 +285,13 @@ func (d *Chain) deployToken(ctx context.Context) error {
 		return fmt.Errorf("transactions are not mined: %w", err)
 	}
 	if receipt.Status != types.ReceiptStatusSuccessful {
-		return errors.New("minting was reverted")
+		return errors.New("the last transaction was reverted")
 	}
 	return nil
 }
 
-// sendToken sends the transactions that make the token and the balances. It returns how many there are, and the last.
+// sendToken sends the transactions that make the token, the balances and the names. It returns how many there are, and
+// the last.
 func sendToken(ctx context.Context, client *ethclient.Client) (sent int, last common.Hash, err error) {
 	var artifact struct {
 		ABI      abi.ABI
@@ -281,7 +330,11 @@ func sendToken(ctx context.Context, client *ethclient.Client) (sent int, last co
 			return 0, last, err
 		}
 	}
-	return sent, last, nil
+	names, err := packNames()
+	if err != nil {
+		return 0, last, err
+	}
+	return sent, last, send(nil, names)
 }
 
 // pollUntil asks until the answer is yes, or for 10 seconds.
