@@ -106,19 +106,23 @@ func writeAgent(w io.Writer, d agentfile.Definition) {
 }
 
 func checkAgents(a *app) *cobra.Command {
-	return &cobra.Command{
+	var file string
+	c := &cobra.Command{
 		Use: "check FILE...", Short: "Check agent files", Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			for _, name := range args {
-				if _, err := node.Agent(name, config.DevChain); err != nil {
-					return err
-				}
+		Long: `Says what writ serve would say of the files: whether they can be read, whether the tools are there,
+whether the conditions of the routes can be asked. With settings (--config, or a writ.yaml that is there) tools, agents
+and models are theirs. Without, they are those that every server can have.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := cli.CheckAgents(c.Context(), file, args); err != nil {
+				return err
 			}
 			return a.Done(map[string]any{"files": args}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: in order\n", strings.Join(args, ", "))
 			})
 		},
 	}
+	c.Flags().StringVar(&file, "config", "", "configuration `file` (default writ.yaml, if it is there)")
+	return c
 }
 
 func printAgentSchema(a *app) *cobra.Command {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/writ-run/writ/agent/form"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -113,8 +115,11 @@ func (d Definition) Record(tools map[string]provenance.Link) (*provenance.Agent,
 	for _, name := range d.Tools {
 		link, ok := tools[name]
 		if !ok {
-			return nil, fmt.Errorf("agent %q names the tool %q, which is not there: tools that pay need chain.key, web.fetch "+
-				"needs fetch.hosts, docs.search needs library.on", d.Name, name)
+			next := ": tools that pay need chain.key, web.fetch needs fetch.hosts, docs.search needs library.on"
+			if near := wording.Nearest(name, slices.Sorted(maps.Keys(tools))); near != "" {
+				next = fmt.Sprintf("; did you mean %q?", near)
+			}
+			return nil, fmt.Errorf("agent %q names the tool %q, which is not there%s", d.Name, name, next)
 		}
 		a.Tools = append(a.Tools, link)
 	}

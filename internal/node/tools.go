@@ -612,6 +612,38 @@ func (s ToolServer) reportChanges(ctx context.Context, log *slog.Logger) {
 	}
 }
 
+// standIns are tools that settings would fill.
+func standIns() ([]tools.Tool, error) {
+	page, err := fetch.New(fetch.Config{Hosts: []string{"example.com"}})
+	if err != nil {
+		return nil, err
+	}
+	search, err := retrieve.New([]retrieve.Document{{Source: "example", Text: "example"}})
+	if err != nil {
+		return nil, err
+	}
+	return []tools.Tool{page, search}, nil
+}
+
+// AddStandIns gives a node that is only rehearsed what agents may name and settings would fill: an account that pays,
+// pages and documents.
+func AddStandIns(c *Config) error {
+	more, err := standIns()
+	if err != nil {
+		return err
+	}
+	for _, t := range more {
+		has := func(o tools.Tool) bool { return o.Spec().Name == t.Spec().Name }
+		if !slices.ContainsFunc(c.Tools, has) {
+			c.Tools = append(c.Tools, t)
+		}
+	}
+	if c.Chain.Key == nil {
+		c.Chain.Key = devchain.Accounts()["agent"].Key
+	}
+	return nil
+}
+
 // DescribedTools returns all tools that a node can have, to be described and not to be called: no chain is asked, and
 // what settings would name has stand-ins.
 func DescribedTools() ([]*tools.Def, error) {
@@ -624,16 +656,12 @@ func DescribedTools() ([]*tools.Def, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := fetch.New(fetch.Config{Hosts: []string{"example.com"}})
-	if err != nil {
-		return nil, err
-	}
-	search, err := retrieve.New([]retrieve.Document{{Source: "example", Text: "example"}})
+	more, err := standIns()
 	if err != nil {
 		return nil, err
 	}
 	var defs []*tools.Def
-	for _, t := range append(list, tools.AskUser(), page, search) {
+	for _, t := range append(append(list, tools.AskUser()), more...) {
 		d, err := tools.Compile(t.Spec())
 		if err != nil {
 			return nil, err

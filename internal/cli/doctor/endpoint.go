@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,11 @@ func endpointFinding(ctx context.Context, cfg *config.Config, url, where string)
 	defer cancel()
 	bad := func(err error) finding {
 		t := trouble.Of(err)
-		return findingOf("chain", false, where+" "+t.Says, t.Next)
+		next := "start the chain (writ devchain), or correct chain.rpc"
+		if cfg.Chain.Number() != config.DevChain {
+			next = fmt.Sprintf("put endpoints of chain %d under chain.rpc", cfg.Chain.Number())
+		}
+		return findingOf("chain", false, where+" "+t.Says, cmp.Or(t.Next, next))
 	}
 	dialed, err := rpc.DialOptions(ctx, url, rpc.WithHTTPClient(&http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // as the server asks

@@ -19,7 +19,8 @@ import (
 	"github.com/ethereum/go-ethereum/rpc"
 )
 
-// A Trouble is what is wrong. Says goes on after the endpoint's name.
+// A Trouble is what is wrong. Says goes on after the endpoint's name. Next is empty if nothing is there at all: what to
+// do depends on the chain.
 type Trouble struct{ Says, Next string }
 
 // Of says what an error of a JSON-RPC client comes to.
@@ -39,7 +40,7 @@ func Of(err error) Trouble {
 		return Trouble{"answers with something else than JSON-RPC, such as a web page",
 			"give the URL of the endpoint itself, with its path and key, not that of its web site"}
 	}
-	return Trouble{"does not answer", "start the chain (writ devchain runs one), or correct chain.rpc"}
+	return Trouble{"does not answer", ""}
 }
 
 func ofNetwork(err error) (Trouble, bool) {
@@ -69,8 +70,7 @@ func ofNetwork(err error) (Trouble, bool) {
 		return Trouble{"cannot agree with this machine on TLS", "use another endpoint; it may want a client's certificate"},
 			true
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Trouble{"refuses the connection: nothing listens there",
-			"start the chain (writ devchain runs one), or correct host and port in chain.rpc"}, true
+		return Trouble{"refuses the connection: nothing listens there", ""}, true
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return Trouble{"is on a network that this machine does not reach", "look at this machine's network and firewall"},
 			true
