@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model/dialect"
 	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 )
@@ -47,4 +48,20 @@ func ClientTools(list []wire.ClientTool) (out []*provenance.ToolDef, err error) 
 		out = append(out, &provenance.ToolDef{Name: t.Name, About: t.About, Class: ClassClient, Schema: string(schema)})
 	}
 	return out, nil
+}
+
+// DescribedLabel is the label of what a request describes besides its words: its caller's tools, and the form of the
+// answer. A model reads these as it reads an agent's foreign tools, and a program may have them from anybody: they are
+// no words of the user's.
+func DescribedLabel(start wire.StartParams) (l label.Label) {
+	about := func(what string) {
+		l = l.Join(label.Label{Integrity: label.Untrusted, Origins: []string{"about:" + what}})
+	}
+	for _, t := range start.Tools {
+		about(t.Name)
+	}
+	if len(start.Answer) > 0 {
+		about("answer_schema")
+	}
+	return l
 }

@@ -73,7 +73,7 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 			w.s.signed = nil
 		}
 	}
-	return w.takeInput(start.Input, said, before)
+	return w.takeInput(start.Input, said, before.Join(definition.DescribedLabel(start)))
 }
 
 // readStart reads the request that opens a run.

@@ -62,6 +62,10 @@ func TestAnAnswerIsHeldToItsForm(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := open(t, tt.replies)
 			run := b.formed("who is it?", personSchema)
+			if tt.name == "wrong twice after a payment" { // what stands in a schema is no order
+				b.until(run, "parked")
+				b.mustApprove(b.pending(1)[0])
+			}
 			info := b.until(run, tt.status)
 			if said := b.said(run); said != tt.said {
 				t.Errorf("said %q, want %q", said, tt.said)
