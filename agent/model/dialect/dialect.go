@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/writ-run/writ/agent/model"
@@ -68,30 +69,32 @@ func IsEmpty(r *model.Reply) bool {
 // IsSameModel says whether a model that answered is the one that was asked, as far as names tell: providers leave out
 // or add a vendor's name before a slash, and answer an alias by the version that stands behind it.
 func IsSameModel(asked, answered string) bool {
-	bare := func(name string) string {
-		name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
-		name, _, _ = strings.Cut(name, ":") // OpenRouter's and Ollama's variants
-		return strings.TrimSuffix(name, "-latest")
-	}
-	a, b := bare(asked), bare(answered)
-	return a != "" && strings.HasPrefix(b, a)
+	a, b := bareName(asked), bareName(answered)
+	return a != "" && (a == b || isVersionOf(a, b))
 }
 
-// goesOnAs says whether two names in one stream can be of one model: they are alike but for a vendor's name and a
-// variant, or one is the other with a version of at least four digits behind it, as providers write an alias first and
-// what stands behind it later.
+// goesOnAs says whether two names in one stream can be of one model: providers write an alias first and what stands
+// behind it later, or the other way round.
 func goesOnAs(one, other string) bool {
-	bare := func(name string) string {
-		name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
-		name, _, _ = strings.Cut(name, ":")
-		return strings.TrimSuffix(name, "-latest")
-	}
-	a, b := bare(one), bare(other)
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	version, longer := strings.CutPrefix(b, a+"-")
-	return a == b || longer && len(version) >= 4 && strings.Trim(version, "0123456789-") == ""
+	a, b := bareName(one), bareName(other)
+	return a == b || isVersionOf(a, b) || isVersionOf(b, a)
+}
+
+// bareName is a model's name without its vendor and without the variants of OpenRouter and Ollama. Vertex writes a
+// version behind an @.
+func bareName(name string) string {
+	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
+	name, _, _ = strings.Cut(name, ":")
+	return strings.TrimSuffix(strings.ReplaceAll(name, "@", "-"), "-latest")
+}
+
+// A version is a date or a number of at least three digits: claude-opus-4-1 is no version of claude-opus-4, nor
+// gpt-4o-mini of gpt-4o.
+var version = regexp.MustCompile(`^-[0-9]{3,}(-[0-9]+)*$`)
+
+func isVersionOf(alias, name string) bool {
+	behind, is := strings.CutPrefix(name, alias)
+	return is && version.MatchString(behind)
 }
 
 // errOtherModel says that a provider has put two models' answers into one.

@@ -135,6 +135,10 @@ func TestNamesTellWhichModelAnswered(t *testing.T) {
 		{"gpt-4o", "gpt-4o-2024-08-06", true}, {"claude-3-5-sonnet-latest", "claude-3-5-sonnet-20241022", true},
 		{"openai/gpt-4o", "gpt-4o-2024-08-06", true}, {"meta/llama:free", "meta/llama", true}, {"m", "m", true},
 		{"gpt-4o", "gpt-3.5-turbo", false}, {"claude-opus-4", "claude-haiku-4", false}, {"m", "", false},
+		{"gpt-4o", "gpt-4o-mini", false}, {"gpt-4", "gpt-4-32k", false}, {"gpt-4", "gpt-4-1106-preview", false},
+		{"claude-opus-4", "claude-opus-4-1-20250805", false}, {"gpt-4o-2024-08-06", "gpt-4o", false}, {"", "m", false},
+		{"mistral-large-latest", "mistral-large-2411", true}, {"gemini-1.5-pro", "models/gemini-1.5-pro-002", true},
+		{"claude-sonnet-4", "claude-sonnet-4@20250514", true}, {"gpt-4", "gpt-4-0613", true}, {"m", "m-", false},
 	} {
 		if got := dialect.IsSameModel(c.asked, c.answered); got != c.same {
 			t.Errorf("%s answered by %s: %v", c.asked, c.answered, got)
