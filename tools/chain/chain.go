@@ -1,9 +1,9 @@
 // Package chain has the tools that read an Ethereum chain and send tokens on it.
 //
 // [New] returns them: chain.balance, chain.block, chain.tx, chain.call, chain.logs, chain.gas, tx.status, abi.decode,
-// erc20.balance, erc20.allowance and erc20.info read; with a key there are also tx.simulate, which says what a
-// transfer would do, and erc20.transfer, erc20.approve and erc20.revoke, which are done from the key's account. The
-// user's own wallet sends what wallet.transfer and wallet.approve ask for.
+// erc20.balance, erc20.allowance, erc20.info, erc721.owner and erc721.balance read; with a key there are also
+// tx.simulate, which says what a transfer would do, and erc20.transfer, erc20.approve and erc20.revoke, which are done
+// from the key's account. The user's own wallet sends what wallet.transfer and wallet.approve ask for.
 // [NewCall] makes a tool of any contract's function.
 //
 // A model never sees a raw number alone. Every result carries the exact count of smallest units as a decimal string,
@@ -106,6 +106,7 @@ func New(c Config) ([]tools.Tool, error) {
 		&reader{ch.bindBook(callSpec), see.callContract}, &reader{ch.bindBook(logsSpec), see.readLogs},
 		&reader{ch.bindBook(gasSpec), see.readGas}, &reader{ch.bindBook(decodeSpec), see.decodeData},
 		&reader{ch.bindBook(statusSpec), see.readStatus},
+		&reader{ch.bindBook(ownerSpec), see.readOwner}, &reader{ch.bindBook(countSpec), see.countThings},
 	}
 	for _, s := range walletSpecs {
 		t, err := ch.newPayer(s, nil)

@@ -6,6 +6,7 @@
 //   Turncoat.sol   -> turncoat.json             a token that changes after it was looked at, for tests
 //   Wallets.sol    -> wallets.json              contract wallets, good ones and hostile ones, for tests
 //   Names.sol      -> names.json                the dev chain's names, a registry and its resolver
+//   Things.sol     -> things.json               things of which there is one each, honest and not, for tests
 //   Feed.sol       -> feed.json                 a feed of prices, for tests and an example
 //   Vaults.sol     -> vaults.json               a vault that behaves in 12 ways, for tests
 //   examples/contract/Vault.sol -> vault.json   the vault of an example
@@ -49,6 +50,7 @@ const { Token13 } = compile("Solidity", "Token13.sol", settings);
 const turncoat = compile("Solidity", "Turncoat.sol", settings);
 const wallets = compile("Solidity", "Wallets.sol", settings);
 const { Names } = compile("Solidity", "Names.sol", settings);
+const { Things } = compile("Solidity", "Things.sol", settings);
 const { Feed } = compile("Solidity", "Feed.sol", settings);
 const { Vault } = compile("Solidity", "Vaults.sol", settings);
 const example = compile("Solidity", "Vault.sol", settings, "../../../../examples/contract/Vault.sol").Vault;
@@ -58,6 +60,7 @@ const files = {
   "USDC.json": json({ ...head, abi: USDC.abi, bytecode: bytecode(USDC) }),
   "token13.json": json({ ...head, abi: Token13.abi, bytecode: bytecode(Token13) }),
   "names.json": json({ ...head, abi: Names.abi, bytecode: bytecode(Names) }),
+  "things.json": json({ ...head, abi: Things.abi, bytecode: bytecode(Things) }),
   "feed.json": json({ ...head, abi: Feed.abi, bytecode: bytecode(Feed) }),
   "vaults.json": json({ ...head, abi: Vault.abi, bytecode: bytecode(Vault) }),
   "../../../../examples/contract/vault.json": json({ ...head, abi: example.abi, bytecode: bytecode(example) }),

@@ -27,3 +27,8 @@ var Turncoat []byte
 //
 //go:embed feed.json
 var Feed []byte
+
+// Things is the compiler's output for Things.sol, as JSON.
+//
+//go:embed things.json
+var Things []byte
