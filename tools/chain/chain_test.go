@@ -181,7 +181,7 @@ func TestReading(t *testing.T) {
 		}
 	}
 	block, err := k.call("chain.block", `{}`)
-	if err != nil || block["transactions"] != 4.0 || block["block"] != "1" || block["parent"] != head.ParentHash.Hex() {
+	if err != nil || block["transactions"] != 5.0 || block["block"] != "1" || block["parent"] != head.ParentHash.Hex() {
 		t.Errorf("block: got %v, %v", block, err)
 	}
 }
@@ -410,8 +410,8 @@ func TestWithoutAKeyTheToolsOnlyRead(t *testing.T) {
 			t.Errorf("%s has class %s", tool.Spec().Name, tool.Spec().Class)
 		}
 	}
-	if len(list) != 13 {
-		t.Errorf("%d tools, want 13", len(list))
+	if len(list) != 15 {
+		t.Errorf("%d tools, want 15", len(list))
 	}
 	if _, err := chain.New(chain.Config{}); err == nil {
 		t.Error("an empty configuration was accepted")
