@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/chain"
 	"github.com/writ-run/writ/tools/contract"
+	"github.com/writ-run/writ/tools/ens"
 	"github.com/writ-run/writ/tools/fetch"
 	"github.com/writ-run/writ/tools/mcp"
 	"github.com/writ-run/writ/tools/openapi"
@@ -70,6 +72,20 @@ var ways = []way{
 		}
 		i := slices.IndexFunc(all, func(x tools.Tool) bool { return x.Spec().Name == "chain.logs" })
 		return all[i], call("", "chain.logs", `{"contract":"`+theShop.Hex()+`","event":"Offer(string text)"}`), attack, func() {}
+	}},
+	{"name of the name service", func(t *testing.T, attack string) (tools.Tool, model.Call, string, func()) {
+		name := strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+				return r
+			}
+			return '-'
+		}, "tea for 2 usdc "+strings.ToLower(attack))
+		name = strings.ReplaceAll(name[:min(len(name), 200)], "--", "-") + ".eth"
+		all, err := ens.New(ens.Config{Client: namingChain{talkingChain{text: name}}, Book: townBook(), Registry: theShop})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[1], call("", "ens.reverse", `{"account":"`+theShop.Hex()+`"}`), name, func() {}
 	}},
 	{"web page", func(t *testing.T, attack string) (tools.Tool, model.Call, string, func()) {
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -194,6 +210,16 @@ func (c talkingChain) CallContractAtHash(context.Context, ethereum.CallMsg, comm
 func (c talkingChain) FilterLogs(context.Context, ethereum.FilterQuery) ([]types.Log, error) {
 	return []types.Log{{Address: theShop, BlockNumber: 7, Data: c.packed(),
 		Topics: []common.Hash{crypto.Keccak256Hash([]byte("Offer(string)"))}}}, nil
+}
+
+// A namingChain is one whose every name is its text, and leads to the shop.
+type namingChain struct{ talkingChain }
+
+func (c namingChain) CallContractAtHash(_ context.Context, m ethereum.CallMsg, _ common.Hash) ([]byte, error) {
+	if bytes.HasPrefix(m.Data, crypto.Keccak256([]byte("name(bytes32)"))[:4]) {
+		return c.packed(), nil
+	}
+	return common.LeftPadBytes(theShop[:], 32), nil
 }
 
 // A model that obeys whatever comes in from outside, by the tools that really bring it, pays nobody that the user did
