@@ -141,6 +141,8 @@ var rows = []row{
 		"Another transaction of this account came before; look at the run before you ask again."),
 	sentinelRow("internal/journal.ErrHeld", journal.ErrHeld, wire.CodeFenced, "store.held",
 		"Another server has this one's data; ask again."),
+	sentinelRow("internal/journal.ErrNewer", journal.ErrNewer, wire.CodeOverload, "store.newer",
+		"The server cannot read its data; try again later."),
 	sentinelRow("internal/journal.ErrMoved", journal.ErrMoved, wire.CodeOverload, "store.moved",
 		"The server takes nothing more until its operator has looked; try again later."),
 	sentinelRow("internal/journal.ErrFull", journal.ErrFull, wire.CodeOverload, "",

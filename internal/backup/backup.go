@@ -105,7 +105,9 @@ func Make(ctx context.Context, m Making) (path string, out Manifest, err error) 
 	if err := datadir.CheckTrust(m.Data); err != nil {
 		return "", out, err
 	}
-	if _, err := os.Stat(filepath.Join(m.Data, datadir.StoreFile)); err != nil {
+	if there, err := datadir.CheckStore(m.Data); err != nil {
+		return "", out, err
+	} else if !there {
 		return "", out, refuse("%s is no data folder: it has no writ.db; give the --data of the server", m.Data)
 	}
 	now := time.Now().UTC()

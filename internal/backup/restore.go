@@ -25,11 +25,7 @@ import (
 	"github.com/writ-run/writ/provenance/translog"
 )
 
-const (
-	operatorFile = "operator.key"
-	stageSuffix  = ".restoring" // of the folder in which a restoration is prepared
-	stageMark    = "writ-restoring"
-)
+const operatorFile = "operator.key"
 
 // A Restoring says how a backup is restored.
 type Restoring struct {
@@ -150,7 +146,7 @@ func (r *Restoring) makeStage() (string, *flock.Flock, error) {
 	if len(entries) > 0 {
 		return "", nil, refuse("%s is not empty: a backup is restored into a new folder; give another --data", r.Data)
 	}
-	stage := strings.TrimRight(r.Data, "/") + stageSuffix
+	stage := strings.TrimRight(r.Data, "/") + datadir.StageSuffix
 	if err := clearStage(stage); err != nil {
 		return "", nil, err
 	}
@@ -161,7 +157,7 @@ func (r *Restoring) makeStage() (string, *flock.Flock, error) {
 		return "", nil, refuse("the data folder cannot be made: %s", err)
 	}
 	r.note("folder")
-	if err := os.WriteFile(filepath.Join(stage, stageMark), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(stage, datadir.StageMark), nil, 0o600); err != nil {
 		return "", nil, err
 	}
 	r.note("mark")
@@ -179,7 +175,7 @@ func clearStage(stage string) error {
 		return refuse("what an earlier restoration left cannot be read: %s", err)
 	}
 	if len(entries) > 0 {
-		if _, err := os.Lstat(filepath.Join(stage, stageMark)); err != nil {
+		if _, err := os.Lstat(filepath.Join(stage, datadir.StageMark)); err != nil {
 			return refuse("%s is there and no restoration of ours made it; move it away", stage)
 		}
 		lock, alone, err := datadir.TryLock(stage)
@@ -211,7 +207,7 @@ func (r *Restoring) finish(stage string) (done bool, err error) {
 	if err := syncFolder(filepath.Dir(strings.TrimRight(r.Data, "/"))); err != nil {
 		return true, err
 	}
-	if err := os.Remove(filepath.Join(r.Data, stageMark)); err != nil {
+	if err := os.Remove(filepath.Join(r.Data, datadir.StageMark)); err != nil {
 		return true, err
 	}
 	r.note("done")

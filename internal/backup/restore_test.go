@@ -127,7 +127,7 @@ func TestRestoreIsCutShort(t *testing.T) {
 			whole++
 		}
 		wantWhole(t, data, 2)
-		if _, err := os.Lstat(data + stageSuffix); err == nil {
+		if _, err := os.Lstat(data + datadir.StageSuffix); err == nil {
 			t.Errorf("after %d changes: something is left beside it", left)
 		}
 		if !killed {
@@ -197,7 +197,7 @@ func TestRestoreKeys(t *testing.T) {
 func TestRestoreLeavesOthersAlone(t *testing.T) {
 	from, file := makeFolder(t)
 	data := filepath.Join(t.TempDir(), "new")
-	stage := data + stageSuffix
+	stage := data + datadir.StageSuffix
 	if err := os.Mkdir(stage, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,9 @@ func FailureOf(err error) *Failure {
 	if f, ok := errors.AsType[*node.Fault](err); ok {
 		return Failf(exitOfKind(f.Kind), f.Code, "%s", Plain(f.Says))
 	}
-	if e, ok := errors.AsType[*datadir.UseError](err); ok {
+	if e, ok := errors.AsType[*datadir.UseError](err); ok && e.Damaged {
+		return Failf(ExitIntegrity, "store", "%s", Plain(e.Says))
+	} else if ok {
 		return Usage("%s", Plain(e.Says))
 	}
 	if _, ok := errors.AsType[*policies.LoadError](err); ok {
@@ -180,6 +182,8 @@ func FailureOf(err error) *Failure {
 	switch {
 	case errors.Is(err, journal.ErrCorrupt), errors.Is(err, journal.ErrSigned):
 		return Failf(ExitIntegrity, "store", "%s", Plain(err.Error()))
+	case errors.Is(err, journal.ErrNewer):
+		return Failf(ExitUsage, "store", "%s", Plain(err.Error()))
 	case errors.Is(err, provenance.ErrAbsent), errors.Is(err, journal.ErrNotFound):
 		return Failf(ExitIncomplete, "not_found", "%s", err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):

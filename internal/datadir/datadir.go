@@ -41,11 +41,18 @@ const (
 const lockWait = time.Second
 
 // A UseError says why a folder, or a key in it, cannot be used as it is, and what helps. It is for the operator's eyes.
-type UseError struct{ Says string }
+type UseError struct {
+	Says    string
+	Damaged bool // what was in the folder is lost
+}
 
 func (e *UseError) Error() string { return e.Says }
 
-func unusable(format string, args ...any) error { return &UseError{fmt.Sprintf(format, args...)} }
+func unusable(format string, args ...any) error { return &UseError{Says: fmt.Sprintf(format, args...)} }
+
+func lost(format string, args ...any) error {
+	return &UseError{Says: fmt.Sprintf(format, args...), Damaged: true}
+}
 
 // Lock makes a data folder this process's own, and makes the folder if there is none. The lock goes with the process,
 // however it ends. The caller unlocks it.

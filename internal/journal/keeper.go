@@ -9,6 +9,8 @@ import (
 var (
 	// ErrHeld says that another process writes the store.
 	ErrHeld = errors.New("another process has this store")
+	// ErrNewer says that a newer program wrote the store, in a form that this one does not know.
+	ErrNewer = errors.New("the store is newer than this program")
 	// ErrMoved says that files of the store were deleted or exchanged while it was open: what is written to them is lost.
 	ErrMoved = errors.New("the files of the store were deleted or exchanged while it was open")
 )

@@ -51,7 +51,9 @@ func faultOf(err error) *Fault {
 	if _, ok := errors.AsType[*policies.LoadError](err); ok {
 		return faultf(Settings, "policy", "%s", err)
 	}
-	if e, ok := errors.AsType[*datadir.UseError](err); ok {
+	if e, ok := errors.AsType[*datadir.UseError](err); ok && e.Damaged {
+		return faultf(Damaged, "store", "%s", e)
+	} else if ok {
 		return badUse("%s", e)
 	}
 	switch {

@@ -48,7 +48,10 @@ func (n *Node) openFolder(_ context.Context, c *Config) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.key, err = datadir.OperatorKey(c.Data); err != nil {
+	if _, err = datadir.CheckStore(c.Data); err == nil {
+		n.key, err = datadir.OperatorKey(c.Data)
+	}
+	if err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return lock.Unlock, nil
@@ -65,6 +68,9 @@ func (n *Node) openStore(ctx context.Context, c *Config) (_ func() error, err er
 	}
 	if errors.Is(err, journal.ErrCorrupt) {
 		return nil, faultf(Damaged, "store", "%s", err)
+	}
+	if errors.Is(err, journal.ErrNewer) {
+		return nil, faultf(Settings, "store", "%s", err)
 	}
 	if err != nil {
 		return nil, faultf(Internal, "store", "%s", err)

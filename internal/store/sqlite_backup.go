@@ -57,6 +57,9 @@ func checkApplication(c *sqliteConn) error {
 	if err == nil && app != applicationID {
 		err = errNotStore
 	}
+	if err == nil {
+		_, err = readVersion(c)
+	}
 	return err
 }
 

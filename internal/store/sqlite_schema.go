@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/writ-run/writ/internal/journal"
 )
 
 // applicationID marks our files: "writ" in the SQLite header, where file(1) shows it.
@@ -188,13 +190,9 @@ func migrate(c *sqliteConn, at int64) (epoch string, err error) {
 	}
 	version := 0
 	if tables > 0 {
-		if version, err = readInt(c, "SELECT coalesce(max(version), 0) FROM migrations"); err != nil {
+		if version, err = readVersion(c); err != nil {
 			return "", err
 		}
-	}
-	if version > len(migrations) {
-		return "", fmt.Errorf("its schema %d is newer than this program, which knows %d; update writ",
-			version, len(migrations))
 	}
 	for ; version < len(migrations); version++ {
 		if err := migrateTo(c, version+1, at); err != nil {
@@ -203,6 +201,16 @@ func migrate(c *sqliteConn, at int64) (epoch string, err error) {
 	}
 	return readOne(context.Background(), c, func(scan scanner) (s string, err error) { return s, scan(&s) },
 		"SELECT value FROM meta WHERE key = 'epoch'")
+}
+
+// readVersion reads the version of a schema, and refuses one that this program does not know.
+func readVersion(c *sqliteConn) (version int, err error) {
+	version, err = readInt(c, "SELECT coalesce(max(version), 0) FROM migrations")
+	if err == nil && version > len(migrations) {
+		err = fmt.Errorf("%w: its schema is %d and this one knows %d; update writ",
+			journal.ErrNewer, version, len(migrations))
+	}
+	return version, err
 }
 
 func readInt(c *sqliteConn, query string) (int, error) {

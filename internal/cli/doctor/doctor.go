@@ -20,6 +20,7 @@ import (
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/evidence"
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/provenance/ipfs"
 )
@@ -150,6 +151,9 @@ func examineEach(ctx context.Context, sh *cli.Shell, cfg *config.Config, wallets
 
 func dataFinding(dir string) finding {
 	f := finding{Name: "data", OK: true, Detail: dir}
+	if _, err := datadir.CheckStore(dir); err != nil {
+		return findingOf("data", false, err.Error(), "do so before writ serve, which refuses it too")
+	}
 	probe, err := os.CreateTemp(dir, ".writ-doctor-*")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -167,7 +171,7 @@ func dataFinding(dir string) finding {
 
 // stuckFinding says whether a transaction of an open run is stuck, if there is a data folder with runs.
 func stuckFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
-	if _, err := os.Stat(filepath.Join(cfg.Data, "writ.db")); err != nil {
+	if there, err := datadir.CheckStore(cfg.Data); err != nil || !there { // as the finding of the folder says
 		return finding{}, false
 	}
 	db, err := evidence.OpenData(ctx, cfg.Data)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,25 +30,38 @@ const ReceiptWait = 3 * time.Second
 
 // OpenData opens the store of a data folder that is there already.
 func OpenData(ctx context.Context, dir string) (journal.Database, error) {
-	path := filepath.Join(dir, datadir.StoreFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, cli.Usage("%s is no data folder: it has no writ.db; give the --data of the server", dir)
-	} else if err != nil {
-		return nil, cli.Usage("the data folder cannot be read: %s", err)
+	there, err := datadir.CheckStore(dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case !there && !isThere(dir):
+		return nil, cli.Usage("there is no folder %s; give the --data of the server", dir)
+	case !there:
+		return nil, cli.Usage("%s is no data folder yet: it has no writ.db with anything in it; give the --data of the "+
+			"server, or start it: writ serve", dir)
 	}
 	return OpenBeside(ctx, dir)
 }
 
-// OpenBeside opens the store of a data folder that a server may be using. If none does, it has the folder to itself
-// while it opens the store, which looks for damage; a server has done so at its start.
+func isThere(dir string) bool {
+	_, err := os.Stat(dir)
+	return err == nil
+}
+
+// OpenBeside opens the store of a data folder that a server may be using, or makes one if there was none. If no server
+// uses it, it has the folder to itself while it opens the store, which looks for damage; a server has done so at its
+// start.
 func OpenBeside(ctx context.Context, dir string) (journal.Database, error) {
 	lock, alone, err := datadir.TryLock(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Close()
+	if _, err := datadir.CheckStore(dir); err != nil {
+		return nil, err
+	}
 	db, err := store.Open(ctx, store.Config{DSN: store.SQLite(filepath.Join(dir, datadir.StoreFile)), Shared: !alone})
-	if errors.Is(err, journal.ErrCorrupt) {
+	if errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrNewer) {
 		return nil, err
 	}
 	if err != nil {
