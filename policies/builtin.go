@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"bytes"
 	"embed"
 	"slices"
 	"strings"
@@ -8,6 +9,13 @@ import (
 
 //go:embed sets/*.yaml
 var builtins embed.FS
+
+//go:embed schema.json
+var setSchema []byte
+
+// SetSchema returns the JSON Schema (draft 2020-12) of a policy set, for editors. [Load] refuses more than it can say:
+// conditions are typed for each point.
+func SetSchema() []byte { return bytes.Clone(setSchema) }
 
 // Builtin returns the source of a set that comes with writ, or false.
 func Builtin(name string) ([]byte, bool) {

@@ -89,6 +89,13 @@ var (
 		intField("others", reachFixed, func(r *Request) *int64 { return &r.Others }),
 		stringField("simulated", reachFixed, func(r *Request) *string { return &r.Simulated }),
 	}
+	fileFields = []field{
+		intField("files", reachArg, func(r *Request) *int64 { return &r.Files.Count }),
+		intField("images", reachArg, func(r *Request) *int64 { return &r.Files.Images }),
+		intField("files_size", reachLimit, func(r *Request) *int64 { return &r.Files.Bytes }),
+		intField("largest_file", reachLimit, func(r *Request) *int64 { return &r.Files.Largest }),
+		stringField("file_types", reachArg, func(r *Request) *string { return &r.Files.Types }),
+	}
 	routeFields = []field{
 		wordField("model", reachModel, func(r *Request) *string { return &r.Model }),
 		wordField("kind", reachModel, func(r *Request) *string { return &r.Kind }),
@@ -137,7 +144,7 @@ var points = []struct {
 	fields []field
 }{
 	{SessionIssue, issueFields},
-	{Input, fieldsWith([]field{sizeField, textField}, labelFields)},
+	{Input, fieldsWith([]field{sizeField, textField}, fileFields, labelFields)},
 	{ModelRoute, fieldsWith(routeFields, labelFields)},
 	{ModelResponse, fieldsWith(replyFields, []field{sizeField, textField}, labelFields)},
 	{ToolCall, fieldsWith(toolFields, []field{hostField, asksField}, labelFields)},

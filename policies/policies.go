@@ -153,8 +153,9 @@ type Request struct {
 	Document string // retrieval: the document's CID
 	Part     string // provenance.publish: which payload, e.g. "result"
 
-	Text string // input, model.response, tool.result, retrieval, output: what it is about
-	Size int64  // bytes of Text
+	Text  string     // input, model.response, tool.result, retrieval, output: what it is about
+	Size  int64      // bytes of Text
+	Files turn.Files // input: what is attached
 
 	Life          int64  // session.issue: ms from the grant's issue to its end
 	Domain        string // session.issue: that asked for the signature

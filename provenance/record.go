@@ -70,7 +70,11 @@ type Ask struct {
 	Label   *Payload // what a sub-agent's run begins with: that of the call's Handed; only with method "run.delegate"
 	After   Link     // *Head of the run before it in its thread, as it then was; optional
 	Earlier *Payload // with After: what the run is told of those before it, as agent/thread writes it
+	Files   []Piece  // of the files that Request attaches, in its order, each cut as agent/attach says; optional
 }
+
+// A Piece is a part of an attached file, or all of it.
+type Piece struct{ Data *Payload }
 
 // A Reply answers an [AskModel]: what the model said, or that it failed.
 type Reply struct {
@@ -511,6 +515,7 @@ type ModelInfo struct {
 	Weight                      uint64 // its share of the pool's requests; 0 is 1
 	Dialect                     string // how a response's bytes are read again (agent/model/dialect); "" if they are not
 	Window                      int64  // tokens that fit into a prompt and its answer; 0 if that is not known
+	Images                      bool   // it reads images
 	// Prices is the CID of the table that the prices are from, as text: the table is no part of the evidence. It is
 	// empty if they were set by hand.
 	Prices string

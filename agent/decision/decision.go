@@ -112,3 +112,12 @@ func JoinReserves(list, more []provenance.Reserve) ([]provenance.Reserve, error)
 	}
 	return out, nil
 }
+
+// Shorten cuts a JSON text to a decision's limit. What is left is told as a text, so that it is JSON still.
+func Shorten(out []byte, d policies.Decision) ([]byte, error) {
+	short, more := policies.Cut(out, d.Limit.Bytes)
+	if !more {
+		return out, nil
+	}
+	return json.Marshal(map[string]any{"beginning": string(short), "cut_by_policy": true})
+}

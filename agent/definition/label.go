@@ -33,6 +33,26 @@ func OutputLabel(s *tools.Spec, out []byte) label.Label {
 	return l
 }
 
+// ContractWords is the label of a reason that a contract gives for reverting.
+var ContractWords = label.Label{
+	Integrity: label.Untrusted, Secrecy: label.Session, Origins: []string{"chain:revert reason"},
+}
+
+// UnknownLabel is the label of which nothing better is known.
+var UnknownLabel = label.Label{Integrity: label.Untrusted, Secrecy: label.Secret}
+
+// WidestLabel is the label of what a tool may return. A document says itself what it is.
+func WidestLabel(s *tools.Spec) label.Label {
+	l := OutputLabel(s, nil)
+	if s.Class.Sends() {
+		l = l.Join(ContractWords)
+	}
+	if s.Output != nil && s.Output.Documents {
+		l = l.Join(UnknownLabel)
+	}
+	return l
+}
+
 // DocumentLabel is what a document's own words add to its tool's label. A level that is not known is the strictest.
 func DocumentLabel(source, integrity, secrecy string) label.Label {
 	l := label.Label{Origins: []string{label.CleanOrigin("doc:" + source)}}

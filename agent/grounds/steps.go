@@ -1,6 +1,7 @@
 package grounds
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/provenance"
 )
@@ -17,14 +19,18 @@ func (e *Evidence) AddStep(s *provenance.Step) {
 	switch ev := s.Event.(type) {
 	case *provenance.Ask:
 		params, open := ev.Request.Bytes()
+		var files []wire.Attached
 		var sent wire.SendParams
 		if open && ev.Method == wire.RunSend && wire.DecodeStrict(params, &sent) == nil {
 			e.AddRequest(sent.Text)
+			files = sent.Files
 		} else if p, _, err := wire.ReadAsk(ev.Method, params); open && err == nil {
 			e.AddRequest(p.Input)
+			files = p.Files
 		} else {
 			e.sealed = true
 		}
+		e.addFiles(files, ev.Files)
 	case *provenance.Result:
 		if ev.Output == nil {
 			return
@@ -38,7 +44,24 @@ func (e *Evidence) AddStep(s *provenance.Step) {
 	}
 }
 
-// Complete says whether all steps could be read. If not, a figure that rests on nothing may rest on what is sealed.
+// addFiles takes in the texts that the user attached. What an image shows is not known here.
+func (e *Evidence) addFiles(named []wire.Attached, pieces []provenance.Piece) {
+	files, err := attach.Read(named, pieces, 0)
+	if err != nil {
+		e.sealed = true
+	}
+	for _, f := range files {
+		if f.IsImage() {
+			e.sealed = true
+		} else {
+			e.addText("the file "+cmp.Or(f.Name, f.CID), "", string(f.Data))
+		}
+	}
+	e.sealed = e.sealed || len(files) > 0 && len(e.known) == maxKnown
+}
+
+// Complete says whether all steps could be read. If not, a figure that rests on nothing may rest on what is sealed, or
+// on what an image shows.
 func (e *Evidence) Complete() bool { return !e.sealed }
 
 // AnswerOf returns what a step says to the user.

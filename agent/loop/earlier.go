@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/thread"
+	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
 )
@@ -44,7 +46,19 @@ func (s State) Turn() thread.Turn {
 			asked += "\n" + x.text
 		}
 	}
-	return thread.Turn{Request: asked, Answer: s.said, Label: s.context, Summary: s.summary}
+	asked, files := thread.CarryFiles(asked, s.files)
+	return thread.Turn{Request: asked, Files: files, Answer: s.said, Label: s.context, Summary: s.summary}
+}
+
+// takeFiles reads the files that a request names, of the pieces that its event has.
+func (mo *moment) takeFiles(named []wire.Attached, pieces []provenance.Piece) ([]model.File, error) {
+	files, err := attach.Read(named, pieces, mo.s.attached)
+	if err == nil && len(files) > 0 && !mo.m.Admits(attach.LabelOf(files)) {
+		err = attach.Refuse("this agent makes public what its runs hold, and its rules decide that without files; ask " +
+			"another agent")
+	}
+	mo.s.attached += attach.Sum(named)
+	return files, err
 }
 
 // Admits says whether a run of the machine may be told what has the label: where something is made public, it is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
@@ -73,7 +74,11 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 			w.s.signed = nil
 		}
 	}
-	return w.takeInput(start.Input, said, before.Join(definition.DescribedLabel(start)))
+	files, err := w.takeFiles(start.Files, ev.Files)
+	if err != nil {
+		return err
+	}
+	return w.takeInput(start.Input, files, said, before.Join(definition.DescribedLabel(start)))
 }
 
 // readStart reads the request that opens a run.
@@ -103,10 +108,11 @@ func readStart(m *Machine, ev *provenance.Ask) (start wire.StartParams, params [
 
 // takeInput lets the request in, if the policies permit the session and the request. said is the request's label,
 // before that of what was said in the runs before it.
-func (w *work) takeInput(input string, said, before label.Label) error {
+func (w *work) takeInput(input string, files []model.File, said, before label.Label) error {
+	said = said.Join(attach.LabelOf(files))
 	w.s.context = said.Join(w.m.baseLabel).Join(before)
 	w.noted = append(w.noted, w.m.published...)
-	d, err := w.decideOpening(input, said)
+	d, err := w.decideOpening(input, files, said)
 	if err != nil {
 		return err
 	}
@@ -119,9 +125,9 @@ func (w *work) takeInput(input string, said, before label.Label) error {
 	if len(d.Redact) > 0 {
 		input = string(policies.Apply([]byte(input), d.Redact))
 	}
-	w.s.request = input
+	w.s.request, w.s.files = input, files
 	w.tellForm()
-	w.s.say(model.Message{Role: model.RoleUser, Text: input})
+	w.s.say(model.Message{Role: model.RoleUser, Text: input, Files: files})
 	return nil
 }
 
@@ -304,7 +310,7 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 	if !sim.OK {
 		says := "The simulation says that the transaction would fail."
 		if sim.Reason != "" { // the reason may be the contract's own words
-			c.outcomeLabel = contractWords
+			c.outcomeLabel = definition.ContractWords
 			says = "The simulation says that the transaction would fail: " + sim.Reason
 		}
 		err := w.denyCall(c, policies.ToolCall, ruleSimulate, says, "another amount or recipient")

@@ -1,12 +1,10 @@
 package loop
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/writ-run/writ/agent/decision"
-	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
@@ -39,11 +37,6 @@ const (
 	ruleAskWallet = "tool/ask_wallet"
 	ruleNotLetIn  = "user/not_let_in"
 )
-
-// contractWords is the label of a reason that a contract gives for reverting.
-var contractWords = label.Label{
-	Integrity: label.Untrusted, Secrecy: label.Session, Origins: []string{"chain:revert reason"},
-}
 
 // labelArguments gives a call the label of its arguments: the context's for every argument that the user did not write.
 // An object, a list and opaque JSON are taken for what the user did not write.
@@ -158,13 +151,4 @@ func describeReaders(c *call) string {
 		behind = append(slices.Clone(behind[:3]), fmt.Sprintf("%d other tools", len(behind)-3))
 	}
 	return all[0] + ", and through it " + wording.JoinWithAnd(behind) + ","
-}
-
-// outcomeLabel is the label of what a sub-agent's run came to: that with which the run closed, from this tool.
-func outcomeLabel(tool string, out []byte) (label.Label, error) {
-	var o subagent.Outcome
-	if err := json.Unmarshal(out, &o); err != nil || o.Label == nil {
-		return label.Label{}, fmt.Errorf("%w: its outcome has no label", ErrSubAgent)
-	}
-	return o.Label.Clean().Join(label.Label{Origins: []string{"tool:" + tool}}), nil
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/route"
+	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
@@ -82,19 +84,19 @@ func (m *Machine) issueRequest() policies.Request {
 }
 
 // decideOpening decides about the session, and if it may be about the user's request.
-func (j *judge) decideOpening(input string, said label.Label) (policies.Decision, error) {
+func (j *judge) decideOpening(input string, files []model.File, said label.Label) (policies.Decision, error) {
 	j.room.req = j.m.issueRequest()
 	d, err := j.decideAndNote(&j.room.req)
 	if err != nil || d.Outcome != policies.Permit {
 		return d, err
 	}
-	return j.decideInput(input, said)
+	return j.decideInput(input, files, said)
 }
 
-// decideInput decides about what the user says.
-func (j *judge) decideInput(text string, said label.Label) (policies.Decision, error) {
+// decideInput decides about what the user says and attaches.
+func (j *judge) decideInput(text string, files []model.File, said label.Label) (policies.Decision, error) {
 	req := j.requestAbout(policies.Input, said)
-	req.Text, req.Size = text, int64(len(text))
+	req.Text, req.Size, req.Files = text, int64(len(text)), attach.Measure(files)
 	return j.decideAndNote(req)
 }
 
@@ -157,12 +159,12 @@ func (j *judge) decideResult(c *call, status string, out []byte) ([]byte, label.
 	}
 	if c.tool.delegate != nil && status == provenance.StatusOK {
 		var err error
-		if l, err = outcomeLabel(c.tool.spec.Name, out); err != nil {
-			return nil, l, err
+		if l, err = subagent.LabelOf(c.tool.spec.Name, out); err != nil {
+			return nil, l, fmt.Errorf("%w: %w", ErrSubAgent, err)
 		}
 	}
 	if status == provenance.StatusError && c.tool.spec.Class.Sends() {
-		l = l.Join(contractWords) // why a contract refused
+		l = l.Join(definition.ContractWords) // why a contract refused
 	}
 	if c.tool.spec.Output != nil && c.tool.spec.Output.Documents && status == provenance.StatusOK {
 		var err error
@@ -184,17 +186,8 @@ func (j *judge) decideResult(c *call, status string, out []byte) ([]byte, label.
 		// The words are the rules', but that they are said tells something of the result: they carry its label.
 		return decision.Denied(d), l, nil
 	}
-	out, err = shortenResult(policies.Apply(out, d.Redact), d)
+	out, err = decision.Shorten(policies.Apply(out, d.Redact), d)
 	return out, l.Join(d.Label), err
-}
-
-// shortenResult cuts a JSON text to the decision's limit. What is left is told as a text, so that it is JSON still.
-func shortenResult(out []byte, d policies.Decision) ([]byte, error) {
-	short, more := policies.Cut(out, d.Limit.Bytes)
-	if !more {
-		return out, nil
-	}
-	return json.Marshal(map[string]any{"beginning": string(short), "cut_by_policy": true})
 }
 
 // A document is one of those that a tool retrieved, as far as it is judged.
@@ -250,7 +243,7 @@ func (j *judge) decideDocument(c *call, raw []byte, base, joined label.Label) ([
 	if err != nil || d.Outcome != policies.Permit {
 		return nil, joined, false, err
 	}
-	raw, err = shortenResult(policies.Apply(raw, d.Redact), d)
+	raw, err = decision.Shorten(policies.Apply(raw, d.Redact), d)
 	return raw, joined.Join(l).Join(d.Label), err == nil, err
 }
 

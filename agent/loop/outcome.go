@@ -118,6 +118,9 @@ func (mo *moment) outcomeOfNoRoute() (string, outcome) {
 	case len(mo.facts.Down) > 0:
 		told := fault.ModelsDown.Told()
 		return "The models cannot be asked: " + told + ".", outcome{reason: provenance.CloseFailed, code: fault.ModelsDown}
+	case mo.s.talk.HasImages():
+		return "No model that this agent may ask reads images. Ask without the image, or ask an agent with a model that " +
+			"does: its settings say images: true.", outcome{reason: provenance.CloseDeclined}
 	case mo.m.hasModel:
 		return "No model of this agent is there for this request; ask in another way, or another agent.",
 			outcome{reason: provenance.CloseFailed, code: fault.ModelGone}

@@ -6,7 +6,6 @@ import (
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
 )
 
 // Parts of a run that are kept as payloads, by which provenance.publish decides. Those with a tool are judged for
@@ -43,7 +42,7 @@ func (m compiler) decidePublishing() error {
 			req := base
 			req.Tool, req.Class = spec.Name, string(spec.Class)
 			if req.Part, req.Label = part, base.Context; part == "result" {
-				req.Label = widestOutputLabel(&spec)
+				req.Label = definition.WidestLabel(&spec)
 			}
 			if err := m.decidePart(&req); err != nil {
 				return err
@@ -76,35 +75,20 @@ func (m compiler) decidePart(req *policies.Request) error {
 	return nil
 }
 
-// unknownLabel is the label of which nothing better is known.
-var unknownLabel = label.Label{Integrity: label.Untrusted, Secrecy: label.Secret}
-
 // widestLabel is the label of everything that a run of the machine may come to hold.
 func (m compiler) widestLabel() label.Label {
 	l := label.Label{Integrity: label.User, Secrecy: label.Session}.Join(m.baseLabel)
 	for _, t := range m.tools {
-		l = l.Join(widestOutputLabel(&t.spec))
+		l = l.Join(definition.WidestLabel(&t.spec))
 		if t.delegate != nil {
-			l = l.Join(unknownLabel)
+			l = l.Join(definition.UnknownLabel)
 		}
 	}
 	if m.layers.Relabels() {
-		l = l.Join(unknownLabel)
+		l = l.Join(definition.UnknownLabel)
 	}
 	if len(m.authority.Chain) > 0 { // a sub-agent begins with its caller's label
-		l = l.Join(unknownLabel)
-	}
-	return l
-}
-
-// widestOutputLabel is the label of what a tool may return. A document says itself what it is.
-func widestOutputLabel(s *tools.Spec) label.Label {
-	l := definition.OutputLabel(s, nil)
-	if s.Class.Sends() {
-		l = l.Join(contractWords)
-	}
-	if s.Output != nil && s.Output.Documents {
-		l = l.Join(unknownLabel)
+		l = l.Join(definition.UnknownLabel)
 	}
 	return l
 }
@@ -164,6 +148,11 @@ func (k *keeper) keepEvent(ev provenance.Event) {
 	switch ev := ev.(type) {
 	case *provenance.Ask:
 		k.keep(ev.Request, "request", "")
+		if k.m.modes["request"] != policies.Public { // files are others' words, of which that was not decided
+			for _, f := range ev.Files {
+				k.keep(f.Data, "request", "")
+			}
+		}
 		k.keep(ev.Label, "label", "")
 	case *provenance.Reply:
 		if ev.Model == nil {

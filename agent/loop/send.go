@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/policies"
@@ -76,14 +77,19 @@ func (s sending) take(ev *provenance.Ask) error {
 		}
 	}
 	params, _ := ev.Request.Bytes()
-	said := label.Label{Integrity: label.User, Secrecy: label.Session}
-	d, err := w.decideInput(p.Text, said)
+	files, err := w.takeFiles(p.Files, ev.Files)
+	if err != nil {
+		return err
+	}
+	said := label.Label{Integrity: label.User, Secrecy: label.Session}.Join(attach.LabelOf(files))
+	d, err := w.decideInput(p.Text, files, said)
 	if err != nil {
 		return err
 	}
 	x, signed := sent{key: p.Key, hash: sha256.Sum256(params), seq: w.s.Seq}, ""
 	if w.s.refusedLast = d.Outcome != policies.Permit; !w.s.refusedLast {
 		x.text, signed = string(policies.Apply([]byte(p.Text), d.Redact)), p.Text
+		w.s.files = append(slices.Clip(w.s.files), files...)
 		w.s.context = w.s.context.Join(said).Join(d.Label)
 	}
 	w.s.signed, w.s.ordersRead = append(slices.Clip(w.s.signed), signed), false // "" orders nothing, and types nothing
@@ -94,8 +100,10 @@ func (s sending) take(ev *provenance.Ask) error {
 	switch {
 	case d.Outcome != policies.Permit:
 		return nil
-	case question == nil:
-		w.s.unheard = append(w.s.unheard, model.Message{Role: model.RoleUser, Text: x.text})
+	case question == nil || len(files) > 0:
+		w.s.unheard = append(w.s.unheard, model.Message{Role: model.RoleUser, Text: x.text, Files: files})
+	}
+	if question == nil {
 		return nil
 	}
 	out, err := json.Marshal(map[string]string{"answer": x.text})

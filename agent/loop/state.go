@@ -37,6 +37,8 @@ type State struct {
 	earlier  []thread.Turn   // of the runs before in the thread, until the request has come; see Recall
 	shared   *thread.Shared  // likewise, of the run that a fork goes on from
 	request  string          // as it was let in
+	files    []model.File    // that were attached to it and to what was sent since, and let in
+	attached int64           // bytes of all that were attached
 	sent     []sent          // by the user since
 	unheard  []model.Message // of that, since a model was last asked
 	unheeded bool            // something that may take back orders came since then

@@ -13,6 +13,7 @@ func (j *judge) needOfTurn() route.Need {
 		Request:   *j.requestAbout(policies.ModelRoute, j.s.context),
 		MaxTokens: j.m.limits.Tokens - int64(j.s.totals.In+j.s.totals.Out), // how many are left
 		Input:     j.m.baseSize + j.s.talk.Bytes + j.s.formSize() + j.s.clientSize(),
+		Images:    j.s.talk.HasImages(),
 		Down:      j.facts.Down, Fleet: j.facts.Fleet, Lot: route.LotOf(j.s.salt, j.s.totals.Turns),
 	}
 	j.viewTurn(&need.Request)

@@ -35,6 +35,7 @@ func ModelInfoOf(m provenance.ModelInfo) model.Info {
 	return model.Info{
 		Name: m.Name, Kind: model.Kind(m.Kind), Provider: m.Provider, Model: m.Model,
 		PriceIn: m.PriceIn, PriceOut: m.PriceOut, MaxTokens: m.MaxTokens, Window: m.Window, Dialect: m.Dialect,
+		Images:      m.Images,
 		PriceCached: m.PriceCached, PriceWrite5m: m.PriceWrite5m, PriceWrite1h: m.PriceWrite1h,
 		Pool: m.Pool, Weight: int64(min(m.Weight, MaxWeight)), Prices: m.Prices,
 	}

@@ -55,6 +55,12 @@ func Unfounded(said []string, messages []model.Message, answer string) (list []s
 			e.AddResult(m.Step, []byte(m.Text))
 		case model.RoleUser:
 			e.AddRequest(m.Text)
+			for _, f := range m.Files {
+				if f.IsImage() {
+					return nil // what it shows is not known here
+				}
+				e.AddRequest(string(f.Data))
+			}
 		}
 	}
 	seen := map[string]bool{}

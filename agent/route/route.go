@@ -41,6 +41,7 @@ type Need struct {
 	MaxTokens int64            // upper bound of the reply that the run has room for
 	Down      []string         // models that are held to be unhealthy
 	Tried     []string         // models that failed this turn
+	Images    bool             // the talk has images, which only some models read
 	Once      bool             // no real model is asked any more in this turn
 
 	Fleet []provenance.ModelFact // how models have answered of late
@@ -126,8 +127,12 @@ func (r *Rule) wouldTake(n *Need) bool {
 
 // passesOver says whether a model is not asked in this turn.
 func (n *Need) passesOver(m model.Info) bool {
-	return slices.Contains(n.Down, m.Name) || slices.Contains(n.Tried, m.Name) || n.Once && m.Kind == model.KindModel
+	return n.Images && !ReadsImages(m) || slices.Contains(n.Down, m.Name) ||
+		slices.Contains(n.Tried, m.Name) || n.Once && m.Kind == model.KindModel
 }
+
+// ReadsImages says whether a model can be asked about images. A recording answers whatever it is asked.
+func ReadsImages(m model.Info) bool { return m.Images || m.Kind == model.KindScripted }
 
 // Exceeds says whether the input and an answer may be more than a model reads.
 func (n *Need) Exceeds(m *model.Info) bool {

@@ -92,3 +92,12 @@ func (o Outcome) JSON() []byte {
 	}
 	return b
 }
+
+// LabelOf is the label of what a sub-agent's run came to: that with which the run closed, from the tool that called it.
+func LabelOf(tool string, outcome []byte) (label.Label, error) {
+	var o Outcome
+	if err := json.Unmarshal(outcome, &o); err != nil || o.Label == nil {
+		return label.Label{}, errors.New("its outcome has no label")
+	}
+	return o.Label.Clean().Join(label.Label{Origins: []string{"tool:" + tool}}), nil
+}

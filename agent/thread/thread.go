@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/wire"
@@ -37,10 +38,11 @@ func BudgetOf(tokens int64) int64 { return min(max(tokens, 0)/4, MaxBytes) }
 
 // A Turn is what a later run is told of an earlier one.
 type Turn struct {
-	Request string      // as the policies let it in; empty if they did not
-	Answer  string      // what was said to the user at the end
-	Label   label.Label // of all that its model had been given
-	Summary string      // of what came before the run in its thread, if a model summed it up for it; else empty
+	Request string       // as the policies let it in; empty if they did not
+	Answer  string       // what was said to the user at the end
+	Label   label.Label  // of all that its model had been given
+	Files   []model.File // that were attached, as far as they are told again
+	Summary string       // of what came before the run in its thread, if a model summed it up for it; else empty
 }
 
 // messages returns the turn as a model sees it.
@@ -48,7 +50,8 @@ func (t Turn) messages() [2]model.Message {
 	if t.Request == "" {
 		t.Request = "(a request that the rules did not let in)"
 	}
-	return [2]model.Message{{Role: model.RoleUser, Text: t.Request}, {Role: model.RoleAssistant, Text: t.Answer}}
+	asked := model.Message{Role: model.RoleUser, Text: t.Request, Files: t.Files}
+	return [2]model.Message{asked, {Role: model.RoleAssistant, Text: t.Answer}}
 }
 
 // Size returns how much of a budget the turn takes.
@@ -155,12 +158,56 @@ func (t *Talk) Add(msg model.Message) {
 	part(msg.CallID)
 	part(msg.Tool)
 	t.Bytes += FrameTokens * int64(1+len(msg.Calls))
+	for _, f := range msg.Files {
+		t.addFile(f, part)
+	}
 	for _, c := range msg.Calls {
 		part(c.ID)
 		part(c.Tool)
 		part(string(c.Args))
 	}
 	h.Sum(t.Digest[:0])
+}
+
+// ImageTokens is how many tokens an image is taken for, whatever its size: more than most models count for one. What a
+// model has counted is what is settled.
+const ImageTokens = 4800
+
+// addFile carries the digest on over a file: its name, type and CID stand for its bytes.
+func (t *Talk) addFile(f model.File, part func(string)) {
+	for _, s := range []string{"file", f.Name, f.Type, f.CID} {
+		part(s)
+	}
+	if t.Bytes += 8 * FrameTokens; f.IsImage() {
+		t.Bytes += ImageTokens
+	} else {
+		t.Bytes += int64(len(f.Data))
+	}
+}
+
+// HasImages says whether a model must read images to follow the talk.
+func (t *Talk) HasImages() bool {
+	return slices.ContainsFunc(t.Messages, func(m model.Message) bool {
+		return slices.ContainsFunc(m.Files, func(f model.File) bool { return f.IsImage() })
+	})
+}
+
+// MaxCarried is how long a text that was attached to a request may be to be told to the runs after it, in bytes. Of
+// other files they are told that there was one.
+const MaxCarried = 4 << 10
+
+// CarryFiles returns what later runs are told of a request with files: the short texts themselves, and of the others
+// that they were there.
+func CarryFiles(request string, files []model.File) (said string, carried []model.File) {
+	for _, f := range files {
+		if !f.IsImage() && len(f.Data) <= MaxCarried {
+			carried = append(carried, f)
+			continue
+		}
+		request += fmt.Sprintf("\n[A file was attached here, %q (%s, %d bytes), and is not shown again. "+
+			"Attached again, it is.]", f.Name, f.Type, len(f.Data))
+	}
+	return request, carried
 }
 
 // Salt makes a run's salt of its signed request, whose idempotency key is the client's chance. Digests of sealed texts

@@ -27,6 +27,8 @@ var forms = map[string]form{
 	"name":      newForm(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$`, "a name of 1 to 64 letters, digits and . _ : / -"),
 	"tool":      newForm(`^[A-Za-z0-9_-]{1,64}$`, "a name of 1 to 64 letters, digits, _ and -"),
 	"key":       newForm(`^[A-Za-z0-9._:-]{8,64}$`, "an idempotency key of 8 to 64 letters, digits and . _ : -"),
+	"media":     newForm(`^[a-z]{2,16}/[a-z0-9][a-z0-9.+-]{0,63}$`, "a media type in lower case, such as text/plain"),
+	"file":      newForm(`^[^\x00-\x1f\x7f/\\"<>]{1,100}$`, "a file's name of 1 to 100 bytes, without slashes, quotes and brackets"),
 	"hex32":     newForm(`^[0-9a-f]{64}$`, "64 lower-case hex digits"),
 	"hex":       newForm(`^0x([0-9a-fA-F]{2})*$`, "0x and an even number of hex digits"),
 	"units":     newForm(`^(0|[1-9][0-9]{0,77})$`, "a decimal count of smallest units"),

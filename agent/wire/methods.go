@@ -35,6 +35,7 @@ const (
 	SessionRevoke   = "session.revoke"
 	SessionList     = "session.list"
 	RunStart        = "run.start"
+	BlobPut         = "blob.put"
 	RunGet          = "run.get"
 	RunList         = "run.list"
 	RunSend         = "run.send"
@@ -75,6 +76,7 @@ func Methods() []Method {
 		method[ForkParams, Started](RunFork, Signed, "Starts a run that goes on from a step of another one."),
 		method[SendParams, Sent](RunSend, Signed,
 			"Says something into a run that goes on: steers it, or answers its question."),
+		method[BlobParams, Blob](BlobPut, Signed, "Puts a piece of a file, which run.start and run.send can then attach."),
 		method[RunParams, Run](RunGet, Opened, "Returns a run's state."),
 		method[ListParams, Runs](RunList, Opened, "Lists the wallet's runs."),
 		method[RunParams, None](RunCancel, Signed, "Cancels a run; its record stays."),

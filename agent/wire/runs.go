@@ -12,6 +12,34 @@ type StartParams struct {
 	Answer json.RawMessage `json:"answer_schema,omitempty" max:"16384"`
 	// Tools are the caller's own: a call of one waits for the caller to make it and to report.
 	Tools []ClientTool `json:"client_tools,omitempty" max:"64"`
+	// Files are attached: each was put here before by blob.put, or by HTTP.
+	Files []Attached `json:"attach,omitempty" max:"8"`
+}
+
+// An Attached is a file that a request brings with it. Its bytes become payloads of the run's record.
+type Attached struct {
+	CID  string `json:"cid" form:"cid"` // CIDv1, raw, sha2-256, of the whole file
+	Size uint64 `json:"size" max:"4194304"`
+	Type string `json:"type" form:"media"` // what the bytes are: a text, CSV, JSON, or an image; see docs/attachments.md
+	Name string `json:"name,omitempty" form:"file"`
+}
+
+// BlobParams put a piece of a file where it can be attached from: the bytes from Offset on. The first piece is at 0.
+// Pieces that are there already are put again without harm; with the last one the whole is held to the CID.
+type BlobParams struct {
+	CID    string `json:"cid" form:"cid"`
+	Size   uint64 `json:"size" max:"4194304"` // of the whole file
+	Offset uint64 `json:"offset"`
+	Data   string `json:"data,omitempty" form:"base64" max:"131072"` // standard base64; absent, it is only asked how much is there
+}
+
+// A Blob is a file that is being put, or is there.
+type Blob struct {
+	CID   string `json:"cid" form:"cid"`
+	Have  uint64 `json:"have"`                        // bytes that are there; the next piece begins behind them
+	Whole bool   `json:"whole"`                       // all of it is there, and has this CID
+	Type  string `json:"type,omitempty" form:"media"` // what an image is, once it is whole; a text's is for the user to say
+	Until int64  `json:"until"`                       // ms UTC after which it is forgotten, unless it is put or attached again
 }
 
 // ForkParams ask an agent something where another run has come to a step, whose CID is Step: what was said and done up
@@ -24,11 +52,12 @@ type ForkParams struct {
 	Step   string          `json:"step" form:"cid"`
 	Answer json.RawMessage `json:"answer_schema,omitempty" max:"16384"`
 	Tools  []ClientTool    `json:"client_tools,omitempty" max:"64"`
+	Files  []Attached      `json:"attach,omitempty" max:"8"`
 }
 
 // Start returns what a fork asks besides the step that it goes on from.
 func (p ForkParams) Start() StartParams {
-	return StartParams{Agent: p.Agent, Input: p.Input, Key: p.Key, Answer: p.Answer, Tools: p.Tools}
+	return StartParams{Agent: p.Agent, Input: p.Input, Key: p.Key, Answer: p.Answer, Tools: p.Tools, Files: p.Files}
 }
 
 // ReadAsk reads the params of a request that opens a run: a fork's with the step that it goes on from, which is empty
@@ -69,6 +98,8 @@ type SendParams struct {
 	Text string `json:"text" form:"text" max:"65536"`
 	Key  string `json:"idempotency_key" form:"key"` // the same key with the same params is sent once
 	Of   *Ref   `json:"of,omitempty"`               // the question that it answers; absent, it steers
+
+	Files []Attached `json:"attach,omitempty" max:"8"`
 }
 
 // Sent says in which step of the run it stands. Decisions of that step say if a rule did not let it in.

@@ -75,7 +75,7 @@ func TestScripts(t *testing.T) {
 			"until": untilItSays, "policyof": policyOfWitnesses, "truncate": truncateAll,
 			"exits": exits, "waitfile": waitfile, "get": get, "flip": flip, "cut": cut, "fetch": fetch, "firstleaf": firstLeaf,
 			"kubo": kubo, "pinned": pinned, "stranger": stranger, "holder": holderOfRun, "absent": absent, "tail": tailOf,
-			"questioner": questioner, "readurl": readURL,
+			"questioner": questioner, "looker": looker, "showdoor": showDoor, "readurl": readURL,
 		},
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/runs"
@@ -42,6 +43,7 @@ type runResult struct {
 
 func runCommand(a *app) *cobra.Command {
 	var server, agent, key, thread string
+	var files []string
 	var approve bool
 	c := &cobra.Command{
 		Use: "run TEXT", Short: "Ask an agent for something, and watch it",
@@ -67,7 +69,12 @@ wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" +
 			if strings.TrimSpace(text) == "" {
 				return cli.Usage(`say what you want: writ run "what is alice's USDC balance?"`)
 			}
-			started, err := cl.Start(c.Context(), wire.StartParams{Agent: agent, Input: text, Key: key, Thread: thread})
+			named, err := client.Attach(c.Context(), cl, files)
+			if err != nil {
+				return explainFile(err)
+			}
+			p := wire.StartParams{Agent: agent, Input: text, Key: key, Thread: thread, Files: named}
+			started, err := cl.Start(c.Context(), p)
 			if err != nil {
 				return err
 			}
@@ -78,11 +85,20 @@ wallet signs without asking; otherwise the run waits, and ` + "`writ approve`" +
 	f.StringVar(&server, "server", "", "`URL` of the server")
 	f.StringVar(&agent, "agent", "", "which agent (default: the session's)")
 	f.StringVar(&key, "idempotency-key", "", "the same `key` and text start the run only once, after signing in anew too")
+	f.StringArrayVar(&files, "attach", nil, "attach a text or an image, by the `file`'s path; may be given again")
 	f.StringVar(&thread, "thread", "", "go on with what was said under this `name`, or begin it")
 	f.StringVar(&a.PasswordFile, "password-file", "", "`file` with the password of the wallet's key file, to approve")
 	f.BoolVar(&approve, "yes-approve", false, "approve with the wallet's key without asking")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "tell each step")
 	return c
+}
+
+// explainFile says what to do about a file that is not taken.
+func explainFile(err error) error {
+	if f, ok := errors.AsType[*attach.FileError](err); ok {
+		return cli.Usage("--attach: %s", f.Says)
+	}
+	return err
 }
 
 // A watcher follows one run.

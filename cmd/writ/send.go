@@ -17,6 +17,7 @@ import (
 
 func sendCommand(a *app) *cobra.Command {
 	var server, key string
+	var files []string
 	var approve, steer, noWait bool
 	c := &cobra.Command{
 		Use: "send RUN TEXT", Short: "Say something into a run that goes on, or answer what it asks",
@@ -42,6 +43,9 @@ turn. Then the run is watched to its end, as writ run does.`,
 			if now.Asks != nil && !steer {
 				p.Of, p.Text = &now.Asks.Of, chooseAnswer(now.Asks, p.Text)
 			}
+			if p.Files, err = client.Attach(c.Context(), cl, files); err != nil {
+				return explainFile(err)
+			}
 			sent, err := client.Send(c.Context(), cl, p)
 			if err != nil {
 				return err
@@ -56,6 +60,7 @@ turn. Then the run is watched to its end, as writ run does.`,
 	f := c.Flags()
 	f.StringVar(&server, "server", "", "`URL` of the server")
 	f.StringVar(&key, "idempotency-key", "", "the same `key` and text are sent only once")
+	f.StringArrayVar(&files, "attach", nil, "attach a text or an image, by the `file`'s path; may be given again")
 	f.StringVar(&a.PasswordFile, "password-file", "", "`file` with the password of the wallet's key file, to approve")
 	f.BoolVar(&approve, "yes-approve", false, "approve with the wallet's key without asking")
 	f.BoolVar(&steer, "steer", false, "tell the agent, though it asks something")

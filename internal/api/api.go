@@ -96,6 +96,7 @@ type HeadLog interface {
 type Config struct {
 	Runner  Runner  // required
 	Archive Archive // required
+	Files   Shelf   // keeps files that requests attach; none are taken if nil
 	// Wallets are the users' own, which runs ask to send transactions; nothing is asked of any if nil.
 	Wallets Wallets
 	HeadLog HeadLog    // gives receipts; there are none if nil
@@ -217,6 +218,7 @@ func buildMethods() map[string]method {
 		wire.RunGet:          withParams((*Call).getRun),
 		wire.RunList:         withParams((*Call).listRuns),
 		wire.RunSend:         withParams(sendIntoRun),
+		wire.BlobPut:         withParams(putBlob),
 		wire.RunCancel:       withParams((*Call).cancelRun),
 		wire.ToolSent:        withParams(reportCall),
 		wire.RunSubscribe:    withParams((*Call).subscribe),

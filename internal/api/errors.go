@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ/agent/approval"
+	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/grounds"
@@ -18,6 +19,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/blobs"
 	"github.com/writ-run/writ/internal/chainwatch"
 	"github.com/writ-run/writ/internal/costs"
 	"github.com/writ-run/writ/internal/fault"
@@ -75,6 +77,16 @@ var rows = []row{
 		"No run waits for this transaction; it may just have been mined."),
 	sentinelRow("internal/chainwatch.ErrOver", chainwatch.ErrOver, wire.CodeLate, "",
 		"The run does not wait for this any more; look at it again."),
+	typedRow[*attach.FileError](wire.CodeParams, "",
+		"A file of the request cannot be attached; put it again, as one of the forms that are taken."),
+	sentinelRow("internal/blobs.ErrAbsent", blobs.ErrAbsent, wire.CodeNotFound, "",
+		"A file of the request is not here, or not whole: put it first, with blob.put."),
+	sentinelRow("internal/blobs.ErrPiece", blobs.ErrPiece, wire.CodeConflict, "",
+		"The piece does not follow what is there; ask how much that is with an empty piece."),
+	sentinelRow("internal/blobs.ErrOther", blobs.ErrOther, wire.CodeParams, "",
+		"The bytes are not those of the CID, or their size is another one; what had come was forgotten. Put it again."),
+	sentinelRow("internal/blobs.ErrFull", blobs.ErrFull, wire.CodeQuota, "",
+		"There is no room for more files; what is not attached is forgotten within an hour. Try again later."),
 	sentinelRow("agent/revocation.ErrRevocation", revocation.ErrRevocation, wire.CodeSignature, "",
 		"The revocation is not signed by the wallet of this session, a session key of it, or the operator."),
 	sentinelRow("agent/approval.ErrOther", approval.ErrOther, wire.CodeApproval, "approval.other",

@@ -62,13 +62,17 @@ func startAs(c *Call, ctx context.Context, p wire.StartParams, step provenance.L
 	if err != nil {
 		return nil, wire.Errorf(wire.CodeParams, "%v.", err)
 	}
+	files, missing, err := findFiles(ctx, c, p.Files)
+	if err != nil {
+		return nil, explainFile(err, missing)
+	}
 	info, err := c.startWithinQuota(ctx, runner.StartRequest{
 		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig,
-		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread, Tools: own, Step: step,
+		Agent: p.Agent, Input: p.Input, Key: p.Key, Thread: p.Thread, Tools: own, Step: step, Files: files,
 		Reaches: func(of journal.RunInfo) bool { return reachesRun(c, of) },
 	})
 	if err != nil {
-		return nil, err
+		return nil, explainFile(err, missing)
 	}
 	return wire.Started{Run: info.ID.String(), Seq: info.Steps - 1}, nil
 }
@@ -79,14 +83,19 @@ func sendIntoRun(c *Call, ctx context.Context, p wire.SendParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	files, missing, err := findFiles(ctx, c, p.Files)
+	if err != nil {
+		return nil, explainFile(err, missing)
+	}
 	q := runner.SendRequest{
+		Files:   files,
 		Session: c.seat.session, Frame: c.frame, Sig: c.req.Auth.Sig, Run: info.ID, Key: p.Key, Of: (*provenance.Ref)(p.Of),
 	}
 	seq, err := c.api.cfg.Runner.Send(ctx, q)
 	if errors.Is(err, journal.ErrNotFound) {
 		return nil, loop.ErrSendOver // the run is there: it has ended
 	}
-	return wire.Sent{Seq: seq}, err
+	return wire.Sent{Seq: seq}, explainFile(err, missing)
 }
 
 // findOwnRun returns a run that the caller's session reaches. Any other one is not found.

@@ -212,6 +212,7 @@ type Model struct {
 	PriceWrite1h int64  `yaml:"price_write_1h" about:"the same for an hour; as price_in if 0"`
 	MaxTokens    int64  `yaml:"max_tokens" about:"upper bound of one answer; 1024 if 0"`
 	Window       int64  `yaml:"window" about:"tokens that fit into a prompt and its answer; what the preset knows of the model if 0, and unbounded if it knows nothing"`
+	Images       bool   `yaml:"images" about:"it reads images, so requests with images may be asked of it"`
 	Pool         string `yaml:"pool" about:"a name that routes may use for all models which have it; they are equals"`
 	Weight       int64  `yaml:"weight" about:"how often this one of a pool comes first, beside the others' weights; 1 if 0"`
 	// Constrained is for small models, whose own tool calls cannot be relied on.

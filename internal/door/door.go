@@ -5,8 +5,8 @@
 // the answer's header x-writ-run.
 //
 // A request without a key of this kind is refused, as is everything that would change what is meant and is not taken
-// here (several answers, pictures, tools of the provider). Settings of sampling are the operator's: those that a
-// client sends are named in the header x-writ-ignored.
+// here (several answers, files by their addresses, tools of the provider). Settings of sampling are the operator's:
+// those that a client sends are named in the header x-writ-ignored.
 package door
 
 import (
@@ -83,6 +83,7 @@ func (d *Door) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/chat/completions", d.serve(chat{}))
 	mux.HandleFunc("POST /v1/responses", d.serve(responses{}))
 	mux.HandleFunc("POST /v1/messages", d.serve(messages{}))
+	mux.HandleFunc("PUT /v1/blobs/{cid}", d.putBlob)
 	mux.Handle("/mcp", d.newMCP())
 	d.addAgentRoutes(mux)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
@@ -127,6 +128,9 @@ type request struct {
 	// reports are what came of calls that an answer before asked for; there is no text with them.
 	reports []report
 	quoting *quoting // what the text is made of, if it is still to be made
+
+	files []wire.Attached // the images of the conversation
+	data  [][]byte        // their bytes
 }
 
 // A failure is an error as clients of the dialects know them.
@@ -138,10 +142,14 @@ type failure struct {
 	waitMS  int64
 }
 
-// maxBody bounds a request's body, in bytes.
-const maxBody = 256 << 10
+// Bounds of a request's body, in bytes: maxLarge of one that says how long it is, whose key is looked at first, so that
+// it may have images; maxBody of any other.
+const (
+	maxBody  = 256 << 10
+	maxLarge = 12 << 20
+)
 
-var errTooLarge = fmt.Errorf("a body is larger than %d KiB", maxBody>>10)
+var errTooLarge = errors.New("a body is larger than is taken")
 
 // serve answers requests of one dialect.
 func (d *Door) serve(dia dialect) http.HandlerFunc {
@@ -158,15 +166,25 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	if err != nil {
 		return err
 	}
-	req, ignored, err := readBody(w, r, dia)
+	var v *visitor
+	limit := int64(maxBody)
+	if r.ContentLength > maxBody {
+		if v, err = d.enter(r.Context(), key, wire.RunStart); err != nil {
+			return err
+		}
+		defer v.leave()
+		limit = maxLarge
+	}
+	req, ignored, err := readBody(w, r, dia, limit)
 	if err != nil {
 		return err
 	}
-	v, err := d.enter(r.Context(), key, wire.RunStart)
-	if err != nil {
-		return err
+	if v == nil {
+		if v, err = d.enter(r.Context(), key, wire.RunStart); err != nil {
+			return err
+		}
+		defer v.leave()
 	}
-	defer v.leave()
 	if err := v.checkModel(req.model); err != nil {
 		return err
 	}
@@ -263,8 +281,8 @@ func keyOf(h http.Header) (Key, error) {
 }
 
 // readBody reads a request's body within its bound, and lists what of it is ignored.
-func readBody(w http.ResponseWriter, r *http.Request, dia dialect) (request, []string, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+func readBody(w http.ResponseWriter, r *http.Request, dia dialect, limit int64) (request, []string, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return request{}, nil, errTooLarge
 	}
@@ -318,7 +336,8 @@ func failureOf(err error) failure {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return failure{http.StatusRequestEntityTooLarge, "invalid_request_error", "request_too_large",
-			fmt.Sprintf("The body is larger than %d KiB.", maxBody>>10), 0}
+			fmt.Sprintf("The body is larger than is taken: %d KiB, or %d MiB if it says its length.",
+				maxBody>>10, maxLarge>>20), 0}
 	case !ok:
 		return failure{
 			http.StatusInternalServerError, "api_error", string(wire.CodeInternal), "Something went wrong on our side.", 0,

@@ -94,8 +94,17 @@ func TestWhatARequestSays(t *testing.T) {
 		{"no message", chat{}, `{"messages":[]}`, "There is no message; the last one must be the user's."},
 		{"nothing", responses{}, `{}`, `"input" must be a text or a list of messages.`},
 		{"the last is the model's", chat{}, `{"messages":[{"role":"assistant","content":"x"}]}`, "The last message must be the user's."},
-		{"an image", chat{}, `{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}`,
-			`A message has a part of type "image_url"; only texts are taken here.`},
+		{"an image by its address", chat{}, `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://a.example/a.png"}}]}]}`,
+			errRemote.Error()},
+		{"an image by its address", messages{}, `{"messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://a.example/a.png"}}]}]}`,
+			errRemote.Error()},
+		{"an image without one", chat{}, `{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}`, errRemote.Error()},
+		{"an image that is none", chat{}, `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,cG5n"}}]}]}`,
+			"An image is not PNG, JPEG, WebP or GIF in base64."},
+		{"an image of the assistant", chat{}, `{"messages":[{"role":"assistant","content":[{"type":"image_url"}]},{"role":"user","content":"x"}]}`,
+			`An image stands in what assistant says; only the user shows images here.`},
+		{"a sound", chat{}, `{"messages":[{"role":"user","content":[{"type":"input_audio"}]}]}`,
+			`A message has a part of type "input_audio"; only texts and images are taken here.`},
 		{"calls of before", chat{}, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"9"},{"role":"assistant","content":"it is 9"},{"role":"user","content":"y"}]}`,
 			"[user]\nx\n\n[assistant]\n\n\n[call of f]\n{}\n\n[result]\n9\n\n[assistant]\nit is 9\n\n[user]\ny"},
 		{"an item that is none", responses{}, `{"input":[{"type":"image_generation_call"}]}`,
@@ -294,7 +303,7 @@ func TestNothingIsLeftOutInSilence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, ignored, err := readBody(nil, r, chat{})
+		_, ignored, err := readBody(nil, r, chat{}, maxBody)
 		got := "[" + strings.Join(ignored, " ") + "]"
 		if err != nil {
 			got = err.Error()
@@ -358,5 +367,32 @@ func TestOneWalletTakesOnePlaceToVerify(t *testing.T) {
 	endB()
 	if _, err := d.beginJudging("a"); err != nil || len(d.judging) != 1 {
 		t.Errorf("places were not given back: %v", err)
+	}
+}
+
+// Images of a conversation are attached, each once, in every dialect that has them.
+func TestImagesAreAttached(t *testing.T) {
+	const png = "iVBORw0KGgo=" // as they all begin
+	for name, tt := range map[string]struct {
+		dia  dialect
+		body string
+	}{
+		"Chat Completions": {chat{}, `{"messages":[{"role":"user","content":[{"type":"text","text":"what is it"},
+			{"type":"image_url","image_url":{"url":"data:image/png;base64,` + png + `","detail":"low"}},
+			{"type":"image_url","image_url":{"url":"data:image/png;base64,` + png + `"}}]}]}`},
+		"Responses": {responses{}, `{"input":[{"role":"user","content":[{"type":"input_text","text":"what is it"},
+			{"type":"input_image","image_url":"data:image/jpeg;base64,` + png + `","detail":"auto"}]}]}`},
+		"Messages": {messages{}, `{"messages":[{"role":"user","content":[
+			{"type":"image","source":{"type":"base64","media_type":"image/png","data":"` + png + `"}},{"type":"text","text":"what is it"}]}]}`},
+	} {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(tt.body), &body); err != nil {
+			t.Fatal(err)
+		}
+		r, err := tt.dia.readRequest(body)
+		if err != nil || r.text != "what is it" || len(r.files) != 1 || r.files[0].Type != "image/png" || r.files[0].Size != 8 ||
+			len(r.data) != 1 {
+			t.Errorf("%s: %q with %+v, %v", name, r.text, r.files, err)
+		}
 	}
 }

@@ -44,10 +44,10 @@ func refuseAt(w http.ResponseWriter, path string, f failure) {
 }
 
 // requireJSON lets no body through that does not say it is JSON in UTF-8: a form of another site can send none that
-// does.
+// does, and none by PUT, whose body is a file.
 func requireJSON(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength == 0 || isJSON(r) {
+		if r.ContentLength == 0 || r.Method == http.MethodPut || isJSON(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -63,6 +63,12 @@ func (p part) checkMembers() error {
 		return p.given.check(where, "type text cache_control")
 	case "refusal":
 		return p.given.check(where, "type refusal")
+	case "image_url":
+		return p.given.check(where, "type image_url")
+	case "input_image":
+		return p.given.check(where, "type image_url detail")
+	case "image":
+		return p.given.check(where, "type source cache_control")
 	case "tool_use":
 		return p.given.check(where, "type id name input cache_control")
 	case "tool_result":

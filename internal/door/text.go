@@ -41,6 +41,7 @@ type line struct {
 	name   string // of the tool
 	report report
 	run    string // whose answer is quoted, and is to be read
+	image  []byte // that the user shows; there is no text with it
 }
 
 // A part is one of a content that is a list.
@@ -53,6 +54,7 @@ type part struct {
 	Content json.RawMessage `json:"content"`
 	Failed  bool            `json:"is_error"`
 	Refusal string          `json:"refusal"`
+	image
 
 	given members
 }
@@ -114,9 +116,19 @@ func linesOfContent(role string, raw json.RawMessage) (out []line, err error) {
 				return nil, err
 			}
 			out = append(out, line{role: "result", text: said, report: report{p.CallID, said, p.Failed}})
+		case "image_url", "input_image", "image":
+			if role != "user" {
+				return nil, wire.Errorf(wire.CodeParams, "An image stands in what %s says; only the user shows images here.", role)
+			}
+			b, err := p.image.bytes()
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, line{role: "image", image: b})
 		case "thinking", "redacted_thinking":
 		default:
-			return nil, wire.Errorf(wire.CodeParams, "A message has a part of type %q; only texts are taken here.", p.Type)
+			return nil, wire.Errorf(wire.CodeParams,
+				"A message has a part of type %q; only texts and images are taken here.", p.Type)
 		}
 	}
 	if said := strings.Join(texts, "\n"); said != "" || len(out) == 0 {
@@ -153,7 +165,13 @@ func (r *request) readConversation(instructions string, all []message) error {
 		if i == len(all)-1 && slices.ContainsFunc(more, isResult) && !isResult(more[0]) {
 			return wire.Errorf(wire.CodeParams, "The newest message has results of tools and a text; send the results alone.")
 		}
-		lines = append(lines, more...)
+		for _, l := range more {
+			if l.role != "image" {
+				lines = append(lines, l)
+			} else if err := r.addFile(l.image); err != nil {
+				return err
+			}
+		}
 	}
 	told := false // what came of a call that was an answer, whose run is over
 	for i := len(lines); i > 0 && lines[i-1].role == "result"; i-- {

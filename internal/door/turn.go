@@ -126,7 +126,14 @@ func (v *visitor) startTurn(ctx context.Context, r request, idempotency string) 
 		sum := sha256.Sum256([]byte(idempotency))
 		key = hex.EncodeToString(sum[:16])
 	}
-	params := wire.StartParams{Agent: v.session.Agent, Input: r.text, Key: key, Answer: r.schema, Tools: r.tools}
+	for i, f := range r.files {
+		if _, err := v.put(ctx, f, r.data[i]); err != nil {
+			return nil, err
+		}
+	}
+	params := wire.StartParams{
+		Agent: v.session.Agent, Input: r.text, Key: key, Answer: r.schema, Tools: r.tools, Files: r.files,
+	}
 	a := v.call(ctx, wire.RunStart, params, true)
 	if a.Error != nil {
 		return nil, a.Error

@@ -24,6 +24,7 @@ const module = "github.com/writ-run/writ/"
 var levels = map[string]int{
 	"agent":                          4,
 	"agent/approval":                 1,
+	"agent/attach":                   1,
 	"agent/audit":                    1,
 	"agent/authority":                1,
 	"agent/decision":                 1,
@@ -58,6 +59,7 @@ var levels = map[string]int{
 	"internal/archive":               2,
 	"internal/background":            1,
 	"internal/backup":                4,
+	"internal/blobs":                 2,
 	"internal/chainwatch":            2,
 	"internal/cli":                   5,
 	"internal/cli/":                  6,
@@ -126,6 +128,7 @@ var levels = map[string]int{
 // within lists the imports inside one level that are meant.
 var within = []string{
 	"agent/approval -> agent/definition", // what is said of a sealed payload
+	"agent/attach -> agent/definition",   // likewise
 	"agent/audit -> agent/approval",
 	"agent/audit -> agent/authority",
 	"agent/audit -> agent/definition", // likewise
@@ -141,6 +144,8 @@ var within = []string{
 	"agent/audit -> tools/calldata",    // a signed transaction is made again of its call
 	"agent/definition -> agent/thread", // what providers add to a tool
 	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
+	"agent/grounds -> agent/attach",    // likewise
+	"agent/loop -> agent/attach",       // the files of a request
 	"agent/loop -> agent/authority",
 	"agent/loop -> agent/decision",   // in words and as a record
 	"agent/loop -> agent/definition", // what a record says of tools and rules
@@ -160,6 +165,7 @@ var within = []string{
 	"cmd/writ-audit -> internal/verifier",          // the verify command of both programs
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named
 	"internal/agentfile -> agent/route",            // the tests of a route set choose as the loop does
+	"internal/blobs -> internal/sqlfile",           // a file of its own
 	"internal/digest -> internal/archive",          // opens payloads as it does
 	"internal/cli/runs -> internal/cli/settling",   // what an operator said of a run
 	"internal/door -> internal/api",                // another

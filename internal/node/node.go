@@ -13,6 +13,7 @@
 //	chain        endpoints of tools and contract wallets  none that outlive a question
 //	tools        servers of tools, and their processes     one that looks at each at first; those of connections
 //	library      documents that agents search              none
+//	files        what was put here to be attached         none
 //	index        events of contracts, as they are asked     one that follows the chain, if contracts are named
 //	runner       agents, tools, models, policy sets       those of its background.Group; Run closes it before the sockets
 //	reversals    payments that were final                 one that looks, if agents pay and blocks are not at once final
@@ -43,6 +44,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/writ-run/writ/internal/agentfile"
+	"github.com/writ-run/writ/internal/blobs"
 	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/journal"
@@ -134,6 +136,7 @@ type Node struct {
 	heads *translog.Log
 
 	pool      *pool.Pool
+	files     *blobs.Shelf
 	contracts *eth.Chains
 	runner    *runner.Runner
 	server    *server.Server
@@ -171,6 +174,7 @@ var parts = []part{
 	{"chain", (*Node).openChain},
 	{"tools", (*Node).openTools},
 	{"library", (*Node).openLibrary},
+	{"files", (*Node).openFiles},
 	{"index", (*Node).openIndex},
 	{"runner", (*Node).openRunner},
 	{"reversals", (*Node).watchReversals},

@@ -23,6 +23,7 @@ import (
 	"github.com/writ-run/writ/docs"
 	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/archive"
+	"github.com/writ-run/writ/internal/blobs"
 	"github.com/writ-run/writ/internal/console"
 	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/internal/digest"
@@ -205,6 +206,14 @@ func (n *Node) openLibrary(_ context.Context, c *Config) (func() error, error) {
 	return l.Close, nil
 }
 
+func (n *Node) openFiles(_ context.Context, c *Config) (func() error, error) {
+	var err error
+	if n.files, err = blobs.Open(c.Data, time.Now); err != nil {
+		return nil, badUse("%s", err)
+	}
+	return n.files.Close, nil
+}
+
 func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) {
 	all, err := chainTools(n.pool, c.Chain)
 	if err != nil {
@@ -277,8 +286,8 @@ func (n *Node) openServer(ctx context.Context, c *Config) (func() error, error) 
 		return nil, err
 	}
 	calls, err := api.New(api.Config{
-		Wallets: runner.OwnWalletsOf(n.runner),
-		Runner:  n.runner, Archive: digest.Desk{Store: n.db}, HeadLog: n.heads, Desk: desk, Dapps: dapps,
+		Wallets: runner.OwnWalletsOf(n.runner), Files: n.files,
+		Runner: n.runner, Archive: digest.Desk{Store: n.db}, HeadLog: n.heads, Desk: desk, Dapps: dapps,
 		Version: c.Program.Version, Log: c.Log, Quota: openQuota(c), Costs: n.db,
 	})
 	if err != nil {

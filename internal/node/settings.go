@@ -555,6 +555,7 @@ func remoteModel(m config.Model) (remote, error) {
 	}
 	e := endpoint.Config{
 		BaseURL: m.URL, Model: m.Model, Name: m.Name, MaxTokens: m.MaxTokens, Window: m.Window,
+		Images: m.Images && !m.Constrained, // calls under a schema are made of words
 		Price: endpoint.Price{
 			In: m.PriceIn, Out: m.PriceOut, Cached: m.PriceCached, Write5m: m.PriceWrite5m, Write1h: m.PriceWrite1h,
 		},

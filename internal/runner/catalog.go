@@ -138,7 +138,7 @@ func (m *catalogMaker) addRuntime() (err error) {
 			Name: i.Name, Kind: string(i.Kind), Provider: i.Provider, Model: i.Model,
 			PriceIn: i.PriceIn, PriceOut: i.PriceOut, MaxTokens: i.MaxTokens, Window: i.Window, Dialect: i.Dialect,
 			PriceCached: i.PriceCached, PriceWrite5m: i.PriceWrite5m, PriceWrite1h: i.PriceWrite1h,
-			Pool: i.Pool, Weight: uint64(max(i.Weight, 0)), Prices: i.Prices,
+			Pool: i.Pool, Weight: uint64(max(i.Weight, 0)), Prices: i.Prices, Images: i.Images,
 		})
 	}
 	if m.runtime, err = m.addRecord(runtime); err != nil {

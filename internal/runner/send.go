@@ -23,6 +23,7 @@ type SendRequest struct {
 	Run     provenance.Link
 	Key     string          // idempotency key, 1 to 128 bytes
 	Of      *provenance.Ref // the question that it answers; nil to steer
+	Files   []provenance.Piece
 }
 
 // sends brings into runs what their users say.
@@ -54,7 +55,7 @@ func (s *sends) send(ctx context.Context, q SendRequest) (uint64, error) {
 	}
 	refused := s.runs.deliverEvent(ctx, q.Run, &provenance.Ask{
 		Request: provenance.NewPayload(q.Frame.Params), Channel: q.Frame.Channel, Seq: q.Frame.Seq,
-		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig, Of: q.Of,
+		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig, Of: q.Of, Files: q.Files,
 	})
 	if refused != nil && !errors.Is(refused, errEvent) && !errors.Is(refused, journal.ErrNotFound) {
 		return 0, refused

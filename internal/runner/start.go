@@ -31,6 +31,7 @@ type StartRequest struct {
 	Reaches func(of journal.RunInfo) bool
 	// Tools are the records of those that Params says are the caller's own, as definition.ClientTools makes them.
 	Tools []*provenance.ToolDef
+	Files []provenance.Piece // of the files that Params attaches
 }
 
 // Start opens a run and returns at once; the run goes on by itself. The same idempotency key and params return the
@@ -68,7 +69,7 @@ func (r *Runner) startRun(ctx context.Context, q StartRequest) (none journal.Run
 	}
 	ask := &provenance.Ask{
 		Request: provenance.NewPayload(q.Frame.Params), Channel: q.Frame.Channel, Seq: q.Frame.Seq,
-		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig,
+		Method: q.Frame.Method, Key: q.Session.Key, Sig: q.Sig, Files: q.Files,
 	}
 	if err := r.runs.joinOthers(ctx, a, q, ask); err != nil {
 		return none, err

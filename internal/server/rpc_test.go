@@ -360,6 +360,9 @@ func questions(t *testing.T) []question {
 		{"the answer to a question", wire.RunSend, acts(wire.RunSend, wire.SendParams{
 			Run: run.Run, Text: "bob", Key: "key-00009", Of: &wire.Ref{Seq: 2},
 		}), ""},
+		{"a file, of which this server takes none", wire.BlobPut, acts(wire.BlobPut, wire.BlobParams{
+			CID: link("file").String(), Size: 1, Data: "eA==",
+		}), ""},
 		{"a fork of it", wire.RunFork, acts(wire.RunFork, wire.ForkParams{
 			Agent: "reader", Input: "go on", Key: "key-00010", Step: link("step").String(),
 		}), ""},

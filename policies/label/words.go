@@ -79,6 +79,8 @@ func DescribeOrigins(origins []string) string {
 		switch {
 		case i == 3 || o == More:
 			return strings.Join(append(out, "others"), ", ")
+		case o == "user:attachment":
+			out = append(out, "a file that the user attached")
 		case kind == "tool":
 			out = append(out, words[kind]+name+" returned")
 		case words[kind] != "":

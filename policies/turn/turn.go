@@ -28,3 +28,10 @@ type Facts struct {
 	Breaker           string // closed, open, half_open
 	PriceIn, PriceOut int64  // for 1,000,000 tokens
 }
+
+// Files are what the user attaches to a request, as far as policies see it.
+type Files struct {
+	Count, Images  int64  // all of them, and those that are images
+	Bytes, Largest int64  // of all, and of the largest
+	Types          string // their media types, sorted, each once, parted by a blank
+}

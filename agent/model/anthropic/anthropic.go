@@ -108,7 +108,15 @@ type block struct {
 	Input   json.RawMessage `json:"input,omitempty"`
 	CallID  string          `json:"tool_use_id,omitempty"`
 	Content string          `json:"content,omitempty"`
+	Source  *source         `json:"source,omitempty"`
 	Cache   *breakpoint     `json:"cache_control,omitempty"`
+}
+
+// A source is an image.
+type source struct {
+	Type  string `json:"type"`
+	Media string `json:"media_type"`
+	Data  []byte `json:"data"` // as JSON, base64
 }
 
 type breakpoint struct {
@@ -161,7 +169,14 @@ func (r *request) addMessage(msg model.Message) error {
 	case model.RoleSystem: // the runtime's own word within the conversation, which has no role of its own there
 		blocks = textBlock("[system] " + msg.Text)
 	case model.RoleUser:
-		blocks = textBlock(msg.Text)
+		for _, f := range msg.Files { // before the question, as the API's guide wants it
+			if f.IsImage() {
+				blocks = append(blocks, block{Type: "image", Source: &source{"base64", f.Type, f.Data}})
+			} else {
+				blocks = append(blocks, textBlock(f.Quote())...)
+			}
+		}
+		blocks = append(blocks, textBlock(msg.Text)...)
 	case model.RoleTool:
 		blocks = []block{{Type: "tool_result", CallID: msg.CallID, Content: msg.Text}}
 	case model.RoleAssistant:

@@ -48,6 +48,7 @@ type Config struct {
 	Price     Price
 	MaxTokens int64 // upper bound of a reply; 1024 if 0
 	Window    int64 // tokens that fit into a prompt and its reply; 0 if that is not known
+	Images    bool  // it reads images
 
 	FirstToken time.Duration // to the first content or tool-call chunk; 60 s if 0
 	Stall      time.Duration // between two chunks that bear content; 30 s if 0
@@ -106,6 +107,7 @@ func New(c Config) (*Endpoint, error) {
 			Name: c.Name, Kind: model.KindModel, Provider: c.Provider, Model: c.Model, MaxTokens: c.MaxTokens,
 			PriceIn: c.Price.In, PriceOut: c.Price.Out, PriceCached: c.Price.Cached,
 			PriceWrite5m: c.Price.Write5m, PriceWrite1h: c.Price.Write1h, Dialect: c.Dialect, Window: c.Window,
+			Images: c.Images,
 		},
 	}, nil
 }

@@ -178,7 +178,13 @@ func spokenMessages(msg model.Message) []sdk.ChatCompletionMessageParamUnion {
 	case model.RoleTool:
 		return []sdk.ChatCompletionMessageParamUnion{sdk.UserMessage("Result: " + msg.Text)}
 	case model.RoleUser:
-		return []sdk.ChatCompletionMessageParamUnion{sdk.UserMessage(msg.Text)}
+		said := ""
+		for _, f := range msg.Files {
+			if !f.IsImage() {
+				said += f.Quote() + "\n"
+			}
+		}
+		return []sdk.ChatCompletionMessageParamUnion{sdk.UserMessage(said + msg.Text)}
 	}
 	var out []sdk.ChatCompletionMessageParamUnion
 	if msg.Text != "" {

@@ -156,7 +156,7 @@ func (m *Model) buildRequest(p model.Prompt) (names []string, params sdk.ChatCom
 		case model.RoleSystem:
 			params.Messages = append(params.Messages, sdk.SystemMessage(msg.Text))
 		case model.RoleUser:
-			params.Messages = append(params.Messages, sdk.UserMessage(msg.Text))
+			params.Messages = append(params.Messages, userMessage(msg))
 		case model.RoleTool:
 			params.Messages = append(params.Messages, sdk.ToolMessage(msg.Text, msg.CallID))
 		case model.RoleAssistant:
@@ -166,6 +166,22 @@ func (m *Model) buildRequest(p model.Prompt) (names []string, params sdk.ChatCom
 		}
 	}
 	return names, params, nil
+}
+
+// userMessage is a text, as every server takes it, or parts if there are files.
+func userMessage(msg model.Message) sdk.ChatCompletionMessageParamUnion {
+	if len(msg.Files) == 0 {
+		return sdk.UserMessage(msg.Text)
+	}
+	var parts []sdk.ChatCompletionContentPartUnionParam
+	for _, f := range msg.Files {
+		if f.IsImage() {
+			parts = append(parts, sdk.ImageContentPart(sdk.ChatCompletionContentPartImageImageURLParam{URL: f.DataURL()}))
+		} else {
+			parts = append(parts, sdk.TextContentPart(f.Quote()))
+		}
+	}
+	return sdk.UserMessage(append(parts, sdk.TextContentPart(msg.Text)))
 }
 
 func assistantMessage(msg model.Message) sdk.ChatCompletionMessageParamUnion {

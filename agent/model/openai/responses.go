@@ -62,6 +62,20 @@ func (m *Model) buildResponses(p model.Prompt) (names []string, params responses
 	return names, params, nil
 }
 
+// responseParts is a message with files.
+func responseParts(msg model.Message) (parts responses.ResponseInputMessageContentListParam) {
+	for _, f := range msg.Files {
+		if f.IsImage() {
+			part := responses.ResponseInputContentParamOfInputImage(responses.ResponseInputImageDetailAuto)
+			part.OfInputImage.ImageURL = sdk.String(f.DataURL())
+			parts = append(parts, part)
+		} else {
+			parts = append(parts, responses.ResponseInputContentParamOfInputText(f.Quote()))
+		}
+	}
+	return append(parts, responses.ResponseInputContentParamOfInputText(msg.Text))
+}
+
 // responseItems is a message as the items that the API has for it.
 func responseItems(msg model.Message) (out []responses.ResponseInputItemUnionParam, err error) {
 	say := func(role responses.EasyInputMessageRole) {
@@ -71,7 +85,11 @@ func responseItems(msg model.Message) (out []responses.ResponseInputItemUnionPar
 	case model.RoleSystem:
 		say(responses.EasyInputMessageRoleSystem)
 	case model.RoleUser:
-		say(responses.EasyInputMessageRoleUser)
+		if len(msg.Files) == 0 {
+			say(responses.EasyInputMessageRoleUser)
+			break
+		}
+		out = append(out, responses.ResponseInputItemParamOfMessage(responseParts(msg), responses.EasyInputMessageRoleUser))
 	case model.RoleTool:
 		item := responses.ResponseInputItemParamOfFunctionCallOutput(msg.Text)
 		item.OfFunctionCallOutput.CallID = sdk.String(msg.CallID)

@@ -2,7 +2,10 @@ package openai
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+
+	"github.com/writ-run/writ/agent/model"
 )
 
 func TestARequestToResponsesIsWhatTheAPITakes(t *testing.T) {
@@ -29,4 +32,28 @@ data: {"type":"response.completed","sequence_number":2,"response":{"id":"resp_1"
 		t.Errorf("got %+v, %v", r, err)
 	}
 	golden(t, "testdata/responses.golden", r.Request)
+}
+
+// Images are parts with a data URL, texts are quoted, both before what the user says of them, in either API.
+func TestFilesAreWhatTheAPIsTake(t *testing.T) {
+	files := []model.File{{CID: "bx", Type: "image/png", Data: []byte("png")}, {CID: "by", Type: "text/csv", Data: []byte("1,2")}}
+	p := model.Prompt{Messages: []model.Message{{Role: model.RoleUser, Text: "what is it", Files: files}}}
+	for _, tt := range []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(*Config) {}, `"content":[{"image_url":{"url":"data:image/png;base64,cG5n"},"type":"image_url"},{"text":"[The user attached a file`},
+		{func(c *Config) { c.Responses = true },
+			`"content":[{"detail":"auto","image_url":"data:image/png;base64,cG5n","type":"input_image"},{"text":"[The user attached a file`},
+	} {
+		m := serve(t, http.NotFound, tt.change)
+		_, body, err := m.encodeRequest(p)
+		if err != nil || !strings.Contains(string(body), tt.want) || !strings.Contains(string(body), "what is it") {
+			t.Errorf("got %s, %v\nwant %s", body, err, tt.want)
+		}
+	}
+	m := serve(t, http.NotFound, func(c *Config) { c.Constrained = true })
+	if _, body, err := m.encodeRequest(p); err != nil || !strings.Contains(string(body), "[end of by]") || strings.Contains(string(body), "cG5n") {
+		t.Errorf("under a schema: %s, %v", body, err)
+	}
 }

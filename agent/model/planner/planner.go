@@ -59,10 +59,14 @@ func (*Planner) Reply(ctx context.Context, p model.Prompt) (model.Reply, error) 
 		}
 		plan := g.Plan(request)
 		if plan.Text != "" {
+			text := plan.Text
 			if p.HasModel {
-				return declineWith(strings.TrimSuffix(plan.Text, grammar.ConnectModel)), nil
+				text = strings.TrimSuffix(text, grammar.ConnectModel)
 			}
-			return declineWith(plan.Text), nil
+			if len(p.Messages[asked].Files) > 0 {
+				text = strings.TrimSpace(text) + " The rules do not read attached files; only a model does."
+			}
+			return declineWith(text), nil
 		}
 		return replyCall(0, plan.Calls[0]), nil
 	}

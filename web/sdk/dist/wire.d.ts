@@ -38,6 +38,19 @@ export type Asserted = {
     reason?: string;
     tx?: string;
 };
+export type Attached = {
+    cid: string;
+    name?: string;
+    size: number;
+    type: string;
+};
+export type Blob = {
+    cid: string;
+    have: number;
+    type?: string;
+    until: number;
+    whole: boolean;
+};
 export type Challenge = {
     expires: number;
     message: string;
@@ -418,6 +431,7 @@ export interface Methods {
             thread?: string;
             answer_schema?: unknown;
             client_tools?: ClientTool[];
+            attach?: Attached[];
         };
         result: Started;
         access: 'signed';
@@ -431,6 +445,7 @@ export interface Methods {
             step: string;
             answer_schema?: unknown;
             client_tools?: ClientTool[];
+            attach?: Attached[];
         };
         result: Started;
         access: 'signed';
@@ -442,8 +457,20 @@ export interface Methods {
             text: string;
             idempotency_key: string;
             of?: Ref;
+            attach?: Attached[];
         };
         result: Sent;
+        access: 'signed';
+    };
+    /** Puts a piece of a file, which run.start and run.send can then attach. */
+    'blob.put': {
+        params: {
+            cid: string;
+            size: number;
+            offset: number;
+            data?: string;
+        };
+        result: Blob;
         access: 'signed';
     };
     /** Returns a run's state. */

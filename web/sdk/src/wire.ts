@@ -12,6 +12,10 @@ export type Approvals = { approvals: Approval[]; next?: string }
 
 export type Asserted = { as: string; at: number; by: string; effect: Ref; reason?: string; tx?: string }
 
+export type Attached = { cid: string; name?: string; size: number; type: string }
+
+export type Blob = { cid: string; have: number; type?: string; until: number; whole: boolean }
+
 export type Challenge = { expires: number; message: string; nonce: string; request_id: string }
 
 export type ClientTool = { about?: string; name: string; schema?: unknown }
@@ -109,11 +113,13 @@ export interface Methods {
   /** Lists the wallet's sessions. */
   'session.list': { params: Record<string, never>; result: Sessions; access: 'session' }
   /** Starts a run. */
-  'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown; client_tools?: ClientTool[] }; result: Started; access: 'signed' }
+  'run.start': { params: { agent: string; input: string; idempotency_key: string; thread?: string; answer_schema?: unknown; client_tools?: ClientTool[]; attach?: Attached[] }; result: Started; access: 'signed' }
   /** Starts a run that goes on from a step of another one. */
-  'run.fork': { params: { agent: string; input: string; idempotency_key: string; step: string; answer_schema?: unknown; client_tools?: ClientTool[] }; result: Started; access: 'signed' }
+  'run.fork': { params: { agent: string; input: string; idempotency_key: string; step: string; answer_schema?: unknown; client_tools?: ClientTool[]; attach?: Attached[] }; result: Started; access: 'signed' }
   /** Says something into a run that goes on: steers it, or answers its question. */
-  'run.send': { params: { run: string; text: string; idempotency_key: string; of?: Ref }; result: Sent; access: 'signed' }
+  'run.send': { params: { run: string; text: string; idempotency_key: string; of?: Ref; attach?: Attached[] }; result: Sent; access: 'signed' }
+  /** Puts a piece of a file, which run.start and run.send can then attach. */
+  'blob.put': { params: { cid: string; size: number; offset: number; data?: string }; result: Blob; access: 'signed' }
   /** Returns a run's state. */
   'run.get': { params: { run: string }; result: Run; access: 'session' }
   /** Lists the wallet's runs. */
@@ -153,4 +159,4 @@ export interface Methods {
 export type Code = 'approval_late' | 'approval_wrong' | 'batch' | 'budget_exhausted' | 'chain_unavailable' | 'channel_unknown' | 'conflict' | 'damaged' | 'disconnected' | 'erased' | 'internal' | 'invalid_params' | 'invalid_request' | 'method_not_found' | 'not_found' | 'not_permitted' | 'outcome_unknown' | 'overloaded' | 'parse_error' | 'policy_denied' | 'quota_reached' | 'rate_limited' | 'rules_refused' | 'run_fenced' | 'seq_wrong' | 'session_expired' | 'session_required' | 'session_revoked' | 'sign_in_refused' | 'signature_missing' | 'signature_wrong' | 'too_many' | 'user_rejected'
 
 /** Tells the methods whose requests are signed, by their last words. */
-export const signed = /\.(cancel|decide|delete|fork|open|rename|renew|revoke|send|sent|start)$/
+export const signed = /\.(cancel|decide|delete|fork|open|put|rename|renew|revoke|send|sent|start)$/
