@@ -22,6 +22,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/process"
 	"github.com/writ-run/writ/internal/cli/teller"
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/internal/node"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/telemetry"
@@ -81,6 +82,9 @@ func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 		return node.Rules(now.Policies, now.Dapps)
 	}
 	p.Restart = node.ChangedSince(o.file, flags)
+	for _, path := range datadir.ExposedSecrets(cfg.Data, cfg.SecretFiles()) {
+		log.Warn("a file with a secret can be read by others on this machine", "file", path, "fix", datadir.HideSecret(path))
+	}
 	ln, scheme, err := listenAt(c.Context(), cfg, log)
 	if err != nil {
 		return err

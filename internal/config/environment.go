@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -42,7 +43,7 @@ func UnknownVariables(environ []string, c *Config) (out []UnknownVariable) {
 	}
 	secrets := map[string]bool{}
 	if c != nil {
-		listSecrets(reflect.ValueOf(c).Elem(), secrets)
+		listSecrets(reflect.ValueOf(c).Elem(), "env:", secrets)
 	}
 	for _, text := range environ {
 		name, value, _ := strings.Cut(text, "=")
@@ -71,23 +72,33 @@ func nearestOf(name string, known map[string]bool) string {
 	return ""
 }
 
-// listSecrets notes the variables of the environment that settings name.
-func listSecrets(v reflect.Value, into map[string]bool) {
+// SecretFiles returns the files with secrets that the settings name, each once.
+func (c *Config) SecretFiles() []string {
+	named := map[string]bool{}
+	listSecrets(reflect.ValueOf(c), "file:", named)
+	if c.TLS.Key != "" {
+		named[c.TLS.Key] = true
+	}
+	return slices.Sorted(maps.Keys(named))
+}
+
+// listSecrets notes where the secrets of the settings are that are of one kind: "env:" or "file:".
+func listSecrets(v reflect.Value, kind string, into map[string]bool) {
 	switch {
 	case v.Type() == reflect.TypeFor[Secret]():
-		if name, ok := strings.CutPrefix(v.String(), "env:"); ok {
+		if name, ok := strings.CutPrefix(v.String(), kind); ok {
 			into[name] = true
 		}
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
-			listSecrets(v.Field(i), into)
+			listSecrets(v.Field(i), kind, into)
 		}
 	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
-			listSecrets(v.Index(i), into)
+			listSecrets(v.Index(i), kind, into)
 		}
 	case v.Kind() == reflect.Pointer && !v.IsNil():
-		listSecrets(v.Elem(), into)
+		listSecrets(v.Elem(), kind, into)
 	}
 }
 

@@ -123,10 +123,12 @@ func examineEach(ctx context.Context, sh *cli.Shell, cfg *config.Config, wallets
 	for _, v := range config.UnknownVariables(os.Environ(), cfg) {
 		all = append(all, findingOf("environment", false, v.String(), "correct or unset it; writ serve does not start"))
 	}
-	for _, name := range []string{"operator.key", "dev-wallet.key"} {
-		if f, ok := keyFinding(filepath.Join(cfg.Data, name)); ok {
-			all = append(all, f)
-		}
+	files := cfg.SecretFiles()
+	if f := os.Getenv("WRIT_PASSWORD_FILE"); f != "" {
+		files = append(files, f)
+	}
+	for _, path := range datadir.ExposedSecrets(cfg.Data, files) {
+		all = append(all, findingOf("key file", false, path+" can be read by others", datadir.HideSecret(path)))
 	}
 	all = append(all, portFinding(ctx, cfg), chainFinding(ctx, cfg))
 	if f, ok := accountFinding(ctx, cfg); ok {
@@ -195,19 +197,6 @@ func stuckFinding(ctx context.Context, cfg *config.Config) (finding, bool) {
 		}
 	}
 	return findingOf("payments", true, "none is stuck, and none that was final is gone", ""), true
-}
-
-func keyFinding(path string) (finding, bool) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return finding{}, false
-	}
-	f := finding{Name: "key file", OK: true, Detail: path}
-	if info.Mode().Perm()&0o077 != 0 {
-		f.OK, f.Fix = false, "chmod 600 "+path
-		f.Detail += " can be read by others"
-	}
-	return f, true
 }
 
 func portFinding(ctx context.Context, cfg *config.Config) finding {

@@ -35,7 +35,7 @@ func OpenData(ctx context.Context, dir string) (journal.Database, error) {
 	case err != nil:
 		return nil, err
 	case !there && !isThere(dir):
-		return nil, cli.Usage("there is no folder %s; give the --data of the server", dir)
+		return nil, cli.Usage("%s is no data folder: there is none; give the --data of the server", dir)
 	case !there:
 		return nil, cli.Usage("%s is no data folder yet: it has no writ.db with anything in it; give the --data of the "+
 			"server, or start it: writ serve", dir)
