@@ -51,8 +51,8 @@ func (w *work) gateCall(c *call) error {
 // decideCall asks the policies about a call and does what they say. approved is true once the wallet has approved it.
 func (w *work) decideCall(c *call, approved bool) error {
 	var space [4]policies.Decision
-	approved = approved || c.isWallets() // by what it sends
-	ds := w.decideOnCall(space[:0], c, approved)
+	// The user's own wallet approves by sending, which it may never do: it is not asked first, but ends no count either.
+	ds := w.decideOnCall(space[:0], c, approved || c.isWallets())
 	outcome, ttl := decision.Joint(ds)
 	records, err := w.room.record(ds, outcome)
 	if err == nil {

@@ -302,7 +302,10 @@ func catalogue() []tools.Spec {
 		if s.Class == tools.Keyed || s.Class == tools.ChainTx {
 			s.Output = &tools.Output{Integrity: label.Tool}
 		}
-		list = append(list, s)
+		if list = append(list, s); s.Class == tools.ChainTx {
+			s.Name, s.Class = "wallet.send", tools.WalletTx
+			list = append(list, s)
+		}
 	}
 	return list
 }
