@@ -161,7 +161,7 @@ func TestEveryAnswerOfTheDoorHasItsReceipt(t *testing.T) {
 			"no JSON":        {key, ask, 400},
 			"a list":         {key, "[]", 400},
 			"a wrong type":   {key, `{"model":7}`, 400},
-			"a huge body":    {key, ask + `,"user":"` + strings.Repeat("x", 300<<10) + `"}`, 413},
+			"a huge body":    {key, ask + `,"user":"` + strings.Repeat("x", 13<<20) + `"}`, 413},
 			"a deep one":     {key, ask + `,"metadata":` + strings.Repeat("[", 50_000) + strings.Repeat("]", 50_000) + "}", 400},
 			"a strange tool": {key, ask + `,"tools":[{"type":"function","name":"a b\u0000","function":{"name":"a b\u0000"}}]}`, 400},
 		} {
@@ -223,9 +223,10 @@ func TestAClientThatGoesAwayEndsItsRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatal(res, err)
 	}
 	run := res.Header.Get("X-Writ-Run")
 	<-asked
