@@ -7,8 +7,8 @@ import (
 	"github.com/writ-run/writ/provenance"
 )
 
-// maxRuns bounds of how many runs it is kept. Beyond, any one is read again.
-const maxRuns = 1024
+// maxRuns bounds of how many runs it is kept, of all owners: some 2 KB each. Beyond, any one is read again.
+const maxRuns = 8192
 
 // A Book keeps lists by their runs, each as of the run's newest step. It forgets a run that goes on: what is erased
 // later must not be here. The zero Book is empty. It is safe for concurrent use; lists must not be changed.
