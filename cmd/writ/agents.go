@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -79,7 +80,7 @@ func showAgent(a *app) *cobra.Command {
 				Delegates    []string `json:"delegates,omitempty"` // the agents that it may call
 			}{Name: d.Name, About: d.About, Instructions: d.Instructions, Tools: d.Tools}
 			for _, r := range d.Routes {
-				v.Routes = append(v.Routes, route{r.ID, r.When, r.Use})
+				v.Routes = append(v.Routes, route{r.ID, cmp.Or(r.When, "true"), r.Use})
 			}
 			for _, x := range d.Delegates {
 				v.Delegates = append(v.Delegates, x.Agent)
@@ -100,7 +101,7 @@ func writeAgent(w io.Writer, d agentfile.Definition) {
 		fmt.Fprintf(w, "calls the agent %s: %s\n", x.Agent, limits)
 	}
 	for _, r := range d.Routes {
-		fmt.Fprintf(w, "route %s: %s if %s\n", r.ID, r.Use, r.When)
+		fmt.Fprintf(w, "route %s: %s if %s\n", r.ID, r.Use, cmp.Or(r.When, "true"))
 	}
 	fmt.Fprintf(w, "\n%s", d.Instructions)
 }
@@ -155,7 +156,7 @@ func beginAgent(a *app) *cobra.Command {
 }
 
 // agentStarter is an agent file to begin with.
-const agentStarter = `# An agent. "writ agents schema" is the manual of this file; "writ agents check FILE" looks at it.
+const agentStarter = `# An agent. docs/agents.md says what each key means; "writ agents check FILE" looks at it.
 schema: writ/agent/1
 name: NAME
 about: Says what it does, in one sentence for its user.

@@ -56,7 +56,8 @@ var groups = []struct {
 	Title string
 	Pages []string
 }{
-	{"Build on it", []string{"dapp", "protocol", "errors", "front-door", "mcp", "a2a", "tools", "subagents", "models"}},
+	{"Build on it", []string{"dapp", "protocol", "errors", "front-door", "mcp", "a2a", "agents", "tools", "subagents",
+		"models"}},
 	{"Permissions and rules", []string{"policies", "labels", "accounts"}},
 	{"Check it", []string{"record", "log", "ipfs", "not-proven"}},
 	{"Operate it", []string{"serving", "notices", "durability", "failures"}},
