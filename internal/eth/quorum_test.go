@@ -365,6 +365,25 @@ func TestBadEndpointsAreNamed(t *testing.T) {
 	}
 }
 
+// What is asked of an endpoint is asked of no host that it names.
+func TestAnEndpointThatSendsElsewhereIsNotFollowed(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s was sent on to another host", r.Method)
+		fmt.Fprint(w, `{"jsonrpc":"2.0","id":1,"result":"0x1"}`)
+	}))
+	t.Cleanup(other.Close)
+	sends := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(sends.Close)
+	c, err := eth.Dial(sends.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if id, err := c.ChainID(t.Context()); err == nil || !strings.Contains(err.Error(), "HTTP 307") {
+		t.Errorf("chain %d, %v; want HTTP 307", id, err)
+	}
+}
+
 // TestAStaleEndpointIsNotAsked: an endpoint that is not one's own and whose newest block is old does not follow its
 // chain.
 func TestAStaleEndpointIsNotAsked(t *testing.T) {

@@ -34,7 +34,10 @@ func NewKubo(api, auth string) (*Kubo, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return nil, errors.New("not the URL of a Kubo RPC; write for instance http://127.0.0.1:5001")
 	}
-	return &Kubo{api: strings.TrimRight(api, "/"), auth: auth, client: &http.Client{}}, nil
+	client := &http.Client{ // what is private to the owner's node goes to no other host
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Kubo{api: strings.TrimRight(api, "/"), auth: auth, client: client}, nil
 }
 
 // callCommand posts to a command of the RPC and gives its answer, of at most 1 MiB, to read.

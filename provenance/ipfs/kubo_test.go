@@ -231,6 +231,24 @@ func TestAnImportOfABrokenHistoryEndsWithItsError(t *testing.T) {
 	}
 }
 
+// What is pushed, and the secret that opens the RPC, go to no host that the RPC names.
+func TestAKuboThatSendsElsewhereIsNotFollowed(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s was sent on to another host", r.URL.Path)
+		fmt.Fprint(w, `{"Version":"0"}`)
+	}))
+	t.Cleanup(other.Close)
+	sends := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(sends.Close)
+	k, err := ipfs.NewKubo(sends.URL, "Bearer secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := k.Version(t.Context()); err == nil || !strings.Contains(err.Error(), "status 307") {
+		t.Errorf("version %q, %v; want status 307", v, err)
+	}
+}
+
 func TestKuboURLs(t *testing.T) {
 	for _, bad := range []string{"", "127.0.0.1:5001", "ftp://x", "http://", "http://u:p@x", "http://x?y=z",
 		"http://%zz"} {

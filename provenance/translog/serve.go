@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // resource is what of the folder may be read: tiles and bundles of entries, as c2sp.org/tlog-tiles names them.
@@ -81,6 +82,14 @@ type asked struct {
 	mu       sync.Mutex
 	state    map[string]string // by host, what was wrong last; empty if nothing
 	conflict map[string]bool   // by host, that its last answer was that it has another size
+}
+
+// client asks the witnesses that are named, and nobody whom they name.
+func (a *asked) client(timeout time.Duration) *http.Client {
+	return &http.Client{
+		Transport: a, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -269,8 +269,7 @@ func (l *Log) startTessera(ctx context.Context, dir string, witnessed bool) (*tr
 	if err != nil {
 		return nil, err
 	}
-	driver, err := posix.New(ctx, posix.Config{Path: dir,
-		HTTPClient: &http.Client{Transport: l.asked, Timeout: l.cfg.Timeout}})
+	driver, err := posix.New(ctx, posix.Config{Path: dir, HTTPClient: l.asked.client(l.cfg.Timeout)})
 	if err != nil {
 		return nil, err
 	}

@@ -425,6 +425,24 @@ func TestStrangersReadTheLog(t *testing.T) {
 	}
 }
 
+// A witness that sends on to another host is one that does not cosign: nobody asks that host.
+func TestAWitnessThatSendsElsewhereIsNotFollowed(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s was sent on to another host", r.URL.Path)
+	}))
+	t.Cleanup(other.Close)
+	sends := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(sends.Close)
+	l, err := newLog(newRig(t).cfg)
+	check(t, err)
+	resp, err := l.asked.client(time.Second).Post(sends.URL+"/add-checkpoint", "text/plain", strings.NewReader("a checkpoint"))
+	check(t, err)
+	resp.Body.Close()
+	if why := l.Missing()[strings.TrimPrefix(sends.URL, "http://")]; !strings.HasPrefix(why, "307") {
+		t.Errorf("of the witness is said %q; want 307", why)
+	}
+}
+
 func TestConfigsThatAreRefused(t *testing.T) {
 	for what, change := range map[string]func(*Config){
 		"no folder":                 func(c *Config) { c.Dir = "" },

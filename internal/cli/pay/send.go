@@ -17,11 +17,11 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
-	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/wording"
 )
 
@@ -47,17 +47,14 @@ func (p *payer) broadcast(ctx context.Context, call wire.WalletCall) (string, er
 	if w.Address() != common.HexToAddress(call.From) {
 		return "", cli.Usage("the key of --with is of %s; %s is asked to pay", w.Address().Hex(), wording.Reveal(call.From))
 	}
-	node, err := ethclient.DialContext(ctx, p.rpc)
+	node, err := pool.New(pool.Config{URLs: []string{p.rpc}, Chain: call.Chain}) // which follows no redirects
 	if err != nil {
-		return "", cli.Usage("--rpc is no address of an endpoint")
+		return "", cli.Usage("--rpc is not the http or https URL of an endpoint")
 	}
 	defer node.Close()
-	id, err := node.ChainID(ctx)
-	if err != nil {
-		return "", cli.Failf(cli.ExitIncomplete, "chain", "the endpoint of --rpc does not answer; try again")
-	}
-	if !id.IsUint64() || id.Uint64() != call.Chain {
-		return "", cli.Usage("the endpoint of --rpc is of chain %s; the call is for chain %d", id, call.Chain)
+	if _, err := node.ChainID(ctx); err != nil {
+		return "", cli.Failf(cli.ExitIncomplete, "chain",
+			"the endpoint of --rpc cannot be used on chain %d: %s; name another, or try again", call.Chain, quote(err))
 	}
 	tx, err := p.signOnce(ctx, node, w, call)
 	if err != nil {
@@ -65,17 +62,23 @@ func (p *payer) broadcast(ctx context.Context, call wire.WalletCall) (string, er
 	}
 	if err := node.SendTransaction(ctx, tx); err != nil {
 		if _, _, unknown := node.TransactionByHash(ctx, tx.Hash()); unknown != nil { // else it was there before
-			return "", cli.Failf(cli.ExitIncomplete, "chain",
-				"the chain does not take transaction %s: %s; say it again to send the same one", tx.Hash(),
-				wording.Reveal(wording.Clip(err.Error(), 200)))
+			who := "the chain does not take"
+			if errors.Is(err, pool.ErrUnavailable) {
+				who = "the endpoint of --rpc did not say that it took"
+			}
+			return "", cli.Failf(cli.ExitIncomplete, "chain", "%s transaction %s: %s; say it again to send the same one", who,
+				tx.Hash(), quote(err))
 		}
 	}
 	return tx.Hash().Hex(), nil
 }
 
+// quote shows an error that may hold the words of an endpoint.
+func quote(err error) string { return wording.Reveal(wording.Clip(err.Error(), 200)) }
+
 // signOnce returns the transaction of a call: the one that was signed before, or a new one, once its user has agreed.
 func (p *payer) signOnce(
-	ctx context.Context, node *ethclient.Client, w *auth.Wallet, call wire.WalletCall,
+	ctx context.Context, node *pool.Pool, w *auth.Wallet, call wire.WalletCall,
 ) (*types.Transaction, error) {
 	all, key, err := p.loadSigned(call)
 	if err != nil {
@@ -180,7 +183,7 @@ func asksTheSame(a, b *types.Transaction) bool {
 }
 
 // makeTransaction makes what a call asks for, of type 2 and unsigned.
-func makeTransaction(ctx context.Context, node *ethclient.Client, call wire.WalletCall) (*types.Transaction, error) {
+func makeTransaction(ctx context.Context, node *pool.Pool, call wire.WalletCall) (*types.Transaction, error) {
 	value, ok := new(big.Int).SetString(strings.TrimPrefix(call.Value, "0x"), 16)
 	data, err := hexutil.Decode(call.Data)
 	if !ok || err != nil || !common.IsHexAddress(call.To) {
@@ -188,9 +191,12 @@ func makeTransaction(ctx context.Context, node *ethclient.Client, call wire.Wall
 	}
 	from, to := common.HexToAddress(call.From), common.HexToAddress(call.To)
 	gas, err := node.EstimateGas(ctx, ethereum.CallMsg{From: from, To: &to, Value: value, Data: data})
-	if err != nil {
-		return nil, cli.Failf(cli.ExitIncomplete, "chain", "the call would fail now, so nothing was signed: %s",
-			wording.Reveal(wording.Clip(err.Error(), 200)))
+	switch {
+	case errors.Is(err, pool.ErrUnavailable):
+		return nil, cli.Failf(cli.ExitIncomplete, "chain", "the endpoint of --rpc gives no answer, so nothing was signed: %s",
+			quote(err))
+	case err != nil:
+		return nil, cli.Failf(cli.ExitIncomplete, "chain", "the call would fail now, so nothing was signed: %s", quote(err))
 	}
 	nonce, err := node.PendingNonceAt(ctx, from)
 	if err != nil {

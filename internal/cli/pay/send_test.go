@@ -3,8 +3,14 @@ package pay
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"maps"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +92,57 @@ func TestACallIsPaidOnce(t *testing.T) {
 	}
 	if strings.Contains(out.String(), env["alice"]) {
 		t.Error("the key is shown")
+	}
+}
+
+// A signed transaction goes to the endpoint that is named and to no host that this one names; and what the endpoint says
+// of itself is not told as the chain's word.
+func TestASignedTransactionIsNotSentElsewhere(t *testing.T) {
+	d, err := devchain.Start(t.Context(), devchain.Config{Interval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the signed transaction was sent on to another host")
+	}))
+	t.Cleanup(other.Close)
+	chain, err := url.Parse(d.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := httputil.NewSingleHostReverseProxy(chain)
+	for refusal, answer := range map[string]http.HandlerFunc{
+		"HTTP 307": http.RedirectHandler(other.URL, http.StatusTemporaryRedirect).ServeHTTP,
+		"insufficient balance": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"insufficient balance"}}`)
+		},
+	} {
+		ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if bytes.Contains(body, []byte("eth_sendRawTransaction")) {
+				answer(w, r)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			pass.ServeHTTP(w, r)
+		}))
+		t.Cleanup(ends.Close)
+		env := map[string]string{
+			"WRIT_HOME": t.TempDir(), "alice": hex.EncodeToString(crypto.FromECDSA(devchain.Accounts()["alice"].Key)),
+		}
+		out := new(bytes.Buffer)
+		shell := &cli.Shell{In: out, Out: out, Err: out, Env: func(name string) string { return env[name] }}
+		p := &payer{Shell: shell, with: "env:alice", rpc: ends.URL, yes: true}
+		_, err = p.broadcast(t.Context(), wire.WalletCall{
+			Run: "bafyrun", Effect: wire.Ref{Seq: 3}, Chain: devchain.ID, From: devchain.Accounts()["alice"].Address.Hex(),
+			To: devchain.Book().Names["bob"].Hex(), Value: "0x1", Data: "0x",
+		})
+		if err == nil || !strings.Contains(err.Error(), "the endpoint of --rpc") ||
+			strings.Contains(err.Error(), "the chain does not take") || !strings.Contains(err.Error(), refusal) {
+			t.Errorf("%s: %v", refusal, err)
+		}
 	}
 }
 

@@ -296,7 +296,9 @@ func (p *Pool) orderEndpoints(method string, now time.Time) (order []*endpoint, 
 var executionErrors = []string{
 	"revert", "out of gas", "invalid opcode", "opcode 0x", "bad instruction", "invalid jump", "bad jump destination",
 	"stack underflow", "stack limit reached", "stack overflow", "write protection", "static state change",
-	"gas required exceeds", "gas uint64 overflow", "intrinsic gas", "insufficient funds", "insufficient balance",
+	"gas required exceeds", "gas uint64 overflow", "intrinsic gas",
+	"insufficient funds for gas", "insufficient funds for transfer", "insufficient balance for transfer",
+	"insufficient funds. the account you tried", // with less, it may be the bill of whoever runs the endpoint
 	"vm exception", "vm execution error", "evm error", "max code size exceeded", "contract address collision",
 	"always failing transaction",
 }

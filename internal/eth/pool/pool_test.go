@@ -317,6 +317,9 @@ func TestReversionsAreTheChains(t *testing.T) {
 		errorAnswer(-32000, "out of gas"),
 		errorAnswer(-32000, "invalid opcode: INVALID"),
 		errorAnswer(-32000, "insufficient funds for gas * price + value"),
+		errorAnswer(-32000, "insufficient funds for transfer"),
+		errorAnswer(-32000, "insufficient balance for transfer"),
+		errorAnswer(-32010, "Insufficient funds. The account you tried to send transaction from does not have enough funds."),
 	} {
 		bad := sick(t, chain.URL(), map[string]string{"eth_estimateGas": answer, "eth_call": answer})
 		p := dial(t, bad.URL, chain.URL())
