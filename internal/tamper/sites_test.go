@@ -69,11 +69,26 @@ func (l *siteList) addHistory(h *history, from int) {
 			l.add("Step left out", func(*choices) { removeStep(h, from+i) })
 		}
 	}
+	l.addHead(h)
 	if h.delegation == nil {
 		return
 	}
 	for i := first; i < len(l.sites); i++ { // an agent's key signs what a sub-agent is asked, and the operator has that
 		l.sites[i].path = strings.Replace(l.sites[i].path, "(Ask).", "(Ask of an agent).", 1)
+	}
+}
+
+// addHead lists the places of the head. It is made anew with the file, so it is changed then, before it is signed.
+func (l *siteList) addHead(h *history) {
+	sites := func(d *provenance.Head) []site {
+		own := &siteList{links: l.links}
+		own.walk(reflect.ValueOf(d).Elem(), "Head")
+		return own.sites
+	}
+	unsigned := h.head
+	unsigned.Key, unsigned.Sig = nil, nil
+	for i, s := range sites(&unsigned) {
+		l.add(s.path, func(c *choices) { h.behead = func(d *provenance.Head) { sites(d)[i].change(c) } })
 	}
 }
 
