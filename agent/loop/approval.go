@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -25,4 +26,11 @@ func (s State) Waiting(seek provenance.Ref) (Waiting, bool) {
 	return Waiting{
 		Args: c.args, Pays: spec.Spend != nil, Book: spec.Book, Label: c.label, Typed: c.order >= 0 && !c.outdated,
 	}, true
+}
+
+// DescribeSend returns what the user's own wallet is shown of a call that it is asked to send, and that has an open
+// effect: what an approval would show, with the reasons, if the sending did not stand for one.
+func DescribeSend(m *Machine, s State, effect provenance.Ref) approval.Summary {
+	j, c := judge{tally: tally{moment: moment{m: m, s: s}}}, s.findOpenCall(effect)
+	return j.summarize(c, append(j.decideFlow(c, false), c.decideMoves(false)...))
 }

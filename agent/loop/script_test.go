@@ -23,6 +23,7 @@ import (
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 var update = flag.Bool("update", false, "write the run scripts anew")
@@ -407,6 +408,7 @@ func (s *script) printStep(before loop.State, ev provenance.Event) {
 	}
 	for i, e := range r.does {
 		s.printEffect(fmt.Sprintf("%d.%d", before.Seq, i), e)
+		s.printShown(provenance.Ref{Seq: before.Seq, Index: uint64(i)}, e)
 	}
 	if b, ok := r.label.Bytes(); ok && r.label != nil {
 		s.printf("  context is now %s", b)
@@ -419,6 +421,22 @@ func (s *script) printStep(before loop.State, ev provenance.Event) {
 			s.printf("  keeps %s: %s", mode, b)
 		}
 	})
+}
+
+// printShown prints what the user's own wallet is shown of what it is to send.
+func (s *script) printShown(ref provenance.Ref, e provenance.Effect) {
+	c, ok := e.(*provenance.Call)
+	if !ok || c.Phase != provenance.PhaseSign || c.Class != string(tools.WalletTx) {
+		return
+	}
+	sum := loop.DescribeSend(s.rig.m, s.rig.s, ref)
+	s.printf("    shows the wallet: %s", sum.Text)
+	for _, why := range sum.Why {
+		s.printf("    since %s", why)
+	}
+	if sum.Asked != "" {
+		s.printf("    asked for %s: %s leaves, %s arrives, %s beyond, %d to others", sum.Asked, sum.Debit, sum.Credit, sum.Over, sum.Others)
+	}
 }
 
 func (s *script) printEffect(ref string, e provenance.Effect) {

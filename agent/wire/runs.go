@@ -426,11 +426,14 @@ type WalletCall struct {
 	Effect Ref    `json:"effect"`
 	Tool   string `json:"tool" form:"name"`
 	Text   string `json:"text" form:"text"` // what it does
-	Chain  uint64 `json:"chain"`
-	From   string `json:"from" form:"address"`
-	To     string `json:"to" form:"address"`
-	Value  string `json:"value" form:"text"` // 0x and hex digits, in wei
-	Data   string `json:"data" form:"hex" max:"32768"`
+	// Summary is what an approval of it would show: what would move, where that is not what the call says, and why the
+	// wallet would be asked.
+	Summary json.RawMessage `json:"summary"`
+	Chain   uint64          `json:"chain"`
+	From    string          `json:"from" form:"address"`
+	To      string          `json:"to" form:"address"`
+	Value   string          `json:"value" form:"text"` // 0x and hex digits, in wei
+	Data    string          `json:"data" form:"hex" max:"32768"`
 }
 
 // WalletCalls lists those that wait, the oldest run first.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
@@ -33,9 +34,14 @@ func listWalletCalls(c *Call, ctx context.Context, _ wire.None) (any, error) {
 		return nil, err
 	}
 	for _, w := range list {
+		summary, err := w.Summary.Encode()
+		if err != nil {
+			return nil, fmt.Errorf("summary of what the wallet is asked to send: %w", err)
+		}
 		out.Calls = append(out.Calls, wire.WalletCall{
-			Run: w.Run.String(), Effect: wire.Ref(w.Effect), Tool: w.Tool, Text: w.Says, Chain: w.Wanted.Chain,
-			From: w.Wanted.From, To: w.Wanted.To, Value: w.Wanted.Value, Data: w.Wanted.Data,
+			Run: w.Run.String(), Effect: wire.Ref(w.Effect), Tool: w.Summary.Tool, Text: w.Summary.Text,
+			Summary: summary, Chain: w.Wanted.Chain, From: w.Wanted.From, To: w.Wanted.To, Value: w.Wanted.Value,
+			Data: w.Wanted.Data,
 		})
 	}
 	return out, nil

@@ -69,6 +69,7 @@ var levels = map[string]int{
 	"internal/cli/disclosing":        7,
 	"internal/cli/doctor":            7,
 	"internal/cli/keep":              7,
+	"internal/cli/pay":               7,
 	"internal/cli/payments":          7,
 	"internal/cli/bridge":            7,
 	"internal/cli/routing":           6,

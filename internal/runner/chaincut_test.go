@@ -179,19 +179,22 @@ func (c *cutStore) NoteSent(ctx context.Context, run provenance.Link, of provena
 
 // A sentTx is what was sent for a call.
 type sentTx struct {
-	hash  common.Hash
-	nonce uint64
+	hash   common.Hash
+	nonce  uint64
+	wanted tools.Wanted
 }
 
 // A walletUser is alice, who remembers what she has sent, whatever the server forgets.
 type walletUser struct {
 	*client
 	chain *bankChain
-	sent  map[runner.WalletCall]sentTx
+	sent  map[ownwallet.Key]sentTx
 	paid  int
 	tells bool // says under which hash it went out
 	nonce uint64
 }
+
+func keyOf(w runner.WalletCall) ownwallet.Key { return ownwallet.Key{Run: w.Run, Effect: w.Effect} }
 
 // pay sends what waits for the wallet and was not sent yet. Who says what went out may send the last first; of two that
 // are alike, and of which nothing is said, the first is taken to be paid first.
@@ -205,7 +208,7 @@ func (u *walletUser) pay(ctx context.Context) error {
 		slices.Reverse(list)
 	}
 	for _, w := range list {
-		if _, is := u.sent[w]; !is {
+		if _, is := u.sent[keyOf(w)]; !is {
 			nonce, err := u.chain.client.NonceAt(ctx, alice.Address, nil)
 			if err != nil {
 				return err
@@ -217,11 +220,11 @@ func (u *walletUser) pay(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			u.sent[w] = sentTx{hash, nonce}
+			u.sent[keyOf(w)] = sentTx{hash, nonce, w.Wanted}
 			u.paid++
 		}
 		if u.tells {
-			err := runner.OwnWalletsOf(u.r).Sent(ctx, w.Run, w.Effect, u.sent[w].hash.Hex())
+			err := runner.OwnWalletsOf(u.r).Sent(ctx, w.Run, w.Effect, u.sent[keyOf(w)].hash.Hex())
 			if e, ok := errors.AsType[*tools.Error](err); ok && e.Code == ownwallet.Counted {
 				return u.passOn(ctx, w)
 			}
@@ -239,11 +242,12 @@ func (u *walletUser) passOn(ctx context.Context, w runner.WalletCall) error {
 	if err != nil {
 		return err
 	}
-	gone := u.sent[w]
-	delete(u.sent, w)
+	gone := u.sent[keyOf(w)]
+	delete(u.sent, keyOf(w))
 	for other, p := range u.sent {
-		if p.nonce > gone.nonce && other.Wanted == w.Wanted && !slices.Contains(waiting, other) {
-			u.sent[w], u.sent[other] = p, gone
+		if p.nonce > gone.nonce && p.wanted == w.Wanted &&
+			!slices.ContainsFunc(waiting, func(x runner.WalletCall) bool { return keyOf(x) == other }) {
+			u.sent[keyOf(w)], u.sent[other] = p, gone
 			break
 		}
 	}
@@ -330,7 +334,7 @@ func cutOnce(t *testing.T, l *bankChain, k int64, done bool) bool {
 		return false
 	}
 	u := &walletUser{client: &client{store: s, config: chainWorld(s, l), user: user{wallet: alice}}, chain: l,
-		sent: map[runner.WalletCall]sentTx{}, tells: k%4 < 2}
+		sent: map[ownwallet.Key]sentTx{}, tells: k%4 < 2}
 	if err = u.open(hit); err == nil {
 		err = u.finish(hit)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/writ-run/writ/agent/approval"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/ownwallet"
@@ -64,11 +65,10 @@ func endOfWait(ended error, hash string, unsent bool) (o outcome) {
 
 // A WalletCall is a call that waits for the user's own wallet to send it.
 type WalletCall struct {
-	Run    provenance.Link
-	Effect provenance.Ref
-	Tool   string
-	Says   string // what it would do, in words
-	Wanted tools.Wanted
+	Run     provenance.Link
+	Effect  provenance.Ref
+	Summary approval.Summary // what an approval of it would say
+	Wanted  tools.Wanted
 }
 
 // OwnWallets are the users' own wallets, as far as a Runner's runs wait for them to send something.
@@ -101,8 +101,7 @@ func (w OwnWallets) Calls(ctx context.Context, of journal.Session) (out []Wallet
 				r.log.WarnContext(ctx, "what a wallet is asked to send is not known", "run", info.ID, "err", err)
 				continue
 			}
-			says := fmt.Sprintf("%s: %s to %s", payer.Spec().Name, in.Args.Amount, in.Args.To.Hex())
-			out = append(out, WalletCall{info.ID, ref, payer.Spec().Name, says, wanted})
+			out = append(out, WalletCall{info.ID, ref, loop.DescribeSend(h.machine, h.state, ref), wanted})
 		}
 	}
 	return out, nil

@@ -31,6 +31,61 @@ func Read(account string, w wire.Approval) (auth.Approval, error) {
 	return p, nil
 }
 
+// A summary is what the server says of a call beside what is signed.
+type summary struct {
+	Amount  string
+	Args    json.RawMessage
+	Changes struct {
+		Changes []struct{ Name, Account, Display string }
+	}
+	Debit, Credit, Simulated string
+	Asked, Over              string
+	Others                   int64
+	Why                      []string
+}
+
+// rows says what would move, where that is not the amount of the call, and why the wallet is asked.
+func (s summary) rows(amount string) (rows [][2]string) {
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, [2]string{name, wording.Reveal(value)})
+		}
+	}
+	var changes []string
+	for _, c := range s.Changes.Changes {
+		changes = append(changes, cmp.Or(c.Name, c.Account)+" "+c.Display)
+	}
+	add("simulated", strings.Join(changes, ", "))
+	if s.Debit != amount || s.Credit != amount {
+		add("would leave", s.Debit)
+		add("would arrive", s.Credit)
+	}
+	add("the call says", s.Asked)
+	add("beyond the call", s.Over)
+	switch {
+	case s.Others == 1:
+		add("besides", "1 transfer or allowance to others")
+	case s.Others > 1:
+		add("besides", fmt.Sprintf("%d transfers or allowances to others", s.Others))
+	}
+	if s.Simulated == "computed" {
+		add("simulation", "computed, not read: the endpoint does not simulate")
+	}
+	for _, why := range s.Why {
+		add("because", why)
+	}
+	return rows
+}
+
+// SendRows returns what the server says of a call that the user's own wallet is asked to send.
+func SendRows(w wire.WalletCall) [][2]string {
+	var s summary
+	if json.Unmarshal(w.Summary, &s) != nil {
+		return [][2]string{{"WARNING", "the server does not say what it would move"}}
+	}
+	return s.rows(s.Amount)
+}
+
 // Rows returns what is shown of a call that waits for the wallet, names and values. All of it is what the signature
 // will cover, but the rows of the simulation, "because", and what the server has found, which the server says.
 func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
@@ -38,16 +93,7 @@ func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var more struct {
-		Args    json.RawMessage
-		Changes struct {
-			Changes []struct{ Name, Account, Display string }
-		}
-		Debit, Credit, Simulated string
-		Asked, Over              string
-		Others                   int64
-		Why                      []string
-	}
+	var more summary
 	if json.Unmarshal(w.Summary, &more) != nil || sha256.Sum256(more.Args) != p.Args {
 		return nil, errOther
 	}
@@ -68,29 +114,7 @@ func Rows(account string, w wire.Approval) (rows [][2]string, err error) {
 		add("amount", amount)
 		add("to", p.Recipient.Hex())
 	}
-	var changes []string
-	for _, c := range more.Changes.Changes {
-		changes = append(changes, cmp.Or(c.Name, c.Account)+" "+c.Display)
-	}
-	add("simulated", strings.Join(changes, ", "))
-	if more.Debit != "" && (!spends || more.Debit != amount || more.Credit != amount) {
-		add("would leave", more.Debit)
-		add("would arrive", more.Credit)
-	}
-	add("the call says", more.Asked)
-	add("beyond the call", more.Over)
-	switch {
-	case more.Others == 1:
-		add("besides", "1 transfer or allowance to others")
-	case more.Others > 1:
-		add("besides", fmt.Sprintf("%d transfers or allowances to others", more.Others))
-	}
-	if more.Simulated == "computed" {
-		add("simulation", "computed, not read: the endpoint does not simulate")
-	}
-	for _, why := range more.Why {
-		add("because", why)
-	}
+	rows = append(rows, more.rows(amount)...)
 	for _, f := range w.Findings {
 		name := "note"
 		if f.Tone != "plain" {

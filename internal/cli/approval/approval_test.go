@@ -3,6 +3,7 @@ package approval
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,21 @@ func TestRowsShowWhatIsSigned(t *testing.T) {
 		if len(text) > 400 && !strings.Contains(what, "bytes, SHA-256 ") {
 			t.Errorf("cut without its length and hash: %s", what)
 		}
+	}
+}
+
+// What the user's own wallet is to send is shown with the figures and the reasons that an approval would have.
+func TestWhatTheOwnWalletSendsIsShownAsAnApprovalIs(t *testing.T) {
+	rows := SendRows(wire.WalletCall{Summary: json.RawMessage(`{"amount":"10 TOK","debit":"10 TOK","credit":"5 TOK","asked":"5 TOK",
+		"over":"5 TOK","others":1,"why":["the recipient may come from untrusted content: \u202eevil"]}`)})
+	want := [][2]string{{"would leave", "10 TOK"}, {"would arrive", "5 TOK"}, {"the call says", "5 TOK"}, {"beyond the call", "5 TOK"},
+		{"besides", "1 transfer or allowance to others"},
+		{"because", "the recipient may come from untrusted content: <U+202E right-to-left override>evil"}}
+	if !slices.Equal(rows, want) {
+		t.Errorf("shown %q", rows)
+	}
+	if rows := SendRows(wire.WalletCall{}); len(rows) != 1 || rows[0][0] != "WARNING" {
+		t.Errorf("of a server that says nothing: %q", rows)
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/approval"
 	"github.com/writ-run/writ/internal/client"
 	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/wording"
@@ -105,11 +107,20 @@ func (p *payer) explainRefusal(
 		"the same and has waited longer; to pay this one, too, say it again", p.sent)
 }
 
+// describeMoves says in lines what the server knows of a call beside its text.
+func describeMoves(call wire.WalletCall) string {
+	var b strings.Builder
+	for _, r := range approval.SendRows(call) {
+		fmt.Fprintf(&b, "  %s: %s\n", r[0], r[1])
+	}
+	return b.String()
+}
+
 func (p *payer) list(all []wire.WalletCall) error {
 	return p.Done(wire.WalletCalls{Calls: all}, func(w io.Writer) {
 		for _, x := range all {
-			fmt.Fprintf(w, "%s  %s\n  cast send --from %s --value %s %s %s   # on chain %d\n", x.Run, wording.Reveal(x.Text),
-				x.From, x.Value, x.To, x.Data, x.Chain)
+			fmt.Fprintf(w, "%s  %s\n%s  cast send --from %s --value %s %s %s   # on chain %d\n", x.Run, wording.Reveal(x.Text),
+				describeMoves(x), x.From, x.Value, x.To, x.Data, x.Chain)
 		}
 		if len(all) == 0 {
 			fmt.Fprintln(w, "the wallet is asked to send nothing")

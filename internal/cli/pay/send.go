@@ -96,7 +96,8 @@ func (p *payer) signOnce(
 	if err != nil {
 		return nil, err
 	}
-	question := fmt.Sprintf("Sign and send on chain %d: %s?", call.Chain, describe(tx))
+	question := fmt.Sprintf("The server says: %s\n%sSign and send on chain %d: %s?", wording.Reveal(call.Text),
+		describeMoves(call), call.Chain, describe(tx))
 	if err := p.AskConsent(ctx, p.yes, question, "nothing was signed"); err != nil {
 		return nil, err
 	}

@@ -191,3 +191,18 @@ func TestATransactionThatWasCountedForAnother(t *testing.T) {
 		}
 	}
 }
+
+// The list says what would move and why the wallet would be asked, beside the command that sends it.
+func TestTheListShowsWhatACallMoves(t *testing.T) {
+	out := new(bytes.Buffer)
+	p := &payer{Shell: &cli.Shell{Out: out, Err: out}}
+	if err := p.list([]wire.WalletCall{{
+		Run: "bafyrun", Text: "wallet.send: 1 USDC", Summary: []byte(`{"debit":"2 USDC","credit":"1 USDC","why":["it differs"]}`),
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "bafyrun  wallet.send: 1 USDC\n  would leave: 2 USDC\n  would arrive: 1 USDC\n  because: it differs\n  cast send "
+	if !strings.HasPrefix(out.String(), want) {
+		t.Errorf("listed as:\n%s", out)
+	}
+}

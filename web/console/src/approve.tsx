@@ -7,6 +7,19 @@ import { forget, keyOf, payCall, payments, told, type Payment as Call } from './
 import { approve, now, pending, refuse } from './store.ts'
 import type { Summary } from './story.ts'
 
+/** What would move by its simulation, balances before and after, and where that is not what the call says. */
+const Moves = ({ s }: { s: Summary }) => (
+  <>
+      {(s.changes?.changes ?? []).length > 0 && <table><thead><tr><th>Account</th><th class="num">Now</th><th class="num">Change</th><th class="num">After</th></tr></thead>
+        <tbody>{s.changes!.changes!.map((c) => <tr key={c.account}><td>{c.name ? <Strange of={c.name} /> : <Id of={c.account} what="the account" />}</td>
+          <td class="num">{decimal(c.before, c.decimals)}</td><td class="num">{c.display.replace('-', '−')}</td><td class="num">{decimal(c.after, c.decimals)}</td></tr>)}</tbody></table>}
+      {s.asked && <p class="sm warn"><Icon of="warn" /> The call says {s.asked}. By its simulation {s.debit} would leave the account{s.over && <>, <b>{s.over} beyond the call</b>,</>} and {s.credit} would arrive{s.others ? `; ${s.others} ${s.others === 1 ? 'transfer or allowance' : 'transfers or allowances'} to others` : ''}.</p>}
+      {s.simulated && s.simulated !== 'read' && <p class="sm warn"><Icon of="warn" /> These balances are computed, since no endpoint of the chain simulates.</p>}
+  </>
+)
+
+const Why = ({ s }: { s: Summary }) => <>{(s.why ?? []).map((w) => <p class="sm mut" key={w}>Why you are asked: <Strange of={w} /></p>)}</>
+
 /** What waits for the wallet: one line of what moves, balances before and after, and the exact values. */
 export const Approval = ({ a }: { a: WaitingApproval }) => {
   const [why, setWhy] = useState<string>()
@@ -21,13 +34,9 @@ export const Approval = ({ a }: { a: WaitingApproval }) => {
       <div class="row sp"><Tag tone="acc" icon="pen">Waiting for your wallet</Tag><span class="sm mut">{left > 0 ? `${leftText(left)} left` : 'its time is over'}</span></div>
       <p class="moves"><b>{s.amount ?? s.tool ?? 'A call'}</b>{s.to && <> to <b>{named ? <Strange of={named} /> : <Id of={s.to} what="the payee" />}</b></>}</p>
       {s.to && <p class="sm">Payee in full: <Full of={s.to} /></p>}
-      {(s.changes?.changes ?? []).length > 0 && <table><thead><tr><th>Account</th><th class="num">Now</th><th class="num">Change</th><th class="num">After</th></tr></thead>
-        <tbody>{s.changes!.changes!.map((c) => <tr key={c.account}><td>{c.name ? <Strange of={c.name} /> : <Id of={c.account} what="the account" />}</td>
-          <td class="num">{decimal(c.before, c.decimals)}</td><td class="num">{c.display.replace('-', '−')}</td><td class="num">{decimal(c.after, c.decimals)}</td></tr>)}</tbody></table>}
-      {s.asked && <p class="sm warn"><Icon of="warn" /> The call says {s.asked}. By its simulation {s.debit} would leave the account{s.over && <>, <b>{s.over} beyond the call</b>,</>} and {s.credit} would arrive{s.others ? `; ${s.others} ${s.others === 1 ? 'transfer or allowance' : 'transfers or allowances'} to others` : ''}.</p>}
-      {s.simulated && s.simulated !== 'read' && <p class="sm warn"><Icon of="warn" /> These balances are computed, since no endpoint of the chain simulates.</p>}
+      <Moves s={s} />
       <ul class="finds">{a.findings.filter((f) => f.kind !== 'reserve').map((f) => <li key={f.kind} class={f.tone}><Icon of={f.tone === 'plain' ? 'check' : 'warn'} /><span>{f.tone === 'stop' && <b>Stop. </b>}<Strange of={f.text} /></span></li>)}</ul>
-      {(s.why ?? []).map((w) => <p class="sm mut" key={w}>Why you are asked: <Strange of={w} /></p>)}
+      <Why s={s} />
       <details><summary class="xs mut">Exact values</summary><dl class="kv">{Object.entries(s.args ?? {}).map(([k, v]) => <><dt>{k}</dt><dd class="mono"><Strange of={typeof v === 'string' ? v : JSON.stringify(v)} /></dd></>)}</dl></details>
       {why === undefined
         ? <div class={danger ? 'row rev' : 'row'}><button class={danger ? 'btn danger' : 'btn pri'} disabled={busy || left <= 0} onClick={() => void act(() => approve(a))}>{busy ? 'Look at your wallet' : danger ? 'Approve all the same' : 'Approve'}</button>
@@ -43,12 +52,15 @@ export const Approval = ({ a }: { a: WaitingApproval }) => {
 /** What the user's own wallet is asked to send: in words, and exactly. The wallet shows it too, and sends it or not. */
 export const Payment = ({ c }: { c: Call }) => {
   const [busy, setBusy] = useState(false)
+  const s = (c.summary ?? {}) as Summary
   const t = told.value[keyOf(c)]
   const act = async (): Promise<void> => { setBusy(true); await payCall(c); setBusy(false) }
   return (
     <section class="wait" role="group" aria-label={`Payment: ${c.text}`}>
       <div class="row sp"><Tag tone="acc" icon="wallet">From your own wallet</Tag><span class="sm mut">chain {c.chain}</span></div>
       <p class="moves"><b><Strange of={c.text} /></b></p>
+      <Moves s={s} />
+      <Why s={s} />
       <p class="sm">Your wallet sends this itself, from <Id of={c.from} what="your address" />. No key of it is here, and nothing moves until it has sent it. The run waits for 15 minutes at most; Stop ends it.</p>
       <details><summary class="xs mut">Exactly what it is asked to send</summary><dl class="kv"><dt>To</dt><dd><Full of={c.to} /></dd>
         <dt>Value</dt><dd class="mono">{decimal(BigInt(c.value || '0x0').toString(), 18)} of the chain’s coin</dd><dt>Data</dt><dd class="mono xs">{c.data}</dd></dl></details>

@@ -337,6 +337,7 @@ export type WalletCall = {
     effect: Ref;
     from: string;
     run: string;
+    summary: unknown;
     text: string;
     to: string;
     tool: string;
