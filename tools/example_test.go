@@ -34,6 +34,6 @@ func ExampleFunc() {
 	out, err := weather.Call(context.Background(), tools.Input{Args: args})
 	fmt.Println(string(out), err)
 	// Output:
-	// Argument "cty" is unknown (did you mean "city"?); known: city.
+	// An argument is unknown (did you mean "city"?); known: city.
 	// "sunny in Oslo" <nil>
 }

@@ -172,7 +172,7 @@ func (p *parser) readObject(depth int) (value, error) {
 	slices.SortFunc(v.members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	for i := 1; i < len(v.members); i++ {
 		if v.members[i].key == v.members[i-1].key {
-			return v, p.Errorf("key %q stands twice in the object that ends here", clipText(v.members[i].key))
+			return v, p.Errorf("a key stands twice in the object that ends here") // it may be a model's own words
 		}
 	}
 	return v, nil

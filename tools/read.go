@@ -66,19 +66,20 @@ func errorf(code, format string, args ...any) *Error {
 	return &Error{code, fmt.Sprintf(format, args...)}
 }
 
+// unknownArgument does not repeat the key: these are a model's words, and what is said here is why a call is denied.
 func unknownArgument(path string, s *schema, key string) *Error {
 	names := make([]string, len(s.props))
 	for i := range s.props {
 		names[i] = path + s.props[i].name
 	}
-	if key = path + key; len(names) == 0 {
-		takes := "this tool"
-		if path != "" {
-			takes = strings.TrimSuffix(path, ".")
-		}
-		return errorf("unknown_argument", "Argument %q is unknown; %s takes none.", clipText(key), takes)
+	what := "An argument"
+	if path != "" {
+		what = fmt.Sprintf("A member of argument %q", strings.TrimSuffix(path, "."))
 	}
-	return errorf("unknown_argument", "Argument %q is unknown%s; known: %s.", clipText(key), didYouMean(key, names),
+	if len(names) == 0 {
+		return errorf("unknown_argument", "%s is unknown; there are none.", what)
+	}
+	return errorf("unknown_argument", "%s is unknown%s; known: %s.", what, didYouMean(path+key, names),
 		strings.Join(names, ", "))
 }
 

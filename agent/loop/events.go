@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/decision"
@@ -308,12 +309,14 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 		return w.denyCall(c, policies.ToolCall, ruleSimulate, says, "a simulation that says it")
 	}
 	if !sim.OK {
-		says := "The simulation says that the transaction would fail."
-		if sim.Reason != "" { // the reason may be the contract's own words
+		d := policies.Decision{Rules: []string{ruleSimulate}, Change: "another amount or recipient",
+			Message: "The simulation says that the transaction would fail."}
+		err := w.denyCall(c, policies.ToolCall, ruleSimulate, d.Message, d.Change)
+		if err == nil && sim.Reason != "" { // which may be the contract's own words: they are no reason of the record's
 			c.outcomeLabel = definition.ContractWords
-			says = "The simulation says that the transaction would fail: " + sim.Reason
+			d.Message = strings.TrimSuffix(d.Message, ".") + ": " + sim.Reason
+			c.finish(decision.Denied(d))
 		}
-		err := w.denyCall(c, policies.ToolCall, ruleSimulate, says, "another amount or recipient")
 		w.noteTrouble(provenance.CloseFailed, fault.OfTool(EdgeOf(&c.tool.spec), cmp.Or(sim.Code, "reverted")))
 		return err
 	}

@@ -69,7 +69,7 @@ func TestTheQuestionSetIsRightAndNothingIsWrittenByMistake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	right, total := 0, 0
+	total := 0
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		line := strings.TrimSpace(sc.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -80,19 +80,15 @@ func TestTheQuestionSetIsRightAndNothingIsWrittenByMistake(t *testing.T) {
 			t.Fatalf("no => in %q", line)
 		}
 		total++
-		got := outcomeOf(t, question)
-		if got == want {
-			right++
-			continue
-		}
-		t.Logf("%s\n got  %s\n want %s", question, got, want)
-		if strings.Contains(got, "erc20.transfer") {
-			t.Errorf("WRONG WRITE: %s: %s", question, got)
+		if got := outcomeOf(t, question); got != want {
+			t.Errorf("%s\n got  %s\n want %s", question, got, want)
+			if strings.Contains(got, "erc20.transfer") {
+				t.Errorf("WRONG WRITE: %s: %s", question, got)
+			}
 		}
 	}
-	t.Logf("%d of %d right", right, total)
-	if total < 120 || right*100 < total*95 {
-		t.Errorf("%d of %d right; at least 95%% of at least 120 must be", right, total)
+	if total < 200 {
+		t.Errorf("there are only %d questions", total)
 	}
 }
 
@@ -107,12 +103,15 @@ func TestRulesAreNotCalledAI(t *testing.T) {
 // What must be of a form the rules cannot answer, so they begin nothing.
 func TestRulesDoNothingForAnAnswerOfAForm(t *testing.T) {
 	for _, text := range []string{"send 5 USDC to bob", "what is bob's USDC balance", "hello"} {
-		r, err := New().Reply(context.Background(), model.Prompt{
-			Messages: []model.Message{{Role: model.RoleUser, Text: text}}, Tools: catalogue(t), MaxTokens: 1000,
-			Answer: []byte(`{"type":"object"}`),
-		})
-		if err != nil || len(r.Calls) > 0 || !strings.Contains(r.Text, "nothing was done") {
-			t.Errorf("%q: %+v, %v", text, r, err)
+		for _, has := range []bool{true, false} {
+			r, err := New().Reply(context.Background(), model.Prompt{
+				Messages: []model.Message{{Role: model.RoleUser, Text: text}}, Tools: catalogue(t), MaxTokens: 1000,
+				Answer: []byte(`{"type":"object"}`), HasModel: has,
+			})
+			if err != nil || len(r.Calls) > 0 || !strings.Contains(r.Text, "nothing was done") ||
+				strings.Contains(r.Text, "connect a model") == has {
+				t.Errorf("%q, there is a model: %v: %+v, %v", text, has, r, err)
+			}
 		}
 	}
 }
