@@ -13,6 +13,7 @@ import (
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/runs"
 	"github.com/writ-run/writ/internal/client"
+	"github.com/writ-run/writ/internal/wording"
 )
 
 func sendCommand(a *app) *cobra.Command {
@@ -82,9 +83,8 @@ func (w *watcher) askUser(ctx context.Context, at wire.Ref, args json.RawMessage
 		return err // it was answered before
 	}
 	if !w.JSON {
-		w.Note("the agent asks: %s", cli.Plain(q.Text))
-		for i, c := range q.Choices {
-			w.Note("  %d  %s", i+1, cli.Plain(c))
+		for _, line := range wordsOf(q) {
+			w.Note("%s", line)
 		}
 	}
 	if w.JSON || !cli.IsTerminal(w.In) {
@@ -99,6 +99,20 @@ func (w *watcher) askUser(ctx context.Context, at wire.Ref, args json.RawMessage
 	}
 	_, err = client.Send(ctx, w.client, wire.SendParams{Run: w.run, Text: chooseAnswer(q, line), Of: &at})
 	return err
+}
+
+// wordsOf shows a question. What is chosen by its number becomes the user's own words, so that nothing in it may look
+// like something else.
+func wordsOf(q *wire.Question) []string {
+	lines := strings.Split(q.Text, "\n")
+	for i, line := range lines {
+		lines[i] = wording.Reveal(line)
+	}
+	lines[0] = "the agent asks: " + lines[0]
+	for i, c := range q.Choices {
+		lines = append(lines, fmt.Sprintf("  %d  %s", i+1, wording.Reveal(c)))
+	}
+	return lines
 }
 
 // chooseAnswer returns the choice that a number stands for, or the text itself.

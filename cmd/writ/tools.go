@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/toolsignin"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/node"
+	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/tools/mcp"
 	"github.com/writ-run/writ/tools/openapi"
 )
@@ -252,16 +253,16 @@ func isChanged(changes []mcp.Change) bool {
 // writeChanges shows changes with every word of what is new.
 func writeChanges(w io.Writer, changes []mcp.Change) {
 	for _, c := range changes {
-		fmt.Fprintf(w, "%-9s %s  %s\n", c.Kind, cli.Plain(c.Tool), cmp.Or(c.CID, c.Was))
+		fmt.Fprintf(w, "%-9s %s  %s\n", c.Kind, wording.Reveal(c.Tool), cmp.Or(c.CID, c.Was))
 		lines := c.Lines
 		switch c.Kind {
 		case "new":
 			lines = mcp.Lines(c.Fresh.JSON)
 		case "unusable":
-			lines = []string{"it is left out: " + cli.Plain(c.Why)}
+			lines = []string{"it is left out: " + wording.Reveal(c.Why)}
 		}
-		for _, l := range lines {
-			fmt.Fprintf(w, "          %s\n", cli.Plain(l))
+		for _, l := range lines { // in which package mcp has named what looks like something else
+			fmt.Fprintf(w, "          %s\n", l)
 		}
 	}
 }
