@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/decision"
@@ -107,8 +106,7 @@ func readStart(m *Machine, ev *provenance.Ask) (start wire.StartParams, params [
 	return start, params, nil
 }
 
-// takeInput lets the request in, if the policies permit the session and the request. said is the request's label,
-// before that of what was said in the runs before it.
+// takeInput lets the request in, if the policies permit it. said is its label, before that of the runs before it.
 func (w *work) takeInput(input string, files []model.File, said, before label.Label) error {
 	said = said.Join(attach.LabelOf(files))
 	w.s.context = said.Join(w.m.baseLabel).Join(before)
@@ -309,12 +307,11 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 		return w.denyCall(c, policies.ToolCall, ruleSimulate, says, "a simulation that says it")
 	}
 	if !sim.OK {
-		d := policies.Decision{Rules: []string{ruleSimulate}, Change: "another amount or recipient",
-			Message: "The simulation says that the transaction would fail."}
-		err := w.denyCall(c, policies.ToolCall, ruleSimulate, d.Message, d.Change)
+		const says, change = "The simulation says that the transaction would fail", "another amount or recipient"
+		err := w.denyCall(c, policies.ToolCall, ruleSimulate, says+".", change)
 		if err == nil && sim.Reason != "" { // which may be the contract's own words: they are no reason of the record's
 			c.outcomeLabel = definition.ContractWords
-			d.Message = strings.TrimSuffix(d.Message, ".") + ": " + sim.Reason
+			d := policies.Decision{Rules: []string{ruleSimulate}, Change: change, Message: says + ": " + sim.Reason}
 			c.finish(decision.Denied(d))
 		}
 		w.noteTrouble(provenance.CloseFailed, fault.OfTool(EdgeOf(&c.tool.spec), cmp.Or(sim.Code, "reverted")))

@@ -47,7 +47,8 @@ func (*Planner) Reply(ctx context.Context, p model.Prompt) (model.Reply, error) 
 		return replyText("Nothing was asked."), nil
 	}
 	if len(p.Answer) > 0 { // before anything is done: what has no answer is not begun
-		text := "The rules answer in words only, and an answer of another form was asked for; nothing was done. Ask without it"
+		text := "The rules answer in words only, and an answer of another form was asked for; nothing was done. Ask " +
+			"without it"
 		if !p.HasModel {
 			text += ", or connect a model"
 		}
