@@ -29,7 +29,7 @@ RERUNS ?= 1
 test: $(NODE)
 	$(GO) vet ./...
 	$(GO) tool gotestsum --format pkgname --hide-summary=skipped --rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 \
-	  --packages=./... -- -shuffle=on -timeout 15m
+	  --packages=./... -- -shuffle=on -timeout 20m
 
 # Streams of models, answers of endpoints, tokens, orders, policy sets and files that were found in the field, given to
 # the real programs. It takes some minutes at most. It measures floods through Caddy too: WRIT_FLOOD_P95=1 makes a wait of
