@@ -106,7 +106,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
   const ev = e.event
   const of = ev.of ? `${ev.of.seq}.${ev.of.index}` : ''
   if (ev.kind === 'ask') next.asked = ((ev.input ?? {}) as { input?: string }).input ?? (ev.erased ? ERASED : s.asked)
-  if (ev.kind === 'reply' && ev.failed === 'model.outrun') row('', 'sync', 'The other model was quicker', 'What this one may have cost is counted in full')
+  if (ev.kind === 'reply' && ev.failed === 'model.outrun') row('', 'sync', 'The other model was quicker', 'Both are counted')
   else if (ev.kind === 'reply' && ev.failed) row('warn', 'sync', `${ev.model?.name || 'The model'} did not answer`, ev.failed)
   if (ev.kind === 'reply' && ev.model && ev.model.provider !== 'writ')
     row('', 'route', `${ev.model.answered || ev.model.name} answered`, `${ev.model.tokens_in} tokens in, ${ev.model.tokens_out} out, ${usdText(ev.model.cost_nano)}; the provider claims this model, and nothing proves it`)
@@ -119,7 +119,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
     else row('warn', 'result', `${tool}: ${ev.status}`, text(ev.output ?? ''))
   }
   if (ev.kind === 'verdict') row(ev.approved ? 'ok' : '', ev.approved ? 'check' : 'x', ev.approved ? 'Approved by the wallet' : 'Refused by the wallet', ev.erased ? ERASED : ev.why ?? '')
-  if (ev.kind === 'lapse' && ev.why === 'slow') row('', 'clock', 'The model is slow to begin', 'Another one is asked beside it')
+  if (ev.kind === 'lapse' && ev.why === 'slow') row('', 'clock', 'The model is slow', 'Another one is asked too')
   else if (ev.kind === 'lapse') row('warn', 'clock', 'Ended before it was done', ev.why ?? '')
   for (const [index, d] of (e.does ?? []).entries()) {
     const here = `${e.seq}.${index}`

@@ -1,1 +1,0 @@
-import{a,b,c,d}from"./chunk-J6RXZE3K.js";import"./chunk-VREPTN6H.js";import"./chunk-OHGLUXXC.js";import"./chunk-G5KVRHS5.js";import"./chunk-S4RIBZVE.js";export{b as Outcome,a as Spine,d as Talk,c as TurnView};
