@@ -187,16 +187,45 @@ func (s *Shelf) add(c *sqlite.Conn, owner, cid string, size uint64) (id int64, e
 	if err != nil {
 		return 0, err
 	}
-	all, err := sqlfile.Number(c, "SELECT coalesce(sum(size), 0) FROM files")
-	if err != nil {
-		return 0, err
-	}
-	if files >= MaxFiles || uint64(own)+size > MaxOwner || uint64(all)+size > MaxShelf {
+	if files >= MaxFiles || uint64(own)+size > MaxOwner {
 		return 0, ErrFull
+	}
+	if err := makeRoom(c, uint64(own), size); err != nil {
+		return 0, err
 	}
 	const insert = "INSERT INTO files (owner, cid, size, have, until) VALUES (?, ?, ?, 0, 0)"
 	err = sqlfile.Exec(c, insert, owner, cid, int64(size))
 	return c.LastInsertRowID(), err
+}
+
+// makeRoom forgets files of whoever has most on the shelf, those that go soonest first, until there is room for one of
+// an owner who has own bytes. So nobody can fill the shelf for the others. It fails with ErrFull if nobody would have
+// more than that owner then.
+func makeRoom(c *sqlite.Conn, own, size uint64) error {
+	for {
+		all, err := sqlfile.Number(c, "SELECT coalesce(sum(size), 0) FROM files")
+		if err != nil || uint64(all)+size <= MaxShelf {
+			return err
+		}
+		const largest = "SELECT owner, sum(size) AS n FROM files GROUP BY owner ORDER BY n DESC, owner LIMIT 1"
+		var owner string
+		var most uint64
+		err = sqlfile.Each(c, largest, func(r *sqlite.Stmt) error {
+			owner, most = r.ColumnText(0), uint64(r.ColumnInt64(1))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if most <= own+size {
+			return ErrFull
+		}
+		const soonest = `DELETE FROM files WHERE id =
+			(SELECT id FROM files WHERE owner = ? ORDER BY until, id LIMIT 1)`
+		if err := sqlfile.Exec(c, soonest, owner); err != nil {
+			return err
+		}
+	}
 }
 
 // keep has a file kept for its time from now on.

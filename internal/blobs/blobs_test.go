@@ -124,3 +124,37 @@ func TestAWalletHasSoMuchRoom(t *testing.T) {
 		t.Errorf("more files than a wallet has: %v", err)
 	}
 }
+
+// Who has most makes room for who has less; where all have as much, nobody does.
+func TestNobodyFillsTheShelfForOthers(t *testing.T) {
+	fill := func(owners, files byte) func(owner string, i byte) error {
+		s, err := blobs.Open(t.TempDir(), time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		begin := func(owner string, i byte) error {
+			_, err := s.Put(t.Context(), owner, attach.CIDOf([]byte{i}), attach.MaxImage, 0, []byte{i})
+			return err
+		}
+		for o := range owners {
+			for i := range files {
+				if err := begin("owner "+string(rune('a'+int(o))), i); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return begin
+	}
+	const each = blobs.MaxOwner / attach.MaxImage
+	begin := fill(blobs.MaxShelf/blobs.MaxOwner, each)
+	for i := range byte(each) - 1 {
+		if err := begin("bob", i); err != nil {
+			t.Errorf("file %d of who has less: %v", i, err)
+		}
+	}
+	begin = fill(blobs.MaxShelf/attach.MaxImage, 1)
+	if err := begin("bob", 0); !errors.Is(err, blobs.ErrFull) {
+		t.Errorf("where all have as much: %v", err)
+	}
+}
