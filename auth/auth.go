@@ -55,6 +55,14 @@ type Grant struct {
 	Verified *Verification
 }
 
+// WalletOn returns the wallet if it is of a chain, and the zero address if not.
+func (g *Grant) WalletOn(chain uint64) (wallet common.Address) {
+	if g.Chain == chain {
+		wallet = g.Account
+	}
+	return wallet
+}
+
 // Identity returns whose grant it is; see [Identity].
 func (g *Grant) Identity() string { return Identity(g.Method, g.Chain, g.Account) }
 

@@ -64,7 +64,7 @@ func (rs *runs) readApprovals(ctx context.Context, run provenance.Link) (out []P
 }
 
 func (h *history) pendingApproval(ref provenance.Ref, seek *provenance.Seek) (PendingApproval, error) {
-	step := h.steps[ref.Seq]
+	step := h.steps[ref.Seq].id
 	a, err := approval.Of(h.machine.Grant(), h.info.Session, h.info.ID, step, ref, seek)
 	summary, _ := seek.Summary.Bytes()
 	call, _ := h.state.Waiting(ref)

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -18,7 +19,7 @@ type history struct {
 	machine *loop.Machine
 	state   loop.State
 	effects map[provenance.Ref]provenance.Effect // those without an answer
-	steps   map[uint64]provenance.Link           // CIDs of the steps that hold them
+	steps   map[uint64]heldStep                  // the steps that hold them
 	all     []provenance.Link                    // CIDs of all steps, for the index
 	loaded  bool                                 // from the store: its open effects may have been begun before
 	ends    *provenance.Lapse                    // to be taken in, if the session or the caller ended before it was loaded
@@ -27,10 +28,16 @@ type history struct {
 	ledgers ledgerkey.Names
 }
 
+// A heldStep is a step that holds open effects.
+type heldStep struct {
+	id provenance.Link
+	at int64 // ms UTC
+}
+
 func newHistory(info journal.RunInfo, machine *loop.Machine, parent *provenance.Parent) *history {
 	h := &history{
 		info: info, machine: machine, state: loop.State{Run: info.ID}, parent: parent,
-		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]provenance.Link{},
+		effects: map[provenance.Ref]provenance.Effect{}, steps: map[uint64]heldStep{},
 		ledgers: ledgerkey.New(info),
 	}
 	for _, d := range machine.Authority().Chain {
@@ -118,29 +125,23 @@ func (h *history) replayStep(v StepView) error {
 	if err != nil {
 		return err
 	}
-	h.appendStep(next, v.CID, v.Step.Does)
+	h.appendStep(next, heldStep{v.CID, v.Step.At}, v.Step.Does)
 	return nil
 }
 
 // appendStep moves the history on by one step and keeps only what is still open.
-func (h *history) appendStep(next loop.State, step provenance.Link, does []provenance.Effect) {
+func (h *history) appendStep(next loop.State, step heldStep, does []provenance.Effect) {
 	seq := h.state.Seq
 	h.state = next
 	for i, e := range does {
 		h.effects[provenance.Ref{Seq: seq, Index: uint64(i)}] = e
 	}
 	h.steps[seq] = step
-	h.all = append(h.all, step)
+	h.all = append(h.all, step.id)
 	open := next.OpenEffects()
-	for ref := range h.effects {
-		if !slices.Contains(open, ref) {
-			delete(h.effects, ref)
-		}
-	}
-	for s := range h.steps {
-		if s != seq && !slices.ContainsFunc(open, func(r provenance.Ref) bool { return r.Seq == s }) {
-			delete(h.steps, s)
-		}
-	}
-	h.info.Steps, h.info.Last, h.info.Status = seq+1, step, next.Status
+	maps.DeleteFunc(h.effects, func(r provenance.Ref, _ provenance.Effect) bool { return !slices.Contains(open, r) })
+	maps.DeleteFunc(h.steps, func(s uint64, _ heldStep) bool {
+		return s != seq && !slices.ContainsFunc(open, func(r provenance.Ref) bool { return r.Seq == s })
+	})
+	h.info.Steps, h.info.Last, h.info.Status = seq+1, step.id, next.Status
 }

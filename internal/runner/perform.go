@@ -54,7 +54,7 @@ func (a *actor) performOpen(ctx context.Context, wg *sync.WaitGroup) {
 		if a.begun[ref] || draining && !isOnceAct(e) {
 			continue
 		}
-		at := &effect{runs: a.runs, machine: a.machine, run: a.info, ref: ref, step: a.steps[ref.Seq]}
+		at := &effect{runs: a.runs, machine: a.machine, run: a.info, ref: ref, step: a.steps[ref.Seq].id}
 		do := a.performanceOf(at, e)
 		if do == nil {
 			continue
@@ -103,6 +103,7 @@ func (a *actor) performanceOf(at *effect, e provenance.Effect) performance {
 		// Whether an earlier process began it is not known; what must not be repeated is treated as begun.
 		call := &toolCall{
 			effect: at, call: e, again: a.loaded && at.ref.Seq < a.info.Steps, seen: a.state.Foreseen(at.ref),
+			decided: a.steps[at.ref.Seq].at,
 		}
 		call.block, call.hash = a.state.Included(at.ref)
 		call.attempts, call.told = a.state.Attempts(at.ref)

@@ -324,7 +324,7 @@ func (a *actor) endDelegations(ctx context.Context, c *journal.Commit, ev proven
 			x.awaited && !slices.Contains(d.todo.TakenBack, ref) {
 			continue
 		}
-		at := &effect{runs: a.runs, machine: a.machine, run: a.info, ref: ref, step: a.steps[ref.Seq]}
+		at := &effect{runs: a.runs, machine: a.machine, run: a.info, ref: ref, step: a.steps[ref.Seq].id}
 		sub := subCall{effect: at, call: call}
 		var err error
 		if sub.subRequest, err = at.readRequest(ctx, call); err == nil {

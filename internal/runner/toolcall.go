@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common"
-
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/chainwatch"
 	"github.com/writ-run/writ/internal/fault"
@@ -20,11 +18,12 @@ import (
 // A toolCall is one phase of a call of a tool.
 type toolCall struct {
 	*effect
-	call  *provenance.Call
-	again bool   // an earlier process may have begun it
-	seen  []byte // what its simulation showed
-	block string // that its transaction was last seen in, by number and hash
-	hash  string
+	call    *provenance.Call
+	again   bool   // an earlier process may have begun it
+	seen    []byte // what its simulation showed
+	decided int64  // ms UTC, the time of the step that holds it
+	block   string // that its transaction was last seen in, by number and hash
+	hash    string
 
 	attempts []tools.Attempt // that were signed for it, oldest first
 	told     bool            // it is on record that the newest is stuck
@@ -96,23 +95,15 @@ func (c *toolCall) findTool() (code, message string) {
 	}
 	c.input = tools.Input{
 		Args: args, Key: provenance.EffectKey(c.step, c.ref.Index), Hosts: c.machine.Grant().Caveats.Hosts,
-		Foreseen: c.seen,
+		Foreseen: c.seen, At: c.decided,
 		Asker: tools.Asker{
 			Wallet: c.run.Owner(), Session: c.run.Session.String(), Agent: c.run.Agent, Step: c.ref.Seq, Index: c.ref.Index,
 		},
 	}
 	if c.tool.Spec().Class == tools.WalletTx {
-		c.input.Wallet = walletOn(c.machine, c.tool.Spec().Book.Chain)
+		c.input.Wallet = c.machine.Grant().WalletOn(c.tool.Spec().Book.Chain)
 	}
 	return "", ""
-}
-
-// walletOn returns the wallet of a run's grant, if it is of the chain.
-func walletOn(m *loop.Machine, chain uint64) (wallet common.Address) {
-	if g := m.Grant(); uint64(g.Chain) == chain {
-		wallet = g.Account
-	}
-	return wallet
 }
 
 // isAct says whether the call changes anything outside.

@@ -122,7 +122,7 @@ func (w OwnWallets) callAt(h *history, ref provenance.Ref) (tools.Payer, tools.I
 		return nil, tools.Input{}, loop.ErrLate
 	}
 	return payer, tools.Input{
-		Args: args, Foreseen: h.state.Foreseen(ref), Wallet: walletOn(h.machine, payer.Spec().Book.Chain),
+		Args: args, Foreseen: h.state.Foreseen(ref), Wallet: h.machine.Grant().WalletOn(payer.Spec().Book.Chain),
 	}, nil
 }
 
