@@ -49,10 +49,11 @@ func (s *schema) offered(v *value, whole []byte) []byte {
 			left.setMember(p.name, m)
 		}
 	}
-	if len(left.members) == len(s.props) && v.member(keyContract) == nil {
+	if len(left.members) == len(s.props) && v.member(keyContract) == nil && v.member(keyPayment) == nil {
 		return whole
 	}
 	out = v.without(keyContract)
+	out = out.without(keyPayment)
 	out.setMember("properties", left)
 	return out.appendTo(nil)
 }

@@ -372,3 +372,30 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// A call that pays by x402 is kept to the form in which auditors can check it, and models are not told of the keyword.
+func TestPaymentsHaveTheirForm(t *testing.T) {
+	spec := tools.Spec{
+		Name: "paid.get", About: "Buys a page.", Class: tools.Keyed, Book: &tools.Book{Chain: 1},
+		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"},
+		Schema: []byte(`{"type":"object","additionalProperties":false,"required":["amount","to","token","url"],"properties":{
+			"url":{"type":"string","format":"url"},"amount":{"type":"string","format":"amount","x-asset":"token"},
+			"token":{"type":"string","format":"token"},"to":{"type":"string","format":"address"}},"x-payment":"x402"}`),
+	}
+	d, err := tools.Compile(spec)
+	if err != nil || d.Payment() != tools.PaymentX402 || strings.Contains(string(d.Offered()), "x-payment") {
+		t.Fatalf("%v, %q is offered as %s", err, d.Payment(), d.Offered())
+	}
+	for name, change := range map[string]func(*tools.Spec){
+		"another class":    func(s *tools.Spec) { s.Class = tools.Once },
+		"another protocol": func(s *tools.Spec) { s.Schema = bytes.Replace(s.Schema, []byte("x402"), []byte("x403"), 1) },
+		"nothing moves":    func(s *tools.Spec) { s.Spend = nil },
+		"no url":           func(s *tools.Spec) { s.Schema = bytes.Replace(s.Schema, []byte(`,"format":"url"`), nil, 1) },
+	} {
+		s := spec
+		change(&s)
+		if _, err := tools.Compile(s); err == nil || !strings.Contains(err.Error(), "x-payment") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
