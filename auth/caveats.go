@@ -51,6 +51,9 @@ type Caveats struct {
 	Recipients []common.Address // who may be paid
 	Hosts      []string         // web hosts that may be reached; lower case, no port
 	Models     []string         // models that may be used
+	// From says whence a session may be used: networks of addresses, as 192.0.2.0/24, and origins of pages. Anywhere if
+	// empty, and then no sentence says so. The server that is asked keeps it; no record has an address.
+	From []string
 
 	ApproveIfTainted bool   // a spend whose arguments derive from untrusted content needs the wallet's approval
 	MaxDepth         uint64 // levels of sub-agents: 0 to 4
@@ -67,6 +70,7 @@ func (c Caveats) sortedCopy() Caveats {
 	c.Recipients = slices.SortedFunc(slices.Values(c.Recipients), common.Address.Cmp)
 	c.Hosts = slices.Sorted(slices.Values(c.Hosts))
 	c.Models = slices.Sorted(slices.Values(c.Models))
+	c.From = slices.Sorted(slices.Values(c.From))
 	return c
 }
 
@@ -118,6 +122,9 @@ func (c *Caveats) validate() error {
 		return err
 	}
 	if err := validateList("hosts", c.Hosts, strings.Compare, isHost); err != nil {
+		return err
+	}
+	if err := validateList("from", c.From, strings.Compare, isSource); err != nil {
 		return err
 	}
 	return validateList("models", c.Models, strings.Compare, isModel)
@@ -233,6 +240,8 @@ func (c Caveats) Within(outer Caveats) error {
 		return wider("hosts")
 	case len(outer.Models) > 0 && (len(c.Models) == 0 || !isSubset(c.Models, outer.Models)):
 		return wider("models")
+	case !c.isWithinSources(&outer):
+		return wider("from")
 	}
 	return nil
 }
@@ -283,6 +292,7 @@ func (c Caveats) Sentence(agent string, until time.Time) string {
 			say(l.name, strings.Join(l.list, ", "), " only.")
 		}
 	}
+	say(c.fromSentence())
 	if c.MaxDepth == 0 {
 		say(" No sub-agents.")
 	} else {

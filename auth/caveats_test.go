@@ -56,6 +56,14 @@ func TestCaveatsAreComplete(t *testing.T) {
 		{"a host has no port", func(c *Caveats) { c.Hosts = []string{"example.com:80"} }, CodeCaveats},
 		{"a host is in small letters", func(c *Caveats) { c.Hosts = []string{"Example.com"} }, CodeCaveats},
 		{"a model has no space", func(c *Caveats) { c.Models = []string{"a b"} }, CodeCaveats},
+		{"a network says its length", func(c *Caveats) { c.From = []string{"192.0.2.7"} }, CodeCaveats},
+		{"a network has nothing behind its length", func(c *Caveats) { c.From = []string{"192.0.2.7/24"} }, CodeCaveats},
+		{"a network is not everybody's", func(c *Caveats) { c.From = []string{"0.0.0.0/0"} }, CodeCaveats},
+		{"a network of IPv4 is not written as IPv6", func(c *Caveats) { c.From = []string{"::ffff:192.0.2.0/120"} }, CodeCaveats},
+		{"a network has one spelling", func(c *Caveats) { c.From = []string{"2001:DB8::/32"} }, CodeCaveats},
+		{"an origin has no path", func(c *Caveats) { c.From = []string{"https://app.example/"} }, CodeCaveats},
+		{"an origin has not the port of its scheme", func(c *Caveats) { c.From = []string{"https://app.example:443"} }, CodeCaveats},
+		{"sources are sorted", func(c *Caveats) { c.From = []string{"192.0.2.0/24", "10.0.0.0/8"} }, CodeCaveats},
 		{"hosts are sorted", func(c *Caveats) { c.Hosts = []string{"b.example", "a.example"} }, CodeCaveats},
 		{"nine chains are too many", func(c *Caveats) { c.Chains = []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9} }, CodeCaveats},
 		{"chain 0 does not exist", func(c *Caveats) { c.Chains = []uint64{0} }, CodeCaveats},
@@ -124,6 +132,9 @@ func genCaveats(t *rapid.T) Caveats {
 	}
 	c.Hosts = rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,8}\.[a-z]{2,5}`), 0, 2, rapid.ID[string]).Draw(t, "hosts")
 	c.Models = rapid.SliceOfNDistinct(rapid.StringMatching(`[A-Za-z0-9._:/@+-]{1,16}`), 0, 2, rapid.ID[string]).Draw(t, "models")
+	c.From = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
+		"10.0.0.0/8", "10.1.0.0/16", "192.0.2.7/32", "2001:db8::/32", "2001:db8:1::/48", "https://app.example", "http://localhost:3000",
+	}), 0, 4, rapid.ID[string]).Draw(t, "from")
 	c.ApproveIfTainted = rapid.Bool().Draw(t, "tainted")
 	c.MaxDepth = rapid.Uint64Range(0, MaxDepth).Draw(t, "depth")
 	return c.sortedCopy()

@@ -176,6 +176,7 @@ func (c *recapCoder) codeCaveats(v *Caveats) {
 	if c.cnf != nil && c.codeKey("cnf", c.cnf.kind != "") {
 		c.codeKeyDID(c.cnf)
 	}
+	coderList(c, "from", &v.From, c.codeText)
 	coderList(c, "hosts", &v.Hosts, c.codeText)
 	c.codeCount("max_calls", &v.MaxCalls)
 	if c.codeKey("max_cost_usd", v.MaxCostNanoUSD != 0) {
@@ -190,9 +191,8 @@ func (c *recapCoder) codeCaveats(v *Caveats) {
 }
 
 // known holds the keys that can stand in a recap, so that one out of place is told from one that means nothing.
-var known = strings.Fields("att run/start approve_above approve_if_tainted chains cnf hosts max_calls max_cost_usd " +
-	"max_depth " +
-	"max_per_call max_tokens max_total models recipients")
+var known = strings.Fields("att run/start approve_above approve_if_tainted chains cnf from hosts max_calls " +
+	"max_cost_usd max_depth max_per_call max_tokens max_total models recipients")
 
 // codeLiteral writes s, or reads it.
 func (c *recapCoder) codeLiteral(s string) {

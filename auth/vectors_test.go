@@ -669,6 +669,12 @@ func signinVectors(t *testing.T) []vector {
 	recap(CodeCaveats, 0, "a recipient in small letters", sub(`}]}],"tool/erc20.b`, `}],"recipients":["`+strings.ToLower(bob.Hex())+`"]}],"tool/erc20.b`))
 	recap(CodeStatement, 0, "a recipient that the statement does not name", sub(`}]}],"tool/erc20.b`, `}],"recipients":["`+bob.Hex()+`"]}],"tool/erc20.b`))
 	recap(CodeCaveats, 0, "a host with a star", sub(`"max_calls"`, `"hosts":["*.example.com"],"max_calls"`))
+	variant(add("", 0, "used from two networks and a page only", nil), func(o *Offer) {
+		o.Caveats.From = []string{"2001:db8::/32", "203.0.113.9/32", "https://app.example.com"}
+	})
+	recap(CodeStatement, 0, "a network that the statement does not name", sub(`"max_calls"`, `"from":["192.0.2.0/24"],"max_calls"`))
+	recap(CodeCaveats, 0, "an origin with a path", sub(`"max_calls"`, `"from":["https://app.example.com/"],"max_calls"`))
+	recap(CodeCaveats, 0, "a network without its length", sub(`"max_calls"`, `"from":["192.0.2.7"],"max_calls"`))
 	recap(CodeCaveats, 0, "a depth of five", sub(`"max_per_call"`, `"max_depth":5,"max_per_call"`))
 	// The profile for wallet kits that write the origin into the URI: the key stands in the ReCap, as cnf.
 	origin := "https://app.example.com"

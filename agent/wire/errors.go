@@ -21,13 +21,14 @@ const (
 	CodeRate      Code = "rate_limited"     // data.retry_after_ms says when
 	CodeRejected  Code = "user_rejected"    // the wallet's user said no (EIP-1193)
 	CodeUnsigned  Code = "signature_missing"
-	CodeSignature Code = "signature_wrong"  // not the session key's, or over other bytes
-	CodeSeq       Code = "seq_wrong"        // replayed, skipped or reordered; data.expected is the next
-	CodeNoSession Code = "session_required" // open a session first
-	CodeChannel   Code = "channel_unknown"  // HTTP: name a channel that hello opened; it may have been forgotten
-	CodeExpired   Code = "session_expired"  // sign in again
-	CodeRevoked   Code = "session_revoked"  // sign in again
-	CodeSignIn    Code = "sign_in_refused"  // the signed message does not hold; data.reason is the fault's own code
+	CodeSignature Code = "signature_wrong"   // not the session key's, or over other bytes
+	CodeSeq       Code = "seq_wrong"         // replayed, skipped or reordered; data.expected is the next
+	CodeNoSession Code = "session_required"  // open a session first
+	CodeChannel   Code = "channel_unknown"   // HTTP: name a channel that hello opened; it may have been forgotten
+	CodeExpired   Code = "session_expired"   // sign in again
+	CodeRevoked   Code = "session_revoked"   // sign in again
+	CodeElsewhere Code = "session_elsewhere" // it may be used from other networks or pages only
+	CodeSignIn    Code = "sign_in_refused"   // the signed message does not hold; data.reason is the fault's own code
 	// CodeChain: the chain of a contract wallet could not be asked, so that its signature was neither accepted nor
 	// refused (EIP-1193, "chain disconnected").
 	CodeChain     Code = "chain_unavailable"
@@ -71,6 +72,7 @@ var kinds = map[Code]kind{
 	CodeChannel:   {4100, true},
 	CodeExpired:   {4100, false},
 	CodeRevoked:   {4100, false},
+	CodeElsewhere: {4100, false},
 	CodeSignIn:    {4100, false},
 	CodeChain:     {4901, true},
 	CodeForbidden: {4100, false},

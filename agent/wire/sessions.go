@@ -23,6 +23,8 @@ type Limits struct {
 	Chains       []uint64 `json:"chains,omitempty" max:"16"` // EIP-155 ids
 	Tainted      bool     `json:"approve_if_tainted,omitempty"`
 	MaxDepth     uint64   `json:"max_depth,omitempty" max:"4"`
+	// From are the networks, as 192.0.2.0/24, and the origins of pages from which the session may be used.
+	From []string `json:"from,omitempty" form:"text" max:"8"`
 }
 
 // ChallengeParams ask for a message to sign.

@@ -62,7 +62,8 @@ binding then names the block at which the contract accepted the signature, and a
 	f.StringArrayVar(&b.rpc, "rpc", nil,
 		"endpoint of that chain, a `URL`, to ask about a contract wallet; may be repeated")
 	f.Uint64Var(&b.chain, "chain", 1, "EIP-155 `id` that the wallet signs for")
-	return cli.Group("key", "API keys of programs, and the operator's key and its wallet", newKeyCommand(a), bind)
+	return cli.Group("key", "API keys of programs, and the operator's key and its wallet", newKeyCommand(a),
+		keysCommand(a), bind)
 }
 
 // bindKey shows the binding, or has it signed and writes its record.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
@@ -23,6 +26,7 @@ type keyMaker struct {
 	maxUSD   string
 	maxCalls uint64
 	tools    []string
+	from     []string
 }
 
 func newKeyCommand(a *app) *cobra.Command {
@@ -37,7 +41,13 @@ Anthropic take it with the server's address in the place of the provider's; the 
   OPENAI_API_KEY=writ_...     OPENAI_BASE_URL=http://127.0.0.1:8420/v1
   ANTHROPIC_API_KEY=writ_...  ANTHROPIC_BASE_URL=http://127.0.0.1:8420
 
-Whoever has the key can do what the text says, until it ends or is revoked: writ sessions ls lists it, writ sessions
+With --from the key is worth something only there: from addresses of the networks that are named, as the server sees
+them behind its proxies, or in pages of the origins that are, whose browsers say which they are. Both hold if both are
+named, over every transport, and the wallet signs them with the other limits.
+
+  writ key new --from 192.0.2.0/24 --from 2001:db8::7
+
+Whoever has the key can do what the text says, until it ends or is revoked: writ key ls lists it, writ sessions
 revoke ends it at once, and it ends by itself when it was not used for a while. A payment above what the text lets it
 spend without asking still waits for the wallet: writ approve.`,
 		Args: cobra.NoArgs,
@@ -48,6 +58,7 @@ spend without asking still waits for the wallet: writ approve.`,
 	f.StringVar(&k.maxUSD, "max-usd", "", "how many `dollars` its models may cost (default: the agent's limit)")
 	f.Uint64Var(&k.maxCalls, "max-calls", 0, "how many tool calls it may make (default: the agent's limit)")
 	f.StringSliceVar(&k.tools, "tools", nil, "the only `tools` that it may call (default: the agent's)")
+	f.StringSliceVar(&k.from, "from", nil, "the only `networks` (192.0.2.0/24) and origins of pages to use it from")
 	return c
 }
 
@@ -78,6 +89,9 @@ func (k *keyMaker) makeKey(ctx context.Context, a *app, f *pflag.FlagSet) error 
 	view := map[string]any{
 		"key": text, "session": s.Session, "agent": s.Agent, "server": s.Server, "expires": s.Expires,
 	}
+	if limits != nil && len(limits.From) > 0 {
+		view["from"] = limits.From
+	}
 	return a.Done(view, func(w io.Writer) {
 		fmt.Fprintln(w, text)
 		a.Note("for agent %s at %s, until %s; it is shown this once", s.Agent, s.Server, cli.Clock(s.Expires))
@@ -93,6 +107,8 @@ func (k *keyMaker) refuseNothing(f *pflag.FlagSet) error {
 		return cli.Usage("--max-usd is given with nothing in it; say how many dollars, or leave it out")
 	case f.Changed("max-calls") && k.maxCalls == 0:
 		return cli.Usage("--max-calls is 0; a key that may call nothing is none: give at least 1, or leave it out")
+	case f.Changed("from") && len(k.from) == 0:
+		return cli.Usage("--from names no network; name at least one, such as 192.0.2.0/24, or leave it out")
 	case f.Changed("tools") && len(k.tools) == 0:
 		return cli.Usage("--tools names no tool; name at least one, or leave it out")
 	}
@@ -101,10 +117,17 @@ func (k *keyMaker) refuseNothing(f *pflag.FlagSet) error {
 
 // limits returns what the flags narrow, nil if they narrow nothing.
 func (k *keyMaker) limits() (*wire.Limits, error) {
-	if k.maxUSD == "" && k.maxCalls == 0 {
+	if k.maxUSD == "" && k.maxCalls == 0 && len(k.from) == 0 {
 		return nil, nil
 	}
 	out := wire.Limits{MaxCalls: k.maxCalls}
+	for _, text := range k.from {
+		from, err := auth.ParseSource(text)
+		if err != nil {
+			return nil, cli.Usage("--from %q: %s", text, err)
+		}
+		out.From = append(out.From, from)
+	}
 	if k.maxUSD != "" {
 		usd, err := money.ParseDecimal(money.USD, k.maxUSD)
 		if err == nil {
@@ -115,6 +138,42 @@ func (k *keyMaker) limits() (*wire.Limits, error) {
 		}
 	}
 	return &out, nil
+}
+
+func keysCommand(a *app) *cobra.Command {
+	var server string
+	c := &cobra.Command{
+		Use: "ls", Short: "List the wallet's API keys, with what each may be used for and from where", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return listKeys(c.Context(), a, server) },
+	}
+	c.Flags().StringVar(&server, "server", "", "`URL` of the server (default $WRIT_SERVER, else the one on this machine)")
+	return c
+}
+
+// listKeys lists the sessions that are API keys. The keys themselves nobody has but who was shown them.
+func listKeys(ctx context.Context, a *app, server string) error {
+	cl, _, err := a.connectSaved(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	all, err := cl.Sessions(ctx)
+	if err != nil {
+		return err
+	}
+	keys := slices.DeleteFunc(all, func(s wire.Session) bool { return s.Device != wire.KeyDevice })
+	return a.Done(wire.Sessions{Sessions: keys}, func(w io.Writer) {
+		for _, s := range keys {
+			from := "from anywhere"
+			if s.Limits != nil && len(s.Limits.From) > 0 {
+				from = "from " + strings.Join(s.Limits.From, ", ")
+			}
+			fmt.Fprintf(w, "%s  %-12s %s  %s\n", s.ID, s.Agent, describeState(s, time.Now().UnixMilli()), cli.Plain(from))
+		}
+		if len(keys) == 0 {
+			fmt.Fprintln(w, "no API keys; writ key new makes one")
+		}
+	})
 }
 
 // keyText writes a session as an API key.

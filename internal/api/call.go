@@ -89,10 +89,13 @@ func (c *Call) authenticate(ctx context.Context) error {
 	case private && signed:
 		return wire.Errorf(wire.CodeRequest, "%s is not a signed method; leave auth out.", c.req.Method)
 	case private && c.seat != nil:
-		return nil
+		return c.seat.checkSource(ctx)
 	}
 	if c.seat == nil {
 		return wire.Errorf(wire.CodeNoSession, "Open a session first.")
+	}
+	if err := c.seat.checkSource(ctx); err != nil {
+		return err
 	}
 	var err error
 	if c.frame, err = c.caller.verifyFrame(c.req, c.seat.session.ID, c.seat.key); err != nil {
@@ -107,7 +110,7 @@ func (c *Call) authenticate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.seat = &seat{s, c.seat.key}
+	c.seat = &seat{s, c.seat.key, c.seat.bound}
 	return nil
 }
 

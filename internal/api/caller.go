@@ -48,6 +48,7 @@ type Caller struct {
 type seat struct {
 	session journal.Session
 	key     auth.PublicKey
+	bound   *auth.Caveats // which say whence it may be used; nil if from anywhere
 }
 
 // NewCaller returns a caller with a channel of its own. The transport calls [Caller.Leave] when it is gone.

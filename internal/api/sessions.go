@@ -144,10 +144,18 @@ func (c *Call) resumeSession(ctx context.Context, session string) (seat, error) 
 	if _, err = c.caller.verifyFrame(c.req, id, key); err != nil {
 		return seat{}, err
 	}
-	if s, err = c.api.cfg.Runner.Use(ctx, id); errors.Is(err, journal.ErrStale) && !errors.Is(err, journal.ErrEarly) {
-		return seat{}, endedError(s)
+	to := seat{session: s, key: key}
+	if to.bound, err = sourcesOf(s); err != nil {
+		return seat{}, err
 	}
-	return seat{s, key}, err
+	if err = to.checkSource(ctx); err != nil { // before it counts as used
+		return seat{}, err
+	}
+	to.session, err = c.api.cfg.Runner.Use(ctx, id)
+	if errors.Is(err, journal.ErrStale) && !errors.Is(err, journal.ErrEarly) {
+		return seat{}, endedError(to.session)
+	}
+	return to, err
 }
 
 // signIn opens a new session with the message that a wallet has signed.
@@ -173,7 +181,12 @@ func (c *Call) signIn(ctx context.Context, message []byte, signature string) (se
 		return seat{}, err
 	}
 	s, err := c.api.cfg.Runner.OpenSession(ctx, g)
-	return seat{s, key}, err
+	if err != nil {
+		return seat{}, err
+	}
+	// The wallet may sign where it is for a place that is elsewhere: only what uses the session then is held to it.
+	bound, err := sourcesOf(s)
+	return seat{s, key, bound}, err
 }
 
 // renewSession keeps a session alive that is not used otherwise. That its key signed the request is all it takes, and
@@ -305,6 +318,7 @@ func refuseNothing(params json.RawMessage) error {
 	all := map[string]json.RawMessage{"tools": given.Tools, "life": given.Life}
 	for _, name := range []string{
 		"max_calls", "max_tokens", "max_cost_nano", "max_depth", "recipients", "hosts", "models", "chains",
+		"from",
 	} {
 		all[name] = given.Limits[name]
 	}
@@ -352,6 +366,16 @@ func narrowCaveats(own auth.Caveats, l wire.Limits) (auth.Caveats, error) {
 	if l.Chains != nil {
 		c.Chains = l.Chains
 	}
+	if l.From != nil {
+		c.From = nil
+		for _, text := range l.From {
+			from, err := auth.ParseSource(text)
+			if err != nil {
+				return c, err
+			}
+			c.From = append(c.From, from)
+		}
+	}
 	c.ApproveIfTainted = c.ApproveIfTainted || l.Tainted
 	c = c.Sorted()
 	if err := c.Validate(); err != nil {
@@ -385,7 +409,7 @@ func viewLimits(c auth.Caveats) wire.Limits {
 	l := wire.Limits{
 		MaxTotal: viewAmounts(c.MaxTotal), MaxPerCall: viewAmounts(c.MaxPerCall), ApproveAbove: viewAmounts(c.ApproveAbove),
 		MaxCalls: c.MaxCalls, MaxTokens: c.MaxTokens, MaxCost: c.MaxCostNanoUSD, Hosts: c.Hosts, Models: c.Models,
-		Chains: c.Chains, Tainted: c.ApproveIfTainted, MaxDepth: c.MaxDepth,
+		Chains: c.Chains, Tainted: c.ApproveIfTainted, MaxDepth: c.MaxDepth, From: c.From,
 	}
 	for _, a := range c.Recipients {
 		l.Recipients = append(l.Recipients, a.Hex())

@@ -225,7 +225,7 @@ func exitOfWire(e *wire.Error) int {
 		return ExitNetwork
 	case wire.CodeNoSession, wire.CodeExpired, wire.CodeRevoked:
 		return ExitSignIn
-	case wire.CodeDenied, wire.CodeBudget, wire.CodeForbidden, wire.CodeRejected:
+	case wire.CodeDenied, wire.CodeBudget, wire.CodeForbidden, wire.CodeRejected, wire.CodeElsewhere:
 		return ExitDenied
 	case wire.CodeNotFound, wire.CodeUnknown, wire.CodeLate, wire.CodeErased:
 		return ExitIncomplete

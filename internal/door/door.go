@@ -347,7 +347,7 @@ func failureOf(err error) failure {
 	switch e.Data.Code {
 	case wire.CodeNoSession, wire.CodeSignature, wire.CodeUnsigned, wire.CodeExpired, wire.CodeRevoked:
 		f.status, f.kind, f.code = http.StatusUnauthorized, "authentication_error", "invalid_api_key"
-	case wire.CodeForbidden, wire.CodeDenied:
+	case wire.CodeForbidden, wire.CodeDenied, wire.CodeElsewhere:
 		f.status, f.kind = http.StatusForbidden, "permission_error"
 	case wire.CodeNotFound:
 		f.status, f.kind, f.code = http.StatusNotFound, "not_found_error", "model_not_found"

@@ -32,7 +32,8 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 				"Pages of this origin may not ask; the operator lists those that may under origins.")
 			return
 		}
-		address := networkOf(s.cfg.Proxies.clientOf(r))
+		client := s.cfg.Proxies.clientOf(r)
+		address := networkOf(client)
 		p := s.beginRequest("ip/" + address)
 		if p == nil {
 			s.refuseRequest(w, http.StatusTooManyRequests, "requests",
@@ -46,7 +47,8 @@ func (s *Server) limitDoor(next http.Handler) http.Handler {
 			writeText(w, http.StatusTooManyRequests, e.Message)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(api.WithAddress(r.Context(), address)))
+		ctx := api.WithSource(api.WithAddress(r.Context(), address), client, originOf(r))
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -56,7 +56,8 @@ func (s *Server) acceptSocket(base context.Context) http.HandlerFunc {
 		if p == nil {
 			return
 		}
-		address := networkOf(s.cfg.Proxies.clientOf(r))
+		client := s.cfg.Proxies.clientOf(r)
+		address := networkOf(client)
 		network, _ := s.countSocket(networkName+address, s.cfg.Limits.PerNetwork)
 		if network == nil {
 			s.uncountSocket(p)
@@ -85,7 +86,8 @@ func (s *Server) acceptSocket(base context.Context) http.HandlerFunc {
 		go func() {
 			defer s.wg.Done()
 			defer s.uncountSocket(network)
-			s.serveSocket(api.WithAddress(base, address), ws, p, network, strings.ToLower(r.Header.Get("Origin")))
+			ctx := api.WithSource(api.WithAddress(base, address), client, originOf(r))
+			s.serveSocket(ctx, ws, p, network, originOf(r))
 		}()
 	}
 }

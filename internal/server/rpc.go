@@ -36,8 +36,9 @@ func (d *postDoor) servePost(w http.ResponseWriter, r *http.Request) {
 	if !d.srv.mayPost(w, r) {
 		return
 	}
-	address := networkOf(d.srv.cfg.Proxies.clientOf(r))
-	r = r.WithContext(api.WithAddress(r.Context(), address))
+	client := d.srv.cfg.Proxies.clientOf(r)
+	address := networkOf(client)
+	r = r.WithContext(api.WithSource(api.WithAddress(r.Context(), address), client, originOf(r)))
 	p := d.srv.beginRequest("ip/" + address)
 	if p == nil {
 		d.srv.refuseRequest(w, http.StatusTooManyRequests, "requests",

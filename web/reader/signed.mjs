@@ -255,6 +255,12 @@ export function parseMessage (raw) {
 const agentPrefix = 'urn:writ:agent:'
 const isTool = s => s.length <= 64 && s.split('.').every(p => /^[a-z][a-z0-9_]*$/.test(p))
 const isHost = s => s.length <= 253 && s.split('.').every(p => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(p))
+// isSource says whether s looks like a network or is the origin of a page. No record has an address to hold it against, so
+// that a network is in its one spelling is left to who keeps to it.
+const isSource = s => {
+  const page = /^(https?):\/\/([^[]+)$/.exec(s)
+  return page ? authority(page[2]) && isOrigin(page[1], page[2]) : /^[\da-f.:]+\/[1-9]\d*$/.test(s)
+}
 const isModel = s => /^[A-Za-z0-9._:/@+-]{1,64}$/.test(s)
 const isObject = v => v !== null && typeof v === 'object' && !Array.isArray(v)
 
@@ -298,7 +304,7 @@ export function parseRecap (uri) {
   })
   const caveats = abilities['run/start'][0]
   const kinds = {
-    approve_above: 'amounts', approve_if_tainted: 'true', chains: 'numbers', cnf: 'text', hosts: 'texts', max_calls: 'number',
+    approve_above: 'amounts', approve_if_tainted: 'true', chains: 'numbers', cnf: 'text', from: 'texts', hosts: 'texts', max_calls: 'number',
     max_cost_usd: 'text', max_depth: 'number', max_per_call: 'amounts', max_tokens: 'number', max_total: 'amounts',
     models: 'texts', recipients: 'texts'
   }
@@ -316,7 +322,7 @@ export function parseRecap (uri) {
   for (const k of Object.keys(caveats)) shape(kinds[k] && is[kinds[k]](caveats[k]), k)
   want(sorted(v) === data.toString('latin1'), 'recap.canonical')
   const c = {
-    approve_above: [], approve_if_tainted: false, chains: [], hosts: [], max_calls: 0, max_cost_usd: '0', max_depth: 0,
+    approve_above: [], approve_if_tainted: false, chains: [], from: [], hosts: [], max_calls: 0, max_cost_usd: '0', max_depth: 0,
     max_per_call: [], max_tokens: 0, max_total: [], models: [], recipients: [], ...caveats
   }
   validate(agent, tools, c)
@@ -348,8 +354,9 @@ function validate (agent, tools, c) {
   rule(c.max_depth <= 4, 'max_depth')
   rule(c.chains.length >= 1 && c.chains.length <= 8 && c.chains.every(n => n > 0) && rising(c.chains), 'chains')
   rule(c.recipients.length <= 8 && c.recipients.every(a => isAddress(a) && !isReserved(a)) && rising(c.recipients, a => a.toLowerCase()), 'recipients')
-  rule(c.hosts.length <= 8 && c.hosts.every(isHost) && rising(c.hosts), 'hosts')
-  rule(c.models.length <= 8 && c.models.every(isModel) && rising(c.models), 'models')
+  for (const [k, is] of [['hosts', isHost], ['from', isSource], ['models', isModel]]) {
+    rule(c[k].length <= 8 && c[k].every(is) && rising(c[k]), k)
+  }
 }
 
 // sentence is what the wallet shows of the caveats.
@@ -370,6 +377,10 @@ export function sentence (r, until) {
   s += ` Limits: ${c.max_calls} tool calls, ${c.max_tokens} model tokens, ${c.max_cost_usd} USD model cost.`
   s += c.models.length ? ` Models: ${c.models.join(', ')} only.` : ' Models: any that the operator allows.'
   s += c.hosts.length ? ` Web hosts: ${c.hosts.join(', ')} only.` : ' Web hosts: any that the operator allows.'
+  for (const [word, page] of [['from', false], ['by pages of', true]]) {
+    const list = c.from.filter(f => f.includes('://') === page).join(' or ')
+    if (list) s += ` It may be used ${word} ${list} only.`
+  }
   s += c.max_depth ? ` Sub-agents: at most ${c.max_depth} deep.` : ' No sub-agents.'
   if (r.key) s += ` Session key: ${fingerprint(r.key.did)}.`
   return s

@@ -32,7 +32,7 @@ export type From = { epoch: string; seq: number }
 
 export type Hello = { channel: string; epoch: string; server: string; version: string }
 
-export type Limits = { approve_above?: Amount[]; approve_if_tainted?: boolean; chains?: number[]; hosts?: string[]; max_calls?: number; max_cost_nano?: number; max_depth?: number; max_per_call?: Amount[]; max_tokens?: number; max_total?: Amount[]; models?: string[]; recipients?: string[] }
+export type Limits = { approve_above?: Amount[]; approve_if_tainted?: boolean; chains?: number[]; from?: string[]; hosts?: string[]; max_calls?: number; max_cost_nano?: number; max_depth?: number; max_per_call?: Amount[]; max_tokens?: number; max_total?: Amount[]; models?: string[]; recipients?: string[] }
 
 export type Mark = { from: number; kind: string; text: string; to: number }
 
@@ -156,7 +156,7 @@ export interface Methods {
   'usage.get': { params: { by?: string; since?: number }; result: Usage; access: 'session' }
 }
 
-export type Code = 'approval_late' | 'approval_wrong' | 'batch' | 'budget_exhausted' | 'chain_unavailable' | 'channel_unknown' | 'conflict' | 'damaged' | 'disconnected' | 'erased' | 'internal' | 'invalid_params' | 'invalid_request' | 'method_not_found' | 'not_found' | 'not_permitted' | 'outcome_unknown' | 'overloaded' | 'parse_error' | 'policy_denied' | 'quota_reached' | 'rate_limited' | 'rules_refused' | 'run_fenced' | 'seq_wrong' | 'session_expired' | 'session_required' | 'session_revoked' | 'sign_in_refused' | 'signature_missing' | 'signature_wrong' | 'too_many' | 'user_rejected'
+export type Code = 'approval_late' | 'approval_wrong' | 'batch' | 'budget_exhausted' | 'chain_unavailable' | 'channel_unknown' | 'conflict' | 'damaged' | 'disconnected' | 'erased' | 'internal' | 'invalid_params' | 'invalid_request' | 'method_not_found' | 'not_found' | 'not_permitted' | 'outcome_unknown' | 'overloaded' | 'parse_error' | 'policy_denied' | 'quota_reached' | 'rate_limited' | 'rules_refused' | 'run_fenced' | 'seq_wrong' | 'session_elsewhere' | 'session_expired' | 'session_required' | 'session_revoked' | 'sign_in_refused' | 'signature_missing' | 'signature_wrong' | 'too_many' | 'user_rejected'
 
 /** Tells the methods whose requests are signed, by their last words. */
 export const signed = /\.(cancel|decide|delete|fork|open|put|rename|renew|revoke|send|sent|start)$/
