@@ -85,6 +85,8 @@ var byTest = map[string]string{
 	"leaf.hash":         "TestAPayloadOpensOnlyToItsText",
 	"log.missing":       "TestALogIsOneOrIsFoundOut",
 	"log.tile":          "TestALogIsOneOrIsFoundOut",
+	"totals.price":      "TestWhoHasTheTableFindsAnotherPrice",
+	"totals.table":      "TestWhoHasTheTableFindsAnotherPrice",
 }
 
 // notYet are rules that the code holds and nothing here breaks yet. The docs say so.

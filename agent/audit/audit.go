@@ -81,6 +81,7 @@ type Options struct {
 	// to be complete one that is not verified.
 	Account         *Account
 	RequireComplete bool
+	Prices          *PriceTable // by which costs are computed again; nil if the verifier has none
 }
 
 // An Account is a wallet that a verifier expects: any address is one, and none stands for all.
@@ -163,7 +164,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 	if ev == nil {
 		return rep
 	}
-	a.account = o.Account
+	a.account, a.prices = o.Account, o.Prices
 	a.rep, a.ev, a.keys, a.operator = rep, ev, o.Keys, o.OperatorKey
 	if a.judged == nil {
 		a.judged = map[provenance.Link]*provenance.Report{}
@@ -185,6 +186,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 		nestedJudge{a}.checkSubAgents()
 	}
 	a.checkReplies()
+	pricing{a}.checkPrices()
 	a.checkTransfers()
 	if a.checkAssertions(o) { // else the log would say that it is complete
 		a.checkLog(o)
@@ -194,6 +196,11 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 		rep.SkipUnreached()
 	}
 	return rep
+}
+
+// optionsBelow are those of the histories that this one leads to.
+func optionsBelow(a *auditor) Options {
+	return Options{Keys: a.keys, OperatorKey: a.operator, Prices: a.prices}
 }
 
 type auditor struct {
@@ -206,6 +213,7 @@ type auditor struct {
 
 	authority *authority.Authority                   // the grant, and what it was delegated to
 	account   *Account                               // whose permission it must be; nil for any
+	prices    *PriceTable                            // that the verifier has; nil for none
 	agents    auth.PublicKey                         // under which the operator's agents act
 	depth     int                                    // of this history below the one asked for
 	stops     stops                                  // what its user took back of its own calls

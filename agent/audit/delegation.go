@@ -355,7 +355,7 @@ func (a nestedJudge) judgeNested(head provenance.Link, call provenance.Ref) *pro
 	rep, judged := a.judged[head]
 	if !judged {
 		src := nested{a.ev.Source(), head}
-		rep = judgeRun(src, Options{Keys: a.keys, OperatorKey: a.operator}, &auditor{
+		rep = judgeRun(src, optionsBelow(a.auditor), &auditor{
 			depth: a.depth + 1, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask},
 			stopped: a.stops.endOf(call, a.stopped),
 		})

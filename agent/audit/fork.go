@@ -97,7 +97,7 @@ func (a forkJudge) judgeShared(at provenance.Link) (*auditor, error) {
 		depth: a.depth, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask}, forks: a.forks + 1,
 		isShared: true,
 	}
-	rep := judgeRun(src, Options{Keys: a.keys, OperatorKey: a.operator}, sub)
+	rep := judgeRun(src, optionsBelow(a.auditor), sub)
 	switch {
 	case rep.Refused():
 		return nil, a.fault(CodeForkShared, "%s: %s", rep.Code, rep.Detail)

@@ -133,7 +133,7 @@ func (a threadJudge) judgePast(of past) (p past, open bool, err error) {
 	sub := &auditor{
 		depth: a.depth, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask}, isPast: true,
 	}
-	rep := judgeRun(nested{a.ev.Source(), head}, Options{Keys: a.keys, OperatorKey: a.operator}, sub)
+	rep := judgeRun(nested{a.ev.Source(), head}, optionsBelow(a.auditor), sub)
 	if rep.Refused() {
 		return p, false, threadFault(head, "%s: %s", rep.Code, rep.Detail)
 	}

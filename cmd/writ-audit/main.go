@@ -61,7 +61,7 @@ const (
 const manual = `writ-audit checks what an agent did for a wallet, from the run's file alone.
 
   writ-audit verify FILE.car|CID [--keys FILE] [--operator-key KEY] [--wallet 0x...] [--require-complete]
-                    [--rpc URL]... [--json|--sarif]
+                    [--prices TABLE] [--rpc URL]... [--json|--sarif]
                                                                        judge all of it
   writ-audit replay FILE.car|CID --keys FILE [--json]                  decide every step again
   writ-audit show FILE.car|CID [--keys FILE] [--step N] [--json]       what happened, and why it was allowed
@@ -80,6 +80,9 @@ lies beside NAME.car.
 --operator-wallet, a file is at best CONSISTENT, NOT ATTRIBUTED: anybody could have made it.
 --wallet says whose permission it must be. With --require-complete a history that is not shown to be complete is not
 verified, but INCOMPLETE.
+--prices TABLE is a price table that you have, of writ prices import. What each call of a model cost is computed again
+from its recorded tokens, and the first step that has another cost, or another table, is named (totals.price,
+totals.table). Without it the report says which table was not looked at.
 --rpc URL of verify, which may be given more than once, is an endpoint of your own choice: it is asked again, at the
 recorded block, whether a contract wallet accepts what it signed. Without one that is not checked.
 verify also takes what shows that nothing was left out, each got by another way than the CAR file:

@@ -94,6 +94,7 @@ var levels = map[string]int{
 	"internal/notice":                3,
 	"internal/ownwallet":             1,
 	"internal/payee":                 0,
+	"internal/prices":                1, // pure: the audit compares with it
 	"internal/quota":                 1,
 	"internal/reach":                 2,
 	"internal/reuse":                 2,
@@ -186,6 +187,7 @@ var within = []string{
 	"internal/tamper/vectors -> internal/tamper",      // its command
 	"internal/talks -> internal/archive",              // reads turns as it does
 	"internal/verifier -> internal/eth",               // asks a chain, only where one is named
+	"internal/verifier -> internal/prices",            // compares costs, only where a table is given
 	"internal/verifier -> provenance/translog/reader", // reads a log, only where one is named
 	"policies -> policies/internal/cond",              // a part of it that its workshop looks at too
 	"policies -> policies/internal/keys",

@@ -52,9 +52,28 @@ func (f *File) CID() (provenance.Link, error) {
 	return id, err
 }
 
+// Reprice returns a model with the table's prices in the place of its own, as far as the table has them: what a cache
+// changes stays what it was where the table does not say it. It returns false if the table does not have the model.
+func (f *File) Reprice(m provenance.ModelInfo) (provenance.ModelInfo, bool) {
+	p, known := f.Find(m.Provider, m.Model)
+	if !known {
+		return m, false
+	}
+	m.PriceIn, m.PriceOut = p.In, p.Out
+	for _, x := range []struct {
+		to   *int64
+		from int64
+	}{{&m.PriceCached, p.Cached}, {&m.PriceWrite5m, p.Write5m}, {&m.PriceWrite1h, p.Write1h}} {
+		if x.from != 0 {
+			*x.to = x.from
+		}
+	}
+	return m, true
+}
+
 // Compare says what of a runtime's models is not priced as the table says, in the models' order; those that were
 // priced by hand are left out, and checked is how many were not. What a cache changes is the table's only where it
-// says so: else it is what is known of the provider.
+// says so: else it is what is known of the provider. [File.Reprice] is what both this and an audit compare with.
 func (f *File) Compare(models []provenance.ModelInfo) (differ []string, checked int, err error) {
 	id, err := f.CID()
 	if err != nil {
@@ -65,20 +84,27 @@ func (f *File) Compare(models []provenance.ModelInfo) (differ []string, checked 
 			continue
 		}
 		checked++
-		p, known := f.Find(m.Provider, m.Model)
-		same := func(table, record int64) bool { return table == 0 || table == record }
+		priced, known := f.Reprice(m)
 		switch {
 		case m.Prices != id.String():
 			differ = append(differ, fmt.Sprintf("%s is priced by the table %s, and this is %s", m.Name, m.Prices, id))
 		case !known:
 			differ = append(differ, fmt.Sprintf("%s has a price, and the table has no %q", m.Name, m.Model))
-		case p.In != m.PriceIn || p.Out != m.PriceOut || !same(p.Cached, m.PriceCached) ||
-			!same(p.Write5m, m.PriceWrite5m) || !same(p.Write1h, m.PriceWrite1h):
+		case priced != m:
 			differ = append(differ, fmt.Sprintf("%s costs %d in and %d out by the table, and %d and %d by the record", m.Name,
-				p.In, p.Out, m.PriceIn, m.PriceOut))
+				priced.PriceIn, priced.PriceOut, m.PriceIn, m.PriceOut))
 		}
 	}
 	return differ, checked, nil
+}
+
+// Read reads the bytes of a table, no more than [MaxSize].
+func Read(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err == nil && len(b) > MaxSize {
+		err = fmt.Errorf("the table has more than %d bytes", MaxSize)
+	}
+	return b, err
 }
 
 // Parse reads a file, strictly.

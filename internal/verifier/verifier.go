@@ -18,6 +18,7 @@ import (
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/internal/eth"
+	"github.com/writ-run/writ/internal/prices"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/logproof"
 	"github.com/writ-run/writ/provenance/translog/reader"
@@ -271,6 +272,7 @@ type Verifier struct {
 	operator  string
 	account   string // whose permission it must be
 	complete  bool   // completeness must be shown
+	prices    string // the file of a price table
 	endpoints []string
 	keys      *noted // the file of keys; nil without one
 }
@@ -281,8 +283,36 @@ func (v *Verifier) Define(f FlagSet) {
 	f.StringVar(&v.operator, "operator-key", "", "the operator's public `key`: 64 hex digits, or a file that holds them")
 	f.StringVar(&v.account, "wallet", "", "whose permission it must be, an `address`; another's is a failure")
 	f.BoolVar(&v.complete, "require-complete", false, "a history that is not shown to be complete is not verified")
+	f.StringVar(&v.prices, "prices", "", "price table `file`, of writ prices import: what each call of a model cost is "+
+		"computed again by it")
 	f.Func("rpc", "`endpoint` that is asked again about contract wallets; may be given several times",
 		appendTo(&v.endpoints))
+}
+
+// readPrices reads the table of prices, if one is named.
+func (v *Verifier) readPrices() (*audit.PriceTable, error) {
+	if v.prices == "" {
+		return nil, nil
+	}
+	f, err := os.Open(v.prices)
+	if err != nil {
+		return nil, Usagef("--prices: %w", err)
+	}
+	defer f.Close()
+	b, err := prices.Read(f)
+	if err != nil {
+		return nil, Usagef("--prices %s: %w", v.prices, err)
+	}
+	table, err := prices.Parse(b)
+	if err != nil {
+		return nil, Usagef("--prices %s: %w", v.prices, err)
+	}
+	id, err := table.CID()
+	if err != nil {
+		return nil, Usagef("--prices %s: %w", v.prices, err)
+	}
+	v.Log.inputs = append(v.Log.inputs, inputOf("--prices", b))
+	return &audit.PriceTable{CID: id.String(), Reprice: table.Reprice}, nil
 }
 
 // Judge judges the file at path, which open opens and the caller's keys open further. What is wrong with the file is
@@ -299,6 +329,9 @@ func (v *Verifier) Judge(ctx context.Context, path string, keys map[provenance.L
 		o.Account = &account
 	}
 	if o.OperatorKey, err = OperatorKey(v.operator); err != nil {
+		return nil, err
+	}
+	if o.Prices, err = v.readPrices(); err != nil {
 		return nil, err
 	}
 	chains, err := eth.DialAll(v.endpoints)

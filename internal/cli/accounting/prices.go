@@ -1,7 +1,6 @@
 package accounting
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,10 +126,7 @@ func readTable(path string) ([]byte, error) {
 		return nil, cli.Usage("the table cannot be read: %s", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, prices.MaxSize+1))
-	if err == nil && len(b) > prices.MaxSize {
-		err = errors.New("it is too large")
-	}
+	b, err := prices.Read(f)
 	if err != nil {
 		return nil, cli.Usage("the table cannot be read: %s", err)
 	}
