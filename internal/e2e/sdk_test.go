@@ -46,6 +46,7 @@ for await (const u of session.run('send 5 USDC to bob')) {
     console.log(summary.text.length, u.approval.typed_data.domain)
     await u.approval.approve()
   }
+  if (u.kind === 'delta' && u.place !== undefined) console.log(u.place - 1)
 }
 console.log(await pay(session, mockWallet(), await payments(session)))
 const reading: Reading = await verify(new Uint8Array())
@@ -74,6 +75,34 @@ func TestAPageReadsTheTypes(t *testing.T) {
 		if out, err := tsc.Output(); err != nil {
 			t.Errorf("%s: %v: %s", way[1], err, out)
 		}
+	}
+}
+
+// A run that waits in the queue of its model tells its place, and no more once something is written.
+func TestARunTellsItsPlaceInTheQueue(t *testing.T) {
+	const page = `
+import { build } from 'esbuild'
+const made = await build({ entryPoints: ['src/run.ts'], bundle: true, format: 'esm', write: false })
+const { Run } = await import('data:text/javascript;base64,' + Buffer.from(made.outputFiles[0].contents).toString('base64'))
+const delta = (more) => ({ method: 'run.delta', params: { sub: 's', run: 'r', after_seq: 0, text: '', ...more } })
+const link = {
+  follow: async (_, on) => {
+    setTimeout(() => {
+      for (const note of [delta({ place: 3 }), delta({ place: 1 }), delta({ text: 'hi' })]) on(note)
+      on({ method: 'run.event', params: { seq: 0, event: { kind: 'reply' }, does: [{ kind: 'close', reason: 'answered' }] } })
+      on({ method: 'run.receipt', params: { receipt: 'x', head: 'y' } })
+    })
+    return { sub: 's', epoch: 'e', recovered: true }
+  },
+  unfollow () {}
+}
+const out = []
+for await (const u of new Run({ link: async () => link }, Promise.resolve('r'))) if (u.kind === 'delta') out.push([u.text, u.place ?? 0])
+console.log(JSON.stringify(out))
+`
+	out, err := nodeOfSDK(t, "--input-type=module", "-e", page).Output()
+	if got := strings.TrimSpace(string(out)); err != nil || got != `[["",3],["",1],["hi",0]]` {
+		t.Errorf("%v: %s", err, got)
 	}
 }
 

@@ -257,10 +257,7 @@ const isTool = s => s.length <= 64 && s.split('.').every(p => /^[a-z][a-z0-9_]*$
 const isHost = s => s.length <= 253 && s.split('.').every(p => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(p))
 // isSource says whether s looks like a network or is the origin of a page. No record has an address to hold it against, so
 // that a network is in its one spelling is left to who keeps to it.
-const isSource = s => {
-  const page = /^(https?):\/\/([^[]+)$/.exec(s)
-  return page ? authority(page[2]) && isOrigin(page[1], page[2]) : /^[\da-f.:]+\/[1-9]\d*$/.test(s)
-}
+const isSource = s => /^[\da-f.:]+\/\d+$/.test(s) || isOrigin(...s.split(/:\/\/(.*)/))
 const isModel = s => /^[A-Za-z0-9._:/@+-]{1,64}$/.test(s)
 const isObject = v => v !== null && typeof v === 'object' && !Array.isArray(v)
 
@@ -321,10 +318,8 @@ export function parseRecap (uri) {
   }
   for (const k of Object.keys(caveats)) shape(kinds[k] && is[kinds[k]](caveats[k]), k)
   want(sorted(v) === data.toString('latin1'), 'recap.canonical')
-  const c = {
-    approve_above: [], approve_if_tainted: false, chains: [], from: [], hosts: [], max_calls: 0, max_cost_usd: '0', max_depth: 0,
-    max_per_call: [], max_tokens: 0, max_total: [], models: [], recipients: [], ...caveats
-  }
+  const c = { approve_if_tainted: false, max_calls: 0, max_cost_usd: '0', max_depth: 0, max_tokens: 0, ...caveats }
+  for (const k in kinds) if (kinds[k].endsWith('s')) c[k] ??= []
   validate(agent, tools, c)
   return { agent, tools, caveats: c, key: c.cnf === undefined ? undefined : keyOf(c.cnf) }
 }
@@ -352,7 +347,7 @@ function validate (agent, tools, c) {
   const cost = nanoUSD(c.max_cost_usd)
   rule(cost >= 1n && cost <= 10n ** 15n, 'max_cost_usd')
   rule(c.max_depth <= 4, 'max_depth')
-  rule(c.chains.length >= 1 && c.chains.length <= 8 && c.chains.every(n => n > 0) && rising(c.chains), 'chains')
+  rule(c.chains.length && c.chains.length <= 8 && c.chains.every(n => n > 0) && rising(c.chains), 'chains')
   rule(c.recipients.length <= 8 && c.recipients.every(a => isAddress(a) && !isReserved(a)) && rising(c.recipients, a => a.toLowerCase()), 'recipients')
   for (const [k, is] of [['hosts', isHost], ['from', isSource], ['models', isModel]]) {
     rule(c[k].length <= 8 && c[k].every(is) && rising(c[k]), k)
@@ -375,11 +370,12 @@ export function sentence (r, until) {
   }
   if (c.approve_if_tainted) s += ' It must ask me before it spends on the word of untrusted content.'
   s += ` Limits: ${c.max_calls} tool calls, ${c.max_tokens} model tokens, ${c.max_cost_usd} USD model cost.`
-  s += c.models.length ? ` Models: ${c.models.join(', ')} only.` : ' Models: any that the operator allows.'
-  s += c.hosts.length ? ` Web hosts: ${c.hosts.join(', ')} only.` : ' Web hosts: any that the operator allows.'
-  for (const [word, page] of [['from', false], ['by pages of', true]]) {
-    const list = c.from.filter(f => f.includes('://') === page).join(' or ')
-    if (list) s += ` It may be used ${word} ${list} only.`
+  for (const [name, list] of [['Models', c.models], ['Web hosts', c.hosts]]) {
+    s += ` ${name}: ${list.length ? list.join(', ') + ' only' : 'any that the operator allows'}.`
+  }
+  for (const page of [false, true]) {
+    const list = c.from.filter(f => f.startsWith('http') === page).join(' or ')
+    if (list) s += ` It may be used ${page ? 'by pages of' : 'from'} ${list} only.`
   }
   s += c.max_depth ? ` Sub-agents: at most ${c.max_depth} deep.` : ' No sub-agents.'
   if (r.key) s += ` Session key: ${fingerprint(r.key.did)}.`
@@ -411,7 +407,7 @@ const linkOf = s => {
 
 function isOrigin (scheme, domain) {
   if ((scheme !== 'https' && scheme !== 'http') || domain.includes('@') || domain.endsWith(':')) return false
-  const [host, port] = authority(domain)
+  const [host, port] = authority(domain) ?? ['', '']
   if (port.startsWith('0') || port === (scheme === 'https' ? '443' : '80')) return false
   return domain[0] === '[' ? host === host.toLowerCase() : isHost(host)
 }

@@ -12,6 +12,8 @@ export interface Turn {
   story: Story
   /** Text as it is written; the event that follows replaces it. */
   draft: string
+  /** In the queue of the model that is to answer, while it waits there. */
+  place?: number | undefined
   run: string
   error: WritError | undefined
   approvals: WaitingApproval[]
@@ -118,9 +120,9 @@ const follow = async (id: number, run: Run): Promise<void> => {
     change(id, (t) => ({ ...t, run: cid }))
     for await (const u of run) {
       if (u.kind === 'void') change(id, (t) => ({ ...t, story: emptyStory(t.story.asked), draft: '' }))
-      if (u.kind === 'delta') change(id, (t) => ({ ...t, draft: t.draft + u.text }))
+      if (u.kind === 'delta') change(id, (t) => ({ ...t, draft: t.draft + u.text, place: u.place }))
       if (u.kind === 'event') {
-        change(id, (t) => ({ ...t, story: tell(t.story, u.event, tools),
+        change(id, (t) => ({ ...t, story: tell(t.story, u.event, tools), place: undefined,
           draft: u.event.event.failed === 'model.outrun' ? t.draft : '' })) // what is there is the other one's
         if (u.event.event.kind === 'verdict' || u.event.event.kind === 'lapse') {
           change(id, (t) => ({ ...t, approvals: [] }))

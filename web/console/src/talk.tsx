@@ -43,7 +43,7 @@ export const TurnView = ({ t, whole = false }: { t: Turn; whole?: boolean }) => 
       {t.approvals.map((a) => <Approval key={a.step} a={a} />)}
       {open && payments.value.filter((c) => c.run === t.run).map((c) => <Payment key={keyOf(c)} c={c} />)}
       {t.error && <Note tone="bad" icon="warn"><b>{t.error.message}</b> {t.error.hint}</Note>}
-      {open ? <><Spine story={t.story} />{!t.draft && !t.approvals.length && <p class="sm mut typing">Working</p>}</>
+      {open ? <><Spine story={t.story} />{!t.draft && !t.approvals.length && <p class="sm mut typing">{t.place ? `Waiting: place ${t.place} in the queue of the model` : 'Working'}</p>}</>
         : t.story.rows.length > 0 && <details open={whole}><summary class="sm mut"><Outcome reason={t.story.reason} /><span class="dim">{[
           `${t.story.last + 1} steps`, t.story.calls && `${t.story.calls} ${t.story.calls === 1 ? 'call' : 'calls'}`, t.story.spent && `${t.story.spent} spent`, t.story.cost].filter(Boolean).join(', ')}</span></summary><Spine story={t.story} />
           {t.run && !whole && <p class="sm"><a href={`#run/${t.run}`}>Look at the record</a></p>}</details>}

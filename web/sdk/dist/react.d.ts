@@ -18,10 +18,14 @@ export declare const useSession: (client: Client | undefined) => {
     resume: (saved: SavedSession, wallet?: Wallet) => Promise<Session | undefined>;
     revoke: (reason?: string) => Promise<Session | undefined>;
 };
-/** A run as it goes. `text` is a draft until an event says what stands; `approvals` are those that still wait. */
+/**
+ * A run as it goes. `text` is a draft until an event says what stands; `approvals` are those that still wait; `place` is
+ * its place in the queue of the model that is to answer, 1 for the next, while it waits there.
+ */
 export interface RunView {
     run: string | undefined;
     text: string;
+    place: number | undefined;
     events: RunEvent[];
     approvals: WaitingApproval[];
     outcome: Outcome | undefined;
@@ -32,6 +36,7 @@ export interface RunView {
 export declare const useRun: (session: Session | undefined) => {
     run: string | undefined;
     text: string;
+    place: number | undefined;
     events: RunEvent[];
     approvals: WaitingApproval[];
     outcome: Outcome | undefined;

@@ -39,9 +39,15 @@ export interface CallSummary {
 export type Update = {
     kind: 'event';
     event: RunEvent;
-} | {
+}
+/**
+ * For the eye; the next event replaces it. With `place` nothing is written yet: the run waits in the queue of the model
+ * that is to answer, 1 for the next.
+ */
+ | {
     kind: 'delta';
     text: string;
+    place?: number;
 } | {
     kind: 'approval';
     approval: WaitingApproval;

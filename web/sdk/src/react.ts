@@ -60,10 +60,14 @@ export const useSession = (client: Client | undefined) => {
   }
 }
 
-/** A run as it goes. `text` is a draft until an event says what stands; `approvals` are those that still wait. */
+/**
+ * A run as it goes. `text` is a draft until an event says what stands; `approvals` are those that still wait; `place` is
+ * its place in the queue of the model that is to answer, 1 for the next, while it waits there.
+ */
 export interface RunView {
   run: string | undefined
   text: string
+  place: number | undefined
   events: RunEvent[]
   approvals: WaitingApproval[]
   outcome: Outcome | undefined
@@ -71,7 +75,7 @@ export interface RunView {
   busy: boolean
 }
 
-const nothing: RunView = { run: undefined, text: '', events: [], approvals: [], outcome: undefined, error: undefined, busy: false }
+const nothing: RunView = { run: undefined, text: '', place: undefined, events: [], approvals: [], outcome: undefined, error: undefined, busy: false }
 
 /** Starts runs, or follows one, and tells the newest as it goes. It draws once a frame's worth of events, not at each. */
 export const useRun = (session: Session | undefined) => {
@@ -94,8 +98,14 @@ export const useRun = (session: Session | undefined) => {
       state.run = await run.started
       for await (const u of run) {
         if (u.kind === 'void') Object.assign(state, { events: [], approvals: [] })
-        if (u.kind === 'delta') draft += u.text
-        if (u.kind === 'event' || u.kind === 'void') draft = ''
+        if (u.kind === 'delta') {
+          draft += u.text
+          state.place = u.place
+        }
+        if (u.kind === 'event' || u.kind === 'void') {
+          draft = ''
+          state.place = undefined
+        }
         if (u.kind === 'void') said = ''
         if (u.kind === 'approval') state.approvals.push(u.approval)
         if (u.kind === 'event') {

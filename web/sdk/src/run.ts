@@ -43,7 +43,11 @@ export interface CallSummary {
 /** One piece of a run's story. */
 export type Update =
   | { kind: 'event'; event: RunEvent } // durable: each once, in order
-  | { kind: 'delta'; text: string } // for the eye; the next event replaces it
+  /**
+   * For the eye; the next event replaces it. With `place` nothing is written yet: the run waits in the queue of the model
+   * that is to answer, 1 for the next.
+   */
+  | { kind: 'delta'; text: string; place?: number }
   | { kind: 'approval'; approval: WaitingApproval }
   | { kind: 'receipt'; receipt: string; head: string } // proof that the record stands in the server's log: keep it
   | { kind: 'void' } // the server has another log: forget the events so far, they come anew
@@ -182,7 +186,7 @@ export class Run implements AsyncIterable<Update>, PromiseLike<Outcome> {
           this.#receipt = receipt
           yield { kind: 'receipt', receipt, head }
           if (this.#close) return
-        } else if (note?.method === 'run.delta') yield { kind: 'delta', text: note.params.text }
+        } else if (note?.method === 'run.delta') yield { kind: 'delta', ...note.params }
         else if (note && note.params.seq > (this.#from?.seq ?? -1)) {
           yield* this.#tell(note.params)
           const { seq } = note.params
