@@ -51,7 +51,12 @@ func (e *Evidence) addValue(where, name string, v any, depth int) {
 			e.addValue(where, name, x, depth+1)
 		}
 	case map[string]any:
+		_, cite := v["cite"]
+		_, chunk := v["chunk"]
 		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if cite && chunk && key == "covers" {
+				continue // how well a passage fits is no figure of it
+			}
 			e.addValue(where, key, v[key], depth+1)
 		}
 	}

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multihash"
-
 	"github.com/writ-run/writ/agent/attach"
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/provenance"
 )
@@ -78,11 +76,9 @@ func AnswerOf(s *provenance.Step) (text string, ok bool) {
 // ErrPassage says that a passage is not what its CID or its number says.
 var ErrPassage = errors.New("a passage is not what it is called")
 
-// perSearch is how many passages a search returns at most; their numbers go on from call to call of a step.
-const perSearch = 8
-
 // CheckPassages holds the passages of a search in a library to their CIDs and numbers: each chunk's CID is that of its
-// four fields, and its number that of the call, of, and its place. It returns the CIDs. What is no such result passes.
+// four fields, and its number that of the call, of, and its place; numbers go on from call to call of a step. It
+// returns the CIDs. What is no such result passes.
 func CheckPassages(of provenance.Ref, output []byte) (chunks []string, err error) {
 	var out struct {
 		Snapshot  string
@@ -97,24 +93,11 @@ func CheckPassages(of provenance.Ref, output []byte) (chunks []string, err error
 		return nil, nil
 	}
 	for i, d := range out.Documents {
-		// In the order and spelling of docs/retrieval.md.
-		b, err := json.Marshal(struct {
-			Document string `json:"document"`
-			From     int    `json:"from"`
-			Heading  string `json:"heading"`
-			Text     string `json:"text"`
-		}{d.Document, d.From, d.Heading, d.Text})
-		if err != nil {
-			return nil, err
-		}
-		sum, err := multihash.Sum(b, multihash.SHA2_256, -1)
-		if err != nil {
-			return nil, err
-		}
-		if is := cid.NewCidV1(cid.Raw, sum).String(); is != d.Chunk {
+		c := search.Chunk{Document: d.Document, From: d.From, Heading: d.Heading, Text: d.Text}
+		if is := search.CIDOf(c.Bytes()); is != d.Chunk {
 			return nil, fmt.Errorf("passage %s is called %s and its CID is %s: %w", d.Cite, d.Chunk, is, ErrPassage)
 		}
-		if want := fmt.Sprintf("%d.%d", of.Seq, int(of.Index)*perSearch+i+1); d.Cite != want {
+		if want := fmt.Sprintf("%d.%d", of.Seq, int(of.Index)*search.MaxHits+i+1); d.Cite != want {
 			return nil, fmt.Errorf("the passage at the place of %s is called %s: %w", want, d.Cite, ErrPassage)
 		}
 		chunks = append(chunks, d.Chunk)

@@ -45,6 +45,7 @@ var levels = map[string]int{
 	"agent/pinned":                   1,
 	"agent/revocation":               1,
 	"agent/route":                    1,
+	"agent/search":                   0,
 	"agent/subagent":                 1,
 	"agent/thread":                   1,
 	"agent/wire":                     0,

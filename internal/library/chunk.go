@@ -1,27 +1,14 @@
 package library
 
 import (
-	"encoding/json"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/writ-run/writ/agent/search"
 )
 
 // A Chunk is a part of a document, cut at the ends of paragraphs and never across a heading.
-type Chunk struct {
-	Document string `json:"document"` // CID of the document's bytes
-	From     int    `json:"from"`     // byte of the document's text where it begins
-	Heading  string `json:"heading"`  // the headings that it stands under, outermost first, with " > " between
-	Text     string `json:"text"`
-}
-
-// Bytes returns what a chunk's CID is of: its fields as JSON, in this order, as package encoding/json writes them.
-func (c Chunk) Bytes() []byte {
-	b, err := json.Marshal(c)
-	if err != nil { // texts and a number marshal
-		panic("library: " + err.Error())
-	}
-	return b
-}
+type Chunk = search.Chunk
 
 // Sizes of a chunk.
 const (
@@ -47,7 +34,7 @@ func Split(document, text string) []Chunk {
 			part := s.text[at:end]
 			if trimmed := strings.TrimSpace(part); trimmed != "" {
 				lead := strings.Index(part, trimmed)
-				out = append(out, Chunk{document, s.from + at + lead, s.heading, trimmed})
+				out = append(out, Chunk{Document: document, From: s.from + at + lead, Heading: s.heading, Text: trimmed})
 			}
 			at = end
 		}

@@ -29,14 +29,18 @@ CREATE TABLE IF NOT EXISTS chunks (
 	id INTEGER PRIMARY KEY, doc INTEGER NOT NULL REFERENCES documents (id), cid TEXT NOT NULL, start INTEGER NOT NULL,
 	heading TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS chunks_doc ON chunks (doc);
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
-	heading, text, content='chunks', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
-INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+-- Which terms are in which chunk, how often, and how long the chunk is: see agent/search.
+CREATE TABLE IF NOT EXISTS terms (id INTEGER PRIMARY KEY, term TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS postings (
+	term INTEGER NOT NULL, chunk INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (term, chunk)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lengths (chunk INTEGER PRIMARY KEY, length INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS vectors (
 	cid TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (cid, model)) WITHOUT ROWID;
 -- Of every chunk that ever was, from which revision on and until which: what it said is gone with its document.
 CREATE TABLE IF NOT EXISTS history (cid TEXT NOT NULL, added INTEGER NOT NULL, removed INTEGER);
 CREATE INDEX IF NOT EXISTS history_cid ON history (cid) WHERE removed IS NULL;
+CREATE TABLE IF NOT EXISTS changes (n INTEGER NOT NULL);
+INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
 CREATE TABLE IF NOT EXISTS snapshots (revision INTEGER PRIMARY KEY, cid TEXT NOT NULL, at INTEGER NOT NULL);
 `
 
@@ -45,6 +49,7 @@ type Library struct {
 	file  *sqlfile.File
 	embed Embedder // nil for none
 	now   func() time.Time
+	views views
 }
 
 // Open opens the library in a data folder, or makes an empty one. embed may be nil: then it is searched by words only.
@@ -53,6 +58,9 @@ func Open(dir string, embed Embedder) (*Library, error) {
 	pragmas := []string{"foreign_keys = 1", "secure_delete = 1", "synchronous = FULL"}
 	file, err := sqlfile.Open(filepath.Join(dir, FileName), pragmas, func(c *sqlite.Conn) error {
 		if err := sqlitex.ExecuteScript(c, schema, nil); err != nil {
+			return err
+		}
+		if err := indexAgain(c); err != nil {
 			return err
 		}
 		return l.takeSnapshot(c)
@@ -158,9 +166,7 @@ func putChunk(c *sqlite.Conn, doc, revision int64, x Chunk) error {
 	if err != nil {
 		return err
 	}
-	err = sqlfile.Exec(c, "INSERT INTO words (rowid, heading, text) VALUES (?, ?, ?)",
-		c.LastInsertRowID(), x.Heading, x.Text)
-	if err != nil {
+	if err := indexChunk(c, c.LastInsertRowID(), x); err != nil {
 		return err
 	}
 	return sqlfile.Exec(c, "INSERT INTO history (cid, added) VALUES (?, ?)", id, revision)
@@ -168,16 +174,15 @@ func putChunk(c *sqlite.Conn, doc, revision int64, x Chunk) error {
 
 // dropDocument deletes a document and all that was made of it, but for the CIDs of its chunks.
 func dropDocument(c *sqlite.Conn, doc, revision int64) error {
-	for _, query := range []string{
-		`INSERT INTO words (words, rowid, heading, text) SELECT 'delete', id, heading, text FROM chunks WHERE doc = ?`,
-		`DELETE FROM vectors WHERE cid IN (SELECT cid FROM chunks WHERE doc = ?1) AND
-			cid NOT IN (SELECT cid FROM chunks WHERE doc <> ?1)`,
-	} {
-		if err := sqlfile.Exec(c, query, doc); err != nil {
-			return err
-		}
+	if err := dropIndex(c, doc); err != nil {
+		return err
 	}
-	err := sqlfile.Each(c, "SELECT cid FROM chunks WHERE doc = ?", func(s *sqlite.Stmt) error {
+	err := sqlfile.Exec(c, `DELETE FROM vectors WHERE cid IN (SELECT cid FROM chunks WHERE doc = ?1) AND
+		cid NOT IN (SELECT cid FROM chunks WHERE doc <> ?1)`, doc)
+	if err != nil {
+		return err
+	}
+	err = sqlfile.Each(c, "SELECT cid FROM chunks WHERE doc = ?", func(s *sqlite.Stmt) error {
 		return sqlfile.Exec(c, `UPDATE history SET removed = ? WHERE rowid =
 			(SELECT rowid FROM history WHERE cid = ? AND removed IS NULL LIMIT 1)`, revision, s.ColumnText(0))
 	}, doc)
@@ -238,7 +243,9 @@ func (l *Library) SetReaders(ctx context.Context, source, name string, readers [
 				}
 			}
 		}
-		changed = len(ids)
+		if changed = len(ids); err == nil {
+			err = countChange(c)
+		}
 		return err
 	})
 	return changed, err
@@ -275,8 +282,14 @@ func nextRevision(c *sqlite.Conn) (int64, error) {
 	return sqlfile.Number(c, "SELECT coalesce(max(revision), 0) + 1 FROM snapshots")
 }
 
+// countChange tells those who keep a view that it may be another one now.
+func countChange(c *sqlite.Conn) error { return sqlfile.Exec(c, "UPDATE changes SET n = n + 1") }
+
 // takeSnapshot gives the list of chunks that there are now its CID and number, if it is another than before.
 func (l *Library) takeSnapshot(c *sqlite.Conn) error {
+	if err := countChange(c); err != nil {
+		return err
+	}
 	last := ""
 	err := sqlfile.Each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
 		func(s *sqlite.Stmt) error { last = s.ColumnText(0); return nil })

@@ -2,9 +2,10 @@
 // words.
 //
 // A [Library] is one SQLite file in a server's data folder. Each document is cut into chunks, each with the path of
-// headings that it stands under and a CID of its own; SQLite's FTS5 ranks them by their words and, where there is an
-// [Embedder], their vectors are ranked beside. [Library.Search] merges both by reciprocal rank (k = 60, ties by CID),
-// which anybody can repeat: what leaves this package are ranks, whole numbers, and no score of a floating point.
+// headings that it stands under and a CID of its own. An index holds which words are in which chunk; package search
+// ranks them in whole numbers and, where there is an [Embedder], their vectors are ranked beside. [Library.Search]
+// merges both by reciprocal rank (k = 60, ties by CID), and names the list of chunks that the reader could read, so
+// that who has these chunks searches again and gets the same.
 //
 // Default is deny: a document that names no reader is read by nobody. Who asks is part of every query, inside each
 // ranking and before its limit, so that what others may read neither shows nor takes up room. A change is one
@@ -18,9 +19,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multihash"
-
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/policies/label"
 )
 
@@ -36,7 +35,7 @@ const (
 	MaxText      = 4 << 20  // bytes of the text in it
 	MaxChunks    = 1 << 20  // of all documents
 	MaxDocuments = 1 << 16
-	MaxHits      = 8
+	MaxHits      = search.MaxHits
 	MaxQuery     = 400 // bytes
 	maxReaders   = 64  // of one document
 )
@@ -79,11 +78,13 @@ type Hit struct {
 	Source, Name       string
 	Integrity, Secrecy string
 	Words, Meaning     int // its rank by each, from 1; 0 if it was not among the first
+	Covers             int // thousandths of the query's weight that its words have
 }
 
 // Found is what a search came to.
 type Found struct {
 	Snapshot string // CID of the library's list of chunks at the time
+	View     string // CID of the list of those that who asked might read
 	How      string // "keywords" or "keywords and vectors"
 	Hits     []Hit  // best first
 }
@@ -95,13 +96,7 @@ type Embedder interface {
 }
 
 // CIDOf returns the name of some bytes: CIDv1, raw, sha2-256.
-func CIDOf(b []byte) string {
-	h, err := multihash.Sum(b, multihash.SHA2_256, -1)
-	if err != nil { // SHA-256 is there
-		panic("library: " + err.Error())
-	}
-	return cid.NewCidV1(cid.Raw, h).String()
-}
+func CIDOf(b []byte) string { return search.CIDOf(b) }
 
 // check says what is wrong with a document.
 func (d *Document) check() error {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/internal/library"
 	"github.com/writ-run/writ/policies/label"
 )
@@ -145,7 +146,7 @@ func TestAChangeIsFeltAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask("given again, to a wallet with an agent", "pay.md")
-	if _, err := l.Put(t.Context(), text("pay.md", "Dora gets six.", anybody)); err != nil {
+	if _, err := l.Put(t.Context(), text("pay.md", "Dora gets five too.", anybody)); err != nil {
 		t.Fatal(err)
 	}
 	ask("replaced by what says something else", "pay.md")
@@ -186,7 +187,11 @@ func TestNoReaderSeesWhatIsOfOthers(t *testing.T) {
 	owner := shelf(t, l, 800, wallets)
 	r := rand.New(rand.NewPCG(3, 4))
 	seen := 0
-	for range 10_000 {
+	queries := 10_000
+	if testing.Short() {
+		queries = 1_000
+	}
+	for range queries {
 		who := library.Reader{Wallet: fmt.Sprintf("0xW%d", r.IntN(wallets+1)), Session: "s", Agent: "a"} // the last has none
 		f, err := l.Search(t.Context(), who, word(r)+" "+word(r)+" "+fmt.Sprintf("number%d", r.IntN(800)), 8)
 		if err != nil {
@@ -198,7 +203,7 @@ func TestNoReaderSeesWhatIsOfOthers(t *testing.T) {
 			}
 		}
 	}
-	if seen < 50_000 {
+	if seen < 5*queries {
 		t.Errorf("only %d chunks were shown", seen)
 	}
 }
@@ -237,6 +242,57 @@ func TestARowOfOthersTakesNoRoom(t *testing.T) {
 	t.Logf("recall@8 of a reader of 1 %% of 10,000 chunks: %d of %d", found, wanted)
 	if found != wanted {
 		t.Errorf("recall@8 is %d of %d", found, wanted)
+	}
+}
+
+// Ranks, and what passages cover, are the same whatever others have; and they are what who has the chunks finds himself.
+func TestWhatOthersReadWeighsNothing(t *testing.T) {
+	mine := []library.Document{text("a.md", "# Pay\nBob gets five USDC a month.", library.Reader{Wallet: "0xa"}),
+		text("b.md", "The five gardeners get beans.", library.Reader{Wallet: "0xa"}), text("c.md", "Nothing of it.", library.Reader{Wallet: "0xa"}),
+		text("c2.md", "Nothing of it.", library.Reader{Wallet: "0xa"})}
+	alone, shared := open(t, t.TempDir(), nil), open(t, t.TempDir(), nil)
+	for _, l := range []*library.Library{alone, shared} {
+		if l == shared {
+			for i := range 50 {
+				d := text(fmt.Sprintf("x%d.md", i), fmt.Sprintf("Beans for bob %d.", i), library.Reader{Wallet: "0xb"})
+				if _, err := l.Put(t.Context(), d); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := l.Put(t.Context(), mine...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	who := library.Reader{Wallet: "0xA", Session: "s", Agent: "a"}
+	for _, query := range []string{"what does bob earn?", "beans of five gardeners", "nothing", "bob, beans and USDC"} {
+		x, err := alone.Search(t.Context(), who, query, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := shared.Search(t.Context(), who, query, 8)
+		if err != nil || x.View != y.View || !slices.Equal(x.Hits, y.Hits) || x.Snapshot == y.Snapshot {
+			t.Errorf("%s: alone %+v, with others %+v, %v", query, x, y, err)
+		}
+		chunks := map[string]library.Chunk{}
+		for _, d := range mine {
+			for _, c := range library.Split(library.CIDOf(d.Data), string(d.Data)) {
+				chunks[library.CIDOf(c.Bytes())] = c
+			}
+		}
+		ids, covers := search.Shelve(chunks).Search(query)
+		for i, h := range x.Hits {
+			if i >= len(ids) || ids[i] != h.CID || covers[h.CID] != h.Covers || h.Words != i+1 {
+				t.Errorf("%s: the library has %s, %d; by hand %q, %v", query, h.CID, h.Covers, ids, covers)
+			}
+		}
+		if len(ids) != len(x.Hits) || len(ids) == 0 {
+			t.Errorf("%s: %d and %d", query, len(ids), len(x.Hits))
+		}
+	}
+	f, err := shared.Search(t.Context(), library.Reader{Wallet: "0xb"}, "beans", 8)
+	if err != nil || len(f.Hits) != 8 {
+		t.Errorf("got %v, %v", f, err)
 	}
 }
 
@@ -282,14 +338,6 @@ func TestHowItWasSearchedIsSaid(t *testing.T) {
 		if err != nil || f.How != tt.how || len(f.Hits) != 1 || f.Hits[0].Words != 1 || f.Hits[0].Meaning != tt.meaning {
 			t.Errorf("got %+v, %v, want %q", f, err, tt.how)
 		}
-	}
-}
-
-func TestFuse(t *testing.T) {
-	got := library.Fuse([]string{"c", "a", "b"}, []string{"b", "d"})
-	want := []library.Fused{{CID: "b", Words: 3, Meaning: 1}, {CID: "c", Words: 1}, {CID: "a", Words: 2}, {CID: "d", Meaning: 2}}
-	if !slices.Equal(got, want) { // a and d have the same rank: by CID
-		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -8,26 +8,23 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unicode"
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/internal/sqlfile"
 )
 
-// mayRead says, of documents.id in a query, whether who asks (its first three parameters) may read it. It stands in
-// every branch of a search.
-const mayRead = ` chunks.doc IN (SELECT doc FROM readers WHERE (wallet = '' OR wallet = ?1) AND
-	(session = '' OR session = ?2) AND (agent = '' OR agent = ?3)) `
+// isReader says, of a row of readers in a query, whether it is a right of who asks, its first three parameters.
+const isReader = ` (wallet = '' OR wallet = ?1) AND (session = '' OR session = ?2) AND (agent = '' OR agent = ?3) `
 
-// Fusion.
+// mayRead says, of a row of chunks, whether who asks may read it. It stands in every branch of a search.
+const mayRead = ` chunks.doc IN (SELECT doc FROM readers WHERE` + isReader + `) `
+
+// Bounds of a search.
 const (
-	rrfK      = 60
-	rrfUnit   = 1_000_000 // so that ranks add up in whole numbers
-	perBranch = 50        // chunks of each ranking that are looked at
-	maxWords  = 32        // of a query
-	batch     = 64        // texts that an endpoint is given at once
-	maxFill   = 512       // chunks that one search has vectors made of
+	batch   = 64  // texts that an endpoint is given at once
+	maxFill = 512 // chunks that one search has vectors made of
 )
 
 // Search finds at most limit chunks for who asks, best first.
@@ -49,7 +46,12 @@ func (l *Library) Search(ctx context.Context, who Reader, query string, limit in
 		if f.Snapshot, err = currentSnapshot(c); err != nil {
 			return err
 		}
-		byWords, err := rankByWords(c, who, query)
+		v, err := l.readView(c, who)
+		if err != nil {
+			return err
+		}
+		f.View = v.cid
+		byWords, covers, err := rankByWords(c, who, v, query)
 		if err != nil {
 			return err
 		}
@@ -59,8 +61,11 @@ func (l *Library) Search(ctx context.Context, who Reader, query string, limit in
 				return err
 			}
 		}
-		list := Fuse(byWords, byMeaning)
+		list := search.Fuse(byWords, byMeaning)
 		f.Hits, err = readHits(c, who, list[:min(max(limit, 0), MaxHits, len(list))])
+		for i := range f.Hits {
+			f.Hits[i].Covers = covers[f.Hits[i].CID]
+		}
 		return err
 	})
 	return f, err
@@ -81,44 +86,6 @@ func currentSnapshot(c *sqlite.Conn) (id string, err error) {
 	err = sqlfile.Each(c, "SELECT cid FROM snapshots ORDER BY revision DESC LIMIT 1",
 		func(s *sqlite.Stmt) error { id = s.ColumnText(0); return nil })
 	return id, err
-}
-
-// wordsOf returns the words of a query as FTS5 takes them: any of them may be there.
-func wordsOf(query string) string {
-	words := strings.FieldsFunc(strings.ToLower(query), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
-	})
-	words = slices.DeleteFunc(words, func(w string) bool { return stopWords[w] || len(w) > 64 })
-	slices.Sort(words)
-	words = slices.Compact(words)
-	words = words[:min(len(words), maxWords)]
-	for i, w := range words {
-		words[i] = `"` + w + `"`
-	}
-	return strings.Join(words, " OR ")
-}
-
-var stopWords = func() map[string]bool {
-	words := map[string]bool{}
-	for w := range strings.FieldsSeq("a an and are as at be by do does did for from has have how i in is it its me my " +
-		"of on or our that the their this to was we were what when where which who why will with you your") {
-		words[w] = true
-	}
-	return words
-}()
-
-// rankByWords ranks what the reader may read by BM25, headings counting twice.
-func rankByWords(c *sqlite.Conn, who Reader, query string) (ids []string, err error) {
-	match := wordsOf(query)
-	if match == "" {
-		return nil, nil
-	}
-	err = sqlfile.Each(c, `SELECT chunks.cid FROM words JOIN chunks ON chunks.id = words.rowid WHERE words MATCH ?4 AND`+mayRead+
-		`ORDER BY bm25(words, 2.0, 1.0), chunks.cid LIMIT ?5`, func(s *sqlite.Stmt) error {
-		ids = append(ids, s.ColumnText(0))
-		return nil
-	}, who.Wallet, who.Session, who.Agent, match, perBranch)
-	return unique(ids), err
 }
 
 // unique keeps the first of each: the same bytes may be there under two names.
@@ -158,56 +125,17 @@ func rankByMeaning(c *sqlite.Conn, who Reader, model string, query []float32) ([
 		ids = append(ids, x.id)
 	}
 	ids = unique(ids)
-	return ids[:min(len(ids), perBranch)], err
+	return ids[:min(len(ids), search.PerBranch)], err
 }
 
-// A Fused is a chunk with its ranks, from 1; 0 where it is not ranked.
-type Fused struct {
-	CID            string
-	Words, Meaning int
-}
-
-// Fuse merges two rankings by reciprocal rank: the sum of a millionth parts of 1/(60 + rank), ties by CID.
-func Fuse(byWords, byMeaning []string) []Fused {
-	at := map[string]int{}
-	var all []Fused
-	add := func(id string) *Fused {
-		if _, there := at[id]; !there {
-			at[id] = len(all)
-			all = append(all, Fused{CID: id})
-		}
-		return &all[at[id]]
-	}
-	for i, id := range byWords {
-		add(id).Words = i + 1
-	}
-	for i, id := range byMeaning {
-		add(id).Meaning = i + 1
-	}
-	slices.SortFunc(all, func(a, b Fused) int {
-		return cmp.Or(cmp.Compare(b.Score(), a.Score()), strings.Compare(a.CID, b.CID))
-	})
-	return all
-}
-
-// Score returns what a chunk is ordered by.
-func (f Fused) Score() (sum int) {
-	for _, rank := range []int{f.Words, f.Meaning} {
-		if rank > 0 {
-			sum += rrfUnit / (rrfK + rank)
-		}
-	}
-	return sum
-}
-
-func readHits(c *sqlite.Conn, who Reader, list []Fused) ([]Hit, error) {
+func readHits(c *sqlite.Conn, who Reader, list []search.Fused) ([]Hit, error) {
 	hits := make([]Hit, 0, len(list))
 	for _, x := range list {
 		h := Hit{CID: x.CID, Words: x.Words, Meaning: x.Meaning}
 		err := sqlfile.Each(c, `SELECT documents.cid, chunks.start, chunks.heading, chunks.text, documents.source, documents.name,
 			documents.integrity, documents.secrecy FROM chunks JOIN documents ON documents.id = chunks.doc
 			WHERE chunks.cid = ?4 AND`+mayRead+`ORDER BY documents.id LIMIT 1`, func(s *sqlite.Stmt) error {
-			h.Chunk = Chunk{s.ColumnText(0), s.ColumnInt(1), s.ColumnText(2), s.ColumnText(3)}
+			h.Chunk = Chunk{Document: s.ColumnText(0), From: s.ColumnInt(1), Heading: s.ColumnText(2), Text: s.ColumnText(3)}
 			h.Source, h.Name, h.Integrity, h.Secrecy = s.ColumnText(4), s.ColumnText(5), s.ColumnText(6), s.ColumnText(7)
 			return nil
 		}, who.Wallet, who.Session, who.Agent, x.CID)

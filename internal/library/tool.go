@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools"
@@ -44,6 +45,7 @@ type passage struct {
 	Name      string `json:"name"`
 	Words     int    `json:"words_rank,omitempty"`
 	Meaning   int    `json:"meaning_rank,omitempty"`
+	Covers    int    `json:"covers"` // thousandths of the query's weight that its words have
 	Integrity string `json:"integrity"`
 	Secrecy   string `json:"secrecy"`
 }
@@ -69,9 +71,11 @@ func (t Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 		list = append(list, passage{
 			Cite: fmt.Sprintf("%d.%d", in.Asker.Step, int(in.Asker.Index)*MaxHits+i+1), CID: h.Document, Part: h.CID,
 			Chunk:  h.Chunk,
-			Source: h.Source, Name: wording.Visible(h.Name), Words: h.Words, Meaning: h.Meaning, Integrity: h.Integrity,
-			Secrecy: h.Secrecy,
+			Source: h.Source, Name: wording.Visible(h.Name), Words: h.Words, Meaning: h.Meaning, Covers: h.Covers,
+			Integrity: h.Integrity, Secrecy: h.Secrecy,
 		})
 	}
-	return json.Marshal(map[string]any{"snapshot": f.Snapshot, "how": f.How, "documents": list})
+	return json.Marshal(map[string]any{
+		"snapshot": f.Snapshot, "view": f.View, "ranking": search.Ranking, "how": f.How, "documents": list,
+	})
 }
