@@ -13,6 +13,7 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -103,6 +104,13 @@ type Output struct {
 // Spend names the arguments that say how much of what goes to whom. All three name properties of the schema itself, of
 // formats amount, token and address.
 type Spend struct{ Amount, Asset, To string }
+
+// IsPartOf reports whether a call says more than what it moves: whether any other of its arguments is set.
+func (s Spend) IsPartOf(a Args) bool {
+	return slices.ContainsFunc(a.Values, func(v arg.Value) bool {
+		return v.Set && v.Name != s.Amount && v.Name != s.Asset && v.Name != s.To
+	})
+}
 
 // A Book pins what names and symbols mean on one chain. It is stored by its CID, so a name cannot change its
 // meaning between a signature and an audit.

@@ -33,7 +33,8 @@ type rereading struct {
 	bare   int      // replies of models whose bytes ought to be there and are not
 	reused int      // replies that are other runs'
 	apart  int      // of those: the run that they are of is not here and open
-	alien  int      // replies of models of which it is not known how their bytes are read
+	alien  int      // replies of models of which it is not known how their bytes are read: a Go program's own have none
+	unread int      // of those: bytes are recorded
 }
 
 // checkReplies reads every reply of a model again. It needs no permission, only the keys of the replies.
@@ -79,6 +80,10 @@ func (r *rereading) conclude() {
 		r.rep.Skip(check, r.read, fmt.Sprintf("of %d replies the provider's bytes are not recorded", r.bare))
 		return
 	}
+	if r.unread > 0 {
+		r.rep.Skip(check, r.read, fmt.Sprintf("the bytes of %d replies are in no dialect that is known", r.unread))
+		return
+	}
 	if r.sealed > 0 {
 		r.rep.Unprove("what the replies said, their tokens and their cost: the provider's bytes are sealed")
 		r.rep.Skip(check, r.read, fmt.Sprintf("%d replies are sealed", r.sealed))
@@ -97,6 +102,9 @@ func (r *rereading) rereadReply(at provenance.Link, seq uint64, was *provenance.
 	if info.Dialect == "" {
 		if info.Kind == model.KindModel || was.Response != nil {
 			r.alien++
+		}
+		if was.Response != nil {
+			r.unread++
 		}
 		return
 	}

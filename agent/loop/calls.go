@@ -247,9 +247,9 @@ const (
 // describeCall says what a call would do, in the words that a wallet shows and signs: ASCII, with everything spelled
 // out that could deceive.
 func describeCall(c *call) string {
-	if c.tool.spec.Spend != nil {
+	if spend := c.tool.spec.Spend; spend != nil {
 		moves := fmt.Sprintf("%s: %s to %s", c.tool.spec.Name, c.args.Amount, c.args.To.Hex())
-		if c.tool.def.Contract() != nil { // its other arguments matter, too
+		if c.tool.def.Contract() != nil || spend.IsPartOf(c.args) { // its other arguments matter, too
 			moves += " " + wording.SpellShort(string(c.args.JSON), maxShownArgs)
 		}
 		return moves

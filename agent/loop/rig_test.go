@@ -58,6 +58,9 @@ const (
 	paySchema  = `{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{` +
 		`"amount":{"type":"string","format":"amount","x-asset":"token"},"to":{"type":"string","format":"address"},` +
 		`"token":{"type":"string","format":"token"}}}`
+	wireSchema = `{"type":"object","additionalProperties":false,"required":["amount","to","token"],"properties":{` +
+		`"amount":{"type":"string","format":"amount","x-asset":"token"},"to":{"type":"string","format":"address"},` +
+		`"memo":{"type":"string"},"token":{"type":"string","format":"token"}}}`
 )
 
 // offered are one tool of each effect class.

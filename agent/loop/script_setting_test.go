@@ -302,6 +302,11 @@ func catalogue() []tools.Spec {
 		if s.Class == tools.Keyed || s.Class == tools.ChainTx {
 			s.Output = &tools.Output{Integrity: label.Tool}
 		}
+		if s.Name == "bank.pay" { // and one that takes more than what it pays
+			wire := s
+			wire.Name, wire.Schema = "bank.wire", json.RawMessage(wireSchema)
+			list = append(list, wire)
+		}
 		if list = append(list, s); s.Class == tools.ChainTx {
 			s.Name, s.Class = "wallet.send", tools.WalletTx
 			list = append(list, s)

@@ -217,6 +217,13 @@ func TestAContractWalletPaysAndAStrangerAsksItsChainAgain(t *testing.T) {
 	if rep := b.auditedOn(run, &oracle{verdict: auth.Accepted, now: time.Now}); rep.Code != audit.CodeGrantContract {
 		t.Errorf("asked where it is another wallet: %s %s", rep.Verdict, rep.Code)
 	}
+	approval, err := p.Approval.Question(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep := b.auditedOn(run, refusing{stranger, approval.Hash}); rep.Code != audit.CodeApprovalsContract {
+		t.Errorf("asked where the approval is refused: %s %s", rep.Verdict, rep.Code)
+	}
 	if rep := b.auditedOn(run, &oracle{err: errors.New("no such block"), now: time.Now}); rep.Verdict != provenance.Gaps ||
 		!strings.Contains(rep.Status(provenance.CheckGrant).Note, "no such block") {
 		t.Errorf("asked where nobody knows: %s %s", rep.Verdict, rep.Code)

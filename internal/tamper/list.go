@@ -25,7 +25,7 @@ import (
 // listVectors lists all files. The order is that of the 72 classes.
 func listVectors() []vector {
 	return slices.Concat(honest, brokenBytes, brokenBeside, brokenLinks, brokenSpelling, bombs, falseHistory,
-		falseMeaning, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds, falseSends,
+		falseMeaning, manyRecords, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds, falseSends,
 		falseKeys, falseAssertions)
 }
 
@@ -68,6 +68,8 @@ var honest = []vector{
 				mc.Response, mc.Evidence = nil, 0
 			}
 		}), func(*history) {})},
+	{Name: "honest-unread", Verdict: gaps, What: "the same, and the runtime does not say how the bytes are read",
+		make: changeWorld(wireWorld(nil), func(w *world) { w.mute = true })},
 	{Name: "reply-cut", Code: audit.CodeReplyForm, What: "the provider's bytes end in the middle of the answer",
 		make: lieAboutReply(1, func(mc *provenance.ModelCall) {
 			b, _ := mc.Response.Bytes()
@@ -846,12 +848,26 @@ var falseMeaning = []vector{
 		}},
 }
 
+// manyRecords are histories that name more than is kept in memory.
+var manyRecords = []vector{
+	{Name: "many-agents", Code: provenance.CodeLinksSize, What: "an agent that reaches 65 others by its tools",
+		make: changeHistory(smallWorld, func(h *history) error { return h.addAgents(65) })},
+	{Name: "many-revocations", Code: provenance.CodeHistoryBound, What: "a run that ends by 17 revocations",
+		make: changeHistory(smallWorld, func(h *history) error { return h.addRevocations(17) })},
+}
+
 // contractWallets are histories of wallets whose word is what a chain said of it.
 var contractWallets = []vector{
 	{Name: "honest-contract", Verdict: gaps,
 		What: "a contract wallet's permission, with the record of what its chain said; only the chain itself " +
 			"proves it",
 		make: changeContract(func(*history, *provenance.Verification) {})},
+	{Name: "approval-unasked", Code: audit.CodeApprovalsVerification,
+		What: "a contract wallet's approval that no chain was asked about",
+		make: changeContractOf(wholeWorld, func(h *history, _ *provenance.Verification) {
+			h.keepVerdict = true
+			verdictAt(h, 5).Approval.Method = auth.MethodEIP1271
+		})},
 	{Name: "contract-unasked", Code: audit.CodeGrantVerification, Class: 66,
 		What: "a contract wallet's permission that no chain was asked about",
 		make: changeContract(func(h *history, _ *provenance.Verification) { h.verification = nil })},

@@ -244,7 +244,12 @@ func usd(n uint64) []money.Amount { return []money.Amount{money.Of(usdc, n*1_000
 
 // changeContract is the small run of a contract wallet.
 func changeContract(change func(*history, *provenance.Verification)) func(*bench) ([]byte, error) {
-	return changeSafely(smallWorld, func(h *history) {
+	return changeContractOf(smallWorld, change)
+}
+
+// changeContractOf is the run of any world, as a contract wallet's.
+func changeContractOf(w func() *world, change func(*history, *provenance.Verification)) func(*bench) ([]byte, error) {
+	return changeSafely(w, func(h *history) {
 		h.grant.Method, h.grant.Sig = auth.MethodEIP1271, provenance.NewPayload([]byte("an owner's word"))
 		h.verification = &provenance.Verification{
 			Method: auth.MethodEIP1271, Standing: string(auth.StandingContract), Chain: 1337, Number: 10,

@@ -18,7 +18,7 @@ func (g *game) hearReply(ref provenance.Ref, info provenance.ModelInfo, said mod
 	for _, t := range g.history.tools {
 		offered = append(offered, t.Name)
 	}
-	reply, _, err := dialect.Read(info.Dialect, response, dialect.Question{Model: info.Model, Tools: offered})
+	reply, _, err := dialect.Read(dialect.Chat, response, dialect.Question{Model: info.Model, Tools: offered})
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ type world struct {
 	input   string
 	replies []model.Reply // of the model, in order
 	window  int64         // of the models, in tokens; 0 for none
+	mute    bool          // of wire: the runtime does not say how these are read
 	wire    bool          // the first model has a provider, whose bytes are recorded
 	// hears changes what is recorded of reply n, but not its bytes
 	hears func(n int, mc *provenance.ModelCall)
@@ -333,7 +334,9 @@ func playWorld(w *world) (*history, error) {
 			PriceIn: 1_000_000, PriceOut: 2_000_000, MaxTokens: 1000, Window: w.window,
 		})
 		if w.wire && i == 0 {
-			h.runtime.Models[i].Kind, h.runtime.Models[i].Dialect = string(model.KindModel), dialect.Chat
+			if h.runtime.Models[i].Kind = string(model.KindModel); !w.mute {
+				h.runtime.Models[i].Dialect = dialect.Chat
+			}
 		}
 	}
 	agentCID, err := cidOf(&h.agent)
@@ -567,7 +570,7 @@ func (g *game) answerEffect(ref provenance.Ref, e provenance.Effect) (ev provena
 		if e.Route.Model != info.Name {
 			info = g.runtime.Models[1]
 		}
-		if g.wire && info.Dialect != "" {
+		if g.wire && info.Kind == string(model.KindModel) {
 			return g.hearReply(ref, info, reply)
 		}
 		mc := &provenance.ModelCall{
