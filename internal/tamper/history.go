@@ -283,7 +283,7 @@ func (h *history) signApproval(v *provenance.Verdict, at provenance.Link, by *au
 	change func(*auth.Approval)) error {
 	message, _ := h.grant.Message.Bytes()
 	sig, _ := h.grant.Sig.Bytes()
-	grant, err := auth.Reread(message, sig)
+	grant, err := auth.RereadAs(h.grant.Method, message, sig)
 	if err != nil {
 		return err
 	}

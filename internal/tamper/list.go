@@ -865,7 +865,6 @@ var contractWallets = []vector{
 	{Name: "approval-unasked", Code: audit.CodeApprovalsVerification,
 		What: "a contract wallet's approval that no chain was asked about",
 		make: changeContractOf(wholeWorld, func(h *history, _ *provenance.Verification) {
-			h.keepVerdict = true
 			verdictAt(h, 5).Approval.Method = auth.MethodEIP1271
 		})},
 	{Name: "contract-unasked", Code: audit.CodeGrantVerification, Class: 66,
