@@ -89,7 +89,7 @@ var leftToGo = []string{
 	"decisions.", "context.", "replies.", "totals.", "transfers.", // the loop, the rules, the dialects of providers
 	"schema.key", "schema.type", "schema.range", "schema.order", // it reads what it needs of a record
 	"fork.told", "fork.shared", // what shared steps say and decide, as of any steps
-	"history.call", "cover.chain", "grant.verification",
+	"history.call", "cover.chain",
 	"delegation.form", "delegation.wider", "delegation.limits", "delegation.input", "delegation.label", "delegation.handed",
 	"delegation.child", "delegation.later", "delegation.stopped",
 	"car.varint", // its CAR library reads any spelling of a length

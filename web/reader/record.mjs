@@ -10,7 +10,7 @@
 //
 // Left to writ-audit, by the names of its checks, and printed as "left": decisions, context, replies, totals and transfers,
 // which take the loop, the rules and the dialects of providers; log, unless its key is given, and then witnesses and anchors; of schema, keys and kinds of values;
-// of history, which call an effect is of; of cover, chains; of grant, what chains say of contract wallets, and revocations;
+// of history, which call an effect is of; of cover, chains; of grant, revocations; of contract wallets, whether a chain says what is recorded of it;
 // of delegations, their form, limits, labels, inputs and outcomes; of forks, what they are told and what shared steps decide.
 import { createHash, createHmac } from 'node:crypto'
 import { CarBlockIterator } from '@ipld/car'
@@ -24,6 +24,12 @@ import {
   approvalDigest, approvalOf, assertionDigest, ed25519Verify, frameBytes, grantCovers, keyOf, openGrant, readApproval, readGrant, recover, same, sorted,
   sha256 as digest, verifyBy, want, Wrong
 } from './signed.mjs'
+
+// wantSpoken wants the record of what a contract wallet's chain said of what it signed, asked by then.
+const wantSpoken = (r, of, chain, by, code) => {
+  const said = of.verification && r.record(of.verification, 'verification/1')
+  want(said && said.method === of.method && said.chain === chain && said.at <= by, code)
+}
 
 // left are the checks of writ-audit that are not made here.
 const left = ['decisions', 'context', 'replies', 'totals', 'transfers', 'log']
@@ -170,7 +176,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
   const agent = r.record(run.agent, 'agent/1')
   const grant = r.record(run.grant, 'grant/1')
   const rules = r.record(run.rules, 'policies/1')
-  if (rules.under) want(!r.record(rules.under, 'policies/1').under, 'links.kind: a set under a set under a set')
+  if (rules.under) want(!r.record(rules.under, 'policies/1').under, 'links.kind: a third set of rules')
   r.record(run.runtime, 'runtime/1')
   for (const l of agent.tools) r.record(l, 'tool/1')
 
@@ -229,8 +235,8 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     if (s.event.result?.child) children.push({ child: s.event.result.child, of })
     before = s
   }
-  want(before.seq === 0 && run.opened <= before.at, 'history.seq: the first step')
-  want(answers.size === 0, 'history.of: an answer to nothing')
+  want(before.seq === 0 && run.opened <= before.at, 'history.seq')
+  want(answers.size === 0, 'history.of')
 
   // The index is that of the steps: rows of 256, and rows of rows.
   if (head.index) {
@@ -292,6 +298,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     want(permission.rulesCID === run.rules.toString(), 'grant.rules')
     want(!rules.under || rules.origin === permission.origin, 'grant.origin')
     want(grantCovers(permission, run.opened), 'grant.time')
+    if (grant.method !== 'eoa') wantSpoken(r, grant, permission.chain, run.opened, 'grant.verification')
     want(run.delegation || permission.key.did === ask.key, 'grant.request', 'the session key')
     checked.add(grant.method === 'eoa' ? 'grant' : 'grant text')
     for (const { at, call } of calls) {
@@ -362,7 +369,10 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     want(sorted(due) === Buffer.from(text).toString(), 'approvals.other')
     const a = readApproval(Buffer.from(text).toString())
     want(at <= 1000 * a.notAfter, 'approvals.late')
-    if (approval.method !== 'eoa') continue // what its contract says is for its chain to tell
+    if (approval.method !== 'eoa') { // what its contract says is for its chain to tell
+      wantSpoken(r, approval, permission.chain, at, 'approvals.verification')
+      continue
+    }
     let who
     try { who = recover(approvalDigest(a), Buffer.from(sig)) } catch (e) { throw new Wrong('approvals.signature', e.message) }
     want(who === permission.address, 'approvals.signature')
