@@ -46,6 +46,9 @@ func TestEveryCaveatIsEnforced(t *testing.T) {
 	for i := range base.NumField() {
 		c := base.Interface().(auth.Caveats)
 		name := base.Type().Field(i).Name
+		if name == "From" { // whence a session is used is judged before there is a run: internal/api
+			continue
+		}
 		reflect.ValueOf(&c).Elem().Field(i).Set(reflect.ValueOf(whole).Field(i))
 		if strings.HasPrefix(name, "MaxPerCall") || name == "ApproveAbove" {
 			c.MaxTotal = whole.MaxTotal
