@@ -311,6 +311,7 @@ var changed = map[string]func(c *auth.Caveats){
 	"Models":           func(c *auth.Caveats) { c.Models = []string{"another"} },
 	"ApproveIfTainted": func(c *auth.Caveats) { c.ApproveIfTainted = !c.ApproveIfTainted },
 	"MaxDepth":         func(c *auth.Caveats) { c.MaxDepth = (c.MaxDepth + 1) % 5 },
+	"From":             func(c *auth.Caveats) { c.From = []string{"https://other.example"} },
 }
 
 // Sentence, ReCap and rules are three spellings of one set of limits. Change any one limit in one of them alone, and
@@ -403,7 +404,7 @@ func TestSentenceReCapAndRulesCannotDrift(t *testing.T) {
 			if code != "" {
 				t.Fatalf("%s changed in both: %s", name, code)
 			}
-			if rulesOf(other) == rulesOf(g) {
+			if rulesOf(other) == rulesOf(g) && name != "From" { // that one is judged before there is a run: internal/api
 				t.Errorf("%s: signed otherwise, and the rules are the same", name)
 			}
 		}
