@@ -71,6 +71,10 @@ func TestTheDocsNameEveryCode(t *testing.T) {
 // file too large to keep, or another caller than a verifier of files.
 var byTest = map[string]string{
 	"retrieval.passage":  "TestPassagesAreHeldToTheirCIDs",
+	"retrieval.rank":     "TestSearchesAreMadeAgain",
+	"retrieval.result":   "TestSearchesAreMadeAgain",
+	"retrieval.snapshot": "TestSnapshotsAreHeldToTheirCIDs",
+	"retrieval.view":     "TestSearchesAreMadeAgain",
 	"car.size":           "TestTheIndexIsBounded",
 	"car.unreadable":     "TestUnreadableFile",
 	"leaf.reopened":      "TestLeavesAreToldApart",

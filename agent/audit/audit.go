@@ -25,6 +25,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies"
@@ -82,6 +83,8 @@ type Options struct {
 	Account         *Account
 	RequireComplete bool
 	Prices          *PriceTable // by which costs are computed again; nil if the verifier has none
+	// Snapshots are those from which searches are made again; see [search.ReadSnapshot].
+	Snapshots []*search.Snapshot
 }
 
 // An Account is a wallet that a verifier expects: any address is one, and none stands for all.
@@ -164,7 +167,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 	if ev == nil {
 		return rep
 	}
-	a.account, a.prices = o.Account, o.Prices
+	a.account, a.prices, a.snapshots = o.Account, o.Prices, o.Snapshots
 	a.rep, a.ev, a.keys, a.operator = rep, ev, o.Keys, o.OperatorKey
 	if a.judged == nil {
 		a.judged = map[provenance.Link]*provenance.Report{}
@@ -230,6 +233,8 @@ type auditor struct {
 
 	isSource bool                // an answer of it was given again in the run asked for
 	reusable map[uint64][32]byte // what prompts are known by, by the steps of their answers; see noteReuse
+
+	snapshots []*search.Snapshot // from which searches are made again
 
 	limit   int // bytes of texts that are replayed; maxReplayed if 0
 	judging     // of Judge

@@ -15,6 +15,7 @@ const CodeRetrievalPassage provenance.Code = "retrieval.passage"
 // A groundJudge gathers what a run was given, and says which figures of its answer rest on nothing of it.
 type groundJudge struct {
 	evidence grounds.Evidence
+	searches searchJudge
 	passages int
 }
 
@@ -26,9 +27,10 @@ func (g *groundJudge) addEarlier(turns []thread.Turn) {
 	}
 }
 
-// takeStep takes in a step, and holds the passages that it found to their CIDs.
+// takeStep takes in a step, and holds the passages that it found to their CIDs, and to the search made again.
 func (g *groundJudge) takeStep(s *provenance.Step) error {
 	g.evidence.AddStep(s)
+	g.searches.ask(s)
 	r, ok := s.Event.(*provenance.Result)
 	if !ok || r.Output == nil {
 		return nil
@@ -36,7 +38,10 @@ func (g *groundJudge) takeStep(s *provenance.Step) error {
 	out, _ := r.Output.Bytes()
 	chunks, err := grounds.CheckPassages(r.Of, out)
 	g.passages += len(chunks)
-	return err
+	if err != nil {
+		return err
+	}
+	return g.searches.check(r.Of, out)
 }
 
 // maxNamed bounds the figures that a report names.
@@ -48,10 +53,7 @@ func (g *groundJudge) report(rep *provenance.Report, s *provenance.Step, told bo
 	if !ok {
 		return
 	}
-	if g.passages > 0 {
-		rep.Unprove(fmt.Sprintf("that the %d passages that searches found were in the snapshots that they name, and the "+
-			"best of these", g.passages))
-	}
+	g.searches.report(rep, g.passages)
 	if !told || !g.evidence.Complete() {
 		return
 	}

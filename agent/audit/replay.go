@@ -57,6 +57,7 @@ func (a *auditor) replaySteps() {
 		return
 	}
 	r := &replay{auditor: a, m: a.machine, state: loop.State{Run: ev.RunCID}, told: true}
+	r.found.searches.snapshots = a.snapshots
 	if !a.isPast {
 		if err := r.recallOthers(); err != nil {
 			a.failThread(err)
@@ -125,7 +126,11 @@ func (r *replay) replayStep(c provenance.Link, s *provenance.Step) error {
 		return errStop
 	}
 	if err := r.found.takeStep(s); err != nil {
-		r.failCheck(provenance.CheckContext, CodeRetrievalPassage, c, "step %d: %v", s.Seq, err)
+		code, detail := CodeRetrievalPassage, err.Error()
+		if f, is := errors.AsType[*provenance.Fault](err); is {
+			code, detail = f.Code, f.Detail
+		}
+		r.failCheck(provenance.CheckContext, code, c, "step %d: %s", s.Seq, detail)
 		return errStop
 	}
 	r.found.report(r.rep, s, r.told)

@@ -1,6 +1,7 @@
 package library
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,6 +143,27 @@ func (l *Library) readView(c *sqlite.Conn, who Reader) (v view, err error) {
 	v.cid = CIDOf(search.ListBytes(ids))
 	l.views.keep(change, key, v)
 	return v, nil
+}
+
+// View returns what a reader may read now, or with all set what there is, with the CID of its list.
+func (l *Library) View(ctx context.Context, who Reader, all bool) (chunks map[string]Chunk, id string, err error) {
+	who.Wallet = strings.ToLower(who.Wallet)
+	chunks = map[string]Chunk{}
+	var ids []string
+	where := mayRead
+	if all {
+		where = " (?1 || ?2 || ?3) NOTNULL " // no condition, of the same parameters
+	}
+	err = l.file.Read(ctx, func(c *sqlite.Conn) error {
+		return sqlfile.Each(c, `SELECT chunks.cid, documents.cid, chunks.start, chunks.heading, chunks.text FROM chunks
+			JOIN documents ON documents.id = chunks.doc WHERE`+where, func(s *sqlite.Stmt) error {
+			id := s.ColumnText(0)
+			chunks[id] = Chunk{Document: s.ColumnText(1), From: s.ColumnInt(2), Heading: s.ColumnText(3), Text: s.ColumnText(4)}
+			ids = append(ids, id)
+			return nil
+		}, who.Wallet, who.Session, who.Agent)
+	})
+	return chunks, CIDOf(search.ListBytes(ids)), err
 }
 
 // rankByWords ranks what the reader may read by BM25, headings counting twice. It says what each covers of the query.

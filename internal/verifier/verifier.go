@@ -17,6 +17,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/audit"
+	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/internal/prices"
 	"github.com/writ-run/writ/provenance"
@@ -274,7 +275,8 @@ type Verifier struct {
 	complete  bool   // completeness must be shown
 	prices    string // the file of a price table
 	endpoints []string
-	keys      *noted // the file of keys; nil without one
+	snapshots []string // files
+	keys      *noted   // the file of keys; nil without one
 }
 
 // Define defines the flags that both programs have.
@@ -287,6 +289,35 @@ func (v *Verifier) Define(f FlagSet) {
 		"computed again by it")
 	f.Func("rpc", "`endpoint` that is asked again about contract wallets; may be given several times",
 		appendTo(&v.endpoints))
+	f.Func("snapshot", "CAR `file` of writ docs snapshot -o, from which searches are made again; "+
+		"may be given several times", appendTo(&v.snapshots))
+}
+
+// readSnapshots reads the files that searches are made again from. A damaged one is a verdict, a [*provenance.Fault].
+func (v *Verifier) readSnapshots() (list []*search.Snapshot, err error) {
+	for _, name := range v.snapshots {
+		s, err := v.readSnapshot(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func (v *Verifier) readSnapshot(name string) (*search.Snapshot, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, Usagef("--snapshot: %w", err)
+	}
+	defer f.Close()
+	in := newNoted(f)
+	s, err := search.ReadSnapshot(in)
+	if err != nil {
+		return nil, provenance.Faultf(audit.CodeRetrievalSnapshot, "the snapshot's file: %v", err)
+	}
+	v.Log.inputs = append(v.Log.inputs, in.input("snapshot"))
+	return s, nil
 }
 
 // readPrices reads the table of prices, if one is named.
@@ -342,6 +373,12 @@ func (v *Verifier) Judge(ctx context.Context, path string, keys map[provenance.L
 		return nil, err
 	}
 	if o.Log, err = v.Log.Options(ctx); err != nil {
+		return nil, err
+	}
+	o.Snapshots, err = v.readSnapshots()
+	if _, bad := errors.AsType[*provenance.Fault](err); bad {
+		return v.identify(provenance.FailedReport(err), path, nil)
+	} else if err != nil {
 		return nil, err
 	}
 	car, file, err := open()

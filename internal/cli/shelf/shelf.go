@@ -393,26 +393,3 @@ func (x *shelf) change(
 	}
 	return x.Done(map[string]any{what: n}, func(w io.Writer) { fmt.Fprintf(w, "%s: %d documents\n", what, n) })
 }
-
-func (x *shelf) snapshot() *cobra.Command {
-	return &cobra.Command{
-		Use: "snapshot [CID]", Short: "Write the list of chunks that a snapshot's CID, or the newest's, is of",
-		Long: `Writes the CIDs of all chunks that the library held when a search said this snapshot, a line each, in order. The CID of
-these bytes is the snapshot's. An auditor who has the list sees that what a run found was in the library.`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			var list []byte
-			err := x.with(func(l *library.Library) (err error) {
-				list, err = l.Snapshot(c.Context(), strings.Join(args, ""))
-				return err
-			})
-			if errors.Is(err, library.ErrNotFound) {
-				return cli.Failf(cli.ExitIncomplete, "not_found", "the library never had that snapshot")
-			}
-			if err != nil {
-				return err
-			}
-			return x.Done(map[string]any{"chunks": strings.Fields(string(list))}, func(w io.Writer) { w.Write(list) })
-		},
-	}
-}
