@@ -152,7 +152,7 @@ func (d *Run) readAsk(ctx context.Context, s Store, step *provenance.Step) error
 	return nil
 }
 
-// The newest steps of a denied run are looked at for what denied it, a window at a time.
+// The newest steps of a run are looked at for what denied it, or for what it waits, a window at a time.
 const (
 	window  = 32
 	windows = 8
@@ -160,6 +160,7 @@ const (
 
 func (d *Run) readEnd(ctx context.Context, s Store, info journal.RunInfo) error {
 	to := info.Steps
+	over := map[provenance.Ref]bool{} // what waits no more, by the steps that were looked at
 	for range windows {
 		from := to - min(to, window)
 		steps, err := readSteps(ctx, s, info.ID, from, int(to-from))
@@ -167,15 +168,19 @@ func (d *Run) readEnd(ctx context.Context, s Store, info journal.RunInfo) error 
 			return err
 		}
 		if to == info.Steps && len(steps) > 0 {
-			if err := d.takeLast(ctx, s, steps[len(steps)-1]); err != nil {
+			d.takeLast(steps[len(steps)-1])
+		}
+		switch d.Outcome {
+		case "parked":
+			if err := d.takeWaiting(ctx, s, steps, over); err != nil || d.Outcome != "parked" {
 				return err
 			}
-		}
-		if d.Outcome != provenance.CloseDenied {
-			return nil
-		}
-		if rule := lastDenial(steps); rule != "" {
-			d.takeDenial(rule)
+		case provenance.CloseDenied:
+			if rule := lastDenial(steps); rule != "" {
+				d.takeDenial(rule)
+				return nil
+			}
+		default:
 			return nil
 		}
 		if to = from; to == 0 {
@@ -185,26 +190,64 @@ func (d *Run) readEnd(ctx context.Context, s Store, info journal.RunInfo) error 
 	return nil
 }
 
-func (d *Run) takeLast(ctx context.Context, s Store, step *provenance.Step) error {
-	for i, e := range step.Does {
-		switch e := e.(type) {
-		case *provenance.Call:
-			if e.Phase != provenance.PhaseAsk || d.Outcome != "parked" {
-				continue
-			}
-			if err := archive.OpenPayload(ctx, s, e.Args); err != nil {
-				return err
-			}
-			args, _ := e.Args.Bytes() // of what is erased nothing is shown
-			q, _ := tools.ReadQuestion(args)
-			d.Outcome, d.Asks = Asks, &Question{provenance.Ref{Seq: step.Seq, Index: uint64(i)}, q}
-		case *provenance.Seek:
-			if d.Outcome == "parked" {
-				d.Outcome = Waiting
-			}
-		case *provenance.Close:
+func (d *Run) takeLast(step *provenance.Step) {
+	for _, e := range step.Does {
+		if e, is := e.(*provenance.Close); is {
 			d.Outcome, d.Closed, d.Moved, d.Cost = e.Reason, step.At, e.Totals.Spent, e.Totals.Cost
 		}
+	}
+}
+
+// takeWaiting takes the newest effect of a parked run that waits for somebody's word. It need not be of the last step:
+// what is said into a run, or let in by no rule, comes after it and is no answer.
+func (d *Run) takeWaiting(
+	ctx context.Context, s Store, steps []*provenance.Step, over map[provenance.Ref]bool,
+) error {
+	for _, step := range slices.Backward(steps) {
+		for i, e := range step.Does {
+			of := provenance.Ref{Seq: step.Seq, Index: uint64(i)}
+			if over[of] {
+				continue
+			}
+			switch e := e.(type) {
+			case *provenance.Call:
+				if e.Phase != provenance.PhaseAsk {
+					continue
+				}
+				if err := archive.OpenPayload(ctx, s, e.Args); err != nil {
+					return err
+				}
+				args, _ := e.Args.Bytes() // of what is erased nothing is shown
+				q, _ := tools.ReadQuestion(args)
+				d.Outcome, d.Asks = Asks, &Question{of, q}
+			case *provenance.Seek:
+				if d.Outcome == "parked" {
+					d.Outcome = Waiting
+				}
+			}
+		}
+		if d.Outcome != "parked" {
+			return nil
+		}
+		if of := answered(step); of != nil {
+			over[*of] = true
+		}
+	}
+	return nil
+}
+
+// answered returns the effect that a step's event is the answer to, or nil.
+func answered(step *provenance.Step) *provenance.Ref {
+	switch e := step.Event.(type) {
+	case *provenance.Ask:
+		denied := func(d provenance.Decision) bool { return d.Outcome == "deny" }
+		if e.Of != nil && !slices.ContainsFunc(step.Decisions, denied) {
+			return e.Of
+		}
+	case *provenance.Verdict:
+		return &e.Of
+	case *provenance.Lapse:
+		return e.Of
 	}
 	return nil
 }

@@ -104,8 +104,20 @@ func (p *person) run(args ...string) (e ended) {
 type modelQuestion struct {
 	Messages []struct {
 		Role    string
-		Content string
+		Content words
 	}
+}
+
+// words are what a message says: a text, or parts as they stand there.
+type words string
+
+func (w *words) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = string(b)
+	}
+	*w = words(s)
+	return nil
 }
 
 // asked returns what the user asks for, and the results of tools that stand after it.
@@ -113,9 +125,9 @@ func (q modelQuestion) asked() (request string, results []string) {
 	for _, m := range q.Messages {
 		switch m.Role {
 		case "user":
-			request, results = m.Content, nil
+			request, results = string(m.Content), nil
 		case "tool":
-			results = append(results, m.Content)
+			results = append(results, string(m.Content))
 		}
 	}
 	return request, results

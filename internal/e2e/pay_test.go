@@ -97,6 +97,9 @@ func TestTheConsolePays(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := node(t, "console-pays.mjs", r.URL, c.url, chromium, string(secret), "8453")
+	if pictures := os.Getenv("WRIT_E2E_PICTURES"); pictures != "" {
+		cmd.Args = append(cmd.Args, pictures)
+	}
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %.3000s", err, cmd.Stderr)

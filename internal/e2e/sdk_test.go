@@ -31,6 +31,7 @@ func nodeOfSDK(t *testing.T, script string, args ...string) *exec.Cmd {
 // A page's own compiler, as strict as it likes and with either way of finding modules, reads the types that are built.
 const strangersPage = `import { connect, WritError, type CallSummary } from 'writ-sdk'
 import { toAGUI } from 'writ-sdk/ag-ui'
+import { attach } from 'writ-sdk/attach'
 import { writTransport } from 'writ-sdk/ai-sdk'
 import { pay, payments } from 'writ-sdk/pay'
 import { useRun } from 'writ-sdk/react'
@@ -49,6 +50,7 @@ for await (const u of session.run('send 5 USDC to bob')) {
   if (u.kind === 'delta' && u.place !== undefined) console.log(u.place - 1)
 }
 console.log(await pay(session, mockWallet(), await payments(session)))
+console.log(await session.run('and this?', { attach: await attach(session, [new File(['x'], 'x.md')], { onProgress: console.log }) }))
 const reading: Reading = await verify(new Uint8Array())
 console.log(WritError, toAGUI, writTransport, useRun, send, reading.left)
 `
@@ -144,8 +146,8 @@ func TestTheSDKIsBuiltFromItsSources(t *testing.T) {
 	}
 	all := 0 // of what a page may load; test.js is for tests
 	for name, most := range map[string]int{
-		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "pay.js": 1300, "ag-ui.js": 1000, "ai-sdk.js": 1200,
-		"verify.js": 15 << 10, "curves.js": 6144, "log.js": 1900, // verify.js loads curves.js, and log.js if it knows a log
+		"index.js": 4096, "signin.js": 1000, "react.js": 1100, "send.js": 400, "attach.js": 1600, "pay.js": 1100, "ag-ui.js": 1000, "ai-sdk.js": 1200,
+		"verify.js": 15 << 10, "curves.js": 3400, "log.js": 1900, // verify.js loads curves.js, and log.js if it knows a log
 	} {
 		want, err := os.ReadFile(filepath.Join(made, name))
 		if err != nil {
@@ -184,6 +186,13 @@ func TestTheSDK(t *testing.T) {
 			Bad, Tools   []string
 			Text, Reason string
 		}
+		Files struct {
+			Put, Refused            []string
+			Pieces, Again, Recorded int
+			Forked                  int
+			Rises                   bool
+			Sent, Stopped           string
+		}
 		Cuts   struct{ Done, Events, Lost, Doubled int }
 		States []string
 	}
@@ -200,7 +209,8 @@ func TestTheSDK(t *testing.T) {
 	}
 	want := map[string]string{
 		"refused": "denied", "rejected": "user_rejected", "foreign": "not_found", "denied": "denied", "cancelled": "cancelled",
-		"agent": "not_found", "resumed": "answered", "steered": "answered true", "over": "approval_late", "revoked": "session_revoked", "closed": "disconnected",
+		"agent": "not_found", "resumed": "answered", "steered": "answered true", "over": "approval_late", "absent": "not_found", "unpaid": "invalid_params",
+		"revoked": "session_revoked", "closed": "disconnected",
 	}
 	if !maps.Equal(got.Codes, want) {
 		t.Errorf("got %v, want %v", got.Codes, want)
@@ -213,6 +223,23 @@ func TestTheSDK(t *testing.T) {
 	if u := got.UI; u.Chunks < 5 || len(u.Bad) > 0 || u.Reason != "answered" || !strings.Contains(u.Text, "0.5 USDC") ||
 		!slices.Contains(u.Tools, "erc20.transfer output-available") {
 		t.Errorf("as a UI message stream the run is %+v", u)
+	}
+	f := got.Files
+	put := []string{" image/png 400000", "a  terms .md text/markdown 12", " application/json 7"}
+	if !slices.Equal(f.Put, put) || f.Pieces != 11 || !f.Rises || f.Again != 2 || f.Recorded != 3 || f.Forked != 2 ||
+		f.Sent != "answered" || f.Stopped != "AbortError" {
+		t.Errorf("files: %+v", f)
+	}
+	for i, says := range []string{
+		"accepted", "it has 300000 bytes; of a text, at most 262144 are taken", "it is neither PNG, JPEG, WebP or GIF nor text",
+		`"large.png" has 5242880 bytes; of a file, at most 4194304`, "it is empty", "8 files at most, not 9",
+		`"a.JSON" is called JSON, and is not`, "9437184 bytes together; at most 8388608",
+	} {
+		if i >= len(f.Refused) || !strings.Contains(f.Refused[i], says) ||
+			i > 0 && !strings.HasPrefix(f.Refused[i], "invalid_params: A file cannot be attached: ") {
+			t.Errorf("files: %q, want %q", f.Refused, says)
+			break
+		}
 	}
 	if c := got.Cuts; c.Done != cuts || c.Events == 0 || c.Lost+c.Doubled != 0 {
 		t.Errorf("after cuts: %+v, want %d and none lost or doubled", c, cuts)

@@ -10,7 +10,7 @@ const out = process.argv[2] ?? here('../../internal/console/dist')
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 await build({
-  entryPoints: [here('src/main.tsx'), here('src/style.css'), here('src/back.css')],
+  entryPoints: [here('src/main.tsx'), here('src/style.css'), here('src/back.css'), here('src/talk.css')],
   outdir: out, entryNames: '[name]', chunkNames: '[name]-[hash]', splitting: true,
   bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   jsx: 'automatic', jsxImportSource: 'preact',

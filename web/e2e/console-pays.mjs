@@ -1,12 +1,12 @@
 // The console has the user's own wallet pay: it rejects, it pays after the page was loaded again, it speeds a payment up, and a run
-// that it refuses to pay for is stopped. Arguments: server, chain's URL, browser, key of the account, number of the chain.
+// that it refuses to pay for is stopped. Arguments: server, chain's URL, browser, key of the account, number of the chain, and a folder for pictures if they are wanted.
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import { chromium } from 'playwright-core'
 import { createPublicClient, createTestClient, createWalletClient, http } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 
-const [url, chainURL, executablePath, key, number] = process.argv.slice(2)
+const [url, chainURL, executablePath, key, number, pictures] = process.argv.slice(2)
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const account = privateKeyToAccount(key)
 const chain = { id: Number(number), name: 'test', nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 }, rpcUrls: { default: { http: [chainURL] } } }
@@ -66,17 +66,26 @@ await page.getByRole('button', { name: 'Sign with Test Wallet' }).click()
 await ask('pay bob 1 USDC')
 await payIt().waitFor()
 out.got.card = await page.locator('section.wait').innerText()
-for (const scheme of ['light', 'dark']) {
-  await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
-  await page.evaluate(axe)
-  out.axe.push(...await page.evaluate(async () => (await window.axe.run(document, { resultTypes: ['violations'] })).violations.map((v) => v.id)))
+const look = async (name) => {
+  for (const scheme of ['light', 'dark']) for (const width of [1440, 390]) {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
+    await page.setViewportSize({ width, height: width === 1440 ? 900 : 844 })
+    await page.evaluate(axe)
+    out.axe.push(...await page.evaluate(async () => (await window.axe.run(document, { resultTypes: ['violations'] })).violations.map((v) => v.id)))
+    if (await page.evaluate(() => document.documentElement.scrollWidth) > width) out.axe.push(`${name} is wider than ${width}`)
+    if (pictures) await page.screenshot({ path: `${pictures}/${name}-${scheme}-${width}.png` })
+  }
 }
+await look('payment')
+await page.locator('section.wait summary').click()
+await look('payment-exact')
 wallet.refuses = true
 await payIt().click()
 await page.getByRole('alert').getByText('The wallet refused to sign.').waitFor()
 wallet.refuses = false
 await payIt().click()
 await sent()
+await look('payment-sent')
 await page.reload()
 await sent()
 out.got.offered = await payIt().count()

@@ -1,6 +1,7 @@
 // Reads records by /verify of the SDK. Arguments: "vectors" and their folder: prints what it and the second reader, from which it
 // is built with other parts, say of each, as a list, with the log's key where a vector is of the log. Or "page", the browser and files: prints how long a page's worker took of
 // each, in ms, the best of three, and what it found.
+import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,12 +27,50 @@ const vectors = async (folder) => {
     const reader = await readRecord(car, {}, undefined, logKey, receipts).catch((e) => ({ ok: false, error: e.message }))
     said.push({ name: v.name, code: v.code, sdk: await verify(car, { logKey, receipts }), reader })
   }
-  const { keccak256 } = await import(new URL('curves.js', sdk)), theirs = (await import('../reader/k1.mjs')).keccak256
+  const mine = await import(new URL('curves.js', sdk)), other = await import('../reader/k1.mjs')
+  said.push(...(await signatures(mine, other)))
+  const { keccak256 } = mine, theirs = other.keccak256
   for (let n = 0; n < 300; n++) {
     const text = Uint8Array.from({ length: n }, (_, i) => 7 * i + n)
     said.push({ name: `Keccak-256 of ${n} bytes`, sdk: { hash: Buffer.from(keccak256(text)).toString('hex') }, reader: { hash: Buffer.from(theirs(text)).toString('hex') } })
   }
   return said
+}
+
+// Signatures of which the two must say the same: good ones of many keys, each with a bit turned in every part, those with the
+// greater s, and those at the edges, among them one whose key would be the point at infinity.
+const signatures = async (mine, other) => {
+  const { privateKeyToAccount, sign } = await import('viem/accounts')
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+  const bytes = (n) => new Uint8Array(Buffer.from(n.toString(16).padStart(64, '0'), 'hex'))
+  const hex = (b) => '0x' + Buffer.from(b).toString('hex')
+  const random = (n) => new Uint8Array(createHash('sha256').update(`${n}`).digest())
+  const turned = (b, n) => b.map((x, i) => (i === (n >> 3) % b.length ? x ^ (1 << (n & 7)) : x))
+  const all = []
+  for (let n = 0; n < 60; n++) {
+    const privateKey = hex(random(n)), digest = random(`digest ${n}`)
+    const { r, s, yParity } = await sign({ hash: hex(digest), privateKey })
+    const xy = Buffer.from(privateKeyToAccount(privateKey).publicKey.slice(2), 'hex')
+    const key = Uint8Array.of(2 + (xy[64] & 1), ...xy.subarray(1, 33))
+    const rs = new Uint8Array([...bytes(BigInt(r)), ...bytes(BigInt(s))])
+    const bit = random(`bit ${n}`)[0]
+    all.push([digest, rs, yParity, key, 'good'], [digest, rs, 1 - yParity, key], [turned(digest, bit), rs, yParity, key],
+      [digest, turned(rs, bit), yParity, key], [digest, turned(rs, 256 + bit), yParity, key], [digest, rs, yParity, turned(key, bit + 8)],
+      [digest, new Uint8Array([...bytes(BigInt(r)), ...bytes(order - BigInt(s))]), 1 - yParity, key])
+  }
+  const [digest, rs, , key] = all[0], gx = 0x79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798n
+  const z = BigInt(hex(digest)) % order
+  for (const a of [0n, 1n, 5n, gx, order - 1n, order, 2n ** 256n - 1n]) for (const b of [0n, 1n, z, order - 1n, order, 2n ** 256n - 1n])
+    for (const d of [digest, bytes(0n), bytes(order), bytes(2n ** 256n - 1n)]) for (const odd of [0, 1])
+      all.push([d, new Uint8Array([...bytes(a), ...bytes(b)]), odd, key])
+  for (const k of [new Uint8Array(33), Uint8Array.of(2, ...bytes(2n ** 256n - 1n)), Uint8Array.of(5, ...key.subarray(1))]) all.push([digest, rs, 0, k])
+  const attempt = (f) => { try { return f() } catch { return 'none' } }
+  return all.map(([digest, rs, odd, key, good], i) => {
+    const says = (of) => [attempt(() => hex(of.recoverKey(digest, rs, odd))), of.verifyKey(digest, rs, key)].join()
+    const it = says(mine)
+    if (good && !it.endsWith(',true')) throw new Error(`signature ${i} is good, and is not taken`)
+    return { name: `signature ${i}`, sdk: { hash: it }, reader: { hash: says(other) } }
+  })
 }
 
 const worker = `import { verify } from './verify.js'

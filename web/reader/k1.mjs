@@ -4,6 +4,9 @@ import { keccak_256 } from '@noble/hashes/sha3.js'
 
 export const keccak256 = keccak_256
 
+// order is how many points the curve has.
+export const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+
 // recoverKey returns the uncompressed key, of 65 bytes, that made a signature of r and s over a digest; odd is the parity
 // of its point. It throws if there is none.
 export const recoverKey = (digest, rs, odd) => Point.fromBytes(recoverPublicKey(new Uint8Array([odd, ...rs]), digest, { prehash: false })).toBytes(false)

@@ -1,5 +1,5 @@
 // Whether the bytes of a public key are a point of its curve, in its one spelling.
-const power = (b, e, p) => {
+export const power = (b, e, p) => {
   let r = 1n
   for (b %= p; e > 0n; e >>= 1n, b = b * b % p) if (e & 1n) r = r * b % p
   return r

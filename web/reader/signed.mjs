@@ -4,7 +4,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { CID } from 'multiformats/cid'
 import { base58btc } from 'multiformats/bases/base58'
-import { keccak256, recoverKey, verifyKey } from './k1.mjs'
+import { keccak256, order, recoverKey, verifyKey } from './k1.mjs'
 import { isEd25519, uncompress } from './points.mjs'
 
 export class Wrong extends Error {
@@ -152,9 +152,8 @@ export function recover (hash, sig) {
   const v = sig[64] < 2 ? sig[64] + 27 : sig[64]
   want(v === 27 || v === 28, 'sig.v')
   const [r, s] = [sig.subarray(0, 32), sig.subarray(32, 64)].map(b => BigInt('0x' + Buffer.from(b).toString('hex')))
-  const n = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
-  want(r > 0n && s > 0n && r < n && s < n, 'sig.range')
-  want(s <= n / 2n, 'sig.high_s')
+  want(r > 0n && s > 0n && r < order && s < order, 'sig.range')
+  want(s <= order / 2n, 'sig.high_s')
   let point
   try {
     point = recoverKey(hash, sig.subarray(0, 64), v - 27)

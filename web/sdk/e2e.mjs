@@ -5,7 +5,9 @@ import { createRequire } from 'node:module'
 import { connect, WritError } from './dist/index.js'
 import { mockWallet } from './dist/test.js'
 import { toAGUI } from './dist/ag-ui.js'
-import { send } from './dist/send.js'
+import { fork, send } from './dist/send.js'
+import { attach } from './dist/attach.js'
+import { pay } from './dist/pay.js'
 import { writTransport } from './dist/ai-sdk.js'
 
 // Other people's wallets are those of web/e2e.
@@ -89,6 +91,39 @@ const steered = session.run('send 2 USDC to bob', { onApproval: async (a) => { a
 const { reason, text } = await steered
 out.codes.steered = `${reason} ${/^alice holds/.test(text)}`
 out.codes.over = await code(send(session, steered, 'too late'))
+
+// Files: the record names what was put, a socket that is cut under way costs nothing twice, and what is not taken is said
+// before anything is sent.
+const picture = new Uint8Array(400_000).fill(7)
+picture.set([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
+const progress = []
+const put = await attach(session, [picture, new File(['# Terms\nnone'], 'a/"terms".md'), new Blob(['{"a":1}'], { type: 'application/json' }), picture], {
+  onProgress: (have, all) => {
+    progress.push(have / all)
+    if (progress.length === 4) for (const s of sockets) s.terminate()
+  },
+})
+const named = (u) => (u.kind === 'event' && u.event.event.kind === 'ask' ? u.event.event.input.attach : undefined)
+out.files = { put: put.map((f) => `${f.name ?? ''} ${f.type} ${f.size}`), pieces: progress.length, rises: progress.every((p, i) => i === 0 || p >= progress[i - 1]) && progress.at(-1) === 1 }
+let again2 = 0
+await attach(session, [picture], { onProgress: () => again2++ })
+out.files.again = again2 // the first, and that all is there
+let step
+for await (const u of session.run("what is alice's USDC balance?", { attach: put })) {
+  if (named(u)) out.files.recorded = named(u).length
+  if (u.kind === 'event') step ??= u.event.cid
+}
+for await (const u of (await fork(session, step, "what is bob's USDC balance?", { attach: put.slice(1) })).run) if (named(u)) out.files.forked = named(u).length
+const spoken = session.run('send 2 USDC to bob', { onApproval: async (a) => { await send(session, spoken, "what is alice's USDC balance?", undefined, undefined, put.slice(1, 2)); await a.approve() } })
+out.files.sent = (await spoken).reason
+const says = (files, options) => attach(session, files, options).then(() => 'accepted', (e) => (e instanceof WritError ? `${e.code}: ${e.message}` : e.name))
+out.files.refused = await Promise.all([
+  [], ['x'.repeat(300_000)], [new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 0, 1])], [new File([new Uint8Array(5 << 20)], 'large.png')], [''], Array(9).fill('x'),
+  [{ data: '{', name: 'a.JSON' }], [1, 2, 3].map((n) => { const b = new Uint8Array(3 << 20).fill(n); b.set([0xff, 0xd8, 0xff]); return b }),
+].map((files) => says(files)))
+out.files.stopped = await says(['stopped'], { signal: AbortSignal.abort() })
+out.codes.absent = await code(session.run('hello', { attach: [{ cid: put[0].cid.replace(/.{5}$/, 'aaaaa'), size: 3, type: 'text/plain' }] }))
+out.codes.unpaid = await code(pay(session, mock, [{ chain: 1, from: '0x1' }, { chain: 2, from: '0x1' }]))
 
 // Each event as AG-UI's own package has it.
 const { EventSchemas } = await import('@ag-ui/core/schemas')

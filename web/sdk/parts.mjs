@@ -21,6 +21,6 @@ export const filesBeside = {
   setup: (b) => {
     b.onResolve({ filter: /\/log\.mjs$/ }, ({ kind }) => (kind === 'dynamic-import' ? { path: './log.js', external: true } : undefined))
     b.onResolve({ filter: /\/signed\.mjs$/ }, ({ importer }) => (importer.endsWith('log.mjs') ? { path: './verify.js', external: true } : undefined))
-    b.onResolve({ filter: /\/(k1|points)\.mjs$|^\.\/hash\.ts$|^@noble\/ciphers\/chacha\.js$|^multiformats\/bases\/base58$/ }, ({ importer }) => (importer.endsWith('curves.ts') ? undefined : { path: './curves.js', external: true }))
+    b.onResolve({ filter: /\/(k1|points)\.mjs$|^\.\/hash\.ts$|^@noble\/ciphers\/chacha\.js$|^multiformats\/bases\/base58$/ }, ({ importer }) => (/\/(curves|k1)\.ts$/.test(importer) ? undefined : { path: './curves.js', external: true }))
   },
 }

@@ -4,9 +4,10 @@ import type { wire } from '../../sdk/src/index.ts'
 import { amountText, decimal, leftText, usdText } from './amounts.ts'
 import { LongRun } from './long.tsx'
 import { Icon, Id, Strange, Tag } from './parts.tsx'
-import { attempt, downloadRun, listSessions, now, openRun, revoke, runInfo, session, type Turn } from './store.ts'
+import { attempt, downloadRun, listSessions, now, revoke, runInfo, session, type Turn } from './store.ts'
 import { outcome, type Row } from './story.ts'
 import { Outcome, TurnView } from './talk.tsx'
+import { openRun } from './turns.ts'
 
 const stamp = (ms: number): string => new Date(ms).toISOString()
 const day = (ms: number): string => stamp(ms).slice(0, 10)
@@ -15,7 +16,7 @@ const when = (ms: number): string => `${day(ms)} ${stamp(ms).slice(11, 16)} UTC`
 
 const Waits = () => <div class="wait3" role="status" aria-label="Loading"><i /><i /><i /></div>
 
-const outcomes = ['answered', 'waiting', 'denied', 'refused', 'unanswered', 'failed', 'in_doubt', 'cancelled', 'revoked', 'running']
+const outcomes = ['answered', 'waiting', 'asks', 'denied', 'refused', 'unanswered', 'failed', 'in_doubt', 'cancelled', 'revoked', 'running']
 
 const RunRow = ({ r, picked, pick }: { r: wire.Run; picked: boolean; pick: () => void }) => (
   <tr class="r"><td><input type="checkbox" aria-label={`Compare ${r.asked || r.run}`} checked={picked} onChange={pick} /></td>

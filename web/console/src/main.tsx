@@ -2,7 +2,7 @@ import { render, type ComponentType } from 'preact'
 import { Connect } from './connect.tsx'
 import { Icon, Id, Later, Note, style } from './parts.tsx'
 import { payments } from './payments.ts'
-import { connection, page, pending, problem, said, session, start } from './store.ts'
+import { asking, connection, page, pending, problem, said, session, start } from './store.ts'
 import { findWallets } from './wallets.ts'
 
 const themes = ['system', 'light', 'dark']
@@ -16,7 +16,7 @@ const nextTheme = (): void => {
   said.value = `Colours: ${t}.`
 }
 
-const pages: [string, string, string][] = [['talk', 'Conversation', 'talk'], ['approvals', 'Approvals', 'pen'], ['runs', 'Runs', 'runs'], ['sessions', 'Sessions', 'key'], ['check', 'Check', 'permit']]
+const pages: [string, string, string][] = [['talk', 'Conversation', 'talk'], ['approvals', 'Waiting', 'pen'], ['runs', 'Runs', 'runs'], ['sessions', 'Sessions', 'key'], ['check', 'Check', 'permit']]
 
 /** Whether this tab has opened the operations page with a pass. */
 const isOperator = (): boolean => { try { return !!sessionStorage.getItem('pass') } catch { return false } }
@@ -46,12 +46,13 @@ const words: Record<string, string> = { open: 'Connected', connecting: 'Connecti
 const App = () => {
   const s = session.value
   const here = page.value.split('/')[0]
+  const count = pending.value.length + payments.value.length + asking.value.length
   return (
     <><a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById('main')?.focus() }}>Skip to content</a>
       <div class="vh" role="status" aria-live="polite">{said.value}</div>
       <div class={s ? 'app' : ''}>
         {s ? <header class="side"><a class="brand" href="#talk"><Icon of="logo" />writ</a>
-          <nav class="nav" aria-label="Pages"><ul>{[...pages, ...(isOperator() || here === 'ops' ? [['ops', 'Operations', 'route']] : [])].map(([id, title, icon]) => <li key={id}><a href={`#${id}`} {...(here === id || (id === 'runs' && (here === 'run' || here === 'compare')) ? { 'aria-current': 'page' as const } : {})}><Icon of={icon!} />{title}{id === 'approvals' && pending.value.length + payments.value.length > 0 && <span class="n">{pending.value.length + payments.value.length}</span>}</a></li>)}</ul></nav>
+          <nav class="nav" aria-label="Pages"><ul>{[...pages, ...(isOperator() || here === 'ops' ? [['ops', 'Operations', 'route']] : [])].map(([id, title, icon]) => <li key={id}><a href={`#${id}`} {...(here === id || (id === 'runs' && (here === 'run' || here === 'compare')) ? { 'aria-current': 'page' as const } : {})}><Icon of={icon!} />{title}{id === 'approvals' && count > 0 && <span class="n">{count}</span>}</a></li>)}</ul></nav>
           <div class="foot"><div class="row"><span class={`live ${connection.value === 'open' ? '' : 'off'}`}>{words[connection.value]}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></div>
             <div class="row"><Id of={s.info.account} what="your address" /><a class="docs" href="/docs/">Docs</a></div></div></header>
           : <header class="top"><span class="brand"><Icon of="logo" />writ</span><a class="sm" href={here === 'check' ? '#talk' : '#check'}>{here === 'check' ? 'Connect a wallet' : 'Check a record'}</a><a class="sm" href="/docs/">Docs</a><span class="sm mut host">{location.host}</span><button class="btn quiet" aria-label="Light, dark or as the system has it" onClick={nextTheme}><Icon of="theme" /></button></header>}

@@ -10,6 +10,7 @@ const paths: Record<string, string> = {
   route: 'M3 4h4l3 8h3M3 12h3', flag: 'M4 14V3h8l-2 3 2 3H4', sync: 'M3 8a5 5 0 019-3M13 8a5 5 0 01-9 3M12 2v3H9M4 14v-3h3',
   clock: 'M8 2a6 6 0 100 12A6 6 0 008 2zM8 5v3l2 2', talk: 'M2 3h12v8H7l-3 3v-3H2z', runs: 'M3 4h10M3 8h10M3 12h6', key: 'M10 6a3 3 0 11-2 3L3 14',
   wallet: 'M2 5h12v8H2zM2 5l8-3v3M11 9h1', warn: 'M8 3l6 10H2zM8 7v3M8 12v.1', copy: 'M5 5h8v8H5zM3 11V3h8', theme: 'M8 2a6 6 0 100 12zM8 2a6 6 0 010 12',
+  clip: 'M12 7l-5 5a2 2 0 01-4-3l6-6a1.500 1.500 0 013 2L6 10',
   down: 'M8 2v8M5 7l3 3 3-3M3 13h10',
 }
 

@@ -1,7 +1,7 @@
 // What runs ask the user's own wallet to send, and what it has sent. A call is sent once: what was sent is kept in the browser
 // until the server has found it on the chain, so that a page that is loaded again does not ask for a second payment.
 import { signal } from '@preact/signals'
-import type { wire } from '../../sdk/src/index.ts'
+import type { WritError, wire } from '../../sdk/src/index.ts'
 import type { Provider } from '../../sdk/src/wallet.ts'
 import { attempt, said, session, signer } from './store.ts'
 
@@ -12,7 +12,12 @@ export const payments = signal<Payment[]>([])
 export const keyOf = (c: Payment): string => `sent:${c.run}:${c.effect.seq}.${c.effect.index}`
 
 /** The hash under which a call was sent from this browser, and why the server did not take it, if it did not. */
-export interface Told { hash: string; refused?: string }
+export interface Told {
+  hash: string
+  refused?: string
+  /** Whether the server has said that this transaction is not the call's: only then another one may be sent. */
+  other?: boolean
+}
 
 export const told = signal<Record<string, Told>>({})
 
@@ -28,6 +33,9 @@ const keep = (key: string, t: Told | undefined): void => {
 const kept = (key: string): Told | undefined => {
   try { return (JSON.parse(localStorage.getItem(key) ?? 'null') as Told | null) ?? undefined } catch { return undefined }
 }
+
+/** Of refusals only the server's word about this very transaction lets another one be sent; all else might pay twice. */
+const tellRefusal = (e: WritError): Omit<Told, 'hash'> => ({ refused: e.message, ...(e.code === 'approval_wrong' && { other: true }) })
 
 let loading = false
 
@@ -60,7 +68,7 @@ export const payCall = (c: Payment): Promise<true | undefined> => attempt(async 
   }
   const { pay } = await import('../../sdk/src/pay.ts')
   const [sent] = await pay(session.value!, noting, [c])
-  if (sent) keep(keyOf(c), { hash: sent.hash, ...(sent.refused !== undefined && { refused: (sent.refused as Error).message }) })
+  if (sent) keep(keyOf(c), { hash: sent.hash, ...(sent.refused !== undefined && tellRefusal(sent.refused as WritError)) })
   said.value = 'Sent by your wallet.'
   await loadPayments()
   return true as const

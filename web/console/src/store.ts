@@ -4,7 +4,7 @@ import { connect, WritError, type Client, type Run, type Session, type State, ty
 import type { Provider } from '../../sdk/src/wallet.ts'
 import { forgetSession, keepSession, keptSession } from './keep.ts'
 import { loadPayments, payments } from './payments.ts'
-import { emptyStory, tell, tellInto, type Story } from './story.ts'
+import type { Story } from './story.ts'
 import { wallets } from './wallets.ts'
 
 export interface Turn {
@@ -25,6 +25,11 @@ export const agents = signal<wire.Agent[]>([])
 export const session = signal<Session | undefined>(undefined)
 export const turns = signal<Turn[]>([])
 export const pending = signal<WaitingApproval[]>([])
+/** A file that the next request brings with it, as the server has it and as the browser has. */
+export interface Held { named: wire.Attached; file: File }
+export const bag = signal<Held[]>([])
+/** Runs that ask their user something. */
+export const asking = signal<wire.Run[]>([])
 export const problem = signal<WritError | undefined>(undefined)
 export const said = signal('') // for screen readers: starts and ends, never tokens
 export const page = signal(location.hash.slice(1) || 'talk')
@@ -33,9 +38,8 @@ export const live = computed(() => turns.value.some((t) => !t.story.reason && !t
 
 let client: Client | undefined
 let wallet: Wallet | undefined
-let count = 0
 
-const asError = (e: unknown): WritError =>
+export const asError = (e: unknown): WritError =>
   e instanceof WritError ? e : new WritError(e instanceof Error ? e.message : String(e), { code: 'internal', retryable: false })
 
 /** Runs an act, and shows its error in one sentence. */
@@ -52,7 +56,7 @@ export const attempt = async <T>(act: () => Promise<T>): Promise<T | undefined> 
 
 const endSession = async (): Promise<void> => {
   session.value = undefined
-  pending.value = []
+  pending.value = asking.value = []
   await forgetSession()
 }
 
@@ -94,6 +98,7 @@ export const signIn = (w: Wallet, wish: Wish): Promise<void | undefined> => atte
   wallet = w
   session.value = await client!.signIn(w, { ...wish, device: deviceName() })
   turns.value = []
+  bag.value = []
   await keepSession(session.value.save())
   said.value = 'Signed in.'
   location.hash = 'talk'
@@ -109,84 +114,14 @@ export const previewText = async (account: string, wish: Wish): Promise<string> 
   return shown
 }
 
-const change = (id: number, f: (t: Turn) => Turn): void => { turns.value = turns.value.map((t) => (t.id === id ? f(t) : t)) }
-
-/** Follows a run into a turn, to its end. */
-const follow = async (id: number, run: Run): Promise<void> => {
-  const tools = new Map<string, string>()
-  try {
-    change(id, (t) => ({ ...t, handle: run }))
-    const cid = await run.started
-    change(id, (t) => ({ ...t, run: cid }))
-    for await (const u of run) {
-      if (u.kind === 'void') change(id, (t) => ({ ...t, story: emptyStory(t.story.asked), draft: '' }))
-      if (u.kind === 'delta') change(id, (t) => ({ ...t, draft: t.draft + u.text, place: u.place }))
-      if (u.kind === 'event') {
-        change(id, (t) => ({ ...t, story: tell(t.story, u.event, tools), place: undefined,
-          draft: u.event.event.failed === 'model.outrun' ? t.draft : '' })) // what is there is the other one's
-        if (u.event.event.kind === 'verdict' || u.event.event.kind === 'lapse') {
-          change(id, (t) => ({ ...t, approvals: [] }))
-          void loadApprovals()
-        }
-      }
-      if (u.kind === 'approval') {
-        change(id, (t) => ({ ...t, approvals: [...t.approvals.filter((a) => a.step !== u.approval.step), u.approval] }))
-        said.value = 'Your approval is needed.'
-        void loadApprovals()
-      }
-    }
-    const { reason, text } = await run
-    said.value = `${reason}. ${text}`
-    change(id, (t) => ({ ...t, approvals: [] }))
-  } catch (e) {
-    change(id, (t) => ({ ...t, error: asError(e) }))
-  }
-}
-
-export const ask = (text: string): void => {
-  const s = session.value
-  if (!s || !text.trim()) return
-  const turn: Turn = { id: ++count, story: emptyStory(text), draft: '', run: '', error: undefined, approvals: [], handle: undefined }
-  turns.value = [...turns.value, turn]
-  said.value = 'Asked.'
-  void follow(turn.id, s.run(text))
-}
-
-/** Shows a run that is there already, in a turn of its own that is in no conversation. A long one comes in frames. */
-export const openRun = async (cid: string, show: (t: Turn) => void, signal?: AbortSignal): Promise<void> => {
-  const s = session.value
-  if (!s) return
-  const turn: Turn = { id: 0, story: emptyStory(), draft: '', run: cid, error: undefined, approvals: [], handle: undefined }
-  const tools = new Map<string, string>()
-  let soon = 0
-  const flush = (): void => {
-    cancelAnimationFrame(soon)
-    soon = 0
-    if (!signal?.aborted) show({ ...turn, story: { ...turn.story } })
-  }
-  const later = (): void => { soon ||= requestAnimationFrame(flush) }
-  try {
-    for await (const u of s.follow(cid)) {
-      if (signal?.aborted) return
-      if (u.kind === 'event') tellInto(turn.story, u.event, tools)
-      if (u.kind === 'void') turn.story = emptyStory()
-      if (u.kind === 'approval') turn.approvals = [...turn.approvals, u.approval]
-      if (u.kind !== 'receipt') later()
-    }
-  } catch (e) {
-    turn.error = asError(e)
-  }
-  flush()
-}
-
 export const runInfo = (run: string): Promise<wire.Run | undefined> => attempt(() => session.value!.call('run.get', { run }))
 
-export const stop = (): void => {
-  for (const t of turns.value) if (!t.story.reason && t.handle) void attempt(() => t.handle!.cancel())
-}
-
+/** What waits for the user: approvals, and questions of agents. */
 export const loadApprovals = (): Promise<void | undefined> => attempt(async () => {
-  if (session.value) pending.value = await session.value.approvals()
+  const s = session.value
+  if (!s) return
+  pending.value = await s.approvals()
+  asking.value = (await s.call('run.list', { outcome: 'asks', limit: 50 })).runs ?? []
 })
 
 /** The wallet of this session. After a reload it has to be chosen again: the one that has the account, if one says so unasked. */

@@ -1,6 +1,6 @@
 // What a run's events say, in sentences. Pure: the page shows what this returns.
 import type { wire } from '../../sdk/src/index.ts'
-import { amountText, decimal, usdText } from './amounts.ts'
+import { amountText, decimal, sizeText, usdText } from './amounts.ts'
 
 export type Tone = '' | 'ok' | 'bad' | 'warn' | 'acc'
 
@@ -20,7 +20,10 @@ export interface Atom { left: string; right: string }
 
 export interface Story {
   asked: string
+  files: wire.Attached[]
   rows: Row[]
+  /** What the agent asks its user now. */
+  asks: wire.Question | undefined
   said: string
   /** Why something was denied, if it was. */
   denied: { rule: string; message: string; change: string; atoms: Atom[] } | undefined
@@ -37,7 +40,7 @@ export interface Story {
 }
 
 export const emptyStory = (asked = ''): Story => ({
-  asked, rows: [], said: '', denied: undefined, reason: '', code: '', retryable: false, spent: '', cost: '', calls: 0, pays: false, last: -1,
+  asked, files: [], rows: [], asks: undefined, said: '', denied: undefined, reason: '', code: '', retryable: false, spent: '', cost: '', calls: 0, pays: false, last: -1,
 })
 
 interface Why { message?: string; change?: string; atoms?: { left: string; right: string; holds: boolean; expr: string }[] }
@@ -48,6 +51,9 @@ const rulesOf = (ds: wire.Decision[] | undefined): string => [...new Set((ds ?? 
 export const ERASED = '(erased)'
 
 const text = (v: unknown): string => (typeof v === 'string' ? v : JSON.stringify(v))
+
+/** Files by their names and sizes. */
+export const filesText = (files: wire.Attached[]): string => files.map((f) => `${f.name ?? f.type}, ${sizeText(f.size)}`).join('; ')
 
 const argsTable = (args: unknown): [string, string][] =>
   Object.entries((args ?? {}) as Record<string, unknown>).map(([k, v]) => [k, text(v)])
@@ -86,7 +92,7 @@ const reasons: Record<string, [Tone, string]> = {
   answered: ['ok', 'Answered'], denied: ['bad', 'Denied'], waiting: ['acc', 'Waiting for your wallet'], failed: ['bad', 'Failed'],
   truncated: ['warn', 'Cut at the model\'s limit'], declined: ['warn', 'Declined by the model'], limit: ['warn', 'A limit is reached'],
   timeout: ['warn', 'Out of time'], cancelled: ['', 'Cancelled'], revoked: ['', 'Session revoked'], running: ['acc', 'Running'],
-  parked: ['acc', 'Parked'], refused: ['', 'Refused by you'], unanswered: ['warn', 'Nobody answered'], cut: ['bad', 'Cut by a damage'], in_doubt: ['warn', 'In doubt'],
+  parked: ['acc', 'Parked'], asks: ['acc', 'Asks you'], refused: ['', 'Refused by you'], unanswered: ['warn', 'Nobody answered'], cut: ['bad', 'Cut by a damage'], in_doubt: ['warn', 'In doubt'],
 }
 
 /** An outcome in a word, with its tone. */
@@ -105,7 +111,19 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
   }
   const ev = e.event
   const of = ev.of ? `${ev.of.seq}.${ev.of.index}` : ''
-  if (ev.kind === 'ask') next.asked = ((ev.input ?? {}) as { input?: string }).input ?? (ev.erased ? ERASED : s.asked)
+  if (ev.kind === 'ask') {
+    const { input, text: sent, attach } = (ev.input ?? {}) as { input?: string; text?: string; attach?: wire.Attached[] }
+    if (e.seq === 0) {
+      next.asked = input ?? (ev.erased ? ERASED : s.asked)
+      next.files = attach ?? []
+    } else {
+      const stopped = (e.decisions ?? []).filter((d) => d.outcome === 'deny')
+      row(stopped.length ? 'bad' : '', 'talk', `You ${ev.of ? 'answered' : 'said'}: ${sent ?? ERASED}${attach ? ` (with ${filesText(attach)})` : ''}`,
+        stopped.length ? `not let in by ${rulesOf(stopped)}, and told to nobody` : '')
+      if (ev.of && !stopped.length) next.asks = undefined
+    }
+  }
+  if (ev.kind === 'lapse' && ev.of) next.asks = undefined
   if (ev.kind === 'reply' && ev.failed === 'model.outrun') row('', 'sync', 'The other model was quicker', 'Both are counted')
   else if (ev.kind === 'reply' && ev.failed) row('warn', 'sync', `${ev.model?.name || 'The model'} did not answer`, ev.failed)
   if (ev.kind === 'reply' && ev.model && ev.model.provider !== 'writ')
@@ -131,6 +149,12 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
       case 'call':
         tools.set(here, d.tool ?? '')
         next.pays ||= d.class === 'wallet'
+        if (d.phase === 'ask') {
+          const { question, choices } = (d.args ?? {}) as { question?: string; choices?: string[] }
+          next.asks = { of: { seq: e.seq, index }, question: question ?? ERASED, choices: choices ?? [] }
+          row('acc', 'talk', `Asks you: ${next.asks.question}`)
+          break
+        }
         row('ok', 'permit', `${phases[d.phase ?? ''] ?? 'Permitted'} ${d.tool}`, d.decisions ? `by ${rulesOf(d.decisions)}` : '', d.erased ? [['Arguments', ERASED]] : d.phase === 'send' || d.phase === 'sign' ? [] : argsTable(d.args))
         break
       case 'seek': row('acc', 'pen', 'Your approval is needed', ((d.summary as { why?: string[] })?.why ?? []).join('; ') || rulesOf(d.decisions)); break
@@ -147,6 +171,7 @@ export const tellInto = (s: Story, e: wire.RunEvent, tools: Map<string, string>)
       case 'say': next.said = d.erased ? ERASED : d.text ?? ''; break
       case 'close':
         next.reason = d.reason ?? 'closed'
+        next.asks = undefined
         next.code = d.code ?? ''
         next.retryable = !!d.retryable
         next.calls = d.totals?.calls ?? 0

@@ -21,5 +21,5 @@ export declare class WritError extends Error {
 }
 export declare const failure: (code: Code, message: string, retryable?: boolean) => WritError;
 export declare const lost: (retryable?: boolean) => WritError;
-/** Asks a wallet. What it throws becomes an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
+/** @internal Asks a wallet. What it throws becomes an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
 export declare const askWallet: <T>(ask: () => Promise<T>) => Promise<T>;

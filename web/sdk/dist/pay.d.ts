@@ -1,3 +1,4 @@
+/** The user's own wallet sends what runs ask it for: by wallet_sendCalls (EIP-5792) where that is safe, else one by one. */
 import type { Session } from './session.js';
 import type { Provider } from './wallet.js';
 import type { WalletCall } from './wire.js';

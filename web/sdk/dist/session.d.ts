@@ -3,7 +3,7 @@ import type { SessionKey } from './key.js';
 import type { Link } from './link.js';
 import { Run, type RunOptions, type WaitingApproval } from './run.js';
 import type { Signer } from './wallet.js';
-import type { Methods, Provenance, Run as RunInfo, Session as SessionInfo } from './wire.js';
+import type { Attached, Methods, Provenance, Run as RunInfo, Session as SessionInfo } from './wire.js';
 /** What brings a session back after a reload: keep it in IndexedDB, which can hold the key without showing it. */
 export interface SavedSession {
     info: SessionInfo;
@@ -21,12 +21,13 @@ export declare class Session {
     save(): SavedSession;
     /**
      * Starts a run: await it for its outcome, or iterate over its updates. The same `key` with the same input gives the
-     * same run, so a repeat is safe.
+     * same run, so a repeat is safe. `attach` is what [attach] of writ-sdk/attach gave.
      */
     run(input: string, options?: RunOptions & {
         agent?: string;
         key?: string;
         thread?: string;
+        attach?: Attached[];
     }): Run;
     /** Follows a run that is there already, from its start. */
     follow(run: string, options?: RunOptions): Run;

@@ -44,7 +44,7 @@ export const failure = (code: Code, message: string, retryable = false): WritErr
 
 export const lost = (retryable = true): WritError => failure('disconnected', 'The connection was lost.', retryable)
 
-/** Asks a wallet. What it throws becomes an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
+/** @internal Asks a wallet. What it throws becomes an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */
 export const askWallet = async <T>(ask: () => Promise<T>): Promise<T> => {
   try {
     return await ask()

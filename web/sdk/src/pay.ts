@@ -1,8 +1,8 @@
 /** The user's own wallet sends what runs ask it for: by wallet_sendCalls (EIP-5792) where that is safe, else one by one. */
-import { askWallet, failure } from './errors.ts'
 import type { Session } from './session.ts'
 import type { Provider } from './wallet.ts'
-import type { WalletCall } from './wire.ts'
+import type { Code, WalletCall } from './wire.ts'
+import { askWallet, WritError } from './index.js' // the same class, which a page tests for
 
 /**
  * What the wallet has sent for a call. The server believes the chain, and takes the hash as a hint. refused is its answer
@@ -11,6 +11,8 @@ import type { WalletCall } from './wire.ts'
 export interface Sent { call: WalletCall; hash: string; refused?: unknown }
 
 interface Status { status: number; receipts?: { transactionHash: string }[] }
+
+const failure = (code: Code, message: string): WritError => new WritError(message, { code, retryable: false })
 
 const hex = (n: number): string => '0x' + n.toString(16)
 
@@ -36,7 +38,7 @@ export const pay = async (session: Session, wallet: Provider, calls: WalletCall[
     const sent: Sent = { call, hash }
     done.push(sent)
     // The server looks for it by itself too, and may have found it already: then nothing waits any more.
-    await session.call('wallet.sent', { run: call.run, effect: call.effect, hash, idempotency_key: hash })
+    await session.call('wallet.sent', { run: call.run, effect: call.effect, hash, idempotency_key: hash.slice(2) /* of 64 characters at most */ })
       .catch((e) => { if (e.code !== 'not_found') sent.refused = e })
   }
   if (await sendsOneByOne(wallet, from, chain)) {

@@ -4,7 +4,7 @@ import type { SessionKey } from './key.ts'
 import type { Link } from './link.ts'
 import { Run, type RunOptions, type WaitingApproval } from './run.ts'
 import type { Signer, TypedData } from './wallet.ts'
-import type { Approval, Methods, Provenance, Run as RunInfo, Session as SessionInfo } from './wire.ts'
+import type { Approval, Attached, Methods, Provenance, Run as RunInfo, Session as SessionInfo } from './wire.ts'
 
 /** What brings a session back after a reload: keep it in IndexedDB, which can hold the key without showing it. */
 export interface SavedSession { info: SessionInfo; key: SessionKey }
@@ -31,13 +31,11 @@ export class Session {
 
   /**
    * Starts a run: await it for its outcome, or iterate over its updates. The same `key` with the same input gives the
-   * same run, so a repeat is safe.
+   * same run, so a repeat is safe. `attach` is what [attach] of writ-sdk/attach gave.
    */
-  run(input: string, options: RunOptions & { agent?: string; key?: string; thread?: string } = {}): Run {
-    const started = this.call('run.start', {
-      agent: options.agent ?? this.info.agent, input, idempotency_key: options.key ?? crypto.randomUUID(),
-      ...(options.thread && { thread: options.thread }),
-    })
+  run(input: string, options: RunOptions & { agent?: string; key?: string; thread?: string; attach?: Attached[] } = {}): Run {
+    const { agent = this.info.agent, key = crypto.randomUUID(), thread, attach } = options
+    const started = this.call('run.start', { agent, input, idempotency_key: key, thread: thread || undefined, attach } as Methods['run.start']['params']) // JSON leaves out what is undefined
     return new Run(this, started.then((s) => s.run), options)
   }
 

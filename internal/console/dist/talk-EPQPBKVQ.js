@@ -1,1 +1,0 @@
-import{a,b,c,d}from"./chunk-KY7I7CGT.js";import"./chunk-ZTBOHC55.js";import"./chunk-OHGLUXXC.js";import"./chunk-G5KVRHS5.js";import"./chunk-S4RIBZVE.js";export{b as Outcome,a as Spine,d as Talk,c as TurnView};
