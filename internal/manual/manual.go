@@ -56,8 +56,9 @@ var groups = []struct {
 	Title string
 	Pages []string
 }{
-	{"Build on it", []string{"dapp", "protocol", "errors", "front-door", "mcp", "a2a", "agents", "tools", "subagents",
-		"models"}},
+	{"Begin", []string{"concepts", "permissions", "chains", "threat-model"}},
+	{"Build on it", []string{"dapp", "sdk", "protocol", "errors", "attachments", "front-door", "mcp", "a2a", "agents",
+		"tools", "subagents", "models"}},
 	{"Permissions and rules", []string{"policies", "labels", "accounts"}},
 	{"Check it", []string{"record", "log", "ipfs", "not-proven"}},
 	{"Operate it", []string{"serving", "notices", "durability", "failures"}},

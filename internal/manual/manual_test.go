@@ -131,6 +131,26 @@ func TestPagesLoadNothing(t *testing.T) {
 	}
 }
 
+// Who comes anew begins with these, in this order, and finds them by their words.
+func TestTheIndexBeginsWithTheConcepts(t *testing.T) {
+	m := newManual(t)
+	var first []string
+	for _, p := range m.order[:4] {
+		first = append(first, p.Name)
+	}
+	if got := strings.Join(first, " "); got != "concepts permissions chains threat-model" {
+		t.Errorf("the index begins with %s", got)
+	}
+	for words, page := range map[string]string{
+		"who has to be trusted": "/docs/threat-model", "a payment's life": "/docs/chains", "taking it back": "/docs/permissions",
+		"one request": "/docs/concepts", "after a reload": "/docs/sdk",
+	} {
+		if hits := m.search(words); len(hits) == 0 || !strings.HasPrefix(hits[0].Address, page) {
+			t.Errorf("%q finds %+v first, want %s", words, hits[:min(1, len(hits))], page)
+		}
+	}
+}
+
 func TestSearch(t *testing.T) {
 	m := newManual(t)
 	if hits := m.search("idempotency_key"); len(hits) == 0 || !strings.Contains(string(hits[0].Part), "<mark>") {
