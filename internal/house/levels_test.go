@@ -85,6 +85,7 @@ var levels = map[string]int{
 	"internal/digest":                2,
 	"internal/fault":                 -2,
 	"internal/fleet":                 1,
+	"internal/gather":                4,
 	"internal/journal":               1,
 	"internal/keylock":               -2,
 	"internal/liveness":              2,

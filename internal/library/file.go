@@ -39,6 +39,9 @@ CREATE TABLE IF NOT EXISTS vectors (
 -- Of every chunk that ever was, from which revision on and until which: what it said is gone with its document.
 CREATE TABLE IF NOT EXISTS history (cid TEXT NOT NULL, added INTEGER NOT NULL, removed INTEGER);
 CREATE INDEX IF NOT EXISTS history_cid ON history (cid) WHERE removed IS NULL;
+-- Where a collection was last made from, and what came of it.
+CREATE TABLE IF NOT EXISTS places (
+	source TEXT PRIMARY KEY, place TEXT NOT NULL, tried INTEGER NOT NULL, synced INTEGER NOT NULL, fault TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (n INTEGER NOT NULL);
 INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
 CREATE TABLE IF NOT EXISTS snapshots (revision INTEGER PRIMARY KEY, cid TEXT NOT NULL, at INTEGER NOT NULL);
@@ -208,6 +211,9 @@ func (l *Library) Remove(ctx context.Context, source, name string) (removed int,
 			if err == nil {
 				err = dropDocument(c, id, revision)
 			}
+		}
+		if err == nil && name == "" {
+			err = sqlfile.Exec(c, "DELETE FROM places WHERE source = ?", source)
 		}
 		if removed = len(ids); err != nil {
 			return err

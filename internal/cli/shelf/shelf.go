@@ -2,6 +2,7 @@
 package shelf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +10,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ipfs/go-cid"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
 	"github.com/writ-run/writ/policies/label"
 )
@@ -53,6 +57,8 @@ func (x *shelf) with(do func(*library.Library) error) (err error) {
 type labelling struct {
 	source, integrity, secrecy string
 	readers                    readers
+	from                       gather.Getter
+	every                      time.Duration // the place is followed; 0 if it is read once
 }
 
 func (b *labelling) flags(c *cobra.Command) {
@@ -61,6 +67,8 @@ func (b *labelling) flags(c *cobra.Command) {
 	f.StringVar(&b.integrity, "integrity", "untrusted", "who could have written them: operator, user, tool or untrusted")
 	f.StringVar(&b.secrecy, "secrecy", "session", "who may see them: public, session, wallet or secret")
 	b.readers.flags(c)
+	f.StringVar(&b.from.Gateway, "gateway", "http://127.0.0.1:8080", "IPFS gateway by which a CID is got, a base `URL`")
+	f.BoolVar(&b.from.Gate.Private, "private", false, "a web address may be http, or lead into a private network")
 }
 
 // readers are who may read.
@@ -141,28 +149,20 @@ func (b *labelling) document() (d library.Document, err error) {
 func (x *shelf) add() *cobra.Command {
 	var b labelling
 	c := &cobra.Command{
-		Use: "add FILE|FOLDER... --source NAME", Short: "Take documents in, or new versions of them",
+		Use: "add FILE|FOLDER|CAR|CID|URL... --source NAME", Short: "Take documents in, or new versions of them",
 		Long: `Takes in Markdown, text, HTML, CSV and PDF files; of a folder those in it and below, hidden ones and links passed over.
+A CAR file (.car) and a CID, also as ipfs://CID, are files and folders of UnixFS; a CID is got by --gateway, and every
+block is held to its CID. A URL is an https address of a public host, unless --private is given.
 Each is cut into chunks that agents find by their words, and by their meaning where the server has an endpoint for it.
 
 Nobody may read a document but those who are named: wallets, a session, an agent, or --everyone. What a document says is
 untrusted unless --integrity says otherwise; policies decide about every passage that is found, at the point retrieval.
 
   writ docs add handbook --source handbook --integrity operator --everyone
+  writ docs add https://docs.example.com/terms.html --source terms --everyone
   writ docs add payroll.csv --source payroll --wallet 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --secrecy wallet`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return x.take(c.Context(), args, b, false) },
-	}
-	b.flags(c)
-	return c
-}
-
-func (x *shelf) sync() *cobra.Command {
-	var b labelling
-	c := &cobra.Command{
-		Use: "sync FOLDER --source NAME", Short: "Make a collection what a folder is: what is gone there is removed",
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return x.take(c.Context(), args, b, true) },
 	}
 	b.flags(c)
 	return c
@@ -172,34 +172,13 @@ func (x *shelf) sync() *cobra.Command {
 type taken struct {
 	Added   []library.Entry `json:"added"`
 	Removed []string        `json:"removed,omitempty"`
+
+	same []library.Entry // that were there
 }
 
+// take takes in what places have. With only set the collection becomes what they have, and what is gone is removed.
 func (x *shelf) take(ctx context.Context, paths []string, b labelling, only bool) error {
-	labelled, err := b.document()
-	if err != nil {
-		return err
-	}
-	var list []library.Document
-	for _, p := range paths {
-		some, err := readFiles(p, labelled)
-		if err != nil {
-			return err
-		}
-		list = append(list, some...)
-	}
-	if len(list) == 0 && !only {
-		return cli.Usage("there is no Markdown, text, HTML, CSV or PDF file in %s", strings.Join(paths, ", "))
-	}
-	var done taken
-	err = x.with(func(l *library.Library) error {
-		if only {
-			if done.Removed, err = removeOthers(ctx, l, b.source, list); err != nil {
-				return err
-			}
-		}
-		done.Added, err = l.Put(ctx, list...)
-		return err
-	})
+	done, err := x.takeIn(ctx, paths, b, only)
 	if errors.Is(err, library.ErrFormat) {
 		return cli.Usage("%s; nothing was taken in", err)
 	}
@@ -216,16 +195,65 @@ func (x *shelf) take(ctx context.Context, paths []string, b labelling, only bool
 	})
 }
 
-func removeOthers(
-	ctx context.Context, l *library.Library, source string, keep []library.Document,
-) (removed []string, err error) {
-	there, err := l.List(ctx, source)
+func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bool) (done taken, err error) {
+	labelled, err := b.document()
 	if err != nil {
-		return nil, err
+		return done, err
 	}
+	var list []library.Document
+	for _, p := range paths {
+		some, err := b.readPlace(ctx, p, labelled)
+		if err != nil {
+			return done, err
+		}
+		list = append(list, some...)
+	}
+	if len(list) == 0 && (!only || b.every > 0) {
+		return done, cli.Usage("there is no Markdown, text, HTML, CSV or PDF file in %s", strings.Join(paths, ", "))
+	}
+	err = x.with(func(l *library.Library) error {
+		there, err := l.List(ctx, b.source)
+		if err != nil {
+			return err
+		}
+		if only { // what is as it was is left as it is
+			list = slices.DeleteFunc(list, func(d library.Document) bool { return isThere(there, &d, &done) })
+		}
+		if done.Added, err = l.Put(ctx, list...); err != nil || !only {
+			return err
+		}
+		done.Removed, err = removeOthers(ctx, l, b.source, there, append(done.Added, done.same...))
+		return err
+	})
+	return done, err
+}
+
+// isThere says whether a document is already there with these labels and readers.
+func isThere(there []library.Entry, d *library.Document, done *taken) bool {
+	i := slices.IndexFunc(there, func(e library.Entry) bool { return e.Name == d.Name })
+	if i < 0 {
+		return false
+	}
+	e := there[i]
+	byAll := func(a, b library.Reader) int {
+		return cmp.Or(strings.Compare(a.Wallet, b.Wallet), strings.Compare(a.Session, b.Session),
+			strings.Compare(a.Agent, b.Agent))
+	}
+	same := e.CID == library.CIDOf(d.Data) && e.Media == d.Media && e.Integrity == d.Integrity.String() &&
+		e.Secrecy == d.Secrecy.String() &&
+		slices.Equal(slices.SortedFunc(slices.Values(e.Readers), byAll), slices.SortedFunc(slices.Values(d.Readers), byAll))
+	if same {
+		done.same = append(done.same, e)
+	}
+	return same
+}
+
+func removeOthers(
+	ctx context.Context, l *library.Library, source string, there, keep []library.Entry,
+) (removed []string, err error) {
 	kept := map[string]bool{}
-	for _, d := range keep {
-		kept[d.Name] = true
+	for _, e := range keep {
+		kept[e.Name] = true
 	}
 	for _, e := range there {
 		if !kept[e.Name] {
@@ -236,6 +264,51 @@ func removeOthers(
 		}
 	}
 	return removed, nil
+}
+
+// readPlace reads what a name stands for: a web address, a CID unless a file is called so, a CAR file, a file or a
+// folder.
+func (b *labelling) readPlace(ctx context.Context, name string, d library.Document) ([]library.Document, error) {
+	var files []gather.File
+	var err error
+	_, missing := os.Stat(name)
+	root, isCID := gather.ParseCID(name)
+	switch {
+	case gather.IsURL(name):
+		files = make([]gather.File, 1)
+		files[0], err = b.from.URL(ctx, name)
+	case isCID && missing != nil:
+		files, err = b.from.CID(ctx, root)
+	case strings.HasSuffix(name, ".car") && missing == nil:
+		files, err = readCAR(name)
+	default:
+		return readFiles(name, d)
+	}
+	switch {
+	case err != nil && strings.HasSuffix(name, ".car"):
+		return nil, cli.Usage("%s; nothing was taken in", err)
+	case err != nil:
+		return nil, cli.Failf(cli.ExitNetwork, "unreachable", "%s; nothing was taken in", err)
+	}
+	var list []library.Document
+	for _, f := range files {
+		d.Name, d.Media, d.Data = f.Name, f.Media, f.Data
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+func readCAR(name string) ([]gather.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	files, err := gather.CAR(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return files, nil
 }
 
 // readFiles reads a file, or those of a folder and below, in the order of their names.
@@ -328,16 +401,25 @@ func (x *shelf) list() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			source := strings.Join(args, "")
 			var all []library.Entry
-			err := x.with(func(l *library.Library) (err error) { all, err = l.List(c.Context(), source); return err })
+			var places []library.Place
+			err := x.with(func(l *library.Library) (err error) {
+				if all, err = l.List(c.Context(), source); err == nil {
+					places, err = l.Places(c.Context(), source)
+				}
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			return x.Done(map[string]any{"documents": all}, func(w io.Writer) {
+			return x.Done(map[string]any{"documents": all, "places": places}, func(w io.Writer) {
 				if len(all) == 0 {
 					fmt.Fprintln(w, "no documents; writ docs add takes them in")
 				}
 				for _, e := range all {
 					printEntry(w, e)
+				}
+				for _, p := range places {
+					printPlace(w, p)
 				}
 			})
 		},
