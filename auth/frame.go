@@ -45,8 +45,14 @@ func (f Frame) Bytes() []byte {
 	return append(b, params[:]...)
 }
 
-// Verify checks that the key's owner signed the frame. The error is a [*Fault].
-func (f Frame) Verify(key PublicKey, sig []byte) error { return key.verifySignature(f.Bytes(), sig) }
+// Verify checks that the key's owner signed the frame, or the HTTP request that it is; see [HTTPFrame]. The error is a
+// [*Fault].
+func (f Frame) Verify(key PublicKey, sig []byte) error {
+	if len(sig) > SigSize {
+		return f.verifyHTTP(key, sig)
+	}
+	return key.verifySignature(f.Bytes(), sig)
+}
 
 // SignFrame signs f for [Frame.Verify].
 func (k PrivateKey) SignFrame(f Frame) ([]byte, error) { return k.Sign(f.Bytes()) }

@@ -27,6 +27,7 @@ type keyMaker struct {
 	maxCalls uint64
 	tools    []string
 	from     []string
+	ethereum bool
 }
 
 func newKeyCommand(a *app) *cobra.Command {
@@ -47,6 +48,9 @@ named, over every transport, and the wallet signs them with the other limits.
 
   writ key new --from 192.0.2.0/24 --from 2001:db8::7
 
+With --ethereum the key is that of an Ethereum account, 0x and 64 hex digits, which never leaves your program: it signs
+each request as ERC-8128 has it, and the server is shown no secret (docs/front-door.md).
+
 Whoever has the key can do what the text says, until it ends or is revoked: writ key ls lists it, writ sessions
 revoke ends it at once, and it ends by itself when it was not used for a while. A payment above what the text lets it
 spend without asking still waits for the wallet: writ approve.`,
@@ -59,6 +63,7 @@ spend without asking still waits for the wallet: writ approve.`,
 	f.Uint64Var(&k.maxCalls, "max-calls", 0, "how many tool calls it may make (default: the agent's limit)")
 	f.StringSliceVar(&k.tools, "tools", nil, "the only `tools` that it may call (default: the agent's)")
 	f.StringSliceVar(&k.from, "from", nil, "the only `networks` (192.0.2.0/24) and origins of pages to use it from")
+	f.BoolVar(&k.ethereum, "ethereum", false, "make the key of an Ethereum account, which signs requests (ERC-8128)")
 	return c
 }
 
@@ -78,11 +83,14 @@ func (k *keyMaker) makeKey(ctx context.Context, a *app, f *pflag.FlagSet) error 
 		return err
 	}
 	k.plan.limits, k.plan.tools, k.plan.unsaved = limits, k.tools, true
+	if k.ethereum {
+		k.plan.kind = auth.Secp256k1
+	}
 	s, err := a.login(ctx, k.plan)
 	if err != nil {
 		return err
 	}
-	text, err := keyText(s)
+	text, account, err := keyText(s)
 	if err != nil {
 		return err
 	}
@@ -92,10 +100,17 @@ func (k *keyMaker) makeKey(ctx context.Context, a *app, f *pflag.FlagSet) error 
 	if limits != nil && len(limits.From) > 0 {
 		view["from"] = limits.From
 	}
+	if k.ethereum {
+		view["signer"] = account
+	}
 	return a.Done(view, func(w io.Writer) {
 		fmt.Fprintln(w, text)
 		a.Note("for agent %s at %s, until %s; it is shown this once", s.Agent, s.Server, cli.Clock(s.Expires))
-		a.Note("  OPENAI_BASE_URL=%s/v1     ANTHROPIC_BASE_URL=%s     model %s", s.Server, s.Server, s.Agent)
+		if k.ethereum {
+			a.Note("  %s signs POST %s/v1/sessions/%s/run.start", account, s.Server, s.Session)
+		} else {
+			a.Note("  OPENAI_BASE_URL=%s/v1     ANTHROPIC_BASE_URL=%s     model %s", s.Server, s.Server, s.Agent)
+		}
 		a.Note("to end it: writ sessions revoke %s", s.Session)
 	})
 }
@@ -176,15 +191,20 @@ func listKeys(ctx context.Context, a *app, server string) error {
 	})
 }
 
-// keyText writes a session as an API key.
-func keyText(s cli.SavedSession) (string, error) {
+// keyText writes a session as an API key; one of an Ethereum account as such, with the account.
+func keyText(s cli.SavedSession) (text, account string, err error) {
 	session, err := cid.Decode(s.Session)
 	if err != nil {
-		return "", fmt.Errorf("read the session: %w", err)
+		return "", "", fmt.Errorf("read the session: %w", err)
 	}
 	secret, err := auth.ParsePrivateKey(s.Key)
 	if err != nil {
-		return "", fmt.Errorf("read the session's key: %w", err)
+		return "", "", fmt.Errorf("read the session's key: %w", err)
 	}
-	return door.Key{Session: session, Secret: secret}.Text()
+	if secret.Public().Kind() == auth.Secp256k1 {
+		_, digits, _ := strings.Cut(secret.Secret(), ":")
+		return "0x" + digits, secret.Public().Account().Hex(), nil
+	}
+	text, err = door.Key{Session: session, Secret: secret}.Text()
+	return text, "", err
 }

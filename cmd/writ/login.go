@@ -35,6 +35,7 @@ type loginPlan struct {
 	tools   []string     // fewer than the agent's; all of them if empty
 	limits  *wire.Limits // the agent's defaults if nil
 	unsaved bool         // leave the session that this program goes on with alone
+	kind    auth.Kind    // of the session's key; Ed25519 if empty
 
 	browser, noOpen bool // the wallet of a browser signs; the page is not opened by itself
 	// textFile is where the text for the account goes, signedFile where its signature comes from; "" is the terminal.
@@ -263,7 +264,7 @@ func (a *app) openSession(
 	ctx context.Context, server string, p loginPlan, account common.Address, wallet string,
 	sign func([]byte) ([]byte, error),
 ) (cli.SavedSession, error) {
-	key, err := auth.Generate(auth.Ed25519, rand.Reader)
+	key, err := auth.Generate(cmp.Or(p.kind, auth.Ed25519), rand.Reader)
 	if err != nil {
 		return cli.SavedSession{}, err
 	}

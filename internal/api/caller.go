@@ -21,6 +21,8 @@ type Transport struct {
 	Private bool
 	// Streams is set if the transport sends what a [Stream] gives.
 	Streams bool
+	// Channel is the caller's, if it follows from what the caller has signed; one of chance is made if it is zero.
+	Channel [32]byte
 	// Admit is asked before the caller gets a session, the first one or another of the same wallet. Its error is the
 	// call's. It may be nil.
 	Admit func(journal.Session) error
@@ -57,7 +59,9 @@ func (a *API) NewCaller(t Transport) *Caller {
 	if desk := a.cfg.Dapps[t.Origin]; desk != nil {
 		c.desk = desk
 	}
-	rand.Read(c.channel[:]) // never fails
+	if c.channel = t.Channel; c.channel == [32]byte{} {
+		rand.Read(c.channel[:]) // never fails
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.callers[c] = struct{}{}

@@ -18,6 +18,7 @@ import (
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/auth/httpsig"
 	"github.com/writ-run/writ/internal/archive"
 	"github.com/writ-run/writ/internal/blobs"
 	"github.com/writ-run/writ/internal/chainwatch"
@@ -200,6 +201,8 @@ var rows = []row{
 	sentinelRow("auth.ErrUnavailable", auth.ErrUnavailable, wire.CodeChain, string(auth.CodeUnavailable),
 		"The signature is not one of the account's own key, and its chain could not be asked whether a contract accepts "+
 			"it. Try again later."),
+	typedRow[*httpsig.FormError](wire.CodeSignature, "http.form",
+		"The request is not signed as ERC-8128 has it; the sentence behind it says what is wrong."),
 	typedRow[*auth.Fault](wire.CodeSignIn, "",
 		"The message or its signature does not hold; ask for a new one and sign that."),
 	typedRow[*fault.Fault](wire.CodeOverload, "fault",

@@ -43,6 +43,10 @@ type Config struct {
 
 	Version string // of the program, which clients of the Model Context Protocol are told
 	Page    string // the address of the server's page, for links; there are none if empty
+	// Scheme is how clients call the server, http or https; http if empty. Nonces remember signed requests; none is taken
+	// if it is nil.
+	Scheme string
+	Nonces Nonces
 	// Judge verifies a run's record; nothing is verified if it is nil.
 	Judge func(ctx context.Context, run cid.Cid) (*provenance.Report, error)
 	// CardKey is the operator's Ed25519 key, which signs what the Agent2Agent protocol tells of the agents; that is not
@@ -84,6 +88,7 @@ func (d *Door) Handler() http.Handler {
 	mux.HandleFunc("POST /v1/responses", d.serve(responses{}))
 	mux.HandleFunc("POST /v1/messages", d.serve(messages{}))
 	mux.HandleFunc("PUT /v1/blobs/{cid}", d.putBlob)
+	mux.HandleFunc("POST /v1/sessions/{session}/{method}", d.serveSigned)
 	mux.Handle("/mcp", d.newMCP())
 	d.addAgentRoutes(mux)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {

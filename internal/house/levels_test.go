@@ -50,6 +50,7 @@ var levels = map[string]int{
 	"agent/thread":                   1,
 	"agent/wire":                     0,
 	"auth":                           0,
+	"auth/httpsig":                   0, // pure: how a signed HTTP request is read
 	"cmd/writ":                       8,
 	"cmd/writ-audit":                 2,
 	"web/auditor":                    2, // writ-audit verify for a page
@@ -166,6 +167,7 @@ var within = []string{
 	"agent/revocation -> agent/loop",               // what is sealed is the same to both
 	"agent/route -> agent/grounds",                 // what the figures of an answer rest on
 	"agent/subagent -> agent/definition",           // the label with which a run closed
+	"auth -> auth/httpsig",                         // a session key may sign HTTP requests
 	"cmd/writ-audit -> internal/eth",               // std, auth and provenance: asks a chain again, only with --rpc
 	"cmd/writ-audit -> internal/verifier",          // the verify command of both programs
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named

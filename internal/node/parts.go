@@ -306,7 +306,7 @@ func (n *Node) openServer(ctx context.Context, c *Config) (func() error, error) 
 		Door: func(admit func(journal.Session, string) error) (http.Handler, error) {
 			front, err := door.New(door.Config{
 				API: calls, Log: c.Log, Admit: admit, Version: c.Program.Version,
-				Page: c.Scheme + "://" + c.Domain, Judge: n.judgeRun, CardKey: n.key,
+				Page: c.Scheme + "://" + c.Domain, Judge: n.judgeRun, CardKey: n.key, Scheme: c.Scheme, Nonces: n.db,
 			})
 			if err != nil {
 				return nil, err

@@ -16,7 +16,7 @@ const (
 	nonceLife    = int64(auth.NonceLife / time.Millisecond) // none expires later than that, unless the clock was set back
 )
 
-// PutNonce stores data under a nonce until it is taken or expires. A nonce that is there already is an error; with
+// PutNonce stores data under a nonce until it is taken or expires. A nonce that is there already is auth.ErrNonce; with
 // 100,000 outstanding the answer is journal.ErrFull.
 func (db nonces) PutNonce(ctx context.Context, nonce string, data []byte, expires time.Time) error {
 	err := checkNonce(nonce, data)
@@ -38,7 +38,7 @@ func checkNonce(nonce string, data []byte) error {
 	return nil
 }
 
-var errNonceThere = errors.New("the nonce is there already")
+var errNonceThere = fmt.Errorf("the nonce is there already: %w", auth.ErrNonce)
 
 func (tx *transaction) putNonce(ctx context.Context, nonce string, data []byte, expires int64) error {
 	if tx.nonces < 0 {

@@ -27,7 +27,7 @@ for (const file of args) {
   try {
     console.log(JSON.stringify(await readRecord(await readFile(file), keys, operator, logKey, receipts)))
   } catch (e) {
-    console.log(JSON.stringify({ ok: false, error: e instanceof Wrong ? e.message : `crash: ${e.stack}` }))
+    console.log(JSON.stringify({ ok: false, error: e instanceof Wrong || e.message.startsWith('unsupported') ? e.message : `crash: ${e.stack}` }))
     process.exitCode = 2
   }
 }

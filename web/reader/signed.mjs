@@ -133,6 +133,7 @@ export const ed25519Verify = (publicKey, message, sig) => verifyJWK(null, { kty:
 
 // verifyBy checks a session key's signature: Ed25519 over the message, ECDSA as r and s over its SHA-256.
 export async function verifyBy (key, message, sig) {
+  if (sig?.length > 65) throw Error('unsupported: HTTP') // docs/record.md has its form
   want(sig?.length === 64, 'sig.size')
   let ok = false
   try {

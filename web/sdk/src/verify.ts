@@ -40,12 +40,12 @@ export interface VerifyOptions {
 /** Reads a CAR file. It throws nothing: what is wrong is said. */
 export const verify = async (car: Uint8Array, { keys = {}, operatorKey, logKey, receipts }: VerifyOptions = {}): Promise<Reading> => {
   try {
-    if (!globalThis.crypto?.subtle) return { ok: false, error: 'unsupported: the browser checks signatures in pages of https alone' }
+    if (!globalThis.crypto?.subtle) return { ok: false, error: 'unsupported: no https' }
     if (operatorKey && !/^[0-9a-fA-F]{64}$/.test(operatorKey)) return { ok: false, error: 'head.key: an operator\'s key is 64 hex digits' }
     const known = typeof keys === 'string' ? (JSON.parse(keys) as { keys?: Record<string, string> }).keys ?? {} : keys
     return (await readRecord(car, known, operatorKey || undefined, logKey, receipts)) as Reading
   } catch (e) {
     const { name, message } = e as Error
-    return { ok: false, error: name === 'NotSupportedError' ? 'unsupported: this browser cannot check Ed25519' : message }
+    return { ok: false, error: name === 'NotSupportedError' ? 'unsupported: Ed25519' : message }
   }
 }
