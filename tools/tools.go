@@ -161,6 +161,9 @@ type Input struct {
 	Args Args
 	Key  [32]byte // idempotency key, derived from the step's CID and the effect's place in it
 	At   int64    // ms UTC, the time of that step: the same whenever the call is made again
+	// Again says that an earlier process may have begun the call. Of class Keyed an [*Error] then says for certain that
+	// nothing was done by that one either.
+	Again bool
 	// Hosts are those that the wallet's grant lets a call reach, redirects included. If empty the grant adds nothing
 	// to the operator's limits.
 	Hosts []string

@@ -148,6 +148,7 @@ var within = []string{
 	"agent/audit -> agent/subagent",   // what came of a sub-agent's run
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata",    // a signed transaction is made again of its call
+	"agent/audit -> tools/x402",        // a signed payment likewise
 	"agent/definition -> agent/thread", // what providers add to a tool
 	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
 	"agent/grounds -> agent/attach",    // likewise
@@ -179,6 +180,7 @@ var within = []string{
 	"internal/eth/devchain/walletstest -> internal/eth/devchain",
 	"internal/eth/devchain/walletstest -> internal/eth/devchain/contracts",
 	"internal/ownwallet -> internal/journal",          // keeps what it knows there
+	"tools/paid -> tools/fetch",                       // reads an answer as text
 	"internal/runner -> internal/archive",             // reads and exports as anybody with a store does
 	"internal/runner -> internal/chainwatch",          // a part of it
 	"internal/runner -> internal/ledgerkey",           // likewise

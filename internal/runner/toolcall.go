@@ -95,7 +95,7 @@ func (c *toolCall) findTool() (code, message string) {
 	}
 	c.input = tools.Input{
 		Args: args, Key: provenance.EffectKey(c.step, c.ref.Index), Hosts: c.machine.Grant().Caveats.Hosts,
-		Foreseen: c.seen, At: c.decided,
+		Foreseen: c.seen, At: c.decided, Again: c.again,
 		Asker: tools.Asker{
 			Wallet: c.run.Owner(), Session: c.run.Session.String(), Agent: c.run.Agent, Step: c.ref.Seq, Index: c.ref.Index,
 		},

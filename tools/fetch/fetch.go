@@ -137,8 +137,8 @@ func listHosts(hosts []string) string {
 // Spec describes the tool.
 func (t *Tool) Spec() tools.Spec { return t.spec }
 
-// A page is what the tool returns.
-type page struct {
+// A Page is what the tool returns.
+type Page struct {
 	URL     string   `json:"url"`    // the last one, after redirects
 	Status  int      `json:"status"` // HTTP
 	Type    string   `json:"type"`   // media type
@@ -174,7 +174,7 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 	return json.Marshal(p)
 }
 
-func (t *Tool) readURL(ctx context.Context, raw string, granted []string) (*page, error) {
+func (t *Tool) readURL(ctx context.Context, raw string, granted []string) (*Page, error) {
 	var origins []string
 	for hop := 0; ; hop++ {
 		u, host, err := t.checkAllowed(raw, granted)
@@ -190,7 +190,7 @@ func (t *Tool) readURL(ctx context.Context, raw string, granted []string) (*page
 		}
 		next := res.Header.Get("Location")
 		if res.StatusCode < 300 || res.StatusCode > 399 || next == "" {
-			p, err := t.textOf(res)
+			p, err := ReadPage(res, t.cfg.MaxBytes, t.cfg.MaxText)
 			res.Body.Close()
 			if err != nil {
 				return nil, err
@@ -274,8 +274,9 @@ func (t *Tool) lookupHost(ctx context.Context, host string) ([]netip.Addr, error
 	return addrs, err
 }
 
-// textOf reads a response's body up to the bounds.
-func (t *Tool) textOf(res *http.Response) (*page, error) {
+// ReadPage reads a response's body as text, up to bounds: bytes of the body, and bytes of text that are returned. Its
+// URL and Origins are the caller's to set. Its errors are not_text and those of reading.
+func ReadPage(res *http.Response, maxBytes int64, maxText int) (*Page, error) {
 	media, params, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if err != nil {
 		media = "application/octet-stream"
@@ -283,13 +284,13 @@ func (t *Tool) textOf(res *http.Response) (*page, error) {
 	if !isText(media) || res.Header.Get("Content-Encoding") != "" {
 		return nil, &tools.Error{Code: "not_text", Message: "The page is not text, so it is not read."}
 	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, t.cfg.MaxBytes+1))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Status: res.StatusCode, Type: wording.Clip(wording.Visible(media), maxType)}
-	if int64(len(body)) > t.cfg.MaxBytes {
-		body, p.Cut = body[:t.cfg.MaxBytes], true
+	p := &Page{Status: res.StatusCode, Type: wording.Clip(wording.Visible(media), maxType)}
+	if int64(len(body)) > maxBytes {
+		body, p.Cut = body[:maxBytes], true
 	}
 	s := decodeText(body, params["charset"])
 	if media == "text/html" || media == "application/xhtml+xml" {
@@ -299,8 +300,8 @@ func (t *Tool) textOf(res *http.Response) (*page, error) {
 	}
 	p.Title = wording.Clip(wording.Visible(p.Title), maxTitle)
 	s = wording.Visible(s)
-	if len(s) > t.cfg.MaxText {
-		s, p.Cut = s[:t.cfg.MaxText], true
+	if len(s) > maxText {
+		s, p.Cut = s[:maxText], true
 		for !utf8.ValidString(s) {
 			s = s[:len(s)-1]
 		}

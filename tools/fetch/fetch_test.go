@@ -44,7 +44,7 @@ func open(t *testing.T, c Config) *Tool {
 }
 
 // call reads a URL as the runtime does, through the tool's own schema.
-func call(t *testing.T, tool *Tool, url string, granted ...string) (*page, error) {
+func call(t *testing.T, tool *Tool, url string, granted ...string) (*Page, error) {
 	t.Helper()
 	def, err := tools.Compile(tool.Spec())
 	if err != nil {
@@ -59,7 +59,7 @@ func call(t *testing.T, tool *Tool, url string, granted ...string) (*page, error
 	if err != nil {
 		return nil, err
 	}
-	p := new(page)
+	p := new(Page)
 	return p, json.Unmarshal(out, p)
 }
 
