@@ -144,6 +144,15 @@ func listAccepted(c *config.Config) ([]acceptedTool, error) {
 			}
 			rows = append(rows, acceptedTool{"", x.Function, x.Name, string(spec.Class), spec.AskWallet, spec.Definition})
 		}
+		if s.Paid.Name != "" {
+			list, err := node.DescribePaid(c, s.Paid)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range list {
+				rows = append(rows, acceptedTool{s.Name(), "", x.Name, string(x.Class), x.AskWallet, x.Definition})
+			}
+		}
 		if s.MCP.Name == "" {
 			continue
 		}

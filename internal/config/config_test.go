@@ -183,7 +183,7 @@ func TestToolsAreRead(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	for _, tt := range []struct{ rule, from, to, want string }{
-		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi, contract, index or price, one of them, with a name"},
+		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi, contract, index, price or paid, one of them, with a name"},
 		{"a name in capitals", "name: files\n", "name: Files\n", `the name "Files" is not of lower-case letters`},
 		{"neither command nor url", "command: [serve, --root, .]", "memory_mb: 1", "needs a command or a url"},
 		{"both", "dir: data", "url: 'https://x'", "needs a command or a url, and not both"},
@@ -203,6 +203,26 @@ func TestToolsAreRead(t *testing.T) {
 			text = good + tt.to
 		}
 		if _, err := Load(Sources{File: write(t, text)}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want an error with %q", tt.rule, err, tt.want)
+		}
+	}
+}
+
+func TestWhatMayBeBoughtIsRead(t *testing.T) {
+	good := "tools:\n- paid: {name: market, hosts: [api.example.com], max: [0.05 USDC], window: 30s}\n"
+	c, err := Load(Sources{File: write(t, good)})
+	if err != nil || c.Tools[0].Name() != "market" || c.Tools[0].Paid.Max[0] != "0.05 USDC" {
+		t.Fatal(c, err)
+	}
+	for _, tt := range []struct{ rule, from, to, want string }{
+		{"a bad name", "market", "Market.x", "lower-case letters"},
+		{"no host", "hosts: [api.example.com], ", "", "needs hosts and max"},
+		{"no bound", "max: [0.05 USDC], ", "", "needs hosts and max"},
+		{"asks sometimes", "window: 30s", "ask: sometimes", "always or never"},
+		{"an endless call", "window: 30s", "timeout: 1h", "at most 5m"},
+	} {
+		_, err := Load(Sources{File: write(t, strings.Replace(good, tt.from, tt.to, 1))})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want an error with %q", tt.rule, err, tt.want)
 		}
 	}
@@ -236,7 +256,7 @@ func TestHTTPInterfacesAreRead(t *testing.T) {
 		{"a key that goes nowhere", "bearer: 'env:T'", "key: 'env:K'", "key goes with header or query"},
 		{"a key that goes twice", "bearer: 'env:T'", "key: 'env:K', header: X, query: y", "key goes with header or query"},
 		{"half an OAuth client", "bearer: 'env:T'", "oauth: {token_url: 'https://x', client_id: a}", "oauth needs token_url"},
-		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi, contract, index or price, one of them"},
+		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi, contract, index, price or paid, one of them"},
 	} {
 		_, err := Load(Sources{File: write(t, strings.Replace(good, tt.from, tt.to, 1))})
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {

@@ -22,11 +22,39 @@ type Tool struct {
 	Index Index `yaml:"index" about:"events of a contract, kept for the tool chain.query"`
 	// A Price is one pair that the one tool price.get answers about.
 	Price Price `yaml:"price" about:"a feed of a price on the chain, for the tool price.get"`
+	// A Paid is two tools: one asks what an address costs, the other pays that.
+	Paid Paid `yaml:"paid" about:"servers that want to be paid for what they answer, by x402"`
 }
 
 // Name returns what the source is called.
 func (t Tool) Name() string {
-	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name)
+	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name)
+}
+
+// A Paid is what may be bought by x402, and for how much.
+type Paid struct {
+	Name     string        `yaml:"name" about:"what its two tools' names begin with: NAME.offer asks what an address costs, NAME.get pays that"`
+	Hosts    []string      `yaml:"hosts" about:"the exact hosts that may be reached, e.g. api.example.com"`
+	Max      []string      `yaml:"max" about:"the tokens that pay, with the most that one call may pay, e.g. 0.05 USDC"`
+	Window   time.Duration `yaml:"window" about:"for how long a payment that was signed can be taken at most; 60s if 0"`
+	Ask      string        `yaml:"ask" about:"when the wallet is asked: always or never; always if empty"`
+	Private  bool          `yaml:"private" about:"the hosts may be of private networks, with http and any port"`
+	MaxBytes int64         `yaml:"max_bytes" about:"bytes of an answer that are read; 1 MiB if 0"`
+	Timeout  time.Duration `yaml:"timeout" about:"how long one request may take; 30s if 0"`
+}
+
+func (p Paid) check() error {
+	switch {
+	case !sourceName.MatchString(p.Name):
+		return fmt.Errorf("the name %q is not of lower-case letters, digits and '_', a letter first", p.Name)
+	case len(p.Hosts) == 0 || len(p.Max) == 0:
+		return fmt.Errorf("%s needs hosts and max", p.Name)
+	case p.Ask != "" && p.Ask != "always" && p.Ask != "never":
+		return fmt.Errorf("%s: ask is always or never", p.Name)
+	case p.MaxBytes < 0 || p.MaxBytes > 64<<20 || p.Timeout < 0 || p.Timeout > 5*time.Minute:
+		return fmt.Errorf("%s: max_bytes is at most 67108864, and timeout at most 5m", p.Name)
+	}
+	return nil
 }
 
 // A Price is the feed of a pair.
@@ -226,18 +254,22 @@ func (c *Config) checkTools() error {
 
 func (t Tool) check() (name string, err error) {
 	named := 0
-	for _, name := range []string{t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name} {
+	for _, name := range []string{
+		t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name,
+	} {
 		if name != "" {
 			named++
 		}
 	}
 	switch {
 	case named != 1:
-		return "", fmt.Errorf("it needs mcp, openapi, contract, index or price, one of them, with a name")
+		return "", fmt.Errorf("it needs mcp, openapi, contract, index, price or paid, one of them, with a name")
 	case t.Index.Name != "":
 		return t.Index.Name, t.Index.check()
 	case t.Price.Name != "":
 		return t.Price.Name, t.Price.check()
+	case t.Paid.Name != "":
+		return t.Paid.Name, t.Paid.check()
 	case t.Contract.Name != "":
 		return t.Contract.Name, t.Contract.check()
 	case t.OpenAPI.Name != "":

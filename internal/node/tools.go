@@ -24,6 +24,7 @@ import (
 	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/label"
+	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/calldata"
 	"github.com/writ-run/writ/tools/chain"
@@ -32,6 +33,7 @@ import (
 	"github.com/writ-run/writ/tools/fetch"
 	"github.com/writ-run/writ/tools/mcp"
 	"github.com/writ-run/writ/tools/openapi"
+	"github.com/writ-run/writ/tools/paid"
 	"github.com/writ-run/writ/tools/price"
 	"github.com/writ-run/writ/tools/retrieve"
 )
@@ -212,6 +214,16 @@ func ownTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 		}
 		if source.OpenAPI.Name != "" {
 			list, err := interfaceTools(source.OpenAPI, book)
+			if err != nil {
+				return nil, nil, err
+			}
+			if out, err = addTools(out, from, source.Name(), list); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if source.Paid.Name != "" {
+			list, err := paidTools(source.Paid, book)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -402,6 +414,48 @@ func contractTool(c config.Contract, book *tools.Book) (tools.Tool, error) {
 	return f, nil
 }
 
+// paidTools makes the two tools that ask what an address costs, and pay that. They are on no chain yet.
+func paidTools(c config.Paid, book *tools.Book) (out []tools.Tool, err error) {
+	wrong := func(err error) error { return badSetting("tools: %s: %s", c.Name, err) }
+	cfg := paid.Config{
+		Name: c.Name, Hosts: c.Hosts, Book: book, Private: c.Private, Window: c.Window, Ask: c.Ask != "never",
+		MaxBytes: c.MaxBytes, Timeout: c.Timeout,
+	}
+	for _, m := range c.Max {
+		number, symbol, _ := strings.Cut(m, " ")
+		symbol, token, err := book.Token(symbol)
+		if err != nil {
+			return nil, wrong(fmt.Errorf("max: %q: %w Write it as 0.05 USDC", m, err))
+		}
+		amount, err := money.ParseDecimal(money.Asset{Symbol: symbol, Decimals: token.Decimals}, number)
+		if err != nil {
+			return nil, wrong(fmt.Errorf("max: %q: %w; write it as 0.05 USDC", m, err))
+		}
+		cfg.Most = append(cfg.Most, amount)
+	}
+	list, err := paid.New(cfg)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	for _, t := range list {
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// DescribePaid describes the two tools by which an agent buys. No chain and no server is asked.
+func DescribePaid(c *config.Config, x config.Paid) (out []tools.Spec, err error) {
+	book, err := bookOf(c.Chain)
+	if err != nil {
+		return nil, err
+	}
+	list, err := paidTools(x, book)
+	for _, t := range list {
+		out = append(out, t.Spec())
+	}
+	return out, err
+}
+
 // DescribeContract describes the tool that a contract's function is. No chain is asked.
 func DescribeContract(c *config.Config, x config.Contract) (tools.Spec, error) {
 	book, err := bookOf(c.Chain)
@@ -415,7 +469,7 @@ func DescribeContract(c *config.Config, x config.Contract) (tools.Spec, error) {
 	return t.Spec(), nil
 }
 
-// onChain puts the tools that call contracts on the node's chain.
+// onChain puts the tools that call contracts, read prices or pay on the node's chain.
 func onChain(list []tools.Tool, client *pool.Pool, c Chain) ([]tools.Tool, error) {
 	out := slices.Clone(list)
 	for i, t := range out {
@@ -423,6 +477,13 @@ func onChain(list []tools.Tool, client *pool.Pool, c Chain) ([]tools.Tool, error
 			var err error
 			if out[i], err = p.On(client); err != nil {
 				return nil, badSetting("tools: %s", err)
+			}
+			continue
+		}
+		if p, is := t.(*paid.Tool); is {
+			var err error
+			if out[i], err = p.On(client, c.Key, c.Final); err != nil {
+				return nil, badSetting("tools: %s: %s", p.Spec().Name, err)
 			}
 			continue
 		}

@@ -192,8 +192,20 @@ func (o *outcome) describePage() string {
 	if title != "" {
 		title = ", " + quoteText(title)
 	}
-	return fmt.Sprintf("The page %s%s says %s: %s", o.stringOf("url"), title, o.nameSource(),
-		quoteText(o.stringOf("text")))
+	s := fmt.Sprintf("The page %s%s says %s: %s", o.stringOf("url"), title, o.nameSource(), quoteText(o.stringOf("text")))
+	note := o.stringOf("note") // of a tool that buys: its own words
+	if o.stringOf("text") == "" && note != "" {
+		return fmt.Sprintf("Of %s %s: %s", o.stringOf("url"), o.nameSource(), note)
+	}
+	payment := o.objectOf("payment")
+	if settled := payment.objectOf("settled"); settled.result != nil {
+		left := settled.objectOf("left")
+		s += fmt.Sprintf(" %s was paid for it, in block %s.", left.showMoney(), groupDigits(settled.stringOf("block")))
+	}
+	if note != "" {
+		s += " " + note
+	}
+	return s
 }
 
 // describeDocuments quotes passages, each with the document that it is from.
