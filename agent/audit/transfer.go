@@ -43,6 +43,8 @@ const (
 	CodeTxReplaced provenance.Code = "transfers.replaced"
 	// a receipt that states other figures than its balances and events show, or those of another account
 	CodeTxMoved provenance.Code = "transfers.moved"
+	// a call paid by x402 something else than it says: another offer, authorisation, signature or settlement
+	CodeTxPayment provenance.Code = "transfers.payment"
 )
 
 // A Transaction is a signed Ethereum transaction of type 2 (EIP-1559), the one kind that tools of class chain make.
@@ -141,6 +143,7 @@ func (a *auditor) checkTransfers() {
 		auditor: a, signing: map[provenance.Ref]*provenance.Call{}, sent: map[provenance.Ref]broadcast{},
 		nonces: map[string]uint64{}, simulating: map[provenance.Ref]*provenance.Call{},
 		payers: map[provenance.Ref]common.Address{}, payments: map[provenance.Ref]*payment{},
+		buying: map[provenance.Ref]purchase{},
 	}
 	err := a.ev.Each(t.checkStep)
 	a.survey.read = err == nil && t.closed+t.unclear+t.lost+len(t.sent) == 0
@@ -165,6 +168,7 @@ type transfers struct {
 	simulating map[provenance.Ref]*provenance.Call
 	payers     map[provenance.Ref]common.Address
 	payments   map[provenance.Ref]*payment // what was sent for each of the model's calls
+	buying     map[provenance.Ref]purchase // calls that pay by x402 and wait for their result
 	nonces     map[string]uint64           // the least that an account may use next; of a wallet, each that it has used
 	n          int                         // transactions that were checked
 	closed     int                         // that were not, since they are sealed
@@ -216,6 +220,8 @@ func (t *transfers) checkStep(c provenance.Link, s *provenance.Step) error {
 		}
 		ref := provenance.Ref{Seq: s.Seq, Index: uint64(i)}
 		switch call.Phase {
+		case provenance.PhaseAct:
+			t.noteBuying(c, s, ref, call)
 		case provenance.PhaseSimulate:
 			t.simulating[ref] = call
 		case provenance.PhaseSign:
@@ -234,7 +240,8 @@ func (t *transfers) checkStep(c provenance.Link, s *provenance.Step) error {
 			}
 		}
 	}
-	if len(t.signing)+len(t.sent)+len(t.nonces)+len(t.simulating)+len(t.payers)+len(t.payments) > maxOpenTx {
+	if len(t.signing)+len(t.sent)+len(t.nonces)+len(t.simulating)+len(t.payers)+len(t.payments)+
+		len(t.buying) > maxOpenTx {
 		detail := "more transactions without an outcome than are kept"
 		return &provenance.Fault{Code: provenance.CodeHistoryBound, At: c, Detail: detail}
 	}
@@ -278,6 +285,10 @@ func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenanc
 				return nil, nil, errStop
 			}
 		}
+		if f := t.checkPurchase(e); f != nil {
+			t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
+			return nil, nil, errStop
+		}
 	case *provenance.Lapse:
 		if answered = e.Of; e.Of != nil {
 			t.noteLost(*e.Of)
@@ -287,6 +298,7 @@ func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenanc
 		delete(t.signing, *answered)
 		delete(t.sent, *answered)
 		delete(t.simulating, *answered)
+		delete(t.buying, *answered)
 	}
 	return signed, of, nil
 }

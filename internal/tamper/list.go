@@ -745,6 +745,12 @@ var falseMeaning = []vector{
 				r.Account, r.Changes[0].Account = mallory, mallory
 			}
 		})},
+	{Name: "payment-left-out", Code: audit.CodeTxPayment, Class: 62,
+		What: "a call that pays by x402 and returned no payment",
+		make: changeWorld(paidWorld(nil), func(*world) {})},
+	{Name: "payment-again", Code: audit.CodeTxPayment, Class: 62,
+		What: "a call that pays by x402 shows what was signed for another call",
+		make: changeWorld(paidWorld(payAgain), func(*world) {})},
 	{Name: "simulation-account", Code: audit.CodeTxSimulation, Class: 62,
 		What: "the call was decided by the simulation of another account's transaction",
 		make: changeWorld(wholeWorld, func(w *world) {

@@ -65,12 +65,14 @@ type world struct {
 	// foresees and mines change what the simulation and the receipt show; nil leaves them as the call says
 	foresees func(*tools.Foreseen)
 	mines    func(*tools.Mined)
-	revoke   int  // the step at which the session turns out to be revoked; 0 for never
-	cancel   int  // the step at which the user cancels the run; 0 for never
-	refuse   bool // the wallet refuses what it is asked for
-	stop     int  // steps after which nothing more happens; 0 for never
-	public   bool // payloads of steps are not sealed
-	long     bool // a run of thousands of steps: each is linked once, and its agent may take so many
+	// acts is what a call returns that is no transaction; nil for a greeting
+	acts   func(*game, tools.Args) string
+	revoke int  // the step at which the session turns out to be revoked; 0 for never
+	cancel int  // the step at which the user cancels the run; 0 for never
+	refuse bool // the wallet refuses what it is asked for
+	stop   int  // steps after which nothing more happens; 0 for never
+	public bool // payloads of steps are not sealed
+	long   bool // a run of thousands of steps: each is linked once, and its agent may take so many
 
 	tools    []tools.Spec
 	rules    string
@@ -602,6 +604,14 @@ func (g *game) answerEffect(ref provenance.Ref, e provenance.Effect) (ev provena
 			provenance.PhaseAct: `{"said":"hello"}`,
 		}[e.Phase]
 		switch e.Phase {
+		case provenance.PhaseAct:
+			if g.acts != nil {
+				_, args, err := g.machine.Arguments(e)
+				if err != nil {
+					return nil, err
+				}
+				out = g.acts(g, args)
+			}
 		case provenance.PhaseSimulate:
 			_, args, err := g.machine.Arguments(e)
 			if err != nil {
