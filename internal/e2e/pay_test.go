@@ -107,8 +107,8 @@ func TestTheConsolePays(t *testing.T) {
 	var got struct {
 		Faults, Foreign, Axe, Asked []string
 		Got                         struct {
-			Card, SpedUp string
-			Offered      int
+			Card, SpedUp, Sent string
+			Offered, Another   int
 		}
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -120,6 +120,9 @@ func TestTheConsolePays(t *testing.T) {
 	g := got.Got
 	if !strings.Contains(g.Card, "From your own wallet") || !strings.Contains(g.Card, "1 USDC") || g.Offered != 0 {
 		t.Errorf("the card says %q, and what was sent is offered %d times more", g.Card, g.Offered)
+	}
+	if g.Another != 0 || strings.Contains(g.Sent, "must be") {
+		t.Errorf("of what was sent it says %q, and offers to send %d more", g.Sent, g.Another)
 	}
 	if !strings.Contains(g.SpedUp, "Sent 2 USDC to bob") {
 		t.Errorf("sped up it says %q", g.SpedUp)

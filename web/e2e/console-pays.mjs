@@ -86,6 +86,8 @@ wallet.refuses = false
 await payIt().click()
 await sent()
 await look('payment-sent')
+out.got.another = await page.getByRole('button', { name: 'Send another one' }).count() // which would be a second payment
+out.got.sent = await page.locator('section.wait').innerText()
 await page.reload()
 await sent()
 out.got.offered = await payIt().count()
