@@ -31,9 +31,10 @@ CREATE TABLE IF NOT EXISTS chunks (
 CREATE INDEX IF NOT EXISTS chunks_doc ON chunks (doc);
 -- Which terms are in which chunk, how often, and how long the chunk is: see agent/search.
 CREATE TABLE IF NOT EXISTS terms (id INTEGER PRIMARY KEY, term TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS postings (
-	term INTEGER NOT NULL, chunk INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (term, chunk)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS lengths (chunk INTEGER PRIMARY KEY, length INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS posted (
+	term INTEGER NOT NULL, doc INTEGER NOT NULL, chunk INTEGER NOT NULL, count INTEGER NOT NULL, length INTEGER NOT NULL,
+	PRIMARY KEY (term, doc, chunk)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS indexed (chunk INTEGER PRIMARY KEY, length INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS vectors (
 	cid TEXT NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (cid, model)) WITHOUT ROWID;
 -- Of every chunk that ever was, from which revision on and until which: what it said is gone with its document.
@@ -169,7 +170,7 @@ func putChunk(c *sqlite.Conn, doc, revision int64, x Chunk) error {
 	if err != nil {
 		return err
 	}
-	if err := indexChunk(c, c.LastInsertRowID(), x); err != nil {
+	if err := indexChunk(c, doc, c.LastInsertRowID(), x); err != nil {
 		return err
 	}
 	return sqlfile.Exec(c, "INSERT INTO history (cid, added) VALUES (?, ?)", id, revision)

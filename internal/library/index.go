@@ -14,16 +14,16 @@ import (
 )
 
 // indexChunk notes the terms of a chunk.
-func indexChunk(c *sqlite.Conn, chunk int64, x Chunk) error {
+func indexChunk(c *sqlite.Conn, doc, chunk int64, x Chunk) error {
 	terms, length := search.Index(x)
-	if err := sqlfile.Exec(c, "INSERT INTO lengths VALUES (?, ?)", chunk, length); err != nil {
+	if err := sqlfile.Exec(c, "INSERT INTO indexed VALUES (?, ?)", chunk, length); err != nil {
 		return err
 	}
 	for t, n := range terms {
 		if err := sqlfile.Exec(c, "INSERT OR IGNORE INTO terms (term) VALUES (?)", t); err != nil {
 			return err
 		}
-		err := sqlfile.Exec(c, "INSERT INTO postings SELECT id, ?, ? FROM terms WHERE term = ?", chunk, n, t)
+		err := sqlfile.Exec(c, "INSERT INTO posted SELECT id, ?, ?, ?, ? FROM terms WHERE term = ?", doc, chunk, n, length, t)
 		if err != nil {
 			return err
 		}
@@ -33,12 +33,15 @@ func indexChunk(c *sqlite.Conn, chunk int64, x Chunk) error {
 
 // indexAgain makes the index of chunks that have none: those that an older version took in.
 func indexAgain(c *sqlite.Conn) error {
-	if err := sqlfile.Exec(c, "DROP TABLE IF EXISTS words"); err != nil {
-		return err
+	for _, old := range []string{"words", "postings", "lengths"} {
+		if err := sqlfile.Exec(c, "DROP TABLE IF EXISTS "+old); err != nil {
+			return err
+		}
 	}
-	return sqlfile.Each(c, "SELECT id, heading, text FROM chunks WHERE id NOT IN (SELECT chunk FROM lengths)",
+	return sqlfile.Each(c, "SELECT doc, id, heading, text FROM chunks WHERE id NOT IN (SELECT chunk FROM indexed)",
 		func(s *sqlite.Stmt) error {
-			return indexChunk(c, s.ColumnInt64(0), Chunk{Heading: s.ColumnText(1), Text: s.ColumnText(2)})
+			x := Chunk{Heading: s.ColumnText(2), Text: s.ColumnText(3)}
+			return indexChunk(c, s.ColumnInt64(0), s.ColumnInt64(1), x)
 		})
 }
 
@@ -50,18 +53,18 @@ func dropIndex(c *sqlite.Conn, doc int64) error {
 		terms, _ := search.Index(Chunk{Heading: s.ColumnText(1), Text: s.ColumnText(2)})
 		for t := range terms {
 			words[t] = true
-			err := sqlfile.Exec(c, `DELETE FROM postings WHERE term = (SELECT id FROM terms WHERE term = ?) AND
-				chunk = ?`, t, id)
+			err := sqlfile.Exec(c, `DELETE FROM posted WHERE term = (SELECT id FROM terms WHERE term = ?) AND doc = ? AND
+				chunk = ?`, t, doc, id)
 			if err != nil {
 				return err
 			}
 		}
-		return sqlfile.Exec(c, "DELETE FROM lengths WHERE chunk = ?", id)
+		return sqlfile.Exec(c, "DELETE FROM indexed WHERE chunk = ?", id)
 	}, doc)
 	for t := range words {
 		if err == nil {
 			err = sqlfile.Exec(c, `DELETE FROM terms WHERE term = ? AND NOT EXISTS
-				(SELECT 1 FROM postings WHERE postings.term = terms.id)`, t)
+				(SELECT 1 FROM posted WHERE posted.term = terms.id)`, t)
 		}
 	}
 	return err
@@ -124,7 +127,7 @@ func (l *Library) readView(c *sqlite.Conn, who Reader) (v view, err error) {
 	v.twin = map[int64]int64{}
 	first := int64(0)
 	var ids []string
-	err = sqlfile.Each(c, `SELECT chunks.id, chunks.cid, lengths.length FROM chunks JOIN lengths ON lengths.chunk = chunks.id
+	err = sqlfile.Each(c, `SELECT chunks.id, chunks.cid, indexed.length FROM chunks JOIN indexed ON indexed.chunk = chunks.id
 		WHERE`+mayRead+`ORDER BY chunks.cid, chunks.id`, func(s *sqlite.Stmt) error {
 		id, name := s.ColumnInt64(0), s.ColumnText(1)
 		if n := len(ids); n > 0 && ids[n-1] == name {
@@ -174,9 +177,9 @@ func rankByWords(
 	found := map[string][]search.Posting{}
 	for _, t := range q.Terms() {
 		list := []search.Posting{}
-		err := sqlfile.Each(c, `SELECT postings.chunk, postings.count, lengths.length FROM terms
-			JOIN postings ON postings.term = terms.id JOIN chunks ON chunks.id = postings.chunk
-			JOIN lengths ON lengths.chunk = postings.chunk WHERE terms.term = ?4 AND`+mayRead, func(s *sqlite.Stmt) error {
+		// Of the postings of a term only those of the reader's documents are looked up.
+		err := sqlfile.Each(c, `SELECT chunks.chunk, chunks.count, chunks.length FROM terms
+			CROSS JOIN posted AS chunks ON chunks.term = terms.id WHERE terms.term = ?4 AND`+mayRead, func(s *sqlite.Stmt) error {
 			if id := s.ColumnInt64(0); v.twin[id] == 0 {
 				list = append(list, search.Posting{Key: id, Count: s.ColumnInt(1), Length: s.ColumnInt(2)})
 			}

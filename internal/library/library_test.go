@@ -9,9 +9,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/internal/library"
@@ -293,6 +297,33 @@ func TestWhatOthersReadWeighsNothing(t *testing.T) {
 	f, err := shared.Search(t.Context(), library.Reader{Wallet: "0xb"}, "beans", 8)
 	if err != nil || len(f.Hits) != 8 {
 		t.Errorf("got %v, %v", f, err)
+	}
+}
+
+// A library of an older version, whose index was SQLite's, is indexed anew when it is opened.
+func TestAnOlderLibraryIsIndexedAnew(t *testing.T) {
+	dir := t.TempDir()
+	l, err := library.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Put(t.Context(), text("a.md", "Bob gets five.", anybody)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := sqlite.OpenConn(filepath.Join(dir, library.FileName), sqlite.OpenReadWrite)
+	if err == nil {
+		err = sqlitex.ExecuteScript(c, `DROP TABLE posted; DROP TABLE indexed; DELETE FROM terms;
+			CREATE VIRTUAL TABLE words USING fts5(heading, text, content='chunks', content_rowid='id');`, nil)
+	}
+	if err = errors.Join(err, c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := open(t, dir, nil).Search(t.Context(), library.Reader{}, "bob", 8)
+	if got := names(f); err != nil || !slices.Equal(got, []string{"a.md"}) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
