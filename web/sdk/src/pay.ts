@@ -39,7 +39,7 @@ export const pay = async (session: Session, wallet: Provider, calls: WalletCall[
     done.push(sent)
     // The server looks for it by itself too, and may have found it already: then nothing waits any more.
     await session.call('wallet.sent', { run: call.run, effect: call.effect, hash, idempotency_key: hash.slice(2) /* of 64 characters at most */ })
-      .catch((e) => { if (e.code !== 'not_found') sent.refused = e })
+      .catch((e) => { if (!/^(not_found|approval_late)$/.test(e.code)) sent.refused = e })
   }
   if (await sendsOneByOne(wallet, from, chain)) {
     const sent = (await ask('wallet_sendCalls', {
