@@ -70,6 +70,7 @@ func TestTheDocsNameEveryCode(t *testing.T) {
 // byTest has the rules that no file of the vectors can show, and the test that does: what needs a chain, a server, a
 // file too large to keep, or another caller than a verifier of files.
 var byTest = map[string]string{
+	"context.module":     "TestResultsOfModulesAreComputedAgain",
 	"retrieval.passage":  "TestPassagesAreHeldToTheirCIDs",
 	"retrieval.rank":     "TestSearchesAreMadeAgain",
 	"retrieval.result":   "TestSearchesAreMadeAgain",

@@ -29,7 +29,8 @@ type Def struct {
 	spend  [3]int // places of the Spend's amount, asset and to among the params; only if spec.Spend is set
 	url    int    // place of the property of format url, or -1
 
-	payment string
+	payment  string
+	computed bool // by a module
 }
 
 // Compile checks a Spec and makes it ready for [Def.Read]. Everything that the comment of [Spec] says is enforced: a
@@ -147,6 +148,9 @@ func (d *Def) readSchema(raw []byte) error {
 	d.spec.Schema, d.params = v.appendTo(nil), r.params
 	d.offer = d.schema.offered(&v, d.spec.Schema)
 	if d.of, err = d.readContract(v.member(keyContract)); err != nil {
+		return err
+	}
+	if err = d.readModule(v.member(KeyModule)); err != nil {
 		return err
 	}
 	d.payment, err = d.readPayment(v.member(keyPayment))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -49,13 +50,22 @@ func (s *schema) offered(v *value, whole []byte) []byte {
 			left.setMember(p.name, m)
 		}
 	}
-	if len(left.members) == len(s.props) && v.member(keyContract) == nil && v.member(keyPayment) == nil {
+	if len(left.members) == len(s.props) && !v.hasKeyword() {
 		return whole
 	}
-	out = v.without(keyContract)
-	out = out.without(keyPayment)
+	out = *v
+	for _, key := range topKeywords {
+		out = out.without(key)
+	}
 	out.setMember("properties", left)
 	return out.appendTo(nil)
+}
+
+// topKeywords are those that stand at the top of a schema, and are told to no model.
+var topKeywords = []string{keyContract, keyPayment, KeyModule}
+
+func (v *value) hasKeyword() bool {
+	return slices.ContainsFunc(topKeywords, func(key string) bool { return v.member(key) != nil })
 }
 
 // without returns an object without a member.

@@ -66,7 +66,7 @@ func (r *schemaReader) readObject(v *value, path string, depth int, seen, always
 	s := schema{kind: arg.Object}
 	keys := []string{"type", "properties", "required", "additionalProperties", "description"}
 	if depth == 0 {
-		keys = append(keys, keyContract, keyPayment)
+		keys = append(keys, topKeywords...)
 	}
 	err := v.allowOnly(keys...)
 	if err != nil {

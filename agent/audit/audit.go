@@ -85,6 +85,8 @@ type Options struct {
 	Prices          *PriceTable // by which costs are computed again; nil if the verifier has none
 	// Snapshots are those from which searches are made again; see [search.ReadSnapshot].
 	Snapshots []*search.Snapshot
+	// Compute has the modules whose results are to be computed again; nil if there are none.
+	Compute Compute
 }
 
 // An Account is a wallet that a verifier expects: any address is one, and none stands for all.
@@ -167,7 +169,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 	if ev == nil {
 		return rep
 	}
-	a.account, a.prices, a.snapshots = o.Account, o.Prices, o.Snapshots
+	a.account, a.prices, a.snapshots, a.compute = o.Account, o.Prices, o.Snapshots, o.Compute
 	a.rep, a.ev, a.keys, a.operator = rep, ev, o.Keys, o.OperatorKey
 	if a.judged == nil {
 		a.judged = map[provenance.Link]*provenance.Report{}
@@ -191,6 +193,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 	a.checkReplies()
 	pricing{a}.checkPrices()
 	a.checkTransfers()
+	checkComputed(a)
 	if a.checkAssertions(o) { // else the log would say that it is complete
 		a.checkLog(o)
 	}
@@ -203,7 +206,7 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 
 // optionsBelow are those of the histories that this one leads to.
 func optionsBelow(a *auditor) Options {
-	return Options{Keys: a.keys, OperatorKey: a.operator, Prices: a.prices}
+	return Options{Keys: a.keys, OperatorKey: a.operator, Prices: a.prices, Compute: a.compute}
 }
 
 type auditor struct {
@@ -217,6 +220,7 @@ type auditor struct {
 	authority *authority.Authority                   // the grant, and what it was delegated to
 	account   *Account                               // whose permission it must be; nil for any
 	prices    *PriceTable                            // that the verifier has; nil for none
+	compute   Compute                                // the modules that the verifier has; nil for none
 	agents    auth.PublicKey                         // under which the operator's agents act
 	depth     int                                    // of this history below the one asked for
 	stops     stops                                  // what its user took back of its own calls

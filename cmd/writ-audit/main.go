@@ -61,7 +61,7 @@ const (
 const manual = `writ-audit checks what an agent did for a wallet, from the run's file alone.
 
   writ-audit verify FILE.car|CID [--keys FILE] [--operator-key KEY] [--wallet 0x...] [--require-complete]
-                    [--prices TABLE] [--rpc URL]... [--json|--sarif]
+                    [--prices TABLE] [--rpc URL]... [--module FILE]... [--json|--sarif]
                                                                        judge all of it
   writ-audit replay FILE.car|CID --keys FILE [--json]                  decide every step again
   writ-audit show FILE.car|CID [--keys FILE] [--step N] [--json]       what happened, and why it was allowed
@@ -85,6 +85,8 @@ from its recorded tokens, and the first step that has another cost, or another t
 totals.table). Without it the report says which table was not looked at.
 --rpc URL of verify, which may be given more than once, is an endpoint of your own choice: it is asked again, at the
 recorded block, whether a contract wallet accepts what it signed. Without one that is not checked.
+--module FILE of verify, which may be given more than once, is a WebAssembly module that a tool of the run is, by its CID:
+what it returned is computed again, and must be the same byte by byte. Without the file that is not checked.
 verify also takes what shows that nothing was left out, each got by another way than the CAR file:
   --operator-wallet 0x...   the operator's wallet, which has bound its key and its log in the file
   --log-key VKEY            the log's key, origin+hash+key, or a file that holds it

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/cli/compute"
 	"github.com/writ-run/writ/internal/cli/toolsignin"
 	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/node"
@@ -27,7 +28,8 @@ import (
 func toolsCommand(a *app) *cobra.Command {
 	t := &toolsFile{app: a}
 	g := cli.Group("tools", "Add tools of your own, and accept what their servers say of them",
-		t.listCommand(), t.addCommand(), t.loginCommand(), t.diffCommand(), t.acceptCommand(), t.operationsCommand())
+		t.listCommand(), t.addCommand(), t.loginCommand(), t.diffCommand(), t.acceptCommand(), t.operationsCommand(),
+		compute.Command(a.Shell))
 	g.Long = `Tools of your own come from servers of the Model Context Protocol (MCP), or from an HTTP interface that an OpenAPI
 document describes; writ.yaml names them under tools, and writ tools add writes an entry for a server. What a server
 says of a tool is offered to no model until you have accepted it, word by word; if it says something else later,
@@ -152,6 +154,13 @@ func listAccepted(c *config.Config) ([]acceptedTool, error) {
 			for _, x := range list {
 				rows = append(rows, acceptedTool{s.Name(), "", x.Name, string(x.Class), x.AskWallet, x.Definition})
 			}
+		}
+		if x := s.Wasm; x.Name != "" {
+			spec, err := node.DescribeModule(x)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, acceptedTool{"", "", x.Name, string(spec.Class), spec.AskWallet, spec.Definition})
 		}
 		if s.MCP.Name == "" {
 			continue

@@ -24,11 +24,13 @@ type Tool struct {
 	Price Price `yaml:"price" about:"a feed of a price on the chain, for the tool price.get"`
 	// A Paid is two tools: one asks what an address costs, the other pays that.
 	Paid Paid `yaml:"paid" about:"servers that want to be paid for what they answer, by x402"`
+	// A Wasm is one tool.
+	Wasm Wasm `yaml:"wasm" about:"a WebAssembly module that computes its arguments' result, and nothing else"`
 }
 
 // Name returns what the source is called.
 func (t Tool) Name() string {
-	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name)
+	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name, t.Wasm.Name)
 }
 
 // A Paid is what may be bought by x402, and for how much.
@@ -256,6 +258,7 @@ func (t Tool) check() (name string, err error) {
 	named := 0
 	for _, name := range []string{
 		t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name,
+		t.Wasm.Name,
 	} {
 		if name != "" {
 			named++
@@ -263,7 +266,7 @@ func (t Tool) check() (name string, err error) {
 	}
 	switch {
 	case named != 1:
-		return "", fmt.Errorf("it needs mcp, openapi, contract, index, price or paid, one of them, with a name")
+		return "", fmt.Errorf("it needs mcp, openapi, contract, index, price, paid or wasm, one of them, with a name")
 	case t.Index.Name != "":
 		return t.Index.Name, t.Index.check()
 	case t.Price.Name != "":
@@ -272,6 +275,8 @@ func (t Tool) check() (name string, err error) {
 		return t.Paid.Name, t.Paid.check()
 	case t.Contract.Name != "":
 		return t.Contract.Name, t.Contract.check()
+	case t.Wasm.Name != "":
+		return t.Wasm.Name, t.Wasm.check()
 	case t.OpenAPI.Name != "":
 		return t.OpenAPI.Name, t.OpenAPI.check()
 	}

@@ -128,6 +128,7 @@ var levels = map[string]int{
 	"tools/":                         3,
 	"tools/arg":                      -1,
 	"tools/calldata":                 1,
+	"tools/module":                   1,
 	"tools/x402":                     1, // pure: the audit reads with it what a tool has paid
 }
 

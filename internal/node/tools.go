@@ -242,6 +242,16 @@ func ownTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 			}
 			continue
 		}
+		if source.Wasm.Name != "" {
+			t, err := moduleTool(source.Wasm)
+			if err != nil {
+				return nil, nil, err
+			}
+			if out, err = addTools(out, from, source.Name(), []tools.Tool{t}); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
 		m := source.MCP
 		s := ToolServer{}
 		if s.Server, err = ToolSource(m, log); err != nil {

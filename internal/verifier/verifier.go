@@ -276,6 +276,7 @@ type Verifier struct {
 	prices    string // the file of a price table
 	endpoints []string
 	snapshots []string // files
+	modules   []string // files of modules whose results are computed again
 	keys      *noted   // the file of keys; nil without one
 }
 
@@ -291,6 +292,8 @@ func (v *Verifier) Define(f FlagSet) {
 		appendTo(&v.endpoints))
 	f.Func("snapshot", "CAR `file` of writ docs snapshot -o, from which searches are made again; "+
 		"may be given several times", appendTo(&v.snapshots))
+	f.Func("module", "`file` of a WebAssembly module whose results are computed again; may be given several times",
+		appendTo(&v.modules))
 }
 
 // readSnapshots reads the files that searches are made again from. A damaged one is a verdict, a [*provenance.Fault].
@@ -373,6 +376,9 @@ func (v *Verifier) Judge(ctx context.Context, path string, keys map[provenance.L
 		return nil, err
 	}
 	if o.Log, err = v.Log.Options(ctx); err != nil {
+		return nil, err
+	}
+	if o.Compute, err = v.readModules(ctx); err != nil {
 		return nil, err
 	}
 	o.Snapshots, err = v.readSnapshots()
