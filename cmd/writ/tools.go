@@ -174,6 +174,7 @@ func listAccepted(c *config.Config) ([]acceptedTool, error) {
 			if i := slices.IndexFunc(s.MCP.Use, func(u config.ToolUse) bool { return u.Tool == d.Name }); i >= 0 {
 				u = s.MCP.Use[i]
 			}
+			u.Class = cmp.Or(u.Class, string(d.Class()))
 			rows = append(rows, acceptedTool{s.MCP.Name, d.Name, cmp.Or(u.As, mcp.ToolName(s.MCP.Name, d.Name)),
 				cmp.Or(u.Class, "once"), u.Asks(), d.CID.String()})
 		}
@@ -366,6 +367,8 @@ type addOptions struct {
 	env        []string
 	login      bool
 	private    bool
+	resources  bool
+	prompts    bool
 	yes        bool
 }
 
@@ -397,6 +400,8 @@ you know better stands under use in the configuration. An agent has a tool if it
 		"`NAME=REF` for its environment, where REF is file:PATH or env:NAME; may be given again")
 	f.BoolVar(&o.login, "login", false, "sign in at it by a browser first; what is kept of that is in NAME.login.json")
 	f.BoolVar(&o.private, "private", false, "the URL is of a private network or this machine, and may be http")
+	f.BoolVar(&o.resources, "resources", false, "what it has to be read is tools too: resources/read and resources/NAME")
+	f.BoolVar(&o.prompts, "prompts", false, "its prompts are tools too: prompts/NAME")
 	f.BoolVar(&o.yes, "yes", false, "accept without being asked")
 	return c
 }
@@ -404,7 +409,7 @@ you know better stands under use in the configuration. An agent has a tool if it
 func (t *toolsFile) add(ctx context.Context, name string, command []string, o addOptions) error {
 	m := config.MCP{
 		Name: name, Command: command, URL: o.url, Token: config.Secret(o.token), Private: o.private,
-		Accepted: name + ".tools.json",
+		Resources: o.resources, Prompts: o.prompts, Accepted: name + ".tools.json",
 	}
 	if o.login {
 		m.Login = name + ".login.json"

@@ -12,14 +12,16 @@ import (
 // A newServer is an entry of a server of tools as it is added to a file.
 type newServer struct {
 	MCP struct {
-		Name     string     `yaml:"name"`
-		Command  []string   `yaml:"command,omitempty,flow"`
-		URL      string     `yaml:"url,omitempty"`
-		Token    Secret     `yaml:"token,omitempty"`
-		Login    string     `yaml:"login,omitempty"`
-		Private  bool       `yaml:"private,omitempty"`
-		Env      []newEntry `yaml:"env,omitempty"`
-		Accepted string     `yaml:"accepted"`
+		Name      string     `yaml:"name"`
+		Command   []string   `yaml:"command,omitempty,flow"`
+		URL       string     `yaml:"url,omitempty"`
+		Token     Secret     `yaml:"token,omitempty"`
+		Login     string     `yaml:"login,omitempty"`
+		Private   bool       `yaml:"private,omitempty"`
+		Resources bool       `yaml:"resources,omitempty"`
+		Prompts   bool       `yaml:"prompts,omitempty"`
+		Env       []newEntry `yaml:"env,omitempty"`
+		Accepted  string     `yaml:"accepted"`
 	} `yaml:"mcp"`
 }
 
@@ -35,6 +37,7 @@ func AddServer(file []byte, m MCP) ([]byte, error) {
 	var e newServer
 	e.MCP.Name, e.MCP.Command, e.MCP.URL, e.MCP.Token = m.Name, m.Command, m.URL, m.Token
 	e.MCP.Login, e.MCP.Private, e.MCP.Accepted = m.Login, m.Private, m.Accepted
+	e.MCP.Resources, e.MCP.Prompts = m.Resources, m.Prompts
 	for _, v := range m.Env {
 		e.MCP.Env = append(e.MCP.Env, newEntry(v))
 	}

@@ -177,19 +177,21 @@ type ToolOAuth struct {
 
 // An MCP is a server of tools. Its tools are offered as they were accepted: writ tools add, accept and diff.
 type MCP struct {
-	Name     string        `yaml:"name" about:"what its tools' names begin with: lower-case letters, digits and '_'"`
-	Command  []string      `yaml:"command" about:"a program and its arguments that speaks on its standard streams"`
-	Dir      string        `yaml:"dir" path:"yes" about:"folder in which the program runs; this file's if empty"`
-	Env      []EnvEntry    `yaml:"env" about:"what the program finds in its environment, besides PATH, HOME, LANG and TMPDIR"`
-	Memory   int64         `yaml:"memory_mb" about:"MiB of data that each of its processes may have, on Linux; 1024 if 0"`
-	URL      string        `yaml:"url" about:"address of a server on the network, instead of a command"`
-	Token    Secret        `yaml:"token" path:"secret" about:"bearer token for that server, if it needs one"`
-	Login    string        `yaml:"login" path:"yes" about:"file of a sign-in at that server, which writ tools login writes, instead of a token"`
-	Private  bool          `yaml:"private" about:"the url may lead to addresses of private networks, and be http"`
-	Timeout  time.Duration `yaml:"timeout" about:"how long it may be silent in a call, which takes at most four times that; 30s if 0"`
-	Accepted string        `yaml:"accepted" path:"yes" about:"file of the definitions that were accepted; writ tools add and accept write it"`
-	Vouched  bool          `yaml:"vouched" about:"whoever accepted its descriptions vouches for them; else a run that is offered its tools counts as having read untrusted content"`
-	Use      []ToolUse     `yaml:"use" about:"what is known of single tools; of the others nothing is: class once, untrusted, asks the wallet"`
+	Name      string        `yaml:"name" about:"what its tools' names begin with: lower-case letters, digits and '_'"`
+	Command   []string      `yaml:"command" about:"a program and its arguments that speaks on its standard streams"`
+	Dir       string        `yaml:"dir" path:"yes" about:"folder in which the program runs; this file's if empty"`
+	Env       []EnvEntry    `yaml:"env" about:"what the program finds in its environment, besides PATH, HOME, LANG and TMPDIR"`
+	Memory    int64         `yaml:"memory_mb" about:"MiB of data that each of its processes may have, on Linux; 1024 if 0"`
+	URL       string        `yaml:"url" about:"address of a server on the network, instead of a command"`
+	Token     Secret        `yaml:"token" path:"secret" about:"bearer token for that server, if it needs one"`
+	Login     string        `yaml:"login" path:"yes" about:"file of a sign-in at that server, which writ tools login writes, instead of a token"`
+	Private   bool          `yaml:"private" about:"the url may lead to addresses of private networks, and be http"`
+	Timeout   time.Duration `yaml:"timeout" about:"how long it may be silent in a call, which takes at most four times that; 30s if 0"`
+	Resources bool          `yaml:"resources" about:"what it has to be read, its resources and their templates, are tools too: resources/read and resources/NAME"`
+	Prompts   bool          `yaml:"prompts" about:"the prompts that it has are tools too, which read: prompts/NAME"`
+	Accepted  string        `yaml:"accepted" path:"yes" about:"file of the definitions that were accepted; writ tools add and accept write it"`
+	Vouched   bool          `yaml:"vouched" about:"whoever accepted its descriptions vouches for them; else a run that is offered its tools counts as having read untrusted content"`
+	Use       []ToolUse     `yaml:"use" about:"what is known of single tools; of the others nothing is: class once, untrusted, asks the wallet"`
 }
 
 // An EnvEntry is a variable of a program's environment: a value, or a secret.

@@ -168,7 +168,7 @@ func ToolSource(m config.MCP, log *slog.Logger) (*mcp.Server, error) {
 func ServerConfig(m config.MCP, log *slog.Logger) (mcp.Config, error) {
 	c := mcp.Config{
 		Name: m.Name, Command: m.Command, Dir: m.Dir, Memory: m.Memory << 20, URL: m.URL, Timeout: m.Timeout,
-		Login: m.Login, Gate: reach.Gate{Private: m.Private}, Log: log,
+		Login: m.Login, Gate: reach.Gate{Private: m.Private}, Log: log, Resources: m.Resources, Prompts: m.Prompts,
 	}
 	for _, e := range m.Env {
 		value := e.Value
@@ -608,7 +608,9 @@ func toolsOf(m config.MCP, s ToolServer, book *tools.Book) (out []tools.Tool, er
 		uses[u.Tool], unused[u.Tool] = u, true
 	}
 	for _, d := range s.Accepted {
-		use, err := useOf(uses[d.Name], book)
+		known := uses[d.Name]
+		known.Class = cmp.Or(known.Class, string(d.Class()))
+		use, err := useOf(known, book)
 		if err != nil {
 			return nil, badSetting("tools: %s: use: %s: %s", m.Name, d.Name, err)
 		}

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/writ-run/writ/internal/wording"
-	"github.com/writ-run/writ/tools"
 )
 
 const (
@@ -136,7 +135,7 @@ func Compare(server string, accepted, now []Definition, faults map[string]string
 				c.Kind, c.Was, c.Lines = "changed", was.CID.String(), diffLines(was.JSON, d.JSON)
 			}
 		}
-		if _, err := SpecOf(server, d, Use{Class: tools.Once}); err != nil {
+		if _, err := SpecOf(server, d, Use{}); err != nil {
 			c.Kind, c.Why = "unusable", err.Error()
 		}
 		out = append(out, c)

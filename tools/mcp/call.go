@@ -69,11 +69,7 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 	if err := t.checkUnchanged(ctx, c); err != nil {
 		return nil, err
 	}
-	res, err := t.send(ctx, c, in)
-	if err != nil {
-		return nil, err
-	}
-	return t.read(res)
+	return t.send(ctx, c, in)
 }
 
 // checkUnchanged compares what the server says of the tool now with what was accepted.
@@ -101,46 +97,79 @@ func (t *Tool) checkUnchanged(ctx context.Context, c *session) error {
 	return nil
 }
 
-// send makes the call and waits for its answer.
-func (t *Tool) send(ctx context.Context, c *session, in tools.Input) (*mcp.CallToolResult, error) {
-	s := t.server
+// send makes the call, waits for its answer and reads it. Whatever comes of it says what the server asked meanwhile.
+func (t *Tool) send(ctx context.Context, c *session, in tools.Input) ([]byte, error) {
 	ctx, silent := context.WithCancelCause(ctx)
 	defer silent(nil)
 	tooLong := errors.New("silent for too long")
 	token, done := c.begin(func() { silent(tooLong) })
-	defer done()
+	res, err := t.call(ctx, c, token, in)
+	asked := done()
+	if err == nil {
+		t.server.noteAnswer(true)
+		return t.read(res, asked)
+	}
+	err = t.explain(ctx, c, err, tooLong)
+	if e, told := errors.AsType[*tools.Error](err); told && len(asked) > 0 {
+		return nil, &tools.Error{Code: e.Code, Message: e.Message + " " + strings.Join(asked, " ")}
+	}
+	return nil, err
+}
+
+// call makes the call.
+func (t *Tool) call(ctx context.Context, c *session, token string, in tools.Input) (*mcp.CallToolResult, error) {
 	args, err := decodeArguments(in.Args.JSON)
 	if err != nil {
-		return nil, &tools.Error{Code: "bad_argument", Message: "The arguments cannot be read."}
+		return nil, errArguments
+	}
+	if t.accepted.Kind != "" {
+		return t.callBeside(ctx, c, token, in.Args.JSON)
 	}
 	params := &mcp.CallToolParams{
 		Name: t.accepted.Name, Arguments: args, Meta: mcp.Meta{KeyMeta: hex.EncodeToString(in.Key[:])},
 	}
 	params.SetProgressToken(token)
 	res, err := c.client.CallTool(ctx, params)
-	if err == nil {
-		s.noteAnswer(true)
-		return res, nil
+	if err != nil || !res.NeedsInput() {
+		return res, err
 	}
+	// It has done nothing yet, and may go on without an answer: the same call is made once more, and says no.
+	if params.InputResponses, err = c.declineAll(token, res.InputRequests); err != nil {
+		return nil, err
+	}
+	params.RequestState = res.RequestState
+	if res, err = c.client.CallTool(ctx, params); err == nil && res.NeedsInput() {
+		err = errNeedsInput
+	}
+	return res, err
+}
+
+// explain says why a call has no answer.
+func (t *Tool) explain(ctx context.Context, c *session, err, tooLong error) error {
+	s := t.server
 	var refused *jsonrpc.Error
 	switch {
+	case errors.Is(err, errArguments):
+		return &tools.Error{Code: "bad_argument", Message: "The arguments cannot be read."}
+	case errors.Is(err, errNeedsInput):
+		return t.failure("refused", "%v", err)
 	case errors.Is(context.Cause(ctx), tooLong), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		if s.noteAnswer(false) {
 			s.drop(c, fmt.Errorf("it has left %d calls in a row without an answer, and was stopped", maxTimeouts))
 		}
-		return nil, t.failure("timeout", "it did not answer within %s", s.cfg.Timeout)
+		return t.failure("timeout", "it did not answer within %s", s.cfg.Timeout)
 	case c.reason() != nil:
 		s.drop(c, c.reason())
-		return nil, t.failure("server_down", "%v", c.reason())
+		return t.failure("server_down", "%v", c.reason())
 	case errors.As(err, &refused):
 		s.noteAnswer(true)
 		if refused.Code == jsonrpc.CodeInvalidParams || refused.Code == jsonrpc.CodeMethodNotFound {
-			return nil, s.errorf("refused", "it refuses the call: %s", cleanText(refused.Message, 300))
+			return s.errorf("refused", "it refuses the call: %s", cleanText(refused.Message, 300))
 		}
-		return nil, t.failure("tool_failed", "%s", cleanText(refused.Message, 300))
+		return t.failure("tool_failed", "%s", cleanText(refused.Message, 300))
 	}
 	s.drop(c, errors.New("it has ended, or does not speak the protocol"))
-	return nil, t.failure("unreadable", "its answer cannot be read, or it has ended")
+	return t.failure("unreadable", "its answer cannot be read, or it has ended")
 }
 
 // decodeArguments reads arguments so that numbers stay as they are written.
@@ -167,6 +196,7 @@ type result struct {
 	Files      []file          `json:"files,omitempty"`  // what is no text, named and not shown
 	Failed     bool            `json:"failed,omitempty"` // the tool says that it has failed
 	Cut        bool            `json:"cut,omitempty"`    // there was more
+	Asked      []string        `json:"asked,omitempty"`  // what the server asked in the call, and that it was declined
 }
 
 // A file is a part of an answer that is no text.
@@ -181,11 +211,8 @@ type file struct {
 const maxFiles = 32
 
 // read makes what a model reads of an answer.
-func (t *Tool) read(res *mcp.CallToolResult) ([]byte, error) {
-	out := result{Failed: res.IsError}
-	if res.NeedsInput() {
-		return nil, t.failure("unreadable", "it asks a question before it goes on, which is not supported")
-	}
+func (t *Tool) read(res *mcp.CallToolResult, asked []string) ([]byte, error) {
+	out := result{Failed: res.IsError, Asked: asked}
 	var texts []string
 	for _, part := range res.Content {
 		if text, is := part.(*mcp.TextContent); is {
@@ -217,7 +244,9 @@ func (t *Tool) read(res *mcp.CallToolResult) ([]byte, error) {
 		}
 	}
 	if out.Failed && t.spec.Class == tools.Read {
-		return nil, t.server.errorf("tool_failed", "%s", cleanText(all, 1000))
+		e := t.server.errorf("tool_failed", "%s", cleanText(all, 1000))
+		e.Message = strings.Join(append([]string{e.Message}, asked...), " ")
+		return nil, e
 	}
 	b, err := json.Marshal(out)
 	if err != nil {

@@ -25,10 +25,23 @@ type Definition struct {
 	Name string // as the server has it
 	JSON []byte // canonical
 	CID  provenance.Link
+	Kind string // "" of a tool; resources, template or prompt of what a server has beside its tools
+
+	template string
+}
+
+// Class returns the class that a definition has by its kind, or "": of a tool nothing is known by itself.
+func (d Definition) Class() tools.Class {
+	if d.Kind != "" {
+		return tools.Read
+	}
+	return ""
 }
 
 // A wireDefinition is what of a tool's definition is pinned: all that says what it is and takes.
 type wireDefinition struct {
+	Kind         string          `json:"kind,omitempty"`
+	Template     string          `json:"uriTemplate,omitempty"`
 	Name         string          `json:"name"`
 	Title        string          `json:"title,omitempty"`
 	Description  string          `json:"description,omitempty"`
@@ -53,7 +66,14 @@ func ParseDefinition(data []byte) (Definition, error) {
 	if w.Name == "" || len(w.Name) > maxToolName {
 		return Definition{}, fmt.Errorf("a tool's name has %d bytes; 1 to %d are allowed", len(w.Name), maxToolName)
 	}
-	return Definition{Name: w.Name, JSON: canonical, CID: provenance.NewRaw(canonical).CID}, nil
+	switch w.Kind {
+	case "", kindResources, kindTemplate, kindPrompt:
+	default:
+		return Definition{}, errors.New("a definition is of a kind that is not known")
+	}
+	return Definition{
+		Name: w.Name, JSON: canonical, CID: provenance.NewRaw(canonical).CID, Kind: w.Kind, template: w.Template,
+	}, nil
 }
 
 // definitionOf reads what the server says of a tool.
@@ -118,7 +138,7 @@ func (c *session) list(ctx context.Context) (listing, error) {
 			seen[name] = true
 		}
 		if cursor = res.NextCursor; cursor == "" {
-			return out, nil
+			return out, c.listBeside(ctx, &out)
 		}
 	}
 }
@@ -184,7 +204,12 @@ func SpecOf(server string, d Definition, u Use) (tools.Spec, error) {
 	if spec.Name == "" {
 		spec.Name = ToolName(server, d.Name)
 	}
-	if spec.Class == "" {
+	switch {
+	case d.Kind != "" && spec.Class != "" && spec.Class != tools.Read:
+		return tools.Spec{}, errors.New("resources and prompts are only read: leave its class out, or say read")
+	case d.Kind != "":
+		spec.Class = tools.Read
+	case spec.Class == "":
 		spec.Class = tools.Once
 	}
 	if spec.Spend != nil {

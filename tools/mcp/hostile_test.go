@@ -280,17 +280,23 @@ func TestHostileServers(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
-			reached := 0
+			reached, again := 0, 0
 			for _, line := range callsIn(log) {
 				var p struct {
-					Name      string
-					Arguments json.RawMessage
+					Name           string
+					Arguments      json.RawMessage
+					InputResponses map[string]struct{ Action string }
 				}
 				if line == "cancelled" {
 					continue
 				}
-				if reached++; json.Unmarshal([]byte(line), &p) != nil || p.Name != "echo" || string(p.Arguments) != `{"text":"a"}` {
+				if json.Unmarshal([]byte(line), &p) != nil || p.Name != "echo" || string(p.Arguments) != `{"text":"a"}` {
 					t.Errorf("it got a call that nobody made: %s", line)
+				}
+				if len(p.InputResponses) == 0 { // else it is the same call once more, which says no to a question
+					reached++
+				} else if again++; again > 1 || p.InputResponses["q"].Action != "decline" {
+					t.Errorf("it got an answer that nobody gave: %s", line)
 				}
 			}
 			if reached > 1 || reached == 1 && !h.reached {

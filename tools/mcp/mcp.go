@@ -63,6 +63,9 @@ type Config struct {
 	Login string     // the file of a [Login] instead, which may not be there yet; optional
 	Gate  reach.Gate // which addresses may be connected to
 
+	// Resources and Prompts say that what it has beside its tools is listed with them, as tools that read.
+	Resources, Prompts bool
+
 	Timeout time.Duration // how long it may be silent in a call; a call takes at most four times that. 30 s if 0
 	Start   time.Duration // how long it may take until it has listed its tools; 30 s if 0
 	Log     *slog.Logger  // logs nothing if nil

@@ -60,7 +60,7 @@ func TestReferenceServerEverything(t *testing.T) {
 		"http":  {URL: "http://127.0.0.1:" + port + "/mcp", Gate: reach.Gate{Private: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.Name, c.Timeout = "everything", 20*time.Second
+			c.Name, c.Timeout, c.Resources, c.Prompts = "everything", 20*time.Second, true, true
 			s, err := New(c)
 			if err != nil {
 				t.Fatal(err)
@@ -72,7 +72,7 @@ func TestReferenceServerEverything(t *testing.T) {
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
-			all := everyTool(t, s, tools.Once)
+			all := everyTool(t, s, "")
 			if len(all) < 10 {
 				t.Fatalf("there are %d tools", len(all))
 			}
@@ -82,7 +82,17 @@ func TestReferenceServerEverything(t *testing.T) {
 				{"get-tiny-image", `{}`, `"kind":"image","type":"image/png"`},
 				{"get-structured-content", `{"location":"Chicago"}`, `"structured":{`},
 				{"trigger-long-running-operation", `{"duration":1,"steps":4}`, `completed`},
+				{"resources/read", `{"uri":"demo://resource/static/document/features.md"}`, `"uri":"demo://resource/static/document/features.md"`},
+				{"resources/Dynamic Text Resource", `{"resourceId":"1"}`, `demo://resource/dynamic/text/1`},
+				{"trigger-url-elicitation", `{"url":"https://evil.example/x?y"}`, `open a page of evil.example. That was declined`},
+				{"prompts/args-prompt", `{"city":"Rome"}`, `Rome`},
+				{"prompts/simple-prompt", `{}`, `user: `},
+				{"trigger-elicitation-request", `{}`, `"asked":["The server asked in the call: `},
 			} {
+				if all[x.tool] == nil {
+					t.Errorf("it has no %s", x.tool)
+					continue
+				}
 				out, err := call(t, all[x.tool], x.args)
 				if err != nil || !strings.Contains(out, x.want) {
 					t.Errorf("%s: got %.300s, %v, want %s", x.tool, out, err, x.want)

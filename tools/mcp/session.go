@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,14 +38,24 @@ type session struct {
 	endOnce sync.Once
 	stale   atomic.Bool // the server says that its list has changed
 	signIn  *signIn     // at a server on the network
+	beside  beside
 
 	mu     sync.Mutex // guards the rest
 	why    error      // it ended
 	tools  listing
 	asked  time.Time // for the list
-	calls  map[string]*time.Timer
+	calls  map[string]*calling
 	number int
 	quiet  time.Duration
+}
+
+// A beside says what a server has beside its tools that is asked for.
+type beside struct{ resources, prompts bool }
+
+// A calling is a call that is under way.
+type calling struct {
+	silence *time.Timer
+	asked   []string // what the server has asked meanwhile, as it is told; guarded by the session's mu
 }
 
 // open starts or connects to the server, and asks it for its list.
@@ -52,7 +63,12 @@ func (s *Server) open(ctx context.Context) (*session, error) {
 	c := s.newSession()
 	defer close(c.opened)
 	options := &mcp.ClientOptions{
-		Capabilities:                &mcp.ClientCapabilities{}, // no files of ours, no model of ours, no questions yet
+		// No files of ours and no model of ours; questions are declined, which a server can only be told if it may ask.
+		Capabilities: &mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapabilities{
+			Form: &mcp.FormElicitationCapabilities{}, URL: &mcp.URLElicitationCapabilities{},
+		}},
+		ElicitationHandler:          c.declineQuestion,
+		MultiRoundTrip:              &mcp.MultiRoundTripOptions{Disabled: true}, // it would repeat a call ten times
 		Logger:                      nil,
 		ProgressNotificationHandler: c.noteProgress,
 	}
@@ -97,8 +113,8 @@ func (s *Server) open(ctx context.Context) (*session, error) {
 // newSession returns a session that is not open yet, and ends when its server floods it.
 func (s *Server) newSession() *session {
 	c := &session{
-		opened: make(chan struct{}), over: make(chan struct{}), now: s.cfg.now, calls: map[string]*time.Timer{},
-		quiet: s.cfg.Timeout,
+		opened: make(chan struct{}), over: make(chan struct{}), now: s.cfg.now, calls: map[string]*calling{},
+		quiet: s.cfg.Timeout, beside: beside{s.cfg.Resources, s.cfg.Prompts},
 	}
 	c.meter = &meter{
 		bytes: rate.NewLimiter(bytesRate, bytesBurst), messages: rate.NewLimiter(messagesRate, messagesBurst), now: s.cfg.now,
@@ -214,23 +230,26 @@ func (c *session) noteProgress(_ context.Context, r *mcp.ProgressNotificationCli
 	token, _ := r.Params.ProgressToken.(string)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.calls[token]; t != nil {
-		t.Reset(c.quiet)
+	if call := c.calls[token]; call != nil {
+		call.silence.Reset(c.quiet)
 	}
 }
 
 // begin names a call, for its progress. It is cancelled once the server has been silent for too long.
-func (c *session) begin(cancel func()) (token string, end func()) {
+// end says what was asked in it.
+func (c *session) begin(cancel func()) (token string, end func() (asked []string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.number++
 	token = fmt.Sprint("call-", c.number)
-	c.calls[token] = time.AfterFunc(c.quiet, cancel)
-	return token, func() {
+	call := &calling{silence: time.AfterFunc(c.quiet, cancel)}
+	c.calls[token] = call
+	return token, func() []string {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.calls[token].Stop()
+		call.silence.Stop()
 		delete(c.calls, token)
+		return call.asked
 	}
 }
 
@@ -254,9 +273,14 @@ type watchedConnection struct {
 	session *session
 }
 
+// changes are what a server says when a list has changed.
+var changes = []string{
+	"notifications/tools/list_changed", "notifications/resources/list_changed", "notifications/prompts/list_changed",
+}
+
 func (w watchedConnection) Read(ctx context.Context) (jsonrpc.Message, error) {
 	m, err := w.Connection.Read(ctx)
-	if r, is := m.(*jsonrpc.Request); is && err == nil && r.Method == "notifications/tools/list_changed" {
+	if r, is := m.(*jsonrpc.Request); is && err == nil && slices.Contains(changes, r.Method) {
 		w.session.stale.Store(true)
 	}
 	return m, err
