@@ -22,6 +22,7 @@ const (
 	maxHeight = 1_000 // values that a function has on the stack at a time
 	maxBlocks = 500   // inside each other
 	maxLists  = 10_000
+	maxLoops  = 10_000 // in all: what counts them makes a module longer
 )
 
 // header is how a module of version 1 begins.
@@ -54,6 +55,7 @@ type layout struct {
 	exports  map[string]export
 	sections map[byte][]byte
 	memories int
+	loops    int
 }
 
 type export struct {

@@ -273,6 +273,9 @@ func (w *walk) open(op byte) {
 	if op == opLoop {
 		b.point = len(w.points)
 		w.points = append(w.points, point{at: w.at})
+		if w.loops++; w.loops > maxLoops {
+			w.failf("it has more than %d loops", maxLoops)
+		}
 	}
 	if len(w.blocks) == maxBlocks {
 		w.failf("it has more than %d blocks inside each other", maxBlocks)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -231,6 +232,7 @@ func TestModulesThatAreRefused(t *testing.T) {
 		{"a body without an end", "in the middle", draft{run: "00 42 00"}.bytes(t)},
 		{"more than its end", "follows the end", draft{run: "00 42 00 0b 0b"}.bytes(t)},
 		{"a value that is not there", "not there", draft{run: "00 1a 42 00 0b"}.bytes(t)},
+		{"80,000 loops", "10000 loops", draft{run: "00" + strings.Repeat("03 40 0b", 80_000) + "42 00 0b"}.bytes(t)},
 		{"10,000 blocks", "blocks inside", draft{run: "00" + strings.Repeat("02 40", 10_000) + strings.Repeat("0b", 10_000) +
 			"42 00 0b"}.bytes(t)},
 	} {
@@ -293,6 +295,32 @@ func TestCountingChangesNothing(t *testing.T) {
 	out, err := x.ExportedFunction("run").Call(t.Context(), 7, 9)
 	if err != nil || out[0] != 7<<32|9 {
 		t.Errorf("%x, %v", out, err)
+	}
+}
+
+// The largest modules are read in bounded time and memory, whatever is in them.
+func TestTheLargestModulesAreRead(t *testing.T) {
+	for name, d := range map[string]draft{
+		"instructions": {run: "00" + strings.Repeat("41 00 1a", 85_000) + "42 00 0b"},
+		"loops":        {run: "00" + strings.Repeat("03 40 0b", maxLoops) + "42 00 0b"},
+		"functions":    {more: slices.Repeat([]string{"00 0b"}, maxFuncs-2)},
+		"branches":     {run: "00 02 40 41 00 0e 90 4e" + strings.Repeat("00", 10_000) + "00 0b 42 00 0b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := d.bytes(t)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			m, err := Read(t.Context(), data, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 64<<20 {
+				t.Errorf("%d MiB are kept of it", kept>>20)
+			}
+			runtime.KeepAlive(m)
+		})
 	}
 }
 
