@@ -53,7 +53,7 @@ check: test
 
 # Pictures of every page and state, light and dark, wide and narrow, in docs/shots (those in the README are committed).
 shots: $(NODE)
-	mkdir -p docs/shots && WRIT_E2E_PICTURES=$(CURDIR)/docs/shots $(GO) test ./internal/e2e -count=1 -run 'TestTheConsole$$|TestALongRun$$'
+	mkdir -p docs/shots && WRIT_E2E_PICTURES=$(CURDIR)/docs/shots $(GO) test ./internal/e2e -count=1 -run 'TestTheConsole($$|AnswersAndAttaches$$|Pays$$)|TestALongRun$$'
 
 # A run of 10,000 steps in the console's explorer: how long it takes to open, and the longest task while one scrolls, traced
 # in Chromium. make test counts what is drawn instead.
