@@ -24,20 +24,25 @@ type purchase struct {
 	payment *x402.Payment
 	page    *fetch.Page // what the server answered to the payment
 	says    *x402.Settlement
+	shown   bool   // the authorisation has left this program, so that somebody might use it
 	header  string // by which the request pays, and its value
 	value   string
 	end     int64 // unix seconds; the authorisation does not hold from then on
 }
 
-// buy pays an offer and returns what is there. If an earlier process may have done so, nothing is said of it for
-// certain before the chain says it.
-func (t *Tool) buy(ctx context.Context, in tools.Input, u *url.URL) ([]byte, error) {
+// buy pays an offer and returns what is there. If an authorisation is in somebody's hands, of this process or maybe of
+// an earlier one, nothing is said of it for certain before the chain says it. bad is why the address is none to buy at,
+// which it may have been for an earlier process.
+func (t *Tool) buy(ctx context.Context, in tools.Input, u *url.URL, bad error) ([]byte, error) {
 	p := &purchase{
 		shop: t.shop, in: in, url: u, intent: x402.Intent{Args: in.Args, Key: in.Key, At: in.At, Book: t.cfg.Book},
 		end: in.At/1000 + int64(t.cfg.Window/time.Second),
 	}
-	err := p.prepare(ctx)
-	if err != nil && !in.Again {
+	err := bad
+	if err == nil {
+		err = p.prepare(ctx)
+	}
+	if err != nil && !in.Again && !p.shown {
 		return nil, err
 	}
 	if err == nil {
@@ -51,15 +56,15 @@ func (t *Tool) buy(ctx context.Context, in tools.Input, u *url.URL) ([]byte, err
 		return nil, err
 	case settled == nil:
 		return nil, p.explainUnpaid()
-	case err != nil: // paid before, and the server wants something else now: what it then wanted is not known any more
-		return nil, fmt.Errorf("an earlier call has paid, in the transaction %s: %v", settled.Tx, err) // %v: it was done
+	case err != nil: // what the server wanted from an earlier process is not known any more; %v, since it was done
+		return nil, fmt.Errorf("it was paid, in the transaction %s, and then: %v", settled.Tx, err)
 	}
 	p.payment.Settled = *settled
 	return encode(answer{Page: p.page, Payment: p.payment, Note: p.describe()})
 }
 
-// prepare asks for the offer, and signs what pays it. Its errors are [*tools.Error], by which nothing was signed; other
-// ones only once ctx has ended.
+// prepare asks for the offer, signs what pays it, and shows that to the token. Its errors are [*tools.Error], unless
+// ctx has ended.
 func (p *purchase) prepare(ctx context.Context) error {
 	if err := p.checkAmount(); err != nil {
 		return err
@@ -84,7 +89,9 @@ func (p *purchase) prepare(ctx context.Context) error {
 	if err != nil {
 		return errorf("offer_changed", "The offer cannot be paid: %s.", err)
 	}
-	p.end = int64(a.Before)
+	if !p.in.Again { // else an earlier process may have signed by an offer that allowed more time than this one
+		p.end = int64(a.Before)
+	}
 	if left := p.end - time.Now().Unix(); left < int64(p.least/time.Second) && !p.in.Again {
 		return errorf("too_late", "The payment would have to be made within %d seconds, which is too short; "+
 			"nothing was paid.", max(left, 0))
@@ -204,7 +211,8 @@ func (p *purchase) describe() string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// explainChain makes an error of what was asked of the chain one that a model may read. Nothing was sent by then.
+// explainChain makes an error of what was asked of the chain one that a model may read. It is told once it is certain
+// that nothing was paid.
 func (p *purchase) explainChain(ctx context.Context, err error) error {
 	if _, told := errors.AsType[*tools.Error](err); told || ctx.Err() != nil {
 		return err

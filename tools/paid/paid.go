@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,12 +204,14 @@ func offerSpec(c Config) tools.Spec {
 	}
 }
 
+// getSpec describes the tool that pays. Its window is a part of that: with another one it is another tool, so that a
+// call which an earlier process may have made is judged by the window that it had.
 func getSpec(c Config) tools.Spec {
 	return tools.Spec{
 		Name: c.Name + ".get",
 		About: "Pays what an address costs and returns what is there. Amount, token and recipient are those that " +
 			c.Name + ".offer says; if the server wants anything else by then, nothing is paid. " + reachable(c) +
-			" At most " + mostOf(c) + " a call.",
+			" At most " + mostOf(c) + " a call, within " + strconv.Itoa(int(c.Window/time.Second)) + " seconds.",
 		Class: tools.Keyed,
 		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token","url"],` +
 			`"properties":{` + urlArg + `,

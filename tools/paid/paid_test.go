@@ -1,6 +1,7 @@
 package paid
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -129,8 +131,13 @@ func (m *market) settle(header string) string {
 		n, _ := new(big.Int).SetString(s, 10)
 		return common.LeftPadBytes(n.Bytes(), 32)
 	}
-	data := slices.Concat(selTransfer, wordOfAddress(common.HexToAddress(a.From)), wordOfAddress(common.HexToAddress(a.To)),
-		number(a.Value), number(a.ValidAfter), number(a.ValidBefore), common.FromHex(a.Nonce), wordOf(uint64(sig[64])), sig[:64])
+	return m.take(slices.Concat(selTransfer, wordOfAddress(common.HexToAddress(a.From)),
+		wordOfAddress(common.HexToAddress(a.To)), number(a.Value), number(a.ValidAfter), number(a.ValidBefore),
+		common.FromHex(a.Nonce), wordOf(uint64(sig[64])), sig[:64]))
+}
+
+// take calls the token with a payment, and returns the transaction; "" if it reverts.
+func (m *market) take(data []byte) string {
 	to := devchain.Book().Tokens["USDC"].Address
 	tx, err := types.SignNewTx(devchain.Accounts()["bob"].Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)),
 		&types.DynamicFeeTx{
@@ -513,6 +520,18 @@ func TestWhatMayHaveBeenPaidIsNotSaidToBeUnpaid(t *testing.T) {
 	if out, err := get.Call(t.Context(), in); err == nil || code(err) != "" {
 		t.Errorf("paid before, and now it is something else: %s, %v, want an error that says nothing for certain", out, err)
 	}
+	wrong := in
+	wrong.Hosts = []string{"other.example"} // as if the operator had taken the host off the list since
+	if out, err := get.Call(t.Context(), wrong); err == nil || code(err) != "" {
+		t.Errorf("paid before, and now it is no host: %s, %v, want an error that says nothing for certain", out, err)
+	}
+	byBob := *get.shop
+	byBob.key, byBob.from = devchain.Accounts()["bob"].Key, devchain.Accounts()["bob"].Address
+	replaced, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	if out, err := (&Tool{&byBob, get.spec, true}).Call(replaced, in); err == nil || code(err) != "" {
+		t.Errorf("paid before, by a key that was replaced: %s, %v, want an error that says nothing for certain", out, err)
+	}
 	in.Key, in.At = [32]byte{9}, time.Now().UnixMilli()
 	begun := time.Now()
 	if out, err := get.Call(t.Context(), in); code(err) != "offer_changed" || time.Since(begun) < time.Second {
@@ -523,6 +542,121 @@ func TestWhatMayHaveBeenPaidIsNotSaidToBeUnpaid(t *testing.T) {
 	in.At = time.Now().UnixMilli()
 	if out, err := get.Call(ctx, in); err == nil || code(err) != "" {
 		t.Errorf("cut short: %s, %v, want an error that says nothing for certain", out, err)
+	}
+}
+
+// An offer that allows less time than the one by which an earlier process signed does not make that one's end come sooner.
+func TestAnEarlierPaymentIsWaitedForToItsEnd(t *testing.T) {
+	t.Parallel()
+	seconds := 60
+	var once sync.Once
+	shown := make(chan struct{})
+	m := openMarket(t, func(_ *market, w http.ResponseWriter, r *http.Request, _ int) {
+		if paymentOf(r) == "" {
+			offer(w, func(t map[string]any) { t["maxTimeoutSeconds"] = seconds })
+			return
+		}
+		once.Do(func() { close(shown) })
+	})
+	_, get := m.tools(8 * time.Second)
+	in := m.input(get, m.args())
+	ctx, end := context.WithCancel(t.Context())
+	go func() { <-shown; end() }()
+	if out, err := get.Call(ctx, in); err == nil || code(err) != "" {
+		t.Fatalf("cut once it was shown: %s, %v", out, err)
+	}
+	m.mu.Lock()
+	seconds = 1
+	m.mu.Unlock()
+	in.Again = true
+	if out, err := get.Call(t.Context(), in); code(err) == "" {
+		t.Fatalf("made again: %s, %v, want an error that says that nothing was paid", out, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.settle(m.payments[0]) != "" {
+		t.Error("what an earlier process had signed was taken after it was said that nothing was paid")
+	}
+}
+
+// leaky is a node whose owner uses what it is shown, and answers nothing.
+type leaky struct {
+	Client
+	leak func(payment []byte)
+}
+
+func (l leaky) CallContractAtHash(ctx context.Context, msg ethereum.CallMsg, at common.Hash) ([]byte, error) {
+	if bytes.HasPrefix(msg.Data, selTransfer) {
+		l.leak(msg.Data)
+		return nil, errors.New("no answer")
+	}
+	return l.Client.CallContractAtHash(ctx, msg, at)
+}
+
+// What the token was asked about is in the hands of whoever runs the node, and is not said to be unpaid before its end.
+func TestWhatANodeWasShownIsNotSaidToBeUnpaid(t *testing.T) {
+	t.Parallel()
+	m := openMarket(t, honest)
+	_, get := m.tools(time.Minute)
+	get.client = leaky{m.pool, func(payment []byte) { m.take(payment) }}
+	if out, err := get.Call(t.Context(), m.input(get, m.args())); err == nil || code(err) != "" {
+		t.Errorf("it was used: %s, %v, want an error that says nothing for certain", out, err)
+	}
+	_, get = m.tools(2 * time.Second)
+	var kept []byte
+	get.client = leaky{m.pool, func(payment []byte) { kept = payment }}
+	in := m.input(get, m.args())
+	in.Key = [32]byte{8}
+	if out, err := get.Call(t.Context(), in); code(err) != "chain_unavailable" {
+		t.Errorf("it was kept: %s, %v", out, err)
+	}
+	if len(kept) == 0 || m.take(kept) != "" {
+		t.Error("what the node was shown was taken after it was said that nothing was paid")
+	}
+}
+
+// stale is a node that has seen no block for a while.
+type stale struct {
+	Client
+	time uint64
+}
+
+func (s stale) HeaderByNumber(context.Context, *big.Int) (*types.Header, error) {
+	return &types.Header{Number: big.NewInt(7), Time: s.time, Difficulty: new(big.Int)}, nil
+}
+
+func (stale) CallContractAtHash(context.Context, ethereum.CallMsg, common.Hash) ([]byte, error) {
+	return make([]byte, 32), nil
+}
+
+// Where each block is final, too, the end of an authorisation is the chain's, unless the chain is one of tests.
+func TestANodeThatLagsDoesNotEndAPayment(t *testing.T) {
+	now := time.Now().Unix()
+	for _, tt := range []struct {
+		chain uint64
+		head  int64
+		over  bool
+	}{{8453, now - 61, false}, {8453, now - 60, true}, {1337, now - 61, true}} {
+		book := *devchain.Book()
+		book.Chain = tt.chain
+		p := &purchase{shop: &shop{cfg: Config{Book: &book}, client: stale{time: uint64(tt.head)}}, end: now - 60}
+		if settled, over, err := p.look(t.Context()); settled != nil || over != tt.over || err != nil {
+			t.Errorf("%+v: %v, %v, %v", tt, settled, over, err)
+		}
+	}
+}
+
+// A node's answer of any form is no domain, and nothing worse.
+func TestADomainOfAnyFormIsRead(t *testing.T) {
+	d := x402.Domain{Name: "USD Coin", Release: "2", Chain: 1337, Contract: common.Address{1}}
+	for _, offset := range []uint64{0, 7 * 32, 1<<63 - 1, 1<<63 - 32, 1<<64 - 1} {
+		out := make([]byte, 8*32)
+		out[0] = 0x0f
+		copy(out[32:], wordOf(offset))
+		copy(out[7*32:], wordOf(1<<63-1))
+		if isDomain(out, d) {
+			t.Errorf("at %d there is a name", offset)
+		}
 	}
 }
 

@@ -181,11 +181,11 @@ func (s *shop) assetOf(t *x402.Terms) (money.Amount, error) {
 // Call asks for the offer, or pays it. An [*tools.Error] says that nothing was paid.
 func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 	u, err := t.visit(in)
+	if t.pays {
+		return t.buy(ctx, in, u, err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if t.pays {
-		return t.buy(ctx, in, u)
 	}
 	o, page, err := t.ask(ctx, u)
 	if err != nil {

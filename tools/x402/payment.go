@@ -70,7 +70,7 @@ func (in *Intent) CheckTerms(t *Terms) error {
 }
 
 // Authorize makes the authorisation that pays terms, which holds for at most so many seconds from the call's decision.
-// It is the same whenever it is made.
+// Of the same terms it is the same whenever it is made.
 func (in *Intent) Authorize(t *Terms, from common.Address, window int64) (*Authorization, error) {
 	if err := in.CheckTerms(t); err != nil {
 		return nil, err
