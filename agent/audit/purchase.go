@@ -34,7 +34,7 @@ func (t *transfers) checkPurchase(e *provenance.Result) *provenance.Fault {
 	}
 	args, ok := p.call.Args.Bytes()
 	out, open := e.Output.Bytes()
-	if !ok || !open {
+	if !ok || !open && e.Output != nil {
 		t.closed++
 		return nil
 	}
@@ -44,6 +44,9 @@ func (t *transfers) checkPurchase(e *provenance.Result) *provenance.Fault {
 	}
 	if tool.Payment() != tools.PaymentX402 {
 		return nil
+	}
+	if e.Output == nil {
+		return faultf(CodeTxPayment, "the call is said to be done, and what it paid is not here")
 	}
 	if isTooLarge(out) {
 		t.unclear++

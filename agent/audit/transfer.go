@@ -146,7 +146,7 @@ func (a *auditor) checkTransfers() {
 		buying: map[provenance.Ref]purchase{},
 	}
 	err := a.ev.Each(t.checkStep)
-	a.survey.read = err == nil && t.closed+t.unclear+t.lost+len(t.sent) == 0
+	a.survey.read = err == nil && t.isRead()
 	switch {
 	case errors.Is(err, errStop):
 	case err != nil:
@@ -172,7 +172,7 @@ type transfers struct {
 	nonces     map[string]uint64           // the least that an account may use next; of a wallet, each that it has used
 	n          int                         // transactions that were checked
 	closed     int                         // that were not, since they are sealed
-	lost       int                         // that were broadcast and have no receipt
+	lost       int                         // that were broadcast or bought, and nobody says what came of it
 
 	returned                  int // blocks that transactions were in, and that have gone
 	replaced, cancelled       int // transactions in whose place another was sent; calls whose nonce was used for nothing
@@ -262,7 +262,7 @@ func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenanc
 		answered = &e.Of
 		if e.Status != provenance.StatusOK {
 			if e.Status != provenance.StatusPending { // the transaction went back to the pool and is sent again
-				t.noteLost(e.Of)
+				t.noteLost(e.Of, e.Status)
 			} else if f := t.takePending(e); f != nil {
 				t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
 				return nil, nil, errStop
@@ -291,7 +291,7 @@ func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenanc
 		}
 	case *provenance.Lapse:
 		if answered = e.Of; e.Of != nil {
-			t.noteLost(*e.Of)
+			t.noteLost(*e.Of, "")
 		}
 	}
 	if answered != nil {
@@ -303,11 +303,18 @@ func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenanc
 	return signed, of, nil
 }
 
-// noteLost counts a broadcast that has ended without a receipt.
-func (t *transfers) noteLost(of provenance.Ref) {
-	if _, waits := t.sent[of]; waits {
+// noteLost counts a broadcast that has ended without a receipt, and a purchase of which it is not known whether it was
+// paid; an error says that it was not.
+func (t *transfers) noteLost(of provenance.Ref, status string) {
+	_, sent := t.sent[of]
+	if _, buys := t.buying[of]; sent || buys && status != provenance.StatusError {
 		t.lost++
 	}
+}
+
+// isRead says whether it is known what all of them have moved.
+func (t *transfers) isRead() bool {
+	return t.closed+t.unclear+t.lost+len(t.sent)+len(t.buying) == 0
 }
 
 // takeSimulation notes whose transaction a simulation is of. Whether the call was decided by it is for the decisions.
