@@ -85,6 +85,9 @@ func (c *Call) authenticate(ctx context.Context) error {
 	switch access := c.method.access; {
 	case access == wire.Signed, access == wire.Either && signed:
 	case access == wire.Either, access == wire.Anyone && !signed:
+		if c.seat != nil && c.seat.checkSource(ctx) != nil {
+			c.seat = nil // who asks is anybody, since the session may not be used from here
+		}
 		return nil
 	case private && signed:
 		return wire.Errorf(wire.CodeRequest, "%s is not a signed method; leave auth out.", c.req.Method)

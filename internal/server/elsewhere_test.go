@@ -13,6 +13,7 @@ import (
 // another one, or posted. Its number is not taken, so that its owner can go on where it is good.
 func TestASessionForAnotherPlaceIsOfNoUseHere(t *testing.T) {
 	f := serve(t, Limits{}, nil)
+	owners := f.connect().signIn(wallet(1)).start("key-00002").String()
 	for name, tt := range map[string]struct {
 		from []string
 		want wire.Code
@@ -48,6 +49,10 @@ func TestASessionForAnotherPlaceIsOfNoUseHere(t *testing.T) {
 			key.session = cid.MustParse(s.ID)
 			if a := key.call(wire.RunList, wire.ListParams{}); a.code() != tt.want {
 				t.Errorf("a question: %+v, want %q", a.Error, tt.want)
+			}
+			hidden := map[bool]wire.Code{true: wire.CodeForbidden}[tt.want != ""]
+			if a := key.call(wire.ProvenanceFetch, wire.ProvenanceParams{Run: owners, Keys: true}); a.code() != hidden {
+				t.Errorf("keys of the wallet's run: %+v, want %q", a.Error, hidden)
 			}
 			start := wire.StartParams{Agent: "reader", Input: "hi", Key: "key-00001"}
 			for range 2 {
