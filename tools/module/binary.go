@@ -238,8 +238,12 @@ func (l *layout) readSection(id byte, body []byte) error {
 		}
 	case secExport:
 		l.readExports(c)
-	case secElement, secData, secStart, secDataCount, secCode:
-		return nil // wazero reads these, and the code is read by rewrite
+	case secElement:
+		l.readElements(c)
+	case secData:
+		l.readData(c)
+	case secStart, secDataCount, secCode:
+		return nil // wazero reads the numbers, and rewrite the code
 	}
 	if c.err == nil && c.more() {
 		c.failf("something follows in its section %d", id)
@@ -296,6 +300,83 @@ func (c *cursor) constant() {
 	}
 	if c.byte() != opEnd {
 		c.fail(errors.New("a global in it does not begin as one number"))
+	}
+}
+
+// readElements goes through what fills tables. What reads it next makes room for as much as is announced before it looks
+// whether that is there: so here each is held to be there.
+func (l *layout) readElements(c *cursor) {
+	for range c.count("lists of elements", maxLists) {
+		form := c.u32() // bit 0: not for a table by itself; bit 1: says which table, or its kind; bit 2: of expressions
+		if form > 7 {
+			c.failf("its elements are of the form %d, which is unknown", form)
+		}
+		if form&1 == 0 {
+			if form&2 != 0 && c.u32() != 0 {
+				c.fail(errors.New("its elements are for a table that it does not have"))
+			}
+			l.offset(c)
+		}
+		if form&3 != 0 {
+			if kind := c.byte(); form&4 == 0 && kind != 0 || form&4 != 0 && kind != typeRef {
+				c.fail(errors.New("its elements are not functions"))
+			}
+		}
+		for range c.count("elements in a list", maxTable) {
+			if form&4 == 0 {
+				c.u32()
+			} else {
+				l.function(c)
+			}
+		}
+	}
+}
+
+// readData goes through what memory begins with.
+func (l *layout) readData(c *cursor) {
+	for range c.count("pieces of data", maxLists) {
+		form := c.u32()
+		if form > 2 || form == 2 && c.u32() != 0 {
+			c.fail(errors.New("its data is of an unknown form, or for a memory that it does not have"))
+		}
+		if form != 1 {
+			l.offset(c)
+		}
+		c.bytes(c.u32())
+	}
+}
+
+// offset reads where something begins, a number or a global of one.
+func (l *layout) offset(c *cursor) {
+	switch c.byte() {
+	case opI32Const:
+		c.skipSigned(5)
+	case opGlobalGet:
+		if c.u32() >= l.globals { // the next one is the fuel
+			c.fail(errors.New("it uses a global that it does not have"))
+		}
+	default:
+		c.fail(errors.New("its data or elements do not begin at a whole number"))
+	}
+	if c.byte() != opEnd {
+		c.fail(errors.New("its data or elements do not begin at one number"))
+	}
+}
+
+// function reads an element that is an expression: a function, or none.
+func (l *layout) function(c *cursor) {
+	switch c.byte() {
+	case opRefFunc:
+		c.u32()
+	case opRefNull:
+		if c.byte() != typeRef {
+			c.fail(errors.New("an element in it is none, and not of functions"))
+		}
+	default:
+		c.fail(errors.New("an element in it is no function"))
+	}
+	if c.byte() != opEnd {
+		c.fail(errors.New("an element in it is not one function"))
 	}
 }
 

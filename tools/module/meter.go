@@ -17,6 +17,7 @@ const (
 	opMemorySize, opMemoryGrow, opI32Const, opI64Const  = 0x3f, 0x40, 0x41, 0x42
 	opI64Lt, opI64Sub, opMore                           = 0x53, 0x7d, 0xfc
 	opMemoryInit, opDataDrop, opMemoryCopy, opFill      = 8, 9, 10, 11
+	opRefNull, opRefFunc                                = 0xd0, 0xd2
 )
 
 // fuelName is the export under which a rewritten module has its fuel.
@@ -30,7 +31,9 @@ const costOfMemory = 1 << 14
 // place on each machine. So a counter is added, a global that the module cannot reach, which is lowered at the begin of
 // each function by the number of its instructions and at the begin of each round of a loop by that of the loop's; below
 // zero the module traps. What is between is counted whether it is run or not. The counter is the same on every machine,
-// so a module that ends within its fuel does so everywhere. Names and other custom sections are left out.
+// so a module that ends within its fuel does so everywhere. The deadline is looked at in the same places, and before each
+// instruction that may touch all of the memory, of which thousands may follow each other. Names and other custom sections
+// are left out.
 func (l *layout) rewrite(fuel int64) ([]byte, error) {
 	code, err := l.rewriteCode()
 	if err != nil {
@@ -119,6 +122,8 @@ type walk struct {
 	height int
 	blocks []block
 	points []point
+
+	touches bool // the instruction that is read may touch all of the memory
 }
 
 type block struct {
@@ -129,7 +134,7 @@ type block struct {
 	point  int  // where what is in it is counted
 }
 
-// A point is a place where fuel is taken.
+// A point is a place where fuel is taken, or, with no cost, the deadline is looked at.
 type point struct {
 	at   int
 	cost int64
@@ -161,11 +166,13 @@ func (w *walk) count(t funcType) ([]byte, error) {
 	from := 0
 	for i, p := range w.points {
 		out = append(out, w.in[from:p.at]...)
-		if i == 0 {
+		if i == 0 || p.cost == 0 {
 			// A loop that goes round no more: there the deadline is looked at.
 			out = append(out, opLoop, empty, opEnd)
 		}
-		out = w.takeFuel(out, p.cost)
+		if p.cost > 0 {
+			out = w.takeFuel(out, p.cost)
+		}
 		from = p.at
 	}
 	return append(out, w.in[from:]...), nil
@@ -198,6 +205,7 @@ func (w *walk) change(pops, pushes int) {
 
 // step reads one instruction.
 func (w *walk) step() {
+	at := w.at
 	op := w.byte()
 	if w.err != nil {
 		return
@@ -214,7 +222,7 @@ func (w *walk) step() {
 	case op >= opDrop && op <= opGlobalSet:
 		w.variable(op)
 	case op >= 0x28 && op <= opMemoryGrow:
-		w.memory(op, p)
+		w.memory(op)
 	case op == opI32Const:
 		w.skipSigned(5)
 		w.change(0, 1)
@@ -222,9 +230,14 @@ func (w *walk) step() {
 		w.skipSigned(10)
 		w.change(0, 1)
 	case op == opMore:
-		w.bulk(p)
+		w.bulk()
 	default:
 		w.compute(op)
+	}
+	if w.touches {
+		w.touches = false
+		p.cost += costOfMemory
+		w.points = append(w.points, point{at: at})
 	}
 }
 
@@ -352,7 +365,7 @@ func (w *walk) move(op, get, set byte) {
 	}
 }
 
-func (w *walk) memory(op byte, p *point) {
+func (w *walk) memory(op byte) {
 	switch {
 	case op == opMemorySize:
 		w.byte()
@@ -360,7 +373,7 @@ func (w *walk) memory(op byte, p *point) {
 	case op == opMemoryGrow:
 		w.byte()
 		w.change(1, 1)
-		p.cost += costOfMemory
+		w.touches = true
 	case op == 0x2a || op == 0x2b || op == 0x38 || op == 0x39:
 		w.fail(errFloat)
 	default:
@@ -375,19 +388,19 @@ func (w *walk) memory(op byte, p *point) {
 }
 
 // bulk reads an instruction of two bytes.
-func (w *walk) bulk(p *point) {
+func (w *walk) bulk() {
 	switch op := w.u32(); op {
 	case opMemoryInit, opMemoryCopy:
 		w.u32()
 		w.byte()
 		w.change(3, 0)
-		p.cost += costOfMemory
+		w.touches = true
 	case opDataDrop:
 		w.u32()
 	case opFill:
 		w.byte()
 		w.change(3, 0)
-		p.cost += costOfMemory
+		w.touches = true
 	default:
 		if op < opMemoryInit {
 			w.fail(errFloat)

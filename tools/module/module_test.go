@@ -19,6 +19,8 @@ import (
 // A draft is a module in the making: what is not said is that of one that returns its input.
 type draft struct {
 	types, imports, table, memory, globals, exports, start, data string // sections without their counts, in hex
+	elements                                                     string // with its count
+	dataN                                                        string // how many there are, in hex; 1 if empty
 	tables, globalN                                              int
 	alloc, run                                                   string   // bodies with their locals, in hex
 	more                                                         []string // functions of type () ()
@@ -71,6 +73,9 @@ func (d draft) bytes(t testing.TB) []byte {
 	if d.start != "" {
 		section(secStart, raw(d.start))
 	}
+	if d.elements != "" {
+		section(secElement, raw(d.elements))
+	}
 	var code []byte
 	for _, body := range append([]string{or(d.alloc, at1024), or(d.run, echo)}, d.more...) {
 		b := raw(body)
@@ -78,7 +83,7 @@ func (d draft) bytes(t testing.TB) []byte {
 	}
 	list(secCode, len(kinds), code)
 	if d.data != "" {
-		list(secData, 1, raw(d.data))
+		section(secData, raw(or(d.dataN, "01")+d.data))
 	}
 	return out
 }
@@ -92,6 +97,26 @@ func TestAModuleComputes(t *testing.T) {
 		out, err := m.Run(t.Context(), []byte(`{"b": 1, "a": "é"}`))
 		if want := `{"a":"é","b":1}`; err != nil || string(out) != want {
 			t.Errorf("%s, %v; want %s", out, err, want)
+		}
+	}
+}
+
+// Tables and memory are filled in each of the forms that there are, and what fills them is as it was after the rewriting.
+func TestModulesWithElementsAndDataCompute(t *testing.T) {
+	by := "00 41 00 11 02 00 20 00 ad 42 20 86 20 01 ad 84 0b" // calls what is in the table, then returns the input
+	for _, elements := range []string{
+		"01 00 41 00 0b 01 02", "01 02 00 41 00 0b 00 01 02", "01 04 41 00 0b 01 d2 02 0b", "01 06 00 41 00 0b 70 01 d2 02 0b",
+		"02 00 41 00 0b 01 02 01 00 01 02", "02 00 41 00 0b 01 02 03 00 01 02", "02 00 41 00 0b 01 02 05 70 02 d2 02 0b d0 70 0b",
+		"02 00 41 00 0b 01 02 07 70 01 d2 02 0b",
+	} {
+		m, err := Read(t.Context(), draft{table: "70 00 01", elements: elements, run: by, more: []string{"00 0b"},
+			data: "00 41 00 0b 02 7b7d"}.bytes(t), 0)
+		if err != nil {
+			t.Errorf("%s: %v", elements, err)
+			continue
+		}
+		if out, err := m.Run(t.Context(), []byte(`{"a":1}`)); err != nil || string(out) != `{"a":1}` {
+			t.Errorf("%s: %s, %v", elements, out, err)
 		}
 	}
 }
@@ -164,6 +189,8 @@ func TestADeadlineEndsAComputation(t *testing.T) {
 		"loops": {run: "00 03 40 0c 00 0b 42 00 0b"},
 		"calls": {alloc: "00 20 00 04 40 20 00 41 01 6b 10 00 1a 20 00 41 01 6b 10 00 1a 0b 41 80 08 0b",
 			run: "00 41 e8 07 10 00 1a 42 00 0b"},
+		"memory without a loop": {memory: "00 80 02", run: "00" +
+			strings.Repeat("41 00 41 00 41 80 80 80 08 fc 0b 00", 20_000) + "42 00 0b"},
 		"memory": {memory: "00 80 02", run: "00 03 40" + strings.Repeat("41 00 41 00 41 80 80 80 08 fc 0b 00", 100) +
 			"0c 00 0b 42 00 0b"},
 	} {
@@ -218,6 +245,13 @@ func TestModulesThatAreRefused(t *testing.T) {
 		{"a sum of fractions", "floating point", draft{run: "00 43 00 00 00 00 43 00 00 00 00 92 1a 42 00 0b"}.bytes(t)},
 		{"a fraction that is loaded", "floating point", draft{run: "00 41 00 2a 02 00 1a 42 00 0b"}.bytes(t)},
 		{"a local that is a fraction", "floating point", draft{run: "01 01 7c 42 00 0b"}.bytes(t)},
+		{"4 billion pieces of data", "pieces of data", draft{data: "00", dataN: "ff ff ff ff 0f"}.bytes(t)},
+		{"data of 4 GiB", "in the middle", draft{data: "00 41 00 0b ff ff ff ff 0f"}.bytes(t)},
+		{"data at the fuel", "a global that it does not have", draft{data: "00 23 00 0b 01 00"}.bytes(t)},
+		{"4 billion lists of elements", "lists of elements", draft{table: "70 00 01", elements: "ff ff ff ff 0f 00"}.bytes(t)},
+		{"4 billion elements", "elements in a list", draft{table: "70 00 01", elements: "01 00 41 00 0b ff ff ff ff 0f"}.bytes(t)},
+		{"elements that are not there", "in the middle", draft{table: "70 00 01", elements: "01 01 00 8f 4e"}.bytes(t)},
+		{"an element that is a number", "no function", draft{table: "70 00 01", elements: "01 05 70 01 41 00 0b"}.bytes(t)},
 		{"vectors", "vectors", draft{run: "01 01 7b 42 00 0b"}.bytes(t)},
 		{"an instruction of vectors", "0xfd", draft{run: "00 fd 0c 00 42 00 0b"}.bytes(t)},
 		{"a table that grows", "0xfc 15", draft{table: "70 00 01", run: "00 41 00 41 01 fc 0f 00 1a 42 00 0b"}.bytes(t)},
