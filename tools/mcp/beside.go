@@ -131,7 +131,7 @@ func (c *session) listTemplates(ctx context.Context, out *listing) error {
 			var args []argument
 			if _, err := expand(t.URITemplate, func(name string) (string, bool) {
 				args = append(args, argument{name: name, must: true})
-				return "", true
+				return "x", true
 			}); err != nil {
 				out.faults[w.Name] = err.Error()
 				continue
@@ -210,7 +210,8 @@ func objectOf(args []argument) (json.RawMessage, error) {
 }
 
 // expand fills in a template of a URI: each {name} with what value has for it, in which nothing but letters, digits and
-// -._~ stands as it is, so that a value cannot leave its place. The other forms of RFC 6570 are not read.
+// -._~ stands as it is, and which makes no part of a path that is . or .., so that a value cannot leave its place. The
+// other forms of RFC 6570 are not read.
 func expand(template string, value func(name string) (string, bool)) (string, error) {
 	var b strings.Builder
 	rest := template
@@ -221,7 +222,7 @@ func expand(template string, value func(name string) (string, bool)) (string, er
 		}
 		b.WriteString(before)
 		if !open {
-			return b.String(), nil
+			return b.String(), checkPath(b.String())
 		}
 		name, behind, closed := strings.Cut(after, "}")
 		if !closed || name == "" || strings.Trim(name, letters+"_0123456789") != "" {
@@ -240,6 +241,19 @@ func expand(template string, value func(name string) (string, bool)) (string, er
 		}
 		rest = behind
 	}
+}
+
+// checkPath refuses a URI that leads to another place than is written: of it the part before . or .. goes away, however
+// the points are spelled.
+func checkPath(uri string) error {
+	path, _, _ := strings.Cut(uri, "#")
+	path, _, _ = strings.Cut(path, "?")
+	for part := range strings.SplitSeq(path, "/") {
+		if part = strings.ReplaceAll(strings.ToLower(part), "%2e", "."); part == "." || part == ".." {
+			return errors.New("its address has a part that is . or .., which leads elsewhere")
+		}
+	}
+	return nil
 }
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

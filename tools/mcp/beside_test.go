@@ -181,6 +181,45 @@ func TestAQuestionIsDeclinedInWords(t *testing.T) {
 	}
 }
 
+// Of whose call a question is nobody says: with several under way none of them is told what may be another wallet's.
+func TestAQuestionIsNotToldToAnotherCall(t *testing.T) {
+	c := &session{calls: map[string]*calling{}, quiet: time.Minute}
+	ask := func() {
+		p := &sdk.ElicitParams{Mode: "form", Message: "Is 0xA1ce's payroll right?"}
+		if res, err := c.declineQuestion(t.Context(), &sdk.ElicitRequest{Params: p}); err != nil || res.Action != "decline" {
+			t.Fatalf("got %v, %v", res, err)
+		}
+	}
+	_, endA := c.begin(func() {})
+	_, endB := c.begin(func() {})
+	ask()
+	for _, end := range []func() []string{endA, endB} {
+		if asked := strings.Join(end(), ""); strings.Contains(asked, "payroll") || !strings.Contains(asked, "declined") {
+			t.Errorf("it is told %q", asked)
+		}
+	}
+	_, end := c.begin(func() {})
+	ask()
+	if asked := end(); len(asked) != 1 || !strings.Contains(asked[0], "payroll") {
+		t.Errorf("alone it is told %q", asked)
+	}
+}
+
+// A value makes no part of a path that leads to another place, however its points are spelled.
+func TestAValueOfPointsStaysInItsPlace(t *testing.T) {
+	for _, tt := range []struct{ template, value, want string }{
+		{"file:///docs/{a}/secret", "..", ""}, {"file:///docs/{a}", ".", ""}, {"file:///docs/{a}{a}", ".", ""},
+		{"file:///docs/.{a}", ".", ""}, {"file:///docs/%2e{a}?x", ".", ""},
+		{"file:///docs/{a}.{a}", "x", "file:///docs/x.x"}, {"file:///docs/{a}", "...", "file:///docs/..."},
+		{"file:///docs?at={a}", "..", "file:///docs?at=.."}, {"a:/{a}", "../x", "a:/..%2Fx"},
+	} {
+		out, err := expand(tt.template, func(string) (string, bool) { return tt.value, true })
+		if tt.want == "" && err == nil || tt.want != "" && (err != nil || out != tt.want) {
+			t.Errorf("%s with %s: got %q, %v", tt.template, tt.value, out, err)
+		}
+	}
+}
+
 // In the revision without sessions the question is the call's answer: the same call is made once more, and says no.
 func TestAQuestionIsDeclinedInRounds(t *testing.T) {
 	_, s := library(t, &sdk.StreamableHTTPOptions{Stateless: true}, nil)

@@ -19,12 +19,19 @@ import (
 // be opened only the host is named: who follows an address that a stranger gave has left what is recorded here.
 const maxAsked = 8 // questions that a result names
 
+// askedAmongSeveral is told of a question that may be another call's.
+const askedAmongSeveral = "The server asked something in one of several calls that it was working on, this one or another's. " +
+	"That was declined, and nobody was asked."
+
 // declineQuestion answers a server's question, and notes it with the calls that are under way: the protocol does not
-// say of which it is.
+// say of which it is. Where there are several it may be about what another wallet wants, so what was asked is not told.
 func (c *session) declineQuestion(_ context.Context, r *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
 	said := describeQuestion(r.Params)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.calls) > 1 {
+		said = askedAmongSeveral
+	}
 	for _, call := range c.calls {
 		call.noteQuestion(said)
 	}
