@@ -37,6 +37,7 @@ const (
 	maxBlock     = 2 << 20
 	maxBlocks    = 1 << 17
 	maxDepth     = 32
+	maxRead      = 2 * maxBytes // of blocks, each as often as it is linked to
 )
 
 // A File is a document without its labels and readers.
@@ -166,7 +167,7 @@ func readCAR(r io.Reader, want cid.Cid) ([]File, error) {
 	if len(in.Roots) != 1 || want.Defined() && !in.Roots[0].Equals(want) {
 		return nil, errors.New("its root is not the one that was asked for, or it has several")
 	}
-	w := &walk{blocks: map[string][]byte{}}
+	w := &walk{blocks: map[string][]byte{}, names: map[string]bool{}}
 	size := 0
 	for {
 		b, err := in.Next()
@@ -191,7 +192,9 @@ func readCAR(r io.Reader, want cid.Cid) ([]File, error) {
 type walk struct {
 	blocks map[string][]byte
 	files  []File
-	steps  int
+	names  map[string]bool
+	steps  int // blocks that were read, each as often as it was
+	read   int // bytes of these
 	bytes  int // of the files
 }
 
@@ -219,7 +222,10 @@ func (w *walk) enter(name string, c cid.Cid, depth int) error {
 		return fmt.Errorf("%s: %w", path.Join("/", name), err)
 	case len(w.files) >= library.MaxDocuments:
 		return fmt.Errorf("there are more than %d files", library.MaxDocuments)
+	case w.names[name]:
+		return fmt.Errorf("%s is there twice", path.Join("/", name))
 	}
+	w.names[name] = true
 	f := File{Name: name, Media: library.MediaOf(name), Data: data}
 	if name == "" {
 		f.Name, f.Media = c.String(), mediaOf(data)
@@ -231,14 +237,24 @@ func (w *walk) enter(name string, c cid.Cid, depth int) error {
 	return nil
 }
 
+// block returns a block. A few blocks that link to each other often enough are as much work as a large file.
+func (w *walk) block(c cid.Cid) ([]byte, error) {
+	data, there := w.blocks[c.KeyString()]
+	if !there {
+		return nil, fmt.Errorf("the block %s is missing", c)
+	}
+	w.steps++
+	if w.read += len(data); w.steps > 4*maxBlocks || w.read > maxRead {
+		return nil, errors.New("its blocks are linked too often")
+	}
+	return data, nil
+}
+
 // node reads a block of UnixFS.
 func (w *walk) node(c cid.Cid) (*merkledag.ProtoNode, *unixfs.FSNode, error) {
-	data, there := w.blocks[c.KeyString()]
-	if w.steps++; w.steps > 4*maxBlocks {
-		return nil, nil, errors.New("its blocks are linked too often")
-	}
-	if !there {
-		return nil, nil, fmt.Errorf("the block %s is missing", c)
+	data, err := w.block(c)
+	if err != nil {
+		return nil, nil, err
 	}
 	if c.Prefix().Codec != cid.DagProtobuf {
 		return nil, nil, fmt.Errorf("the block %s is neither a file nor a folder of UnixFS", c)
@@ -257,9 +273,9 @@ func (w *walk) node(c cid.Cid) (*merkledag.ProtoNode, *unixfs.FSNode, error) {
 // readFile appends a file's bytes.
 func (w *walk) readFile(data []byte, c cid.Cid, depth int) ([]byte, error) {
 	if c.Prefix().Codec == cid.Raw {
-		b, there := w.blocks[c.KeyString()]
-		if !there {
-			return nil, fmt.Errorf("the block %s is missing", c)
+		b, err := w.block(c)
+		if err != nil {
+			return nil, err
 		}
 		return w.grow(data, b)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,15 +89,38 @@ func TestAFolderOfUnixFSIsRead(t *testing.T) {
 	}
 	var escapes tree
 	up := escapes.folder([]string{"..", "b.md"}, escapes.raw("x"), escapes.raw("y"))
+	var twice tree
+	both := twice.folder([]string{"a.md", "a.md"}, twice.raw("x"), twice.raw("y"))
 	var missing tree
 	lost := missing.folder([]string{"a.md"}, a)
 	for what, data := range map[string][]byte{
 		"changed bytes": bytes.Replace(good, []byte("is paid."), []byte("is rich."), 1), "cut": good[:len(good)-3], "no CAR": []byte("hello"),
 		"too deep": loop.car(at), "a name that leads out": escapes.car(up), "a block that is missing": missing.car(lost),
-		"a root that is no file": x.car(cid.NewCidV1(cid.DagCBOR, root.Hash())),
+		"a name that is there twice": twice.car(both),
+		"a root that is no file":     x.car(cid.NewCidV1(cid.DagCBOR, root.Hash())),
 	} {
 		if files, err := gather.CAR(bytes.NewReader(data)); err == nil {
 			t.Errorf("%s: read as %+v", what, files)
+		}
+	}
+}
+
+// A few blocks that link to each other many times are no more work than a CAR file may be.
+func TestBlocksThatAreLinkedTooOftenAreNotRead(t *testing.T) {
+	repeat := func(c cid.Cid, n int) []cid.Cid { return slices.Repeat([]cid.Cid{c}, n) }
+	var fans tree
+	fan := fans.file(repeat(fans.file(repeat(fans.raw(""), 40_000)...), 100)...)
+	var heavy tree
+	large := heavy.node(unixfs.FilePBData(make([]byte, 19<<16), 19<<16), nil, nil)
+	var names []string
+	for i := range 500 {
+		names = append(names, fmt.Sprint(i, ".bin"))
+	}
+	for what, data := range map[string][]byte{
+		"empty blocks": fans.car(fan), "large blocks": heavy.car(heavy.folder(names, repeat(large, 500)...)),
+	} {
+		if files, err := gather.CAR(bytes.NewReader(data)); err == nil || !strings.Contains(err.Error(), "too often") {
+			t.Errorf("%s: %d files, %v", what, len(files), err)
 		}
 	}
 }

@@ -225,7 +225,9 @@ func (l *Library) Remove(ctx context.Context, source, name string) (removed int,
 }
 
 func findDocuments(c *sqlite.Conn, source, name string) (ids []int64, err error) {
-	err = sqlfile.Each(c, "SELECT id FROM documents WHERE source = ?1 AND (?2 = '' OR name = ?2 OR cid = ?2)",
+	// A file that was got by its CID is called by it: then it alone is meant, and not others with the same bytes.
+	err = sqlfile.Each(c, `SELECT id FROM documents WHERE source = ?1 AND (?2 = '' OR name = ?2 OR cid = ?2 AND NOT EXISTS
+		(SELECT 1 FROM documents WHERE source = ?1 AND name = ?2))`,
 		func(s *sqlite.Stmt) error { ids = append(ids, s.ColumnInt64(0)); return nil }, source, name)
 	if err == nil && len(ids) == 0 {
 		err = ErrNotFound

@@ -372,6 +372,31 @@ func TestHowItWasSearchedIsSaid(t *testing.T) {
 	}
 }
 
+// A file that was got by its CID is called by it, and another of the same bytes by a name: to remove the one leaves the other.
+func TestAFileCalledByItsCIDIsRemovedAlone(t *testing.T) {
+	l := open(t, t.TempDir(), nil)
+	a := text("a.md", "Bob is paid.", anybody)
+	byCID := a
+	byCID.Name = library.CIDOf(a.Data)
+	if _, err := l.Put(t.Context(), a, byCID); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a.md", ""} { // then nothing is called so, and the CID means the bytes
+		n, err := l.Remove(t.Context(), "handbook", byCID.Name)
+		if err != nil || n != 1 {
+			t.Fatalf("removed %d, %v", n, err)
+		}
+		left := ""
+		all, err := l.List(t.Context(), "handbook")
+		for _, e := range all {
+			left += e.Name
+		}
+		if err != nil || left != want {
+			t.Errorf("left are %q, %v; want %q", left, err, want)
+		}
+	}
+}
+
 func TestWhatIsTakenIn(t *testing.T) {
 	l := open(t, t.TempDir(), nil)
 	for _, d := range []library.Document{

@@ -211,6 +211,10 @@ func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bo
 	if len(list) == 0 && (!only || b.every > 0) {
 		return done, cli.Usage("there is no Markdown, text, HTML, CSV or PDF file in %s", strings.Join(paths, ", "))
 	}
+	if name := twice(list); name != "" {
+		return done, cli.Usage("two of the documents are called %s, and a collection has one of a name; nothing was taken in",
+			cli.Plain(name))
+	}
 	err = x.with(func(l *library.Library) error {
 		there, err := l.List(ctx, b.source)
 		if err != nil {
@@ -226,6 +230,18 @@ func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bo
 		return err
 	})
 	return done, err
+}
+
+// twice returns a name that two documents have, if there is one: the second would take the place of the first.
+func twice(list []library.Document) string {
+	seen := map[string]bool{}
+	for _, d := range list {
+		if seen[d.Name] {
+			return d.Name
+		}
+		seen[d.Name] = true
+	}
+	return ""
 }
 
 // isThere says whether a document is already there with these labels and readers.
