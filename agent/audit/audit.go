@@ -206,7 +206,9 @@ func judgeRun(src provenance.Source, o Options, a *auditor) *provenance.Report {
 
 // optionsBelow are those of the histories that this one leads to.
 func optionsBelow(a *auditor) Options {
-	return Options{Keys: a.keys, OperatorKey: a.operator, Prices: a.prices, Compute: a.compute}
+	return Options{
+		Keys: a.keys, OperatorKey: a.operator, Prices: a.prices, Compute: a.compute, Snapshots: a.snapshots,
+	}
 }
 
 type auditor struct {

@@ -145,8 +145,11 @@ func (j *searchJudge) report(rep *provenance.Report, passages int) {
 		rep.Unprove(fmt.Sprintf("how %d searches ranked by vectors, which stand in no record: what words say of each "+
 			"passage was made again, with the same result", j.byWords))
 	}
-	if len(j.not) > 0 && passages > 0 {
-		rep.Unprove(fmt.Sprintf("that the %d passages that searches found are the best of what the reader could read: "+
-			"not searched again, since %s", passages, strings.Join(j.not, "; ")))
+	if len(j.not) > 0 { // of a search that found nothing too: what it does not tell is what can be hidden
+		found := fmt.Sprintf("that the %d passages that searches found are the best of what the reader could read", passages)
+		if passages == 0 {
+			found = "that there was nothing to find for searches that found nothing"
+		}
+		rep.Unprove(found + ": not searched again, since " + strings.Join(j.not, "; "))
 	}
 }

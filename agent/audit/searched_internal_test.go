@@ -83,3 +83,19 @@ func TestSearchesAreMadeAgain(t *testing.T) {
 		}
 	}
 }
+
+// A search that found nothing is one that something may be hidden of: that it was not made again is said of it too. And
+// the searches of a sub-agent are made again from the same snapshots.
+func TestSearchesThatFoundNothingAreSaidToo(t *testing.T) {
+	for passages, want := range []string{"nothing to find for searches that found nothing", "the 1 passages"} {
+		var rep provenance.Report
+		j := searchJudge{not: []string{"the snapshot is not in the file"}}
+		if j.report(&rep, passages); len(rep.Unproven) != 1 || !strings.Contains(rep.Unproven[0], want) {
+			t.Errorf("with %d passages: %q", passages, rep.Unproven)
+		}
+	}
+	list := []*search.Snapshot{{}}
+	if got := optionsBelow(&auditor{snapshots: list}).Snapshots; len(got) != 1 || got[0] != list[0] {
+		t.Errorf("below there are %v", got)
+	}
+}
