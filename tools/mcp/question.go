@@ -20,8 +20,8 @@ import (
 const maxAsked = 8 // questions that a result names
 
 // askedAmongSeveral is told of a question that may be another call's.
-const askedAmongSeveral = "The server asked something in one of several calls that it was working on, this one or another's. " +
-	"That was declined, and nobody was asked."
+const askedAmongSeveral = "The server asked something in one of several calls that it was working on, this one or " +
+	"another's. That was declined, and nobody was asked."
 
 // declineQuestion answers a server's question, and notes it with the calls that are under way: the protocol does not
 // say of which it is. Where there are several it may be about what another wallet wants, so what was asked is not told.

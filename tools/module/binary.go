@@ -303,8 +303,8 @@ func (c *cursor) constant() {
 	}
 }
 
-// readElements goes through what fills tables. What reads it next makes room for as much as is announced before it looks
-// whether that is there: so here each is held to be there.
+// readElements goes through what fills tables. What reads it next makes room for as much as is announced before it
+// looks whether that is there: so here each is held to be there.
 func (l *layout) readElements(c *cursor) {
 	for range c.count("lists of elements", maxLists) {
 		form := c.u32() // bit 0: not for a table by itself; bit 1: says which table, or its kind; bit 2: of expressions

@@ -31,9 +31,9 @@ const costOfMemory = 1 << 14
 // place on each machine. So a counter is added, a global that the module cannot reach, which is lowered at the begin of
 // each function by the number of its instructions and at the begin of each round of a loop by that of the loop's; below
 // zero the module traps. What is between is counted whether it is run or not. The counter is the same on every machine,
-// so a module that ends within its fuel does so everywhere. The deadline is looked at in the same places, and before each
-// instruction that may touch all of the memory, of which thousands may follow each other. Names and other custom sections
-// are left out.
+// so a module that ends within its fuel does so everywhere. The deadline is looked at in the same places, and before
+// each instruction that may touch all of the memory, of which thousands may follow each other. Names and other custom
+// sections are left out.
 func (l *layout) rewrite(fuel int64) ([]byte, error) {
 	code, err := l.rewriteCode()
 	if err != nil {
