@@ -101,7 +101,7 @@ func TestTheConsoleAnswersAndAttaches(t *testing.T) {
 		"later": "The user chose bob.", "open": "The user chose Well done.", "waits": "1", "none": "Nothing waits for you",
 		"rule": "A rule of the operator’s did not let “yes” in.", "late": "This question is over.",
 		"lookalike": "U+043E", "row": "You answered: carol", "listed": "You answered: bob.",
-		"read": "I read 3 files.", "files": "notes.md, 12 B", "again": "I read 0 files.",
+		"read": "I read 3 files.", "files": "notes.md, 12 B", "again": "I read 0 files.", "runs": "1",
 	} {
 		if !strings.Contains(got.Seen[name], want) {
 			t.Errorf("%s: got %q, want %q", name, got.Seen[name], want)

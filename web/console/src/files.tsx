@@ -33,8 +33,9 @@ const addOne = async (file: File): Promise<void> => {
 
 /** Puts files on the server, to be attached to what is asked next. What is not taken is told, each in a sentence. */
 export const add = (files: File[]): Promise<void> => {
-  refused.value = []
-  for (const f of files) turn = turn.then(() => addOne(f))
+  const n = bag.value.length + files.length
+  refused.value = n > 8 ? [`A request attaches 8 files at most, and not ${n}: none of these is taken.`] : []
+  if (n <= 8) for (const f of files) turn = turn.then(() => addOne(f))
   return turn
 }
 
@@ -42,8 +43,9 @@ export const add = (files: File[]): Promise<void> => {
 export const take = async (): Promise<wire.Attached[] | undefined> => {
   await turn
   try {
-    const named = await attach(session.value!, bag.value.map((h) => h.file))
-    bag.value = []
+    const taken = bag.value
+    const named = await attach(session.value!, taken.map((h) => h.file))
+    bag.value = bag.value.filter((h) => !taken.includes(h)) // what came meanwhile is for the next
     refused.value = []
     return named
   } catch (e) {
@@ -55,7 +57,7 @@ export const take = async (): Promise<wire.Attached[] | undefined> => {
 /** What is attached so far, what is on its way, and what was not taken. */
 export const Bag = () => (
   <div class="bag">
-    {refused.value.map((w, i) => <Note key={i} tone="bad" icon="warn">{w}<button class="btn quiet" onClick={() => { refused.value = refused.value.filter((_, j) => j !== i) }}>Close</button></Note>)}
+    {refused.value.map((w, i) => <Note key={i} tone="bad" icon="warn"><Strange of={w} /><button class="btn quiet" onClick={() => { refused.value = refused.value.filter((_, j) => j !== i) }}>Close</button></Note>)}
     {(bag.value.length > 0 || under.value) && <ul aria-label="Attached files">
       {bag.value.map((h) => <li key={h.named.cid}><Icon of="clip" /><span class="name"><Strange of={h.named.name ?? h.named.type} /></span><span class="mut nw">{sizeText(h.named.size)}</span>
         <button type="button" aria-label={`Remove ${h.named.name ?? 'the file'}`} onClick={() => { bag.value = bag.value.filter((x) => x !== h) }}><Icon of="x" /></button></li>)}

@@ -56,6 +56,9 @@ export const TurnView = ({ t, whole = false }: { t: Turn; whole?: boolean }) => 
   )
 }
 
+/** Which question of which run it is: the next one of a run is another card, without what was written for the one before. */
+const askOf = (r: wire.Run): string => `${r.run}.${r.asks?.of.seq}.${r.asks?.of.index}`
+
 export const Talk = () => {
   const [text, setText] = useState('')
   const end = useRef<HTMLDivElement>(null)
@@ -73,13 +76,19 @@ export const Talk = () => {
     setSome(true)
     await (await import('./files.tsx')).add(list)
   }
+  const going = useRef(false) // while files are sent: Enter again would ask the same a second time
   const submit = async (): Promise<void> => {
     const words = text
-    if (!words.trim()) return
-    const files = some ? await (await import('./files.tsx')).take() : []
-    if (!files) return
-    ask(words, files)
-    setText((now) => (now === words ? '' : now))
+    if (!words.trim() || going.current) return
+    going.current = true
+    try {
+      const files = some ? await (await import('./files.tsx')).take() : []
+      if (!files) return
+      ask(words, files)
+      setText((now) => (now === words ? '' : now))
+    } finally {
+      going.current = false
+    }
   }
   const isFiles = (e: DragEvent): boolean => !!e.dataTransfer?.types.includes('Files')
   const tools = agents.value.find((a) => a.name === s.info.agent)?.tools ?? []
@@ -90,7 +99,7 @@ export const Talk = () => {
       onDragLeave={(e) => { if (!e.currentTarget.contains(e.relatedTarget as Node | null)) setOver(false) }}
       onDrop={(e) => { if (isFiles(e)) { e.preventDefault(); setOver(false); void add(e.dataTransfer!.files) } }}><h1 class="vh">Conversation with {s.info.agent}</h1>
       {pending.value.filter((a) => !turns.value.some((t) => t.run === a.run)).map((a) => <Approval key={a.step} a={a} />)}
-      {[...late, ...asking.value].filter((r, i, all) => r.asks && all.findIndex((x) => x.run === r.run) === i && !turns.value.some((t) => t.run === r.run)).map((r) => <Later key={r.run} load={loadQuestion} run={r.run} agent={r.agent} asked={r.asked} q={r.asks} done={() => takeUp(r)} late={() => setLate((l) => [...l, r])} />)}
+      {[...late, ...asking.value].filter((r, i, all) => r.asks && all.findIndex((x) => askOf(x) === askOf(r)) === i && !turns.value.some((t) => t.run === r.run)).map((r) => <Later key={askOf(r)} load={loadQuestion} run={r.run} agent={r.agent} asked={r.asked} q={r.asks} done={() => takeUp(r)} late={() => setLate((l) => [...l, r])} />)}
       {payments.value.filter((c) => !turns.value.some((t) => t.run === c.run)).map((c) => <Payment key={keyOf(c)} c={c} />)}
       {count === 0 && <div class="card stack"><h2>Ask {s.info.agent}</h2><p class="sm mut">Each step is decided by rules, and becomes a record that you can check.{examples.length > 0 && ' For instance:'}</p>
         <div class="chips">{examples.map((e) => <button class="chip" key={e} onClick={() => ask(e)}>{e}</button>)}</div></div>}
