@@ -22,6 +22,7 @@ import (
 
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
+	"github.com/ipfs/boxo/verifcid"
 	"github.com/ipfs/go-cid"
 	car "github.com/ipld/go-car/v2"
 
@@ -57,6 +58,14 @@ func IsURL(name string) bool {
 	return strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "http://")
 }
 
+// Shown returns a name of a place without the password that a web address may have in it.
+func Shown(name string) string {
+	if u, err := url.Parse(name); IsURL(name) && err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return name
+}
+
 // ParseCID reads a CID, alone or as ipfs://CID.
 func ParseCID(name string) (cid.Cid, bool) {
 	c, err := cid.Decode(strings.TrimPrefix(name, "ipfs://"))
@@ -67,6 +76,7 @@ func ParseCID(name string) (cid.Cid, bool) {
 func (g *Getter) URL(ctx context.Context, address string) (File, error) {
 	u, err := url.Parse(address)
 	if err == nil {
+		address = Shown(address)
 		err = g.checkURL(u)
 	}
 	if err != nil {
@@ -176,6 +186,10 @@ func readCAR(r io.Reader, want cid.Cid) ([]File, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("block %d of the CAR file: %w", len(w.blocks)+1, err)
+		}
+		if verifcid.ValidateCid(verifcid.DefaultAllowlist, b.Cid()) != nil { // other bytes could have the same
+			return nil, fmt.Errorf("block %d of the CAR file: the hash of its CID %s is weak, or cut short", len(w.blocks)+1,
+				b.Cid())
 		}
 		if size += len(b.RawData()); size > maxBytes || len(w.blocks) >= maxBlocks {
 			return nil, fmt.Errorf("the CAR file has more than %d bytes or %d blocks", maxBytes, maxBlocks)

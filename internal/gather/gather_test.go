@@ -15,6 +15,7 @@ import (
 	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
@@ -89,6 +90,16 @@ func TestAFolderOfUnixFSIsRead(t *testing.T) {
 	}
 	var escapes tree
 	up := escapes.folder([]string{"..", "b.md"}, escapes.raw("x"), escapes.raw("y"))
+	var weak, short tree
+	weakly := func(x *tree, function uint64, length int) cid.Cid {
+		sum, err := multihash.Sum([]byte("x"), function, length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := cid.NewCidV1(cid.Raw, sum)
+		x.add(c, []byte("x"))
+		return x.folder([]string{"a.md"}, c)
+	}
 	var twice tree
 	both := twice.folder([]string{"a.md", "a.md"}, twice.raw("x"), twice.raw("y"))
 	var missing tree
@@ -96,6 +107,7 @@ func TestAFolderOfUnixFSIsRead(t *testing.T) {
 	for what, data := range map[string][]byte{
 		"changed bytes": bytes.Replace(good, []byte("is paid."), []byte("is rich."), 1), "cut": good[:len(good)-3], "no CAR": []byte("hello"),
 		"too deep": loop.car(at), "a name that leads out": escapes.car(up), "a block that is missing": missing.car(lost),
+		"a weak hash": weak.car(weakly(&weak, multihash.MURMUR3X64_64, -1)), "a hash cut short": short.car(weakly(&short, multihash.SHA2_256, 4)),
 		"a name that is there twice": twice.car(both),
 		"a root that is no file":     x.car(cid.NewCidV1(cid.DagCBOR, root.Hash())),
 	} {
@@ -190,8 +202,8 @@ func TestAnAddressIsReachedIfItMayBe(t *testing.T) {
 	}
 	var public gather.Getter
 	for _, bad := range []string{s.URL + "/terms", "https://example.com:8443/", "https://u:p@example.com/"} {
-		if _, err := public.URL(t.Context(), bad); err == nil {
-			t.Errorf("%s was reached", bad)
+		if _, err := public.URL(t.Context(), bad); err == nil || strings.Contains(err.Error(), "u:p@") {
+			t.Errorf("%s was reached, or its password told: %v", bad, err)
 		}
 	}
 	if _, err := public.URL(t.Context(), "https://127.0.0.1/"); !errors.Is(err, reach.ErrPrivate) {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
 )
 
@@ -80,6 +81,7 @@ func (x *shelf) notePlace(ctx context.Context, place string, b labelling, failed
 	if failed != nil {
 		fault = failed.Error()
 	}
+	place = gather.Shown(place)
 	err := x.with(func(l *library.Library) error { return l.NotePlace(ctx, b.source, place, fault) })
 	if failed != nil {
 		return nil // it is what there is to say
