@@ -78,18 +78,22 @@ func TestASignedHTTPRequestIsOneFrame(t *testing.T) {
 		key PublicKey
 		sig []byte
 	}{
-		"another body":     {changed(func(f *Frame) { f.Params = []byte("{}") }), key.Public(), sig},
-		"another method":   {changed(func(f *Frame) { f.Method = "session.revoke" }), key.Public(), sig},
-		"another session":  {changed(func(f *Frame) { f.Session = cid.MustParse("bafyreick2yf647nfkkbb3g5o54wge7cbq3ms6toi4sfjxk7kesxcul5w54") }), key.Public(), sig},
+		"another body":   {changed(func(f *Frame) { f.Params = []byte("{}") }), key.Public(), sig},
+		"another method": {changed(func(f *Frame) { f.Method = "session.revoke" }), key.Public(), sig},
+		"another session": {changed(func(f *Frame) {
+			f.Session = cid.MustParse("bafyreick2yf647nfkkbb3g5o54wge7cbq3ms6toi4sfjxk7kesxcul5w54")
+		}), key.Public(), sig},
 		"another channel":  {changed(func(f *Frame) { f.Channel[0] ^= 1 }), key.Public(), sig},
 		"another number":   {changed(func(f *Frame) { f.Seq = 2 }), key.Public(), sig},
 		"another key":      {frame, other.Public(), sig},
 		"a key of Ed25519": {frame, ed.Public(), sig},
-		"another nonce":    {frame, key.Public(), cut(func(b []byte) []byte { return []byte(strings.Replace(string(b), "0123456789abcdef", "0123456789abcdeg", 1)) })},
-		"v as 0 or 1":      {frame, key.Public(), cut(func(b []byte) []byte { b[64] -= 27; return b })},
-		"the other s":      {frame, key.Public(), cut(func(b []byte) []byte { b[40] ^= 1; return b })},
-		"no base":          {frame, key.Public(), sig[:66]},
-		"a line cut":       {frame, key.Public(), sig[:len(sig)-1]},
+		"another nonce": {frame, key.Public(), cut(func(b []byte) []byte {
+			return []byte(strings.Replace(string(b), "0123456789abcdef", "0123456789abcdeg", 1))
+		})},
+		"v as 0 or 1": {frame, key.Public(), cut(func(b []byte) []byte { b[64] -= 27; return b })},
+		"the other s": {frame, key.Public(), cut(func(b []byte) []byte { b[40] ^= 1; return b })},
+		"no base":     {frame, key.Public(), sig[:66]},
+		"a line cut":  {frame, key.Public(), sig[:len(sig)-1]},
 	} {
 		if err := tt.f.Verify(tt.key, tt.sig); err == nil {
 			t.Errorf("%s: it holds", name)

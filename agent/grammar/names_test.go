@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,12 +27,12 @@ func TestANameMeansNothingElse(t *testing.T) {
 
 // Every word of every table in this package is refused as a name, one that is added later too.
 func TestNoWordOfTheVocabularyIsAName(t *testing.T) {
-	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", nil, 0) //nolint:staticcheck // no build tags here
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
-	ast.Inspect(pkgs["grammar"], func(node ast.Node) bool {
+	look := func(node ast.Node) bool {
 		call, ok := node.(*ast.CallExpr)
 		if !ok {
 			return true
@@ -56,7 +57,17 @@ func TestNoWordOfTheVocabularyIsAName(t *testing.T) {
 			}
 		}
 		return true
-	})
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, look)
+	}
 	if n < 500 {
 		t.Errorf("%d words in the tables", n)
 	}

@@ -30,7 +30,7 @@ var errChanged = errors.New("the chain has changed while it was read")
 
 // Follow reads the sources until ctx ends. What fails is said once in the log, and tried again.
 func (x *Index) Follow(ctx context.Context) {
-	failed, pause := map[string]bool{}, x.pause
+	failed := map[string]bool{}
 	for {
 		more, trouble := false, false
 		for _, s := range x.sources {
@@ -50,7 +50,8 @@ func (x *Index) Follow(ctx context.Context) {
 			failed[s.name] = err != nil && !errors.Is(err, errChanged)
 			more = more || did
 		}
-		if pause = x.pause; trouble {
+		pause := x.pause
+		if trouble {
 			pause = min(10*x.pause, maxPause)
 		} else if more {
 			continue

@@ -15,6 +15,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/writ-run/writ/internal/eth/devchain"
@@ -164,7 +165,7 @@ func testTokensOfTheField(t *testing.T, bin string) {
 			text := fmt.Sprintf("wallets: [any]\nagents: [treasurer]\nchain:\n  id: 1337\n  rpc: [%s]\n"+
 				"  tokens: [{symbol: USDC, address: %q, decimals: 6}]\n  names: [{name: bob, address: %q}]\n  key: file:agent.key\n",
 				chain.URL(), token.Hex(), devchain.Accounts()["bob"].Address.Hex())
-			key := hexutil.Encode(devchain.Accounts()["agent"].Key.D.FillBytes(make([]byte, 32)))
+			key := hexutil.Encode(crypto.FromECDSA(devchain.Accounts()["agent"].Key))
 			for name, text := range map[string]string{"writ.yaml": text, "agent.key": key} {
 				if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)

@@ -114,7 +114,6 @@ func writeWord(b *strings.Builder, word string, ascii bool) {
 
 // A script is an alphabet whose letters may be shown.
 type script struct {
-	name  string
 	mixes bool // words of it stand beside Latin letters, and none of its letters looks like one
 	in    []unicode.Range32
 }
@@ -122,20 +121,27 @@ type script struct {
 // scripts are the letters that may be shown. Left out are those that are written in two ways, compatibility forms,
 // phonetic letters and what runs from right to left.
 var scripts = []*script{
-	{"Latin", true,
+	// Latin
+	{true,
 		[]unicode.Range32{{Lo: 'A', Hi: 'Z', Stride: 1}, {Lo: 'a', Hi: 'z', Stride: 1}, {Lo: 0xc0, Hi: 0xd6, Stride: 1},
 			{Lo: 0xd8, Hi: 0xf6, Stride: 1}, {Lo: 0xf8, Hi: 0x130, Stride: 1}, {Lo: 0x134, Hi: 0x137, Stride: 1},
 			{Lo: 0x139, Hi: 0x13e, Stride: 1}, {Lo: 0x141, Hi: 0x148, Stride: 1}, {Lo: 0x14a, Hi: 0x17e, Stride: 1},
 			{Lo: 0x1a0, Hi: 0x1a1, Stride: 1}, {Lo: 0x1af, Hi: 0x1b0, Stride: 1}, {Lo: 0x1cd, Hi: 0x1dc, Stride: 1},
 			{Lo: 0x218, Hi: 0x21b, Stride: 1}, {Lo: 0x1ea0, Hi: 0x1ef9, Stride: 1}}},
-	{"Cyrillic", false, []unicode.Range32{{Lo: 0x400, Hi: 0x481, Stride: 1}, {Lo: 0x48a, Hi: 0x4ff, Stride: 1}}},
-	{"Greek", false, []unicode.Range32{{Lo: 0x386, Hi: 0x386, Stride: 1}, {Lo: 0x388, Hi: 0x3ce, Stride: 1}}},
-	{"Armenian", false, []unicode.Range32{{Lo: 0x531, Hi: 0x556, Stride: 1}, {Lo: 0x561, Hi: 0x586, Stride: 1}}},
-	{"Georgian", false, []unicode.Range32{{Lo: 0x10d0, Hi: 0x10f0, Stride: 1}}},
-	{"Thai", false,
+	// Cyrillic
+	{false, []unicode.Range32{{Lo: 0x400, Hi: 0x481, Stride: 1}, {Lo: 0x48a, Hi: 0x4ff, Stride: 1}}},
+	// Greek
+	{false, []unicode.Range32{{Lo: 0x386, Hi: 0x386, Stride: 1}, {Lo: 0x388, Hi: 0x3ce, Stride: 1}}},
+	// Armenian
+	{false, []unicode.Range32{{Lo: 0x531, Hi: 0x556, Stride: 1}, {Lo: 0x561, Hi: 0x586, Stride: 1}}},
+	// Georgian
+	{false, []unicode.Range32{{Lo: 0x10d0, Hi: 0x10f0, Stride: 1}}},
+	// Thai
+	{false,
 		[]unicode.Range32{{Lo: 0xe01, Hi: 0xe30, Stride: 1}, {Lo: 0xe32, Hi: 0xe32, Stride: 1},
 			{Lo: 0xe40, Hi: 0xe45, Stride: 1}}},
-	{"East Asian", true, []unicode.Range32{{Lo: 0x3041, Hi: 0x3096, Stride: 1}, {Lo: 0x30a1, Hi: 0x30fa, Stride: 1},
+	// East Asian
+	{true, []unicode.Range32{{Lo: 0x3041, Hi: 0x3096, Stride: 1}, {Lo: 0x30a1, Hi: 0x30fa, Stride: 1},
 		{Lo: 0x3400, Hi: 0x4dbf, Stride: 1}, {Lo: 0x4e00, Hi: 0x9fff, Stride: 1}, {Lo: 0xac00, Hi: 0xd7a3, Stride: 1}}},
 }
 

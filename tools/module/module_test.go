@@ -18,13 +18,13 @@ import (
 
 // A draft is a module in the making: what is not said is that of one that returns its input.
 type draft struct {
-	types, imports, table, memory, globals, exports, start, data string // sections without their counts, in hex
-	elements                                                     string // with its count
-	dataN                                                        string // how many there are, in hex; 1 if empty
-	tables, globalN                                              int
-	alloc, run                                                   string   // bodies with their locals, in hex
-	more                                                         []string // functions of type () ()
-	noExports                                                    bool
+	types, imports, table, memory, globals, start, data string // sections without their counts, in hex
+	elements                                            string // with its count
+	dataN                                               string // how many there are, in hex; 1 if empty
+	globalN                                             int
+	alloc, run                                          string   // bodies with their locals, in hex
+	more                                                []string // functions of type () ()
+	noExports                                           bool
 }
 
 const (

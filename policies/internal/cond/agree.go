@@ -25,9 +25,9 @@ import (
 // exprAmount, exprAddress and exprNumber are the types that amounts, addresses and numbers have in expr. They have no
 // exported fields and no methods, so expr can do nothing with them but what it is told of.
 type (
-	exprAmount  struct{ m money.Amount }
-	exprAddress struct{ a common.Address }
-	exprNumber  struct{ s string }
+	exprAmount  struct{ _ money.Amount }
+	exprAddress struct{ _ common.Address }
+	exprNumber  struct{ _ string }
 )
 
 // typeOf is what expr takes each kind for.
