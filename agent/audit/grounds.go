@@ -41,7 +41,7 @@ func (g *groundJudge) takeStep(s *provenance.Step) error {
 	if err != nil {
 		return err
 	}
-	return g.searches.check(r.Of, out)
+	return g.searches.check(r.Of, out, r.Status == provenance.StatusOK)
 }
 
 // maxNamed bounds the figures that a report names.

@@ -57,12 +57,16 @@ type searched struct {
 	}
 }
 
-// check makes the search again whose result this is. What is no such result passes.
-func (j *searchJudge) check(of provenance.Ref, output []byte) error {
+// check makes the search again whose result this is. What is no such result passes; of one that answers a question and
+// names no snapshot it is said, if snapshots were given, since a name that was left out would hide what is not there.
+func (j *searchJudge) check(of provenance.Ref, output []byte, ok bool) error {
 	request, asked := j.asked[of]
 	delete(j.asked, of)
 	var out searched
 	if json.Unmarshal(output, &out) != nil || out.Snapshot == "" {
+		if ok && asked && len(j.snapshots) > 0 {
+			j.skip("its result names no snapshot")
+		}
 		return nil
 	}
 	i := slices.IndexFunc(j.snapshots, func(s *search.Snapshot) bool { return s.CID == out.View })

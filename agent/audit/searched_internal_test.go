@@ -65,7 +65,7 @@ func TestSearchesAreMadeAgain(t *testing.T) {
 	} {
 		of := provenance.Ref{Seq: 1}
 		j := searchJudge{snapshots: []*search.Snapshot{s}, asked: map[provenance.Ref]search.Request{of: {Query: "bob, beans"}}}
-		err := j.check(of, result(tt.how, tt.list))
+		err := j.check(of, result(tt.how, tt.list), true)
 		fault, _ := errors.AsType[*provenance.Fault](err)
 		if tt.code == "" && err != nil || tt.code != "" && (fault == nil || fault.Code != tt.code) {
 			t.Errorf("%s: got %v, want %q", tt.what, err, tt.code)
@@ -78,7 +78,7 @@ func TestSearchesAreMadeAgain(t *testing.T) {
 		"the snapshot is not in the file": {asked: map[provenance.Ref]search.Request{{}: {Query: "bob"}}},
 		"what was asked is sealed":        {snapshots: []*search.Snapshot{s}},
 	} {
-		if err := j.check(provenance.Ref{}, result("keywords", honest())); err != nil || len(j.not) != 1 || !strings.HasPrefix(j.not[0], what) {
+		if err := j.check(provenance.Ref{}, result("keywords", honest()), true); err != nil || len(j.not) != 1 || !strings.HasPrefix(j.not[0], what) {
 			t.Errorf("%s: got %v, %q", what, err, j.not)
 		}
 	}
@@ -97,5 +97,21 @@ func TestSearchesThatFoundNothingAreSaidToo(t *testing.T) {
 	list := []*search.Snapshot{{}}
 	if got := optionsBelow(&auditor{snapshots: list}).Snapshots; len(got) != 1 || got[0] != list[0] {
 		t.Errorf("below there are %v", got)
+	}
+}
+
+// A result that names no snapshot could hide what is not there.
+func TestASearchWithoutItsSnapshotIsSaid(t *testing.T) {
+	bare := []byte(`{"documents":[]}`)
+	for _, tt := range []struct {
+		what   string
+		given  []*search.Snapshot
+		ok     bool
+		wanted int
+	}{{"it names no snapshot", []*search.Snapshot{{}}, true, 1}, {"it failed", []*search.Snapshot{{}}, false, 0}, {"none is given", nil, true, 0}} {
+		j := searchJudge{snapshots: tt.given, asked: map[provenance.Ref]search.Request{{}: {Query: "bob"}}}
+		if err := j.check(provenance.Ref{}, bare, tt.ok); err != nil || len(j.not) != tt.wanted {
+			t.Errorf("%s: got %v, %q", tt.what, err, j.not)
+		}
 	}
 }
