@@ -79,6 +79,7 @@ const (
 	questionHead         = 4 * 32
 )
 
+// String is a sentence about the signature, without its full stop.
 func (v Verdict) String() string {
 	switch v {
 	case Accepted:

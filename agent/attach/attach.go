@@ -36,6 +36,7 @@ const (
 // A FileError says why a file is not taken: it is not what it is called, or is none that can be attached.
 type FileError struct{ Says string } // a sentence for the user, without its full stop
 
+// Error says it in one sentence for the user.
 func (e *FileError) Error() string { return "a file cannot be attached: " + e.Says }
 
 // Refuse makes a [FileError].

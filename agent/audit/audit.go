@@ -100,6 +100,7 @@ func (a *Account) is(grant *auth.Grant) bool {
 	return a.Address == grant.Account && (a.Chain == 0 || a.Chain == grant.Chain)
 }
 
+// String is the account as CAIP-10, or its address alone where no chain is known.
 func (a *Account) String() string {
 	if a.Chain == 0 {
 		return a.Address.Hex()

@@ -19,6 +19,7 @@ import (
 // A FormError says what of a request is not as it must be, in words for who sent it.
 type FormError struct{ what string }
 
+// Error is a sentence without its full stop. It quotes at most 40 bytes of what was sent, spelled out.
 func (e *FormError) Error() string { return e.what }
 
 func wrong(format string, args ...any) error { return &FormError{fmt.Sprintf(format, args...)} }
