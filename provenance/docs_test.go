@@ -71,6 +71,7 @@ func TestTheDocsNameEveryCode(t *testing.T) {
 // file too large to keep, or another caller than a verifier of files.
 var byTest = map[string]string{
 	"context.module":     "TestResultsOfModulesAreComputedAgain",
+	"context.reconciled": "TestWhatASecondToolSaysIsJudgedAgain",
 	"retrieval.passage":  "TestPassagesAreHeldToTheirCIDs",
 	"retrieval.rank":     "TestSearchesAreMadeAgain",
 	"retrieval.result":   "TestSearchesAreMadeAgain",

@@ -29,8 +29,9 @@ type Def struct {
 	spend  [3]int // places of the Spend's amount, asset and to among the params; only if spec.Spend is set
 	url    int    // place of the property of format url, or -1
 
-	payment  string
-	computed bool // by a module
+	payment    string
+	computed   bool // by a module
+	reconciled *Reconciliation
 }
 
 // Compile checks a Spec and makes it ready for [Def.Read]. Everything that the comment of [Spec] says is enforced: a
@@ -151,6 +152,9 @@ func (d *Def) readSchema(raw []byte) error {
 		return err
 	}
 	if err = d.readModule(v.member(KeyModule)); err != nil {
+		return err
+	}
+	if err = d.readReconciled(v.member(KeyReconcile)); err != nil {
 		return err
 	}
 	d.payment, err = d.readPayment(v.member(keyPayment))

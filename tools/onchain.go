@@ -62,7 +62,7 @@ func (s *schema) offered(v *value, whole []byte) []byte {
 }
 
 // topKeywords are those that stand at the top of a schema, and are told to no model.
-var topKeywords = []string{keyContract, keyPayment, KeyModule}
+var topKeywords = []string{keyContract, keyPayment, KeyModule, KeyReconcile}
 
 func (v *value) hasKeyword() bool {
 	return slices.ContainsFunc(topKeywords, func(key string) bool { return v.member(key) != nil })

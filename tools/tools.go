@@ -165,6 +165,8 @@ type Input struct {
 	// Again says that an earlier process may have begun the call. Of class Keyed an [*Error] then says for certain that
 	// nothing was done by that one either.
 	Again bool
+	// Found is what Reconcile returned of a call that did not happen. The tool says it in its result.
+	Found []byte
 	// Hosts are those that the wallet's grant lets a call reach, redirects included. If empty the grant adds nothing
 	// to the operator's limits.
 	Hosts []string
@@ -226,8 +228,9 @@ type Signed struct {
 
 // A Reconciler is a tool of class Once that can find out whether a call with the same Input happened.
 type Reconciler interface {
-	// Reconcile returns the outcome if the call is known to have happened, or known to be false if it did not.
-	// An error means that it cannot be told: the call stays in doubt.
+	// Reconcile returns the outcome if the call is known to have happened. If it is known that it did not, out is what
+	// that rests on, or nil: the call is then made with it as Found. An error means that it cannot be told: the call
+	// stays in doubt. A [*FoundError] says on record what was asked.
 	Reconcile(ctx context.Context, in Input) (out []byte, happened bool, err error)
 }
 

@@ -212,7 +212,29 @@ type ToolUse struct {
 	Clearance  string   `yaml:"clearance" about:"the most secret that it may be given: session, wallet or secret; session if empty"`
 	Spend      ToolMove `yaml:"spend" about:"its arguments that say what moves, if it moves value"`
 	Utterances []string `yaml:"utterances" about:"sentences with {argument} slots that mean a call of it"`
+	Reconcile  Second   `yaml:"reconcile" about:"of an MCP server's tool of class once or keyed: a second tool of the server that says whether a call happened"`
 	Fields     []string `yaml:"fields" about:"of an HTTP interface: the members of an answer that are told, e.g. items.name; all if empty"`
+}
+
+// A Second is a tool that is asked whether a call of another one happened.
+type Second struct {
+	Tool      string        `yaml:"tool" about:"its name at the server; it must be accepted, and class read under use"`
+	Arguments []Given       `yaml:"arguments" about:"what it is given of the call"`
+	Field     string        `yaml:"field" about:"the member of its JSON answer that says it, e.g. payment.state"`
+	Done      []string      `yaml:"done" about:"values of the field if the call happened"`
+	NotDone   []string      `yaml:"not_done" about:"values if it did not; any other leaves it in doubt"`
+	Settle    time.Duration `yaml:"settle" about:"that it did not happen is believed if it is said twice, this far apart; 5s if 0, 1m at most"`
+}
+
+// A Given is an argument of a second tool.
+type Given struct {
+	Name string `yaml:"name" about:"the second tool's argument"`
+	From string `yaml:"from" about:"the call's argument, or $key for its idempotency key"`
+}
+
+// IsSet says whether there is one.
+func (s Second) IsSet() bool {
+	return s.Tool != "" || s.Field != "" || len(s.Arguments)+len(s.Done)+len(s.NotDone) > 0
 }
 
 // A ToolMove names the arguments that move value. Of a contract's function Asset is the symbol itself.
@@ -405,6 +427,9 @@ func (u ToolUse) check() error {
 	}
 	if s := u.Spend; (s != ToolMove{}) && (s.Amount == "" || s.Asset == "" || s.To == "") {
 		return fmt.Errorf("spend needs amount, asset and to")
+	}
+	if s := u.Reconcile; s.IsSet() && (s.Tool == "" || s.Field == "" || len(s.Arguments) == 0 || len(s.Done) == 0) {
+		return fmt.Errorf("reconcile needs tool, arguments, field and done")
 	}
 	if u.As != "" && !arg.IsToolName(u.As) {
 		return fmt.Errorf("as: %q is not a tool's name, such as files.read", u.As)

@@ -543,6 +543,9 @@ func interfaceTools(o config.OpenAPI, book *tools.Book) (out []tools.Tool, err e
 		return nil, wrong(err)
 	}
 	for _, u := range o.Use {
+		if u.Reconcile.IsSet() {
+			return nil, wrong(fmt.Errorf("use: %s: reconcile is for servers of tools (mcp)", u.Tool))
+		}
 		use, err := useOf(u, book)
 		if err != nil {
 			return nil, wrong(err)
@@ -615,6 +618,9 @@ func toolsOf(m config.MCP, s ToolServer, book *tools.Book) (out []tools.Tool, er
 			return nil, badSetting("tools: %s: use: %s: %s", m.Name, d.Name, err)
 		}
 		use.Vouched = m.Vouched
+		if use.Reconcile, err = secondOf(known.Reconcile, uses, s.Accepted); err != nil {
+			return nil, badSetting("tools: %s: use: %s: reconcile: %s", m.Name, d.Name, err)
+		}
 		t, err := s.Server.Tool(d, use)
 		if err != nil {
 			return nil, badSetting("tools: %s", err)
@@ -625,6 +631,30 @@ func toolsOf(m config.MCP, s ToolServer, book *tools.Book) (out []tools.Tool, er
 	for _, name := range slices.Sorted(maps.Keys(unused)) {
 		return nil, badSetting("tools: %s: use names the tool %q, of which nothing was accepted; see: writ tools diff %s",
 			m.Name, name, m.Name)
+	}
+	return out, nil
+}
+
+// secondOf returns the second tool that settings name, or nil.
+func secondOf(x config.Second, uses map[string]config.ToolUse, accepted []mcp.Definition) (*mcp.Second, error) {
+	if !x.IsSet() {
+		return nil, nil
+	}
+	i := slices.IndexFunc(accepted, func(d mcp.Definition) bool { return d.Name == x.Tool })
+	switch {
+	case i < 0:
+		return nil, fmt.Errorf("the tool %q is none that was accepted", x.Tool)
+	case uses[x.Tool].Class != string(tools.Read):
+		return nil, fmt.Errorf("the tool %q is asked without anybody's leave, so it must only read: give it class: read", x.Tool)
+	}
+	out := &mcp.Second{Tool: accepted[i], Settle: x.Settle, Rule: tools.Reconciliation{
+		Arguments: map[string]string{}, Field: x.Field, Done: x.Done, NotDone: x.NotDone,
+	}}
+	for _, g := range x.Arguments {
+		if out.Rule.Arguments[g.Name] != "" {
+			return nil, fmt.Errorf("the argument %q is given twice", g.Name)
+		}
+		out.Rule.Arguments[g.Name] = g.From
 	}
 	return out, nil
 }

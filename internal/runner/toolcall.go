@@ -141,9 +141,11 @@ func (c *toolCall) reconcileCall(ctx context.Context) outcome {
 	}
 	out, happened, err := rec.Reconcile(ctx, c.input)
 	if err != nil {
-		return outcome{inDoubt: true}
+		_, told := errors.AsType[*tools.FoundError](err)
+		return outcome{err: err, inDoubt: !told}
 	}
 	if !happened {
+		c.input.Again, c.input.Found = false, out
 		out, err = c.tool.Call(ctx, c.input)
 	}
 	return outcome{out: out, err: err}
@@ -163,7 +165,7 @@ func (c *toolCall) resultOf(ctx context.Context, o outcome) answer {
 			failureJSON("too_large", "The tool returned more than can be recorded; ask for less."))
 	case errors.As(o.err, &failed):
 		c.noteFailure(ctx, failed.Code, o.err)
-		return c.makeResult(provenance.StatusError, failureJSON(failed.Code, failed.Message))
+		return c.makeResult(provenance.StatusError, tools.AddFinding(failureJSON(failed.Code, failed.Message), o.err))
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		c.noteFailure(ctx, "", ctx.Err())
 		return c.makeResult(provenance.StatusTimeout, nil)
@@ -171,7 +173,7 @@ func (c *toolCall) resultOf(ctx context.Context, o outcome) answer {
 	c.noteFailure(ctx, "failed", o.err)
 	if c.isAct() { // the answer may be lost: what the act may have moved stays counted
 		return c.makeResult(provenance.StatusInDoubt,
-			failureJSON("in_doubt", "It is not known whether "+c.name+" was done; do not repeat it."))
+			tools.AddFinding(failureJSON("in_doubt", "It is not known whether "+c.name+" was done; do not repeat it."), o.err))
 	}
 	return c.makeResult(provenance.StatusError, failureJSON("failed", "The tool "+c.name+" failed; try again later."))
 }

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -27,22 +28,37 @@ type Tool struct {
 	server   *Server
 	accepted Definition
 	spec     tools.Spec
+	second   *Second // says whether a call happened; nil if none does
 }
 
 // Tool makes a tool of a definition that was accepted, whatever the server says of it now.
 func (s *Server) Tool(d Definition, u Use) (*Tool, error) {
+	if u.Reconcile != nil {
+		x := *u.Reconcile
+		x.Settle = cmp.Or(x.Settle, defaultSettle)
+		x.Rule.Tool, x.Rule.Definition = x.Tool.Name, x.Tool.CID.String()
+		if err := s.checkSecond(&x); err != nil {
+			return nil, fmt.Errorf("the tool %s of the server %s: %w", wording.Reveal(d.Name), s.cfg.Name, err)
+		}
+		u.Reconcile = &x
+	}
 	spec, err := SpecOf(s.cfg.Name, d, u)
 	if err != nil {
 		return nil, fmt.Errorf("the tool %s of the server %s: %w", wording.Reveal(d.Name), s.cfg.Name, err)
 	}
-	return &Tool{s, d, spec}, nil
+	return &Tool{s, d, spec, u.Reconcile}, nil
 }
 
 // Spec describes the tool.
 func (t *Tool) Spec() tools.Spec { return t.spec }
 
 // MaxTime returns how long a call takes at most.
-func (t *Tool) MaxTime() time.Duration { return t.server.MaxTime() }
+func (t *Tool) MaxTime() time.Duration {
+	if t.second == nil {
+		return t.server.MaxTime()
+	}
+	return 2*t.server.MaxTime() + t.second.Settle
+}
 
 // Close ends the server.
 func (t *Tool) Close() error { return t.server.Close() }
@@ -50,6 +66,30 @@ func (t *Tool) Close() error { return t.server.Close() }
 // Call calls the tool. Its errors are [*tools.Error] where nothing was done: server_down, definition_changed, busy. So
 // is every failure of a tool that only reads: flood, timeout, refused, tool_failed, unreadable.
 func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
+	if in.Again && t.second != nil { // of class keyed: it is made again unless it is known to have happened
+		out, happened, err := t.Reconcile(ctx, in)
+		if happened {
+			return out, nil
+		}
+		if in.Found = out; err != nil {
+			in.Found = nil
+		}
+	}
+	out, err := t.callOnce(ctx, in)
+	if err != nil {
+		return t.settleCut(ctx, in, err)
+	}
+	if in.Found == nil {
+		return out, nil
+	}
+	var f tools.Finding
+	if err := json.Unmarshal(in.Found, &f); err != nil {
+		return nil, err
+	}
+	return f.AddTo(out)
+}
+
+func (t *Tool) callOnce(ctx context.Context, in tools.Input) ([]byte, error) {
 	s := t.server
 	if host := s.host(); host != "" && len(in.Hosts) > 0 && !slices.Contains(in.Hosts, host) {
 		return nil, s.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)

@@ -217,6 +217,11 @@ func SpecOf(server string, d Definition, u Use) (tools.Spec, error) {
 			return tools.Spec{}, err
 		}
 	}
+	if u.Reconcile != nil {
+		if spec.Schema, err = tools.MarkReconciled(spec.Schema, u.Reconcile.Rule); err != nil {
+			return tools.Spec{}, err
+		}
+	}
 	compiled, err := tools.Compile(spec)
 	if err != nil {
 		return tools.Spec{}, err

@@ -83,7 +83,9 @@ type Use struct {
 	Spend      *tools.Spend // the arguments that move value; texts in the tool's own schema
 	Book       *tools.Book  // required with Spend
 	Utterances []string
-	Vouched    bool // its descriptions are the operator's word: who accepted them has read them
+	// Reconcile names a second tool of the server that says whether a call happened; optional.
+	Reconcile *Second
+	Vouched   bool // its descriptions are the operator's word: who accepted them has read them
 }
 
 // A Server is one server of tools. It is started, or connected to, by the first that needs it. Its methods may be
