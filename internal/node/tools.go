@@ -645,7 +645,7 @@ func secondOf(x config.Second, uses map[string]config.ToolUse, accepted []mcp.De
 	case i < 0:
 		return nil, fmt.Errorf("the tool %q is none that was accepted", x.Tool)
 	case uses[x.Tool].Class != string(tools.Read):
-		return nil, fmt.Errorf("the tool %q is asked without anybody's leave, so it must only read: give it class: read", x.Tool)
+		return nil, fmt.Errorf("the tool %q is asked by itself, so it must only read: say class: read of it", x.Tool)
 	}
 	out := &mcp.Second{Tool: accepted[i], Settle: x.Settle, Rule: tools.Reconciliation{
 		Arguments: map[string]string{}, Field: x.Field, Done: x.Done, NotDone: x.NotDone,

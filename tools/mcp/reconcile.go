@@ -76,8 +76,8 @@ func (t *Tool) settleCut(ctx context.Context, in tools.Input, err error) ([]byte
 	case tools.Done:
 		return f.Outcome()
 	case tools.NotDone:
-		err = t.server.errorf(tools.CodeNotDone, "the call was cut, and did not happen, as its tool %s says; it may be made again",
-			wording.Reveal(f.Tool))
+		err = t.server.errorf(tools.CodeNotDone, "the call was cut, and did not happen, as its tool %s says; it may be "+
+			"made again", wording.Reveal(f.Tool))
 	}
 	return nil, &tools.FoundError{Err: err, Finding: f}
 }
