@@ -275,6 +275,8 @@ type Library struct {
 	Embeddings string `yaml:"embeddings" about:"base URL of an OpenAI-compatible endpoint that makes vectors, e.g. http://127.0.0.1:8080/v1; words only if empty"`
 	Model      string `yaml:"model" about:"the model that makes them"`
 	Key        Secret `yaml:"key" path:"secret" about:"API key of the endpoint, if it needs one"`
+
+	Follow []Follow `yaml:"follow" about:"places of which the server makes collections, again and again; what a place had is kept while it cannot be read"`
 }
 
 // Log says what is logged.
@@ -505,7 +507,7 @@ func (c *Config) Settings() []Setting {
 func (c *Config) checkAll() error {
 	for _, part := range []func() error{
 		c.checkLeaves, c.checkPlaces, c.checkIdle, c.checkWallets, c.checkTokens, c.checkIPFS, c.checkRetention,
-		c.checkAnchor, c.checkSigning, c.checkAgents, c.checkModels, c.checkTools, c.checkWebhooks,
+		c.checkAnchor, c.checkSigning, c.checkAgents, c.checkFollowed, c.checkModels, c.checkTools, c.checkWebhooks,
 	} {
 		if err := part(); err != nil {
 			return err

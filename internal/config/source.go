@@ -253,6 +253,10 @@ func (r reader) readScalarNode(n *yaml.Node, v reflect.Value, f reflect.StructFi
 	switch f.Tag.Get("path") {
 	case "yes":
 		v.SetString(resolvePath(r.dir, v.String()))
+	case "place": // a folder or file, unless it is found elsewhere
+		if !isElsewhere(v.String()) {
+			v.SetString(resolvePath(r.dir, v.String()))
+		}
 	case "named": // a name, or a file
 		if s := v.String(); strings.ContainsRune(s, '/') || strings.HasSuffix(s, ".yaml") {
 			v.SetString(resolvePath(r.dir, s))

@@ -1,8 +1,10 @@
-// Package gather brings documents in from elsewhere: a web address, a CAR file, or a CID by a gateway.
+// Package gather brings documents in from elsewhere: a web address, a CAR file, or a CID or a name of IPNS by a
+// gateway.
 //
-// A [Getter] connects to addresses that package reach has checked, and to its gateway. Of a CAR file, also of one that
-// a gateway sends, every block is held to its CID, so that who sends it can withhold a file and change none. Everything
-// is bounded: bytes, blocks, files, depth. What comes back are files; who may read them is the caller's to say.
+// A [Getter] connects to addresses that package reach has checked, and to its gateway. Of a CAR file, also of one
+// that a gateway sends, every block is held to its CID, so that who sends it can withhold a file and change none; a
+// record of IPNS is held to the signature of its name. Everything is bounded: bytes, blocks, files, depth. What
+// comes back are files; who may read them is the caller's to say.
 package gather
 
 import (
@@ -122,6 +124,13 @@ func (g *Getter) checkURL(u *url.URL) error {
 }
 
 func get(ctx context.Context, client *http.Client, address string, most int64) (*http.Response, []byte, error) {
+	return getAs(ctx, client, address, "", most)
+}
+
+// getAs gets what is at an address, as the media type that is asked for, or as any if that is empty.
+func getAs(
+	ctx context.Context, client *http.Client, address, media string, most int64,
+) (*http.Response, []byte, error) {
 	ctx, stop := context.WithTimeout(ctx, maxTime)
 	defer stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -129,6 +138,9 @@ func get(ctx context.Context, client *http.Client, address string, most int64) (
 		return nil, nil, err
 	}
 	req.Header.Set("User-Agent", "writ")
+	if media != "" {
+		req.Header.Set("Accept", media)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, nil, err
@@ -149,13 +161,10 @@ func get(ctx context.Context, client *http.Client, address string, most int64) (
 
 // CID gets the file or folder of a CID by the gateway.
 func (g *Getter) CID(ctx context.Context, root cid.Cid) ([]File, error) {
-	base := strings.TrimSuffix(strings.TrimSuffix(g.Gateway, "/"), "/ipfs")
-	if !IsURL(base) {
-		return nil, errors.New("name the gateway by which it is got, such as http://127.0.0.1:8080")
+	base, client, err := g.gateway()
+	if err != nil {
+		return nil, err
 	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
-		return errors.New("the gateway redirects; name the one that has it")
-	}}
 	defer client.CloseIdleConnections()
 	_, data, err := get(ctx, client, base+"/ipfs/"+root.String()+"?format=car&dag-scope=all", maxBytes)
 	if err != nil {

@@ -82,6 +82,7 @@ var levels = map[string]int{
 	"internal/cli/talk":              7,
 	"internal/cli/toolsignin":        7,
 	"internal/cli/workshop":          7,
+	"internal/collect":               4,
 	"internal/costs":                 2,
 	"internal/digest":                2,
 	"internal/fault":                 -2,
@@ -175,6 +176,9 @@ var within = []string{
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named
 	"internal/agentfile -> agent/route",            // the tests of a route set choose as the loop does
 	"internal/blobs -> internal/sqlfile",           // a file of its own
+	"internal/collect -> internal/gather",          // makes collections of what it brings
+	"internal/node -> internal/collect",            // a part of it
+	"internal/node -> internal/gather",             // by which gateway, and into which networks
 	"internal/digest -> internal/archive",          // opens payloads as it does
 	"internal/cli/runs -> internal/cli/settling",   // what an operator said of a run
 	"internal/door -> internal/api",                // another

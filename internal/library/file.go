@@ -43,6 +43,12 @@ CREATE INDEX IF NOT EXISTS history_cid ON history (cid) WHERE removed IS NULL;
 -- Where a collection was last made from, and what came of it.
 CREATE TABLE IF NOT EXISTS places (
 	source TEXT PRIMARY KEY, place TEXT NOT NULL, tried INTEGER NOT NULL, synced INTEGER NOT NULL, fault TEXT NOT NULL);
+-- Which of them the server follows by its settings: times in ms UTC; it has ended if the settings name it no more.
+CREATE TABLE IF NOT EXISTS followed (
+	source TEXT PRIMARY KEY, place TEXT NOT NULL, every INTEGER NOT NULL, next INTEGER NOT NULL, failures INTEGER NOT NULL,
+	ended INTEGER NOT NULL);
+-- Of names of IPNS, the newest record that was seen.
+CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, newest TEXT NOT NULL, root TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (n INTEGER NOT NULL);
 INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
 CREATE TABLE IF NOT EXISTS snapshots (revision INTEGER PRIMARY KEY, cid TEXT NOT NULL, at INTEGER NOT NULL);
@@ -214,7 +220,7 @@ func (l *Library) Remove(ctx context.Context, source, name string) (removed int,
 			}
 		}
 		if err == nil && name == "" {
-			err = sqlfile.Exec(c, "DELETE FROM places WHERE source = ?", source)
+			err = forgetPlace(c, source)
 		}
 		if removed = len(ids); err != nil {
 			return err

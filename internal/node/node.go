@@ -20,6 +20,7 @@
 //	mirror       IPFS: bitswap, and pushes to Kubo        those of libp2p and one that pushes, if they are named
 //	server       what answers requests; not yet heard     those of connections, all within Run
 //	metrics      figures, on an address of their own      one that serves them, if an address is named
+//	follow       places that documents are made of        one for each, if they are named
 //	retention    payloads that are past their time        one that erases, if payloads have a time
 //	notices      webhooks for what waits for wallets      one that looks, one for each webhook, if one is named
 //
@@ -45,6 +46,7 @@ import (
 
 	"github.com/writ-run/writ/internal/agentfile"
 	"github.com/writ-run/writ/internal/blobs"
+	"github.com/writ-run/writ/internal/collect"
 	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/journal"
@@ -104,6 +106,8 @@ type Config struct {
 type Library struct {
 	On    bool
 	Embed library.Embedder // nil for none
+	// Follow are the places of which collections are made, while the node is open.
+	Follow []collect.Followed
 }
 
 // A Program says which build of writ runs.
@@ -136,6 +140,7 @@ type Node struct {
 	heads *translog.Log
 
 	pool      *pool.Pool
+	library   *library.Library // nil if agents search in none
 	files     *blobs.Shelf
 	contracts *eth.Chains
 	runner    *runner.Runner
@@ -181,6 +186,7 @@ var parts = []part{
 	{"mirror", (*Node).startMirror},
 	{"server", (*Node).openServer},
 	{"metrics", (*Node).openMetrics},
+	{"follow", startFollowing},
 	{"retention", (*Node).startRetention},
 	{"notices", (*Node).startNotices},
 }

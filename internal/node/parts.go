@@ -202,6 +202,7 @@ func (n *Node) openLibrary(_ context.Context, c *Config) (func() error, error) {
 	if err != nil {
 		return nil, badUse("%s", err)
 	}
+	n.library = l
 	c.Tools = append(c.Tools, library.NewTool(l))
 	return l.Close, nil
 }

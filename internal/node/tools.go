@@ -130,6 +130,13 @@ func readingTools(c *config.Config, log *slog.Logger) (out []tools.Tool, err err
 // readLibrary makes what settings say of the documents in the data folder.
 func readLibrary(c config.Library) (out Library, err error) {
 	out.On = c.On
+	for _, f := range c.Follow {
+		followed, err := readFollow(f)
+		if err != nil {
+			return out, err
+		}
+		out.Follow = append(out.Follow, followed)
+	}
 	if c.Embeddings == "" {
 		return out, nil
 	}

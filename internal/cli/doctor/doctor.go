@@ -142,6 +142,7 @@ func examineEach(ctx context.Context, sh *cli.Shell, cfg *config.Config, wallets
 	if len(cfg.Documents) > 0 {
 		all = append(all, documentFindings(cfg)...)
 	}
+	all = append(all, followFindings(ctx, cfg, time.Now())...)
 	if cfg.IPFS.API != "" {
 		all = append(all, kuboFinding(ctx, cfg))
 	}

@@ -2,17 +2,12 @@
 package shelf
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -20,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/internal/cli"
+	"github.com/writ-run/writ/internal/collect"
 	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
 	"github.com/writ-run/writ/policies/label"
@@ -149,10 +145,10 @@ func (b *labelling) document() (d library.Document, err error) {
 func (x *shelf) add() *cobra.Command {
 	var b labelling
 	c := &cobra.Command{
-		Use: "add FILE|FOLDER|CAR|CID|URL... --source NAME", Short: "Take documents in, or new versions of them",
+		Use: "add FILE|FOLDER|CAR|CID|IPNS|URL... --source NAME", Short: "Take documents in, or new versions of them",
 		Long: `Takes in Markdown, text, HTML, CSV and PDF files; of a folder those in it and below, hidden ones and links passed over.
 A CAR file (.car) and a CID, also as ipfs://CID, are files and folders of UnixFS; a CID is got by --gateway, and every
-block is held to its CID. A URL is an https address of a public host, unless --private is given.
+block is held to its CID. Of ipns://NAME the signed record is got there too, and never an older one than before. A URL is an https address of a public host, unless --private is given.
 Each is cut into chunks that agents find by their words, and by their meaning where the server has an endpoint for it.
 
 Nobody may read a document but those who are named: wallets, a session, an agent, or --everyone. What a document says is
@@ -168,21 +164,13 @@ untrusted unless --integrity says otherwise; policies decide about every passage
 	return c
 }
 
-// A taken is what add and sync did.
-type taken struct {
-	Added   []library.Entry `json:"added"`
-	Removed []string        `json:"removed,omitempty"`
-
-	same []library.Entry // that were there
-}
-
 // take takes in what places have. With only set the collection becomes what they have, and what is gone is removed.
 func (x *shelf) take(ctx context.Context, paths []string, b labelling, only bool) error {
 	done, err := x.takeIn(ctx, paths, b, only)
-	if errors.Is(err, library.ErrFormat) {
-		return cli.Usage("%s; nothing was taken in", err)
-	}
 	if err != nil {
+		return err
+	}
+	if err := x.warnFollowed(ctx, b.source); err != nil {
 		return err
 	}
 	return x.Done(done, func(w io.Writer) {
@@ -195,195 +183,37 @@ func (x *shelf) take(ctx context.Context, paths []string, b labelling, only bool
 	})
 }
 
-func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bool) (done taken, err error) {
-	labelled, err := b.document()
+func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bool) (done collect.Taken, err error) {
+	as, err := b.document()
 	if err != nil {
 		return done, err
 	}
-	var list []library.Document
+	var all collect.Gathered
 	for _, p := range paths {
-		some, err := b.readPlace(ctx, p, labelled)
-		if err != nil {
-			return done, err
+		if err := (collect.Place{Name: p, From: b.from, As: as}).Read(ctx, &all); err != nil {
+			return done, tellFault(err)
 		}
-		list = append(list, some...)
 	}
-	if len(list) == 0 && (!only || b.every > 0) {
+	if len(all.Documents) == 0 && (!only || b.every > 0) {
 		return done, cli.Usage("there is no Markdown, text, HTML, CSV or PDF file in %s", strings.Join(paths, ", "))
 	}
-	if name := twice(list); name != "" {
-		return done, cli.Usage("two of the documents are called %s, and a collection has one of a name; nothing was taken in",
-			cli.Plain(name))
-	}
 	err = x.with(func(l *library.Library) error {
-		there, err := l.List(ctx, b.source)
-		if err != nil {
-			return err
-		}
-		if only { // what is as it was is left as it is
-			list = slices.DeleteFunc(list, func(d library.Document) bool { return isThere(there, &d, &done) })
-		}
-		if done.Added, err = l.Put(ctx, list...); err != nil || !only {
-			return err
-		}
-		done.Removed, err = removeOthers(ctx, l, b.source, there, append(done.Added, done.same...))
+		done, err = all.Put(ctx, l, b.source, only)
 		return err
 	})
-	return done, err
+	return done, tellFault(err)
 }
 
-// twice returns a name that two documents have, if there is one: the second would take the place of the first.
-func twice(list []library.Document) string {
-	seen := map[string]bool{}
-	for _, d := range list {
-		if seen[d.Name] {
-			return d.Name
-		}
-		seen[d.Name] = true
-	}
-	return ""
-}
-
-// isThere says whether a document is already there with these labels and readers.
-func isThere(there []library.Entry, d *library.Document, done *taken) bool {
-	i := slices.IndexFunc(there, func(e library.Entry) bool { return e.Name == d.Name })
-	if i < 0 {
-		return false
-	}
-	e := there[i]
-	byAll := func(a, b library.Reader) int {
-		return cmp.Or(strings.Compare(a.Wallet, b.Wallet), strings.Compare(a.Session, b.Session),
-			strings.Compare(a.Agent, b.Agent))
-	}
-	same := e.CID == library.CIDOf(d.Data) && e.Media == d.Media && e.Integrity == d.Integrity.String() &&
-		e.Secrecy == d.Secrecy.String() &&
-		slices.Equal(slices.SortedFunc(slices.Values(e.Readers), byAll), slices.SortedFunc(slices.Values(d.Readers), byAll))
-	if same {
-		done.same = append(done.same, e)
-	}
-	return same
-}
-
-func removeOthers(
-	ctx context.Context, l *library.Library, source string, there, keep []library.Entry,
-) (removed []string, err error) {
-	kept := map[string]bool{}
-	for _, e := range keep {
-		kept[e.Name] = true
-	}
-	for _, e := range there {
-		if !kept[e.Name] {
-			if _, err := l.Remove(ctx, source, e.Name); err != nil {
-				return removed, err
-			}
-			removed = append(removed, e.Name)
-		}
-	}
-	return removed, nil
-}
-
-// readPlace reads what a name stands for: a web address, a CID unless a file is called so, a CAR file, a file or a
-// folder.
-func (b *labelling) readPlace(ctx context.Context, name string, d library.Document) ([]library.Document, error) {
-	var files []gather.File
-	var err error
-	_, missing := os.Stat(name)
-	root, isCID := gather.ParseCID(name)
+// tellFault says why a place was not taken in, as a command does.
+func tellFault(err error) error {
+	f, ok := errors.AsType[*collect.Fault](err)
 	switch {
-	case gather.IsURL(name):
-		files = make([]gather.File, 1)
-		files[0], err = b.from.URL(ctx, name)
-	case isCID && missing != nil:
-		files, err = b.from.CID(ctx, root)
-	case strings.HasSuffix(name, ".car") && missing == nil:
-		files, err = readCAR(name)
-	default:
-		return readFiles(name, d)
-	}
-	switch {
-	case err != nil && strings.HasSuffix(name, ".car"):
-		return nil, cli.Usage("%s; nothing was taken in", err)
-	case err != nil:
-		return nil, cli.Failf(cli.ExitNetwork, "unreachable", "%s; nothing was taken in", err)
-	}
-	var list []library.Document
-	for _, f := range files {
-		d.Name, d.Media, d.Data = f.Name, f.Media, f.Data
-		list = append(list, d)
-	}
-	return list, nil
-}
-
-func readCAR(name string) ([]gather.File, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	files, err := gather.CAR(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return files, nil
-}
-
-// readFiles reads a file, or those of a folder and below, in the order of their names.
-func readFiles(path string, d library.Document) (list []library.Document, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, cli.Usage("%s cannot be read: %s", path, err)
-	}
-	if !info.IsDir() {
-		one, err := readFile(func() (*os.File, error) { return os.Open(path) }, info, filepath.Base(path), d)
-		return []library.Document{one}, err
-	}
-	root, err := os.OpenRoot(path) // nothing outside of the folder is reached, whatever changes in it meanwhile
-	if err != nil {
-		return nil, cli.Usage("%s cannot be read: %s", path, err)
-	}
-	defer root.Close()
-	err = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
-		hidden := name != "." && strings.HasPrefix(e.Name(), ".")
-		switch {
-		case err != nil:
-			return err
-		case hidden && e.IsDir():
-			return fs.SkipDir
-		case hidden, !e.Type().IsRegular(), library.MediaOf(name) == "":
-			return nil
-		case len(list) >= library.MaxDocuments:
-			return cli.Usage("%s has more than %d documents", path, library.MaxDocuments)
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		open := func() (*os.File, error) { return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) }
-		one, err := readFile(open, info, name, d)
-		list = append(list, one)
+	case !ok:
 		return err
-	})
-	return list, err
-}
-
-// readFile reads a file that was looked at, and is still the same.
-func readFile(
-	open func() (*os.File, error), was fs.FileInfo, name string, d library.Document,
-) (library.Document, error) {
-	if d.Media = library.MediaOf(name); d.Media == "" {
-		return d, cli.Usage("%s is no Markdown, text, HTML, CSV or PDF file by its name", name)
+	case f.Network:
+		return cli.Failf(cli.ExitNetwork, "unreachable", "%s", cli.Plain(f.Says))
 	}
-	f, err := open()
-	if err != nil {
-		return d, cli.Usage("%s cannot be read: %s", name, err)
-	}
-	defer f.Close()
-	if is, err := f.Stat(); err != nil || !os.SameFile(was, is) || !is.Mode().IsRegular() {
-		return d, cli.Usage("%s was replaced while it was read, or is no file; try again", name)
-	}
-	d.Name = name
-	d.Data, err = io.ReadAll(io.LimitReader(f, library.MaxDocument+1)) // a byte too much is refused later
-	return d, err
+	return cli.Usage("%s", cli.Plain(f.Says))
 }
 
 func printEntry(w io.Writer, e library.Entry) {
@@ -452,7 +282,7 @@ func (x *shelf) allow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return x.change(args, "readers", func(l *library.Library, source, name string) (int, error) {
+			return x.change(c.Context(), args, "readers", func(l *library.Library, source, name string) (int, error) {
 				return l.SetReaders(c.Context(), source, name, list)
 			})
 		},
@@ -468,7 +298,7 @@ func (x *shelf) remove() *cobra.Command {
 snapshots of before can still be written; steps of runs keep what they found, sealed, until writ erase.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return x.change(args, "removed", func(l *library.Library, source, name string) (int, error) {
+			return x.change(c.Context(), args, "removed", func(l *library.Library, source, name string) (int, error) {
 				return l.Remove(c.Context(), source, name)
 			})
 		},
@@ -476,7 +306,7 @@ snapshots of before can still be written; steps of runs keep what they found, se
 }
 
 func (x *shelf) change(
-	args []string, what string, do func(l *library.Library, source, name string) (int, error),
+	ctx context.Context, args []string, what string, do func(l *library.Library, source, name string) (int, error),
 ) error {
 	n := 0
 	err := x.with(func(l *library.Library) (err error) {
@@ -487,6 +317,9 @@ func (x *shelf) change(
 		return cli.Failf(cli.ExitIncomplete, "not_found", "there is no such document; writ docs ls lists them")
 	}
 	if err != nil {
+		return err
+	}
+	if err := x.warnFollowed(ctx, args[0]); err != nil {
 		return err
 	}
 	return x.Done(map[string]any{what: n}, func(w io.Writer) { fmt.Fprintf(w, "%s: %d documents\n", what, n) })

@@ -20,13 +20,14 @@ const minEvery = time.Second
 func (x *shelf) sync() *cobra.Command {
 	var b labelling
 	c := &cobra.Command{
-		Use:   "sync FOLDER|CAR|CID|URL --source NAME",
+		Use:   "sync FOLDER|CAR|CID|IPNS|URL --source NAME",
 		Short: "Make a collection what a folder is: what is gone there is removed",
 		Long: `Takes in what add would of the same place, and removes from the collection what is not there. If the place cannot be
 read whole, the collection stays as it is.
 
 With --every the place is followed until the command is interrupted: it is read again at that interval, and what is as it
-was is left alone. A place that is gone, or empty, keeps what it had; writ docs ls says since when and why.
+was is left alone. A place that is gone, or empty, keeps what it had; writ docs ls says since when and why. A server does
+the same by itself for the places under library.follow in its settings.
 
   writ docs sync handbook --source handbook --integrity operator --everyone --every 10m`,
 		Args: cobra.ExactArgs(1),
@@ -90,14 +91,36 @@ func (x *shelf) notePlace(ctx context.Context, place string, b labelling, failed
 }
 
 func printPlace(w io.Writer, p library.Place) {
-	synced := "never"
-	if !p.Synced.IsZero() {
-		synced = p.Synced.Format(time.RFC3339)
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "never"
+		}
+		return t.Format(time.RFC3339)
 	}
+	fmt.Fprintf(w, "%s is of %s, as it was read %s", p.Source, cli.Plain(p.Place), at(p.Synced))
 	if p.Fault != "" {
-		fmt.Fprintf(w, "%s is of %s, as it was read %s; since then, last at %s: %s\n", p.Source, cli.Plain(p.Place), synced,
-			p.Tried.Format(time.RFC3339), cli.Plain(p.Fault))
-		return
+		fmt.Fprintf(w, "; since then, last at %s: %s", at(p.Tried), cli.Plain(p.Fault))
 	}
-	fmt.Fprintf(w, "%s is of %s, as it was read %s\n", p.Source, cli.Plain(p.Place), synced)
+	switch {
+	case p.Every > 0:
+		fmt.Fprintf(w, "; followed by the server every %s, next %s", p.Every, at(p.Next))
+	case !p.Ended.IsZero():
+		fmt.Fprintf(w, "; not followed by the server since %s, so it stays as it is until writ docs rm %s", at(p.Ended),
+			p.Source)
+	}
+	fmt.Fprintln(w)
+}
+
+// warnFollowed says that the server makes a collection anew, so that what is changed by hand does not last.
+func (x *shelf) warnFollowed(ctx context.Context, source string) error {
+	return x.with(func(l *library.Library) error {
+		list, err := l.Places(ctx, source)
+		for _, p := range list {
+			if p.Every > 0 {
+				x.Note("the server makes %s of %s every %s, by library.follow in its settings, and this lasts until then; "+
+					"change it there", source, cli.Plain(p.Place), p.Every)
+			}
+		}
+		return err
+	})
 }

@@ -1,0 +1,145 @@
+package collect
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ/internal/library"
+)
+
+func openLibrary(t *testing.T) *library.Library {
+	t.Helper()
+	l, err := library.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// namesOf are the documents of a collection, and why it was not made anew.
+func namesOf(t *testing.T, l *library.Library, source string) (names, fault string) {
+	t.Helper()
+	list, err := l.List(t.Context(), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		names += e.Name + " "
+	}
+	places, err := l.Places(t.Context(), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range places {
+		fault += p.Fault
+	}
+	return strings.TrimSpace(names), fault
+}
+
+// A followed folder is what the collection is. One that is gone, empty or damaged keeps what it had, is told, and is
+// tried again; beside it others are followed.
+func TestAFollowedPlace(t *testing.T) {
+	l, dir := openLibrary(t), t.TempDir()
+	place := filepath.Join(dir, "docs")
+	write(t, filepath.Join(place, "a.md"), "Pay Bob.")
+	write(t, filepath.Join(place, "b.md"), "Pay Carol.")
+	as := library.Document{Source: "a", Readers: []library.Reader{{}}}
+	gone := library.Document{Source: "gone", Readers: []library.Reader{{}}}
+	list := []Followed{
+		{Place{Name: place, As: as}, 20 * time.Millisecond},
+		{Place{Name: filepath.Join(dir, "nowhere"), As: gone}, time.Hour},
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	outcomes := make(chan Outcome, 1000)
+	ended := make(chan error)
+	go func() {
+		ended <- Follow(ctx, l, list, slog.New(slog.DiscardHandler), func(o Outcome) { outcomes <- o })
+	}()
+	// wait waits until the collection is so, and the place was or was not read.
+	wait := func(names, fault string) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			is, why := namesOf(t, l, "a")
+			if is == names && strings.Contains(why, fault) && (fault != "") == (why != "") {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("got %q, %q, want %q, %q", is, why, names, fault)
+			}
+		}
+	}
+	wait("a.md b.md", "")
+	write(t, filepath.Join(place, "c.md"), "Pay Dave.")
+	if err := os.Remove(filepath.Join(place, "b.md")); err != nil {
+		t.Fatal(err)
+	}
+	wait("a.md c.md", "")
+	if err := os.Rename(place, place+"2"); err != nil {
+		t.Fatal(err)
+	}
+	wait("a.md c.md", "cannot be read")
+	if err := os.Mkdir(place, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wait("a.md c.md", "there is no Markdown")
+	write(t, filepath.Join(place, "d.md"), "Pay Erin.")
+	write(t, filepath.Join(place, "e.pdf"), "%PDF-1.7")
+	wait("a.md c.md", "it cannot be read as a document")
+	if err := os.Remove(filepath.Join(place, "e.pdf")); err != nil {
+		t.Fatal(err)
+	}
+	wait("d.md", "")
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if names, why := namesOf(t, l, "gone"); names != "" || !strings.Contains(why, "cannot be read") {
+		t.Errorf("of the place that is not there: %q, %q", names, why)
+	}
+	failed := int64(0)
+	for close(outcomes); len(outcomes) > 0; {
+		if o := <-outcomes; o.Source == "a" {
+			failed = max(failed, o.Failures)
+		}
+	}
+	if failed == 0 {
+		t.Error("no failure was told")
+	}
+}
+
+// A place that cannot be read is tried again sooner, then less and less often.
+func TestWaitAfterFailures(t *testing.T) {
+	for _, test := range []struct {
+		every    time.Duration
+		failures int64
+		want     time.Duration
+	}{
+		{time.Hour, 0, time.Hour}, {time.Hour, 1, 30 * time.Second}, {time.Hour, 3, 2 * time.Minute},
+		{time.Hour, 1 << 60, time.Hour}, {time.Second, 1, time.Second}, {time.Second, 4, 8 * time.Second},
+		{time.Second, 1 << 60, 10 * time.Minute}, {10 * time.Minute, 9, 10 * time.Minute},
+	} {
+		if got := waitAfter(test.every, test.failures); got != test.want {
+			t.Errorf("after %d failures of one read every %s: %s, want %s", test.failures, test.every, got, test.want)
+		}
+	}
+}
