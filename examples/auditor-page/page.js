@@ -13,15 +13,24 @@ const ask = (question) => new Promise((ok, no) => {
   worker.postMessage(question)
 })
 
+// Whether a file begins as a CAR file of passages, whose root is raw bytes, and not as one of a record.
+const isSnapshot = async (f) => [...new Uint8Array(await f.slice(0, 64).arrayBuffer())].join().includes(',1,85,18,32,')
+const bytes = async (f) => new Uint8Array(await f.arrayBuffer())
+
 document.querySelector('#check').onclick = async () => {
   const files = [...document.querySelector('#files').files]
-  const car = files.find((f) => !f.name.endsWith('.json'))
+  let car
+  const snapshots = []
+  for (const f of files.filter((f) => !f.name.endsWith('.json'))) {
+    if (await isSnapshot(f)) snapshots.push(await bytes(f))
+    else car = f
+  }
   const keys = files.find((f) => f.name.endsWith('.json'))
   document.querySelector('#report').textContent = ''
   if (!car) { state.textContent = 'Choose a record first.'; return }
   state.textContent = 'Checking …'
   try {
-    const found = await ask({ car: new Uint8Array(await car.arrayBuffer()), keys: keys ? await keys.text() : '', operator: document.querySelector('#operator').value.trim() })
+    const found = await ask({ snapshots, car: await bytes(car), keys: keys ? await keys.text() : '', operator: document.querySelector('#operator').value.trim() })
     state.textContent = found.unloaded ?? found.error ?? `Done; writ-audit would end with ${found.exit}.`
     document.querySelector('#report').textContent = found.text ?? ''
   } catch (e) {

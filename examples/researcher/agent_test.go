@@ -31,7 +31,7 @@ func TestTheAgentAnswersAndPaysNothing(t *testing.T) {
 		"max_calls: 1000\n  assets: {USDC: 6}\n  max_total: {USDC: \"90\"}\n  max_per_call: {USDC: \"90\"}\n  approve_above: {USDC: \"90\"}").Replace(string(agent))
 	w.write("analyst.yaml", paying)
 	w.write("rules.yaml", `{schema: writ/policies/1, name: analyst, rules: [
-		{id: all, at: tool.call, effect: permit}, {id: models, at: model.route, effect: permit},
+		{id: all, at: tool.call, effect: permit}, {id: spends, at: spend, effect: permit}, {id: models, at: model.route, effect: permit},
 		{id: documents, at: retrieval, effect: permit}, {id: answers, at: output, effect: permit}]}`)
 	w.write("writ.yaml", "agents: [analyst.yaml]\npolicies: rules.yaml\nlibrary: {on: true}\n")
 	w.env = append(os.Environ(), "WRIT_HOME="+filepath.Join(dir, "home"),

@@ -11,7 +11,7 @@ const begin = async () => {
 }
 
 const begun = begin()
-self.onmessage = async ({ data: { car, keys, operator } }) => {
+self.onmessage = async ({ data: { car, keys, operator, snapshots = [] } }) => {
   try {
     await begun
   } catch (e) {
@@ -19,7 +19,7 @@ self.onmessage = async ({ data: { car, keys, operator } }) => {
     return
   }
   try {
-    self.postMessage(JSON.parse(self.audit(car, keys, operator)))
+    self.postMessage(JSON.parse(self.audit(car, keys, operator, snapshots)))
   } catch (e) {
     self.postMessage({ unloaded: `The auditor stopped: ${e.message}.` }) // the next question begins a new one
   }

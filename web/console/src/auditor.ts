@@ -13,8 +13,12 @@ const address = (): string => {
 }
 let policy: string | undefined
 
-/** Has a record audited: its decisions made again, as the command does it. One at a time. */
-export const audit = (car: Uint8Array, keys: string, operator: string): Promise<Audited> => new Promise((ok) => {
+/** Whether a file begins as a CAR file of passages, whose root is raw bytes, and not as one of a record. */
+export const isSnapshot = async (f: File): Promise<boolean> =>
+  [...new Uint8Array(await f.slice(0, 64).arrayBuffer())].join().includes(',1,85,18,32,')
+
+/** Has a record audited: its decisions made again, and its searches by the snapshots, as the command does it. One at a time. */
+export const audit = (car: Uint8Array, keys: string, operator: string, snapshots: Uint8Array[] = []): Promise<Audited> => new Promise((ok) => {
   const w = (worker ??= new Worker(address()))
   const end = (a: Audited): void => {
     if (a.unloaded) {
@@ -25,5 +29,5 @@ export const audit = (car: Uint8Array, keys: string, operator: string): Promise<
   }
   w.onmessage = (m: MessageEvent<Audited>) => end(m.data)
   w.onerror = () => end({ unloaded: 'The auditor could not be loaded: this server is gone, or was built without it.' })
-  w.postMessage({ car, keys, operator }, [car.buffer])
+  w.postMessage({ car, keys, operator, snapshots }, [car.buffer, ...snapshots.map((s) => s.buffer)])
 })

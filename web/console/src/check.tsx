@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import { audit, type Audited } from './auditor.ts'
+import { audit, isSnapshot, type Audited } from './auditor.ts'
 import { Icon, Id, Note } from './parts.tsx'
 import { said } from './store.ts'
 import { verify, type Reading } from '../../sdk/src/verify.ts'
@@ -21,33 +21,36 @@ const leftWords: Record<string, string> = {
 
 /** Checks a file in this page: nothing is sent anywhere, and no server is asked. */
 export const Check = () => {
-  const [files, setFiles] = useState<{ car?: File; keys?: File }>({})
+  const [files, setFiles] = useState<{ car?: File; keys?: File; snapshots: File[] }>({ snapshots: [] })
   const [operator, setOperator] = useState('')
   const [found, setFound] = useState<Reading>()
   const [audited, setAudited] = useState<Audited>()
   const [busy, setBusy] = useState('')
-  const take = (list: FileList | null | undefined): void => {
+  const take = async (list: FileList | null | undefined): Promise<void> => {
     const next = { ...files }
-    for (const f of list ?? []) {
+    const snapshots: File[] = []
+    for (const f of [...list ?? []]) { // a drop's list is gone when this function waits
       if (f.name.endsWith('.json')) next.keys = f
+      else if (await isSnapshot(f)) snapshots.push(f)
       else next.car = f
     }
+    if (snapshots.length) next.snapshots = snapshots.slice(0, 8)
     setFound(undefined)
     setAudited(undefined)
     setFiles(next)
   }
-  const read = async (): Promise<Uint8Array<ArrayBuffer>> => new Uint8Array(await files.car!.arrayBuffer())
+  const bytes = async (f: File): Promise<Uint8Array<ArrayBuffer>> => new Uint8Array(await f.arrayBuffer())
   const recompute = async (): Promise<void> => {
     setBusy('audit')
     setAudited(undefined)
-    const a = await audit(await read(), files.keys ? await files.keys.text() : '', operator.trim())
+    const a = await audit(await bytes(files.car!), files.keys ? await files.keys.text() : '', operator.trim(), await Promise.all(files.snapshots.map(bytes)))
     setAudited(a)
     said.value = a.unloaded ?? a.error ?? `The auditor says: ${a.text!.split('\n', 1)[0]}`
     setBusy('')
   }
   const check = async (): Promise<void> => {
     setBusy('check')
-    const r = await verify(await read(), { ...(files.keys && { keys: await files.keys.text() }), operatorKey: operator.trim() })
+    const r = await verify(await bytes(files.car!), { ...(files.keys && { keys: await files.keys.text() }), operatorKey: operator.trim() })
     setFound(r)
     said.value = r.ok ? 'Nothing is wrong in what was checked.' : 'The file does not hold.'
     setBusy('')
@@ -55,10 +58,10 @@ export const Check = () => {
   return (
     <><div class="head"><div class="grow"><h1>Check a record</h1><p>In this page, by a reader that was written from the format’s description alone. Nothing is sent anywhere, and it goes on working when this server is gone. The auditor, which makes every decision again, is loaded when you ask for it.</p></div></div>
       <form class="card stack" onSubmit={(e) => { e.preventDefault(); void check() }}
-        onDragOver={(e) => e.preventDefault()} onDrop={(e) => { e.preventDefault(); take(e.dataTransfer?.files) }}>
-        <label>The record (.car), and its keys (.json) if you have them: choose both, or drop them here
-          <input class="in" type="file" multiple accept=".car,.json" onChange={(e) => take(e.currentTarget.files)} /></label>
-        <p class="sm mut">{files.car ? files.car.name : 'no record yet'}{files.keys ? `, ${files.keys.name}` : ''}</p>
+        onDragOver={(e) => e.preventDefault()} onDrop={(e) => { e.preventDefault(); void take(e.dataTransfer?.files) }}>
+        <label>The record (.car), its keys (.json) and the passages of its searches (.car of writ docs snapshot) if you have them: choose them together, or drop them here
+          <input class="in" type="file" multiple accept=".car,.json" onChange={(e) => void take(e.currentTarget.files)} /></label>
+        <p class="sm mut">{files.car ? files.car.name : 'no record yet'}{files.keys ? `, ${files.keys.name}` : ''}{files.snapshots.map((f) => `, ${f.name} (passages)`)}</p>
         <label>The operator’s key, 64 hex digits, if you know whose record it should be
           <input class="in mono" value={operator} spellcheck={false} onInput={(e) => setOperator(e.currentTarget.value)} /></label>
         <div class="row"><button class="btn pri" disabled={!files.car || !!busy}>{busy === 'check' ? 'Checking …' : 'Check it'}</button>
