@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 )
 
@@ -82,9 +83,9 @@ func (p *messageParams) check() (text string, err error) {
 	switch c := p.Configuration; {
 	case p.Message == nil:
 		return "", badField("message", "it is missing")
-	case !isEmpty(p.More):
+	case !foreign.IsEmpty(p.More):
 		return "", badField("metadata", "it is not heeded; leave it out")
-	case !isEmpty(c.Push):
+	case !foreign.IsEmpty(c.Push):
 		return "", errPush
 	case c.History != nil && *c.History < 0:
 		return "", badField("configuration.historyLength", "give 0 or more")
@@ -115,7 +116,7 @@ func (g *guest) send(ctx context.Context, p *messageParams) (sentMessage, error)
 	if err != nil {
 		return sentMessage{}, err
 	}
-	if n := len(text); n == 0 || n > maxText {
+	if n := len(text); n == 0 || n > foreign.MaxText {
 		return sentMessage{}, badField("message.parts", "1 to 65536 bytes of text are taken")
 	}
 	if p.Message.Task != "" {

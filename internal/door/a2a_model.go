@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/writ-run/writ/agent/foreign"
 )
 
 // The objects of the Agent2Agent protocol 1.0 (a2a.proto), as ProtoJSON writes them. What this server never writes is
@@ -89,7 +91,7 @@ func (m *agentMessage) readText() (string, error) {
 		return "", badField("message.role", "messages to an agent are of "+roleUser)
 	case len(m.Parts) == 0:
 		return "", badField("message.parts", "at least one part is needed")
-	case len(m.Uses) > 0 || !isEmpty(m.More):
+	case len(m.Uses) > 0 || !foreign.IsEmpty(m.More):
 		return "", badField("message.metadata", "no extension is spoken here, and what only one understands is not heeded; "+
 			"leave metadata and extensions out")
 	case len(m.Refers) > 0:
@@ -98,7 +100,7 @@ func (m *agentMessage) readText() (string, error) {
 	}
 	texts := make([]string, len(m.Parts))
 	for i, p := range m.Parts {
-		if !isEmpty(p.More) {
+		if !foreign.IsEmpty(p.More) {
 			return "", badField("message.parts.metadata", "it is not heeded; leave it out")
 		}
 		if p.Text == nil || p.Raw != nil || p.URL != nil || p.Data != nil || p.File != "" || !isPlainText(p.Media) {

@@ -4,50 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/agent/foreign"
 )
 
 // messages is Anthropic's Messages.
 type messages struct{}
 
-func (messages) known() map[string]bool {
-	return map[string]bool{
-		"model": true, "messages": true, "system": true, "stream": true,
-		"output_config": true, "output_format": true, "tools": true, "tool_choice": true,
-		"max_tokens": false, "temperature": false, "top_p": false, "top_k": false, "metadata": false, "service_tier": false,
-		"stop_sequences": false, "thinking": false,
-	}
-}
-
-func (messages) readRequest(body map[string]json.RawMessage) (r request, err error) {
-	var all []message
-	err = errors.Join(
-		field(body, "model", &r.model), field(body, "messages", &all), field(body, "stream", &r.stream),
-	)
-	if err != nil {
-		return r, wire.Errorf(wire.CodeParams, "%v", err)
-	}
-	var config struct {
-		Format formatted `json:"format"`
-	}
-	err = errors.Join(field(body, "output_config", &config), field(body, "output_format", &config.Format))
-	if err == nil {
-		r.schema, err = config.Format.schema()
-	}
-	if err != nil {
-		return r, err
-	}
-	system := ""
-	if raw, ok := body["system"]; ok && !isEmpty(raw) {
-		if system, err = textOfContent(raw); err != nil {
-			return r, err
-		}
-	}
-	if err = r.readTools(body); err == nil {
-		err = r.readConversation(system, all)
-	}
-	return r, err
-}
+func (messages) form() foreign.Form { return foreign.Messages }
 
 // stopOf says in Anthropic's words why an answer ended.
 func stopOf(e ending) string {
@@ -62,14 +25,14 @@ func stopOf(e ending) string {
 	return "end_turn"
 }
 
-func messageOf(r request, run string, content []any, stop any, usage map[string]any) map[string]any {
+func messageOf(r *foreign.Request, run string, content []any, stop any, usage map[string]any) map[string]any {
 	return map[string]any{
-		"id": "msg_" + run, "type": "message", "role": "assistant", "model": r.model, "content": content,
+		"id": "msg_" + run, "type": "message", "role": "assistant", "model": r.Model, "content": content,
 		"stop_reason": stop, "stop_sequence": nil, "usage": usage,
 	}
 }
 
-func (messages) writeWhole(r request, e ending) any {
+func (messages) writeWhole(r *foreign.Request, e ending) any {
 	content := []any{map[string]any{"type": "text", "text": e.text}}
 	if e.text == "" && len(e.calls) > 0 {
 		content = nil
@@ -99,13 +62,13 @@ func (messages) describe(f failure) any {
 	return map[string]any{"type": "error", "error": map[string]any{"type": kind, "message": f.message}}
 }
 
-func (messages) newStream(w *eventWriter, r request, run string) streamer {
+func (messages) newStream(w *eventWriter, r *foreign.Request, run string) streamer {
 	return &messageStream{w, r, run}
 }
 
 type messageStream struct {
 	w   *eventWriter
-	r   request
+	r   *foreign.Request
 	run string
 }
 

@@ -13,13 +13,11 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +25,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/journal"
@@ -101,14 +100,12 @@ func (d *Door) Handler() http.Handler {
 
 // A dialect reads requests and writes answers of one provider's form.
 type dialect interface {
-	// readRequest reads a body that is JSON. What is not taken is an error for the client.
-	readRequest(body map[string]json.RawMessage) (request, error)
-	// known lists the body's keys that mean something here or are ignored without harm; false says ignored.
-	known() map[string]bool
+	// form is how its requests are read.
+	form() foreign.Form
 	// writeWhole writes an answer that is not streamed.
-	writeWhole(r request, e ending) any
+	writeWhole(r *foreign.Request, e ending) any
 	// newStream returns what writes a streamed answer.
-	newStream(w *eventWriter, r request, run string) streamer
+	newStream(w *eventWriter, r *foreign.Request, run string) streamer
 	// describe turns a failure into the body of an error.
 	describe(f failure) any
 }
@@ -119,23 +116,6 @@ type streamer interface {
 	text(s string) error
 	close(e ending) error
 	fail(f failure) error
-}
-
-// A request is what the dialects have in common.
-type request struct {
-	model  string
-	text   string
-	stream bool
-	usage  bool            // the client wants the usage in the stream
-	schema json.RawMessage // that the answer must fit; any text if nil
-	tools  []wire.ClientTool
-	forced string // the tool that the answer must be a call of, whose schema is the answer's
-	// reports are what came of calls that an answer before asked for; there is no text with them.
-	reports []report
-	quoting *quoting // what the text is made of, if it is still to be made
-
-	files []wire.Attached // the images of the conversation
-	data  [][]byte        // their bytes
 }
 
 // A failure is an error as clients of the dialects know them.
@@ -180,7 +160,11 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 		defer v.leave()
 		limit = maxLarge
 	}
-	req, ignored, err := readBody(w, r, dia, limit)
+	body, err := readBody(w, r, limit)
+	if err != nil {
+		return err
+	}
+	req, err := foreign.Read(dia.form(), body)
 	if err != nil {
 		return err
 	}
@@ -190,7 +174,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 		}
 		defer v.leave()
 	}
-	if err := v.checkModel(req.model); err != nil {
+	if err := v.checkModel(req); err != nil {
 		return err
 	}
 	t, err := v.beginTurn(r.Context(), req, r.Header.Get("Idempotency-Key"))
@@ -200,14 +184,14 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	h := w.Header()
 	h.Set("X-Writ-Run", t.run)
 	h.Set("Cache-Control", "no-store")
-	if len(ignored) > 0 {
-		h.Set("X-Writ-Ignored", strings.Join(ignored, ", "))
+	if len(req.Ignored) > 0 {
+		h.Set("X-Writ-Ignored", strings.Join(req.Ignored, ", "))
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetWriteDeadline(time.Time{}); err != nil { // a run has a time of its own
 		d.log.DebugContext(r.Context(), "no deadline", "err", err)
 	}
-	if req.stream {
+	if req.Stream {
 		d.streamTurn(r.Context(), w, dia, req, t)
 		return nil
 	}
@@ -225,7 +209,7 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 }
 
 // streamTurn writes a turn as events. What goes wrong after the first of them is an event too.
-func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialect, req request, t *turn) {
+func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialect, req *foreign.Request, t *turn) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Trailer", "X-Writ-Cid") // it is known when the run has ended
 	w.WriteHeader(http.StatusOK)
@@ -255,8 +239,8 @@ func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialec
 }
 
 // showTurn follows a turn and shows what is said as it is written; an answer that is a call, once it is whole.
-func (t *turn) showTurn(ctx context.Context, req request, s streamer) (ending, error) {
-	if t.shows = req.forced == ""; t.shows {
+func (t *turn) showTurn(ctx context.Context, req *foreign.Request, s streamer) (ending, error) {
+	if t.shows = req.Forced == ""; t.shows {
 		return t.follow(ctx, s.text)
 	}
 	e, err := t.follow(ctx, func(string) error { return nil })
@@ -285,51 +269,21 @@ func keyOf(h http.Header) (Key, error) {
 	return key, nil
 }
 
-// readBody reads a request's body within its bound, and lists what of it is ignored.
-func readBody(w http.ResponseWriter, r *http.Request, dia dialect, limit int64) (request, []string, error) {
+// readBody reads a request's body within its bound.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return request{}, nil, errTooLarge
+		return nil, errTooLarge
 	}
 	if err != nil {
-		return request{}, nil, wire.Errorf(wire.CodeParams, "The body did not come whole.")
+		return nil, wire.Errorf(wire.CodeParams, "The body did not come whole.")
 	}
-	var body map[string]json.RawMessage
-	if err := json.Unmarshal(data, &body); err != nil {
-		return request{}, nil, wire.Errorf(wire.CodeParse, "The body is not a JSON object.")
-	}
-	if err := strictjson.CheckDoubled(data); err != nil {
-		return request{}, nil, wire.Errorf(wire.CodeParse, "The body cannot be read as one thing: %v.", err)
-	}
-	var ignored []string
-	known := dia.known()
-	for name, value := range body {
-		used, ok := known[name]
-		switch {
-		case isEmpty(value) || used:
-		case ok:
-			ignored = append(ignored, name)
-		default:
-			return request{}, nil, wire.Errorf(wire.CodeParams, "%q is not taken here; leave it out.", name)
-		}
-	}
-	slices.Sort(ignored)
-	req, err := dia.readRequest(body)
-	return req, ignored, err
-}
-
-// isEmpty reports whether a value asks for nothing: clients write out what they leave alone.
-func isEmpty(v json.RawMessage) bool {
-	switch strings.TrimSpace(string(v)) {
-	case "", "null", "[]", "{}", "false":
-		return true
-	}
-	return false
+	return data, nil
 }
 
 // checkModel refuses other models than the session's agent.
-func (v *visitor) checkModel(model string) error {
-	if strings.TrimPrefix(model, "writ/") == v.session.Agent {
+func (v *visitor) checkModel(r *foreign.Request) error {
+	if r.Agent() == v.session.Agent {
 		return nil
 	}
 	return wire.Errorf(wire.CodeNotFound, "This key is for the agent %s; name it as the model.", v.session.Agent)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/provenance"
 )
@@ -103,7 +104,7 @@ func (g *guest) runAgent(ctx context.Context, p runParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := g.startTurn(ctx, request{text: p.Input}, p.Key)
+	t, err := g.startTurn(ctx, &foreign.Request{Text: p.Input}, p.Key)
 	if err != nil {
 		return nil, err
 	}

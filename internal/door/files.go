@@ -3,12 +3,9 @@ package door
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/wire"
@@ -17,62 +14,6 @@ import (
 
 // Images of a conversation become files that the request attaches, by the way of all others: they are put with the
 // key's own signature, and named in the request by their CIDs.
-
-// An image is one of a part: OpenAI's with an address in the form of a data URL, Anthropic's with its bytes beside.
-type image struct {
-	URL    json.RawMessage `json:"image_url"` // {"url"} of Chat Completions, a text of Responses
-	Source struct {
-		Type  string `json:"type"`
-		Media string `json:"media_type"`
-		Data  string `json:"data"`
-		URL   string `json:"url"`
-	} `json:"source"`
-}
-
-var errRemote = wire.Errorf(wire.CodeParams, "An image is named by a URL, and this server fetches nothing for a "+
-	"request: send the image itself, as a data: URL or as base64.")
-
-// bytes returns the image, whose form is by its bytes and not by what it is called.
-func (i image) bytes() ([]byte, error) {
-	data := i.Source.Data
-	if len(i.URL) > 0 {
-		var url string
-		var object struct {
-			URL string `json:"url"`
-		}
-		if json.Unmarshal(i.URL, &url) != nil && json.Unmarshal(i.URL, &object) != nil {
-			return nil, wire.Errorf(wire.CodeParams, "%q must be a text, or an object with a url.", "image_url")
-		}
-		if url == "" {
-			url = object.URL
-		}
-		form, rest, found := strings.Cut(url, ";base64,")
-		if !found || !strings.HasPrefix(form, "data:image/") {
-			return nil, errRemote
-		}
-		data = rest
-	} else if i.Source.Type != "base64" {
-		return nil, errRemote
-	}
-	b, err := base64.StdEncoding.DecodeString(data)
-	if err != nil || attach.ImageType(b) == "" {
-		return nil, wire.Errorf(wire.CodeParams, "An image is not PNG, JPEG, WebP or GIF in base64.")
-	}
-	return b, nil
-}
-
-// addFile notes a file of a conversation, once.
-func (r *request) addFile(data []byte) error {
-	f := wire.Attached{CID: attach.CIDOf(data), Size: uint64(len(data)), Type: attach.ImageType(data)}
-	if slices.ContainsFunc(r.files, func(o wire.Attached) bool { return o.CID == f.CID }) {
-		return nil
-	}
-	r.files, r.data = append(r.files, f), append(r.data, data)
-	if err := attach.Check(r.files); err != nil {
-		return explain(err)
-	}
-	return nil
-}
 
 func explain(err error) error {
 	if f, ok := errors.AsType[*attach.FileError](err); ok {

@@ -143,7 +143,7 @@ func TestEveryDoorTakesJSONAlone(t *testing.T) {
 // A body beyond the bound is 413, in the dialect's form.
 func TestABodyThatIsTooLargeIsToldSo(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/v1/messages", strings.NewReader(strings.Repeat(" ", maxBody+1)))
-	_, _, err := readBody(httptest.NewRecorder(), r, messages{}, maxBody)
+	_, err := readBody(httptest.NewRecorder(), r, maxBody)
 	if f := failureOf(err); f.status != http.StatusRequestEntityTooLarge || !strings.Contains(f.message, "256 KiB") {
 		t.Errorf("got %+v", f)
 	}

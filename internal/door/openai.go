@@ -1,55 +1,18 @@
 package door
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 )
 
 // chat is OpenAI's Chat Completions.
 type chat struct{}
 
-func (chat) known() map[string]bool {
-	return map[string]bool{
-		"model": true, "messages": true, "stream": true, "stream_options": true, "n": true,
-		"response_format": true, "tools": true, "tool_choice": true,
-		"temperature": false, "top_p": false, "seed": false, "user": false, "metadata": false, "store": false,
-		"stop":       false,
-		"max_tokens": false, "max_completion_tokens": false, "presence_penalty": false, "frequency_penalty": false,
-		"reasoning_effort": false, "service_tier": false, "safety_identifier": false, "prompt_cache_key": false,
-		"verbosity": false, "parallel_tool_calls": false,
-	}
-}
-
-func (chat) readRequest(body map[string]json.RawMessage) (r request, err error) {
-	var all []message
-	var options struct {
-		Usage bool `json:"include_usage"`
-	}
-	n := 1
-	if err := errors.Join(field(body, "model", &r.model), field(body, "messages", &all), field(body, "stream", &r.stream),
-		field(body, "stream_options", &options), field(body, "n", &n)); err != nil {
-		return r, wire.Errorf(wire.CodeParams, "%v", err)
-	}
-	if n != 1 {
-		return r, wire.Errorf(wire.CodeParams, `"n" is %d; one answer is given.`, n)
-	}
-	r.usage = options.Usage
-	var format formatted
-	if err := field(body, "response_format", &format); err != nil {
-		return r, err
-	}
-	if r.schema, err = format.schema(); err != nil {
-		return r, err
-	}
-	if err = r.readTools(body); err == nil {
-		err = r.readConversation("", all)
-	}
-	return r, err
-}
+func (chat) form() foreign.Form { return foreign.Chat }
 
 // finishOf says in OpenAI's words why an answer ended.
 func finishOf(e ending) string {
@@ -79,13 +42,13 @@ func chatCalls(e ending) (out []any) {
 	return out
 }
 
-func (chat) writeWhole(r request, e ending) any {
+func (chat) writeWhole(r *foreign.Request, e ending) any {
 	said := map[string]any{"role": "assistant", "content": e.text, "refusal": nil}
 	if len(e.calls) > 0 {
 		said["tool_calls"] = chatCalls(e)
 	}
 	return map[string]any{
-		"id": "chatcmpl-" + e.Run, "object": "chat.completion", "created": time.Now().Unix(), "model": r.model,
+		"id": "chatcmpl-" + e.Run, "object": "chat.completion", "created": time.Now().Unix(), "model": r.Model,
 		"choices": []any{map[string]any{
 			"index": 0, "finish_reason": finishOf(e), "logprobs": nil,
 			"message": said,
@@ -98,20 +61,20 @@ func (chat) describe(f failure) any {
 	return map[string]any{"error": map[string]any{"message": f.message, "type": f.kind, "code": f.code, "param": nil}}
 }
 
-func (chat) newStream(w *eventWriter, r request, run string) streamer {
+func (chat) newStream(w *eventWriter, r *foreign.Request, run string) streamer {
 	return &chatStream{w, r, run, time.Now().Unix()}
 }
 
 type chatStream struct {
 	w       *eventWriter
-	r       request
+	r       *foreign.Request
 	run     string
 	created int64
 }
 
 func (s *chatStream) chunk(choices []any, more map[string]any) error {
 	c := map[string]any{
-		"id": "chatcmpl-" + s.run, "object": "chat.completion.chunk", "created": s.created, "model": s.r.model,
+		"id": "chatcmpl-" + s.run, "object": "chat.completion.chunk", "created": s.created, "model": s.r.Model,
 		"choices": choices,
 	}
 	for k, v := range more {
@@ -140,7 +103,7 @@ func (s *chatStream) close(e ending) error {
 	if err == nil {
 		err = s.chunk(choiceOf(map[string]any{}, finishOf(e)), map[string]any{"writ": e})
 	}
-	if err == nil && s.r.usage {
+	if err == nil && s.r.Usage {
 		err = s.chunk([]any{}, map[string]any{"usage": chatUsage(e)})
 	}
 	if err != nil {
@@ -154,50 +117,12 @@ func (s *chatStream) fail(f failure) error { return s.w.writeEvent("", chat{}.de
 // responses is OpenAI's Responses.
 type responses struct{ chat }
 
-func (responses) known() map[string]bool {
-	return map[string]bool{
-		"model": true, "input": true, "instructions": true, "stream": true, "text": true,
-		"tools": true, "tool_choice": true,
-		"temperature": false, "top_p": false, "user": false, "metadata": false, "store": false, "max_output_tokens": false,
-		"reasoning": false, "service_tier": false, "safety_identifier": false, "prompt_cache_key": false, "include": false,
-		"parallel_tool_calls": false, "truncation": false,
-	}
-}
-
-func (responses) readRequest(body map[string]json.RawMessage) (r request, err error) {
-	var instructions string
-	var config struct {
-		Format formatted `json:"format"`
-	}
-	if err := errors.Join(field(body, "model", &r.model), field(body, "stream", &r.stream),
-		field(body, "instructions", &instructions), field(body, "text", &config)); err != nil {
-		return r, wire.Errorf(wire.CodeParams, "%v", err)
-	}
-	if r.schema, err = config.Format.schema(); err != nil {
-		return r, err
-	}
-	var all []message
-	var text string
-	switch raw := body["input"]; {
-	case json.Unmarshal(raw, &text) == nil:
-		content, err := json.Marshal(text)
-		if err != nil {
-			return r, wire.Errorf(wire.CodeParams, "%q is no text.", "input")
-		}
-		all = []message{{Role: "user", Content: content}}
-	case json.Unmarshal(raw, &all) != nil:
-		return r, wire.Errorf(wire.CodeParams, `"input" must be a text or a list of messages.`)
-	}
-	if err = r.readTools(body); err == nil {
-		err = r.readConversation(instructions, all)
-	}
-	return r, err
-}
+func (responses) form() foreign.Form { return foreign.Responses }
 
 // responseOf is a response object. Its status is that of the answer.
-func responseOf(r request, run, status string, created int64, output []any) map[string]any {
+func responseOf(r *foreign.Request, run, status string, created int64, output []any) map[string]any {
 	return map[string]any{
-		"id": "resp_" + run, "object": "response", "created_at": created, "status": status, "model": r.model,
+		"id": "resp_" + run, "object": "response", "created_at": created, "status": status, "model": r.Model,
 		"output": output, "error": nil, "incomplete_details": nil, "instructions": nil, "metadata": map[string]any{},
 		"parallel_tool_calls": false,
 		"tool_choice":         "none", "tools": []any{}, "temperature": nil, "top_p": nil,
@@ -221,7 +146,7 @@ func callItem(c clientCall, run, status, args string) map[string]any {
 }
 
 // finishResponse is the whole response of an answer.
-func finishResponse(r request, e ending, created int64) map[string]any {
+func finishResponse(r *foreign.Request, e ending, created int64) map[string]any {
 	status := "completed"
 	if e.Reason == "truncated" || e.Reason == "declined" {
 		status = "incomplete"
@@ -244,15 +169,17 @@ func finishResponse(r request, e ending, created int64) map[string]any {
 	return out
 }
 
-func (responses) writeWhole(r request, e ending) any { return finishResponse(r, e, time.Now().Unix()) }
+func (responses) writeWhole(r *foreign.Request, e ending) any {
+	return finishResponse(r, e, time.Now().Unix())
+}
 
-func (responses) newStream(w *eventWriter, r request, run string) streamer {
+func (responses) newStream(w *eventWriter, r *foreign.Request, run string) streamer {
 	return &responseStream{w: w, r: r, run: run, created: time.Now().Unix()}
 }
 
 type responseStream struct {
 	w       *eventWriter
-	r       request
+	r       *foreign.Request
 	run     string
 	created int64
 	seq     int

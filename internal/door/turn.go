@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/api"
@@ -112,27 +113,22 @@ type ending struct {
 	waitMS int64
 }
 
-// maxText bounds what a request may say, in bytes of its text.
-const maxText = 64 << 10
-
 // startTurn starts a run of the session's agent and subscribes to it. The same idempotency key with the same text is
 // the same run.
-func (v *visitor) startTurn(ctx context.Context, r request, idempotency string) (*turn, error) {
-	if n := len(r.text); n == 0 || n > maxText {
-		return nil, wire.Errorf(wire.CodeParams, "The messages have %d bytes of text; 1 to %d are taken.", n, maxText)
-	}
+func (v *visitor) startTurn(ctx context.Context, r *foreign.Request, idempotency string) (*turn, error) {
 	key := rand.Text()
 	if idempotency != "" { // any text of a client, as one that the protocol takes
 		sum := sha256.Sum256([]byte(idempotency))
 		key = hex.EncodeToString(sum[:16])
 	}
-	for i, f := range r.files {
-		if _, err := v.put(ctx, f, r.data[i]); err != nil {
+	params, err := r.Start(v.session.Agent, key)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range r.Files {
+		if _, err := v.put(ctx, f, r.Data[i]); err != nil {
 			return nil, err
 		}
-	}
-	params := wire.StartParams{
-		Agent: v.session.Agent, Input: r.text, Key: key, Answer: r.schema, Tools: r.tools, Files: r.files,
 	}
 	a := v.call(ctx, wire.RunStart, params, true)
 	if a.Error != nil {
@@ -147,11 +143,11 @@ func (v *visitor) startTurn(ctx context.Context, r request, idempotency string) 
 }
 
 // beginTurn starts a run, or goes on with the one whose calls the client has made.
-func (v *visitor) beginTurn(ctx context.Context, r request, idempotency string) (*turn, error) {
-	if len(r.reports) > 0 {
-		return v.continueTurn(ctx, r.reports)
+func (v *visitor) beginTurn(ctx context.Context, r *foreign.Request, idempotency string) (*turn, error) {
+	if len(r.Reports) > 0 {
+		return v.continueTurn(ctx, r.Reports)
 	}
-	if err := v.resolve(ctx, &r); err != nil {
+	if err := v.resolve(ctx, r); err != nil {
 		return nil, err
 	}
 	return v.startTurn(ctx, r, idempotency)

@@ -29,6 +29,7 @@ var levels = map[string]int{
 	"agent/authority":                1,
 	"agent/decision":                 1,
 	"agent/definition":               1,
+	"agent/foreign":                  1, // pure: the audit reads a signed body with it
 	"agent/form":                     0,
 	"agent/grammar":                  0,
 	"agent/grammar/grammartest":      2,
@@ -154,6 +155,7 @@ var within = []string{
 	"agent/definition -> agent/thread", // what providers add to a tool
 	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
 	"agent/grounds -> agent/attach",    // likewise
+	"agent/foreign -> agent/attach",    // images are files of a request
 	"agent/loop -> agent/attach",       // the files of a request
 	"agent/loop -> agent/authority",
 	"agent/loop -> agent/decision",   // in words and as a record

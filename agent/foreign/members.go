@@ -1,4 +1,4 @@
-package door
+package foreign
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ type members map[string]json.RawMessage
 func (m members) check(where, allowed string) error {
 	known := strings.Fields(allowed)
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if !isEmpty(m[name]) && !slices.Contains(known, name) {
+		if !IsEmpty(m[name]) && !slices.Contains(known, name) {
 			return wire.Errorf(wire.CodeParams, "%s has the member %.40q, which is not taken here; leave it out.", where, name)
 		}
 	}

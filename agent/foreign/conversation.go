@@ -1,7 +1,6 @@
-package door
+package foreign
 
 import (
-	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -39,7 +38,7 @@ type line struct {
 	role   string // who says it; "call" or "result"
 	text   string
 	name   string // of the tool
-	report report
+	report Report
 	run    string // whose answer is quoted, and is to be read
 	image  []byte // that the user shows; there is no text with it
 }
@@ -71,7 +70,7 @@ func (m message) linesOf() ([]line, error) {
 		return []line{{role: "call", name: m.Name, text: m.Arguments}}, nil
 	case m.Type == "function_call_output":
 		text, err := textOfContent(m.Output)
-		return []line{{role: "result", text: text, report: report{id: m.ItemCall, output: text}}}, err
+		return []line{{role: "result", text: text, report: Report{ID: m.ItemCall, Output: text}}}, err
 	case m.Type == "reasoning":
 		return nil, nil // the model's own, which it is not shown again
 	case m.Type == "item_reference":
@@ -81,7 +80,7 @@ func (m message) linesOf() ([]line, error) {
 			"The input has an item of type %q; messages and function calls are taken here.", m.Type)
 	case m.Role == "tool":
 		text, err := textOfContent(m.Content)
-		return []line{{role: "result", text: text, report: report{id: m.CallID, output: text}}}, err
+		return []line{{role: "result", text: text, report: Report{ID: m.CallID, Output: text}}}, err
 	}
 	out, err := linesOfContent(m.Role, m.Content)
 	for _, c := range m.Calls {
@@ -93,7 +92,7 @@ func (m message) linesOf() ([]line, error) {
 // linesOfContent reads a content: a text, or parts that are texts, calls and results.
 func linesOfContent(role string, raw json.RawMessage) (out []line, err error) {
 	var text string
-	if isEmpty(raw) && role == "assistant" || json.Unmarshal(raw, &text) == nil {
+	if IsEmpty(raw) && role == "assistant" || json.Unmarshal(raw, &text) == nil {
 		return []line{{role: role, text: text}}, nil
 	}
 	var parts []part
@@ -115,7 +114,7 @@ func linesOfContent(role string, raw json.RawMessage) (out []line, err error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, line{role: "result", text: said, report: report{p.CallID, said, p.Failed}})
+			out = append(out, line{role: "result", text: said, report: Report{p.CallID, said, p.Failed}})
 		case "image_url", "input_image", "image":
 			if role != "user" {
 				return nil, wire.Errorf(wire.CodeParams, "An image stands in what %s says; only the user shows images here.", role)
@@ -139,7 +138,7 @@ func linesOfContent(role string, raw json.RawMessage) (out []line, err error) {
 
 // textOfContent returns what a content says that can only be text.
 func textOfContent(raw json.RawMessage) (string, error) {
-	if isEmpty(raw) {
+	if IsEmpty(raw) {
 		return "", nil
 	}
 	lines, err := linesOfContent("", raw)
@@ -154,7 +153,7 @@ func textOfContent(raw json.RawMessage) (string, error) {
 
 // readConversation makes of a conversation what is asked: the results of calls that the newest messages have, or a
 // text.
-func (r *request) readConversation(instructions string, all []message) error {
+func (r *Request) readConversation(instructions string, all []message) error {
 	var lines []line
 	for i, m := range all {
 		more, err := m.linesOf()
@@ -175,22 +174,22 @@ func (r *request) readConversation(instructions string, all []message) error {
 	}
 	told := false // what came of a call that was an answer, whose run is over
 	for i := len(lines); i > 0 && lines[i-1].role == "result"; i-- {
-		r.reports = append(r.reports, lines[i-1].report)
-		told = told || strings.HasPrefix(lines[i-1].report.id, answerID)
+		r.Reports = append(r.Reports, lines[i-1].report)
+		told = told || strings.HasPrefix(lines[i-1].report.ID, AnswerID)
 	}
 	if told {
-		r.reports = nil
+		r.Reports = nil
 	}
-	if len(r.reports) > 0 {
-		slices.Reverse(r.reports)
+	if len(r.Reports) > 0 {
+		slices.Reverse(r.Reports)
 		return nil
 	}
 	if slices.ContainsFunc(lines, func(l line) bool { return l.run != "" }) {
-		r.quoting = &quoting{instructions, lines}
+		r.Quoting = &Quoting{instructions, lines}
 		return nil
 	}
 	var err error
-	r.text, err = textOfLines(instructions, lines)
+	r.Text, err = textOfLines(instructions, lines)
 	return err
 }
 
@@ -230,42 +229,4 @@ func textOfLines(instructions string, all []line) (string, error) {
 		}
 	}
 	return b.String(), nil
-}
-
-// A formatted is how a dialect says what the answer must look like.
-type formatted struct {
-	Type   string          `json:"type"`
-	Schema json.RawMessage `json:"schema"`
-	Inner  struct {
-		Schema json.RawMessage `json:"schema"`
-	} `json:"json_schema"`
-}
-
-// schema returns the JSON Schema that the answer must fit; nil for any text.
-func (f formatted) schema() (json.RawMessage, error) {
-	switch f.Type {
-	case "", "text":
-		return nil, nil
-	case "json_object":
-		return json.RawMessage(`{"type":"object"}`), nil
-	case "json_schema":
-		if s := cmp.Or(string(f.Schema), string(f.Inner.Schema)); s != "" {
-			return json.RawMessage(s), nil
-		}
-		return nil, wire.Errorf(wire.CodeParams, "A format of the type json_schema has no schema.")
-	}
-	return nil, wire.Errorf(wire.CodeParams, "An answer cannot have the format %.40q; text, json_object and json_schema "+
-		"are taken.", f.Type)
-}
-
-// field reads a member of a body into v; one that is absent leaves v alone.
-func field(body map[string]json.RawMessage, name string, v any) error {
-	raw, ok := body[name]
-	if !ok || string(raw) == "null" {
-		return nil
-	}
-	if json.Unmarshal(raw, v) != nil {
-		return wire.Errorf(wire.CodeParams, "%q has not the type that it must have.", name)
-	}
-	return nil
 }
