@@ -14,13 +14,23 @@ import (
 
 // A frame may be an HTTP request that its sender signed as ERC-8128 has it, with a session key of secp256k1: such a key
 // is an Ethereum account. Then its signature is that of the account, 65 bytes, and the base that it is over. All of the
-// frame follows from the base: the session and the method stand in the path, the params are the body, whose digest is
-// signed; and the channel is the hash of the base, so that its nonce makes it another channel for each request.
+// frame follows from the base: the session and the method stand in the path, or of a body in the form of another API
+// the method in the path and the session in a header; the params are the body, whose digest is signed; and the channel
+// is the hash of the base, so that its nonce makes it another channel for each request.
 
 const httpFrameDomain = "writ/http/1\n"
 
-// HTTPFramePath returns the path at which a request for a method of a session is signed.
+// formPaths are the paths of bodies in the forms of other APIs, by the methods that they are recorded as.
+var formPaths = map[string]string{
+	"chat.completions": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages",
+}
+
+// HTTPFramePath returns the path at which a request for a method of a session is signed. At one that does not name the
+// session, the header httpsig.Session does, and is signed too.
 func HTTPFramePath(session cid.Cid, method string) string {
+	if path, ok := formPaths[method]; ok {
+		return path
+	}
 	return "/v1/sessions/" + session.String() + "/" + method
 }
 
@@ -65,6 +75,10 @@ func (f Frame) verifyHTTP(key PublicKey, sig []byte) error {
 	case s.Values["@method"] != "POST" || s.Values["@query"] != "?" ||
 		s.Values["@path"] != HTTPFramePath(f.Session, f.Method):
 		return bad("it is for another path than that of this session and method")
+	case formPaths[f.Method] == "" && !s.IsWholeOnly():
+		return bad("it covers a header that says nothing there")
+	case formPaths[f.Method] != "" && s.Values[httpsig.Session] != f.Session.String():
+		return bad("it is for another session, or for none")
 	case err != nil || digest != sha256.Sum256(f.Params):
 		return bad("it is over another body")
 	case f.Seq != 1 || f.Channel != httpChannel(s.Base):

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +31,9 @@ func signHTTP(t *testing.T, key PrivateKey, r httpsig.Request, c httpsig.Claims)
 		t.Fatal(err)
 	}
 	sig[64] += 27
-	r.Header = map[string][]string{
-		"Content-Type": r.Header["Content-Type"], "Content-Digest": {digest}, "Signature-Input": {input},
-		"Signature": {"eth=:" + base64.StdEncoding.EncodeToString(sig) + ":"},
-	}
+	r.Header = maps.Clone(r.Header)
+	r.Header["Content-Digest"], r.Header["Signature-Input"] = []string{digest}, []string{input}
+	r.Header["Signature"] = []string{"eth=:" + base64.StdEncoding.EncodeToString(sig) + ":"}
 	s, err := httpsig.Read(r)
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +112,57 @@ func TestASignedHTTPRequestIsOneFrame(t *testing.T) {
 		if err := f.Verify(key.Public(), sig); err == nil {
 			t.Errorf("%s: it holds", name)
 		}
+	}
+}
+
+// A body in the form of another API is signed with its session in a header; for another session, or at the path of
+// another form, it is no frame.
+func TestABodyOfAnotherAPIIsAFrameOfItsSession(t *testing.T) {
+	key, err := Generate(Secp256k1, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const other = "bafyreick2yf647nfkkbb3g5o54wge7cbq3ms6toi4sfjxk7kesxcul5w54"
+	body := []byte(`{"model":"treasurer","messages":[{"role":"user","content":"hi"}]}`)
+	sign := func(change func(*httpsig.Request)) (Frame, []byte) {
+		r := httpsig.Request{
+			Method: "POST", Scheme: "https", Authority: "agents.example.com", Path: "/v1/chat/completions", Body: body,
+			Header: map[string][]string{"Content-Type": {"application/json"}, "X-Writ-Session": {someSession.String()}},
+		}
+		change(&r)
+		claims := httpsig.Claims{Created: 1700000000, Expires: 1700000060, Nonce: "0123456789abcdef", Account: accountOf(key.Public())}
+		return HTTPFrame(someSession, "chat.completions", body, signHTTP(t, key, r, claims))
+	}
+	honest, sig := sign(func(*httpsig.Request) {})
+	if err := honest.Verify(key.Public(), sig); err != nil {
+		t.Fatalf("an honest one: %v", err)
+	}
+	if f, sig := sign(func(r *httpsig.Request) { r.Header["Idempotency-Key"] = []string{"one"} }); f.Verify(key.Public(), sig) != nil {
+		t.Error("one with a key does not hold")
+	}
+	for name, change := range map[string]func(*httpsig.Request){
+		"for another session": func(r *httpsig.Request) { r.Header["X-Writ-Session"] = []string{other} },
+		"for no session":      func(r *httpsig.Request) { delete(r.Header, "X-Writ-Session") },
+		"of another form":     func(r *httpsig.Request) { r.Path = "/v1/responses" },
+		"with a query":        func(r *httpsig.Request) { r.Query = "beta=true" },
+		"over another body":   func(r *httpsig.Request) { r.Body = []byte("{}") },
+		"at a session's path": func(r *httpsig.Request) { r.Path = HTTPFramePath(someSession, "run.start") },
+	} {
+		if f, sig := sign(change); f.Verify(key.Public(), sig) == nil {
+			t.Errorf("%s: it holds", name)
+		}
+	}
+	as := honest
+	if as.Method = "messages"; as.Verify(key.Public(), sig) == nil {
+		t.Error("it holds as one of another form")
+	}
+	as = honest
+	if as.Session = cid.MustParse(other); as.Verify(key.Public(), sig) == nil {
+		t.Error("it holds for another session")
+	}
+	native, sig := sign(func(r *httpsig.Request) { r.Path = HTTPFramePath(someSession, "run.start") })
+	if native.Method = "run.start"; native.Verify(key.Public(), sig) == nil {
+		t.Error("a request of the protocol's own covers a header that says nothing there, and holds")
 	}
 }
 

@@ -63,7 +63,7 @@ type Ask struct {
 	Request *Payload // the exact params bytes of the signed frame
 	Channel [32]byte // of the socket that it came over
 	Seq     uint64   // of the frame on that channel
-	Method  string   // of the frame, "run.start" or "run.send"
+	Method  string   // of the frame, "run.start" or "run.send", or the form of a body that was signed as it is
 	Of      *Ref     // the question of the agent's that it answers; optional, with method "run.send" only
 	Key     string   // did:key of the session key
 	Sig     []byte   // over session, channel, seq, method and SHA-256 of Request

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/writ-run/writ/agent/attach"
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/search"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/provenance"
@@ -22,7 +23,7 @@ func (e *Evidence) AddStep(s *provenance.Step) {
 		if open && ev.Method == wire.RunSend && wire.DecodeStrict(params, &sent) == nil {
 			e.AddRequest(sent.Text)
 			files = sent.Files
-		} else if p, _, err := wire.ReadAsk(ev.Method, params); open && err == nil {
+		} else if p, _, err := foreign.ReadAsk(ev.Method, params); open && err == nil {
 			e.AddRequest(p.Input)
 			files = p.Files
 		} else {

@@ -10,6 +10,7 @@ import (
 	"github.com/writ-run/writ/agent/attach"
 	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/definition"
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/modelcall"
 	"github.com/writ-run/writ/agent/subagent"
@@ -50,14 +51,13 @@ func (w *work) takeAsk(ev *provenance.Ask) error {
 	if err != nil {
 		return err
 	}
-	w.s.Opened = w.at
+	w.s.Opened, w.s.looked = w.at, ev.Earlier != nil
 	if err := w.takeForm(start.Answer); err != nil {
 		return err
 	}
 	if err := w.takeClientTools(start.Tools); err != nil {
 		return err
 	}
-	w.s.looked = ev.Earlier != nil
 	before, err := w.beginTalk(ev, params)
 	if err != nil {
 		return err
@@ -87,14 +87,14 @@ func readStart(m *Machine, ev *provenance.Ask) (start wire.StartParams, params [
 	if len(m.authority.Chain) > 0 {
 		method = subagent.Method
 	}
-	if ev.Method != method && (ev.Method != wire.RunFork || method == subagent.Method) {
+	if ev.Method != method && (method == subagent.Method || ev.Method != wire.RunFork && !foreign.IsForm(ev.Method)) {
 		return start, nil, fmt.Errorf("the request is signed for the method %q, not %q", ev.Method, method)
 	}
 	params, ok := ev.Request.Bytes()
 	if !ok {
 		return start, nil, fmt.Errorf("the request: %w", ErrSealed)
 	}
-	start, step, err := wire.ReadAsk(ev.Method, params)
+	start, step, err := foreign.ReadAsk(ev.Method, params)
 	switch {
 	case err != nil:
 		return start, nil, fmt.Errorf("the request: %w", err)

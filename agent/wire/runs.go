@@ -267,7 +267,7 @@ type Ref struct {
 type Event struct {
 	Kind     string          `json:"kind" form:"name"`
 	Of       *Ref            `json:"of,omitempty"`
-	Input    json.RawMessage `json:"input,omitempty"` // the params of run.start or run.send as they were signed
+	Input    json.RawMessage `json:"input,omitempty"` // the params of run.start or run.send as they were signed, or that a signed body stands for
 	Key      string          `json:"key,omitempty" form:"did"`
 	Model    *ModelCall      `json:"model,omitempty"`
 	Text     string          `json:"text,omitempty" form:"text"`

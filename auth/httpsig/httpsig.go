@@ -3,7 +3,8 @@
 //
 // [Read] makes of a request that came in what its signature is over, the base, and says what was claimed; [ParseBase]
 // reads a base that was kept. Both take one spelling only: one signature, which covers the whole request, each part
-// once and none that is not known here, with a nonce and a time. Whose signature it is, and whether it is in time and
+// once and none that is not known here, with a nonce and a time. Two headers may be covered besides, and must be where
+// they are sent: [Session] and [Key]. Whose signature it is, and whether it is in time and
 // new, is for the caller to judge; nothing here reads a clock.
 package httpsig
 
@@ -37,6 +38,16 @@ const (
 	maxNonce = 128
 	maxValue = 256 // of one part
 )
+
+// The headers that a signature may cover besides, as parts: the session that the request is for, and what a request
+// that is sent again is known by.
+const (
+	Session = "x-writ-session"
+	Key     = "idempotency-key"
+)
+
+// headers are their names in [Request].
+var headers = map[string]string{Session: "X-Writ-Session", Key: "Idempotency-Key"}
 
 // The parts of a request that a signature covers, all of them.
 var parts = []string{"@scheme", "@authority", "@method", "@path", "@query", "content-digest", "content-type"}
@@ -83,7 +94,7 @@ func ParseClaims(text string) (*Claims, error) {
 	c := &Claims{Parts: strings.Split(list, `" "`)}
 	for i, p := range c.Parts {
 		switch {
-		case !slices.Contains(parts, p):
+		case !slices.Contains(parts, p) && headers[p] == "":
 			return nil, wrong("the signature covers %.40q, which is not known here; cover %s", p, strings.Join(parts, ", "))
 		case slices.Contains(c.Parts[:i], p):
 			return nil, wrong("the signature covers %s twice", p)
@@ -184,16 +195,16 @@ func writeBase(c *Claims, values map[string]string) string {
 // ParseBase reads a base that was kept. Only what [Read] makes is read. The error is a [*FormError].
 func ParseBase(base string) (*Signed, error) {
 	lines := strings.Split(base, "\n")
-	if len(lines) != len(parts)+1 {
-		return nil, wrong("what was signed has %d lines and not %d", len(lines), len(parts)+1)
-	}
-	params, ok := strings.CutPrefix(lines[len(parts)], `"@signature-params": `)
+	params, ok := strings.CutPrefix(lines[len(lines)-1], `"@signature-params": `)
 	if !ok {
 		return nil, wrong("what was signed does not end with its parameters")
 	}
 	c, err := ParseClaims(params)
 	if err != nil {
 		return nil, err
+	}
+	if len(lines) != len(c.Parts)+1 {
+		return nil, wrong("what was signed has %d lines and not %d", len(lines), len(c.Parts)+1)
 	}
 	s := &Signed{Claims: c, Base: base, Values: map[string]string{}}
 	for i, p := range c.Parts {
@@ -290,7 +301,18 @@ func Read(r Request) (*Signed, error) {
 		"@scheme": r.Scheme, "@authority": r.Authority, "@method": r.Method, "@path": r.Path, "@query": "?" + r.Query,
 		"content-digest": digest, "content-type": kind,
 	}}
-	for _, p := range parts {
+	for _, p := range []string{Session, Key} { // whoever sends them means them
+		covered := slices.Contains(c.Parts, p)
+		if !covered && len(r.Header[headers[p]]) > 0 {
+			return nil, wrong("the header %s is not signed; cover %s, or leave it out", headers[p], p)
+		}
+		if covered {
+			if s.Values[p], err = one(r.Header, headers[p]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, p := range c.Parts {
 		if !isValue(s.Values[p]) {
 			return nil, wrong("%s is longer than %d bytes, or cannot be signed as it is", p, maxValue)
 		}
@@ -311,14 +333,24 @@ func isLabel(s string) bool {
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-.*") == ""
 }
 
+// IsWholeOnly says whether nothing is covered besides the whole request.
+func (c *Claims) IsWholeOnly() bool { return len(c.Parts) == len(parts) }
+
 // Prepare returns the headers Content-Digest and Signature-Input of a request that is to be signed with the label eth,
-// and the base that its account signs as a text (EIP-191). Its Signature is then eth=: and base64 of the signature and
-// a colon.
+// which covers [Session] and [Key] where it has them, and the base that its account signs as a text (EIP-191). Its
+// Signature is then eth=: and base64 of the signature and a colon.
 func Prepare(r Request, c Claims) (digest, input, base string) {
 	c.Parts, c.order = slices.Clone(parts), []string{"created", "expires", "nonce", "keyid", "tag"}
 	digest = Digest(r.Body)
-	return digest, "eth=" + c.String(), writeBase(&c, map[string]string{
+	values := map[string]string{
 		"@scheme": r.Scheme, "@authority": r.Authority, "@method": r.Method, "@path": r.Path, "@query": "?" + r.Query,
 		"content-digest": digest, "content-type": strings.Join(r.Header["Content-Type"], ""),
-	})
+	}
+	for _, p := range []string{Session, Key} {
+		if v := r.Header[headers[p]]; len(v) > 0 {
+			values[p] = v[0]
+			c.Parts = append(c.Parts, p)
+		}
+	}
+	return digest, "eth=" + c.String(), writeBase(&c, values)
 }

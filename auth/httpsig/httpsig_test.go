@@ -58,6 +58,28 @@ func TestTheBaseIsWhatIsSigned(t *testing.T) {
 	}
 }
 
+// The session and the key of a request are signed where they are sent.
+func TestHeadersThatMeanSomethingAreSigned(t *testing.T) {
+	r := someRequest()
+	r.Header["X-Writ-Session"], r.Header["Idempotency-Key"] = []string{"bafy1"}, []string{"one"}
+	digest, input, base := Prepare(r, Claims{Created: 1700000000, Expires: 1700000060, Nonce: "EjRWeJCrze8BI0VniavN7w", Account: account})
+	r.Header["Content-Digest"], r.Header["Signature-Input"] = []string{digest}, []string{input}
+	r.Header["Signature"] = []string{"eth=:" + base64.StdEncoding.EncodeToString(make([]byte, SigSize)) + ":"}
+	s, err := Read(r)
+	if err != nil || s.Base != base || s.Values[Session] != "bafy1" || s.Values[Key] != "one" || s.IsWholeOnly() {
+		t.Fatalf("%+v, %v; want the base\n%s", s, err, base)
+	}
+	if !strings.Contains(base, "\n\"x-writ-session\": bafy1\n\"idempotency-key\": one\n\"@signature-params\": ") {
+		t.Errorf("the base is\n%s", base)
+	}
+	if back, err := ParseBase(base); err != nil || back.Values[Session] != "bafy1" || back.Values[Key] != "one" {
+		t.Errorf("read again: %+v, %v", back, err)
+	}
+	if s, err := Read(someRequest()); err != nil || !s.IsWholeOnly() {
+		t.Errorf("without them: %+v, %v", s, err)
+	}
+}
+
 // What is not exactly one signature over exactly the whole request is refused, in a sentence.
 func TestOnlyOneSpellingOfAWholeRequestIsRead(t *testing.T) {
 	in := func(old, new string) func(*Request) {
@@ -109,6 +131,9 @@ func TestOnlyOneSpellingOfAWholeRequestIsRead(t *testing.T) {
 		{"no tag", in(`;tag="erc8128"`, ""), "no parameter tag"},
 		{"an algorithm", in(";tag=", `;alg="rsa";tag=`), "not known here"},
 		{"a blank behind a semicolon", in(";created", "; created"), ""},
+		{"a header that is not covered", header("X-Writ-Session", "s"), "X-Writ-Session is not signed"},
+		{"a key that is not covered", header("Idempotency-Key", "k"), "Idempotency-Key is not signed"},
+		{"a covered header that is not there", in(`"@path"`, `"@path" "x-writ-session"`), "X-Writ-Session must be there once"},
 		{"a path of two lines", func(r *Request) { r.Path = "/a\n\"@query\": ?" }, "cannot be signed"},
 		{"a long query", func(r *Request) { r.Query = strings.Repeat("x", 300) }, "longer than 256"},
 	} {
@@ -123,7 +148,8 @@ func TestOnlyOneSpellingOfAWholeRequestIsRead(t *testing.T) {
 		"nothing": "", "a line less": strings.Replace(base, "\"@scheme\": https\n", "", 1), "a line more": base + "\n",
 		"lines in another order": strings.Replace(base, "\"@scheme\": https\n\"@authority\": api.example\n", "\"@authority\": api.example\n\"@scheme\": https\n", 1),
 		"a value of nothing":     strings.Replace(base, "POST", "", 1), "a blank too many": strings.Replace(base, ": POST", ":  POST", 1),
-		"another digest": strings.Replace(base, "sha-256", "sha-512", 1), "no parameters": strings.Replace(base, "@signature-params", "@signature", 1),
+		"a header that no line has": strings.Replace(base, `"content-type")`, `"content-type" "x-writ-session")`, 1),
+		"another digest":            strings.Replace(base, "sha-256", "sha-512", 1), "no parameters": strings.Replace(base, "@signature-params", "@signature", 1),
 	} {
 		if s, err := ParseBase(bad); err == nil {
 			t.Errorf("%s: was read as %+v", name, s)

@@ -104,7 +104,11 @@ func (c *Call) authenticate(ctx context.Context) error {
 	if c.frame, err = c.caller.verifyFrame(c.req, c.seat.session.ID, c.seat.key); err != nil {
 		return err
 	}
-	// The session may have ended since the last call, here or on another node.
+	return useSession(ctx, c)
+}
+
+// useSession reads the session anew: it may have ended since the last call, here or on another node.
+func useSession(ctx context.Context, c *Call) error {
 	s, err := c.api.cfg.Runner.Use(ctx, c.seat.session.ID)
 	if errors.Is(err, journal.ErrStale) && !errors.Is(err, journal.ErrEarly) {
 		c.ended = &s

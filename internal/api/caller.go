@@ -35,6 +35,7 @@ type Caller struct {
 	transport Transport
 	desk      *auth.Desk // of the page, or of all others
 	channel   [32]byte
+	signer    *signer // that seated it before any other call; nil if none has
 
 	turn sync.Mutex // held while a signed request's number is checked and taken
 	seq  uint64     // guarded by turn: of the last signed request

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/runner"
@@ -91,10 +92,25 @@ func isErased(list ...*provenance.Payload) bool {
 	return false
 }
 
+// viewRequest returns the params of a request: as they were signed, or what a body in the form of another API stands
+// for.
+func viewRequest(e *provenance.Ask) json.RawMessage {
+	raw, open := e.Request.Bytes()
+	if !open || !foreign.IsForm(e.Method) {
+		return payloadJSON(e.Request)
+	}
+	p, _, err := foreign.ReadAsk(e.Method, raw)
+	if err != nil {
+		return nil
+	}
+	out, _ := json.Marshal(p) // of texts and JSON that was read
+	return out
+}
+
 func viewEvent(e provenance.Event) wire.Event {
 	switch e := e.(type) {
 	case *provenance.Ask:
-		w := wire.Event{Kind: "ask", Input: payloadJSON(e.Request), Key: e.Key, Erased: isErased(e.Request)}
+		w := wire.Event{Kind: "ask", Input: viewRequest(e), Key: e.Key, Erased: isErased(e.Request)}
 		if e.Of != nil {
 			w.Of = viewRef(*e.Of)
 		}

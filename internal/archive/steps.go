@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/provenance"
@@ -111,7 +112,7 @@ func readTurn(
 	}
 	if ask, ok := first[0].Step.Event.(*provenance.Ask); ok {
 		params, open := ask.Request.Bytes()
-		if p, _, err := wire.ReadAsk(ask.Method, params); open && err == nil {
+		if p, _, err := foreign.ReadAsk(ask.Method, params); open && err == nil {
 			t.Asked = p.Input
 		}
 		if ask.After.Defined() && ask.Method != wire.RunFork {

@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/agent/approval"
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/layer"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/wire"
@@ -141,6 +142,12 @@ func (d *Run) readAsk(ctx context.Context, s Store, step *provenance.Step) error
 	}
 	raw, open := ask.Request.Bytes()
 	if d.Erased = !open; d.Erased {
+		return nil
+	}
+	if foreign.IsForm(ask.Method) {
+		if p, _, err := foreign.ReadAsk(ask.Method, raw); err == nil {
+			d.Asked = p.Input
+		}
 		return nil
 	}
 	var request struct {

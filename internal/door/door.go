@@ -27,6 +27,7 @@ import (
 
 	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth/httpsig"
 	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/strictjson"
@@ -134,7 +135,10 @@ const (
 	maxLarge = 12 << 20
 )
 
-var errTooLarge = errors.New("a body is larger than is taken")
+var (
+	errTooLarge       = errors.New("a body is larger than is taken")
+	errSignedTooLarge = fmt.Errorf("signed: %w", errTooLarge)
+)
 
 // serve answers requests of one dialect.
 func (d *Door) serve(dia dialect) http.HandlerFunc {
@@ -147,37 +151,23 @@ func (d *Door) serve(dia dialect) http.HandlerFunc {
 
 // answer performs one request. An error is returned only while nothing was written.
 func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error {
-	key, err := keyOf(r.Header)
+	v, body, idempotency, err := d.takeBody(w, r, dia.form())
 	if err != nil {
 		return err
 	}
-	var v *visitor
-	limit := int64(maxBody)
-	if r.ContentLength > maxBody {
-		if v, err = d.enter(r.Context(), key, wire.RunStart); err != nil {
-			return err
-		}
-		defer v.leave()
-		limit = maxLarge
+	defer v.leave()
+	read := foreign.Read
+	if v.frame.Method != "" {
+		read = foreign.ReadSigned
 	}
-	body, err := readBody(w, r, limit)
+	req, err := read(dia.form(), body)
 	if err != nil {
 		return err
-	}
-	req, err := foreign.Read(dia.form(), body)
-	if err != nil {
-		return err
-	}
-	if v == nil {
-		if v, err = d.enter(r.Context(), key, wire.RunStart); err != nil {
-			return err
-		}
-		defer v.leave()
 	}
 	if err := v.checkModel(req); err != nil {
 		return err
 	}
-	t, err := v.beginTurn(r.Context(), req, r.Header.Get("Idempotency-Key"))
+	t, err := v.beginTurn(r.Context(), req, idempotency)
 	if err != nil {
 		return err
 	}
@@ -206,6 +196,35 @@ func (d *Door) answer(w http.ResponseWriter, r *http.Request, dia dialect) error
 	e.answerByCall(req)
 	writeJSON(w, http.StatusOK, dia.writeWhole(req, e))
 	return nil
+}
+
+// takeBody reads a request's body within its bound, and opens the session of who asks: by the key that is shown, or of
+// the signed request. leave must be called.
+func (d *Door) takeBody(w http.ResponseWriter, r *http.Request, form foreign.Form) (
+	v *visitor, body []byte, idempotency string, err error,
+) {
+	if httpsig.IsSigned(r.Header) {
+		return d.enterSigned(w, r, form)
+	}
+	key, err := keyOf(r.Header)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	limit := int64(maxBody)
+	if r.ContentLength > maxBody { // who may send so much is looked at first
+		if v, err = d.enter(r.Context(), key, wire.RunStart); err != nil {
+			return nil, nil, "", err
+		}
+		limit = maxLarge
+	}
+	body, err = readBody(w, r, limit)
+	if v == nil && err == nil {
+		v, err = d.enter(r.Context(), key, wire.RunStart)
+	}
+	if err != nil && v != nil {
+		v.leave()
+	}
+	return v, body, r.Header.Get("Idempotency-Key"), err
 }
 
 // streamTurn writes a turn as events. What goes wrong after the first of them is an event too.
@@ -293,6 +312,9 @@ func (v *visitor) checkModel(r *foreign.Request) error {
 func failureOf(err error) failure {
 	e, ok := errors.AsType[*wire.Error](err)
 	switch {
+	case errors.Is(err, errSignedTooLarge):
+		return failure{http.StatusRequestEntityTooLarge, "invalid_request_error", "request_too_large",
+			fmt.Sprintf("A signed body has at most %d KiB, since it is recorded as it is.", maxBody>>10), 0}
 	case errors.Is(err, errTooLarge):
 		return failure{http.StatusRequestEntityTooLarge, "invalid_request_error", "request_too_large",
 			fmt.Sprintf("The body is larger than is taken: %d KiB, or %d MiB if it says its length.",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/auth/httpsig"
@@ -48,38 +48,19 @@ func (d *Door) answerSigned(w http.ResponseWriter, r *http.Request) error {
 		return wire.Errorf(wire.CodeNotFound, "Only run.start and run.cancel are signed as HTTP requests.")
 	case err != nil || session.String() != r.PathValue("session"):
 		return wire.Errorf(wire.CodeParams, "The path names no session; it is /v1/sessions/SESSION/%s.", method)
-	case len(r.Header["Authorization"])+len(r.Header["X-Api-Key"]) > 0:
-		return wire.Errorf(wire.CodeParams, "The request shows a key and is signed; do one of them.")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return errTooLarge
-	}
-	if err != nil {
-		return wire.Errorf(wire.CodeParams, "The body did not come whole.")
-	}
-	s, err := d.readSigned(r, body)
+	body, s, err := d.readSigned(w, r)
 	if err != nil {
 		return err
 	}
-	frame, sig := auth.HTTPFrame(session, method, body, s)
-	v := &visitor{api: d.cfg.API}
-	from := api.Transport{Private: true, Streams: true, Channel: frame.Channel}
-	if admit := d.cfg.Admit; admit != nil {
-		from.Admit = func(of journal.Session) error { return admit(of, method) }
+	v, err := d.seatSigner(r.Context(), session, method, body, s)
+	if err != nil {
+		return err
 	}
-	v.caller = d.cfg.API.NewCaller(from)
 	defer v.leave()
-	opened, refusal := d.cfg.API.SeatSigner(r.Context(), v.caller, frame, sig)
-	if refusal != nil {
-		return refusal
-	}
-	v.session = opened
-	if err := d.takeNonce(r.Context(), s); err != nil { // only now: who cannot sign must not use up a nonce
-		return err
-	}
 	call, refused := d.cfg.API.Begin(r.Context(), v.caller, wire.Request{
-		JSONRPC: "2.0", ID: json.RawMessage("1"), Method: method, Params: body, Auth: &wire.Auth{Seq: frame.Seq, Sig: sig},
+		JSONRPC: "2.0", ID: json.RawMessage("1"), Method: method, Params: body,
+		Auth: &wire.Auth{Seq: v.frame.Seq, Sig: v.sig},
 	})
 	if refused != nil {
 		return refused.Error
@@ -97,7 +78,53 @@ func (d *Door) answerSigned(w http.ResponseWriter, r *http.Request) error {
 	return d.followSigned(w, r, v, started.Run)
 }
 
-// followSigned answers with how the run ended. A client that goes away does not end it: nothing signs for that.
+// enterSigned opens the session of a body in a dialect's form that its sender has signed, and returns the body with
+// the idempotency key that was signed, if one was. The session stands in a header, since the path has no room for it.
+func (d *Door) enterSigned(w http.ResponseWriter, r *http.Request, form foreign.Form) (
+	v *visitor, body []byte, key string, err error,
+) {
+	body, s, err := d.readSigned(w, r)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	named := s.Values[httpsig.Session]
+	session, err := cid.Decode(named)
+	if err != nil || session.String() != named {
+		return nil, nil, "", wire.Errorf(wire.CodeParams,
+			"The signed request names no session: send it in the header X-Writ-Session, and sign %q too.", httpsig.Session)
+	}
+	v, err = d.seatSigner(r.Context(), session, string(form), body, s)
+	return v, body, s.Values[httpsig.Key], err
+}
+
+// seatSigner opens the session of who signed a request, which is taken once. leave must be called.
+func (d *Door) seatSigner(
+	ctx context.Context, session cid.Cid, method string, body []byte, s *httpsig.Signed,
+) (*visitor, error) {
+	v := &visitor{api: d.cfg.API}
+	v.frame, v.sig = auth.HTTPFrame(session, method, body, s)
+	from := api.Transport{Private: true, Streams: true, Channel: v.frame.Channel}
+	if admit := d.cfg.Admit; admit != nil {
+		if foreign.IsForm(method) {
+			method = wire.RunStart
+		}
+		from.Admit = func(of journal.Session) error { return admit(of, method) }
+	}
+	v.caller = d.cfg.API.NewCaller(from)
+	opened, refusal := d.cfg.API.SeatSigner(ctx, v.caller, v.frame, v.sig)
+	if refusal != nil {
+		v.leave()
+		return nil, refusal
+	}
+	v.session = opened
+	if err := d.takeNonce(ctx, s); err != nil { // only now: who cannot sign must not use up a nonce
+		v.leave()
+		return nil, err
+	}
+	return v, nil
+}
+
+// followSigned answers with how the run ended. A client that goes away ends it, as one with a key does.
 func (d *Door) followSigned(w http.ResponseWriter, r *http.Request, v *visitor, run string) error {
 	t := &turn{v: v, run: run}
 	if err := t.subscribe(r.Context()); err != nil {
@@ -122,15 +149,25 @@ func (d *Door) followSigned(w http.ResponseWriter, r *http.Request, v *visitor, 
 	return nil
 }
 
-// readSigned reads the request's signature and holds it to the clock.
-func (d *Door) readSigned(r *http.Request, body []byte) (*httpsig.Signed, error) {
-	refuse := func(reason, format string, args ...any) (*httpsig.Signed, error) {
+// readSigned reads a request's body and its signature, and holds that to the clock.
+func (d *Door) readSigned(w http.ResponseWriter, r *http.Request) ([]byte, *httpsig.Signed, error) {
+	refuse := func(reason, format string, args ...any) ([]byte, *httpsig.Signed, error) {
 		e := wire.Errorf(wire.CodeSignature, format, args...)
 		e.Data.Reason = reason
-		return nil, e
+		return nil, nil, e
+	}
+	if len(r.Header["Authorization"])+len(r.Header["X-Api-Key"]) > 0 {
+		return nil, nil, wire.Errorf(wire.CodeParams, "The request shows a key and is signed; do one of them.")
+	}
+	body, err := readBody(w, r, maxBody)
+	if errors.Is(err, errTooLarge) {
+		return nil, nil, errSignedTooLarge
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	if !httpsig.IsSigned(r.Header) {
-		return nil, wire.Errorf(wire.CodeUnsigned,
+		return nil, nil, wire.Errorf(wire.CodeUnsigned,
 			"Sign the request with the session's key, as ERC-8128 has it; see /docs/front-door.")
 	}
 	scheme := d.cfg.Scheme
@@ -154,7 +191,7 @@ func (d *Door) readSigned(r *http.Request, body []byte) (*httpsig.Signed, error)
 	case now.After(expires):
 		return refuse("http.late", "The signature has expired; sign the request again.")
 	}
-	return s, nil
+	return body, s, nil
 }
 
 // authorityOf returns how a client calls the server, in small letters and without the port that is the scheme's own.

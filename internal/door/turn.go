@@ -28,6 +28,9 @@ type visitor struct {
 	key     Key
 	seq     uint64
 	session wire.Session
+
+	frame auth.Frame // of a signed request, in the place of a key
+	sig   []byte
 }
 
 // enter opens the key's session for one request, which costs as the method does. leave must be called.
@@ -57,14 +60,19 @@ func (d *Door) enter(ctx context.Context, key Key, method string) (*visitor, err
 
 func (v *visitor) leave() { v.caller.Leave() }
 
-// call performs one call of the protocol, signed by the key's session key if it must be.
+// call performs one call of the protocol, signed by the key's session key if it must be. Without a key it follows from
+// the signed request.
 func (v *visitor) call(ctx context.Context, method string, params any, signed bool) api.Answer {
 	raw, err := json.Marshal(params)
 	if err != nil {
 		return api.Answer{Error: wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")}
 	}
 	req := wire.Request{JSONRPC: "2.0", ID: json.RawMessage("1"), Method: method, Params: raw}
-	if signed {
+	begin := v.api.Begin
+	switch {
+	case signed && v.frame.Method != "":
+		begin = v.api.BeginFor
+	case signed:
 		v.seq++
 		session := v.key.Session
 		sig, err := v.key.Secret.SignFrame(auth.Frame{
@@ -75,7 +83,7 @@ func (v *visitor) call(ctx context.Context, method string, params any, signed bo
 		}
 		req.Auth = &wire.Auth{Seq: v.seq, Sig: sig}
 	}
-	call, refusal := v.api.Begin(ctx, v.caller, req)
+	call, refusal := begin(ctx, v.caller, req)
 	if refusal != nil {
 		return *refusal
 	}

@@ -155,6 +155,8 @@ var within = []string{
 	"agent/definition -> agent/thread", // what providers add to a tool
 	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
 	"agent/grounds -> agent/attach",    // likewise
+	"agent/grounds -> agent/foreign",   // a signed body may be what was asked
+	"agent/loop -> agent/foreign",      // likewise
 	"agent/foreign -> agent/attach",    // images are files of a request
 	"agent/loop -> agent/attach",       // the files of a request
 	"agent/loop -> agent/authority",
