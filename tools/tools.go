@@ -59,7 +59,8 @@ type Spec struct {
 	// An argument with "const" is the same in every call: it may be left out, and models are not told of it. An amount
 	// with "x-allowance": true is not moved by the call, but the recipient may move it from then on. "x-contract" at the
 	// top says which function of a contract a call of class ChainTx is: a [Contract]. "x-payment": "x402" there says that
-	// a call of class Keyed pays for what its url answers: see [PaymentX402]. "x-module" there says that a module computes
+	// a call of class Keyed pays for what its url answers: see [PaymentX402]; "erc7710", that one of class ChainTx pays
+	// from another account: see [PaymentMandate]. "x-module" there says that a module computes
 	// the results: see [KeyModule]. Besides, there are, as usual,
 	// enum (of strings), minLength, maxLength, minimum, maximum, minItems, maxItems (1,024 if absent)
 	// and description. Any other keyword is an error. Names of properties are letters, digits and '_', a letter first, so
@@ -171,7 +172,7 @@ type Input struct {
 	// to the operator's limits.
 	Hosts []string
 	Asker Asker // for whom the call is made
-	// Wallet is the user's own, of class WalletTx.
+	// Wallet is the user's own, if it is of the tool's chain; of tools that send.
 	Wallet common.Address
 	// Foreseen is what [Chain.Simulate] said when the call was decided. Sign refuses what would move anything else now.
 	Foreseen []byte

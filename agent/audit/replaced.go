@@ -90,7 +90,7 @@ func (t *transfers) readReplacement(
 		return nil, false, faultf(CodeTxReplaced, "%v", err)
 	}
 	if cancels = a.Cancels; !cancels {
-		tx, _, f = checkTransfer(raw, args, t.ev, call)
+		tx, _, f = t.checkTransfer(raw, args, call)
 	} else {
 		tx, f = readCancelling(a)
 	}

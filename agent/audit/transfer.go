@@ -19,6 +19,7 @@ import (
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/calldata"
+	"github.com/writ-run/writ/tools/mandate"
 )
 
 // Codes of signed transactions: what was signed is not what the call says.
@@ -45,12 +46,15 @@ const (
 	CodeTxMoved provenance.Code = "transfers.moved"
 	// a call paid by x402 something else than it says: another offer, authorisation, signature or settlement
 	CodeTxPayment provenance.Code = "transfers.payment"
+	// not one payment by a delegation of the grant's wallet to the account that redeems it
+	CodeTxMandate provenance.Code = "transfers.mandate"
 )
 
 // A Transaction is a signed Ethereum transaction of type 2 (EIP-1559), the one kind that tools of class chain make.
 type Transaction struct {
 	Hash  common.Hash
 	From  common.Address // as its signature recovers
+	Payer common.Address // whose asset it moves: From, or who has given From a delegation
 	Chain uint64
 	Nonce uint64
 	To    *common.Address // nil if it makes a contract
@@ -110,8 +114,9 @@ func ReadTransaction(raw []byte) (*Transaction, error) {
 	if err != nil {
 		return nil, errors.New("the transaction's signature is nobody's")
 	}
+	from := crypto.PubkeyToAddress(*key)
 	return &Transaction{
-		Hash: crypto.Keccak256Hash(raw), From: crypto.PubkeyToAddress(*key), Chain: tx.Chain, Nonce: tx.Nonce,
+		Hash: crypto.Keccak256Hash(raw), From: from, Payer: from, Chain: tx.Chain, Nonce: tx.Nonce,
 		To: tx.To, Value: &tx.Value, Data: tx.Data, TipCap: &tx.TipCap, FeeCap: &tx.FeeCap,
 	}, nil
 }
@@ -177,6 +182,7 @@ type transfers struct {
 	returned                  int // blocks that transactions were in, and that have gone
 	replaced, cancelled       int // transactions in whose place another was sent; calls whose nonce was used for nothing
 	extra                     extraFees
+	mandates                  mandate.Seen
 	computed, differ, unclear int // simulations that were not read; transactions that moved otherwise, or nobody knows how
 }
 
@@ -204,7 +210,7 @@ func (t *transfers) note() string {
 			notes = append(notes, fmt.Sprintf("%d %s", x.n, x.what))
 		}
 	}
-	notes = append(notes, t.extra.says()...)
+	notes = append(append(notes, t.extra.says()...), t.mandates.Says()...)
 	return strings.Join(notes, ", ")
 }
 
@@ -365,8 +371,8 @@ func (t *transfers) checkReceipt(sent broadcast, output *provenance.Payload) *pr
 		return nil
 	case mined.Status != "ok":
 		return nil
-	case common.HexToAddress(mined.Account) != tx.From:
-		return faultf(CodeTxMoved, "the receipt shows what left %s, and %s sent the transaction", mined.Account, tx.From)
+	case common.HexToAddress(mined.Account) != tx.Payer:
+		return faultf(CodeTxMoved, "the receipt shows what left %s, and %s paid by the transaction", mined.Account, tx.Payer)
 	case !isSum(mined.Left, moved.Debit) || !isSum(mined.Arrived, moved.Credit):
 		return faultf(CodeTxMoved, "the receipt states other figures than its balances and events show: %s left, %s arrived",
 			moved.Debit, moved.Credit)
@@ -463,7 +469,7 @@ func (t *transfers) check(
 		t.closed++
 		return nil, "", nil
 	}
-	tx, account, f := checkTransfer(raw, args, t.ev, call)
+	tx, account, f := t.checkTransfer(raw, args, call)
 	if f != nil {
 		t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
 		return nil, "", errStop
@@ -473,9 +479,9 @@ func (t *transfers) check(
 			"step %d: %s sent the transaction, and it was for the wallet of the grant to send", s.Seq, tx.From.Hex())
 		return nil, "", errStop
 	}
-	if payer, seen := t.payers[call.Of]; seen && payer != tx.From {
+	if payer, seen := t.payers[call.Of]; seen && payer != tx.Payer {
 		t.failCheck(provenance.CheckTransfers, CodeTxSimulation, c,
-			"step %d: account %s signed the transaction, and the simulation is of %s", s.Seq, tx.From.Hex(), payer.Hex())
+			"step %d: account %s pays by the transaction, and the simulation is of %s", s.Seq, tx.Payer.Hex(), payer.Hex())
 		return nil, "", errStop
 	}
 	t.n++
@@ -490,8 +496,8 @@ const maxOpenTx = 4096
 
 // checkTransfer says whether the signed transaction of a call does what the call says, and no more. account is the
 // recorded one.
-func checkTransfer(
-	signed, args []byte, ev *provenance.Evidence, call *provenance.Call,
+func (t *transfers) checkTransfer(
+	signed, args []byte, call *provenance.Call,
 ) (tx *Transaction, account string, f *provenance.Fault) {
 	var rec tools.Signed
 	if err := json.Unmarshal(signed, &rec); err != nil {
@@ -504,7 +510,7 @@ func checkTransfer(
 	if tx, err = ReadTransaction(raw); err != nil {
 		return nil, "", faultf(CodeTxForm, "%v", err)
 	}
-	read, tool, err := readCall(ev, call, args)
+	read, tool, err := readCall(t.ev, call, args)
 	if err != nil {
 		return nil, "", faultf(CodeTxForm, "%v", err)
 	}
@@ -517,14 +523,32 @@ func checkTransfer(
 	if f := checkRecorded(tx, &rec, spec.Book.Chain); f != nil {
 		return nil, "", f
 	}
-	f = checkMoved(tx, read, token)
-	if tool.Contract() != nil {
+	switch {
+	case tool.Payment() == tools.PaymentMandate:
+		f = t.checkMandate(tx, read, token)
+	case tool.Contract() != nil:
 		f = checkCalled(tx, read, tool)
+	default:
+		f = checkMoved(tx, read, token)
 	}
 	if f != nil {
 		return nil, "", f
 	}
 	return tx, rec.Account, nil
+}
+
+// checkMandate checks that a transaction redeems a delegation of the grant's wallet for what the call says.
+func (t *transfers) checkMandate(tx *Transaction, call tools.Args, token tools.Token) *provenance.Fault {
+	m, err := mandate.Transaction{Chain: tx.Chain, From: tx.From, To: tx.To, Value: tx.Value, Data: tx.Data}.Check(
+		token.Address, call.To, call.Amount.Uint256())
+	if err == nil && t.grant != nil {
+		err = t.mandates.Add(m, t.grant, t.ev.Run.Grant.String(), call.Amount.Asset())
+	}
+	if err != nil {
+		return faultf(CodeTxMandate, "%v", err)
+	}
+	tx.Payer = m.Delegator
+	return nil
 }
 
 // checkCalled checks that a transaction calls the function of the contract that its tool's record names, with the

@@ -53,6 +53,10 @@ const (
 	ApprovalDecide  = "approval.decide"
 	WalletList      = "wallet.list"
 	WalletSent      = "wallet.sent"
+	MandateAskFor   = "mandate.ask"
+	MandatePut      = "mandate.put"
+	MandateList     = "mandate.list"
+	MandateForget   = "mandate.forget"
 	ProvenanceFetch = "provenance.get"
 	UsageGet        = "usage.get"
 )
@@ -94,6 +98,12 @@ func Methods() []Method {
 		method[None, WalletCalls](WalletList, Opened, "Lists the transactions that the wallet itself is asked to send."),
 		method[SentParams, None](WalletSent, Signed,
 			"Says under which hash the wallet has sent one; the chain is believed, and not this."),
+		method[MandateAskParams, MandateAsk](MandateAskFor, Opened,
+			"Returns what the wallet signs to let the agent pay from its account, within limits that the chain keeps."),
+		method[MandatePutParams, GivenMandate](MandatePut, Signed, "Hands over what the wallet has signed for that."),
+		method[None, GivenMandates](MandateList, Opened, "Lists what was handed over in this session."),
+		method[MandateForgetParams, None](MandateForget, Signed,
+			"Has the server forget one; what the wallet revokes on the chain is over for everybody."),
 		method[ProvenanceParams, Provenance](ProvenanceFetch, Anyone,
 			"Says where a run's record is, and gives its keys to the owner."),
 		method[UsageParams, Usage](UsageGet, Opened, "Adds up what the wallet's own runs have cost."),

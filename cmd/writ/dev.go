@@ -185,7 +185,7 @@ func (o *devOptions) config(a *app, dapps []config.Dapp) (node.Config, error) {
 			return p, err
 		}
 	}
-	p.Chain.Book = devchain.Book()
+	p.Chain.Book, p.Chain.Mandates = devchain.Book(), true
 	if err := node.SetTools(&p, file); err != nil {
 		return p, err
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/disclosing"
 	"github.com/writ-run/writ/internal/cli/doctor"
 	"github.com/writ-run/writ/internal/cli/keep"
+	"github.com/writ-run/writ/internal/cli/mandating"
 	"github.com/writ-run/writ/internal/cli/overlook"
 	"github.com/writ-run/writ/internal/cli/pay"
 	"github.com/writ-run/writ/internal/cli/payments"
@@ -76,7 +77,7 @@ func (a *app) root() *cobra.Command {
 		runCommand(a), sendCommand(a), runs.Fork(a.Shell, a.connectSaved, &a.verbose, watchNew(a)),
 		runs.Command(a.Shell, a.connectSaved, settling.Command(a.Shell)),
 		talk.Command(a.Shell, a.connectSaved), shelf.Command(a.Shell),
-		approveCommand(a), pay.Command(a.Shell, a.connectSaved), keyCommand(a),
+		approveCommand(a), pay.Command(a.Shell, a.connectSaved), mandating.Command(a.Shell, a.connectSaved), keyCommand(a),
 		bridge.Command(a.Shell, version), exportCommand(a), importCommand(a),
 		beside.Gateway(a.Shell), beside.Witness(a.Shell), beside.Anchor(a.Shell),
 		disclosing.Disclose(a.Shell, discloseOnline(a)), disclosing.Erase(a.Shell),

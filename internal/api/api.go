@@ -99,8 +99,10 @@ type Config struct {
 	Files   Shelf   // keeps files that requests attach; none are taken if nil
 	// Wallets are the users' own, which runs ask to send transactions; nothing is asked of any if nil.
 	Wallets Wallets
-	HeadLog HeadLog    // gives receipts; there are none if nil
-	Desk    *auth.Desk // required: gives out messages to sign and takes them back
+	// Mandates are delegations by which wallets' accounts pay; none are taken if nil.
+	Mandates Mandates
+	HeadLog  HeadLog    // gives receipts; there are none if nil
+	Desk     *auth.Desk // required: gives out messages to sign and takes them back
 	// Dapps are the desks of origins whose pages ask for signatures in their own name, by origin in lower case. The
 	// pages of all others, and clients that are no pages, ask at Desk.
 	Dapps   map[string]*auth.Desk
@@ -232,6 +234,10 @@ func buildMethods() map[string]method {
 		wire.ApprovalDecide:  withParams((*Call).decideApproval),
 		wire.WalletList:      withParams(listWalletCalls),
 		wire.WalletSent:      withParams(noteSent),
+		wire.MandateAskFor:   withParams(askMandate),
+		wire.MandatePut:      withParams(putMandate),
+		wire.MandateList:     withParams(listMandates),
+		wire.MandateForget:   withParams(forgetMandate),
 		wire.ProvenanceFetch: withParams((*Call).locateRecord),
 		wire.UsageGet:        withParams(getUsage),
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mandate"
 )
 
 // A row says how one error of the packages below is called, for every transport. Whether a call may succeed later goes
@@ -88,6 +89,8 @@ var rows = []row{
 		"The bytes are not those of the CID, or their size is another one; what had come was forgotten. Put it again."),
 	sentinelRow("internal/blobs.ErrFull", blobs.ErrFull, wire.CodeQuota, "",
 		"There is no room for more files; what is not attached is forgotten within an hour. Try again later."),
+	sentinelRow("tools/mandate.ErrUnlimited", mandate.ErrUnlimited, wire.CodeParams, "mandate_unfit",
+		"The delegation does not bound what may be paid; sign one that does."),
 	sentinelRow("agent/revocation.ErrRevocation", revocation.ErrRevocation, wire.CodeSignature, "",
 		"The revocation is not signed by the wallet of this session, a session key of it, or the operator."),
 	sentinelRow("agent/approval.ErrOther", approval.ErrOther, wire.CodeApproval, "approval.other",

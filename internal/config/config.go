@@ -132,6 +132,8 @@ type Chain struct {
 	Stuck  string `yaml:"stuck" one:"raise tell" about:"what is done about a transaction that blocks leave out: raise its fees by another with the same nonce, up to max_fee_gwei, or tell, for writ tx replace or cancel"`
 	// StuckAfter bounds how soon that is.
 	StuckAfter time.Duration `yaml:"stuck_after" about:"how long a transaction may be what its account waits for, 1s or more; 1m if 0"`
+	// Mandates need the key's account, which redeems them.
+	Mandates bool `yaml:"mandates" about:"users may let the agent's account pay from theirs, by delegations of ERC-7710 that the chain enforces: the tool mandate.transfer; the dev chain of writ dev always has it"`
 	// Quorum is of the endpoints in RPC.
 	Quorum int64 `yaml:"quorum" about:"how many of the endpoints must agree before a contract wallet may move value; 2 if 0, or 1 if all are on this machine"`
 }

@@ -63,6 +63,7 @@ var levels = map[string]int{
 	"internal/background":            1,
 	"internal/backup":                4,
 	"internal/blobs":                 2,
+	"internal/mandates":              4,
 	"internal/chainwatch":            2,
 	"internal/cli":                   5,
 	"internal/cli/":                  6,
@@ -72,6 +73,7 @@ var levels = map[string]int{
 	"internal/cli/disclosing":        7,
 	"internal/cli/doctor":            7,
 	"internal/cli/keep":              7,
+	"internal/cli/mandating":         7,
 	"internal/cli/pay":               7,
 	"internal/cli/payments":          7,
 	"internal/cli/bridge":            7,
@@ -131,6 +133,7 @@ var levels = map[string]int{
 	"tools/arg":                      -1,
 	"tools/calldata":                 1,
 	"tools/module":                   1,
+	"tools/mandate":                  1, // pure: the audit reads with it what a transaction redeems
 	"tools/x402":                     1, // pure: the audit reads with it what a tool has paid
 }
 
@@ -151,6 +154,7 @@ var within = []string{
 	"agent/audit -> agent/subagent",   // what came of a sub-agent's run
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata",    // a signed transaction is made again of its call
+	"agent/audit -> tools/mandate",     // whose account has paid, and within what
 	"agent/audit -> tools/x402",        // a signed payment likewise
 	"agent/definition -> agent/thread", // what providers add to a tool
 	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
@@ -212,6 +216,7 @@ var within = []string{
 	"tools/arg -> policies/money",                       // an argument may be an amount
 	"tools/chain -> tools/calldata",
 	"tools/contract -> tools/calldata",
+	"tools/chain -> tools/mandate",
 	"tools/contract -> tools/chain", // a function that writes is sent as a payment is
 }
 

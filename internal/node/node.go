@@ -51,6 +51,7 @@ import (
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/mandates"
 	"github.com/writ-run/writ/internal/notice"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/server"
@@ -124,6 +125,8 @@ type Chain struct {
 	// ENS is the registry of names; on the dev chain its own if zero, and on other chains none.
 	ENS common.Address
 
+	Mandates bool // whether users may let the account pay from theirs, by delegations
+
 	Raise      bool          // whether a stuck transaction is replaced by one with higher fees, up to MaxFee
 	StuckAfter time.Duration // for which it was what its account waits for; a default if 0
 }
@@ -142,6 +145,7 @@ type Node struct {
 	pool      *pool.Pool
 	library   *library.Library // nil if agents search in none
 	files     *blobs.Shelf
+	mandates  *mandates.Desk // nil if none are taken
 	contracts *eth.Chains
 	runner    *runner.Runner
 	server    *server.Server
@@ -180,6 +184,7 @@ var parts = []part{
 	{"tools", (*Node).openTools},
 	{"library", (*Node).openLibrary},
 	{"files", (*Node).openFiles},
+	{"mandates", (*Node).openMandates},
 	{"index", (*Node).openIndex},
 	{"runner", (*Node).openRunner},
 	{"reversals", (*Node).watchReversals},

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/writ-run/writ/auth"
@@ -33,6 +34,7 @@ import (
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/mandates"
 	"github.com/writ-run/writ/internal/manual"
 	"github.com/writ-run/writ/internal/quota"
 	"github.com/writ-run/writ/internal/runner"
@@ -42,6 +44,7 @@ import (
 	"github.com/writ-run/writ/provenance/ipfs"
 	"github.com/writ-run/writ/provenance/translog"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/chain"
 )
 
 func (n *Node) openFolder(_ context.Context, c *Config) (func() error, error) {
@@ -215,8 +218,30 @@ func (n *Node) openFiles(_ context.Context, c *Config) (func() error, error) {
 	return n.files.Close, nil
 }
 
+// openMandates opens the desk at which users hand over delegations, if the account that redeems them is there.
+func (n *Node) openMandates(_ context.Context, c *Config) (func() error, error) {
+	switch {
+	case !c.Chain.Mandates:
+		return nil, nil
+	case c.Chain.Key == nil:
+		return nil, badSetting("chain.mandates: there is no key of an account that users could let pay; set chain.key")
+	}
+	var err error
+	n.mandates, err = mandates.Open(c.Data, mandates.Config{
+		Client: n.pool, Book: c.Chain.Book, Account: crypto.PubkeyToAddress(c.Chain.Key.PublicKey),
+	})
+	if err != nil {
+		return nil, badUse("%s", err)
+	}
+	return n.mandates.Close, nil
+}
+
 func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) {
-	all, err := chainTools(n.pool, c.Chain)
+	var given chain.Mandates // an interface that holds nil is not nil
+	if n.mandates != nil {
+		given = n.mandates
+	}
+	all, err := chainTools(n.pool, c.Chain, given)
 	if err != nil {
 		return nil, err
 	}
@@ -286,8 +311,12 @@ func (n *Node) openServer(ctx context.Context, c *Config) (func() error, error) 
 	if err != nil {
 		return nil, err
 	}
+	var given api.Mandates
+	if n.mandates != nil {
+		given = n.mandates
+	}
 	calls, err := api.New(api.Config{
-		Wallets: runner.OwnWalletsOf(n.runner), Files: n.files,
+		Wallets: runner.OwnWalletsOf(n.runner), Files: n.files, Mandates: given,
 		Runner: n.runner, Archive: digest.Desk{Store: n.db}, HeadLog: n.heads, Desk: desk, Dapps: dapps,
 		Version: c.Program.Version, Log: c.Log, Quota: openQuota(c), Costs: n.db,
 	})

@@ -184,7 +184,7 @@ func ChainOf(c *config.Config) (Chain, error) {
 	}
 	out := Chain{
 		URLs: c.Chain.RPC, Quorum: int(c.Chain.Quorum), Final: c.Chain.Finality(), MaxFee: uint64(c.Chain.MaxFee) * 1e9,
-		Raise: c.Chain.RaisesFees(), StuckAfter: c.Chain.StuckAfter,
+		Raise: c.Chain.RaisesFees(), StuckAfter: c.Chain.StuckAfter, Mandates: c.Chain.Mandates,
 	}
 	var err error
 	if out.Book, err = bookOf(c.Chain); err != nil {

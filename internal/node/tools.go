@@ -21,6 +21,7 @@ import (
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/mandates"
 	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies/label"
@@ -57,9 +58,11 @@ func SetTools(out *Config, c *config.Config) error {
 	return err
 }
 
-// chainTools makes the tools of a chain.
-func chainTools(client *pool.Pool, c Chain) ([]tools.Tool, error) {
-	list, err := chain.New(chainConfig(client, c))
+// chainTools makes the tools of a chain. given is nil if nobody's account pays by a delegation.
+func chainTools(client *pool.Pool, c Chain, given chain.Mandates) ([]tools.Tool, error) {
+	cfg := chainConfig(client, c)
+	cfg.Mandates = given
+	list, err := chain.New(cfg)
 	if err != nil {
 		return nil, badUse("%s", err)
 	}
@@ -762,7 +765,8 @@ func DescribedTools() ([]*tools.Def, error) {
 		return nil, err
 	}
 	defer client.Close()
-	list, err := chainTools(client, Chain{Book: devchain.Book(), Key: devchain.Accounts()["agent"].Key})
+	list, err := chainTools(client, Chain{Book: devchain.Book(), Key: devchain.Accounts()["agent"].Key},
+		new(mandates.Desk))
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (c *toolCall) findTool() (code, message string) {
 			Wallet: c.run.Owner(), Session: c.run.Session.String(), Agent: c.run.Agent, Step: c.ref.Seq, Index: c.ref.Index,
 		},
 	}
-	if c.tool.Spec().Class == tools.WalletTx {
+	if c.tool.Spec().Class.Sends() {
 		c.input.Wallet = c.machine.Grant().WalletOn(c.tool.Spec().Book.Chain)
 	}
 	return "", ""

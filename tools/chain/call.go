@@ -46,7 +46,7 @@ func (c *chain) newSender(s tools.Spec, final string, w Words) (*sender, error) 
 	if err != nil {
 		return nil, fmt.Errorf("chain tools: %w", err)
 	}
-	return &sender{c, def.Spec(), def, w}, nil
+	return &sender{c, def.Spec(), def, w, nil}, nil
 }
 
 // actOf makes the transaction of a call.
@@ -56,7 +56,7 @@ func (t *sender) actOf(ctx context.Context, args tools.Args, block common.Hash) 
 		token, err := t.contractOf(ctx, symbol, block)
 		return &act{
 			Call: calldata.Call{To: token, Value: new(uint256.Int), Data: packTransfer(args.To, args.Amount.Uint256())},
-			args: args, transfers: true, gas: maxGas, verb: "transfer",
+			args: args, transfers: true, gas: maxGas, verb: "transfer", payer: t.from,
 		}, err
 	}
 	if args.Amount.Asset() != t.nativeAsset() { // its decimals must be the book's
@@ -65,7 +65,7 @@ func (t *sender) actOf(ctx context.Context, args tools.Args, block common.Hash) 
 		}
 	}
 	call, err := calldata.Of(t.def, args)
-	return &act{Call: call, args: args, gas: maxCallGas, verb: "call", words: t.words}, err
+	return &act{Call: call, args: args, gas: maxCallGas, verb: "call", words: t.words, payer: t.from}, err
 }
 
 // isUnlimited says whether a call would let somebody move more of a token than there is, which is more than any amount
@@ -104,6 +104,9 @@ func (c *chain) addEarlier(ctx context.Context, m *tools.Movement, block common.
 func (t *sender) callOf(tx *types.Transaction) (tools.Args, bool) {
 	if tx.To() == nil {
 		return tools.Args{}, false
+	}
+	if t.mandates != nil {
+		return t.paymentOf(tx)
 	}
 	if t.def.Contract() == nil {
 		return t.transferOf(tx)

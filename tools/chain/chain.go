@@ -3,7 +3,8 @@
 // [New] returns them: chain.balance, chain.block, chain.tx, chain.call, chain.logs, chain.gas, tx.status, abi.decode,
 // erc20.balance, erc20.allowance, erc20.info, erc721.owner and erc721.balance read; with a key there are also
 // tx.simulate, which says what a transfer would do, and erc20.transfer, erc20.approve and erc20.revoke, which are done
-// from the key's account. The user's own wallet sends what wallet.transfer and wallet.approve ask for.
+// from the key's account, and if delegations are taken, mandate.transfer, which pays from the account of whoever gave
+// one. The user's own wallet sends what wallet.transfer and wallet.approve ask for.
 // [NewCall] makes a tool of any contract's function.
 //
 // A model never sees a raw number alone. Every result carries the exact count of smallest units as a decimal string,
@@ -63,6 +64,8 @@ type Config struct {
 	// Final says when a block counts for good, as [tools.ParseFinality] reads it; at once if empty.
 	Final  string
 	MaxFee uint64 // the most to offer for one gas, in wei; 500 gwei if 0
+	// Mandates are delegations by which users' accounts let the key's account pay; nil if none are taken.
+	Mandates Mandates
 }
 
 // newChain checks a Config. It asks the chain nothing.
@@ -122,6 +125,14 @@ func New(c Config) ([]tools.Tool, error) {
 			if err != nil {
 				return nil, err
 			}
+			list = append(list, t)
+		}
+		if c.Mandates != nil {
+			t, err := ch.newSender(mandateSpec, c.Final, mandateWords{})
+			if err != nil {
+				return nil, err
+			}
+			t.mandates = c.Mandates
 			list = append(list, t)
 		}
 	}

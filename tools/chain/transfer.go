@@ -20,6 +20,7 @@ import (
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/arg"
 	"github.com/writ-run/writ/tools/calldata"
+	"github.com/writ-run/writ/tools/mandate"
 )
 
 const maxGas = 1_000_000 // of one transfer; the usual ones take less than a tenth
@@ -85,6 +86,8 @@ type simulation struct {
 	// Method says who worked out the balances: "eth_simulateV1" (the node), or "eth_call" (this program).
 	Method string `json:"method"`
 	Gas    string `json:"gas,omitempty"`
+	// Mandate is the delegation that the payment would redeem, if it would one: whose it is, is the account.
+	Mandate *mandate.Mandate `json:"mandate,omitempty"`
 	place
 }
 
@@ -105,18 +108,20 @@ func (c *chain) foreseeTransfer(ctx context.Context, head *types.Header, at plac
 	}
 	return c.foresee(ctx, head, at, &act{
 		Call: calldata.Call{To: token, Value: new(uint256.Int), Data: packTransfer(to, n.Uint256())},
-		args: tools.Args{Amount: n, To: to}, transfers: true, gas: maxGas, verb: "transfer",
+		args: tools.Args{Amount: n, To: to}, transfers: true, gas: maxGas, verb: "transfer", payer: c.from,
 	})
 }
 
 // An act is a transaction before it is signed.
 type act struct {
 	calldata.Call
-	args      tools.Args // what it moves, as far as it is judged
-	transfers bool       // it is a token's transfer: what it returns is looked at, and a node need not simulate it
-	gas       uint64     // the most that it may use
-	verb      string     // what it is called in sentences
-	words     Words      // of its contract; nil of a token
+	args      tools.Args       // what it moves, as far as it is judged
+	transfers bool             // it is a token's transfer: what it returns is looked at, and a node need not simulate it
+	gas       uint64           // the most that it may use
+	verb      string           // what it is called in sentences
+	words     Words            // of its contract; nil of a token
+	payer     common.Address   // whose balance it moves
+	mandate   *mandate.Mandate // by which it does; nil if the payer itself sends it
 }
 
 func (a *act) message(from common.Address) ethereum.CallMsg {
@@ -142,14 +147,14 @@ func (c *chain) foresee(ctx context.Context, head *types.Header, at place, a *ac
 		s.Code, s.Reason = code, fmt.Sprintf(format, args...)
 		return s, nil
 	}
-	before, err := c.readUnits(ctx, c.from, asset, block)
+	before, err := c.readUnits(ctx, a.payer, asset, block)
 	if err != nil {
 		return nil, err
 	}
 	if less, err := before.Cmp(n); err != nil {
 		return nil, err
 	} else if less < 0 && !a.args.Allowance {
-		return no("insufficient_funds", "The agent's account holds %s, which is less than %s.", before, n)
+		return no("insufficient_funds", "The %s account holds %s, which is less than %s.", c.whose(a.payer), before, n)
 	}
 	toBefore, err := c.readUnits(ctx, to, asset, block)
 	if err != nil {
@@ -175,13 +180,13 @@ func (c *chain) foresee(ctx context.Context, head *types.Header, at place, a *ac
 	if seen.gas > 0 {
 		s.Gas = fmt.Sprint(seen.gas)
 	}
-	s.Account = c.from.Hex()
-	s.Changes = append(s.Changes, c.changeOf(c.from, before, seen.after))
-	if to != c.from {
+	s.Account, s.Mandate = a.payer.Hex(), a.mandate
+	s.Changes = append(s.Changes, c.changeOf(a.payer, before, seen.after))
+	if to != a.payer {
 		s.Changes = append(s.Changes, c.changeOf(to, toBefore, seen.toAfter))
 	}
 	c.addEvents(&s.Movement, seen.logs)
-	dropForeign(&s.Movement, c.from, to)
+	dropForeign(&s.Movement, a.payer, to)
 	if n := len(s.Transfers) + len(s.Allowances); n > maxMoves {
 		s.Movement = tools.Movement{Changes: []tools.Change{}}
 		return no("too_many_moves", "The contract would move tokens %d times in one call; at most %d are followed.", n,
@@ -244,7 +249,7 @@ func (c *chain) byNode(ctx context.Context, a *act, asset money.Asset, block com
 			return ethereum.CallMsg{From: c.from, To: &helper, Gas: maxGas, Data: common.LeftPadBytes(of[:], 32)}
 		}
 	}
-	sim.Calls = []ethereum.CallMsg{a.message(c.from), balance(c.from), balance(a.args.To)}
+	sim.Calls = []ethereum.CallMsg{a.message(c.from), balance(a.payer), balance(a.args.To)}
 	where := rpc.BlockNumberOrHashWithHash(block, false)
 	out, err := node.SimulateV1(ctx, ethclient.SimulateOptions{
 		BlockStateCalls: []ethclient.SimulateBlock{sim}, TraceTransfers: true,
@@ -311,6 +316,8 @@ type sender struct {
 	about tools.Spec
 	def   *tools.Def
 	words Words // of the contract; nil of a token's functions
+	// mandates are those by which others' accounts pay; nil if the account itself pays.
+	mandates Mandates
 }
 
 var _ tools.Chain = (*sender)(nil)
@@ -329,7 +336,7 @@ func (c *chain) caip10(a common.Address) string { return fmt.Sprintf("eip155:%s:
 
 // Simulate says what the transaction would do now, as [tx.simulate] does of a transfer.
 func (t *sender) Simulate(ctx context.Context, in tools.Input) ([]byte, error) {
-	_, _, v, err := t.prepare(ctx, in.Args)
+	_, _, v, err := t.prepare(ctx, in)
 	if err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", t.about.Name, explainFailure(ctx, err))
 	}
@@ -337,19 +344,27 @@ func (t *sender) Simulate(ctx context.Context, in tools.Input) ([]byte, error) {
 }
 
 // prepare makes the act of a call, and says what it would do at the newest block.
-func (t *sender) prepare(ctx context.Context, args tools.Args) (*types.Header, *act, *simulation, error) {
+func (t *sender) prepare(ctx context.Context, in tools.Input) (*types.Header, *act, *simulation, error) {
 	head, at, err := t.findBlock(ctx, arg.Value{})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	a, err := t.actOf(ctx, args, head.Hash())
+	a, err := t.actOf(ctx, in.Args, head.Hash())
+	if err == nil && t.mandates != nil {
+		err = t.redeem(ctx, in, a, head)
+	}
+	if no, ok := errors.AsType[*tools.Error](err); ok && t.mandates != nil {
+		s := &simulation{place: at, Method: "none"}
+		s.Changes, s.Code, s.Reason = []tools.Change{}, no.Code, no.Message
+		return head, a, s, nil
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if t.isUnlimited(ctx, a, head.Hash()) {
 		s := &simulation{place: at, Method: "none"}
 		s.Changes, s.Code = []tools.Change{}, "unlimited"
-		s.Reason = fmt.Sprintf("An allowance of %s is more than there is; name the amount that is needed.", args.Amount)
+		s.Reason = fmt.Sprintf("An allowance of %s is more than there is; name the amount that is needed.", in.Args.Amount)
 		return head, a, s, nil
 	}
 	s, err := t.foresee(ctx, head, at, a)
@@ -371,7 +386,7 @@ func (t *sender) Sign(ctx context.Context, in tools.Input, floor uint64) (tools.
 }
 
 func (t *sender) signCall(ctx context.Context, in tools.Input, floor uint64) (*types.Transaction, error) {
-	head, a, s, err := t.prepare(ctx, in.Args)
+	head, a, s, err := t.prepare(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -379,6 +394,9 @@ func (t *sender) signCall(ctx context.Context, in tools.Input, floor uint64) (*t
 		return nil, errorf(s.Code, "%s", s.Reason)
 	}
 	if err := checkForeseen(in, s); err != nil {
+		return nil, err
+	}
+	if err := checkMandate(in, a); err != nil {
 		return nil, err
 	}
 	msg := a.message(t.from)
@@ -592,5 +610,5 @@ func (t *sender) readOutcome(ctx context.Context, tx *types.Transaction, from co
 	if !ok {
 		return r, nil
 	}
-	return r, t.addMovement(ctx, r, args, from, receipt)
+	return r, t.addMovement(ctx, r, args, t.payerOf(tx, from), receipt)
 }

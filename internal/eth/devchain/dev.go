@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"slices"
@@ -158,9 +159,10 @@ type Chain struct {
 	err  error // of the first Close
 }
 
-// Start starts a dev chain, deploys its token and its names and hands out the balances. It listens on loopback only,
-// since its keys are public, and serves the eth, net and web3 methods over HTTP. A block is mined whenever transactions
-// wait. The caller closes it; ctx bounds the start only. [ErrInUse] says that another program has the address.
+// Start starts a dev chain, deploys its token and its names and hands out the balances; the Delegation Framework's
+// contracts are there from the beginning. It listens on loopback only, since its keys are public, and serves the eth, net
+// and web3 methods over HTTP. A block is mined whenever transactions wait. The caller closes it; ctx bounds the start
+// only. [ErrInUse] says that another program has the address.
 func Start(ctx context.Context, c Config) (*Chain, error) {
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:0"
@@ -235,6 +237,11 @@ func assembleNode(host string, port int) (*Chain, *eth.Ethereum, error) {
 	for _, a := range Accounts() {
 		alloc[a.Address] = types.Account{Balance: new(big.Int).Mul(big.NewInt(100), big.NewInt(params.Ether))}
 	}
+	framework, err := frameworkAlloc()
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("the Delegation Framework: %w", err), stack.Close())
+	}
+	maps.Copy(alloc, framework)
 	ethConf := ethconfig.Defaults
 	ethConf.Genesis = &core.Genesis{Config: params.AllDevChainProtocolChanges, GasLimit: ethConf.Miner.GasCeil,
 		Alloc: alloc}
