@@ -27,7 +27,8 @@ func (d *Def) readPayment(v *value) (string, error) {
 		return "", nil
 	case v.kind != text || v.text != PaymentX402 && v.text != PaymentMandate:
 		return "", errors.New(`schema: x-payment is "x402" or "erc7710"`)
-	case v.text == PaymentMandate && (d.spec.Class != ChainTx || d.of != nil || !strings.HasPrefix(d.spec.Name, "mandate.")):
+	case v.text == PaymentMandate &&
+		(d.spec.Class != ChainTx || d.of != nil || !strings.HasPrefix(d.spec.Name, "mandate.")):
 		return "", errors.New("schema: x-payment erc7710 is for a tool of class chain that is no function of a contract, " +
 			"and whose name begins with mandate.")
 	case v.text == PaymentX402 && (d.spec.Class != Keyed || d.spec.Spend == nil || d.url < 0):

@@ -52,7 +52,7 @@ type GivenMandate struct {
 	Delegator string   `json:"delegator" form:"address"`
 	Token     string   `json:"token" form:"name"`
 	Text      string   `json:"text" form:"text"`              // where the chain alone would stop
-	Notes     []string `json:"notes"`                         // how it differs from the grant, and what it still lacks
+	Notes     []string `json:"notes" form:"text"`             // how it differs from the grant, and what it still lacks
 	Given     int64    `json:"given"`                         // ms UTC
 	State     string   `json:"state" form:"name"`             // open, revoked or unknown
 	Spent     string   `json:"spent" form:"text"`             // what the chain has counted

@@ -63,7 +63,7 @@ var levels = map[string]int{
 	"internal/background":            1,
 	"internal/backup":                4,
 	"internal/blobs":                 2,
-	"internal/mandates":              4,
+	"internal/mandates":              3,
 	"internal/chainwatch":            2,
 	"internal/cli":                   5,
 	"internal/cli/":                  6,

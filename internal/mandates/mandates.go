@@ -222,7 +222,8 @@ func (d *Desk) Put(ctx context.Context, s journal.Session, p wire.MandatePutPara
 func (d *Desk) read(p wire.MandatePutParams) (*mandate.Mandate, error) {
 	switch {
 	case (p.Mandate == nil) == (p.Context == ""):
-		return nil, refuse("mandate_unfit", "Hand over the delegation, or the context that the wallet returned, and not both.")
+		return nil, refuse("mandate_unfit",
+			"Hand over the delegation, or the context that the wallet returned, and not both.")
 	case p.Mandate != nil:
 		raw, err := json.Marshal(p.Mandate)
 		if err != nil {
@@ -302,7 +303,7 @@ func (d *Desk) describe(
 		out.Notes = append(out.Notes, kind+x.Text)
 	}
 	if !m.IsOfSession(s.ID.String()) {
-		out.Notes = append(out.Notes, "its number does not name this session: another session of the wallet could use it, too")
+		out.Notes = append(out.Notes, "its number does not name this session: another session of the wallet could use it")
 	}
 	d.addState(ctx, &out, m, w.Total.Asset())
 	return out, nil
@@ -323,8 +324,8 @@ func (d *Desk) addState(ctx context.Context, out *wire.GivenMandate, m *mandate.
 		}
 	}
 	if code, err := d.Client.CodeAt(ctx, m.Delegator, nil); err == nil && len(code) == 0 {
-		out.Notes = append(out.Notes, "the account has no code yet, so nothing can be paid: it becomes a smart account in its "+
-			"wallet (EIP-7702)")
+		out.Notes = append(out.Notes, "the account has no code yet, so nothing can be paid: it becomes a smart account in "+
+			"its wallet (EIP-7702)")
 	}
 }
 

@@ -14,6 +14,7 @@
 //	tools        servers of tools, and their processes     one that looks at each at first; those of connections
 //	library      documents that agents search              none
 //	files        what was put here to be attached         none
+//	mandates     delegations of users' accounts           none
 //	index        events of contracts, as they are asked     one that follows the chain, if contracts are named
 //	runner       agents, tools, models, policy sets       those of its background.Group; Run closes it before the sockets
 //	reversals    payments that were final                 one that looks, if agents pay and blocks are not at once final
@@ -184,7 +185,7 @@ var parts = []part{
 	{"tools", (*Node).openTools},
 	{"library", (*Node).openLibrary},
 	{"files", (*Node).openFiles},
-	{"mandates", (*Node).openMandates},
+	{"mandates", openMandates},
 	{"index", (*Node).openIndex},
 	{"runner", (*Node).openRunner},
 	{"reversals", (*Node).watchReversals},

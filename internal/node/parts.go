@@ -219,7 +219,7 @@ func (n *Node) openFiles(_ context.Context, c *Config) (func() error, error) {
 }
 
 // openMandates opens the desk at which users hand over delegations, if the account that redeems them is there.
-func (n *Node) openMandates(_ context.Context, c *Config) (func() error, error) {
+func openMandates(n *Node, _ context.Context, c *Config) (func() error, error) {
 	switch {
 	case !c.Chain.Mandates:
 		return nil, nil

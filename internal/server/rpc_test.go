@@ -363,6 +363,13 @@ func questions(t *testing.T) []question {
 		{"a file, of which this server takes none", wire.BlobPut, acts(wire.BlobPut, wire.BlobParams{
 			CID: link("file").String(), Size: 1, Data: "eA==",
 		}), ""},
+		{"a delegation, of which this server takes none", wire.MandateAskFor,
+			reads(wire.MandateAskFor, wire.MandateAskParams{}), ""},
+		{"the delegations of a session", wire.MandateList, reads(wire.MandateList, wire.None{}), ""},
+		{"a delegation handed over", wire.MandatePut, acts(wire.MandatePut, wire.MandatePutParams{Context: "0x00"}), ""},
+		{"a delegation to be forgotten", wire.MandateForget, acts(wire.MandateForget, wire.MandateForgetParams{
+			Hash: "0x" + strings.Repeat("ab", 32),
+		}), ""},
 		{"a fork of it", wire.RunFork, acts(wire.RunFork, wire.ForkParams{
 			Agent: "reader", Input: "go on", Key: "key-00010", Step: link("step").String(),
 		}), ""},

@@ -70,14 +70,14 @@ func (t *sender) redeem(ctx context.Context, in tools.Input, a *act, head *types
 		return errorf("mandate_missing", "This session has no delegation for %s; its wallet gives one with: writ mandate.",
 			amount.Asset().Symbol)
 	}
-	if err := t.checkGiven(in, m); err != nil {
+	if err := checkGiven(t.chain, in, m); err != nil {
 		return err
 	}
 	l, err := m.Limits()
 	if err != nil {
 		return errorf("mandate_unfit", "The delegation cannot be used: %v.", err)
 	}
-	if err := t.checkLeft(ctx, m, l, in.Args, head); err != nil {
+	if err := checkLeft(ctx, t.chain, m, l, in.Args, head); err != nil {
 		return err
 	}
 	data, err := mandate.Pay(m, token, in.Args.To, amount.Uint256())
@@ -90,31 +90,33 @@ func (t *sender) redeem(ctx context.Context, in tools.Input, a *act, head *types
 }
 
 // checkGiven says why a mandate is not one of the session's wallet to the agent's account on this chain.
-func (t *sender) checkGiven(in tools.Input, m *mandate.Mandate) error {
+func checkGiven(c *chain, in tools.Input, m *mandate.Mandate) error {
 	is, _ := m.IsOf(in.Wallet)
 	switch {
-	case m.Chain != t.book.Chain:
-		return errorf("mandate_chain", "The delegation is of chain %d, and this payment is on chain %d.", m.Chain, t.book.Chain)
-	case m.Delegate != t.from:
+	case m.Chain != c.book.Chain:
+		return errorf("mandate_chain", "The delegation is of chain %d, and this payment is on chain %d.", m.Chain,
+			c.book.Chain)
+	case m.Delegate != c.from:
 		return errorf("mandate_account", "The delegation is to %s, and the agent's account is %s; give a new one.",
-			m.Delegate.Hex(), t.from.Hex())
+			m.Delegate.Hex(), c.from.Hex())
 	case in.Wallet == (common.Address{}) || !is:
-		return errorf("mandate_account", "The delegation of %s is not signed by this session's wallet.", m.Delegator.Hex())
+		return errorf("mandate_account", "The delegation of %s is not signed by this session's wallet.",
+			m.Delegator.Hex())
 	}
 	return nil
 }
 
 // checkLeft says what of a mandate's limits a payment would exceed at a block.
-func (t *sender) checkLeft(
-	ctx context.Context, m *mandate.Mandate, l mandate.Limits, args tools.Args, head *types.Header,
+func checkLeft(
+	ctx context.Context, c *chain, m *mandate.Mandate, l mandate.Limits, args tools.Args, head *types.Header,
 ) error {
 	var got [3]*big.Int
 	for i, q := range []mandate.Look{m.Disabled(), m.Spent(), m.Paid()} {
-		n, err := t.callUint(ctx, q.At, q.Data, head.Hash())
+		n, err := c.callUint(ctx, q.At, q.Data, head.Hash())
 		if err != nil {
 			if _, ok := err.(*tools.Error); ok { // nothing, or not a number, answers there
 				return errorf("mandate_chain", "The Delegation Framework is not on chain %d, so nobody's account can pay there by "+
-					"a delegation.", t.book.Chain)
+					"a delegation.", c.book.Chain)
 			}
 			return fmt.Errorf("what was paid by the delegation: %w", err)
 		}

@@ -121,8 +121,8 @@ func Tell(all []Difference) string {
 	return out
 }
 
-// Permission returns the wish as an entry of the parameters of wallet_requestExecutionPermissions (ERC-7715). The wallet
-// may return another permission than that: what it returns is read with [ReadContext], and compared.
+// Permission returns the wish as an entry of the parameters of wallet_requestExecutionPermissions (ERC-7715). The
+// wallet may return another permission than that: what it returns is read with [ReadContext], and compared.
 func (w *Wish) Permission(why string) any {
 	rule := func(kind string, data any) any { return map[string]any{"type": kind, "data": data} }
 	rules := []any{rule("expiry", map[string]any{"timestamp": w.Until.Unix()})}

@@ -31,7 +31,8 @@ type Limits struct {
 }
 
 // ErrUnlimited says that a mandate does not bound what may be paid.
-var ErrUnlimited = errors.New("it does not bound what may be paid: a caveat such as that of ERC20TransferAmountEnforcer is missing")
+var ErrUnlimited = errors.New("it does not bound what may be paid: a caveat such as that of " +
+	"ERC20TransferAmountEnforcer is missing")
 
 // addTotal notes that no more than n units of a token may be paid.
 func (l *Limits) addTotal(token common.Address, n *uint256.Int) error {

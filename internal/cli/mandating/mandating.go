@@ -43,7 +43,8 @@ writ mandate put.`,
 		RunE: func(c *cobra.Command, _ []string) error { return g.give(c.Context()) },
 	}
 	give.Flags().StringVar(&g.token, "token", "", "`symbol` of the token; the grant's only one if empty")
-	give.Flags().StringVar(&g.account, "account", "", "`address` of a smart account of yours that pays; the wallet itself if empty")
+	give.Flags().StringVar(&g.account, "account", "",
+		"`address` of a smart account of yours that pays; the wallet itself if empty")
 	give.Flags().StringVar(&g.with, "with", "", "sign with this `key`, keystore:PATH, file:PATH or env:NAME")
 	give.Flags().BoolVar(&g.yes, "yes", false, "sign without asking")
 	put := &cobra.Command{
@@ -88,8 +89,9 @@ func (g *giver) give(ctx context.Context) error {
 	}
 	if g.with == "" {
 		return g.Done(asked, func(w io.Writer) {
-			fmt.Fprintf(w, "%s\n%s\n\ntyped data, for eth_signTypedData_v4:\n%s\n\nfor wallet_requestExecutionPermissions:\n%s\n",
-				wording.Reveal(asked.Text), says, asked.TypedData, asked.Permission)
+			fmt.Fprintf(w, "%s\n%s\n\ntyped data, for eth_signTypedData_v4:\n%s\n\n"+
+				"for wallet_requestExecutionPermissions:\n%s\n", wording.Reveal(asked.Text), says, asked.TypedData,
+				asked.Permission)
 		})
 	}
 	w, err := g.OpenWallet(ctx, g.with)
@@ -218,8 +220,8 @@ func (g *giver) showRevocation(ctx context.Context, hash string) error {
 	}
 	i := slices.IndexFunc(all, func(x wire.GivenMandate) bool { return strings.EqualFold(x.Hash, hash) })
 	if i < 0 {
-		return cli.Failf(cli.ExitIncomplete, "not_found", "this session has handed over no delegation %s; see: writ mandate ls",
-			hash)
+		return cli.Failf(cli.ExitIncomplete, "not_found",
+			"this session has handed over no delegation %s; see: writ mandate ls", hash)
 	}
 	x := all[i]
 	return g.Done(x, func(w io.Writer) {

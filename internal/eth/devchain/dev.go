@@ -160,9 +160,9 @@ type Chain struct {
 }
 
 // Start starts a dev chain, deploys its token and its names and hands out the balances; the Delegation Framework's
-// contracts are there from the beginning. It listens on loopback only, since its keys are public, and serves the eth, net
-// and web3 methods over HTTP. A block is mined whenever transactions wait. The caller closes it; ctx bounds the start
-// only. [ErrInUse] says that another program has the address.
+// contracts are there from the beginning. It listens on loopback only, since its keys are public, and serves the eth,
+// net and web3 methods over HTTP. A block is mined whenever transactions wait. The caller closes it; ctx bounds the
+// start only. [ErrInUse] says that another program has the address.
 func Start(ctx context.Context, c Config) (*Chain, error) {
 	if c.Addr == "" {
 		c.Addr = "127.0.0.1:0"

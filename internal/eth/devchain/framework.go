@@ -63,7 +63,8 @@ func BecomeSmart(ctx context.Context, client *ethclient.Client, a Account) error
 		return err
 	}
 	tx, err := types.SignNewTx(a.Key, types.LatestSignerForChainID(big.NewInt(ID)), &types.SetCodeTx{
-		ChainID: id, Nonce: nonce, To: a.Address, Gas: 100_000, Value: new(uint256.Int), AuthList: []types.SetCodeAuthorization{auth},
+		ChainID: id, Nonce: nonce, To: a.Address, Gas: 100_000, Value: new(uint256.Int),
+		AuthList:  []types.SetCodeAuthorization{auth},
 		GasTipCap: uint256.NewInt(params.GWei), GasFeeCap: uint256.NewInt(10 * params.GWei),
 	})
 	if err != nil {

@@ -117,6 +117,23 @@ export type From = {
     epoch: string;
     seq: number;
 };
+export type GivenMandate = {
+    chain: number;
+    delegator: string;
+    given: number;
+    hash: string;
+    manager: string;
+    notes: string[];
+    revoke: string;
+    signed: boolean;
+    spent: string;
+    state: string;
+    text: string;
+    token: string;
+};
+export type GivenMandates = {
+    mandates: GivenMandate[];
+};
 export type Hello = {
     channel: string;
     epoch: string;
@@ -137,6 +154,27 @@ export type Limits = {
     max_total?: Amount[];
     models?: string[];
     recipients?: string[];
+};
+export type Mandate = {
+    authority: string;
+    caveats: MandateCaveat[];
+    chain: number;
+    delegate: string;
+    delegator: string;
+    salt: string;
+    signature: string;
+};
+export type MandateAsk = {
+    mandate: Mandate;
+    permission: unknown;
+    smart: boolean;
+    text: string;
+    typed_data: unknown;
+};
+export type MandateCaveat = {
+    args: string;
+    enforcer: string;
+    terms: string;
 };
 export type Mark = {
     from: number;
@@ -617,6 +655,38 @@ export interface Methods {
             effect: Ref;
             hash: string;
             idempotency_key: string;
+        };
+        result: None;
+        access: 'signed';
+    };
+    /** Returns what the wallet signs to let the agent pay from its account, within limits that the chain keeps. */
+    'mandate.ask': {
+        params: {
+            token?: string;
+            account?: string;
+        };
+        result: MandateAsk;
+        access: 'session';
+    };
+    /** Hands over what the wallet has signed for that. */
+    'mandate.put': {
+        params: {
+            mandate?: Mandate;
+            context?: string;
+        };
+        result: GivenMandate;
+        access: 'signed';
+    };
+    /** Lists what was handed over in this session. */
+    'mandate.list': {
+        params: Record<string, never>;
+        result: GivenMandates;
+        access: 'session';
+    };
+    /** Has the server forget one; what the wallet revokes on the chain is over for everybody. */
+    'mandate.forget': {
+        params: {
+            hash: string;
         };
         result: None;
         access: 'signed';

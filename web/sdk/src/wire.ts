@@ -30,9 +30,19 @@ export type Finding = { kind: string; text: string; tone: string }
 
 export type From = { epoch: string; seq: number }
 
+export type GivenMandate = { chain: number; delegator: string; given: number; hash: string; manager: string; notes: string[]; revoke: string; signed: boolean; spent: string; state: string; text: string; token: string }
+
+export type GivenMandates = { mandates: GivenMandate[] }
+
 export type Hello = { channel: string; epoch: string; server: string; version: string }
 
 export type Limits = { approve_above?: Amount[]; approve_if_tainted?: boolean; chains?: number[]; from?: string[]; hosts?: string[]; max_calls?: number; max_cost_nano?: number; max_depth?: number; max_per_call?: Amount[]; max_tokens?: number; max_total?: Amount[]; models?: string[]; recipients?: string[] }
+
+export type Mandate = { authority: string; caveats: MandateCaveat[]; chain: number; delegate: string; delegator: string; salt: string; signature: string }
+
+export type MandateAsk = { mandate: Mandate; permission: unknown; smart: boolean; text: string; typed_data: unknown }
+
+export type MandateCaveat = { args: string; enforcer: string; terms: string }
 
 export type Mark = { from: number; kind: string; text: string; to: number }
 
@@ -150,6 +160,14 @@ export interface Methods {
   'wallet.list': { params: Record<string, never>; result: WalletCalls; access: 'session' }
   /** Says under which hash the wallet has sent one; the chain is believed, and not this. */
   'wallet.sent': { params: { run: string; effect: Ref; hash: string; idempotency_key: string }; result: None; access: 'signed' }
+  /** Returns what the wallet signs to let the agent pay from its account, within limits that the chain keeps. */
+  'mandate.ask': { params: { token?: string; account?: string }; result: MandateAsk; access: 'session' }
+  /** Hands over what the wallet has signed for that. */
+  'mandate.put': { params: { mandate?: Mandate; context?: string }; result: GivenMandate; access: 'signed' }
+  /** Lists what was handed over in this session. */
+  'mandate.list': { params: Record<string, never>; result: GivenMandates; access: 'session' }
+  /** Has the server forget one; what the wallet revokes on the chain is over for everybody. */
+  'mandate.forget': { params: { hash: string }; result: None; access: 'signed' }
   /** Says where a run's record is, and gives its keys to the owner. */
   'provenance.get': { params: { run: string; keys?: boolean }; result: Provenance; access: 'anyone' }
   /** Adds up what the wallet's own runs have cost. */
@@ -159,4 +177,4 @@ export interface Methods {
 export type Code = 'approval_late' | 'approval_wrong' | 'batch' | 'budget_exhausted' | 'chain_unavailable' | 'channel_unknown' | 'conflict' | 'damaged' | 'disconnected' | 'erased' | 'internal' | 'invalid_params' | 'invalid_request' | 'method_not_found' | 'not_found' | 'not_permitted' | 'outcome_unknown' | 'overloaded' | 'parse_error' | 'policy_denied' | 'quota_reached' | 'rate_limited' | 'rules_refused' | 'run_fenced' | 'seq_wrong' | 'session_elsewhere' | 'session_expired' | 'session_required' | 'session_revoked' | 'sign_in_refused' | 'signature_missing' | 'signature_wrong' | 'too_many' | 'user_rejected'
 
 /** Tells the methods whose requests are signed, by their last words. */
-export const signed = /\.(cancel|decide|delete|fork|open|put|rename|renew|revoke|send|sent|start)$/
+export const signed = /\.(cancel|decide|delete|forget|fork|open|put|rename|renew|revoke|send|sent|start)$/
