@@ -116,10 +116,16 @@ func newTransport(scheme string) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression = true // the bytes that are kept are those on the wire
 	t.MaxResponseHeaderBytes = 64 << 10
-	// A local server may close an idle connection just when it is used again, and a POST is not repeated.
-	t.DisableKeepAlives = scheme == "http"
+	t.MaxIdleConnsPerHost = 64
+	if scheme == "http" {
+		t.IdleConnTimeout = localIdle
+	}
 	return t
 }
+
+// localIdle is how long a connection to a server of this machine or network is kept for the next request. Such servers
+// close one that is idle, the known ones after 5 s, maybe just when it is used again, and a POST is not repeated.
+const localIdle = time.Second
 
 // IsLoopback says whether a host is this machine.
 func IsLoopback(host string) bool {
@@ -167,9 +173,18 @@ var (
 // offers. Each piece of text is given to delta as it comes, if it is not nil; what was given to it is void if Ask
 // fails.
 func (e *Endpoint) Ask(ctx context.Context, body []byte, tools []string, delta func(text string)) (model.Reply, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	// The request may outlive its caller by what is read of it for the next one's sake.
+	asker := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(asker))
+	left := context.AfterFunc(asker, func() { cancel(context.Cause(asker)) })
 	x := &exchange{Endpoint: e, begun: e.cfg.Now(), request: body, delta: delta}
+	defer func() {
+		if x.rest == nil || !left() {
+			cancel(nil)
+			return
+		}
+		go endResponse(x.rest, func() { cancel(nil) })
+	}()
 	x.heard = func() { model.TellFirst(ctx) }
 	x.first, x.stall = model.Within(ctx, e.cfg.FirstToken, e.cfg.Stall)
 	x.asked = dialect.Question{Model: e.cfg.Model, Tools: tools}
@@ -208,6 +223,7 @@ type exchange struct {
 	response bytes.Buffer
 	status   int
 	after    time.Duration // of the header Retry-After
+	rest     io.ReadCloser // of a response whose answer is whole; nil if there is nothing more to read
 }
 
 // ask sends the request and reads the response to its end.
@@ -216,7 +232,11 @@ func (x *exchange) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
+	defer func() {
+		if x.rest == nil {
+			res.Body.Close()
+		}
+	}()
 	part := make([]byte, 32<<10)
 	for !x.isDone() {
 		n, err := res.Body.Read(part)
@@ -236,7 +256,27 @@ func (x *exchange) ask(ctx context.Context) error {
 			return err
 		}
 	}
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	x.rest = res.Body
+	return nil
+}
+
+// Bounds of what is read after an answer: its protocol's own end, which is a few bytes.
+const (
+	maxEnd  = 4 << 10
+	endWait = time.Second
+)
+
+// endResponse reads a response whose answer is whole to its end, since only then is its connection good for another
+// request. One that does not end is given up.
+func endResponse(rest io.ReadCloser, giveUp func()) {
+	late := time.AfterFunc(endWait, giveUp)
+	defer giveUp()
+	defer late.Stop()
+	defer rest.Close()
+	_, _ = io.CopyN(io.Discard, rest, maxEnd)
 }
 
 // send sends the request and returns the response, if its status is 200.
