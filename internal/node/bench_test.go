@@ -185,8 +185,8 @@ func inMS(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // BenchmarkDoor asks one question after the other, in turns through a bare reverse proxy, through a server whose folder
 // is in memory, and through one whose folder is on the disk. What the second takes longer than the first is the front
-// door's own (ms-rest); what the third takes longer than the second are its fsyncs: one for the request, three of the
-// log, which has the request before the model is asked, and one for the answer. The log's next three wait for nobody.
+// door's own (ms-rest); what the third takes longer than the second are its fsyncs: one for the request, one of the log,
+// which notes the request before the model is asked, and one for the answer. Nobody waits for those of the log's tree.
 func BenchmarkDoor(b *testing.B) {
 	provider := startProvider(b)
 	proxy := newAsker(b, startProxy(b, provider))

@@ -166,7 +166,7 @@ func failureJSON(code, message string) []byte {
 type Log interface {
 	// Added says that there are new entries in the store. It does not block.
 	Added()
-	// Wait returns once the entry, which is in the store, is durable in the log's tree; or when ctx ends.
+	// Wait returns once the entry, which is in the store, is durable in the log's own files; or when ctx ends.
 	Wait(ctx context.Context, entry provenance.Link) error
 }
 

@@ -98,7 +98,7 @@ func fsyncs(b *testing.B, n int) time.Duration {
 func BenchmarkLogged1Writer(b *testing.B)   { benchLogged(b, 1) }
 func BenchmarkLogged64Writers(b *testing.B) { benchLogged(b, 64) }
 
-// benchLogged commits steps with heads, each until its head stands in the log's tree, and reports heads/s and how many
+// benchLogged commits steps with heads, each until the log has its head on the disk, and reports heads/s and how many
 // times the rate of lone appends with fsync that is, measured between them.
 func benchLogged(b *testing.B, writers int) {
 	x := newBenched(b)

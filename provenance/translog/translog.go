@@ -81,6 +81,7 @@ type Log struct {
 	quorum *logproof.Quorum
 	asked  *asked
 	tree   *tree
+	ahead  *ahead
 
 	kick chan struct{} // of one place: there are new entries
 	stop context.CancelFunc
@@ -104,10 +105,12 @@ var quiet = sync.OnceFunc(func() {
 })
 
 // batch is how many entries are taken in at once, and how long Tessera waits for more. Entries that come together are
-// handed to it in one go, which takes less than a tenth of a millisecond, and a model is asked only once they are in.
+// handed to it in one go, which takes less than a tenth of a millisecond. gather is how long the first of them waits
+// for others: each time the tree grows costs several files, and nobody waits for it but who waits for a receipt.
 const (
 	batch    = 256
 	batchAge = 100 * time.Microsecond
+	gather   = 5 * time.Millisecond
 )
 
 // Open opens the log in cfg.Dir, or begins one. It first proves that files and store say the same: every entry in the
@@ -213,6 +216,9 @@ func parseWitnesses(text []byte) (*logproof.Quorum, error) {
 
 func (l *Log) openTree(ctx context.Context) error {
 	quiet()
+	if err := checkAhead(ctx, l); err != nil {
+		return err
+	}
 	damaged, err := l.checkFiles(ctx)
 	if err == nil && damaged != "" {
 		l.log.WarnContext(ctx, "the log's files are damaged; building them again from the journal", "found", damaged)
@@ -234,6 +240,9 @@ func (l *Log) openTree(ctx context.Context) error {
 	if err = logEpoch(ctx, l.cfg.Store, l.epochs); err == nil {
 		l.integrated, err = l.tree.reader.IntegratedSize(ctx)
 	}
+	if err == nil {
+		l.ahead, err = takeOverNotes(ctx, l)
+	}
 	if err != nil {
 		l.tree.cut()
 		return err
@@ -246,11 +255,33 @@ func (l *Log) openTree(ctx context.Context) error {
 	return nil
 }
 
+// takeOverNotes opens the notes of what is waited for, once the tree has all that were made before: they are
+// overwritten.
+func takeOverNotes(ctx context.Context, l *Log) (*ahead, error) {
+	noted, err := readAhead(l.cfg.Dir, l.vkey)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range noted {
+		for l.integrated <= e.Index { // nobody else has the log yet
+			n, err := l.takeBatch(ctx, l.tree)
+			if err == nil && n == 0 {
+				err = fmt.Errorf("entry %d was noted: %w", e.Index, ErrBehind)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return openAhead(l.cfg.Dir, l.vkey, noteSlots)
+}
+
 // Close stops the log where it is. What the store has and the tree has not is taken in by the next Open.
 func (l *Log) Close() {
 	l.stop()
 	l.wg.Wait()
 	l.tree.cut()
+	_ = l.ahead.close() // what is noted is on the disk
 }
 
 // VKey returns the log's name and public key: "origin+hash+key".
@@ -306,28 +337,39 @@ func (l *Log) Added() {
 	}
 }
 
-// Wait implements runner.Log.
+// Wait implements runner.Log: it returns once the entry is on the disk in one of the log's own files, its tree or its
+// notes.
 func (l *Log) Wait(ctx context.Context, entry provenance.Link) error {
 	e, err := l.cfg.Store.Entry(ctx, entry)
 	if err != nil {
 		return fmt.Errorf("wait for the log: %w", err)
 	}
-	for {
-		l.mu.Lock()
-		there, grown, broken := l.integrated > e.Index, l.grown, l.broken
-		l.mu.Unlock()
-		switch {
-		case there:
-			return nil
-		case broken != nil:
-			return fmt.Errorf("wait for the log: %w", broken)
-		}
+	there, grown, err := lookFor(l, e.Index)
+	if err == nil && !there {
+		there, err = noteEntry(ctx, l, e)
+	}
+	for err == nil && !there { // there is no room for notes
 		select {
 		case <-grown:
+			there, grown, err = lookFor(l, e.Index)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the log to take in entry %d: %w", e.Index, context.Cause(ctx))
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("wait for the log: %w", err)
+	}
+	return nil
+}
+
+// lookFor says whether the tree has an entry, and what is closed when it grows; or why it takes nothing any more.
+func lookFor(l *Log, index uint64) (there bool, grown <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if there = l.integrated > index; !there {
+		err = l.broken
+	}
+	return there, l.grown, err
 }
 
 // feedEntries takes the store's entries into the tree, in their order.
@@ -336,6 +378,11 @@ func (l *Log) feedEntries(ctx context.Context) {
 	for {
 		select {
 		case <-l.kick:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(gather): // others come meanwhile, such as the end of a short run
 		case <-ctx.Done():
 			return
 		}
