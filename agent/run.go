@@ -91,7 +91,7 @@ func (r *Run) Wait(ctx context.Context) (*Answer, error) {
 // which some may be missing.
 func (r *Run) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		hints, pieces, stop := r.agent.runner.Subscribe(r.ID)
+		steps, hints, pieces, stop := r.agent.runner.Follow(r.ID)
 		defer stop()
 		for next := uint64(0); ; {
 			events, seen, err := r.eventsFrom(ctx, next)
@@ -114,6 +114,7 @@ func (r *Run) Events(ctx context.Context) iter.Seq2[Event, error] {
 				return
 			}
 			select {
+			case <-steps: // each is read from the journal, as all events are
 			case <-hints:
 			case p := <-pieces:
 				if !yield(Event{Kind: Delta, Text: p.Text, Place: p.Place}, nil) {

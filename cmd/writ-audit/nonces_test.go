@@ -96,7 +96,7 @@ func pay(t *testing.T, url, car string) {
 	check(t, err)
 	started, err := r.Start(ctx, q)
 	check(t, err)
-	hints, _, stop := r.Subscribe(started.ID)
+	steps, hints, _, stop := r.Follow(started.ID)
 	defer stop()
 	for {
 		info, err := r.Run(ctx, started.ID)
@@ -107,7 +107,10 @@ func pay(t *testing.T, url, car string) {
 		if info.Status != "running" {
 			t.Fatalf("the run is %s", info.Status)
 		}
-		<-hints
+		select {
+		case <-steps:
+		case <-hints:
+		}
 	}
 	var file, keys bytes.Buffer
 	_, err = archive.Export(ctx, mem, &file, started.ID)

@@ -51,9 +51,10 @@ type Runner interface {
 	Run(ctx context.Context, id provenance.Link) (journal.RunInfo, error)
 	// Steps returns at most limit steps from seq from on, in order.
 	Steps(ctx context.Context, run provenance.Link, from uint64, limit int) ([]runner.StepView, error)
-	// Subscribe returns a channel that gets a value when the run may have new steps, and one of text as a model writes
-	// it. Either may lose values. stop ends both.
-	Subscribe(run provenance.Link) (hints <-chan struct{}, pieces <-chan news.Piece, stop func())
+	// Follow returns channels that get a run's steps as they are committed, a value when it may have others, and text as a
+	// model writes it. Each may lose values, and for a step that is lost there is a hint. stop ends them.
+	Follow(run provenance.Link) (
+		steps <-chan news.Step, hints <-chan struct{}, pieces <-chan news.Piece, stop func())
 
 	ThreadKeeper
 

@@ -10,6 +10,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/knownsig"
 )
 
 // A Transport says what a transport does for one of its callers.
@@ -44,6 +45,7 @@ type Caller struct {
 	seat    *seat              // guarded by mu; nil before a session is open
 	streams map[string]*Stream // guarded by mu
 	named   int                // guarded by mu: streams so far
+	started journal.RunInfo    // guarded by mu: the newest run that it started, as it began
 	calls   int                // guarded by mu: under way
 }
 
@@ -148,7 +150,7 @@ func (c *Caller) verifyFrame(req wire.Request, session cid.Cid, key auth.PublicK
 	f := auth.Frame{
 		Session: session, Channel: c.channel, Seq: req.Auth.Seq, Method: req.Method, Params: req.Params,
 	}
-	if err := f.Verify(key, req.Auth.Sig); err != nil {
+	if err := knownsig.Verify(f, key, req.Auth.Sig); err != nil {
 		e := wire.Errorf(wire.CodeSignature, "The signature is not the session key's over this request on this channel.")
 		if e.Data.Reason = reasonOf(err); c.isForeign(f, key, req.Auth.Sig) {
 			e.Data.Reason = "frame.channel"

@@ -22,6 +22,9 @@ func (s *Stream) markAnswer(ctx context.Context, last *provenance.Step) ([]wire.
 	if !ok || !closes || last.Seq > maxMarkedSteps { // the journal is read again once a run, and not for every text
 		return nil, nil
 	}
+	if grounds.CountFigures(answer) == 0 { // then there is nothing to mark, and nothing to read
+		return nil, nil
+	}
 	var e grounds.Evidence
 	api := s.caller.api.cfg
 	for at := uint64(0); at <= last.Seq; {

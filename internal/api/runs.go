@@ -74,6 +74,9 @@ func startAs(c *Call, ctx context.Context, p wire.StartParams, step provenance.L
 	if err != nil {
 		return nil, explainFile(err, missing)
 	}
+	c.caller.mu.Lock()
+	c.caller.started = info
+	c.caller.mu.Unlock()
 	return wire.Started{Run: info.ID.String(), Seq: info.Steps - 1}, nil
 }
 

@@ -101,7 +101,14 @@ func (c *Call) openSession(ctx context.Context, p wire.OpenParams) (any, error) 
 	var err error
 	switch {
 	case p.Session != "" && p.Message == "" && p.Signature == "":
-		to, err = c.resumeSession(ctx, p.Session)
+		var id cid.Cid
+		if id, err = cid.Decode(p.Session); err != nil {
+			return nil, wire.Errorf(wire.CodeParams, "session is not a CID.")
+		}
+		to, err = c.caller.resumeSession(ctx, id, func(key auth.PublicKey) error {
+			_, err := c.caller.verifyFrame(c.req, id, key)
+			return err
+		})
 	case p.Session == "" && p.Message != "" && p.Signature != "":
 		if to, err = c.signIn(ctx, []byte(p.Message), p.Signature); err == nil && p.Device != "" {
 			err = c.api.cfg.Archive.NameDevice(ctx, to.session.ID, p.Device)
@@ -114,10 +121,16 @@ func (c *Call) openSession(ctx context.Context, p wire.OpenParams) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	return c.caller.beginSession(ctx, &to)
+}
+
+// beginSession gives the caller its session, unless that has ended.
+func (c *Caller) beginSession(ctx context.Context, to *seat) (any, error) {
 	if EndOf(to.session, time.Now()) != "" {
 		return nil, endedError(to.session)
 	}
-	if err = c.caller.takeSeat(&to); err != nil {
+	err := c.takeSeat(to)
+	if err != nil {
 		return nil, err
 	}
 	out := c.api.viewSession(to.session)
@@ -127,12 +140,29 @@ func (c *Call) openSession(ctx context.Context, p wire.OpenParams) (any, error) 
 	return out, nil
 }
 
-// resumeSession takes up a session that is open.
-func (c *Call) resumeSession(ctx context.Context, session string) (seat, error) {
-	id, err := cid.Decode(session)
-	if err != nil {
-		return seat{}, wire.Errorf(wire.CodeParams, "session is not a CID.")
+// Enter opens a session for who has shown its key itself, as the API key of the front door is one. That proves what the
+// signature of session.open does, and no request is made of it.
+func (c *Caller) Enter(ctx context.Context, session provenance.Link, key auth.PrivateKey) (wire.Session, *wire.Error) {
+	to, err := c.resumeSession(ctx, session, func(of auth.PublicKey) error {
+		if key.Public() != of {
+			return wire.Errorf(wire.CodeSignature, "The key is not the session's.")
+		}
+		return nil
+	})
+	var out any
+	if err == nil {
+		out, err = c.beginSession(ctx, &to)
 	}
+	if err != nil {
+		return wire.Session{}, c.api.Explain(ctx, wire.SessionOpen, err)
+	}
+	return out.(wire.Session), nil
+}
+
+// resumeSession takes up a session that is open, once prove has found that who asks has its key.
+func (c *Caller) resumeSession(
+	ctx context.Context, id cid.Cid, prove func(key auth.PublicKey) error,
+) (seat, error) {
 	s, err := c.api.cfg.Runner.Session(ctx, id)
 	if err != nil {
 		return seat{}, err
@@ -141,7 +171,7 @@ func (c *Call) resumeSession(ctx context.Context, session string) (seat, error) 
 	if err != nil {
 		return seat{}, err
 	}
-	if _, err = c.caller.verifyFrame(c.req, id, key); err != nil {
+	if err := prove(key); err != nil {
 		return seat{}, err
 	}
 	to := seat{session: s, key: key}

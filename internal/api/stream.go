@@ -26,10 +26,11 @@ type Stream struct {
 	next   uint64 // seq of the next event
 	window uint64 // 0 for none
 
+	steps    <-chan news.Step // committed since it began; what is not there the journal has
 	hints    <-chan struct{}
 	pieces   <-chan news.Piece
 	receipts <-chan journal.Receipt // nil if there is no log
-	stop     func()                 // ends the three
+	stop     func()                 // ends the four
 	ended    chan struct{}          // closed by end
 
 	acks  chan uint64 // the newest ack, of one place
@@ -72,11 +73,12 @@ func (c *Call) subscribe(ctx context.Context, p wire.SubscribeParams) (any, erro
 		return nil, err
 	}
 	s := &Stream{
-		caller: c.caller, run: id, window: p.Window, ended: make(chan struct{}), acks: make(chan uint64, 1), stale: true,
+		caller: c.caller, run: id, window: p.Window, ended: make(chan struct{}), acks: make(chan uint64, 1),
 	}
 	// The news comes before anything is read: what is committed in between is then hinted at.
 	s.listenForNews()
-	info, err := c.findOwnRun(ctx, p.Run)
+	s.takeNews()
+	info, err := s.findRun(ctx, c)
 	if err != nil {
 		s.stop()
 		return nil, err
@@ -89,7 +91,11 @@ func (c *Call) subscribe(ctx context.Context, p wire.SubscribeParams) (any, erro
 			s.answer.Recovered = false
 		}
 	}
+	if s.next > 0 {
+		s.page = nil
+	}
 	s.acked = s.next
+	s.stale = len(s.page) == 0 // else its first step is here, and what follows it is told
 	if err := c.caller.addStream(s); err != nil {
 		s.stop()
 		return nil, err
@@ -97,10 +103,22 @@ func (c *Call) subscribe(ctx context.Context, p wire.SubscribeParams) (any, erro
 	return s, nil
 }
 
+// findRun finds the stream's run as [Call.findOwnRun] does. Of one that the caller has just started, and that has its
+// first step alone, since that was told, it is known how it stands.
+func (s *Stream) findRun(ctx context.Context, c *Call) (journal.RunInfo, error) {
+	c.caller.mu.Lock()
+	info := c.caller.started
+	c.caller.mu.Unlock()
+	if len(s.page) > 0 && info.ID == s.run && c.seat != nil && c.seat.session.ID == info.Session {
+		return info, nil
+	}
+	return c.findOwnRun(ctx, s.run.String())
+}
+
 // listenForNews asks for news of the run.
 func (s *Stream) listenForNews() {
 	cfg := &s.caller.api.cfg
-	s.hints, s.pieces, s.stop = cfg.Runner.Subscribe(s.run)
+	s.steps, s.hints, s.pieces, s.stop = cfg.Runner.Follow(s.run)
 	if cfg.HeadLog == nil {
 		return
 	}
@@ -222,11 +240,16 @@ func (s *Stream) takePiece() bool {
 func (s *Stream) waitForNews(ctx context.Context) (*wire.RunReceipt, error) {
 	poll := time.NewTimer(s.caller.api.cfg.Limits.Poll)
 	defer poll.Stop()
+	steps := s.steps
+	if len(s.page) > 0 { // an ack is waited for; what finds no room meanwhile is read from the journal
+		steps = nil
+	}
 	select {
 	case <-s.hints:
 		s.stale = true
-	case s.piece = <-s.pieces:
-		s.stale = true // it is sent after the events that were committed before it
+	case step := <-steps:
+		s.takeStep(step)
+	case s.piece = <-s.pieces: // it is sent after the events that were committed before it, which nextEvent looks for
 	case r := <-s.receipts:
 		return s.viewReceipt(r), nil
 	case seq := <-s.acks:
@@ -243,15 +266,18 @@ func (s *Stream) waitForNews(ctx context.Context) (*wire.RunReceipt, error) {
 
 // nextEvent returns the next event that is in the journal and within the window, or nil.
 func (s *Stream) nextEvent(ctx context.Context) (*wire.RunEvent, error) {
-	if len(s.page) == 0 && s.stale {
-		limit := s.caller.api.cfg.Limits.Page
-		if s.window > 0 {
-			open := s.next - min(s.acked, s.next)
-			if open >= s.window {
-				return nil, nil // an ack will bring us back
-			}
-			limit = min(limit, int(s.window-open))
+	limit := s.caller.api.cfg.Limits.Page
+	if s.window > 0 {
+		open := s.next - min(s.acked, s.next)
+		if open >= s.window {
+			return nil, nil // an ack will bring us back
 		}
+		limit = min(limit, int(s.window-open))
+	}
+	if len(s.page) == 0 {
+		s.takeNews()
+	}
+	if len(s.page) == 0 && s.stale {
 		page, err := s.caller.api.cfg.Runner.Steps(ctx, s.run, s.next, limit)
 		if err != nil {
 			return nil, err
@@ -278,6 +304,33 @@ func (s *Stream) nextEvent(ctx context.Context) (*wire.RunEvent, error) {
 		_, s.closed = v.Step.Does[n-1].(*provenance.Close)
 	}
 	return &ev, nil
+}
+
+// takeNews takes what was told and not looked at yet.
+func (s *Stream) takeNews() {
+	select {
+	case <-s.hints:
+		s.stale = true
+	default:
+	}
+	for len(s.page) == 0 && !s.stale {
+		select {
+		case step := <-s.steps:
+			s.takeStep(step)
+		default:
+			return
+		}
+	}
+}
+
+// takeStep takes a step that was told: the next one as it is. Where one is missing, the journal has it.
+func (s *Stream) takeStep(step news.Step) {
+	switch next := s.next + uint64(len(s.page)); {
+	case step.Step.Seq == next:
+		s.page = append(s.page, runner.StepView{CID: step.CID, Step: step.Step})
+	case step.Step.Seq > next:
+		s.stale = true
+	}
 }
 
 // lastReceipt gives the receipt of the closing head, once the log has published it, and then io.EOF.

@@ -97,7 +97,7 @@ func recorded(t *testing.B) (*loop.Machine, provenance.Link, []*provenance.Step)
 	check(err)
 	started, err := r.Start(t.Context(), q)
 	check(err)
-	hints, _, stop := r.Subscribe(started.ID)
+	told, hints, _, stop := r.Follow(started.ID)
 	defer stop()
 	for { // it may have ended before anybody listened, so it is read before it is waited for
 		run, err := r.Run(t.Context(), started.ID)
@@ -106,6 +106,7 @@ func recorded(t *testing.B) (*loop.Machine, provenance.Link, []*provenance.Step)
 			break
 		}
 		select {
+		case <-told:
 		case <-hints:
 		case <-t.Context().Done():
 		}

@@ -560,11 +560,17 @@ func ask(ctx context.Context, r *runner.Runner, i int) error {
 		if err != nil {
 			return err
 		}
-		hints, _, stop := r.Subscribe(run.ID)
-		for run.Status == "running" {
-			<-hints
+		steps, hints, _, stop := r.Follow(run.ID)
+		for { // it may have ended before anybody listened
 			if run, err = r.Run(ctx, run.ID); err != nil {
 				return err
+			}
+			if run.Status != "running" {
+				break
+			}
+			select {
+			case <-steps:
+			case <-hints:
 			}
 		}
 		stop()

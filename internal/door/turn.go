@@ -15,6 +15,7 @@ import (
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/api"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/knownsig"
 )
 
 // errForeignKey refuses a key of another server, or one whose session is long gone.
@@ -41,18 +42,13 @@ func (d *Door) enter(ctx context.Context, key Key, method string) (*visitor, err
 		from.Admit = func(of journal.Session) error { return admit(of, method) }
 	}
 	v.caller = d.cfg.API.NewCaller(from)
-	answer := v.call(ctx, wire.SessionOpen, wire.OpenParams{Session: key.Session.String()}, true)
-	if answer.Error != nil {
+	opened, refused := v.caller.Enter(ctx, key.Session, key.Secret)
+	if refused != nil {
 		v.leave()
-		if answer.Error.Data.Code == wire.CodeNotFound {
+		if refused.Data.Code == wire.CodeNotFound {
 			return nil, errForeignKey
 		}
-		return nil, answer.Error
-	}
-	opened, ok := answer.Result.(wire.Session)
-	if !ok {
-		v.leave()
-		return nil, wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
+		return nil, refused
 	}
 	v.session = opened
 	return v, nil
@@ -75,9 +71,9 @@ func (v *visitor) call(ctx context.Context, method string, params any, signed bo
 	case signed:
 		v.seq++
 		session := v.key.Session
-		sig, err := v.key.Secret.SignFrame(auth.Frame{
+		sig, err := knownsig.Sign(auth.Frame{
 			Session: session, Channel: v.caller.Channel(), Seq: v.seq, Method: method, Params: raw,
-		})
+		}, v.key.Secret)
 		if err != nil {
 			return api.Answer{Error: wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")}
 		}

@@ -93,6 +93,7 @@ var levels = map[string]int{
 	"internal/gather":                4,
 	"internal/journal":               1,
 	"internal/keylock":               -2,
+	"internal/knownsig":              1,
 	"internal/liveness":              2,
 	"internal/ledgerkey":             2,
 	"internal/modelrace":             1,

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"crypto/sha256"
+	"github.com/writ-run/writ/internal/news"
 
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/agent/wire"
@@ -42,3 +43,8 @@ func (r *Runner) AssembleContext(ctx context.Context, q StartRequest) (int, erro
 
 // ForgetSaid forgets what is kept in memory of what runs have said.
 func (r *Runner) ForgetSaid() { r.said = talks.NewMemory(); r.runs.said = r.said }
+
+// Subscribe is [news.Board.Subscribe], for tests that wait for hints.
+func (r *Runner) Subscribe(run provenance.Link) (hints <-chan struct{}, pieces <-chan news.Piece, stop func()) {
+	return r.news.Subscribe(run)
+}

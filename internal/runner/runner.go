@@ -270,10 +270,12 @@ func publicKey(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25
 // Key returns the public key that heads are signed with. An auditor pins it.
 func (r *Runner) Key() ed25519.PublicKey { return r.publicKey() }
 
-// Subscribe tells of news of a run: a hint after each committed step, and a model's text as it comes. A hint may stand
-// for several steps; read [Runner.Steps]. To miss nothing, subscribe first and read the journal after. stop ends it.
-func (r *Runner) Subscribe(run provenance.Link) (hints <-chan struct{}, pieces <-chan news.Piece, stop func()) {
-	return r.news.Subscribe(run)
+// Follow tells of news of a run: its steps as they are committed, a hint for each that is not told, and a model's text
+// as it comes; see [news.Board.Follow]. A hint may stand for several steps; read [Runner.Steps]. To miss nothing,
+// follow first and read the journal after. stop ends it.
+func (r *Runner) Follow(run provenance.Link) (
+	steps <-chan news.Step, hints <-chan struct{}, pieces <-chan news.Piece, stop func()) {
+	return r.news.Follow(run)
 }
 
 // Watch returns what looks at the transactions that runs wait for.

@@ -137,16 +137,17 @@ func (rs *runs) newRunActor(
 	return a, nil
 }
 
-// openRun commits the first step of a run and lets it go on.
-func (rs *runs) openRun(ctx context.Context, a *actor, ask *provenance.Ask) error {
+// openRun commits the first step of a run, lets it go on, and returns how it stood before it did.
+func (rs *runs) openRun(ctx context.Context, a *actor, ask *provenance.Ask) (info journal.RunInfo, err error) {
 	if rs.background.IsDraining() {
-		return ErrClosed
+		return info, ErrClosed
 	}
 	defer rs.lockRun(a.info.ID)()
 	if err := a.takeIn(ctx, ask); err != nil {
-		return err
+		return info, err
 	}
-	return rs.launchActor(a)
+	info = a.info
+	return info, rs.launchActor(a)
 }
 
 // launchActor gives an actor its goroutine, unless the run has one.

@@ -10,6 +10,7 @@ import (
 	"github.com/writ-run/writ/agent/pinned"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/journal"
+	"github.com/writ-run/writ/internal/knownsig"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -81,16 +82,13 @@ func (r *Runner) startRun(ctx context.Context, q StartRequest) (none journal.Run
 		}
 		a.blocks = append(a.blocks, b)
 	}
-	err = r.runs.openRun(ctx, a, ask)
+	info, err := r.runs.openRun(ctx, a, ask)
 	if errors.Is(err, journal.ErrConflict) { // somebody was faster with the same key
 		if id, err := r.cfg.Store.RunByKey(ctx, q.Session.ID, q.Key, hash); err == nil {
 			return r.runs.findStarted(ctx, id)
 		}
 	}
-	if err != nil {
-		return none, err
-	}
-	return r.cfg.Store.Run(ctx, a.info.ID)
+	return info, err
 }
 
 // checkSignature says whether the request is one that its session's key has signed.
@@ -110,7 +108,7 @@ func checkSigned(s journal.Session, f auth.Frame, sig []byte, id string) error {
 	if f.Session != s.ID {
 		return fmt.Errorf("the request was signed for another session: %w", ErrSignature)
 	}
-	if err := f.Verify(key, sig); err != nil {
+	if err := knownsig.Verify(f, key, sig); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return nil

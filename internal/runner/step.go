@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/ledgerkey"
+	"github.com/writ-run/writ/internal/news"
 	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
@@ -325,7 +326,7 @@ func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *stepDraft, c
 	}
 	a.runs.waits.Forget(a.info.ID)
 	a.appendStep(d.next, heldStep{c.Step.CID, c.At}, d.todo.Does)
-	a.runs.news.PublishStep(a.info.ID)
+	a.runs.news.PublishStep(a.info.ID, news.StepOf(d.step, c.Step.CID, c.Leaves))
 	if a.parent != nil && d.next.Status == "parked" {
 		a.publishToCallers(ctx)
 	}
@@ -344,6 +345,6 @@ func (a *actor) publishToCallers(ctx context.Context) {
 		return
 	}
 	for _, caller := range of.Callers {
-		a.runs.news.PublishStep(caller)
+		a.runs.news.PublishStep(caller, nil)
 	}
 }

@@ -154,7 +154,7 @@ func (c *subCall) openSubRun(ctx context.Context) (provenance.Link, error) {
 	frame := auth.Frame{
 		Session: delegation.CID, Channel: c.key, Seq: 1, Method: subagent.Method, Params: c.params,
 	}
-	err = c.runs.openRun(ctx, a, &provenance.Ask{
+	_, err = c.runs.openRun(ctx, a, &provenance.Ask{
 		Request: provenance.NewPayload(c.params), Channel: frame.Channel, Seq: frame.Seq, Method: frame.Method,
 		Key: d.Issuer, Sig: ed25519.Sign(c.runs.cfg.Key, frame.Bytes()), Label: label,
 	})

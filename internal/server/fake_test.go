@@ -337,7 +337,9 @@ func (f *fakeRunner) Steps(_ context.Context, run provenance.Link, from uint64, 
 	return append([]runner.StepView{}, steps[from:min(len(steps), int(from)+limit)]...), nil
 }
 
-func (f *fakeRunner) Subscribe(run provenance.Link) (<-chan struct{}, <-chan news.Piece, func()) {
+func (f *fakeRunner) Follow(
+	run provenance.Link,
+) (<-chan news.Step, <-chan struct{}, <-chan news.Piece, func()) {
 	h, d := make(chan struct{}, 1), make(chan news.Piece, 100)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -345,7 +347,7 @@ func (f *fakeRunner) Subscribe(run provenance.Link) (<-chan struct{}, <-chan new
 		f.watchers[run] = map[chan struct{}]chan news.Piece{}
 	}
 	f.watchers[run][h] = d
-	return h, d, func() {
+	return nil, h, d, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.watchers[run], h)

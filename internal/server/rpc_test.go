@@ -748,7 +748,7 @@ func wantRun(t *testing.T, a reply) provenance.Link {
 // auditRun waits until a run has closed, and lets a stranger judge it.
 func auditRun(t *testing.T, r *runner.Runner, db *store.DB, id provenance.Link) *provenance.Report {
 	t.Helper()
-	hints, _, stop := r.Subscribe(id)
+	steps, hints, _, stop := r.Follow(id)
 	defer stop()
 	for {
 		info, err := r.Run(t.Context(), id)
@@ -758,7 +758,10 @@ func auditRun(t *testing.T, r *runner.Runner, db *store.DB, id provenance.Link) 
 		if info.Status == provenance.CloseAnswered {
 			break
 		}
-		<-hints
+		select {
+		case <-steps:
+		case <-hints:
+		}
 	}
 	var car bytes.Buffer
 	if _, err := archive.Export(t.Context(), db, &car, id); err != nil {
