@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
+	"slices"
 	"strings"
 
 	ethcrypto "github.com/ethereum/go-ethereum/crypto"
@@ -225,7 +226,8 @@ func (k PrivateKey) Sign(message []byte) ([]byte, error) {
 	digest := sha256.Sum256(message)
 	switch k.public.kind {
 	case Ed25519:
-		return ed25519.Sign(ed25519.NewKeyFromSeed(k.seed()), message), nil
+		// The private key of package ed25519 is the seed and the public key, which is known here.
+		return ed25519.Sign(slices.Concat(k.seed(), k.public.raw[:ed25519.PublicKeySize]), message), nil
 	case P256:
 		priv, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), k.seed())
 		if err != nil {

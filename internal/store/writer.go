@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 )
 
 // A job is one caller's write. All jobs of a group share one transaction and its fsync; each has its own savepoint,
-// so that one that is refused leaves nothing and the others stand.
+// so that one that is refused leaves nothing and the others stand. The first needs none while no other one waits.
 type job struct {
 	apply func(context.Context, *transaction) error
 	size  int           // bytes that it brings, about
@@ -133,7 +134,11 @@ func (w *writer) writeGroup(ctx context.Context, first *job, queue <-chan *job) 
 		}
 		group = append(group, j)
 		size += j.size
-		if err = w.applyJob(ctx, j); err != nil {
+		if len(group) == 1 && len(queue) == 0 {
+			if j.err = j.apply(ctx, w.tx); j.err != nil {
+				return group, w.undoLone(ctx, j.err)
+			}
+		} else if err = w.applyJob(ctx, j); err != nil {
 			break
 		}
 		wrote = wrote || j.err == nil
@@ -155,6 +160,17 @@ func (w *writer) writeGroup(ctx context.Context, first *job, queue <-chan *job) 
 	return group, nil
 }
 
+// undoLone ends the transaction of a job that had it for itself, so that it needed no savepoint, and was refused. What
+// refuses the job goes to its caller; an error of the database is the group's.
+func (w *writer) undoLone(ctx context.Context, refusal error) error {
+	kind, isFault := faultOf(refusal)
+	if err := w.tx.exec(ctx, "ROLLBACK"); err != nil || isFault && kind != faultRefusal {
+		w.tx.nonces = -1
+		return w.failGroup(errors.Join(refusal, err))
+	}
+	return nil
+}
+
 // writeAlone runs a job in a transaction of its own.
 func (w *writer) writeAlone(ctx context.Context, apply func(context.Context, *transaction) error) error {
 	w.mu.Lock()
@@ -165,14 +181,8 @@ func (w *writer) writeAlone(ctx context.Context, apply func(context.Context, *tr
 	if err := w.tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return w.failGroup(fmt.Errorf("begin: %w", err))
 	}
-	refusal := apply(ctx, w.tx)
-	if refusal != nil {
-		kind, isFault := faultOf(refusal)
-		if err := w.tx.exec(ctx, "ROLLBACK"); err != nil || isFault && kind != faultRefusal {
-			w.tx.nonces = -1
-			return w.failGroup(errors.Join(refusal, err))
-		}
-		return refusal
+	if refusal := apply(ctx, w.tx); refusal != nil {
+		return cmp.Or(w.undoLone(ctx, refusal), refusal)
 	}
 	if err := w.commitGroup(ctx, true); err != nil {
 		_ = w.tx.exec(ctx, "ROLLBACK")
