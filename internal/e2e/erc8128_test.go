@@ -105,8 +105,8 @@ func TestARequestSignedByAnAccountIsARun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := node(t, reader, file, "--keys", keys).Output(); !strings.Contains(string(out), "unsupported: HTTP") {
-		t.Errorf("the second reader says %s", out) // and not that it is wrong
+	if out, err := node(t, reader, file, "--keys", keys).Output(); err != nil || !strings.Contains(string(out), `"request"`) {
+		t.Errorf("the second reader says %s, %v", out, err)
 	}
 	stop()
 	r, stop = startServer(t, env, bin, home, append(args, "--listen", strings.TrimPrefix(r.URL, "http://"))...)

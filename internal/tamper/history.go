@@ -11,8 +11,10 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent/approval"
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/auth/httpsig"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -44,6 +46,7 @@ type history struct {
 
 	// Settings of a liar.
 	keepAsk     bool                     // the request's signature stays as it is
+	posted      func(*httpsig.Request)   // changes the request that is signed as HTTP; nil for none
 	keepVerdict bool                     // so do the approvals
 	keepSig     bool                     // and the delegation's signature
 	misgiven    func(*provenance.Result) // changes the result of the sub-agent's call
@@ -258,6 +261,9 @@ func (h *history) signHead() error {
 func (h *history) signAgain(s *provenance.Step, cids []provenance.Link) error {
 	if ask, ok := s.Event.(*provenance.Ask); ok && !h.keepAsk {
 		params, _ := ask.Request.Bytes()
+		if foreign.IsForm(ask.Method) {
+			return h.signPosted(ask, params)
+		}
 		if h.delegation != nil {
 			f := auth.Frame{Session: h.run.Delegation, Channel: ask.Channel, Seq: ask.Seq, Method: ask.Method,
 				Params: params}

@@ -25,8 +25,8 @@ import (
 // listVectors lists all files. The order is that of the 72 classes.
 func listVectors() []vector {
 	return slices.Concat(honest, brokenBytes, brokenBeside, brokenLinks, brokenSpelling, bombs, falseHistory,
-		falseMeaning, manyRecords, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds, falseSends,
-		falseKeys, falseAssertions)
+		falseMeaning, manyRecords, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds,
+		falseSends, falsePosts, falseKeys, falseAssertions)
 }
 
 const verified, gaps = provenance.Verified, provenance.Gaps // a vector with a code has failed

@@ -18,6 +18,7 @@ import (
 
 	"github.com/writ-run/writ/agent/authority"
 	"github.com/writ-run/writ/agent/definition"
+	"github.com/writ-run/writ/agent/foreign"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/dialect"
@@ -88,6 +89,7 @@ type world struct {
 	extra    map[provenance.Link][]byte // blocks of other runs
 
 	sends map[int]string // what the user says before a step; the session key signs it
+	posts foreign.Form   // the request is a body of this form, signed by an Ethereum account; empty if it is not
 
 	thread string    // that the request names; none if empty
 	after  *history  // the run before it in its thread
@@ -216,6 +218,7 @@ func addressBook(chain uint64) *tools.Book {
 type people struct {
 	wallet, stranger *auth.Wallet
 	session, other   auth.PrivateKey
+	poster           auth.PrivateKey   // the session's, of secp256k1
 	account, thief   *ecdsa.PrivateKey // of the agent on its chain, and of somebody else
 	operator, forger ed25519.PrivateKey
 }
@@ -235,6 +238,9 @@ func everyKey() (p people, err error) {
 		return p, err
 	}
 	if p.other, err = auth.Generate(auth.Ed25519, seed("other session")); err != nil {
+		return p, err
+	}
+	if p.poster, err = auth.Generate(auth.Secp256k1, seed("poster")); err != nil {
 		return p, err
 	}
 	p.account, err = crypto.HexToECDSA(
@@ -362,6 +368,9 @@ func playWorld(w *world) (*history, error) {
 		offer.Tools = names
 	}
 	h.offer = offer
+	if w.posts != "" {
+		offer.Key = h.poster.Public()
+	}
 	grant, err := h.signOffer(offer)
 	if err != nil {
 		return nil, err
@@ -490,6 +499,11 @@ func (g *game) playGame() error {
 	var next provenance.Event = &provenance.Ask{
 		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start",
 		Key: g.session.Public().String(),
+	}
+	if form := g.world.posts; form != "" {
+		ask := next.(*provenance.Ask)
+		params = bodyOf(g.name, g.world.input)
+		ask.Request, ask.Method, ask.Key = provenance.NewPayload(params), string(form), g.poster.Public().String()
 	}
 	if d := g.history.delegation; d != nil {
 		ask := next.(*provenance.Ask)

@@ -315,10 +315,10 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     await signedBy(ask.key, frameBytes((run.delegation ?? run.grant).bytes, ask.channel, ask.seq, ask.method, params), ask.sig, 'grant.request')
     checked.add('request')
   }
-  const step = params && checkRequest(params, ask.method)
+  const step = params && ask.method.startsWith('run.') && checkRequest(params, ask.method) // what another API's body asks is for the loop
   // A fork goes on from the step that was signed for, of a run of the same wallet and agent, whose steps up to there hold.
   want(ask.method !== 'run.fork' || (ask.after && ask.earlier), 'schema.missing')
-  if (step !== undefined) {
+  if (step) {
     want(step === ask.after.toString(), 'fork.step')
     const kind = kindOf(r, ask.after)
     want(kind === undefined || kind === 'step/1', 'fork.step', kind)

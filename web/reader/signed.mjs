@@ -4,6 +4,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 import { CID } from 'multiformats/cid'
 import { base58btc } from 'multiformats/bases/base58'
+import { isSigned } from './http.mjs'
 import { keccak256, order, recoverKey, verifyKey } from './k1.mjs'
 import { isEd25519, uncompress } from './points.mjs'
 
@@ -131,9 +132,10 @@ const verifyJWK = (algorithm, jwk, message, sig) =>
 
 export const ed25519Verify = (publicKey, message, sig) => verifyJWK(null, { kty: 'OKP', crv: 'Ed25519', x: base64url(publicKey) }, message, sig)
 
-// verifyBy checks a session key's signature: Ed25519 over the message, ECDSA as r and s over its SHA-256.
+// verifyBy checks a session key's signature: Ed25519 over the message, ECDSA as r and s over its SHA-256; a longer one is
+// that of an HTTP request.
 export async function verifyBy (key, message, sig) {
-  if (sig?.length > 65) throw Error('unsupported: HTTP') // docs/record.md has its form
+  if (sig?.length > 65) return want(isSigned(key, message, sig), 'sig.signer')
   want(sig?.length === 64, 'sig.size')
   let ok = false
   try {
@@ -170,7 +172,7 @@ export function readSignature (text) {
   return sig
 }
 
-const textHash = message => keccak(`\x19Ethereum Signed Message:\n${message.length}`, message)
+export const textHash = message => keccak(`\x19Ethereum Signed Message:\n${message.length}`, message)
 
 // ---- the text: EIP-4361
 
