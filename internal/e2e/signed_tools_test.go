@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/auth/httpsig"
+)
+
+// A signer signs requests in the form of other APIs by the key of a session.
+type signer struct {
+	server, session string
+	wallet          *auth.Wallet
+}
+
+// post signs a request and returns the response, whose body is still to be read.
+func (s *signer) post(ctx context.Context, t *testing.T, path, body string) *http.Response {
+	t.Helper()
+	host := strings.TrimPrefix(s.server, "http://")
+	r := httpsig.Request{
+		Method: "POST", Scheme: "http", Authority: host, Path: path, Body: []byte(body),
+		Header: map[string][]string{"Content-Type": {"application/json"}},
+	}
+	if !strings.HasPrefix(path, "/v1/sessions/") {
+		r.Header["X-Writ-Session"] = []string{s.session}
+	}
+	digest, input, base := httpsig.Prepare(r, httpsig.Claims{
+		Created: time.Now().Unix(), Expires: time.Now().Unix() + 60, Nonce: rand.Text(),
+		Account: "eip155:1:" + strings.ToLower(s.wallet.Address().Hex()),
+	})
+	sig, err := s.wallet.SignText([]byte(base))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(ctx, "POST", s.server+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = r.Header
+	req.Header.Set("Content-Digest", digest)
+	req.Header.Set("Signature-Input", input)
+	req.Header.Set("Signature", "eth=:"+base64.StdEncoding.EncodeToString(sig)+":")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+// ask posts a request and reads the answer whole.
+func (s *signer) ask(t *testing.T, path, body string) (status int, run, answer string) {
+	t.Helper()
+	resp := s.post(t.Context(), t, path, body)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("X-Writ-Run"), string(b)
+}
+
+// What a signed body offers, wants and reports is what the agent is told: the client's tools, the form of the answer and the
+// results of calls; a client that goes away ends its run. Each run verifies.
+func TestSignedBodiesHaveToolsAndForms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server")
+	}
+	bin, home := build(t)+"/writ", t.TempDir()
+	r := serve(t, bin, home, "dev", "--model", scriptedServer(t), "--model-name", "scripted")
+	cmd := exec.CommandContext(t.Context(), bin, "key", "new", "--ethereum", "--server", r.URL, "--yes", "--json")
+	cmd.Env = append(os.Environ(), "WRIT_HOME="+home)
+	made, err := cmd.Output()
+	var key struct{ Key, Session, Agent string }
+	if err != nil || json.Unmarshal(made, &key) != nil {
+		t.Fatalf("writ key new: %v: %s", err, made)
+	}
+	wallet, err := auth.ParseWallet(key.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &signer{r.URL, key.Session, wallet}
+	const chat = "/v1/chat/completions"
+	const tools = `"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]`
+	status, run, answer := s.ask(t, chat, `{"model":"`+key.Agent+`","messages":[{"role":"user","content":"how is Rome?"}],`+tools+`}`)
+	var called struct {
+		Choices []struct {
+			Message struct {
+				Calls json.RawMessage `json:"tool_calls"`
+			}
+		}
+	}
+	if json.Unmarshal([]byte(answer), &called) != nil || status != 200 || !strings.Contains(answer, "get_weather") {
+		t.Fatalf("a tool of the client: %d %s", status, answer)
+	}
+	var calls []struct{ ID string }
+	if json.Unmarshal(called.Choices[0].Message.Calls, &calls) != nil || len(calls) != 1 {
+		t.Fatalf("a tool of the client: %s", answer)
+	}
+	status, again, answer := s.ask(t, chat, `{"model":"`+key.Agent+`","messages":[{"role":"user","content":"how is Rome?"},`+
+		`{"role":"assistant","content":null,"tool_calls":`+string(called.Choices[0].Message.Calls)+`},`+
+		`{"role":"tool","tool_call_id":"`+calls[0].ID+`","content":"sunny"}],`+tools+`}`)
+	if status != 200 || again != run || !strings.Contains(answer, "sunny") {
+		t.Errorf("what came of it: %d, run %s and not %s: %s", status, again, run, answer)
+	}
+	verifyRun(t, bin, home, run)
+	status, run, answer = s.ask(t, "/v1/responses", `{"model":"`+key.Agent+`","input":"who?","text":{"format":{"type":"json_schema",`+
+		`"name":"person","schema":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}}}}`)
+	if status != 200 || !strings.Contains(answer, `{\"name\":\"bob\"}`) {
+		t.Errorf("a form of the answer: %d %s", status, answer)
+	}
+	verifyRun(t, bin, home, run)
+	for path, body := range map[string]string{
+		"/v1/messages": `{"model":"` + key.Agent + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"slow"}]}`,
+		"/v1/sessions/" + key.Session + "/run.start": `{"agent":"` + key.Agent + `","input":"slow, natively","idempotency_key":"slow-native-1"}`,
+	} {
+		ctx, leave := context.WithTimeout(t.Context(), 2*time.Second)
+		if resp := s.post(ctx, t, path, body); resp != nil {
+			io.Copy(io.Discard, resp.Body) // until it leaves
+			resp.Body.Close()
+		}
+		leave()
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		cmd := exec.CommandContext(t.Context(), bin, "runs", "ls", "--server", r.URL)
+		cmd.Env = append(os.Environ(), "WRIT_HOME="+home)
+		out, err := cmd.Output()
+		if err == nil && bytes.Count(out, []byte("cancelled")) == 2 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the runs of clients that went away: %v: %s", err, out)
+		}
+	}
+}
