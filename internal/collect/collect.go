@@ -6,7 +6,6 @@
 package collect
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
@@ -101,9 +101,17 @@ type Taken struct {
 	Removed []string        `json:"removed,omitempty"`
 }
 
+// A Shelf keeps documents: a [*library.Library], or that of a server elsewhere.
+type Shelf interface {
+	List(ctx context.Context, source string) ([]library.Entry, error)
+	Put(ctx context.Context, list ...library.Document) ([]library.Entry, error)
+	Remove(ctx context.Context, source, name string) (int, error)
+	NoteName(ctx context.Context, name string, sequence uint64, until time.Time, root string) error
+}
+
 // Put takes documents of one collection in. With only set, the collection becomes what they are: what is there as it
 // was is left alone, and what is not among them is removed.
-func (g *Gathered) Put(ctx context.Context, l *library.Library, source string, only bool) (done Taken, err error) {
+func (g *Gathered) Put(ctx context.Context, l Shelf, source string, only bool) (done Taken, err error) {
 	list := g.Documents
 	if name := twice(list); name != "" {
 		return done, faultf("two of the documents are called %s, and a collection has one of a name; nothing was taken in",
@@ -123,7 +131,7 @@ func (g *Gathered) Put(ctx context.Context, l *library.Library, source string, o
 		for _, d := range list {
 			kept[d.Name] = true
 		}
-		list = slices.DeleteFunc(list, func(d library.Document) bool { return IsThere(there, &d) })
+		list = slices.DeleteFunc(list, func(d library.Document) bool { return d.IsIn(there) })
 	}
 	if len(list) > 0 {
 		done.Added, err = l.Put(ctx, list...)
@@ -155,22 +163,6 @@ func twice(list []library.Document) string {
 		seen[d.Name] = true
 	}
 	return ""
-}
-
-// IsThere says whether a document is among those that are there, with its labels and readers.
-func IsThere(there []library.Entry, d *library.Document) bool {
-	i := slices.IndexFunc(there, func(e library.Entry) bool { return e.Name == d.Name })
-	if i < 0 {
-		return false
-	}
-	e := there[i]
-	byAll := func(a, b library.Reader) int {
-		return cmp.Or(strings.Compare(a.Wallet, b.Wallet), strings.Compare(a.Session, b.Session),
-			strings.Compare(a.Agent, b.Agent))
-	}
-	return e.CID == library.CIDOf(d.Data) && e.Media == d.Media && e.Integrity == d.Integrity.String() &&
-		e.Secrecy == d.Secrecy.String() &&
-		slices.Equal(slices.SortedFunc(slices.Values(e.Readers), byAll), slices.SortedFunc(slices.Values(d.Readers), byAll))
 }
 
 func readCAR(name string) ([]gather.File, error) {

@@ -108,6 +108,7 @@ var levels = map[string]int{
 	"internal/reuse":                 2,
 	"internal/reversal":              3,
 	"internal/runner":                2,
+	"internal/shelfdoor":             4,
 	"internal/sqlfile":               2,
 	"internal/strictjson":            -2,
 	"internal/talks":                 2,
@@ -185,6 +186,7 @@ var within = []string{
 	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named
 	"internal/agentfile -> agent/route",            // the tests of a route set choose as the loop does
 	"internal/blobs -> internal/sqlfile",           // a file of its own
+	"internal/node -> internal/shelfdoor",          // a part of it
 	"internal/collect -> internal/gather",          // makes collections of what it brings
 	"internal/node -> internal/collect",            // a part of it
 	"internal/node -> internal/gather",             // by which gateway, and into which networks

@@ -1,8 +1,11 @@
 package library
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -23,6 +26,22 @@ type Place struct {
 	Next     time.Time     `json:"next,omitzero"`      // when it reads it again, or has meant to while it does not run
 	Failures int64         `json:"failures,omitempty"` // tries in a row that did not come out
 	Ended    time.Time     `json:"ended,omitzero"`     // when it was first started without it, if it once followed it
+}
+
+// IsIn says whether a document is among those of its source that are there, as it is, with its labels and readers.
+func (d *Document) IsIn(there []Entry) bool {
+	i := slices.IndexFunc(there, func(e Entry) bool { return e.Source == d.Source && e.Name == d.Name })
+	if i < 0 {
+		return false
+	}
+	e := there[i]
+	byAll := func(a, b Reader) int {
+		return cmp.Or(strings.Compare(a.Wallet, b.Wallet), strings.Compare(a.Session, b.Session),
+			strings.Compare(a.Agent, b.Agent))
+	}
+	return e.CID == CIDOf(d.Data) && e.Media == d.Media && e.Integrity == d.Integrity.String() &&
+		e.Secrecy == d.Secrecy.String() &&
+		slices.Equal(slices.SortedFunc(slices.Values(e.Readers), byAll), slices.SortedFunc(slices.Values(d.Readers), byAll))
 }
 
 // maxFault bounds what is kept of why a place could not be read.

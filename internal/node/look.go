@@ -28,6 +28,7 @@ import (
 const (
 	passPath    = "/operator/figures"
 	passContext = "writ/look/1\n"
+	docsContext = "writ/docs/1\n" // of a pass that lets documents be kept, and lets nobody look
 	// MaxPass is for how long a pass may be good.
 	MaxPass = 24 * time.Hour
 )
@@ -45,38 +46,53 @@ type pass struct {
 
 // SignPass returns what lets a page look at a server's figures until a time at most [MaxPass] away. It is a secret.
 func SignPass(key ed25519.PrivateKey, until time.Time) (string, error) {
+	return signPass(key, passContext, until)
+}
+
+// SignDocsPass returns what lets whoever has it keep a server's documents until a time at most [MaxPass] away. It is a
+// secret.
+func SignDocsPass(key ed25519.PrivateKey, until time.Time) (string, error) {
+	return signPass(key, docsContext, until)
+}
+
+func signPass(key ed25519.PrivateKey, context string, until time.Time) (string, error) {
 	message, err := json.Marshal(pass{hex.EncodeToString(key.Public().(ed25519.PublicKey)), until.UnixMilli()})
 	if err != nil {
 		return "", err
 	}
-	sig := ed25519.Sign(key, append([]byte(passContext), message...))
+	sig := ed25519.Sign(key, append([]byte(context), message...))
 	text := base64.RawURLEncoding.EncodeToString
 	return text(message) + "." + text(sig), nil
 }
 
 // checkPass says why text is no pass for this server now.
 func (l *lookout) checkPass(text string, now time.Time) error {
-	refuse := func(says string) error {
+	if says := faultOfPass(l.node, passContext, text, now); says != "" {
 		return faultf(Unsigned, "pass", "%s; writ ops, on the server's machine, gives a link that is", says)
 	}
+	return nil
+}
+
+// faultOfPass says why text is no pass of a kind for a node now; nothing if it is one.
+func faultOfPass(n *Node, context, text string, now time.Time) string {
 	body, sig, _ := strings.Cut(text, ".")
 	message, err := base64.RawURLEncoding.DecodeString(body)
 	signature, err2 := base64.RawURLEncoding.DecodeString(sig)
 	if errors.Join(err, err2) != nil ||
-		!ed25519.Verify(l.node.key.Public().(ed25519.PublicKey), append([]byte(passContext), message...), signature) {
-		return refuse("this is no pass that the operator's key of this server has signed")
+		!ed25519.Verify(n.key.Public().(ed25519.PublicKey), append([]byte(context), message...), signature) {
+		return "this is no pass that the operator's key of this server has signed"
 	}
 	var p pass
-	if json.Unmarshal(message, &p) != nil || p.Operator != l.node.OperatorKey() {
-		return refuse("this pass is for another server")
+	if json.Unmarshal(message, &p) != nil || p.Operator != n.OperatorKey() {
+		return "this pass is for another server"
 	}
 	switch left := time.UnixMilli(p.Until).Sub(now); {
 	case left <= 0:
-		return refuse("this pass is over")
+		return "this pass is over"
 	case left > MaxPass+time.Minute:
-		return refuse("this pass is good for too long")
+		return "this pass is good for too long"
 	}
-	return nil
+	return ""
 }
 
 // A Check is one thing that has to be so for a server to do its work.

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/writ-run/writ/internal/shelfdoor"
 )
 
 // A running node is told to reload, and asked about its transactions, by a request that the operator's key has signed,
@@ -60,6 +62,14 @@ type orderFault struct {
 func (n *Node) handleOrders(life context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+txOrder.path, n.handleTxOrder)
+	mux.Handle("POST "+shelfdoor.Path, shelfdoor.New(shelfdoor.Config{
+		Library: n.library, Log: n.log, Check: func(text string) error {
+			if says := faultOfPass(n, docsContext, text, time.Now()); says != "" {
+				return fmt.Errorf("%s; writ docs pass, on the server's machine, gives one", says)
+			}
+			return nil
+		},
+	}))
 	mux.HandleFunc("GET "+passPath, (&lookout{node: n}).handle)
 	mux.HandleFunc("POST "+reloadOrder.path, func(w http.ResponseWriter, r *http.Request) {
 		var out Reloaded

@@ -39,6 +39,7 @@ import (
 	"github.com/writ-run/writ/internal/quota"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/internal/server"
+	"github.com/writ-run/writ/internal/shelfdoor"
 	"github.com/writ-run/writ/internal/store"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/ipfs"
@@ -332,7 +333,8 @@ func (n *Node) openServer(ctx context.Context, c *Config) (func() error, error) 
 		return nil, err
 	}
 	n.server, err = server.New(server.Config{
-		API: calls, HeadLog: n.heads, Operator: n.handleOrders(ctx), Gateway: gateway, Console: page, Manual: book,
+		API: calls, HeadLog: n.heads, Gateway: gateway, Console: page, Manual: book, Operator: n.handleOrders(ctx),
+		OperatorBody: map[string]int64{shelfdoor.Path: shelfdoor.MaxBody},
 		Door: func(admit func(journal.Session, string) error) (http.Handler, error) {
 			front, err := door.New(door.Config{
 				API: calls, Log: c.Log, Admit: admit, Version: c.Program.Version,

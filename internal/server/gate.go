@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -36,14 +37,14 @@ func (s *Server) requireHost(next http.Handler) http.Handler {
 
 // requireLoopback lets only requests from this machine through, and none of a page, or of somebody else by a proxy that
 // is on this machine.
-func requireLoopback(next http.Handler) http.Handler {
+func requireLoopback(next http.Handler, bodies map[string]int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, err := netip.ParseAddrPort(r.RemoteAddr)
 		if err != nil || !from.Addr().Unmap().IsLoopback() || len(r.Header["Origin"]) > 0 || isForwarded(r) {
 			writeText(w, http.StatusForbidden, "This is for the operator: ask from this machine, and not through a proxy.")
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+		r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(bodies[r.URL.Path], 16<<10))
 		next.ServeHTTP(w, r)
 	})
 }

@@ -54,11 +54,13 @@ type Config struct {
 	// Operator answers requests of the operator under /operator/; there are none if nil. It must check who asks, since
 	// any program of this machine can.
 	Operator http.Handler
-	Version  string               // of the program; "dev" if empty
-	Log      *slog.Logger         // logs nothing if nil
-	Metrics  *prometheus.Registry // a registry of its own if nil; served at /metrics to this machine
-	Ready    func() error         // says why this server cannot serve; always ready if nil
-	Limits   Limits               // the defaults where zero
+	// OperatorBody is how many bytes a body to a path of Operator may have; 16 KiB to one that is not named.
+	OperatorBody map[string]int64
+	Version      string               // of the program; "dev" if empty
+	Log          *slog.Logger         // logs nothing if nil
+	Metrics      *prometheus.Registry // a registry of its own if nil; served at /metrics to this machine
+	Ready        func() error         // says why this server cannot serve; always ready if nil
+	Limits       Limits               // the defaults where zero
 }
 
 // Limits bound what connections can cost; those of calls are the API's.
@@ -280,11 +282,11 @@ func (s *Server) buildRoutes(base context.Context) http.Handler {
 		mux.Handle("/log/", s.requireHost(http.StripPrefix("/log", s.cfg.HeadLog)))
 	}
 	if s.cfg.Operator != nil {
-		mux.Handle("/operator/", s.requireHost(requireLoopback(s.cfg.Operator)))
+		mux.Handle("/operator/", s.requireHost(requireLoopback(s.cfg.Operator, s.cfg.OperatorBody)))
 	}
 	mux.Handle("GET /openrpc.json", s.requireHost(serveJSON(wire.OpenRPC(s.cfg.Version))))
 	mux.Handle("GET /asyncapi.json", s.requireHost(serveJSON(wire.AsyncAPI(s.cfg.Version))))
-	mux.Handle("GET /metrics", s.requireHost(requireLoopback(s.Figures())))
+	mux.Handle("GET /metrics", s.requireHost(requireLoopback(s.Figures(), nil)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if err := s.checkReady(); err != nil {

@@ -18,26 +18,67 @@ import (
 	"github.com/writ-run/writ/internal/collect"
 	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/shelfdoor"
 	"github.com/writ-run/writ/policies/label"
 )
 
 // A shelf is one run of writ docs.
 type shelf struct {
 	*cli.Shell
-	data string
+	data         string
+	server, pass string // of a server elsewhere, in place of data
+}
+
+// A keeper keeps documents: a library in a data folder, or a server elsewhere.
+type keeper interface {
+	collect.Shelf
+	Places(ctx context.Context, source string) ([]library.Place, error)
+	SetReaders(ctx context.Context, source, name string, readers []library.Reader) (int, error)
+	NotePlace(ctx context.Context, source, place, fault string) error
 }
 
 // Command returns writ docs.
 func Command(s *cli.Shell) *cobra.Command {
 	x := &shelf{Shell: s}
 	g := cli.Group("docs", "Keep the documents that agents search, and say who may read them",
-		x.add(), x.sync(), x.list(), x.allow(), x.remove(), x.snapshot())
-	g.PersistentFlags().StringVar(&x.data, "data", "writ-data", "data `folder` of the server")
+		x.add(), x.sync(), x.list(), x.allow(), x.remove(), x.snapshot(), x.givePass())
+	f := g.PersistentFlags()
+	f.StringVar(&x.data, "data", "writ-data", "data `folder` of the server")
+	f.StringVar(&x.server, "server", "", "in place of --data: `URL` of a server, such as the end of a tunnel here")
+	f.StringVar(&x.pass, "pass", "env:WRIT_DOCS_PASS",
+		"with --server: what writ docs pass printed, as file:PATH or env:NAME")
 	return g
 }
 
-// with opens the library. A server may use it at the same time, and sees each change with its next search.
-func (x *shelf) with(do func(*library.Library) error) (err error) {
+// with calls do with what keeps the documents.
+func (x *shelf) with(do func(keeper) error) error {
+	if x.server == "" {
+		return x.withLibrary(func(l *library.Library) error { return do(l) })
+	}
+	url, err := x.FindServer(x.server)
+	if err != nil {
+		return err
+	}
+	pass, err := x.RevealSecret(x.pass)
+	if err != nil {
+		return cli.Usage("%s; writ docs pass, on the server's machine, prints a pass", err)
+	}
+	err = do(&shelfdoor.Client{URL: url, Pass: pass, HTTP: cli.OwnClient("")})
+	f, ok := errors.AsType[*shelfdoor.Fault](err)
+	switch {
+	case ok && f.IsNetwork():
+		return cli.Failf(cli.ExitNetwork, "unreachable", "%s", cli.Plain(f.Says))
+	case ok:
+		return cli.Usage("%s", cli.Plain(f.Says))
+	}
+	return err
+}
+
+// withLibrary opens the library. A server may use it at the same time, and sees each change with its next search.
+func (x *shelf) withLibrary(do func(*library.Library) error) (err error) {
+	if x.server != "" {
+		return cli.Usage("snapshots are written on the server's own machine, with --data")
+	}
 	if info, err := os.Stat(x.data); err != nil || !info.IsDir() {
 		return cli.Usage("there is no data folder %s; name the server's with --data", x.data)
 	}
@@ -197,7 +238,7 @@ func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bo
 	if len(all.Documents) == 0 && (!only || b.every > 0) {
 		return done, cli.Usage("there is no Markdown, text, HTML, CSV or PDF file in %s", strings.Join(paths, ", "))
 	}
-	err = x.with(func(l *library.Library) error {
+	err = x.with(func(l keeper) error {
 		done, err = all.Put(ctx, l, b.source, only)
 		return err
 	})
@@ -248,7 +289,7 @@ func (x *shelf) list() *cobra.Command {
 			source := strings.Join(args, "")
 			var all []library.Entry
 			var places []library.Place
-			err := x.with(func(l *library.Library) (err error) {
+			err := x.with(func(l keeper) (err error) {
 				if all, err = l.List(c.Context(), source); err == nil {
 					places, err = l.Places(c.Context(), source)
 				}
@@ -282,7 +323,7 @@ func (x *shelf) allow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return x.change(c.Context(), args, "readers", func(l *library.Library, source, name string) (int, error) {
+			return x.change(c.Context(), args, "readers", func(l keeper, source, name string) (int, error) {
 				return l.SetReaders(c.Context(), source, name, list)
 			})
 		},
@@ -298,7 +339,7 @@ func (x *shelf) remove() *cobra.Command {
 snapshots of before can still be written; steps of runs keep what they found, sealed, until writ erase.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return x.change(c.Context(), args, "removed", func(l *library.Library, source, name string) (int, error) {
+			return x.change(c.Context(), args, "removed", func(l keeper, source, name string) (int, error) {
 				return l.Remove(c.Context(), source, name)
 			})
 		},
@@ -306,10 +347,10 @@ snapshots of before can still be written; steps of runs keep what they found, se
 }
 
 func (x *shelf) change(
-	ctx context.Context, args []string, what string, do func(l *library.Library, source, name string) (int, error),
+	ctx context.Context, args []string, what string, do func(l keeper, source, name string) (int, error),
 ) error {
 	n := 0
-	err := x.with(func(l *library.Library) (err error) {
+	err := x.with(func(l keeper) (err error) {
 		n, err = do(l, args[0], strings.Join(args[1:], ""))
 		return err
 	})

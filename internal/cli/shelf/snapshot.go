@@ -55,7 +55,7 @@ eyes: it writes what every reader may read.
 
 func (x *shelf) writeList(ctx context.Context, id string) error {
 	var list []byte
-	err := x.with(func(l *library.Library) (err error) { list, err = l.Snapshot(ctx, id); return err })
+	err := x.withLibrary(func(l *library.Library) (err error) { list, err = l.Snapshot(ctx, id); return err })
 	if errors.Is(err, library.ErrNotFound) {
 		return cli.Failf(cli.ExitIncomplete, "not_found", "the library never had that snapshot")
 	}
@@ -83,7 +83,7 @@ func (x *shelf) writeView(ctx context.Context, v viewing, want string) error {
 	}
 	var chunks map[string]library.Chunk
 	var id string
-	err := x.with(func(l *library.Library) (err error) {
+	err := x.withLibrary(func(l *library.Library) (err error) {
 		chunks, id, err = l.View(ctx, library.Reader{Wallet: v.wallet, Session: v.session, Agent: v.agent}, v.all)
 		return err
 	})

@@ -83,7 +83,7 @@ func (x *shelf) notePlace(ctx context.Context, place string, b labelling, failed
 		fault = failed.Error()
 	}
 	place = gather.Shown(place)
-	err := x.with(func(l *library.Library) error { return l.NotePlace(ctx, b.source, place, fault) })
+	err := x.with(func(l keeper) error { return l.NotePlace(ctx, b.source, place, fault) })
 	if failed != nil {
 		return nil // it is what there is to say
 	}
@@ -113,7 +113,7 @@ func printPlace(w io.Writer, p library.Place) {
 
 // warnFollowed says that the server makes a collection anew, so that what is changed by hand does not last.
 func (x *shelf) warnFollowed(ctx context.Context, source string) error {
-	return x.with(func(l *library.Library) error {
+	return x.with(func(l keeper) error {
 		list, err := l.Places(ctx, source)
 		for _, p := range list {
 			if p.Every > 0 {
