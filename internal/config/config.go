@@ -273,12 +273,20 @@ type Documents struct {
 
 // Library is the documents that were added to the data folder.
 type Library struct {
-	On         bool   `yaml:"on" about:"agents may search in the library of the data folder; in place of documents"`
-	Embeddings string `yaml:"embeddings" about:"base URL of an OpenAI-compatible endpoint that makes vectors, e.g. http://127.0.0.1:8080/v1; words only if empty"`
-	Model      string `yaml:"model" about:"the model that makes them"`
-	Key        Secret `yaml:"key" path:"secret" about:"API key of the endpoint, if it needs one"`
+	On         bool        `yaml:"on" about:"agents may search in the library of the data folder; in place of documents"`
+	Embeddings string      `yaml:"embeddings" about:"base URL of an OpenAI-compatible endpoint that makes vectors, e.g. http://127.0.0.1:8080/v1; words only if empty"`
+	Model      string      `yaml:"model" about:"the model that makes them"`
+	Key        Secret      `yaml:"key" path:"secret" about:"API key of the endpoint, if it needs one"`
+	Index      VectorIndex `yaml:"index" about:"a database that finds the closest vectors; the server does if it names none"`
 
 	Follow []Follow `yaml:"follow" about:"places of which the server makes collections, again and again; what a place had is kept while it cannot be read"`
+}
+
+// VectorIndex is a database of vectors.
+type VectorIndex struct {
+	Kind string `yaml:"kind" one:"embedded pgvector qdrant weaviate milvus redis pinecone" about:"what it is; embedded is none"`
+	URL  string `yaml:"url" about:"where it is, without a password, e.g. postgres://writ@127.0.0.1:5432/writ or http://127.0.0.1:6333"`
+	Key  Secret `yaml:"key" path:"secret" about:"its password, API key or token, if it needs one"`
 }
 
 // Log says what is logged.
@@ -342,7 +350,8 @@ func Default() Config {
 		Listen: "127.0.0.1:8420", Data: "writ-data", Scheme: "http", Domain: "localhost:8420",
 		Origins: []string{"http://localhost:8420", "http://127.0.0.1:8420"},
 		Agents:  []string{"treasurer", "reader"}, Policies: "default",
-		Log: Log{Level: "info", Format: "auto"}, Proxies: Proxies{Header: "x-forwarded-for"},
+		Library: Library{Index: VectorIndex{Kind: "embedded"}},
+		Log:     Log{Level: "info", Format: "auto"}, Proxies: Proxies{Header: "x-forwarded-for"},
 		Chain: Chain{Stuck: "raise"},
 	}
 }

@@ -94,6 +94,7 @@ var levels = map[string]int{
 	"internal/journal":               1,
 	"internal/keylock":               -2,
 	"internal/knownsig":              1,
+	"internal/library/vectors":       2,
 	"internal/liveness":              2,
 	"internal/ledgerkey":             2,
 	"internal/modelrace":             1,
@@ -102,6 +103,7 @@ var levels = map[string]int{
 	"internal/notice":                3,
 	"internal/ownwallet":             1,
 	"internal/payee":                 0,
+	"internal/pgvector":              2,
 	"internal/prices":                1, // pure: the audit compares with it
 	"internal/quota":                 1,
 	"internal/reach":                 2,

@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,24 @@ CREATE TABLE IF NOT EXISTS followed (
 CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, newest TEXT NOT NULL, root TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS changes (n INTEGER NOT NULL);
 INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
+-- How often vectors were made.
+CREATE TABLE IF NOT EXISTS vectored (n INTEGER NOT NULL);
+INSERT INTO vectored SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM vectored);
+-- What an index elsewhere has to be told: see meaning.go. n tells two changes of one chunk apart.
+CREATE TABLE IF NOT EXISTS pending (cid TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+-- The library's own name, and which index elsewhere it was last told to; none if it is empty.
+CREATE TABLE IF NOT EXISTS elsewhere (name TEXT NOT NULL, told TEXT NOT NULL);
+INSERT INTO elsewhere SELECT lower(hex(randomblob(6))), '' WHERE NOT EXISTS (SELECT 1 FROM elsewhere);
+CREATE TRIGGER IF NOT EXISTS chunk_came AFTER INSERT ON chunks WHEN (SELECT told FROM elsewhere) <> ''
+	BEGIN INSERT OR REPLACE INTO pending VALUES (NEW.cid, random()); END;
+CREATE TRIGGER IF NOT EXISTS chunk_went AFTER DELETE ON chunks WHEN (SELECT told FROM elsewhere) <> ''
+	BEGIN INSERT OR REPLACE INTO pending VALUES (OLD.cid, random()); END;
+CREATE TRIGGER IF NOT EXISTS vector_came AFTER INSERT ON vectors WHEN (SELECT told FROM elsewhere) <> ''
+	BEGIN INSERT OR REPLACE INTO pending VALUES (NEW.cid, random()); END;
+CREATE TRIGGER IF NOT EXISTS reader_came AFTER INSERT ON readers WHEN (SELECT told FROM elsewhere) <> ''
+	BEGIN INSERT OR REPLACE INTO pending SELECT cid, random() FROM chunks WHERE doc = NEW.doc; END;
+CREATE TRIGGER IF NOT EXISTS reader_went AFTER DELETE ON readers WHEN (SELECT told FROM elsewhere) <> ''
+	BEGIN INSERT OR REPLACE INTO pending SELECT cid, random() FROM chunks WHERE doc = OLD.doc; END;
 CREATE TABLE IF NOT EXISTS snapshots (revision INTEGER PRIMARY KEY, cid TEXT NOT NULL, at INTEGER NOT NULL);
 `
 
@@ -60,6 +79,8 @@ type Library struct {
 	embed Embedder // nil for none
 	now   func() time.Time
 	views views
+	flat  flatIndex
+	far   *farIndex // nil for none: vectors are then ranked here
 }
 
 // Open opens the library in a data folder, or makes an empty one. embed may be nil: then it is searched by words only.
@@ -82,8 +103,8 @@ func Open(dir string, embed Embedder) (*Library, error) {
 	return l, nil
 }
 
-// Close closes it, once nobody uses it any more.
-func (l *Library) Close() error { return l.file.Close() }
+// Close closes it, once nobody uses it any more, and the index elsewhere.
+func (l *Library) Close() error { return errors.Join(l.far.close(), l.file.Close()) }
 
 // Put takes documents in, all or none. One that is there under the same source and name is replaced, its readers too.
 func (l *Library) Put(ctx context.Context, list ...Document) ([]Entry, error) {

@@ -1,7 +1,6 @@
 package library
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -40,6 +39,13 @@ func (l *Library) Search(ctx context.Context, who Reader, query string, limit in
 			f.How = "keywords and vectors"
 		}
 	}
+	var candidates []string
+	if vector != nil && l.far != nil {
+		var err error
+		if candidates, err = l.askFar(ctx, who, vector); err != nil {
+			f.How, vector = "keywords: the index of vectors did not answer", nil
+		}
+	}
 	err := l.file.Read(ctx, func(c *sqlite.Conn) (err error) {
 		end := deferredRead(c, &err)
 		defer end()
@@ -57,7 +63,7 @@ func (l *Library) Search(ctx context.Context, who Reader, query string, limit in
 		}
 		var byMeaning []string
 		if vector != nil {
-			if byMeaning, err = rankByMeaning(c, who, l.embed.Model(), vector); err != nil {
+			if byMeaning, err = l.rankByMeaning(c, who, vector, candidates); err != nil {
 				return err
 			}
 		}
@@ -92,40 +98,6 @@ func currentSnapshot(c *sqlite.Conn) (id string, err error) {
 func unique(ids []string) []string {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(ids, func(id string) bool { was := seen[id]; seen[id] = true; return was })
-}
-
-// rankByMeaning ranks what the reader may read by its vectors' closeness, every one of them: nothing is approximate.
-func rankByMeaning(c *sqlite.Conn, who Reader, model string, query []float32) ([]string, error) {
-	type scored struct {
-		id    string
-		score float64
-	}
-	var all []scored
-	buf := []byte{}
-	err := sqlfile.Each(c, `SELECT chunks.cid, vectors.vector FROM chunks JOIN vectors ON vectors.cid = chunks.cid AND
-		vectors.model = ?4 WHERE`+mayRead, func(s *sqlite.Stmt) error {
-		n := s.ColumnLen(1)
-		if n != 4*len(query) {
-			return nil // of another length: the endpoint's model has changed under its name
-		}
-		buf = slices.Grow(buf[:0], n)[:n]
-		s.ColumnBytes(1, buf)
-		sum := 0.0
-		for i, q := range query {
-			sum += float64(q) * float64(math.Float32frombits(binary.LittleEndian.Uint32(buf[4*i:])))
-		}
-		all = append(all, scored{s.ColumnText(0), sum})
-		return nil
-	}, who.Wallet, who.Session, who.Agent, model)
-	slices.SortFunc(all, func(a, b scored) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), strings.Compare(a.id, b.id))
-	})
-	var ids []string
-	for _, x := range all {
-		ids = append(ids, x.id)
-	}
-	ids = unique(ids)
-	return ids[:min(len(ids), search.PerBranch)], err
 }
 
 func readHits(c *sqlite.Conn, who Reader, list []search.Fused) ([]Hit, error) {
@@ -185,6 +157,9 @@ func (l *Library) Fill(ctx context.Context, most int) error {
 			return fmt.Errorf("%d vectors came back for %d texts", len(vectors), len(texts))
 		}
 		err = l.file.Write(ctx, func(c *sqlite.Conn) error {
+			if err := sqlfile.Exec(c, "UPDATE vectored SET n = n + 1"); err != nil {
+				return err
+			}
 			for i, v := range vectors {
 				// Unless its document was deleted meanwhile.
 				err := sqlfile.Exec(c, `INSERT OR REPLACE INTO vectors SELECT ?1, ?2, ?3 WHERE EXISTS

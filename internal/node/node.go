@@ -108,6 +108,8 @@ type Config struct {
 type Library struct {
 	On    bool
 	Embed library.Embedder // nil for none
+	Place string           // of an index elsewhere, to tell it from another
+	Index library.Opener   // of that index; nil for none
 	// Follow are the places of which collections are made, while the node is open.
 	Follow []collect.Followed
 }

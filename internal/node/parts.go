@@ -198,7 +198,7 @@ func (n *Node) openChain(_ context.Context, c *Config) (_ func() error, err erro
 	return closing(n.contracts.Close, n.pool.Close), nil
 }
 
-func (n *Node) openLibrary(_ context.Context, c *Config) (func() error, error) {
+func (n *Node) openLibrary(ctx context.Context, c *Config) (func() error, error) {
 	if !c.Library.On {
 		return nil, nil
 	}
@@ -206,9 +206,24 @@ func (n *Node) openLibrary(_ context.Context, c *Config) (func() error, error) {
 	if err != nil {
 		return nil, badUse("%s", err)
 	}
+	if err := l.UseIndex(ctx, c.Library.Place, c.Library.Index); err != nil {
+		return nil, badUse("%s", errors.Join(err, l.Close()))
+	}
 	n.library = l
 	c.Tools = append(c.Tools, library.NewTool(l))
-	return l.Close, nil
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.KeepUp(working, func(fault error) {
+			if fault == nil {
+				n.log.Info("vectors of the documents are made again")
+				return
+			}
+			n.log.Warn("documents are searched by words only", "why", fault.Error())
+		})
+	}()
+	return func() error { stop(); <-done; return l.Close() }, nil
 }
 
 func (n *Node) openFiles(_ context.Context, c *Config) (func() error, error) {

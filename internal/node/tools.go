@@ -21,6 +21,7 @@ import (
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/library/vectors"
 	"github.com/writ-run/writ/internal/mandates"
 	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/internal/wording"
@@ -141,6 +142,9 @@ func readLibrary(c config.Library) (out Library, err error) {
 		out.Follow = append(out.Follow, followed)
 	}
 	if c.Embeddings == "" {
+		if isElsewhere(c.Index) {
+			return out, badSetting("library.index: an index keeps vectors; library.embeddings says who makes them")
+		}
 		return out, nil
 	}
 	key := ""
@@ -152,7 +156,29 @@ func readLibrary(c config.Library) (out Library, err error) {
 	if out.Embed, err = library.NewEndpoint(c.Embeddings, c.Model, key); err != nil {
 		return out, badSetting("library.embeddings: %s", err)
 	}
-	return out, nil
+	if isElsewhere(c.Index) {
+		out.Place = c.Index.Kind + " " + c.Index.URL
+		out.Index, err = readIndex(c.Index)
+	}
+	return out, err
+}
+
+func isElsewhere(c config.VectorIndex) bool { return c.Kind != "" && c.Kind != "embedded" }
+
+// readIndex makes what settings say of a database of vectors. It is opened when it is first needed.
+func readIndex(c config.VectorIndex) (library.Opener, error) {
+	p := vectors.Place{URL: c.URL}
+	if c.Key != "" {
+		var err error
+		if p.Key, err = c.Key.Reveal(); err != nil {
+			return nil, badSetting("library.index.key: %s", err)
+		}
+	}
+	open, err := vectors.Kind(c.Kind, p)
+	if err != nil {
+		return nil, badSetting("library.index: %s", err)
+	}
+	return open, nil
 }
 
 // A ToolServer is a server of tools with what was accepted of it.
