@@ -42,7 +42,7 @@ func (s *schema) offered(v *value, whole []byte) []byte {
 	props, out := v.member("properties"), value{kind: object}
 	left := value{kind: object}
 	for i := range s.props {
-		if p := &s.props[i]; p.fixed == nil {
+		if p := &s.props[i]; p.fixed == nil && !p.elicited {
 			m := *props.member(p.name)
 			if x := m.member("x-asset"); x != nil && s.findProperty(x.text).fixed != nil {
 				m = m.without("x-asset")

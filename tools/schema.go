@@ -31,6 +31,7 @@ type schema struct {
 	props     []prop  // of an Object, by name
 	items     *schema // of a List
 	fixed     *string // of an argument that is the same in every call
+	elicited  bool    // it brings a user's answers, and no model is told of it
 	allowance bool    // of an Amount that the recipient may move later
 }
 
@@ -180,7 +181,8 @@ func (r *schemaReader) readValue(v *value, path string, depth int, seen, always 
 		if x.kind != boolTrue {
 			return s, errors.New(`"x-opaque" can only be true`)
 		}
-		return schema{kind: arg.JSON}, nil
+		e := v.member(keyElicited)
+		return schema{kind: arg.JSON, elicited: depth == 1 && !always && e != nil && e.kind == boolTrue}, nil
 	}
 	typ, err := v.stringMember("type", 16)
 	if err != nil {

@@ -245,7 +245,7 @@ func (w *work) sayAnswer(formed string, o outcome) error {
 	case text != formed: // what a policy has cut is not of the form any more
 		o = outcome{reason: provenance.CloseFailed, code: fault.ModelForm}
 	}
-	w.closeRunAs(wordsOfAnswer(text, o, w.s.stop), o)
+	w.closeRunAs(decision.WordsOfAnswer(text, o.reason, o.code, w.s.stop), o)
 	return nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/writ-run/writ/agent/decision"
 	"github.com/writ-run/writ/agent/route"
 	"github.com/writ-run/writ/internal/fault"
-	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -29,7 +28,7 @@ func (w *work) gateCall(c *call) error {
 		return w.denyCall(c, policies.ToolCall, ruleTool, "There is no tool of this name.", "use one of the tools offered")
 	}
 	raw, _ := c.ask.Args.Bytes()
-	args, err := c.tool.def.Read(raw)
+	args, err := c.tool.def.ReadAsked(raw)
 	if err != nil {
 		return w.denyCall(c, policies.ToolCall, ruleArgs, err.Error(), "call the tool again with other arguments")
 	}
@@ -144,7 +143,9 @@ func (w *work) seekApproval(c *call, ds []policies.Decision, records []provenanc
 
 // summarize tells the wallet what it is asked to approve, and which rules want it to be asked.
 func (mo *moment) summarize(c *call, ds []policies.Decision) approval.Summary {
-	sum := approval.Summary{Text: describeCall(c), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes}
+	sum := approval.Summary{
+		Text: approval.DescribeCall(c.tool.def, c.args), Tool: c.tool.spec.Name, Args: c.args.JSON, Changes: c.changes,
+	}
 	var flow []string // what the signed sentence says of where the arguments come from, and who reads them
 	for _, d := range ds {
 		if d.Outcome == policies.Approve {
@@ -158,9 +159,7 @@ func (mo *moment) summarize(c *call, ds []policies.Decision) approval.Summary {
 		sum.Origins, sum.Readers = c.label.Origins, readersOf(c)
 		sum.Text += " (" + strings.Join(flow, "; ") + ")"
 	}
-	if len(sum.Text) > maxSummary {
-		sum.Text = wording.SpellShort(sum.Text, maxSummary)
-	}
+	sum.Text = approval.Cut(sum.Text)
 	if c.tool.spec.Spend != nil {
 		a := c.countedAmount() // the most that the wallet allows
 		sum.Amount, sum.Asset, sum.Decimals = a.String(), a.Asset().Symbol, a.Asset().Decimals
@@ -235,24 +234,4 @@ func (w *work) finishWithResult(c *call, status string, out []byte) error {
 		}
 	}
 	return err
-}
-
-// Bounds of a summary, in bytes of ASCII, of which auth.Approval has room for 1,000. What is cut is told by length and
-// hash.
-const (
-	maxShownArgs = 400
-	maxSummary   = 850
-)
-
-// describeCall says what a call would do, in the words that a wallet shows and signs: ASCII, with everything spelled
-// out that could deceive.
-func describeCall(c *call) string {
-	if spend := c.tool.spec.Spend; spend != nil {
-		moves := fmt.Sprintf("%s: %s to %s", c.tool.spec.Name, c.args.Amount, c.args.To.Hex())
-		if c.tool.def.Contract() != nil || spend.IsPartOf(c.args) { // its other arguments matter, too
-			moves += " " + wording.SpellShort(string(c.args.JSON), maxShownArgs)
-		}
-		return moves
-	}
-	return c.tool.spec.Name + " " + wording.SpellShort(string(c.args.JSON), maxShownArgs)
 }

@@ -286,7 +286,7 @@ func (w *work) takeFailedResult(c *call, status string, out []byte) error {
 	if unknown {
 		w.rememberCall(c, false)
 	}
-	w.noteTrouble(provenance.CloseFailed, failureOfResult(c, status, out))
+	w.noteTrouble(provenance.CloseFailed, definition.FailureOf(&c.tool.spec, status, out))
 	w.s.inDoubt = w.s.inDoubt || unknown && c.mayAct()
 	if unknown {
 		w.endUnknown(c, c.phase == provenance.PhaseAct)
@@ -314,7 +314,7 @@ func (w *work) takeSimulation(c *call, out []byte) error {
 			d := policies.Decision{Rules: []string{ruleSimulate}, Change: change, Message: says + ": " + sim.Reason}
 			c.finish(decision.Denied(d))
 		}
-		w.noteTrouble(provenance.CloseFailed, fault.OfTool(EdgeOf(&c.tool.spec), cmp.Or(sim.Code, "reverted")))
+		w.noteTrouble(provenance.CloseFailed, fault.OfTool(definition.EdgeOf(&c.tool.spec), cmp.Or(sim.Code, "reverted")))
 		return err
 	}
 	c.changes, c.moved, c.simulated = out, moved, sim.Simulated
@@ -365,6 +365,9 @@ func (w *work) takeDone(c *call, out []byte) error {
 	}
 	if c.isBroadcast() {
 		return transaction{w, c}.takeMined(out)
+	}
+	if asked, err := w.askBack(c, out); asked || err != nil {
+		return err
 	}
 	if c.tool.client == nil {
 		w.rememberCall(c, true)

@@ -2,10 +2,8 @@ package loop
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/writ-run/writ/agent/decision"
-	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/provenance"
@@ -84,36 +82,17 @@ func (j *judge) decideFlow(c *call, approved bool) []policies.Decision {
 		if c.tool.delegate != nil {
 			point = policies.ToolCall
 		}
-		ask(point, ruleUntrusted, j.blameArguments(c))
+		ask(point, ruleUntrusted, decision.BlameArguments(c.tool.spec.Spend, c.foreignArgs, c.label))
 	}
 	if clearance := max(c.tool.spec.Clearance, label.Session); c.label.Secrecy > clearance {
 		if c.label.Secrecy == label.Secret {
 			ds = append(ds, decision.DenySecret(ruleSecrecy, policies.ToolCall, "the tool "+c.tool.spec.Name, c.label))
 		} else {
 			ask(policies.ToolCall, ruleSecrecy, fmt.Sprintf("%s would be given what is private to the wallet, from %s",
-				describeReaders(c), label.DescribeOrigins(c.label.Origins)))
+				decision.DescribeReaders(readersOf(c)), label.DescribeOrigins(c.label.Origins)))
 		}
 	}
 	return ds
-}
-
-// blameArguments says which arguments of a call come from where: "the recipient and the amount come from untrusted
-// content: web content of evil.example".
-func (mo *moment) blameArguments(c *call) string {
-	roles := map[string]string{}
-	if s := c.tool.spec.Spend; s != nil {
-		roles = map[string]string{s.Amount: "the amount", s.Asset: "the asset", s.To: "the recipient"}
-	}
-	var words []string
-	for _, name := range c.foreignArgs {
-		if roles[name] != "" {
-			words = append(words, roles[name])
-		} else {
-			words = append(words, fmt.Sprintf("the argument %q", name))
-		}
-	}
-	from := label.DescribeOrigins(c.label.Origins)
-	return fmt.Sprintf("%s may come from untrusted content: %s", wording.JoinWithAnd(words), from)
 }
 
 // contextLabelToNote returns the context's label for the step, if it has changed and says more than that the user has
@@ -138,17 +117,4 @@ func readersOf(c *call) []string {
 		out = append(out, d.Tools...)
 	}
 	return out
-}
-
-// describeReaders says who would be given a call's arguments: "agent.mailer, and through it mail.send".
-func describeReaders(c *call) string {
-	all := readersOf(c)
-	if len(all) == 1 {
-		return all[0]
-	}
-	behind := all[1:]
-	if len(behind) > 4 {
-		behind = append(slices.Clone(behind[:3]), fmt.Sprintf("%d other tools", len(behind)-3))
-	}
-	return all[0] + ", and through it " + wording.JoinWithAnd(behind) + ","
 }

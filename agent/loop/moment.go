@@ -90,6 +90,11 @@ func (m *Machine) MayMoveValue(s State, ev provenance.Event) bool {
 	case *provenance.Verdict:
 		c := s.findOpenCall(ev.Of)
 		return c != nil && acts(c.tool) && ev.Approval != nil
+	case *provenance.Ask:
+		if ev.Of != nil {
+			c := s.findOpenCall(*ev.Of)
+			return c != nil && acts(c.tool)
+		}
 	}
 	return false
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/provenance"
-	"github.com/writ-run/writ/tools"
 )
 
 // An outcome is how a run ends: why, by which failure, and when trying again may help.
@@ -39,29 +38,6 @@ func (mo *moment) noteSubAgent(out []byte) {
 	}
 }
 
-// failureOfResult says which failure the result of a call tells.
-func failureOfResult(c *call, status string, out []byte) fault.Code {
-	var told struct {
-		Code string `json:"code"`
-	}
-	_ = json.Unmarshal(out, &told)        // on failure there is no code
-	if status != provenance.StatusError { // it did not answer
-		told.Code = ""
-	}
-	return fault.OfTool(EdgeOf(&c.tool.spec), told.Code)
-}
-
-// EdgeOf says where a failure of a tool's comes in.
-func EdgeOf(s *tools.Spec) fault.Edge {
-	switch {
-	case s.Class == tools.WalletTx:
-		return fault.EdgeWallet
-	case s.Class.Sends() || s.Book != nil:
-		return fault.EdgeChain
-	}
-	return fault.EdgeTool
-}
-
 // outcomeOfAnswer returns how a run ends with the model's last words. What was cut or declined is no answer, nor is one
 // after which nothing has been done of what was to be done.
 func (mo *moment) outcomeOfAnswer(text string) outcome {
@@ -85,21 +61,6 @@ func (mo *moment) outcomeOfAnswer(text string) outcome {
 		return outcome{reason: provenance.CloseFailed, code: fault.ModelUnreadable}
 	}
 	return outcome{reason: provenance.CloseAnswered}
-}
-
-// wordsOfAnswer returns what is said at the end: the model's words, and what is missing in them.
-func wordsOfAnswer(text string, o outcome, stop string) string {
-	switch {
-	case stop == model.StopDecline && o.reason == provenance.CloseFailed:
-		return "No model answered: " + o.code.Told() + ".\n" + text
-	case text != "":
-		return text
-	case o.reason == provenance.CloseTruncated:
-		return "The model was cut off before it said anything."
-	case o.reason == provenance.CloseDeclined:
-		return "The model declined to answer this; ask for something else."
-	}
-	return "The model gave no answer."
 }
 
 // outcomeWithoutModel returns how a run ends of which every model that was asked has failed.

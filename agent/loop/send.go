@@ -76,6 +76,7 @@ func (s sending) take(ev *provenance.Ask) error {
 			return fmt.Errorf("%d.%d: %w", ev.Of.Seq, ev.Of.Index, ErrQuestion)
 		}
 	}
+	elicited := question != nil && question.elicit.IsOpen()
 	params, _ := ev.Request.Bytes()
 	files, err := w.takeFiles(p.Files, ev.Files)
 	if err != nil {
@@ -92,8 +93,11 @@ func (s sending) take(ev *provenance.Ask) error {
 		w.s.files = append(slices.Clip(w.s.files), files...)
 		w.s.context = w.s.context.Join(said).Join(d.Label)
 	}
+	if elicited { // what a server asks for is no order, whatever it makes the user say
+		signed = ""
+	}
 	w.s.signed, w.s.ordersRead = append(slices.Clip(w.s.signed), signed), false // "" orders nothing, and types nothing
-	if _, understood := w.m.grammar().Read(signed); !understood {
+	if _, understood := w.m.grammar().Read(signed); !understood && !elicited {
 		w.next.TakenBack = w.takeBack()
 	}
 	w.s.sent = append(w.s.sent, x)
@@ -105,6 +109,9 @@ func (s sending) take(ev *provenance.Ask) error {
 	}
 	if question == nil {
 		return nil
+	}
+	if elicited {
+		return w.takeElicited(question, x.text, said.Join(d.Label))
 	}
 	out, err := json.Marshal(map[string]string{"answer": x.text})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/writ-run/writ/policies/turn"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/elicit"
 )
 
 // A State is a run so far: the fold of its steps. [Machine.Step] takes one and returns another; the one given stays
@@ -133,6 +134,7 @@ type call struct {
 	outcomeLabel label.Label // of the outcome
 
 	counted bool               // it has passed the first gate
+	elicit  elicit.Talk        // what its server asks the user
 	handed  *provenance.Handed // of the call of a sub-agent, once it is made
 
 	label       label.Label // of the arguments

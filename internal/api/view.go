@@ -11,6 +11,7 @@ import (
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 // viewStep returns a step as its owner sees it. A payload whose key was erased is left out, and said to be.
@@ -36,7 +37,9 @@ func (s *Stream) viewStep(ctx context.Context, v runner.StepView) (wire.RunEvent
 			if err != nil {
 				return out, err
 			}
-			w.Tool = name
+			if w.Tool = name; call.Phase == provenance.PhaseAsk { // also where another tool's server asks
+				w.Tool = tools.UserAsk
+			}
 		}
 		// What a policy cut, or refused, is not shown beside what is said in its place. The record has it, sealed.
 		if w.Kind == "say" && w.Text != out.Event.Text && out.Event.Kind == "reply" {

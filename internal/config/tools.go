@@ -213,6 +213,7 @@ type ToolUse struct {
 	Spend      ToolMove `yaml:"spend" about:"its arguments that say what moves, if it moves value"`
 	Utterances []string `yaml:"utterances" about:"sentences with {argument} slots that mean a call of it"`
 	Reconcile  Second   `yaml:"reconcile" about:"of an MCP server's tool of class once or keyed: a second tool of the server that says whether a call happened"`
+	Elicit     bool     `yaml:"elicit" about:"of an MCP server's tool: what the server asks in a call is put to the user, and the call is made again with the answer; say it only if a call does nothing until it is answered"`
 	Fields     []string `yaml:"fields" about:"of an HTTP interface: the members of an answer that are told, e.g. items.name; all if empty"`
 }
 

@@ -136,6 +136,7 @@ var levels = map[string]int{
 	"tools/":                         3,
 	"tools/arg":                      -1,
 	"tools/calldata":                 1,
+	"tools/elicit":                   -1, // pure: what a server asks in a call, and its answers
 	"tools/module":                   1,
 	"tools/mandate":                  1, // pure: the audit reads with it what a transaction redeems
 	"tools/x402":                     1, // pure: the audit reads with it what a tool has paid

@@ -579,8 +579,8 @@ func interfaceTools(o config.OpenAPI, book *tools.Book) (out []tools.Tool, err e
 		return nil, wrong(err)
 	}
 	for _, u := range o.Use {
-		if u.Reconcile.IsSet() {
-			return nil, wrong(fmt.Errorf("use: %s: reconcile is for servers of tools (mcp)", u.Tool))
+		if u.Reconcile.IsSet() || u.Elicit {
+			return nil, wrong(fmt.Errorf("use: %s: reconcile and elicit are for servers of tools (mcp)", u.Tool))
 		}
 		use, err := useOf(u, book)
 		if err != nil {
@@ -653,7 +653,7 @@ func toolsOf(m config.MCP, s ToolServer, book *tools.Book) (out []tools.Tool, er
 		if err != nil {
 			return nil, badSetting("tools: %s: use: %s: %s", m.Name, d.Name, err)
 		}
-		use.Vouched = m.Vouched
+		use.Vouched, use.Elicit = m.Vouched, known.Elicit
 		if use.Reconcile, err = secondOf(known.Reconcile, uses, s.Accepted); err != nil {
 			return nil, badSetting("tools: %s: use: %s: reconcile: %s", m.Name, d.Name, err)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/writ-run/writ/agent/loop"
+	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/internal/chainwatch"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/provenance"
@@ -182,7 +182,7 @@ func (c *toolCall) resultOf(ctx context.Context, o outcome) answer {
 // that is the request's is not told: it may quote what was asked.
 func (c *toolCall) noteFailure(ctx context.Context, told string, err error) {
 	spec := c.tool.Spec()
-	at := loop.EdgeOf(&spec)
+	at := definition.EdgeOf(&spec)
 	code := fault.OfTool(at, told)
 	level, says := slog.LevelWarn, fault.Clean(err.Error(), string(c.input.Args.JSON))
 	if whose := code.Whose(); whose == fault.Request || whose == fault.User {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/elicit"
 )
 
 // library returns a server that has resources, a template and prompts beside a tool, and the client's side of it.
@@ -193,17 +194,18 @@ func TestAQuestionIsNotToldToAnotherCall(t *testing.T) {
 			t.Fatalf("got %v, %v", res, err)
 		}
 	}
-	_, endA := c.begin(func() {})
-	_, endB := c.begin(func() {})
+	_, endA := c.begin(func() {}, nil)
+	_, endB := c.begin(func() {}, nil)
 	ask()
-	for _, end := range []func() []string{endA, endB} {
-		if asked := strings.Join(end(), ""); strings.Contains(asked, "payroll") || !strings.Contains(asked, "declined") {
+	for _, end := range []func() ([]string, *elicit.Ask){endA, endB} {
+		told, _ := end()
+		if asked := strings.Join(told, ""); strings.Contains(asked, "payroll") || !strings.Contains(asked, "declined") {
 			t.Errorf("it is told %q", asked)
 		}
 	}
-	_, end := c.begin(func() {})
+	_, end := c.begin(func() {}, nil)
 	ask()
-	if asked := end(); len(asked) != 1 || !strings.Contains(asked[0], "payroll") {
+	if asked, _ := end(); len(asked) != 1 || !strings.Contains(asked[0], "payroll") {
 		t.Errorf("alone it is told %q", asked)
 	}
 }

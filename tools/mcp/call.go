@@ -18,6 +18,7 @@ import (
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/elicit"
 )
 
 // KeyMeta is the member of a call's _meta that holds its idempotency key, 64 hex digits.
@@ -29,6 +30,7 @@ type Tool struct {
 	accepted Definition
 	spec     tools.Spec
 	second   *Second // says whether a call happened; nil if none does
+	elicits  bool    // what the server asks in a call is put to the user
 }
 
 // Tool makes a tool of a definition that was accepted, whatever the server says of it now.
@@ -46,7 +48,7 @@ func (s *Server) Tool(d Definition, u Use) (*Tool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the tool %s of the server %s: %w", wording.Reveal(d.Name), s.cfg.Name, err)
 	}
-	return &Tool{s, d, spec, u.Reconcile}, nil
+	return &Tool{s, d, spec, u.Reconcile, u.Elicit}, nil
 }
 
 // Spec describes the tool.
@@ -94,12 +96,11 @@ func (t *Tool) callOnce(ctx context.Context, in tools.Input) ([]byte, error) {
 	if host := s.host(); host != "" && len(in.Hosts) > 0 && !slices.Contains(in.Hosts, host) {
 		return nil, s.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)
 	}
-	select {
-	case s.flying <- struct{}{}:
-		defer func() { <-s.flying }()
-	case <-ctx.Done():
-		return nil, s.errorf("busy", "it is busy with %d other calls; try again later", maxFlying)
+	leave, err := s.enter(ctx, t.elicits)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	c, err := s.connect(ctx) // which takes its own time
 	if err != nil {
 		return nil, err
@@ -110,6 +111,39 @@ func (t *Tool) callOnce(ctx context.Context, in tools.Input) ([]byte, error) {
 		return nil, err
 	}
 	return t.send(ctx, c, in)
+}
+
+// enter waits until a call may be made. A question of the server does not say of which call it is, so a call whose
+// questions are put to the user is made alone.
+func (s *Server) enter(ctx context.Context, alone bool) (leave func(), err error) {
+	busy := s.errorf("busy", "it is busy with other calls, at most %d at a time; try again later", maxFlying)
+	taken, want := 0, 1
+	leave = func() {
+		for range taken {
+			<-s.flying
+		}
+		if alone {
+			<-s.alone
+		}
+	}
+	if alone {
+		select {
+		case s.alone <- struct{}{}:
+		case <-ctx.Done():
+			return nil, busy
+		}
+		want = maxFlying
+	}
+	for taken < want {
+		select {
+		case s.flying <- struct{}{}:
+			taken++
+		case <-ctx.Done():
+			leave()
+			return nil, busy
+		}
+	}
+	return leave, nil
 }
 
 // checkUnchanged compares what the server says of the tool now with what was accepted.
@@ -142,9 +176,23 @@ func (t *Tool) send(ctx context.Context, c *session, in tools.Input) ([]byte, er
 	ctx, silent := context.WithCancelCause(ctx)
 	defer silent(nil)
 	tooLong := errors.New("silent for too long")
-	token, done := c.begin(func() { silent(tooLong) })
+	raw, brought, err := in.Args.JSON, elicit.Answers(nil), error(nil)
+	if t.elicits {
+		if raw, brought, err = elicit.Split(raw); err != nil {
+			return nil, t.explain(ctx, c, errArguments, tooLong)
+		}
+	}
+	token, done := c.begin(func() { silent(tooLong) }, t.newAsking(brought))
+	in.Args.JSON = raw
 	res, err := t.call(ctx, c, token, in)
-	asked := done()
+	asked, wants := done()
+	if refusal, is := errors.AsType[*jsonrpc.Error](err); is && wants == nil && t.elicits && c.reason() == nil {
+		wants = t.wantsOf(refusal, brought)
+	}
+	if wants != nil && (err == nil || isRefusal(err)) {
+		t.server.noteAnswer(true)
+		return json.Marshal(result{Asks: wants, Asked: asked})
+	}
 	if err == nil {
 		t.server.noteAnswer(true)
 		return t.read(res, asked)
@@ -173,15 +221,29 @@ func (t *Tool) call(ctx context.Context, c *session, token string, in tools.Inpu
 	if err != nil || !res.NeedsInput() {
 		return res, err
 	}
-	// It has done nothing yet, and may go on without an answer: the same call is made once more, and says no.
-	if params.InputResponses, err = c.declineAll(token, res.InputRequests); err != nil {
-		return nil, err
-	}
-	params.RequestState = res.RequestState
-	if res, err = c.client.CallTool(ctx, params); err == nil && res.NeedsInput() {
-		err = errNeedsInput
+	// It has done nothing yet, and may go on without an answer: the same call is made once more, and says no. Where the
+	// user has answered it says that, as often as the user was asked.
+	for n := 0; err == nil && res.NeedsInput(); n++ {
+		var known bool
+		if params.InputResponses, known, err = c.answerAll(token, res.InputRequests); err != nil {
+			return nil, err
+		}
+		if c.isAsking(token) { // the user first
+			return &mcp.CallToolResult{}, nil
+		}
+		if n > 0 && !known || n == elicit.MaxAsks {
+			return nil, errNeedsInput
+		}
+		params.RequestState = res.RequestState
+		res, err = c.client.CallTool(ctx, params)
 	}
 	return res, err
+}
+
+// isRefusal says whether a server has answered a call with an error of the protocol.
+func isRefusal(err error) bool {
+	_, is := errors.AsType[*jsonrpc.Error](err)
+	return is
 }
 
 // explain says why a call has no answer.
@@ -194,6 +256,7 @@ func (t *Tool) explain(ctx context.Context, c *session, err, tooLong error) erro
 	case errors.Is(err, errNeedsInput):
 		return t.failure("refused", "%v", err)
 	case errors.Is(context.Cause(ctx), tooLong), errors.Is(ctx.Err(), context.DeadlineExceeded):
+		c.noteLate()
 		if s.noteAnswer(false) {
 			s.drop(c, fmt.Errorf("it has left %d calls in a row without an answer, and was stopped", maxTimeouts))
 		}
@@ -237,6 +300,7 @@ type result struct {
 	Failed     bool            `json:"failed,omitempty"` // the tool says that it has failed
 	Cut        bool            `json:"cut,omitempty"`    // there was more
 	Asked      []string        `json:"asked,omitempty"`  // what the server asked in the call, and that it was declined
+	Asks       *elicit.Ask     `json:"asks,omitempty"`   // what it asks the user; the call has done nothing
 }
 
 // A file is a part of an answer that is no text.

@@ -207,6 +207,8 @@ func SpecOf(server string, d Definition, u Use) (tools.Spec, error) {
 	switch {
 	case d.Kind != "" && spec.Class != "" && spec.Class != tools.Read:
 		return tools.Spec{}, errors.New("resources and prompts are only read: leave its class out, or say read")
+	case d.Kind != "" && u.Elicit:
+		return tools.Spec{}, errors.New("resources and prompts ask nothing: leave elicit out")
 	case d.Kind != "":
 		spec.Class = tools.Read
 	case spec.Class == "":
@@ -214,6 +216,11 @@ func SpecOf(server string, d Definition, u Use) (tools.Spec, error) {
 	}
 	if spec.Spend != nil {
 		if spec.Schema, err = tools.MarkSpend(spec.Schema, *spec.Spend); err != nil {
+			return tools.Spec{}, err
+		}
+	}
+	if u.Elicit {
+		if spec.Schema, err = tools.MarkElicited(spec.Schema); err != nil {
 			return tools.Spec{}, err
 		}
 	}

@@ -85,7 +85,10 @@ type Use struct {
 	Utterances []string
 	// Reconcile names a second tool of the server that says whether a call happened; optional.
 	Reconcile *Second
-	Vouched   bool // its descriptions are the operator's word: who accepted them has read them
+	// Elicit says that what the server asks in a call is put to the user, and the call made again with the answer. Until
+	// it is answered a call has done nothing: that is the operator's word.
+	Elicit  bool
+	Vouched bool // its descriptions are the operator's word: who accepted them has read them
 }
 
 // A Server is one server of tools. It is started, or connected to, by the first that needs it. Its methods may be
@@ -93,6 +96,7 @@ type Use struct {
 type Server struct {
 	cfg    Config
 	flying chan struct{}                  // has an element for each call
+	alone  chan struct{}                  // has an element while a call is to be made alone
 	person *auth.AuthorizationCodeHandler // has somebody sign in, in [SignInAt]; nil else
 
 	mu       sync.Mutex // guards the rest
@@ -140,7 +144,9 @@ func New(c Config) (*Server, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	return &Server{cfg: c, flying: make(chan struct{}, maxFlying), backoff: firstBackoff}, nil
+	return &Server{
+		cfg: c, flying: make(chan struct{}, maxFlying), alone: make(chan struct{}, 1), backoff: firstBackoff,
+	}, nil
 }
 
 func checkURL(raw string, private bool) error {

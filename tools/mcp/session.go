@@ -14,6 +14,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/time/rate"
+
+	"github.com/writ-run/writ/tools/elicit"
 )
 
 // What a server may send at most, over time. Results count too, so the burst holds one of the largest messages.
@@ -47,6 +49,7 @@ type session struct {
 	calls  map[string]*calling
 	number int
 	quiet  time.Duration
+	late   bool // a call was left without an answer, and the server may ask about it yet
 }
 
 // A beside says what a server has beside its tools that is asked for.
@@ -56,6 +59,7 @@ type beside struct{ resources, prompts bool }
 type calling struct {
 	silence *time.Timer
 	asked   []string // what the server has asked meanwhile, as it is told; guarded by the session's mu
+	asking  *asking  // where its questions are put to the user; likewise
 }
 
 // open starts or connects to the server, and asks it for its list.
@@ -237,19 +241,19 @@ func (c *session) noteProgress(_ context.Context, r *mcp.ProgressNotificationCli
 
 // begin names a call, for its progress. It is cancelled once the server has been silent for too long.
 // end says what was asked in it.
-func (c *session) begin(cancel func()) (token string, end func() (asked []string)) {
+func (c *session) begin(cancel func(), a *asking) (token string, end func() (asked []string, wants *elicit.Ask)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.number++
 	token = fmt.Sprint("call-", c.number)
-	call := &calling{silence: time.AfterFunc(c.quiet, cancel)}
+	call := &calling{silence: time.AfterFunc(c.quiet, cancel), asking: a}
 	c.calls[token] = call
-	return token, func() []string {
+	return token, func() ([]string, *elicit.Ask) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		call.silence.Stop()
 		delete(c.calls, token)
-		return call.asked
+		return call.asked, a.wanted()
 	}
 }
 
