@@ -12,8 +12,15 @@ import (
 // ruleDeclined denies a call whose server asked the user something that the user does not answer.
 const ruleDeclined = "user/declined"
 
+// An elicitation is a call whose server asks the user something.
+type elicitation struct {
+	*work
+	c *call
+}
+
 // askBack puts to the user what the server of a call has asked in it, if the agent may ask. The call has done nothing.
-func (w *work) askBack(c *call, out []byte) (asked bool, err error) {
+func (w elicitation) askBack(out []byte) (asked bool, err error) {
+	c := w.c
 	asks := w.m.tools[tools.UserAsk]
 	if c.tool.def == nil || !c.tool.def.Elicits() || asks == nil {
 		return false, nil
@@ -26,30 +33,32 @@ func (w *work) askBack(c *call, out []byte) (asked bool, err error) {
 		return false, nil
 	}
 	w.settleCall(c, false)
-	return true, w.putQuestion(c)
+	return true, w.putQuestion()
 }
 
-func (w *work) putQuestion(c *call) error {
+func (w elicitation) putQuestion() error {
+	c := w.c
 	question, err := definition.NewQuestion(c.of, w.m.tools[tools.UserAsk].link, c.elicit)
 	c.phase, c.until = provenance.PhaseAsk, min(w.at+MaxQuestion, w.m.expiry())
 	c.wait = w.addEffect(question)
 	return err
 }
 
-// takeElicited takes in what the user answers. Once all is there the call is decided and made again, with it.
-func (w *work) takeElicited(c *call, said string, l label.Label) error {
+// take takes in what the user answers. Once all is there the call is decided and made again, with it.
+func (w elicitation) take(said string, l label.Label) error {
+	c := w.c
 	talk, what := c.elicit.Take(said)
 	c.elicit = talk
 	switch {
 	case what == elicit.More:
-		return w.putQuestion(c)
+		return w.putQuestion()
 	case what == elicit.Declined:
 		return w.denyCall(c, policies.ToolCall, ruleDeclined, "The user does not answer what the server asked in the call.",
 			"another request")
 	case w.isSessionOver():
 		return w.denyEnded(c)
 	case w.s.unheeded && c.acts():
-		return c.denyOutdated(w)
+		return c.denyOutdated(w.work)
 	}
 	raw, _ := c.ask.Args.Bytes()
 	raw, err := talk.AddTo(raw)

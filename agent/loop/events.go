@@ -366,7 +366,7 @@ func (w *work) takeDone(c *call, out []byte) error {
 	if c.isBroadcast() {
 		return transaction{w, c}.takeMined(out)
 	}
-	if asked, err := w.askBack(c, out); asked || err != nil {
+	if asked, err := (elicitation{w, c}).askBack(out); asked || err != nil {
 		return err
 	}
 	if c.tool.client == nil {

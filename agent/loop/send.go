@@ -111,7 +111,7 @@ func (s sending) take(ev *provenance.Ask) error {
 		return nil
 	}
 	if elicited {
-		return w.takeElicited(question, x.text, said.Join(d.Label))
+		return elicitation{w, question}.take(x.text, said.Join(d.Label))
 	}
 	out, err := json.Marshal(map[string]string{"answer": x.text})
 	if err != nil {

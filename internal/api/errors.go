@@ -183,6 +183,8 @@ var rows = []row{
 		"A block of the record is not here; fetch it from who has it."),
 	sentinelRow("tools.ErrNotFinal", tools.ErrNotFinal, wire.CodeDamaged, "record.final", damagedText),
 	sentinelRow("tools.ErrMovement", tools.ErrMovement, wire.CodeDamaged, "record.movement", damagedText),
+	typedRow[*tools.FoundError](wire.CodeUnknown, "tool.found",
+		"It is not known whether a call happened; look at the run."),
 	typedRow[*tools.Error](wire.CodeParams, "tool.args",
 		"The arguments do not fit the tool; agent.list names the tools, and the run's record says what is wrong."),
 	typedRow[*strictjson.SyntaxError](wire.CodeParse, "json",

@@ -80,8 +80,8 @@ type Field struct {
 	Max      *float64 `json:"max,omitempty"`
 }
 
-// ErrSecret says that a form asks for a secret, which no server may ask for so.
-var ErrSecret = errors.New("it asks for a secret in a form, which nobody is asked for")
+// errSecret says that a form asks for a secret, which no server may ask for so.
+var errSecret = errors.New("it asks for a secret in a form, which nobody is asked for")
 
 // secrets are words for what is not to be typed into a form. A name counts with its parts taken together.
 var secrets = regexp.MustCompile(`(?i)pass[-_ ]?(word|wort|phrase|code|key)|\bpasswd|secret|\btoken|api[-_ ]?key|` +
@@ -136,7 +136,7 @@ func NewForm(server, message string, schema []byte) (Ask, error) {
 		Server: server, Mode: Form, Message: shown(message, maxMessage), Hash: hashOf(Form, message, string(schema)),
 	}
 	if isSecret(message) {
-		return Ask{}, ErrSecret
+		return Ask{}, errSecret
 	}
 	for name, raw := range form.Properties {
 		f, err := readField(name, raw)
@@ -185,7 +185,7 @@ func readField(name string, raw json.RawMessage) (Field, error) {
 		return bad("cannot be read")
 	}
 	if isSecret(name, p.Title, p.Description, p.Format) {
-		return Field{}, ErrSecret
+		return Field{}, errSecret
 	}
 	about := strings.TrimSpace(p.Title + ". " + p.Description)
 	f := Field{Name: name, About: shown(strings.Trim(about, ". "), maxAbout), Kind: p.Type}

@@ -38,7 +38,7 @@ func TestWhatAServerMayNotAsk(t *testing.T) {
 		"no JSON":             {"x", `"a":`, false},
 	} {
 		_, err := NewForm("crm", tt.message, form(tt.props))
-		if err == nil || errors.Is(err, ErrSecret) != tt.secret {
+		if err == nil || errors.Is(err, errSecret) != tt.secret {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
