@@ -44,7 +44,11 @@ func (c *session) declineQuestion(_ context.Context, r *mcp.ElicitRequest) (*mcp
 			said += call.asking.whyNot(r.Params)
 		}
 	}
-	if len(c.calls) > 1 || c.late {
+	several := c.late
+	if len(c.calls) > 1 {
+		several = true
+	}
+	if several {
 		said = askedAmongSeveral
 	}
 	for _, call := range c.calls {
