@@ -759,7 +759,7 @@ var falseMeaning = []vector{
 		make: changeWorld(mandateWorld(redeemStrangers), func(*world) {})},
 	{Name: "mandate-recipient", Code: audit.CodeTxMandate, Class: 62,
 		What: "the wallet's delegation is redeemed for somebody else than the call says",
-		make: changeWorld(mandateWorld(redeemForMallory), func(*world) {})},
+		make: changeWorld(mandateWorld(redeemForBob), func(*world) {})},
 	{Name: "mandate-direct", Code: audit.CodeTxMandate, Class: 62,
 		What: "what was to be paid from the wallet's account by its delegation was signed as a transfer of the agent's",
 		make: changeWorld(mandateWorld(payDirectly), func(*world) {})},

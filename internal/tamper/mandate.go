@@ -20,9 +20,9 @@ import (
 func mandateWorld(change func(*signing)) func() *world {
 	return func() *world {
 		w := wholeWorld()
-		w.input = "send 1 USDC to bob"
+		w.input = "send 1 USDC to mallory" // bob's address is the wallet's own
 		w.replies = []model.Reply{
-			replyCall("mandate.send", `{"amount":"1","to":"bob","token":"USDC"}`), replyText("bob has it"),
+			replyCall("mandate.send", `{"amount":"1","to":"mallory","token":"USDC"}`), replyText("mallory has it"),
 		}
 		s := &w.tools[1]
 		s.Name = "mandate.send"
@@ -41,7 +41,7 @@ func mandateWorld(change func(*signing)) func() *world {
 		w.foresees = func(f *tools.Foreseen) { pays(&f.Movement) }
 		w.mines = func(r *tools.Mined) { pays(&r.Movement) }
 		w.signs = func(s *signing) {
-			redeem(s, people.wallet, "bob")
+			redeem(s, people.wallet, "mallory")
 			if change != nil {
 				change(s)
 			}
@@ -71,14 +71,14 @@ type digested [32]byte
 func (d digested) Digest() ([32]byte, error) { return d, nil }
 
 // redeemStrangers pays by a stranger's delegation.
-func redeemStrangers(s *signing) { redeem(s, must(everyKey()).stranger, "bob") }
+func redeemStrangers(s *signing) { redeem(s, must(everyKey()).stranger, "mallory") }
 
-// redeemForMallory pays somebody else than the call says, by the wallet's own delegation.
-func redeemForMallory(s *signing) { redeem(s, must(everyKey()).wallet, "mallory") }
+// redeemForBob pays somebody else than the call says, by the wallet's own delegation.
+func redeemForBob(s *signing) { redeem(s, must(everyKey()).wallet, "bob") }
 
 // payDirectly pays out of the agent's own account, as a transfer.
 func payDirectly(s *signing) {
 	b := addressBook(1337)
 	token := b.Tokens["USDC"].Address
-	s.tx.To, s.tx.Data = &token, transferOf(b.Names["bob"], money.Of(usdc, 1_000_000))
+	s.tx.To, s.tx.Data = &token, transferOf(b.Names["mallory"], money.Of(usdc, 1_000_000))
 }
