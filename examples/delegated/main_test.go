@@ -22,7 +22,7 @@ func TestDelegated(t *testing.T) {
 			t.Errorf("%q is not there: %s", want, out)
 		}
 	}
-	if n := strings.Count(string(out), "995 USDC"); n != 2 {
-		t.Errorf("alice's balance of 995 USDC is told %d times, want 2: %s", n, out)
+	if n := strings.Count(string(out), "alice holds 995 USDC"); n != 2 {
+		t.Errorf("alice holds 995 USDC %d times, want after the payment and after the revocation: %s", n, out)
 	}
 }
