@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
 
 	"github.com/writ-run/writ/policies/money"
 )
@@ -51,6 +52,10 @@ type Caveats struct {
 	Recipients []common.Address // who may be paid
 	Hosts      []string         // web hosts that may be reached; lower case, no port
 	Models     []string         // models that may be used
+	// Things are the only things of collections that may be sent, each as CAIP-19 has it on its chain: "erc721:", the
+	// collection's address with its EIP-55 capitals, "/" and the thing's number. If empty any may be, as far as the
+	// amounts allow, and no sentence says so.
+	Things []string
 	// From says whence a session may be used: networks of addresses, as 192.0.2.0/24, and origins of pages. Anywhere if
 	// empty, and then no sentence says so. The server that is asked keeps it; no record has an address.
 	From []string
@@ -70,6 +75,7 @@ func (c Caveats) sortedCopy() Caveats {
 	c.Recipients = slices.SortedFunc(slices.Values(c.Recipients), common.Address.Cmp)
 	c.Hosts = slices.Sorted(slices.Values(c.Hosts))
 	c.Models = slices.Sorted(slices.Values(c.Models))
+	c.Things = slices.Sorted(slices.Values(c.Things))
 	c.From = slices.Sorted(slices.Values(c.From))
 	return c
 }
@@ -122,6 +128,9 @@ func (c *Caveats) validate() error {
 		return err
 	}
 	if err := validateList("hosts", c.Hosts, strings.Compare, isHost); err != nil {
+		return err
+	}
+	if err := validateList("things", c.Things, strings.Compare, isThing); err != nil {
 		return err
 	}
 	if err := validateList("from", c.From, strings.Compare, isSource); err != nil {
@@ -240,6 +249,8 @@ func (c Caveats) Within(outer Caveats) error {
 		return wider("hosts")
 	case len(outer.Models) > 0 && (len(c.Models) == 0 || !isSubset(c.Models, outer.Models)):
 		return wider("models")
+	case len(outer.Things) > 0 && (len(c.Things) == 0 || !isSubset(c.Things, outer.Things)):
+		return wider("things")
 	case !c.isWithinSources(&outer):
 		return wider("from")
 	}
@@ -277,6 +288,7 @@ func (c Caveats) Sentence(agent string, until time.Time) string {
 			joinText(c.ApproveAbove, " or ", money.Amount.String),
 			", counting all that went without asking since it last asked me, to one recipient or in all.")
 	}
+	say(c.thingsSentence())
 	if c.ApproveIfTainted {
 		say(" It must ask me before it spends on the word of untrusted content.")
 	}
@@ -331,6 +343,26 @@ func isHost(s string) bool {
 		}
 	}
 	return true
+}
+
+// isThing says whether s names one thing of a collection, in its one spelling.
+func isThing(s string) bool {
+	s, ok := strings.CutPrefix(s, "erc721:")
+	collection, id, two := strings.Cut(s, "/")
+	a, isAddress := parseAddress(collection)
+	n, err := uint256.FromDecimal(id)
+	return ok && two && isAddress && !isReservedAddress(a) && err == nil && n.Dec() == id
+}
+
+// thingsSentence says which things of collections alone may be sent, as the wallet shows it; nothing if any may be.
+func (c *Caveats) thingsSentence() string {
+	if len(c.Things) == 0 {
+		return ""
+	}
+	return " Of NFT collections it may give away only " + joinText(c.Things, " or ", func(s string) string {
+		collection, id, _ := strings.Cut(strings.TrimPrefix(s, "erc721:"), "/")
+		return "token " + id + " of " + collection
+	}) + "."
 }
 
 func isModel(s string) bool {

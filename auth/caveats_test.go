@@ -63,6 +63,12 @@ func TestCaveatsAreComplete(t *testing.T) {
 		{"a network has one spelling", func(c *Caveats) { c.From = []string{"2001:DB8::/32"} }, CodeCaveats},
 		{"an origin has no path", func(c *Caveats) { c.From = []string{"https://app.example/"} }, CodeCaveats},
 		{"an origin has not the port of its scheme", func(c *Caveats) { c.From = []string{"https://app.example:443"} }, CodeCaveats},
+		{"a thing has a number", func(c *Caveats) { c.Things = []string{"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8"} }, CodeCaveats},
+		{"a thing's number has one spelling", func(c *Caveats) { c.Things = []string{"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/07"} }, CodeCaveats},
+		{"a collection has its capitals", func(c *Caveats) { c.Things = []string{"erc721:0x70997970c51812dc3a010c7d01b50e0d17dc79c8/7"} }, CodeCaveats},
+		{"things are sorted", func(c *Caveats) {
+			c.Things = []string{"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/7", "erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/1"}
+		}, CodeCaveats},
 		{"sources are sorted", func(c *Caveats) { c.From = []string{"192.0.2.0/24", "10.0.0.0/8"} }, CodeCaveats},
 		{"hosts are sorted", func(c *Caveats) { c.Hosts = []string{"b.example", "a.example"} }, CodeCaveats},
 		{"nine chains are too many", func(c *Caveats) { c.Chains = []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9} }, CodeCaveats},
@@ -132,6 +138,10 @@ func genCaveats(t *rapid.T) Caveats {
 	}
 	c.Hosts = rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,8}\.[a-z]{2,5}`), 0, 2, rapid.ID[string]).Draw(t, "hosts")
 	c.Models = rapid.SliceOfNDistinct(rapid.StringMatching(`[A-Za-z0-9._:/@+-]{1,16}`), 0, 2, rapid.ID[string]).Draw(t, "models")
+	c.Things = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
+		"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/1", "erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/7",
+		"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/115792089237316195423570985008687907853269984665640564039457584007913129639935",
+	}), 0, 2, rapid.ID[string]).Draw(t, "things")
 	c.From = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
 		"10.0.0.0/8", "10.1.0.0/16", "192.0.2.7/32", "2001:db8::/32", "2001:db8:1::/48", "https://app.example", "http://localhost:3000",
 	}), 0, 4, rapid.ID[string]).Draw(t, "from")

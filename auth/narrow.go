@@ -77,6 +77,9 @@ func (c Caveats) Narrow(outer Caveats) (Caveats, error) {
 	if out.Hosts, ok = intersectLists(c.Hosts, outer.Hosts); !ok {
 		return nothing("hosts")
 	}
+	if out.Things, ok = intersectLists(c.Things, outer.Things); !ok {
+		return nothing("things")
+	}
 	if out.From, ok = c.intersectSources(&outer); !ok {
 		return nothing("from")
 	}

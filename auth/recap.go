@@ -191,11 +191,12 @@ func (c *recapCoder) codeCaveats(v *Caveats) {
 	coderList(c, "max_total", &v.MaxTotal, c.codeAmount)
 	coderList(c, "models", &v.Models, c.codeText)
 	coderList(c, "recipients", &v.Recipients, c.codeAddress)
+	coderList(c, "things", &v.Things, c.codeText)
 }
 
 // known holds the keys that can stand in a recap, so that one out of place is told from one that means nothing.
 var known = strings.Fields("att run/start approve_above approve_if_tainted chains cnf from hosts max_calls " +
-	"max_cost_usd max_depth max_per_call max_tokens max_total models recipients")
+	"max_cost_usd max_depth max_per_call max_tokens max_total models recipients things")
 
 // codeLiteral writes s, or reads it.
 func (c *recapCoder) codeLiteral(s string) {

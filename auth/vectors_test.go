@@ -675,6 +675,15 @@ func signinVectors(t *testing.T) []vector {
 	recap(CodeStatement, 0, "a network that the statement does not name", sub(`"max_calls"`, `"from":["192.0.2.0/24"],"max_calls"`))
 	recap(CodeCaveats, 0, "an origin with a path", sub(`"max_calls"`, `"from":["https://app.example.com/"],"max_calls"`))
 	recap(CodeCaveats, 0, "a network without its length", sub(`"max_calls"`, `"from":["192.0.2.7"],"max_calls"`))
+	variant(add("", 0, "two things of a collection only", nil), func(o *Offer) {
+		o.Caveats.Things = []string{"erc721:" + bob.Hex() + "/7", "erc721:" + bob.Hex() + "/12"}
+	})
+	things := func(list string) edit { return sub(`}]}],"tool/erc20.b`, `}],"things":[`+list+`]}],"tool/erc20.b`) }
+	recap(CodeStatement, 0, "a thing that the statement does not name", things(`"erc721:`+bob.Hex()+`/7"`))
+	recap(CodeCaveats, 0, "a thing with a zero before its number", things(`"erc721:`+bob.Hex()+`/07"`))
+	recap(CodeCaveats, 0, "a thing of a collection in small letters", things(`"erc721:`+strings.ToLower(bob.Hex())+`/7"`))
+	recap(CodeCaveats, 0, "a thing of no standard", things(`"`+bob.Hex()+`/7"`))
+	recap(CodeCaveats, 0, "a thing of 257 bits", things(`"erc721:`+bob.Hex()+`/115792089237316195423570985008687907853269984665640564039457584007913129639936"`))
 	recap(CodeCaveats, 0, "a depth of five", sub(`"max_per_call"`, `"max_depth":5,"max_per_call"`))
 	// The profile for wallet kits that write the origin into the URI: the key stands in the ReCap, as cnf.
 	origin := "https://app.example.com"

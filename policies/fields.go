@@ -63,9 +63,7 @@ var sessionFields = []field{
 	intField("turn", reachRun, func(r *Request) *int64 { return &r.Turn }),
 	intField("calls", reachRun, func(r *Request) *int64 { return &r.Calls }),
 	intField("refused", reachRun, func(r *Request) *int64 { return &r.Refused }),
-	{Name: "approved", Kind: cond.Bool, Reach: reachApproval,
-		Bool: func(r *Request) bool { return r.Approved },
-		Set:  func(r *Request, v value) { r.Approved = v.Bool }},
+	boolField("approved", reachApproval, func(r *Request) *bool { return &r.Approved }),
 }
 
 var (
@@ -88,6 +86,7 @@ var (
 			Set:    func(r *Request, v value) { r.Credit = v.Amount }},
 		intField("others", reachFixed, func(r *Request) *int64 { return &r.Others }),
 		stringField("simulated", reachFixed, func(r *Request) *string { return &r.Simulated }),
+		stringField("thing", reachArg, func(r *Request) *string { return &r.Thing }),
 	}
 	fileFields = []field{
 		intField("files", reachArg, func(r *Request) *int64 { return &r.Files.Count }),

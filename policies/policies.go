@@ -136,6 +136,7 @@ type Request struct {
 	Debit, Credit money.Amount
 	Others        int64
 	Simulated     string
+	Thing         string // spend: which thing of a collection moves, as erc721:0x.../7; "" of money
 
 	Model    string // model.route, model.response
 	Kind     string // model.route, model.response: rules, scripted, model

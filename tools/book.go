@@ -54,7 +54,12 @@ func (b *Book) readMembers(v *value) error {
 	}
 	for i := range tokens.members {
 		m := &tokens.members[i]
-		if err := m.checkKeys("address", "decimals"); err != nil {
+		standard := m.member("standard")
+		if standard != nil && (standard.kind != text || standard.text != StandardThings) {
+			return fmt.Errorf("token %q: the standard is %q, or is not there", clipText(m.key), StandardThings)
+		}
+		fungible := m.value.without("standard")
+		if err := fungible.checkKeys("address", "decimals"); err != nil {
 			return fmt.Errorf("token %q: %w", clipText(m.key), err)
 		}
 		addr, err := m.member("address").readAddress(m.key)
@@ -65,7 +70,7 @@ func (b *Book) readMembers(v *value) error {
 		if err != nil {
 			return fmt.Errorf("token %q: %w", clipText(m.key), err)
 		}
-		b.Tokens[m.key] = Token{addr, uint8(decimals)}
+		b.Tokens[m.key] = Token{addr, uint8(decimals), standard != nil}
 	}
 	return nil
 }
@@ -97,6 +102,10 @@ func (b *Book) Check() error {
 			return fmt.Errorf("address book: %q with %d decimals is not a token: 1 to 16 upper-case letters, digits, "+
 				"'.', '-' and '_', and at most %d decimals", clipText(symbol), t.Decimals, money.MaxDecimals)
 		}
+		if t.Things && (t.Decimals != 0 || t.Address == (common.Address{})) {
+			return fmt.Errorf("address book: %s is a collection of %s, which has an address and no decimals", symbol,
+				StandardThings)
+		}
 		if other, ok := seen[t.Address]; ok {
 			return fmt.Errorf("address book: %s and %s are the same contract; keep one", other, symbol)
 		}
@@ -122,9 +131,13 @@ func (b *Book) JSON() []byte {
 	}
 	for _, symbol := range slices.Sorted(maps.Keys(b.Tokens)) {
 		t := b.Tokens[symbol]
-		tokens.members = append(tokens.members, member{symbol, value{kind: object, members: []member{
+		token := value{kind: object, members: []member{
 			{"address", addr(t.Address)}, {"decimals", number(uint64(t.Decimals))},
-		}}})
+		}}
+		if t.Things {
+			token.members = append(token.members, member{"standard", value{kind: text, text: StandardThings}})
+		}
+		tokens.members = append(tokens.members, member{symbol, token})
 	}
 	v := value{kind: object, members: []member{{"chain", number(b.Chain)}, {"names", names}, {"tokens", tokens}}}
 	return v.appendTo(nil)

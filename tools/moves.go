@@ -33,6 +33,16 @@ type Movement struct {
 	// Besides are the transfers of other transactions of its block, in the call's asset, from or to the account or the
 	// recipient. They explain changes of balances that are not this transaction's.
 	Besides []Transfer `json:"besides,omitempty"`
+	// Owners are whose the call's thing was before and after, if it names one: the events alone are the contract's word.
+	Owners []Owner `json:"owners,omitempty"`
+}
+
+// An Owner is whose a thing was before and after.
+type Owner struct {
+	Contract string `json:"contract"`
+	ID       string `json:"id"`
+	Before   string `json:"before"`
+	After    string `json:"after"`
 }
 
 // A Change is one account's balance of one token of the book before and after.
@@ -53,6 +63,7 @@ type Transfer struct {
 	From     string `json:"from"`
 	To       string `json:"to"`
 	Units    string `json:"units"`
+	ID       string `json:"id,omitempty"` // of the thing, if the event names one: ERC-721
 }
 
 // An Allowance is an event by which a contract says that somebody may move what another has.
@@ -63,6 +74,7 @@ type Allowance struct {
 	Spender  string `json:"spender"`
 	Units    string `json:"units"`
 	Before   string `json:"before,omitempty"` // what it was before, if that is known
+	ID       string `json:"id,omitempty"`     // of the one thing that is allowed, if the event names it: ERC-721
 }
 
 // A Foreseen is what [Chain.Simulate] returns, as far as it is judged.
@@ -133,6 +145,9 @@ func ReadForeseen(out []byte, call Args) (Foreseen, Moved, error) {
 	m, err := f.Weigh(call)
 	if err == nil && m.Assumed {
 		err = fmt.Errorf("%w: the account's balance is not there", ErrMovement)
+	}
+	if err == nil && call.Thing != nil && len(f.Owners) == 0 {
+		err = fmt.Errorf("%w: whose the thing would be is not there", ErrMovement)
 	}
 	if err != nil {
 		return f, m, fmt.Errorf("the simulation: %w", err)
@@ -217,6 +232,9 @@ func (m *Movement) Weigh(call Args) (Moved, error) {
 			return Moved{}, err
 		}
 	}
+	if err := w.addOwners(m.Owners); err != nil {
+		return Moved{}, err
+	}
 	return w.conclude()
 }
 
@@ -232,6 +250,39 @@ type weighing struct {
 	out, arrived       *big.Int // by the events: net from the account, net to the recipient
 	besides, besidesTo *big.Int // by the events of others: the same
 	lost, gained       *big.Int // by the balances; nil if not read
+	elsewhere          bool     // the call's thing is not where the call says
+}
+
+// isOf says whether an event is of what the call moves: of its asset, and of the thing that it names.
+func (w *weighing) isOf(token, id string) bool {
+	return token == w.asset.Symbol && (w.call.Thing == nil || id == w.call.Thing.ID)
+}
+
+// addOwners looks whose the call's thing is afterwards. Where that is not known the events must do, as with balances.
+func (w *weighing) addOwners(list []Owner) error {
+	for _, o := range list {
+		before, err := readAddress(o.Before)
+		if err != nil {
+			return err
+		}
+		after, err := readAddress(o.After)
+		if err != nil {
+			return err
+		}
+		contract, err := readAddress(o.Contract)
+		if err != nil {
+			return err
+		}
+		want := w.call.To
+		if w.call.Allowance {
+			want = w.account
+		}
+		if w.call.Thing == nil || contract != w.call.Thing.Collection || o.ID != w.call.Thing.ID {
+			return fmt.Errorf("%w: an owner is of another thing than the call's", ErrMovement)
+		}
+		w.elsewhere = w.elsewhere || before != w.account || after != want
+	}
+	return nil
 }
 
 func (w *weighing) addTransfer(t Transfer) error {
@@ -239,7 +290,7 @@ func (w *weighing) addTransfer(t Transfer) error {
 	if err != nil || units.Sign() == 0 {
 		return err
 	}
-	own := t.Token == w.asset.Symbol
+	own := w.isOf(t.Token, t.ID)
 	if from == w.account && (!own || to != w.call.To && to != w.account) {
 		w.moved.Others++
 		if !own {
@@ -274,7 +325,7 @@ func (w *weighing) addAllowance(a Allowance) error {
 	}
 	switch {
 	case owner != w.account || units.Sign() == 0:
-	case w.call.Allowance && a.Token == w.asset.Symbol && spender == w.call.To:
+	case w.call.Allowance && w.isOf(a.Token, a.ID) && spender == w.call.To:
 		w.allowed = units // of several the last one holds
 	case units.Cmp(before) > 0:
 		w.moved.Others++
@@ -288,7 +339,7 @@ func (w *weighing) addBeside(t Transfer) error {
 	if err != nil {
 		return err
 	}
-	if t.Token == w.asset.Symbol {
+	if t.Token == w.asset.Symbol { // of a collection too: its balances count every thing
 		addNet(w.besides, from == w.account, to == w.account, units)
 		addNet(w.besidesTo, to == w.call.To, from == w.call.To, units)
 	}
@@ -355,6 +406,9 @@ func (w *weighing) conclude() (Moved, error) {
 	if w.call.Allowance { // what somebody may move has left, as far as caps are concerned
 		debit = new(big.Int).Add(atLeastNothing(debit), w.allowed)
 		credit = new(big.Int).Add(atLeastNothing(credit), w.allowed)
+	}
+	if w.elsewhere {
+		credit = new(big.Int)
 	}
 	w.moved.Debit, w.moved.Credit = w.amountOf(debit), w.amountOf(credit)
 	return w.moved, nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/writ-run/writ/tools/arg"
 )
 
 // keyContract is the keyword of a schema that holds a [Contract].
@@ -18,6 +20,10 @@ type Contract struct {
 	Address common.Address
 	// Token is the argument that names the contract, a token of the book, in the place of an address.
 	Token string
+	// Thing is the argument that names which thing of the collection Token moves: a whole number of at most 256 bits.
+	Thing string
+	// Sender is the function's input, and no argument, that is the account that sends the transaction.
+	Sender string
 	// Function is the function's entry in the contract's ABI: type, name, stateMutability and inputs.
 	Function json.RawMessage
 }
@@ -88,7 +94,7 @@ func (d *Def) readContract(v *value) (*Contract, error) {
 	if !d.spec.Class.Sends() || v.kind != object {
 		return bad("is an object, of a tool of class chain")
 	}
-	if err := v.allowOnly("address", "token", "function"); err != nil {
+	if err := v.allowOnly("address", "token", "thing", "sender", "function"); err != nil {
 		return nil, fmt.Errorf("schema: %s: %w", keyContract, err)
 	}
 	var c Contract
@@ -112,6 +118,19 @@ func (d *Def) readContract(v *value) (*Contract, error) {
 		c.Address = a
 	}
 	c.Function = function.appendTo(nil)
+	if thing := v.member("thing"); thing != nil {
+		p := d.schema.findProperty(thing.text)
+		if p == nil || p.format != "thing" || !p.required || c.Token == "" {
+			return bad("has a thing that is no required argument of format thing beside a token")
+		}
+		c.Thing = thing.text
+	}
+	if sender := v.member("sender"); sender != nil {
+		if !arg.IsName(sender.text) || d.schema.findProperty(sender.text) != nil {
+			return bad("has a sender that is no name, or is an argument")
+		}
+		c.Sender = sender.text
+	}
 	return &c, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/holiman/uint256"
 
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools/arg"
@@ -29,6 +30,7 @@ const MaxArgs = 16 << 10
 //	bad_address       not an address, a wrong checksum, or the zero address as the recipient of a Spend
 //	unknown_name      not in the Book
 //	unknown_token     not in the Book
+//	bad_thing         a collection where a token is meant, or the other way round
 //	bad_amount        not a decimal number, more decimals than the token has, out of range, or a Spend of zero
 func (d *Def) Read(args []byte) (Args, error) {
 	v, err := parseJSON(args, MaxArgs)
@@ -54,6 +56,9 @@ func (d *Def) Read(args []byte) (Args, error) {
 		if out.To == (common.Address{}) {
 			return Args{}, errorf("bad_address", "Argument %q is the zero address, where funds are lost.", d.spec.Spend.To)
 		}
+	}
+	if err := d.readThing(&out); err != nil {
+		return Args{}, err
 	}
 	if d.url >= 0 && out.Values[d.url].Set {
 		out.Host, _ = hostOf(out.Values[d.url].Text) // which readText has checked
@@ -111,6 +116,8 @@ func (s *schema) describeWanted() string {
 		return "0x and 64 lower-case hex digits, as a string"
 	case "url":
 		return "an http or https URL without user and fragment, as a string"
+	case "thing":
+		return "a whole number of at most 256 bits, decimal, as a string"
 	case "block":
 		return `"latest" or a block number, as a string`
 	}
@@ -296,6 +303,9 @@ func (d *Def) readText(x *arg.Value, path string, s *schema, text string) *Error
 		ok = len(text) == 66 && text[:2] == "0x" && strings.Trim(text[2:], "0123456789abcdef") == ""
 	case "url":
 		_, ok = hostOf(text)
+	case "thing":
+		n, bad := uint256.FromDecimal(text)
+		ok = bad == nil && n.Dec() == text
 	case "block":
 		n, bad := strconv.ParseInt(text, 10, 64)
 		ok = text == "latest" || bad == nil && n >= 0 && strconv.FormatInt(n, 10) == text

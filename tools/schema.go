@@ -48,7 +48,7 @@ type prop struct {
 // formats lists the formats of a string property with the kind that policies see.
 var formats = map[string]arg.Kind{
 	"": arg.String, "address": arg.Address, "token": arg.String, "amount": arg.Amount, "hash": arg.String,
-	"block": arg.String, "url": arg.String,
+	"block": arg.String, "thing": arg.String, "url": arg.String,
 }
 
 // inLists are the formats of which a list may have elements. The others name what policies and caps judge, and they do

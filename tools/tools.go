@@ -54,6 +54,7 @@ type Spec struct {
 	//   "amount":  a decimal number of whole tokens; "x-asset" names the token property that it counts
 	//   "hash":    0x and 64 lower-case hex digits
 	//   "block":   "latest" or a decimal number
+	//   "thing":   the number of a thing of a collection: a decimal number of at most 256 bits, in a text
 	//   "url":     an http or https URL without user and fragment; at most one property. Its host is what policies
 	//              and the grant's hosts judge
 	// An argument with "const" is the same in every call: it may be left out, and models are not told of it. An amount
@@ -122,11 +123,17 @@ type Book struct {
 	Tokens map[string]Token          `json:"tokens"` // by symbol, upper case; the native coin has the zero address
 }
 
-// A Token is a fungible asset on the book's chain.
+// A Token is an asset on the book's chain: a fungible one, or a collection of things of which there is one each.
 type Token struct {
 	Address  common.Address `json:"address"`
 	Decimals uint8          `json:"decimals"`
+	// Things says that the contract is a collection of ERC-721: an amount of it counts things, and only a tool that names
+	// one by its number moves it. In a book's JSON it is "standard": "erc721".
+	Things bool `json:"-"`
 }
+
+// StandardThings is the standard of a collection, as books and settings write it.
+const StandardThings = "erc721"
 
 // Args are the arguments of one call, read against a [Def]: one value for each of its Params, in their order.
 type Args struct {
@@ -136,6 +143,7 @@ type Args struct {
 	Amount    money.Amount
 	To        common.Address
 	Allowance bool   // Amount is what To may move from then on
+	Thing     *Thing // which thing of a collection moves, if the asset is one; nil otherwise
 	Host      string // of the URL, lower case and without the port, if the schema has a url and it is set
 }
 

@@ -35,7 +35,7 @@ func TestACallOfAContractIsMadeAgain(t *testing.T) {
 	if err != nil || args.Amount != money.Of(money.Asset{Symbol: "ETH", Decimals: 18}, 7) || args.To != vault {
 		t.Fatalf("%+v, %v", args, err)
 	}
-	want, err := calldata.Of(tool, args)
+	want, err := calldata.Of(tool, args, common.Address{})
 	if err != nil {
 		t.Fatal(err)
 	}

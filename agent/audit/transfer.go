@@ -487,7 +487,7 @@ func (t *transfers) checkMandate(tx *Transaction, call tools.Args, token tools.T
 // checkCalled checks that a transaction calls the function of the contract that its tool's record names, with the
 // arguments of the call, and sends along what the call says and no more.
 func checkCalled(tx *Transaction, call tools.Args, tool *tools.Def) *provenance.Fault {
-	want, err := calldata.Of(tool, call)
+	want, err := calldata.Of(tool, call, tx.From)
 	switch {
 	case err != nil:
 		return faultf(CodeTxForm, "the call of the contract cannot be made again: %v", err)

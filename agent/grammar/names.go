@@ -37,6 +37,7 @@ func MeaningOf(name string) string {
 var meanings = [...]string{
 	kindInt: "a number", kindBool: "a yes or no", kindToken: "the symbol of a token", kindAmount: "a number",
 	kindHash: "a hash", kindBlock: "a block", kindURL: "the address of a page",
+	kindThing: "a number",
 }
 
 // isInVocabulary says whether a word stands in any table of words that requests are read by.

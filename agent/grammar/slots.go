@@ -21,6 +21,7 @@ const (
 	kindHash
 	kindBlock
 	kindURL
+	kindThing
 )
 
 // wants says what a slot of each kind is, for questions.
@@ -28,6 +29,7 @@ var wants = [...]string{
 	kindText: "some text", kindInt: "a whole number", kindBool: "yes or no", kindAddress: "a name or a 0x address",
 	kindToken: "a token's symbol, such as USDC", kindAmount: "a number, such as 12.5", kindHash: "0x and 64 hex digits",
 	kindBlock: "a block number, or latest", kindURL: "an address that begins with https://",
+	kindThing: "the number of a thing",
 }
 
 // A prop is an argument of a tool.
@@ -82,6 +84,8 @@ func newTool(t Tool) (*tool, bool) {
 			p.kind = kindHash
 		case "string block":
 			p.kind = kindBlock
+		case "string thing":
+			p.kind = kindThing
 		case "string url":
 			p.kind = kindURL
 		case "string ":
@@ -141,6 +145,7 @@ var (
 	amountShape  = regexp.MustCompile(`^(0|[1-9][0-9]{0,76})(\.[0-9]{1,36})?$`)
 	hashShape    = regexp.MustCompile(`^0x[0-9a-f]{64}$`)
 	blockShape   = regexp.MustCompile(`^(0|[1-9][0-9]{0,18})$`)
+	thingShape   = regexp.MustCompile(`^(0|[1-9][0-9]{0,77})$`)
 	urlShape     = regexp.MustCompile(`^https?://[!-~]+$`)
 	intShape     = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,17})$`)
 )
@@ -177,6 +182,9 @@ func (p *prop) readSlot(w word, caps bool) (value string, ok bool) {
 			return "latest", true
 		}
 		return n, blockShape.MatchString(n)
+	case kindThing:
+		n := strings.TrimPrefix(w.low, "#")
+		return n, thingShape.MatchString(n)
 	case kindURL:
 		return w.text, urlShape.MatchString(w.text)
 	case kindInt:

@@ -78,7 +78,7 @@ func (w *rulesWriter) putSets(tools []string, c auth.Caveats) {
 	for _, set := range []struct {
 		name    string
 		entries []string
-	}{{"tools", tools}, {"models", c.Models}, {"hosts", c.Hosts}, {"recipients", recipients}} {
+	}{{"tools", tools}, {"models", c.Models}, {"hosts", c.Hosts}, {"recipients", recipients}, {"things", c.Things}} {
 		if len(set.entries) == 0 {
 			continue
 		}
@@ -118,6 +118,9 @@ func (w *rulesWriter) putSpendRules(c auth.Caveats) {
 	}
 	if len(c.Recipients) > 0 {
 		w.putRule("recipients", "spend", "forbid", `unless: 'in_set(to, "recipients")'`)
+	}
+	if len(c.Things) > 0 {
+		w.putRule("things", "spend", "forbid", `when: 'thing != ""'`, `unless: 'in_set(thing, "things")'`)
 	}
 	for _, a := range c.ApproveAbove {
 		w.putThreshold(a)

@@ -22,6 +22,7 @@ func TestThePermissionsPageNamesTheRules(t *testing.T) {
 	one := []money.Amount{money.Of(money.Asset{Symbol: "USDC", Decimals: 6}, 1_000_000)}
 	rules := string(Write([]string{"erc20.transfer"}, auth.Caveats{
 		MaxTotal: one, MaxPerCall: one, ApproveAbove: one, MaxCalls: 1, MaxTokens: 1, MaxCostNanoUSD: 1, Chains: []uint64{1},
+		Things:     []string{"erc721:0x0000000000000000000000000000000000000700/7"},
 		Recipients: []common.Address{{19: 7}}, Hosts: []string{"a.example"}, Models: []string{"m"}, ApproveIfTainted: true,
 	}, []string{"agent.other"}, 0))
 	named := regexp.MustCompile("`grant/([a-z_]+)`").FindAllStringSubmatch(string(page), -1)

@@ -311,6 +311,7 @@ var changed = map[string]func(c *auth.Caveats){
 	"Models":           func(c *auth.Caveats) { c.Models = []string{"another"} },
 	"ApproveIfTainted": func(c *auth.Caveats) { c.ApproveIfTainted = !c.ApproveIfTainted },
 	"MaxDepth":         func(c *auth.Caveats) { c.MaxDepth = (c.MaxDepth + 1) % 5 },
+	"Things":           func(c *auth.Caveats) { c.Things = []string{"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/9"} },
 	"From":             func(c *auth.Caveats) { c.From = []string{"https://other.example"} },
 }
 

@@ -38,6 +38,7 @@ func TestEveryCaveatIsEnforced(t *testing.T) {
 	// P6: a caveat that is set changes the rules. A new caveat that does not fails here.
 	base := reflect.ValueOf(auth.Caveats{MaxCalls: 1, MaxTokens: 1, MaxCostNanoUSD: 1, Chains: []uint64{1}})
 	whole := full()
+	whole.Things = []string{"erc721:0x70997970C51812dc3A010C7d01b50e0d17dc79C8/7"}
 	whole.Hosts, whole.ApproveIfTainted, whole.MaxDepth = []string{"example.org"}, true, 1
 	plain, err := authority.GrantRules(&auth.Grant{Tools: g.Tools, Caveats: base.Interface().(auth.Caveats)}, "agent.other")
 	if err != nil {

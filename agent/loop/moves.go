@@ -33,7 +33,7 @@ func (c *call) countedAmount() money.Amount {
 // setForeseen tells a request at spend what is foreseen of a call. Before its simulation a transaction is taken at its
 // word, since it is decided again.
 func (c *call) setForeseen(req *policies.Request) {
-	req.Amount, req.To = c.countedAmount(), c.args.To
+	req.Amount, req.To, req.Thing = c.countedAmount(), c.args.To, c.args.Thing.String()
 	req.Debit, req.Credit, req.Others, req.Simulated = c.args.Amount, c.args.Amount, 0, ""
 	switch {
 	case c.changes != nil:

@@ -21,8 +21,10 @@ type Limits struct {
 	Hosts        []string `json:"hosts,omitempty" form:"name" max:"64"`
 	Models       []string `json:"models,omitempty" form:"name" max:"64"`
 	Chains       []uint64 `json:"chains,omitempty" max:"16"` // EIP-155 ids
-	Tainted      bool     `json:"approve_if_tainted,omitempty"`
-	MaxDepth     uint64   `json:"max_depth,omitempty" max:"4"`
+	// Things are the only things of collections that may be sent: erc721:, the collection's address, "/", the number.
+	Things   []string `json:"things,omitempty" form:"text" max:"8"`
+	Tainted  bool     `json:"approve_if_tainted,omitempty"`
+	MaxDepth uint64   `json:"max_depth,omitempty" max:"4"`
 	// From are the networks, as 192.0.2.0/24, and the origins of pages from which the session may be used.
 	From []string `json:"from,omitempty" form:"text" max:"8"`
 }

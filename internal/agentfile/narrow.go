@@ -54,6 +54,7 @@ func (g *fileGrant) replaceGiven(outer, given auth.Caveats) auth.Caveats {
 	replaceIf(&c.Recipients, given.Recipients, g.Recipients != nil)
 	replaceIf(&c.Hosts, given.Hosts, g.Hosts != nil)
 	replaceIf(&c.Models, given.Models, g.Models != nil)
+	replaceIf(&c.Things, given.Things, g.Things != nil)
 	replaceIf(&c.ApproveIfTainted, given.ApproveIfTainted, g.ApproveIfTainted != nil)
 	return c
 }
@@ -157,6 +158,8 @@ func formatCaveat(c auth.Caveats, field string) string {
 		return joinOr("any", c.Hosts)
 	case "models":
 		return joinOr("any", c.Models)
+	case "things":
+		return joinOr("any", c.Things)
 	case "chains":
 		return strings.Trim(fmt.Sprint(c.Chains), "[]")
 	}

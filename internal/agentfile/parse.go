@@ -66,6 +66,7 @@ type fileGrant struct {
 	Recipients       []string          `yaml:"recipients"`
 	Hosts            []string          `yaml:"hosts"`
 	Models           []string          `yaml:"models"`
+	Things           []string          `yaml:"things"`
 	ApproveIfTainted *bool             `yaml:"approve_if_tainted"`
 }
 
@@ -190,7 +191,7 @@ func parsePeriod(text, example string) (time.Duration, error) {
 func (g *fileGrant) parseCaveats() (auth.Caveats, error) {
 	c := auth.Caveats{
 		MaxCalls: g.MaxCalls, MaxTokens: g.MaxTokens, MaxDepth: g.MaxDepth,
-		Chains: g.Chains, Hosts: g.Hosts, Models: g.Models,
+		Chains: g.Chains, Hosts: g.Hosts, Models: g.Models, Things: g.Things,
 		ApproveIfTainted: g.ApproveIfTainted != nil && *g.ApproveIfTainted,
 	}
 	var err error

@@ -396,6 +396,9 @@ func narrowCaveats(own auth.Caveats, l wire.Limits) (auth.Caveats, error) {
 	if l.Chains != nil {
 		c.Chains = l.Chains
 	}
+	if l.Things != nil {
+		c.Things = l.Things
+	}
 	if l.From != nil {
 		c.From = nil
 		for _, text := range l.From {
@@ -440,6 +443,7 @@ func viewLimits(c auth.Caveats) wire.Limits {
 		MaxTotal: viewAmounts(c.MaxTotal), MaxPerCall: viewAmounts(c.MaxPerCall), ApproveAbove: viewAmounts(c.ApproveAbove),
 		MaxCalls: c.MaxCalls, MaxTokens: c.MaxTokens, MaxCost: c.MaxCostNanoUSD, Hosts: c.Hosts, Models: c.Models,
 		Chains: c.Chains, Tainted: c.ApproveIfTainted, MaxDepth: c.MaxDepth, From: c.From,
+		Things: c.Things,
 	}
 	for _, a := range c.Recipients {
 		l.Recipients = append(l.Recipients, a.Hex())

@@ -174,6 +174,7 @@ func (c Chain) Finality() string {
 type Token struct {
 	Symbol   string `yaml:"symbol" about:"in capitals, e.g. USDC"`
 	Address  string `yaml:"address" about:"of its contract, with its checksum; none for the chain's own coin, which chain.coin names"`
+	Standard string `yaml:"standard" one:"erc721" about:"erc721 of a collection of single things (NFT), which has no decimals; none of a token"`
 	Decimals int64  `yaml:"decimals" about:"how many of its digits stand behind the point, as its contract says; 18 of the chain's own coin"`
 }
 

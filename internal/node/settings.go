@@ -372,7 +372,7 @@ func tokenOf(t config.Token) (tools.Token, error) {
 	if t.Decimals < 0 || t.Decimals > math.MaxUint8 {
 		return tools.Token{}, fmt.Errorf("it has %d decimals, which no token has", t.Decimals)
 	}
-	token := tools.Token{Decimals: uint8(t.Decimals)}
+	token := tools.Token{Decimals: uint8(t.Decimals), Things: t.Standard == tools.StandardThings}
 	if t.Address == "" { // the chain's own
 		return token, nil
 	}

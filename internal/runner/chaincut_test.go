@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -37,15 +38,20 @@ import (
 )
 
 // The sweep of what moves on a real chain: an allowance, a deposit that uses it, and two payments at once of the user's
-// own wallet, which sends each that it is asked for once. The store ends at the k-th write, just before it is done or, of
+// own wallet, which sends each that it is asked for once; before them a thing of a collection is given away. The store ends at the k-th write, just before it is done or, of
 // every second, just after, and takes no other; then everything is begun anew over what it has.
 
 // A bankChain is a chain with a vault, and what its accounts have.
 type bankChain struct {
 	client *ethclient.Client
 	vault  common.Address
+	deeds  common.Address // a collection, of which 1 to manyDeeds are the agent's at first
+	next   int64          // the first that nobody was given
 	tools  []tools.Tool
 }
+
+// manyDeeds is more than one chain has cuts.
+const manyDeeds = 90
 
 func openChain(t *testing.T) *bankChain {
 	t.Helper()
@@ -72,12 +78,15 @@ func openChain(t *testing.T) *bankChain {
 		t.Fatal(err)
 	}
 	l.vault = crypto.CreateAddress(maker.Address, 0)
-	c := chain.Config{Client: l.client, Book: devchain.Book(), Key: devchain.Accounts()["agent"].Key}
+	l.deployDeeds(t, maker)
+	book := devchain.Book()
+	book.Tokens["DEED"] = tools.Token{Address: l.deeds, Things: true}
+	c := chain.Config{Client: l.client, Book: book, Key: devchain.Accounts()["agent"].Key}
 	if l.tools, err = chain.New(c); err != nil {
 		t.Fatal(err)
 	}
 	f, err := contract.Read(contract.Config{Address: l.vault, ABI: vault.ABI, Function: "deposit",
-		Spend: contract.Move{Amount: "assets", Asset: "USDC"}, Spec: tools.Spec{Name: "vault.deposit", Book: devchain.Book()}})
+		Spend: contract.Move{Amount: "assets", Asset: "USDC"}, Spec: tools.Spec{Name: "vault.deposit", Book: book}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +98,40 @@ func openChain(t *testing.T) *bankChain {
 	return l
 }
 
+func (l *bankChain) deployDeeds(t *testing.T, maker devchain.Account) {
+	t.Helper()
+	var deeds struct {
+		ABI      abi.ABI
+		Bytecode hexutil.Bytes
+	}
+	if err := json.Unmarshal(contracts.Deeds, &deeds); err != nil {
+		t.Fatal(err)
+	}
+	args, err := deeds.ABI.Pack("", new(big.Int), slices.Repeat([]common.Address{devchain.Accounts()["agent"].Address}, manyDeeds))
+	if err == nil {
+		_, err = l.send(t.Context(), maker, 1, nil, append(deeds.Bytecode, args...))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.deeds = crypto.CreateAddress(maker.Address, 1)
+}
+
+// ownerOf says whose a thing is.
+func (l *bankChain) ownerOf(t *testing.T, id int64) common.Address {
+	t.Helper()
+	data := append(common.FromHex("0x6352211e"), common.LeftPadBytes(big.NewInt(id).Bytes(), 32)...)
+	out, err := l.client.CallContract(t.Context(), callOf(l.deeds, data), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return common.BytesToAddress(out)
+}
+
 // send sends a transaction and waits until a block has it.
 func (l *bankChain) send(ctx context.Context, from devchain.Account, nonce uint64, to *common.Address, data []byte) (common.Hash, error) {
 	tx, err := types.SignNewTx(from.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
-		ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: to, Data: data, Gas: 3_000_000, GasTipCap: big.NewInt(1e9),
+		ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: to, Data: data, Gas: 16_000_000, GasTipCap: big.NewInt(1e9),
 		GasFeeCap: big.NewInt(1e10),
 	})
 	if err == nil {
@@ -282,17 +321,24 @@ func (u *walletUser) finish(ctx context.Context) error {
 	return err
 }
 
-func chainWorld(s journal.Store, l *bankChain) runner.Config {
+func chainWorld(s journal.Store, l *bankChain, deed int64) runner.Config {
 	var now atomic.Int64
 	now.Store(start.UnixMilli())
 	c := config(nil, s, replies{
 		calls(call("1", "erc20.approve", fmt.Sprintf(`{"token":"USDC","spender":"%s","amount":"5"}`, l.vault.Hex()))),
 		calls(call("2", "vault.deposit", `{"assets":"4","receiver":"agent"}`)),
+		calls(call("5", "erc721.transfer", fmt.Sprintf(`{"collection":"DEED","id":"%d","to":"bob"}`, deed))),
 		calls(call("3", "wallet.transfer", `{"token":"USDC","to":"bob","amount":"1"}`),
 			call("4", "wallet.transfer", `{"token":"USDC","to":"bob","amount":"1"}`)),
 		text("all done"),
 	}, &now, new(atomic.Int64))
-	c.Tools, c.Agents[0].Tools = l.tools, []string{"erc20.approve", "vault.deposit", "wallet.transfer"}
+	c.Tools, c.Agents[0].Tools = l.tools, []string{"erc20.approve", "vault.deposit", "erc721.transfer", "wallet.transfer"}
+	one := []money.Amount{money.Of(money.Asset{Symbol: "DEED"}, 1)}
+	g := &c.Agents[0].Grant
+	g.MaxTotal, g.MaxPerCall = append(one, g.MaxTotal...), append(one, g.MaxPerCall...)
+	g.ApproveAbove = append(one, g.ApproveAbove...)
+	g.Things = []string{fmt.Sprintf("erc721:%s/%d", l.deeds.Hex(), deed)}
+	c.Policy.Source = []byte(strings.Replace(operatorRules, "rules:", "rules:\n  - {id: things, at: spend, effect: permit, when: 'asset == \"DEED\"'}", 1))
 	return c
 }
 
@@ -328,12 +374,14 @@ func cutOnce(t *testing.T, l *bankChain, k int64, done bool) bool {
 	defer stop()
 	s.hit = stop
 	before := l.holdings(t)
+	l.next++
+	deed := l.next
 	alice, err := auth.ParseWallet(hex.EncodeToString(crypto.FromECDSA(devchain.Accounts()["alice"].Key)))
 	if err != nil {
 		t.Error(err)
 		return false
 	}
-	u := &walletUser{client: &client{store: s, config: chainWorld(s, l), user: user{wallet: alice}}, chain: l,
+	u := &walletUser{client: &client{store: s, config: chainWorld(s, l, deed), user: user{wallet: alice}}, chain: l,
 		sent: map[ownwallet.Key]sentTx{}, tells: k%4 < 2}
 	if err = u.open(hit); err == nil {
 		err = u.finish(hit)
@@ -346,7 +394,7 @@ func cutOnce(t *testing.T, l *bankChain, k int64, done bool) bool {
 		u.r.Close()
 	}
 	if hit.Err() != nil {
-		u.client = &client{store: mem, config: chainWorld(mem, l), user: user{wallet: alice}}
+		u.client = &client{store: mem, config: chainWorld(mem, l, deed), user: user{wallet: alice}}
 		if err = u.open(t.Context()); err == nil {
 			err = u.finish(t.Context())
 			u.r.Close()
@@ -355,6 +403,9 @@ func cutOnce(t *testing.T, l *bankChain, k int64, done bool) bool {
 			t.Errorf("%s: the second start: %v", name, err)
 			return false
 		}
+	}
+	if who := l.ownerOf(t, deed); who != devchain.Accounts()["bob"].Address {
+		t.Errorf("%s: the thing is of %s, not of bob", name, who)
 	}
 	judgeChainRun(t, name, mem, before, l.holdings(t), u.paid)
 	return hit.Err() != nil
@@ -382,6 +433,10 @@ func judgeChainRun(t *testing.T, name string, mem journal.Store, before, after [
 	ledgers, err := mem.Ledgers(t.Context(), []string{"session/" + runs[0].Session.String() + "/grant/max_total_usdc"})
 	if err != nil || ledgers[0].Spent != money.Of(usdc, 11_000_000) || !ledgers[0].Reserved.IsZero() {
 		t.Errorf("%s: the grant's ledger is %v, %v", name, ledgers, err)
+	}
+	ledgers, err = mem.Ledgers(t.Context(), []string{"session/" + runs[0].Session.String() + "/grant/max_total_deed"})
+	if err != nil || ledgers[0].Spent.String() != "1 DEED" || !ledgers[0].Reserved.IsZero() {
+		t.Errorf("%s: the grant's ledger of things is %v, %v", name, ledgers, err)
 	}
 	verified(t, mem, runs[0].ID)
 }

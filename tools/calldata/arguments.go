@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/arg"
@@ -123,12 +124,21 @@ func bounds(t abi.Type) (low, high *big.Int) {
 
 // Pack encodes the arguments of a call. Its errors are [*tools.Error]. book is what names stand for.
 func (f *Function) Pack(book *tools.Book, args tools.Args) ([]byte, error) {
+	return f.packFrom(book, args, "", common.Address{})
+}
+
+// packFrom is Pack of a function of which the input sender is the account that sends the call.
+func (f *Function) packFrom(book *tools.Book, args tools.Args, sender string, from common.Address) ([]byte, error) {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(args.JSON, &raw); err != nil {
 		return nil, errorf("bad_argument", "The arguments cannot be read.")
 	}
 	var values []any
 	for i, in := range f.Method.Inputs {
+		if sender != "" && f.Names[i] == sender {
+			values = append(values, from)
+			continue
+		}
 		v := reflect.New(in.Type.GetType()).Elem()
 		if err := f.fillArgument(v, in.Type, args.Value(f.Names[i]), raw[f.Names[i]], book); err != nil {
 			return nil, errorf("bad_argument", "Argument %q %v.", f.Names[i], err)

@@ -115,24 +115,25 @@ func (f *Function) IsPayable() bool { return f.Method.IsPayable() }
 // Value is the name of the argument that says how much native coin a call sends along, if it is no input.
 const Value = "value"
 
-// A Call is what a transaction does: it goes to a contract with call data, and with native coin.
+// A Call is what a transaction does: an account sends it to a contract with call data, and with native coin.
 type Call struct {
+	From  common.Address
 	To    common.Address
 	Value *uint256.Int
 	Data  []byte
 }
 
-// Of makes the call of a tool that is a function of a contract.
-func Of(d *tools.Def, args tools.Args) (Call, error) {
+// Of makes the call of a tool that is a function of a contract, as an account sends it.
+func Of(d *tools.Def, args tools.Args, from common.Address) (Call, error) {
 	f, err := functionOf(d)
 	if err != nil {
 		return Call{}, err
 	}
-	c := Call{Value: new(uint256.Int)}
+	c := Call{From: from, Value: new(uint256.Int)}
 	if c.To, err = d.ContractOf(args); err != nil {
 		return c, err
 	}
-	if c.Data, err = f.Pack(d.Spec().Book, args); err != nil {
+	if c.Data, err = f.packFrom(d.Spec().Book, args, d.Contract().Sender, from); err != nil {
 		return c, err
 	}
 	if s := d.Spec().Spend; f.paysAlong(s) && isNative(d, args.Amount.Asset()) {
@@ -177,6 +178,7 @@ func Read(d *tools.Def, c Call) (tools.Args, error) {
 	for i, v := range values {
 		said[f.Names[i]] = write(reflect.ValueOf(v), f.Method.Inputs[i].Type)
 	}
+	delete(said, d.Contract().Sender)
 	if err := f.sayAmount(d, c, said); err != nil {
 		return tools.Args{}, err
 	}
@@ -188,7 +190,7 @@ func Read(d *tools.Def, c Call) (tools.Args, error) {
 	if err != nil {
 		return tools.Args{}, fmt.Errorf("the call data: %w", err)
 	}
-	again, err := Of(d, args)
+	again, err := Of(d, args, c.From)
 	if err != nil || again.To != c.To || !again.Value.Eq(c.Value) || !bytes.Equal(again.Data, c.Data) {
 		return tools.Args{}, errors.New("the call is no call of the tool in its one spelling")
 	}

@@ -77,7 +77,7 @@ func TestThereAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := calldata.Of(d, args)
+	c, err := calldata.Of(d, args, common.Address{})
 	if err != nil || c.To.Hex() != args.To.Hex() || !c.Value.IsZero() {
 		t.Fatalf("%+v, %v", c, err)
 	}
@@ -107,7 +107,7 @@ func FuzzRead(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	c, err := calldata.Of(d, args)
+	c, err := calldata.Of(d, args, common.Address{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := calldata.Of(d, args)
+		out, err := calldata.Of(d, args, common.Address{})
 		if err != nil || !bytes.Equal(out.Data, data) || args.Amount.IsZero() {
 			t.Errorf("%x: %x, %v", data, out.Data, err)
 		}

@@ -64,14 +64,14 @@ func (t *sender) actOf(ctx context.Context, args tools.Args, block common.Hash) 
 			return nil, err
 		}
 	}
-	call, err := calldata.Of(t.def, args)
+	call, err := calldata.Of(t.def, args, t.from)
 	return &act{Call: call, args: args, gas: maxCallGas, verb: "call", words: t.words, payer: t.from}, err
 }
 
 // isUnlimited says whether a call would let somebody move more of a token than there is, which is more than any amount
 // that somebody means.
 func (t *sender) isUnlimited(ctx context.Context, a *act, block common.Hash) bool {
-	if !a.args.Allowance {
+	if !a.args.Allowance || a.args.Thing != nil { // a thing is one
 		return false
 	}
 	supply, err := t.callUint(ctx, a.To, selTotalSupply, block)
@@ -87,7 +87,7 @@ func (c *chain) addEarlier(ctx context.Context, m *tools.Movement, block common.
 	for i := range m.Allowances {
 		a := &m.Allowances[i]
 		token, known := c.book.Tokens[a.Token]
-		if !known || a.Owner != m.Account || token.Address != common.HexToAddress(a.Contract) {
+		if !known || token.Things || a.Owner != m.Account || token.Address != common.HexToAddress(a.Contract) {
 			continue
 		}
 		owner, spender := common.HexToAddress(a.Owner), common.HexToAddress(a.Spender)
@@ -101,7 +101,7 @@ func (c *chain) addEarlier(ctx context.Context, m *tools.Movement, block common.
 }
 
 // callOf reads a transaction as a call of the tool: how much of what goes to whom. It is false if it is none.
-func (t *sender) callOf(tx *types.Transaction) (tools.Args, bool) {
+func (t *sender) callOf(tx *types.Transaction, from common.Address) (tools.Args, bool) {
 	if tx.To() == nil {
 		return tools.Args{}, false
 	}
@@ -112,7 +112,7 @@ func (t *sender) callOf(tx *types.Transaction) (tools.Args, bool) {
 		return t.transferOf(tx)
 	}
 	value, over := uint256.FromBig(tx.Value())
-	args, err := calldata.Read(t.def, calldata.Call{To: *tx.To(), Value: value, Data: tx.Data()})
+	args, err := calldata.Read(t.def, calldata.Call{From: from, To: *tx.To(), Value: value, Data: tx.Data()})
 	return args, err == nil && !over
 }
 

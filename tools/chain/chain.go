@@ -4,7 +4,8 @@
 // erc20.balance, erc20.allowance, erc20.info, erc721.owner and erc721.balance read; with a key there are also
 // tx.simulate, which says what a transfer would do, and erc20.transfer, erc20.approve and erc20.revoke, which are done
 // from the key's account, and if delegations are taken, mandate.transfer, which pays from the account of whoever gave
-// one. The user's own wallet sends what wallet.transfer and wallet.approve ask for.
+// one; where the book has a collection, erc721.transfer and erc721.approve too. The user's own wallet sends what
+// wallet.transfer and wallet.approve ask for.
 // [NewCall] makes a tool of any contract's function.
 //
 // A model never sees a raw number alone. Every result carries the exact count of smallest units as a decimal string,
@@ -111,7 +112,7 @@ func New(c Config) ([]tools.Tool, error) {
 		&reader{ch.bindBook(statusSpec), see.readStatus},
 		&reader{ch.bindBook(ownerSpec), see.readOwner}, &reader{ch.bindBook(countSpec), see.countThings},
 	}
-	for _, s := range walletSpecs {
+	for _, s := range append(slices.Clone(walletSpecs), ch.thingSpecs(true)...) {
 		t, err := ch.newPayer(s, nil)
 		if err != nil {
 			return nil, err
@@ -120,7 +121,7 @@ func New(c Config) ([]tools.Tool, error) {
 	}
 	if c.Key != nil {
 		list = append(list, &reader{ch.bindBook(simulateSpec), ch.simulateTransfer})
-		for _, s := range []tools.Spec{transferSpec, approveSpec, revokeSpec} {
+		for _, s := range append([]tools.Spec{transferSpec, approveSpec, revokeSpec}, ch.thingSpecs(false)...) {
 			t, err := ch.newSender(s, c.Final, nil)
 			if err != nil {
 				return nil, err

@@ -58,6 +58,9 @@ func (c *chain) contractOf(ctx context.Context, symbol string, block common.Hash
 	if checked == block {
 		return t.Address, nil
 	}
+	if t.Things {
+		return t.Address, c.checkCollection(ctx, symbol, t.Address, block)
+	}
 	n, err := c.callUint(ctx, t.Address, selDecimals, block)
 	if err != nil {
 		return common.Address{}, fmt.Errorf("decimals of %s: %w", symbol, err)

@@ -32,13 +32,15 @@ func (c *chain) addEvents(m *tools.Movement, logs []*types.Log) {
 		}
 		switch kind := l.Topics[0]; {
 		case kind == topicTransfer && len(l.Topics) >= 3:
-			m.Transfers = append(m.Transfers, c.eventTransfer(l, l.Topics[1], l.Topics[2], unitsOf(l)))
+			t := c.eventTransfer(l, l.Topics[1], l.Topics[2], unitsOf(l))
+			t.ID = thingIn(l)
+			m.Transfers = append(m.Transfers, t)
 		case (kind == topicTransferSingle || kind == topicTransferBatch) && len(l.Topics) == 4:
 			m.Transfers = append(m.Transfers, c.eventTransfer(l, l.Topics[2], l.Topics[3], big.NewInt(1)))
 		case (kind == topicApproval || kind == topicApprovalForAll) && len(l.Topics) >= 3:
 			m.Allowances = append(m.Allowances, tools.Allowance{
 				Contract: l.Address.Hex(), Token: c.symbolOf(l.Address), Units: unitsOf(l).String(),
-				Owner: addressIn(l.Topics[1]), Spender: addressIn(l.Topics[2]),
+				Owner: addressIn(l.Topics[1]), Spender: addressIn(l.Topics[2]), ID: thingIn(l),
 			})
 		}
 	}
@@ -64,8 +66,20 @@ func (c *chain) symbolOf(contract common.Address) string {
 
 func addressIn(topic common.Hash) string { return common.BytesToAddress(topic[12:]).Hex() }
 
-// unitsOf returns the amount of an event, one if it names a single thing instead.
+// thingIn returns the number of the thing that an event of ERC-721 names, "" of any other event.
+func thingIn(l *types.Log) string {
+	if len(l.Topics) != 4 {
+		return ""
+	}
+	return l.Topics[3].Big().String()
+}
+
+// unitsOf returns the amount of an event, one if it names a single thing instead; none if it says that nobody may move
+// that any more.
 func unitsOf(l *types.Log) *big.Int {
+	if len(l.Topics) == 4 && l.Topics[0] == topicApproval && l.Topics[2] == (common.Hash{}) {
+		return new(big.Int)
+	}
 	if len(l.Topics) > 3 || len(l.Data) != 32 {
 		return big.NewInt(1)
 	}
@@ -92,10 +106,14 @@ func (c *chain) readBesides(
 	if err != nil {
 		return nil
 	}
+	topics := 3
+	if c.book.Tokens[c.symbols[token]].Things {
+		topics = 4
+	}
 	var out []tools.Transfer
 	for i := range logs {
 		l := &logs[i]
-		if l.TxHash == receipt.TxHash || len(l.Topics) != 3 || l.Address != token || l.Removed {
+		if l.TxHash == receipt.TxHash || len(l.Topics) != topics || l.Address != token || l.Removed {
 			continue
 		}
 		from, to := common.BytesToAddress(l.Topics[1][12:]), common.BytesToAddress(l.Topics[2][12:])
@@ -126,12 +144,15 @@ func (c *chain) addMovement(
 		if m.Changes, err = c.readChanges(ctx, receipt, asset, from, args.To); err == nil {
 			err = c.addEarlierAt(ctx, m, receipt)
 		}
+		if err == nil && args.Thing != nil {
+			m.Owners, err = c.readOwnersAt(ctx, receipt, args.Thing)
+		}
 		if err == nil {
 			break
 		}
 	}
 	if err != nil { // a node may have forgotten the balances of an old block; the events are there
-		m.Changes = []tools.Change{}
+		m.Changes, m.Owners = []tools.Change{}, nil
 	}
 	moved, err := m.Weigh(args)
 	if err != nil {

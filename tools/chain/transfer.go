@@ -102,6 +102,10 @@ func (c *chain) simulateTransfer(ctx context.Context, args tools.Args) (any, err
 
 func (c *chain) foreseeTransfer(ctx context.Context, head *types.Header, at place, to common.Address,
 	n money.Amount) (*simulation, error) {
+	if c.book.Tokens[n.Asset().Symbol].Things {
+		return nil, errorf("bad_thing", "%s is a collection of single things; use a tool that names one by its number.",
+			n.Asset().Symbol)
+	}
 	token, err := c.contractOf(ctx, n.Asset().Symbol, head.Hash())
 	if err != nil {
 		return nil, err
@@ -156,6 +160,16 @@ func (c *chain) foresee(ctx context.Context, head *types.Header, at place, a *ac
 	} else if less < 0 && !a.args.Allowance {
 		return no("insufficient_funds", "The %s account holds %s, which is less than %s.", c.whose(a.payer), before, n)
 	}
+	if a.args.Thing != nil {
+		whose, err := c.ownerOf(ctx, a.args.Thing, block)
+		if err != nil {
+			return nil, err
+		}
+		if whose != a.payer {
+			return no("not_owner", "%s %s is of %s, not of the account that would send it.", asset.Symbol, a.args.Thing.ID,
+				whose.Hex())
+		}
+	}
 	toBefore, err := c.readUnits(ctx, to, asset, block)
 	if err != nil {
 		return nil, err
@@ -185,6 +199,9 @@ func (c *chain) foresee(ctx context.Context, head *types.Header, at place, a *ac
 	if to != a.payer {
 		s.Changes = append(s.Changes, c.changeOf(to, toBefore, seen.toAfter))
 	}
+	if a.args.Thing != nil {
+		s.Owners = ownersOf(a.args.Thing, a.payer, seen.owner)
+	}
 	c.addEvents(&s.Movement, seen.logs)
 	dropForeign(&s.Movement, a.payer, to)
 	if n := len(s.Transfers) + len(s.Allowances); n > maxMoves {
@@ -201,7 +218,8 @@ const maxMoves = 256
 
 // A foresight is what a transfer would leave behind.
 type foresight struct {
-	after, toAfter money.Amount // balances of the account and of the recipient
+	after, toAfter money.Amount   // balances of the account and of the recipient
+	owner          common.Address // of the act's thing, if it names one
 	logs           []*types.Log
 	gas            uint64
 }
@@ -250,6 +268,10 @@ func (c *chain) byNode(ctx context.Context, a *act, asset money.Asset, block com
 		}
 	}
 	sim.Calls = []ethereum.CallMsg{a.message(c.from), balance(a.payer), balance(a.args.To)}
+	if thing := a.args.Thing; thing != nil {
+		sim.Calls = append(sim.Calls, ethereum.CallMsg{From: c.from, To: &thing.Collection, Gas: maxGas,
+			Data: packOwnerOf(thing)})
+	}
 	where := rpc.BlockNumberOrHashWithHash(block, false)
 	out, err := node.SimulateV1(ctx, ethclient.SimulateOptions{
 		BlockStateCalls: []ethclient.SimulateBlock{sim}, TraceTransfers: true,
@@ -260,7 +282,7 @@ func (c *chain) byNode(ctx context.Context, a *act, asset money.Asset, block com
 	if err != nil {
 		return seen, err
 	}
-	if len(out) != 1 || len(out[0].Calls) != 3 {
+	if len(out) != 1 || len(out[0].Calls) != len(sim.Calls) {
 		return seen, errors.New("the node answered another number of calls than it was asked")
 	}
 	calls := out[0].Calls
@@ -284,6 +306,13 @@ func (c *chain) byNode(ctx context.Context, a *act, asset money.Asset, block com
 		if *into, err = amountOf(asset, n); err != nil {
 			return seen, err
 		}
+	}
+	if thing := a.args.Thing; thing != nil {
+		n, err := decodeWord(calls[3].ReturnValue)
+		if err != nil || n.BitLen() > 8*common.AddressLength {
+			return seen, notERC721(thing.Collection)
+		}
+		seen.owner = common.BigToAddress(n)
 	}
 	seen.logs, seen.gas = calls[0].Logs, calls[0].GasUsed
 	return seen, nil
@@ -606,7 +635,7 @@ func (t *sender) readOutcome(ctx context.Context, tx *types.Transaction, from co
 		return nil, err
 	}
 	t.describeCall(r, receipt.Logs)
-	args, ok := t.callOf(tx)
+	args, ok := t.callOf(tx, from)
 	if !ok {
 		return r, nil
 	}

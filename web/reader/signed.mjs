@@ -260,6 +260,10 @@ const isHost = s => s.length <= 253 && s.split('.').every(p => /^[a-z0-9]([a-z0-
 // isSource says whether s looks like a network or is the origin of a page. No record has an address to hold it against, so
 // that a network is in its one spelling is left to who keeps to it.
 const isSource = s => /^[\da-f.:]+\/\d+$/.test(s) || isOrigin(...s.split(/:\/\/(.*)/))
+const isThing = s => {
+  const [, a, id] = /^erc721:(0x[0-9A-Fa-f]{40})\/(0|[1-9]\d{0,77})$/.exec(s) ?? []
+  return a !== undefined && isAddress(a) && !isReserved(a) && BigInt(id) < 1n << 256n
+}
 const isModel = s => /^[A-Za-z0-9._:/@+-]{1,64}$/.test(s)
 const isObject = v => v !== null && typeof v === 'object' && !Array.isArray(v)
 
@@ -305,7 +309,7 @@ export function parseRecap (uri) {
   const kinds = {
     approve_above: 'amounts', approve_if_tainted: 'true', chains: 'numbers', cnf: 'text', from: 'texts', hosts: 'texts', max_calls: 'number',
     max_cost_usd: 'text', max_depth: 'number', max_per_call: 'amounts', max_tokens: 'number', max_total: 'amounts',
-    models: 'texts', recipients: 'texts'
+    models: 'texts', recipients: 'texts', things: 'texts'
   }
   const number = n => Number.isSafeInteger(n) && n >= 0
   const text = s => typeof s === 'string' && /^[ -~]*$/.test(s) && !s.includes('\\') && !s.includes('"')
@@ -351,7 +355,7 @@ function validate (agent, tools, c) {
   rule(c.max_depth <= 4, 'max_depth')
   rule(c.chains.length && c.chains.length <= 8 && c.chains.every(n => n > 0) && rising(c.chains), 'chains')
   rule(c.recipients.length <= 8 && c.recipients.every(a => isAddress(a) && !isReserved(a)) && rising(c.recipients, a => a.toLowerCase()), 'recipients')
-  for (const [k, is] of [['hosts', isHost], ['from', isSource], ['models', isModel]]) {
+  for (const [k, is] of [['hosts', isHost], ['from', isSource], ['models', isModel], ['things', isThing]]) {
     rule(c[k].length <= 8 && c[k].every(is) && rising(c[k]), k)
   }
 }
@@ -370,6 +374,8 @@ export function sentence (r, until) {
       ` to ${to}, and must ask me above ${c.approve_above.map(amount).join(' or ')},` +
       ' counting all that went without asking since it last asked me, to one recipient or in all.'
   }
+  const thing = t => `token ${t.slice(50)} of ${t.slice(7, 49)}`
+  if (c.things.length) s += ` Of NFT collections it may give away only ${c.things.map(thing).join(' or ')}.`
   if (c.approve_if_tainted) s += ' It must ask me before it spends on the word of untrusted content.'
   s += ` Limits: ${c.max_calls} tool calls, ${c.max_tokens} model tokens, ${c.max_cost_usd} USD model cost.`
   for (const [name, list] of [['Models', c.models], ['Web hosts', c.hosts]]) {

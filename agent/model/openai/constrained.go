@@ -44,6 +44,7 @@ var shapes = map[string]shape{
 		"grace"}},
 	"token":  {regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{1,10}$`), [3]string{"DAI", "WETH", "GLD"}},
 	"amount": {regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`), [3]string{"20", "3", "450"}},
+	"thing":  {regexp.MustCompile(`^(0|[1-9][0-9]{0,77})$`), [3]string{"7", "12", "365"}},
 	"block":  {regexp.MustCompile(`^(latest|[0-9]{1,19})$`), [3]string{"31", "8", "999"}},
 	"hash": {regexp.MustCompile(`^0x[0-9a-f]{64}$`), [3]string{
 		"0x" + strings.Repeat("cd", 32), "0x" + strings.Repeat("ef", 32), "0x" + strings.Repeat("12", 32),

@@ -24,6 +24,9 @@ import (
 // Selectors of ERC-20's decimals() and symbol().
 var selDecimals, selSymbol = common.FromHex("313ce567"), common.FromHex("95d89b41")
 
+// callSupports asks a contract whether it is a collection: supportsInterface (ERC-165) of ERC-721's.
+var callSupports = append(common.FromHex("01ffc9a7"), common.RightPadBytes(common.FromHex("80ac58cd"), 32)...)
+
 // tokenFindings asks the contract of each token of the settings what it is. Where the chain does not answer there are
 // none: the finding of the chain says so.
 func tokenFindings(ctx context.Context, cfg *config.Config) (all []finding) {
@@ -67,6 +70,16 @@ func tokenFinding(ctx context.Context, client *ethclient.Client, symbol string, 
 	}
 	if len(code) == 0 {
 		return bad("there is no contract at "+t.Address.Hex(), elsewhere)
+	}
+	if t.Things {
+		answer, err := askToken(ctx, client, t.Address, callSupports)
+		if err != nil {
+			return finding{}, err
+		}
+		if new(big.Int).SetBytes(answer).Cmp(big.NewInt(1)) != 0 {
+			return bad("the contract at "+t.Address.Hex()+" does not say that it is a collection of ERC-721", elsewhere)
+		}
+		return findingOf("token", true, symbol+" is a collection of ERC-721 at "+t.Address.Hex(), ""), nil
 	}
 	decimals, err := askToken(ctx, client, t.Address, selDecimals)
 	if err != nil {

@@ -154,6 +154,7 @@ export type Limits = {
     max_total?: Amount[];
     models?: string[];
     recipients?: string[];
+    things?: string[];
 };
 export type Mandate = {
     authority: string;

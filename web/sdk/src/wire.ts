@@ -36,7 +36,7 @@ export type GivenMandates = { mandates: GivenMandate[] }
 
 export type Hello = { channel: string; epoch: string; server: string; version: string }
 
-export type Limits = { approve_above?: Amount[]; approve_if_tainted?: boolean; chains?: number[]; from?: string[]; hosts?: string[]; max_calls?: number; max_cost_nano?: number; max_depth?: number; max_per_call?: Amount[]; max_tokens?: number; max_total?: Amount[]; models?: string[]; recipients?: string[] }
+export type Limits = { approve_above?: Amount[]; approve_if_tainted?: boolean; chains?: number[]; from?: string[]; hosts?: string[]; max_calls?: number; max_cost_nano?: number; max_depth?: number; max_per_call?: Amount[]; max_tokens?: number; max_total?: Amount[]; models?: string[]; recipients?: string[]; things?: string[] }
 
 export type Mandate = { authority: string; caveats: MandateCaveat[]; chain: number; delegate: string; delegator: string; salt: string; signature: string }
 

@@ -7,6 +7,7 @@
 //   Wallets.sol    -> wallets.json              contract wallets, good ones and hostile ones, for tests
 //   Names.sol      -> names.json                the dev chain's names, a registry and its resolver
 //   Things.sol     -> things.json               things of which there is one each, honest and not, for tests
+//   Deeds.sol      -> deeds.json                a collection of ERC-721, honest and not, for tests and an example
 //   Feed.sol       -> feed.json                 a feed of prices, for tests and an example
 //   Vaults.sol     -> vaults.json               a vault that behaves in 12 ways, for tests
 //   examples/contract/Vault.sol -> vault.json   the vault of an example
@@ -51,6 +52,7 @@ const turncoat = compile("Solidity", "Turncoat.sol", settings);
 const wallets = compile("Solidity", "Wallets.sol", settings);
 const { Names } = compile("Solidity", "Names.sol", settings);
 const { Things } = compile("Solidity", "Things.sol", settings);
+const { Deeds } = compile("Solidity", "Deeds.sol", settings);
 const { Feed } = compile("Solidity", "Feed.sol", settings);
 const { Vault } = compile("Solidity", "Vaults.sol", settings);
 const example = compile("Solidity", "Vault.sol", settings, "../../../../examples/contract/Vault.sol").Vault;
@@ -61,6 +63,7 @@ const files = {
   "token13.json": json({ ...head, abi: Token13.abi, bytecode: bytecode(Token13) }),
   "names.json": json({ ...head, abi: Names.abi, bytecode: bytecode(Names) }),
   "things.json": json({ ...head, abi: Things.abi, bytecode: bytecode(Things) }),
+  "deeds.json": json({ ...head, abi: Deeds.abi, bytecode: bytecode(Deeds) }),
   "feed.json": json({ ...head, abi: Feed.abi, bytecode: bytecode(Feed) }),
   "vaults.json": json({ ...head, abi: Vault.abi, bytecode: bytecode(Vault) }),
   "../../../../examples/contract/vault.json": json({ ...head, abi: example.abi, bytecode: bytecode(example) }),

@@ -32,3 +32,8 @@ var Feed []byte
 //
 //go:embed things.json
 var Things []byte
+
+// Deeds is the compiler's output for Deeds.sol, as JSON.
+//
+//go:embed deeds.json
+var Deeds []byte
