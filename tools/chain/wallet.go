@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"sort"
+	"sync"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
@@ -20,7 +21,36 @@ import (
 // A payer is a tool whose transactions the user's own wallet sends. There is no key of it here: what the wallet has
 // sent is looked for on the chain, by the wallet's nonces, and is the call's only if sender, target, value and data
 // are. Its bytes are then recorded as those that a key here had signed would be.
-type payer struct{ *sender }
+type payer struct {
+	*sender
+	seen *seenSends
+}
+
+// seenSends are the nonces of what wallets have sent for calls of a tool, by hash, as the node showed them once: it may
+// forget a transaction before another takes its place. They are gone when the process ends.
+type seenSends struct {
+	mu     sync.Mutex
+	nonces map[common.Hash]uint64
+}
+
+// maxSeen bounds those that are kept; when there are more, all are dropped.
+const maxSeen = 1024
+
+func (s *seenSends) note(hash common.Hash, nonce uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nonces == nil || len(s.nonces) >= maxSeen {
+		s.nonces = map[common.Hash]uint64{}
+	}
+	s.nonces[hash] = nonce
+}
+
+func (s *seenSends) nonceOf(hash common.Hash) (uint64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.nonces[hash]
+	return n, ok
+}
 
 var _ tools.Payer = (*payer)(nil)
 
@@ -45,7 +75,7 @@ func (c *chain) newPayer(s tools.Spec, w Words) (tools.Tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &payer{t}, nil
+	return &payer{t, new(seenSends)}, nil
 }
 
 // Wallet tools that every chain has.
@@ -152,6 +182,7 @@ func (p *payer) CheckSent(ctx context.Context, in tools.Input, hash string) erro
 	if differs := p.compare(tx, a, in.Wallet); differs != "" {
 		return errorf("another_transaction", "The transaction %s.", differs)
 	}
+	p.seen.note(tx.Hash(), tx.Nonce())
 	return nil
 }
 
@@ -209,7 +240,7 @@ func (p *payer) find(ctx context.Context, in tools.Input, s tools.Search) (none 
 	if next > first+maxSearch {
 		return none, fmt.Errorf("the wallet has sent %d transactions since, and %d are looked at", next-first, maxSearch)
 	}
-	return none, p.outcomeOfClaim(ctx, in, s.Hash, next, since, head.Number)
+	return none, p.outcomeOfClaim(ctx, in, a, s.Hash, next, since, head.Number)
 }
 
 // record writes a transaction as one that was signed here.
@@ -268,18 +299,23 @@ func (p *payer) transactionOf(
 }
 
 // outcomeOfClaim says what has become of a transaction that the wallet said it had sent, and that is not in the chain.
+// What is known of it is its nonce, if the node shows it as the call's, or has once.
 func (p *payer) outcomeOfClaim(
-	ctx context.Context, in tools.Input, hash string, next uint64, since, last *big.Int,
+	ctx context.Context, in tools.Input, a *act, hash string, next uint64, since, last *big.Int,
 ) error {
 	if hash == "" {
 		return tools.ErrUnsent
 	}
-	tx, _, err := p.client.TransactionByHash(ctx, common.HexToHash(hash))
-	if err != nil || tx.Nonce() >= next {
+	claimed := common.HexToHash(hash)
+	if tx, _, err := p.client.TransactionByHash(ctx, claimed); err == nil && p.compare(tx, a, in.Wallet) == "" {
+		p.seen.note(claimed, tx.Nonce())
+	}
+	nonce, known := p.seen.nonceOf(claimed)
+	if !known || nonce >= next {
 		return tools.ErrUnsent // unknown, or waiting
 	}
-	other, err := p.transactionOf(ctx, in.Wallet, tx.Nonce(), since, last)
-	if err != nil || other.Hash() == tx.Hash() {
+	other, err := p.transactionOf(ctx, in.Wallet, nonce, since, last)
+	if err != nil || other.Hash() == claimed {
 		return errors.Join(tools.ErrUnsent, err)
 	}
 	if other.To() != nil && *other.To() == in.Wallet && other.Value().Sign() == 0 && len(other.Data()) == 0 {

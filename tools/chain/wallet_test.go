@@ -151,16 +151,21 @@ func startWith(t *testing.T, node chain.Client) map[string]tools.Tool {
 	return out
 }
 
-// What took the place of what the wallet said it had sent: the same with a higher fee is the call, another is not.
+// What took the place of what the wallet said it had sent: the same with a higher fee is the call, another is not; also
+// where the node has forgotten the first by then.
 func TestAWalletReplacesWhatItSent(t *testing.T) {
 	for _, tt := range []struct {
-		rule string
-		to   func(want tools.Wanted) (string, string)
-		code string
+		rule    string
+		to      func(want tools.Wanted) (string, string)
+		code    string
+		forgets bool
 	}{
-		{"sped up", func(w tools.Wanted) (string, string) { return w.To, w.Data }, ""},
-		{"cancelled", func(tools.Wanted) (string, string) { return devchain.Accounts()["alice"].Address.Hex(), "0x" }, "cancelled"},
-		{"replaced", func(w tools.Wanted) (string, string) { return w.To, w.Data[:len(w.Data)-1] + "1" }, "replaced"},
+		{"sped up", func(w tools.Wanted) (string, string) { return w.To, w.Data }, "", false},
+		{"cancelled", func(tools.Wanted) (string, string) { return devchain.Accounts()["alice"].Address.Hex(), "0x" }, "cancelled", false},
+		{"replaced", func(w tools.Wanted) (string, string) { return w.To, w.Data[:len(w.Data)-1] + "1" }, "replaced", false},
+		{"sped up and forgotten", func(w tools.Wanted) (string, string) { return w.To, w.Data }, "", true},
+		{"cancelled and forgotten", func(tools.Wanted) (string, string) { return devchain.Accounts()["alice"].Address.Hex(), "0x" }, "cancelled", true},
+		{"replaced and forgotten", func(w tools.Wanted) (string, string) { return w.To, w.Data[:len(w.Data)-1] + "1" }, "replaced", true},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			node := &remembering{Client: dial(t)}
@@ -188,6 +193,9 @@ func TestAWalletReplacesWhatItSent(t *testing.T) {
 			node.tx = first
 			if _, err := payer.Find(t.Context(), in, tools.Search{Hash: first.Hash().Hex()}); !errors.Is(err, tools.ErrUnsent) {
 				t.Fatalf("it waits: %v", err)
+			}
+			if tt.forgets {
+				node.tx = nil
 			}
 			elsewhere, what := tt.to(want)
 			hash := w.send(0, elsewhere, 0, what, 1)
