@@ -112,7 +112,7 @@ func New(c Config) ([]tools.Tool, error) {
 		&reader{ch.bindBook(statusSpec), see.readStatus},
 		&reader{ch.bindBook(ownerSpec), see.readOwner}, &reader{ch.bindBook(countSpec), see.countThings},
 	}
-	for _, s := range append(slices.Clone(walletSpecs), ch.thingSpecs(true)...) {
+	for _, s := range append(slices.Clone(walletSpecs), thingSpecs(c.Book, true)...) {
 		t, err := ch.newPayer(s, nil)
 		if err != nil {
 			return nil, err
@@ -121,7 +121,7 @@ func New(c Config) ([]tools.Tool, error) {
 	}
 	if c.Key != nil {
 		list = append(list, &reader{ch.bindBook(simulateSpec), ch.simulateTransfer})
-		for _, s := range append([]tools.Spec{transferSpec, approveSpec, revokeSpec}, ch.thingSpecs(false)...) {
+		for _, s := range append([]tools.Spec{transferSpec, approveSpec, revokeSpec}, thingSpecs(c.Book, false)...) {
 			t, err := ch.newSender(s, c.Final, nil)
 			if err != nil {
 				return nil, err

@@ -58,9 +58,9 @@ var allowOneSpec = tools.Spec{
 	},
 }
 
-// thingSpecs are the tools of a chain whose book has a collection.
-func (c *chain) thingSpecs(wallet bool) []tools.Spec {
-	for _, t := range c.book.Tokens {
+// thingSpecs are the tools of a chain if its book has a collection.
+func thingSpecs(b *tools.Book, wallet bool) []tools.Spec {
+	for _, t := range b.Tokens {
 		if !t.Things {
 			continue
 		}
