@@ -105,7 +105,7 @@ mutants-record:
 
 # Puts a mistake into one source file at a time, without changing the tree, and runs the test that must notice it.
 # WORDS="P1 S5" does these alone. make test checks that the table is not stale.
-mutants:
+mutants: pgvector
 	@$(GO) run ./internal/mutants $(WORDS)
 
 FUZZTIME ?= 60s
