@@ -273,5 +273,9 @@ func ReadResult(out []byte) (Ask, bool) {
 	}
 	a := *r.Asks
 	ok := a.Mode == Page && a.URL != "" || a.Mode == Form && len(a.Fields) > 0 && len(a.Fields) <= maxFields
+	// A record can say what NewForm never made: a label beyond the choices would name one that is not there.
+	ok = ok && !slices.ContainsFunc(a.Fields, func(f Field) bool {
+		return len(f.Labels) != 0 && len(f.Labels) != len(f.Choices)
+	})
 	return a, ok && a.Hash != ""
 }

@@ -76,6 +76,24 @@ func begin(t *testing.T) Talk {
 	return talk
 }
 
+// A record is anybody's: a question in one whose labels are not those of its choices is none.
+func TestAQuestionWithLabelsOfNoChoiceIsNone(t *testing.T) {
+	for _, kind := range []string{choice, several} {
+		for labels, want := range map[string]bool{`["one","two"]`: true, `["one","two","three"]`: false, `["one"]`: false} {
+			ask, is := ReadResult([]byte(`{"asks":{"server":"x","mode":"form","hash":"00","fields":[{"name":"a","kind":"` + kind +
+				`","choices":["1","2"],"labels":` + labels + `}]}}`))
+			if is != want {
+				t.Errorf("%s with labels %s: %t", kind, labels, is)
+			}
+			if talk, _ := (Talk{}).Begin(ask); is {
+				if _, what := talk.Take("three"); what != More {
+					t.Errorf("%s with labels %s takes a label of nothing: %s", kind, labels, what)
+				}
+			}
+		}
+	}
+}
+
 // A user answers field by field, and what is no answer to a field is asked again.
 func TestAnswersAreReadFieldByField(t *testing.T) {
 	talk := begin(t)
