@@ -209,6 +209,7 @@ var within = []string{
 	"internal/server -> internal/api",                 // a transport of it
 	"internal/store/storetest -> internal/store",      // a suite and what it is for
 	"internal/tamper -> tools/toolstest",              // what a chain's tools return
+	"internal/tamper -> internal/tamper/tlog",         // the log of its vectors
 	"internal/tamper/vectors -> internal/tamper",      // its command
 	"internal/talks -> internal/archive",              // reads turns as it does
 	"internal/verifier -> internal/eth",               // asks a chain, only where one is named

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/tamper/tlog"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/logproof"
 )
@@ -35,8 +36,8 @@ const anchorContract = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 // anchorVectors writes those of class 72 and their like: the honest file of a logged run, of which a verifier asks a
 // chain.
 func anchorVectors(files map[string][]byte, l *logList) error {
-	_, vkey := keyNote(logOrigin, signingKey("log"))
-	_, other := keyNote("writ.example/private", signingKey("log"))
+	_, vkey := tlog.KeyNote(logOrigin, signingKey("log"))
+	_, other := tlog.KeyNote("writ.example/private", signingKey("log"))
 	operator := must(auth.ParseWallet(otherOperator)).Address()
 	car, err := provenance.OpenCAR(bytes.NewReader(files["logged.car"]), int64(len(files["logged.car"])))
 	if err != nil {
@@ -52,13 +53,13 @@ func anchorVectors(files map[string][]byte, l *logList) error {
 	}
 	binding := receipt.Binding
 	root := func(entry6 provenance.LogEntry) func(size int) string {
-		t := &transparency{origin: logOrigin, key: signingKey("log")}
+		t := &tlog.Log{Origin: logOrigin, Key: signingKey("log")}
 		for i := range 9 {
-			t.entries = append(t.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
+			t.Entries = append(t.Entries, tlog.OtherEntry(fmt.Sprintf("another entry %d", i)))
 		}
-		t.entries[2], t.entries[6] = provenance.NewLogEntry(binding, 0, binding), entry6
+		t.Entries[2], t.Entries[6] = provenance.NewLogEntry(binding, 0, binding), entry6
 		return func(size int) string {
-			c, err := logproof.ParseCheckpoint(t.signCheckpoint(size))
+			c, err := logproof.ParseCheckpoint(t.SignCheckpoint(size))
 			if err != nil {
 				panic(err) // it was made a line above
 			}
@@ -85,7 +86,7 @@ func anchorVectors(files map[string][]byte, l *logList) error {
 		f := anchorFile{Chain: 8453, Contract: anchorContract,
 			Code: "0x" + hex.EncodeToString(logproof.AnchorRuntime(vkey, operator)),
 			Anchors: []anchorEvent{
-				{3, root(headEntry(p.Extra))(3), closed, at - hour, 100, at - hour + 20},
+				{3, root(tlog.HeadEntry(p.Extra))(3), closed, at - hour, 100, at - hour + 20},
 				{9, honest, closed, at + 600, 400, at + 620},
 			}}
 		if change != nil {
@@ -113,7 +114,7 @@ func anchorVectors(files map[string][]byte, l *logList) error {
 			func(f *anchorFile) { f.Code = "0x" + hex.EncodeToString(logproof.AnchorRuntime(other, operator)) }},
 		{logVector{Name: "anchor-root-other", Code: logproof.CodeAnchorRoot, Class: 71,
 			What: "another tree of that size is anchored: the reader is shown a second history"},
-			func(f *anchorFile) { f.Anchors[1].Root = root(otherEntry("another past"))(9) }},
+			func(f *anchorFile) { f.Anchors[1].Root = root(tlog.OtherEntry("another past"))(9) }},
 		{logVector{Name: "anchor-shrunk", Code: logproof.CodeAnchorRoot, Class: 71,
 			What: "a later anchor has fewer entries than an earlier one"},
 			func(f *anchorFile) { f.Anchors = append(f.Anchors, f.Anchors[0]) }},

@@ -2,22 +2,17 @@ package tamper
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ipfs/go-cid"
-	"github.com/transparency-dev/merkle/compact"
-	"github.com/transparency-dev/merkle/proof"
-	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/tamper/tlog"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/logproof"
 )
@@ -49,106 +44,6 @@ type logList struct {
 	Vectors []logVector `json:"vectors"`
 }
 
-// A transparency is a log whose entries are given.
-type transparency struct {
-	origin  string
-	key     ed25519.PrivateKey
-	entries []provenance.LogEntry
-}
-
-// otherEntry is an entry that has nothing to do with the history.
-func otherEntry(text string) provenance.LogEntry {
-	c := provenance.NewRaw([]byte(text)).CID
-	return provenance.NewLogEntry(c, 0, c)
-}
-
-// headEntry is the entry of a head.
-func headEntry(data []byte) provenance.LogEntry {
-	var h provenance.Head
-	if err := provenance.Decode(data, &h); err != nil {
-		panic(err) // it was encoded here
-	}
-	return provenance.NewLogEntry(h.Run, h.Seq, provenance.Sum(cid.DagCBOR, data))
-}
-
-// keyNote is a key of a name in the forms of package note.
-func keyNote(name string, k ed25519.PrivateKey) (signer note.Signer, vkey string) {
-	vkey = must(note.NewEd25519VerifierKey(name, k.Public().(ed25519.PublicKey)))
-	hash := strings.Split(vkey, "+")[1]
-	seed := base64.StdEncoding.EncodeToString(append([]byte{1}, k.Seed()...))
-	return must(note.NewSigner("PRIVATE+KEY+" + name + "+" + hash + "+" + seed)), vkey
-}
-
-// A cosigner is a witness at a fixed time (c2sp.org/tlog-cosignature).
-type cosigner struct {
-	name string
-	key  ed25519.PrivateKey
-}
-
-func (c cosigner) publicKey() []byte { return append([]byte{4}, c.key.Public().(ed25519.PublicKey)...) }
-func (c cosigner) Name() string      { return c.name }
-
-func (c cosigner) KeyHash() uint32 {
-	sum := sha256.Sum256(append([]byte(c.name+"\n"), c.publicKey()...))
-	return binary.BigEndian.Uint32(sum[:])
-}
-
-func (c cosigner) verifierKey() string {
-	return fmt.Sprintf("%s+%08x+%s", c.name, c.KeyHash(), base64.StdEncoding.EncodeToString(c.publicKey()))
-}
-
-func (c cosigner) Sign(msg []byte) ([]byte, error) {
-	at := uint64(start.Unix())
-	sig := ed25519.Sign(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", at, msg))
-	return append(binary.BigEndian.AppendUint64(nil, at), sig...), nil
-}
-
-func (l *transparency) nodeHash(id compact.NodeID) []byte {
-	if id.Level == 0 {
-		return rfc6962.DefaultHasher.HashLeaf(l.entries[id.Index][:])
-	}
-	left := compact.NewNodeID(id.Level-1, 2*id.Index)
-	return rfc6962.DefaultHasher.HashChildren(l.nodeHash(left), l.nodeHash(left.Sibling()))
-}
-
-func (l *transparency) signCheckpoint(size int, cosigners ...note.Signer) []byte {
-	f := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
-	r := f.NewEmptyRange(0)
-	for i := range size {
-		if err := r.Append(l.nodeHash(compact.NewNodeID(0, uint64(i))), nil); err != nil {
-			panic(err) // entries are appended one after the other
-		}
-	}
-	text := fmt.Sprintf("%s\n%d\n%s\n", l.origin, size, base64.StdEncoding.EncodeToString(must(r.GetRootHash(nil))))
-	signer, _ := keyNote(l.origin, l.key)
-	return must(note.Sign(&note.Note{Text: text}, append([]note.Signer{signer}, cosigners...)...))
-}
-
-func (l *transparency) proofHashes(n proof.Nodes, err error) (out [][32]byte) {
-	if err != nil {
-		panic(err) // sizes and indices are those of the entries
-	}
-	var all [][]byte
-	for _, id := range n.IDs {
-		all = append(all, l.nodeHash(id))
-	}
-	for _, h := range must(n.Rehash(all, rfc6962.DefaultHasher.HashChildren)) {
-		out = append(out, [32]byte(h))
-	}
-	return out
-}
-
-func (l *transparency) proveInclusion(index, size int, cosigners ...note.Signer) *logproof.Proof {
-	return &logproof.Proof{
-		Index: uint64(index), Hashes: l.proofHashes(proof.Inclusion(uint64(index), uint64(size))),
-		Checkpoint: l.signCheckpoint(size, cosigners...),
-	}
-}
-
-func (l *transparency) proveConsistency(a, b int) [][32]byte {
-	return l.proofHashes(proof.Consistency(uint64(a), uint64(b)))
-}
-
 // A logLie is what is wrong with a logged history. The zero lie is the honest one.
 type logLie struct {
 	world    func() *world
@@ -157,10 +52,10 @@ type logLie struct {
 	edited   func(*provenance.KeyBinding) // after
 	wallet   string                       // that signs instead
 	late     bool                         // the binding is logged after the head
-	log      func(*transparency)
+	log      func(*tlog.Log)
 	proof    func(*logproof.Proof)
 	unbound  bool
-	cosigned []cosigner // the first two witnesses if nil
+	cosigned []tlog.Cosigner // the first two witnesses if nil
 }
 
 const (
@@ -169,8 +64,8 @@ const (
 	otherOperator = "0x47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a"
 )
 
-func witnessNamed(name string) cosigner {
-	return cosigner{name + ".example", signingKey("witness " + name)}
+func witnessNamed(name string) tlog.Cosigner {
+	return tlog.Cosigner{Host: name + ".example", Key: signingKey("witness " + name), At: start}
 }
 
 // makeLogged makes the file of a history with its receipt, and the receipt that a client holds.
@@ -188,7 +83,7 @@ func makeLogged(lie logLie) (car, receipt []byte, err error) {
 			return nil, nil, err
 		}
 	}
-	_, vkey := keyNote(logOrigin, signingKey("log"))
+	_, vkey := tlog.KeyNote(logOrigin, signingKey("log"))
 	secret := operatorKey
 	if lie.wallet != "" {
 		secret = lie.wallet
@@ -216,32 +111,33 @@ func makeLogged(lie logLie) (car, receipt []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &transparency{origin: logOrigin, key: signingKey("log")}
+	l := &tlog.Log{Origin: logOrigin, Key: signingKey("log")}
 	for i := range 9 {
-		l.entries = append(l.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
+		l.Entries = append(l.Entries, tlog.OtherEntry(fmt.Sprintf("another entry %d", i)))
 	}
 	first, second := 2, 6
 	if lie.late {
 		first, second = second, first
 	}
-	l.entries[first], l.entries[second] = provenance.NewLogEntry(binding.CID, 0, binding.CID), headEntry(h.blocks[0].Data)
+	l.Entries[first] = provenance.NewLogEntry(binding.CID, 0, binding.CID)
+	l.Entries[second] = tlog.HeadEntry(h.blocks[0].Data)
 	if lie.log != nil {
 		lie.log(l)
 	}
 	if lie.cosigned == nil {
-		lie.cosigned = []cosigner{witnessNamed("ada"), witnessNamed("bea")}
+		lie.cosigned = []tlog.Cosigner{witnessNamed("ada"), witnessNamed("bea")}
 	}
 	var by []note.Signer
 	for _, c := range lie.cosigned {
 		by = append(by, c)
 	}
-	p := l.proveInclusion(second, 9, by...)
+	p := l.ProveInclusion(second, 9, by...)
 	held := *p
 	held.Extra = h.blocks[0].Data
 	if lie.proof != nil {
 		lie.proof(p)
 	}
-	text, bound := provenance.NewRaw(p.Format()), provenance.NewRaw(l.proveInclusion(first, 9, by...).Format())
+	text, bound := provenance.NewRaw(p.Format()), provenance.NewRaw(l.ProveInclusion(first, 9, by...).Format())
 	r := &provenance.Receipt{Head: h.blocks[0].CID, Proof: text.CID, Binding: binding.CID, Bound: bound.CID}
 	if lie.unbound {
 		r.Binding, r.Bound = provenance.Link{}, provenance.Link{}
@@ -260,10 +156,10 @@ func makeLogged(lie logLie) (car, receipt []byte, err error) {
 // logVectors writes the vectors of the log into files.
 func logVectors(files map[string][]byte) (logList, error) {
 	ada, bea, eve := witnessNamed("ada"), witnessNamed("bea"), witnessNamed("eve")
-	_, vkey := keyNote(logOrigin, signingKey("log"))
+	_, vkey := tlog.KeyNote(logOrigin, signingKey("log"))
 	files["log.policy"] = fmt.Appendf(nil,
-		"log %s\nwitness ada %s\nwitness bea %s\ngroup both all ada bea\nquorum both\n", vkey, ada.verifierKey(),
-		bea.verifierKey())
+		"log %s\nwitness ada %s\nwitness bea %s\ngroup both all ada bea\nquorum both\n", vkey, ada.VerifierKey(),
+		bea.VerifierKey())
 	files["log-alone.policy"] = fmt.Appendf(nil, "log %s\nquorum none\n", vkey)
 	l := logList{Schema: "writ/tamper-log/1", Wallet: must(auth.ParseWallet(operatorKey)).Address().Hex()}
 	_, honest, err := makeLogged(logLie{})
@@ -317,17 +213,17 @@ func logVectors(files map[string][]byte) (logList, error) {
 		{logVector{Name: "log-bound-elsewhere", Code: audit.CodeHeadLog, Class: 65,
 			What: "the key is bound for another log than the head stands in"},
 			logLie{binding: func(b *provenance.KeyBinding) {
-				_, b.Log = keyNote("writ.example/private", signingKey("log"))
+				_, b.Log = tlog.KeyNote("writ.example/private", signingKey("log"))
 			}}, nil},
 		{logVector{Name: "log-bound-late", Code: logproof.CodeLogBinding, Class: 65,
 			What: "the key was used before its binding was logged"},
 			logLie{late: true}, nil},
 		{logVector{Name: "log-origin-other", Code: logproof.CodeLogOrigin, Class: 67,
 			What: "the checkpoint is one of another log"},
-			logLie{log: func(l *transparency) { l.origin = "writ.example/private" }}, nil},
+			logLie{log: func(l *tlog.Log) { l.Origin = "writ.example/private" }}, nil},
 		{logVector{Name: "log-key-other", Code: logproof.CodeLogKey, Class: 67,
 			What: "the checkpoint has the log's name and another key's signature"},
-			logLie{log: func(l *transparency) { l.key = signingKey("forger") }}, nil},
+			logLie{log: func(l *tlog.Log) { l.Key = signingKey("forger") }}, nil},
 		{logVector{Name: "log-index-other", Code: logproof.CodeLogProof, Class: 68,
 			What: "the proof is for another index"},
 			logLie{proof: func(p *logproof.Proof) { p.Index++ }}, nil},
@@ -339,13 +235,13 @@ func logVectors(files map[string][]byte) (logList, error) {
 			logLie{proof: func(p *logproof.Proof) { p.Checkpoint = []byte("trust me\n") }}, nil},
 		{logVector{Name: "log-witness-one", Code: logproof.CodeLogWitness, Class: 69,
 			What: "one witness cosigned, and two are asked for"},
-			logLie{cosigned: []cosigner{ada}}, nil},
+			logLie{cosigned: []tlog.Cosigner{ada}}, nil},
 		{logVector{Name: "log-witness-unknown", Code: logproof.CodeLogWitness, Class: 69,
 			What: "a witness cosigned whom nobody knows"},
-			logLie{cosigned: []cosigner{ada, eve}}, nil},
+			logLie{cosigned: []tlog.Cosigner{ada, eve}}, nil},
 		{logVector{Name: "log-witness-namesake", Code: logproof.CodeLogWitness, Class: 69,
 			What: "a witness of the right name with another key"},
-			logLie{cosigned: []cosigner{ada, {bea.name, signingKey("witness eve")}}}, nil},
+			logLie{cosigned: []tlog.Cosigner{ada, {Host: bea.Host, Key: signingKey("witness eve"), At: start}}}, nil},
 		{logVector{Name: "log-fork", Code: logproof.CodeLogBranch,
 			What: "two heads of one run for one place: the client holds a receipt for another last step"},
 			logLie{history: other}, nil},
@@ -393,16 +289,16 @@ func logVectors(files map[string][]byte) (logList, error) {
 		files[v.File] = car
 		l.Vectors = append(l.Vectors, v.logVector)
 	}
-	tree, fork := &transparency{origin: logOrigin, key: signingKey("log")},
-		&transparency{origin: logOrigin, key: signingKey("log")}
+	tree, fork := &tlog.Log{Origin: logOrigin, Key: signingKey("log")},
+		&tlog.Log{Origin: logOrigin, Key: signingKey("log")}
 	for i := range 9 {
-		tree.entries = append(tree.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
+		tree.Entries = append(tree.Entries, tlog.OtherEntry(fmt.Sprintf("another entry %d", i)))
 	}
-	fork.entries = append(fork.entries, tree.entries...)
-	fork.entries[4] = otherEntry("another past")
-	for name, raw := range map[string][]byte{"log-5.checkpoint": tree.signCheckpoint(5),
-		"log-9.checkpoint":      tree.signCheckpoint(9),
-		"log-5-fork.checkpoint": fork.signCheckpoint(5), "log-9-fork.checkpoint": fork.signCheckpoint(9)} {
+	fork.Entries = append(fork.Entries, tree.Entries...)
+	fork.Entries[4] = tlog.OtherEntry("another past")
+	for name, raw := range map[string][]byte{"log-5.checkpoint": tree.SignCheckpoint(5),
+		"log-9.checkpoint":      tree.SignCheckpoint(9),
+		"log-5-fork.checkpoint": fork.SignCheckpoint(5), "log-9-fork.checkpoint": fork.SignCheckpoint(9)} {
 		files[name] = raw
 	}
 	if err := anchorVectors(files, &l); err != nil {
@@ -416,14 +312,14 @@ func logVectors(files map[string][]byte) (logList, error) {
 	}
 	l.Vectors = append(l.Vectors,
 		logVector{Name: "log-grown", Policy: "log-alone.policy", Held: "log-5.checkpoint",
-			Offered: "log-9.checkpoint", Consistency: text(tree.proveConsistency(5, 9)),
+			Offered: "log-9.checkpoint", Consistency: text(tree.ProveConsistency(5, 9)),
 			Verdict: provenance.Verified, What: "a log that grew"},
 		logVector{Name: "log-stale", Policy: "log-alone.policy", Held: "log-9.checkpoint",
-			Offered: "log-5.checkpoint", Consistency: text(tree.proveConsistency(5, 9)),
+			Offered: "log-5.checkpoint", Consistency: text(tree.ProveConsistency(5, 9)),
 			Verdict: provenance.Failed, Code: logproof.CodeLogStale, Class: 70,
 			What: "an old checkpoint is offered as the newest"},
 		logVector{Name: "log-forked", Policy: "log-alone.policy", Held: "log-5.checkpoint",
-			Offered: "log-9-fork.checkpoint", Consistency: text(fork.proveConsistency(5, 9)),
+			Offered: "log-9-fork.checkpoint", Consistency: text(fork.ProveConsistency(5, 9)),
 			Verdict: provenance.Failed, Code: logproof.CodeLogConsistency, Class: 71,
 			What: "two checkpoints that no one log can have"},
 		logVector{Name: "log-forked-same", Policy: "log-alone.policy", Held: "log-5.checkpoint",
@@ -436,22 +332,22 @@ func logVectors(files map[string][]byte) (logList, error) {
 // epochVectors writes the statements of a log's second epoch into files, and returns what a history in it is made by.
 func epochVectors(files map[string][]byte) logLie {
 	next := logproof.EpochOrigin(logOrigin, 2, [4]byte{1, 2, 3, 4})
-	_, vkey := keyNote(next, signingKey("log"))
-	tree := &transparency{origin: logOrigin, key: signingKey("log")}
+	_, vkey := tlog.KeyNote(next, signingKey("log"))
+	tree := &tlog.Log{Origin: logOrigin, Key: signingKey("log")}
 	for i := range 9 {
-		tree.entries = append(tree.entries, otherEntry(fmt.Sprintf("another entry %d", i)))
+		tree.Entries = append(tree.Entries, tlog.OtherEntry(fmt.Sprintf("another entry %d", i)))
 	}
-	kept := must(logproof.ParseCheckpoint(tree.signCheckpoint(2)))
+	kept := must(logproof.ParseCheckpoint(tree.SignCheckpoint(2)))
 	e := logproof.Epoch{N: 2, Log: logOrigin, Next: vkey, Size: kept.Size, Root: kept.Root,
 		At: start.UTC().Format(time.RFC3339), Why: "restored from a backup"}
 	files["log.epoch"] = must(e.Sign(signingKey("log")))
 	files["log-forged.epoch"] = must(e.Sign(signingKey("forger")))
 	files["log-edited.epoch"] = []byte(strings.Replace(string(files["log.epoch"]), "good: 2 ", "good: 1 ", 1))
-	all := must(logproof.ParseCheckpoint(tree.signCheckpoint(9))) // has other entries where the log has the head
+	all := must(logproof.ParseCheckpoint(tree.SignCheckpoint(9))) // has other entries where the log has the head
 	e.Size, e.Root = all.Size, all.Root
 	files["log-other-past.epoch"] = must(e.Sign(signingKey("log")))
 	return logLie{
-		log:     func(l *transparency) { l.origin = next },
+		log:     func(l *tlog.Log) { l.Origin = next },
 		binding: func(b *provenance.KeyBinding) { b.Log = vkey },
 	}
 }
