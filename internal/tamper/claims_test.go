@@ -42,6 +42,7 @@ var toldRuns = []told{
 	{"sub-agent", bossWorld, 0},
 	{"overrun", overrunWorld, 6},
 	{"fallback", changed(smallWorld, func(w *world) { w.fail = 1 }), 0},
+	{"hedged", hedgedWorld, hedgeSlow},
 	{"failed", changed(smallWorld, func(w *world) { w.fail = 100 }), 0},
 	{"cancelled", changed(wholeWorld, func(w *world) { w.cancel = 2 }), 2},
 	{"refused", changed(wholeWorld, func(w *world) { w.refuse = true }), 5},

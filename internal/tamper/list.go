@@ -26,7 +26,7 @@ import (
 func listVectors() []vector {
 	return slices.Concat(honest, brokenBytes, brokenBeside, brokenLinks, brokenSpelling, bombs, falseHistory,
 		falseMeaning, manyRecords, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds,
-		falseSends, falsePosts, falseKeys, falseAssertions)
+		falseSends, falsePosts, falseHedges, falseKeys, falseAssertions)
 }
 
 const verified, gaps = provenance.Verified, provenance.Gaps // a vector with a code has failed

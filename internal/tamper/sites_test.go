@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -167,7 +168,11 @@ func (l *siteList) addList(v reflect.Value, path string) {
 	}
 }
 
-var breakers = []string{provenance.BreakerClosed, provenance.BreakerOpen, provenance.BreakerHalfOpen}
+// vocabularies are words of which no change by chance makes another one.
+var vocabularies = [][]string{
+	{provenance.BreakerClosed, provenance.BreakerOpen, provenance.BreakerHalfOpen},
+	{string(fault.ModelOutrun), string(fault.ModelGone), string(fault.ModelStopped), string(fault.ModelTimeout)},
+}
 
 func changeScalar(v reflect.Value, c *choices) {
 	switch v.Kind() {
@@ -179,9 +184,11 @@ func changeScalar(v reflect.Value, c *choices) {
 		v.SetBool(!v.Bool())
 	case reflect.String:
 		s := v.String()
-		if i := slices.Index(breakers, s); i >= 0 && c.pick(2) == 0 { // no change by chance makes another word of these
-			v.SetString(breakers[(i+1+c.pick(len(breakers)-1))%len(breakers)])
-			return
+		for _, words := range vocabularies {
+			if i := slices.Index(words, s); i >= 0 && c.pick(2) == 0 {
+				v.SetString(words[(i+1+c.pick(len(words)-1))%len(words)])
+				return
+			}
 		}
 		if c.pick(2) == 0 || s == "" {
 			v.SetString(s + "x")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,9 +57,12 @@ type world struct {
 	wire    bool          // the first model has a provider, whose bytes are recorded
 	// hears changes what is recorded of reply n, but not its bytes
 	hears func(n int, mc *provenance.ModelCall)
-	fail  int            // so many calls of a model fail first
-	lapse bool           // the broadcast is never heard of again
-	signs func(*signing) // changes what the agent's account signs; nil leaves it as the call says
+	fail  int // so many calls of a model fail first
+	// hedges says that the models are real and the first route lets a second one be asked beside a slow one; unsaid, that
+	// the record of the agent does not say so; slow, that the first model is
+	hedges, unsaid, slow bool
+	lapse                bool           // the broadcast is never heard of again
+	signs                func(*signing) // changes what the agent's account signs; nil leaves it as the call says
 	// replaces has the first transaction be replaced by another, which it may change; nil for none. It says whether that
 	// one cancels
 	replaces func(*signing) bool
@@ -319,6 +323,7 @@ func playWorld(w *world) (*history, error) {
 	h.agent.Name, h.agent.Instructions = h.name, "Pay what is asked."
 	h.agent.Routes = []provenance.AgentRoute{{ID: "first", When: w.route, Use: "main"},
 		{ID: "then", When: "true", Use: "spare"}}
+	h.agent.Routes[0].Hedge = w.hedges && !w.unsaid
 	h.agent.Limits = provenance.Limits{Turns: 8, Calls: 8, Tokens: 50_000, Cost: 500_000_000,
 		Wall: (24 * time.Hour).Milliseconds()}
 	if w.long {
@@ -341,6 +346,9 @@ func playWorld(w *world) (*history, error) {
 			Name: name, Kind: string(model.KindScripted), Provider: "test", Model: fmt.Sprintf("script/%d", i+1),
 			PriceIn: 1_000_000, PriceOut: 2_000_000, MaxTokens: 1000, Window: w.window,
 		})
+		if w.hedges {
+			h.runtime.Models[i].Kind = string(model.KindModel)
+		}
 		if w.wire && i == 0 {
 			if h.runtime.Models[i].Kind = string(model.KindModel); !w.mute {
 				h.runtime.Models[i].Dialect = dialect.Chat
@@ -388,6 +396,10 @@ func playWorld(w *world) (*history, error) {
 	}
 	if w.decideRoute != "" {
 		byAgent.Routes = []provenance.AgentRoute{{ID: "first", When: w.decideRoute, Use: "main"}, h.agent.Routes[1]}
+	}
+	if w.unsaid {
+		byAgent.Routes = slices.Clone(h.agent.Routes)
+		byAgent.Routes[0].Hedge = true
 	}
 	if w.decideOffer != nil {
 		w.decideOffer(&byOffer)
@@ -479,8 +491,10 @@ type game struct {
 	asked   int    // models
 	nonce   uint64 // of the agent's account
 
-	replaced bool  // a transaction was
-	late     int64 // ms that sub-agents have taken
+	waited   *provenance.Ref // the question to a slow model
+	outrun   *provenance.Ref // the same, once another has answered and until it ends
+	replaced bool            // a transaction was
+	late     int64           // ms that sub-agents have taken
 }
 
 func (g *game) playGame() error {
@@ -569,7 +583,7 @@ func (g *game) takeStep(ev provenance.Event) (provenance.Event, error) {
 			return answer, err
 		}
 	}
-	return nil, nil
+	return g.endOutrun(), nil
 }
 
 // answerEffect is what the world says to an effect.
@@ -579,6 +593,9 @@ func (g *game) answerEffect(ref provenance.Ref, e provenance.Effect) (ev provena
 		if g.fail > 0 {
 			g.fail--
 			return &provenance.Reply{Of: ref, Failed: "model.timeout"}, nil
+		}
+		if slow := g.answerHedged(ref); slow != nil {
+			return slow, nil
 		}
 		reply := g.replies[g.asked]
 		g.asked++
