@@ -279,6 +279,7 @@ func (a *app) openSession(
 	if err := p.choose(ctx, c); err != nil {
 		return cli.SavedSession{}, err
 	}
+	var text string
 	opened, err := c.SignIn(ctx, wire.ChallengeParams{
 		Account: account.Hex(), Chain: p.chain, Agent: p.agent, Life: uint64(p.life / time.Second),
 		Tools: p.tools, Limits: p.limits,
@@ -286,6 +287,7 @@ func (a *app) openSession(
 		if err := p.checkText(message, server, account); err != nil {
 			return nil, err
 		}
+		text = string(message)
 		return sign(message)
 	})
 	if err != nil {
@@ -293,7 +295,7 @@ func (a *app) openSession(
 	}
 	s := cli.SavedSession{
 		Server: server, Session: opened.ID, Account: opened.Account, Agent: opened.Agent, Expires: opened.Expires,
-		Key: key.Secret(), Wallet: wallet,
+		Key: key.Secret(), Wallet: wallet, Message: text,
 	}
 	if p.unsaved {
 		return s, nil

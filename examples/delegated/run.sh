@@ -30,7 +30,7 @@ echo "== 2. without a delegation the agent can pay nothing from her account"
 writ run "pay bob 5 USDC" || true
 
 echo "== 3. she signs one, of what her grant allows, and the agent pays"
-KEY=$(wallet key) writ mandate give --with env:KEY --yes
+KEY=$(wallet key) writ mandate give --with env:KEY --yes --delegate "$(wallet agent)" --contract "$(wallet usdc)"
 writ run "pay bob 5 USDC"
 writ run "what is alice's USDC balance"
 writ mandate ls

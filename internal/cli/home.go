@@ -36,9 +36,10 @@ type SavedSession struct {
 	Session string `json:"session"`
 	Account string `json:"account"`
 	Agent   string `json:"agent"`
-	Expires int64  `json:"expires"` // ms UTC
-	Key     string `json:"key"`     // the session key's secret
-	Wallet  string `json:"wallet"`  // where the wallet's key is: file:, env: or keystore:, or empty if it signs elsewhere
+	Expires int64  `json:"expires"`           // ms UTC
+	Key     string `json:"key"`               // the session key's secret
+	Wallet  string `json:"wallet"`            // where the wallet's key is: file:, env: or keystore:; empty if it signs elsewhere
+	Message string `json:"message,omitempty"` // the grant's text, as the wallet has signed it; empty in older files
 }
 
 // A DevNote is what a running `writ dev` leaves for the other commands on this machine.

@@ -1,6 +1,8 @@
 // The program stands for the wallet of a dApp's user: it has alice's key of the dev chain.
 //
 //	wallet key             prints the key, for signing in and for the delegation
+//	wallet agent           prints the agent's account, which alone may pay
+//	wallet usdc            prints the token's contract, of which alone may be paid
 //	wallet smart URL       makes alice's account a smart account, by EIP-7702
 //	wallet revoke URL      reads what `writ mandate revoke --json` says, and revokes it on the chain
 package main
@@ -29,6 +31,14 @@ func main() {
 	log.SetFlags(0)
 	alice := devchain.Accounts()["alice"]
 	if len(os.Args) < 3 {
+		switch os.Args[len(os.Args)-1] {
+		case "agent":
+			fmt.Println(devchain.Accounts()["agent"].Address)
+			return
+		case "usdc":
+			fmt.Println(devchain.Book().Tokens["USDC"].Address)
+			return
+		}
 		fmt.Println(hex.EncodeToString(crypto.FromECDSA(alice.Key)))
 		return
 	}

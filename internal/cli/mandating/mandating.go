@@ -3,20 +3,27 @@ package mandating
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/spf13/cobra"
 
 	"github.com/writ-run/writ/agent/wire"
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/client"
 	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools/mandate"
 )
 
@@ -28,6 +35,7 @@ type giver struct {
 	*cli.Shell
 	connect                      Connector
 	server, token, account, with string
+	delegate, contract           string
 	yes                          bool
 }
 
@@ -38,15 +46,20 @@ func Command(s *cli.Shell, connect Connector) *cobra.Command {
 		Use: "give", Short: "Sign a delegation of what your session's grant allows, and hand it over", Args: cobra.NoArgs,
 		Long: `Asks the server what your wallet signs to let the agent pay from your own account (ERC-7710), shows what the bytes
 allow, signs them with --with and hands them over. Without --with it prints what to sign: the typed data for
-eth_signTypedData_v4, and the entry for wallet_requestExecutionPermissions; hand over what comes of it with
-writ mandate put.`,
+eth_signTypedData_v4, and the entry for wallet_requestExecutionPermissions, both made here from the bytes that are
+shown; hand over what comes of it with writ mandate put.
+
+With --yes nobody reads the bytes, so they are held to what you have said: the account that pays, the grant that your
+wallet has signed with writ login, and --delegate and --contract, which no grant names. Anything wider is not signed.`,
 		RunE: func(c *cobra.Command, _ []string) error { return g.give(c.Context()) },
 	}
 	give.Flags().StringVar(&g.token, "token", "", "`symbol` of the token; the grant's only one if empty")
 	give.Flags().StringVar(&g.account, "account", "",
 		"`address` of a smart account of yours that pays; the wallet itself if empty")
 	give.Flags().StringVar(&g.with, "with", "", "sign with this `key`, keystore:PATH, file:PATH or env:NAME")
-	give.Flags().BoolVar(&g.yes, "yes", false, "sign without asking")
+	give.Flags().StringVar(&g.delegate, "delegate", "", "`address` of the agent's account, to which alone it may be")
+	give.Flags().StringVar(&g.contract, "contract", "", "`address` of the token's contract, of which alone it may be")
+	give.Flags().BoolVar(&g.yes, "yes", false, "sign without asking; needs --delegate and --contract")
 	put := &cobra.Command{
 		Use: "put FILE", Short: "Hand over a delegation that a wallet has signed", Args: cobra.ExactArgs(1),
 		Long: `Hands over a file: the delegation with its signature, as JSON, or the context that a wallet has returned for
@@ -74,7 +87,7 @@ the agent's key still could: writ mandate revoke says how to end it on the chain
 }
 
 func (g *giver) give(ctx context.Context) error {
-	cl, _, err := g.connect(ctx, g.server)
+	cl, saved, err := g.connect(ctx, g.server)
 	if err != nil {
 		return err
 	}
@@ -83,31 +96,59 @@ func (g *giver) give(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, says, err := read(asked.Mandate)
-	if err != nil {
-		return err
-	}
 	if g.with == "" {
-		return g.Done(asked, func(w io.Writer) {
-			fmt.Fprintf(w, "%s\n%s\n\ntyped data, for eth_signTypedData_v4:\n%s\n\n"+
-				"for wallet_requestExecutionPermissions:\n%s\n", wording.Reveal(asked.Text), says, asked.TypedData,
-				asked.Permission)
-		})
+		return g.showAsked(asked, saved)
 	}
 	w, err := g.OpenWallet(ctx, g.with)
 	if err != nil {
 		return err
 	}
-	question := fmt.Sprintf("The server says: %s\n%s\nSign it?", wording.Reveal(asked.Text), says)
+	if err := g.sign(ctx, w, &asked, saved); err != nil {
+		return err
+	}
+	return g.handOver(ctx, cl, wire.MandatePutParams{Mandate: &asked.Mandate})
+}
+
+// showAsked shows what a wallet elsewhere is to sign. All of it is made of the bytes that were read: what the server
+// says of them is not passed on.
+func (g *giver) showAsked(asked wire.MandateAsk, saved cli.SavedSession) error {
+	r, err := g.read(asked.Mandate, saved)
+	if err != nil {
+		return err
+	}
+	if asked.TypedData, err = json.Marshal(r.m.TypedData()); err != nil {
+		return err
+	}
+	if asked.Permission, err = json.Marshal(r.permission()); err != nil {
+		return err
+	}
+	return g.Done(asked, func(w io.Writer) {
+		fmt.Fprintf(w, "The server says: %s\n%s\n\ntyped data, for eth_signTypedData_v4:\n%s\n\n"+
+			"for wallet_requestExecutionPermissions:\n%s\n", wording.Reveal(asked.Text), r.describe(), asked.TypedData,
+			asked.Permission)
+	})
+}
+
+// sign signs what was asked if the user agrees; with --yes, only what is no wider than what the user has said.
+func (g *giver) sign(ctx context.Context, w *auth.Wallet, asked *wire.MandateAsk, saved cli.SavedSession) error {
+	r, err := g.read(asked.Mandate, saved)
+	if err != nil {
+		return err
+	}
+	if g.yes && len(r.wider) > 0 {
+		return cli.Failf(cli.ExitDenied, "mandate", "nothing was signed, since %s; without --yes you are shown it and asked",
+			strings.Join(r.wider, "; "))
+	}
+	question := fmt.Sprintf("The server says: %s\n%s\nSign it?", wording.Reveal(asked.Text), r.describe())
 	if err := g.AskConsent(ctx, g.yes, question, "nothing was signed"); err != nil {
 		return err
 	}
-	sig, err := w.SignTyped(signed{m})
+	sig, err := w.SignTyped(signed{r.m})
 	if err != nil {
 		return err
 	}
 	asked.Mandate.Signature = hexutil.Encode(sig)
-	return g.handOver(ctx, cl, wire.MandatePutParams{Mandate: &asked.Mandate})
+	return nil
 }
 
 // signed is a mandate whose digest is signed.
@@ -115,23 +156,101 @@ type signed struct{ m *mandate.Mandate }
 
 func (s signed) Digest() ([32]byte, error) { return s.m.Digest(), nil }
 
-// read reads what is to be signed, and says in words what its bytes allow, whatever the server says.
-func read(w wire.Mandate) (*mandate.Mandate, string, error) {
+// A reading is what the bytes of a mandate allow, whatever the server says.
+type reading struct {
+	m     *mandate.Mandate
+	l     mandate.Limits
+	wider []string // how it is wider than what the user has said, or cannot be compared with it
+}
+
+// read reads what is to be signed.
+func (g *giver) read(w wire.Mandate, saved cli.SavedSession) (r reading, err error) {
 	raw, err := json.Marshal(w)
 	if err != nil {
-		return nil, "", err
+		return r, err
 	}
-	m := new(mandate.Mandate)
-	if err := json.Unmarshal(raw, m); err != nil {
-		return nil, "", cli.Failf(cli.ExitIncomplete, "mandate", "what the server wants signed cannot be read: %s",
+	r.m = new(mandate.Mandate)
+	if err := json.Unmarshal(raw, r.m); err != nil {
+		return r, cli.Failf(cli.ExitIncomplete, "mandate", "what the server wants signed cannot be read: %s",
 			wording.Reveal(err.Error()))
 	}
-	l, err := m.Limits()
-	if err != nil {
-		return nil, "", cli.Failf(cli.ExitIncomplete, "mandate", "what the server wants signed is not signed: %s", err)
+	if r.l, err = r.m.Limits(); err == nil && r.l.Before == 0 {
+		err = errors.New("it never ends")
 	}
-	return m, fmt.Sprintf("The bytes say: on chain %d %s may pay from %s, of the token %s, %s",
-		m.Chain, m.Delegate.Hex(), m.Delegator.Hex(), l.Token.Hex(), l.InUnits()), nil
+	if err != nil {
+		return r, cli.Failf(cli.ExitIncomplete, "mandate", "what the server wants signed is not signed: %s", err)
+	}
+	r.wider, err = g.compare(r.m, r.l, saved)
+	return r, err
+}
+
+// compare says how a mandate is wider than what the user has said: by flags, and by the grant that the wallet signed.
+func (g *giver) compare(m *mandate.Mandate, l mandate.Limits, saved cli.SavedSession) (wider []string, err error) {
+	for _, x := range []struct {
+		flag, want, what string
+		got              common.Address
+	}{
+		{"--account", cmp.Or(g.account, saved.Account), "it lets pay from", m.Delegator},
+		{"--delegate", g.delegate, "it is to", m.Delegate},
+		{"--contract", g.contract, "it is of the token", l.Token},
+	} {
+		switch {
+		case x.want == "":
+			wider = append(wider, fmt.Sprintf("%s %s, and no %s says whether it may", x.what, x.got.Hex(), x.flag))
+		case !common.IsHexAddress(x.want):
+			return nil, cli.Usage("%s %q is no address", x.flag, x.want)
+		case common.HexToAddress(x.want) != x.got:
+			wider = append(wider, fmt.Sprintf("%s %s, not %s", x.what, x.got.Hex(), x.want))
+		}
+	}
+	if l.Others > 0 {
+		wider = append(wider, "it has conditions that are not understood here")
+	}
+	grant, err := auth.Parse([]byte(saved.Message))
+	if err != nil || grant.Expiration == nil {
+		return append(wider, "the grant is not saved, to compare with; run: writ login"), nil
+	}
+	c, err := auth.CaveatsOf([]byte(saved.Message))
+	if err != nil {
+		return append(wider, "the saved grant cannot be read; run: writ login"), nil
+	}
+	of := &auth.Grant{Caveats: c, Expires: grant.Expiration.Time}
+	i := slices.IndexFunc(c.MaxTotal, func(a money.Amount) bool {
+		return strings.EqualFold(a.Asset().Symbol, g.token) || g.token == "" && len(c.MaxTotal) == 1
+	})
+	if i < 0 {
+		return append(wider, "the grant lets nothing of the token be spent, or --token does not say which"), nil
+	}
+	w, ok := mandate.WishOf(of, saved.Session, m, l, c.MaxTotal[i].Asset())
+	if !ok {
+		return append(wider, fmt.Sprintf("the grant is not for chain %d", m.Chain)), nil
+	}
+	for _, d := range w.Compare(l) {
+		if d.Wider {
+			wider = append(wider, "it is wider than the grant: "+d.Text)
+		}
+	}
+	return wider, nil
+}
+
+// describe says in words what the bytes allow.
+func (r *reading) describe() string {
+	out := fmt.Sprintf("The bytes say: on chain %d %s may pay from %s, of the token %s, %s",
+		r.m.Chain, r.m.Delegate.Hex(), r.m.Delegator.Hex(), r.l.Token.Hex(), r.l.InUnits())
+	for _, x := range r.wider {
+		out += "\n  mind that " + x
+	}
+	return out
+}
+
+// permission returns the same for a wallet with wallet_requestExecutionPermissions.
+func (r *reading) permission() any {
+	w := mandate.Wish{
+		Chain: r.m.Chain, Delegator: r.m.Delegator, Delegate: r.m.Delegate, Token: r.l.Token,
+		Total: money.FromUint256(money.Asset{Symbol: "units"}, r.l.Total), Recipients: r.l.Recipients,
+		Until: time.Unix(int64(min(r.l.Before, math.MaxInt64)), 0),
+	}
+	return w.Permission("writ: let the agent pay " + r.l.InUnits())
 }
 
 func (g *giver) put(ctx context.Context, file string) error {
