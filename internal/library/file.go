@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS chunks (
 	id INTEGER PRIMARY KEY, doc INTEGER NOT NULL REFERENCES documents (id), cid TEXT NOT NULL, start INTEGER NOT NULL,
 	heading TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS chunks_doc ON chunks (doc);
+CREATE INDEX IF NOT EXISTS chunks_cid ON chunks (cid);
 -- Which terms are in which chunk, how often, and how long the chunk is: see agent/search.
 CREATE TABLE IF NOT EXISTS terms (id INTEGER PRIMARY KEY, term TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS posted (
@@ -57,9 +58,11 @@ CREATE TABLE IF NOT EXISTS vectored (n INTEGER NOT NULL);
 INSERT INTO vectored SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM vectored);
 -- What an index elsewhere has to be told: see meaning.go. n tells two changes of one chunk apart.
 CREATE TABLE IF NOT EXISTS pending (cid TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
--- The library's own name, and which index elsewhere it was last told to; none if it is empty.
-CREATE TABLE IF NOT EXISTS elsewhere (name TEXT NOT NULL, told TEXT NOT NULL);
-INSERT INTO elsewhere SELECT lower(hex(randomblob(6))), '' WHERE NOT EXISTS (SELECT 1 FROM elsewhere);
+-- The library's own name, which index elsewhere it was last told to, none if it is empty, and what rights are hashed
+-- with for it.
+CREATE TABLE IF NOT EXISTS elsewhere (name TEXT NOT NULL, told TEXT NOT NULL, secret TEXT NOT NULL);
+INSERT INTO elsewhere SELECT lower(hex(randomblob(6))), '', lower(hex(randomblob(16)))
+	WHERE NOT EXISTS (SELECT 1 FROM elsewhere);
 CREATE TRIGGER IF NOT EXISTS chunk_came AFTER INSERT ON chunks WHEN (SELECT told FROM elsewhere) <> ''
 	BEGIN INSERT OR REPLACE INTO pending VALUES (NEW.cid, random()); END;
 CREATE TRIGGER IF NOT EXISTS chunk_went AFTER DELETE ON chunks WHEN (SELECT told FROM elsewhere) <> ''

@@ -3,8 +3,10 @@ package library
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +23,8 @@ const (
 	maxFlat      = 256 << 20 // bytes of vectors that are kept in memory; of more, each is read for each search
 	maxTell      = 1024      // chunks that one search has an index elsewhere told of, before it is asked
 	askFar       = 64        // chunks that it is asked for: some may be gone since
+	maxCID       = 128       // bytes of what it calls a chunk
+	maxLengths   = 8         // that vectors of one model were found to have since the start
 	keepUpEach   = time.Second
 	keepUpAfresh = 30 * time.Second // after a fault
 )
@@ -40,7 +44,7 @@ func (l *Library) rankByMeaning(
 	if flat == nil {
 		return l.rankEach(c, who, query)
 	}
-	rights := vectors.RightsOf(who.Wallet, who.Session, who.Agent)
+	rights := vectors.RightsOf("", who.Wallet, who.Session, who.Agent)
 	found, err := flat.Nearest(context.Background(), query, rights, search.PerBranch)
 	if err != nil {
 		return nil, err
@@ -59,7 +63,7 @@ func (l *Library) rankByMeaning(
 }
 
 func isReadable(c *sqlite.Conn, who Reader, id string) (bool, error) {
-	n, err := sqlfile.Number(c, "SELECT count(*) FROM chunks WHERE cid = ?4 AND"+mayRead,
+	n, err := sqlfile.Number(c, "SELECT count(*) FROM chunks WHERE cid = ?4 AND"+mayReadIt,
 		who.Wallet, who.Session, who.Agent, id)
 	return n > 0, err
 }
@@ -84,7 +88,7 @@ func (l *Library) rankCandidates(c *sqlite.Conn, who Reader, query []float32, ca
 	v := make([]float32, len(query))
 	for _, id := range candidates {
 		err := sqlfile.Each(c, `SELECT chunks.cid, vectors.vector FROM chunks JOIN vectors ON vectors.cid = chunks.cid AND
-			vectors.model = ?4 WHERE chunks.cid = ?5 AND`+mayRead+`LIMIT 1`, func(s *sqlite.Stmt) error {
+			vectors.model = ?4 WHERE chunks.cid = ?5 AND`+mayReadIt+`LIMIT 1`, func(s *sqlite.Stmt) error {
 			if readVector(s, 1, v) {
 				all = append(all, vectors.Scored{CID: s.ColumnText(0), Score: vectors.Closeness(query, v)})
 			}
@@ -213,7 +217,7 @@ func rightsOfDocuments(c *sqlite.Conn) (map[int64][]string, error) {
 	out := map[int64][]string{}
 	return out, sqlfile.Each(c, "SELECT doc, wallet, session, agent FROM readers", func(s *sqlite.Stmt) error {
 		doc := s.ColumnInt64(0)
-		out[doc] = append(out[doc], vectors.Right(s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)))
+		out[doc] = append(out[doc], vectors.Right("", s.ColumnText(1), s.ColumnText(2), s.ColumnText(3)))
 		return nil
 	})
 }
@@ -232,19 +236,60 @@ type Opener func(ctx context.Context, collection string, dimensions int) (vector
 
 // farIndex is an index elsewhere.
 type farIndex struct {
-	name string // of the place, to tell it from another; not told to anybody
-	open Opener
+	name   string        // of the place, to tell it from another; not told to anybody
+	secret string        // what rights are hashed with
+	open   Opener        //
+	turn   chan struct{} // of one place: who is in it opens the index and tells it
 
-	mu         sync.Mutex // guards what follows, and is held while the index is told
-	index      vectors.Index
-	collection string
+	mu          sync.Mutex // guards what follows, and is not held while the index is asked
+	index       vectors.Index
+	collection  string
+	dimensions  int             // of the last question
+	old         []vectors.Index // of other lengths: they are closed with the library, since a search may still ask them
+	silentUntil time.Time       // a database that did not answer is left alone for a while
 }
 
-func (x *farIndex) close() error {
-	if x == nil || x.index == nil {
+func newFarIndex(place string, open Opener) *farIndex {
+	return &farIndex{name: CIDOf([]byte(place)), open: open, turn: make(chan struct{}, 1)}
+}
+
+func (x *farIndex) close() (err error) {
+	if x == nil {
 		return nil
 	}
-	return x.index.Close()
+	for _, index := range append(x.old, x.index) {
+		if index != nil {
+			err = errors.Join(err, index.Close())
+		}
+	}
+	return err
+}
+
+// current returns the index that is open for vectors of so many dimensions; nil for none.
+func (x *farIndex) current(dimensions int) vectors.Index {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.dimensions != dimensions {
+		return nil
+	}
+	return x.index
+}
+
+// isSilent says whether the database is left alone: see noteAnswer.
+func (x *farIndex) isSilent(now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return now.Before(x.silentUntil)
+}
+
+// noteAnswer notes whether the database has answered.
+func (x *farIndex) noteAnswer(now time.Time, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.silentUntil = time.Time{}
+	if errors.Is(err, vectors.ErrSilent) || errors.Is(err, context.DeadlineExceeded) {
+		x.silentUntil = now.Add(keepUpAfresh)
+	}
 }
 
 // UseIndex has vectors ranked by an index elsewhere, whose place has a name, or with no opener no more. It is called
@@ -252,7 +297,7 @@ func (x *farIndex) close() error {
 // is first needed.
 func (l *Library) UseIndex(ctx context.Context, place string, open Opener) error {
 	if open != nil {
-		l.far = &farIndex{name: CIDOf([]byte(place)), open: open}
+		l.far = newFarIndex(place, open)
 		return nil
 	}
 	return l.file.Write(ctx, func(c *sqlite.Conn) error {
@@ -263,43 +308,59 @@ func (l *Library) UseIndex(ctx context.Context, place string, open Opener) error
 	})
 }
 
-// askFar asks the index elsewhere for the chunks closest to a question, after it was told what has changed.
+// askFar asks the index elsewhere for the chunks closest to a question, after it was told what has changed, unless that
+// is being done already: a search waits for no other.
 func (l *Library) askFar(ctx context.Context, who Reader, query []float32) ([]string, error) {
-	index, err := l.tellFar(ctx, len(query), maxTell)
-	if err != nil {
-		return nil, err
+	x := l.far
+	if x.isSilent(l.now()) {
+		return nil, vectors.ErrSilent
 	}
-	return index.Nearest(ctx, query, vectors.RightsOf(who.Wallet, who.Session, who.Agent), askFar)
+	var err error
+	select {
+	case x.turn <- struct{}{}:
+		err = l.tellFar(ctx, len(query), maxTell)
+		<-x.turn
+	default:
+	}
+	var found []string
+	index := x.current(len(query))
+	if err == nil && index == nil {
+		return nil, vectors.ErrSilent // it is being opened
+	}
+	if err == nil {
+		found, err = index.Nearest(ctx, query, vectors.RightsOf(x.secret, who.Wallet, who.Session, who.Agent), askFar)
+	}
+	x.noteAnswer(l.now(), err)
+	found = slices.DeleteFunc(found, func(id string) bool { return len(id) > maxCID })
+	return found[:min(len(found), askFar)], err
 }
 
-// tellFar tells the index of at most so many chunks that it has not been told of, and returns it.
-func (l *Library) tellFar(ctx context.Context, dimensions, most int) (vectors.Index, error) {
-	x := l.far
-	x.mu.Lock()
-	defer x.mu.Unlock()
+// tellFar tells the index of at most so many chunks that it has not been told of. It is called in the index's turn.
+func (l *Library) tellFar(ctx context.Context, dimensions, most int) error {
 	if err := l.openFar(ctx, dimensions); err != nil {
-		return nil, err
+		return err
 	}
+	index := l.far.current(dimensions)
 	for most > 0 {
-		told, err := l.tellSome(ctx, x.index, dimensions)
+		told, err := l.tellSome(ctx, index, dimensions)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if most -= told; told < vectors.MaxPoints {
 			break
 		}
 	}
-	return x.index, nil
+	return nil
 }
 
 // openFar opens the collection of the model's vectors. One that was not told so far is told of every chunk. It is
-// called with the index's mu held.
+// called in the index's turn.
 func (l *Library) openFar(ctx context.Context, dimensions int) error {
 	x := l.far
-	name, told := "", ""
+	name, told, secret := "", "", ""
 	err := l.file.Read(ctx, func(c *sqlite.Conn) error {
-		return sqlfile.Each(c, "SELECT name, told FROM elsewhere", func(s *sqlite.Stmt) error {
-			name, told = s.ColumnText(0), s.ColumnText(1)
+		return sqlfile.Each(c, "SELECT name, told, secret FROM elsewhere", func(s *sqlite.Stmt) error {
+			name, told, secret = s.ColumnText(0), s.ColumnText(1), s.ColumnText(2)
 			return nil
 		})
 	})
@@ -308,18 +369,20 @@ func (l *Library) openFar(ctx context.Context, dimensions int) error {
 	}
 	model := CIDOf([]byte(l.embed.Model()))
 	collection := fmt.Sprintf("writ_%s_%s_%d", name, model[len(model)-8:], dimensions)
-	if x.index != nil && x.collection != collection {
-		if err := x.index.Close(); err != nil {
+	if x.current(dimensions) == nil || x.collection != collection {
+		if len(x.old) >= maxLengths {
+			return fmt.Errorf("%w: vectors of the model %s have too many lengths", vectors.ErrRefused, l.embed.Model())
+		}
+		index, err := x.open(ctx, collection, dimensions)
+		if err != nil {
 			return err
 		}
-		x.index = nil
-	}
-	if x.index == nil {
-		if x.index, err = x.open(ctx, collection, dimensions); err != nil {
-			x.index = nil
-			return err
+		x.mu.Lock()
+		if x.index != nil {
+			x.old = append(x.old, x.index)
 		}
-		x.collection = collection
+		x.index, x.collection, x.dimensions, x.secret = index, collection, dimensions, secret
+		x.mu.Unlock()
 	}
 	place := x.name + " " + collection
 	if told == place {
@@ -370,7 +433,7 @@ func (l *Library) tellSome(ctx context.Context, index vectors.Index, dimensions 
 			}
 			err = sqlfile.Each(c, `SELECT DISTINCT wallet, session, agent FROM readers WHERE doc IN
 				(SELECT doc FROM chunks WHERE cid = ?) LIMIT ?`, func(s *sqlite.Stmt) error {
-				p.Rights = append(p.Rights, vectors.Right(s.ColumnText(0), s.ColumnText(1), s.ColumnText(2)))
+				p.Rights = append(p.Rights, vectors.Right(l.far.secret, s.ColumnText(0), s.ColumnText(1), s.ColumnText(2)))
 				return nil
 			}, x.id, vectors.MaxRights)
 			points = append(points, p)
@@ -403,14 +466,15 @@ func (l *Library) KeepUp(ctx context.Context, tell func(fault error)) {
 	if l.embed == nil {
 		return
 	}
-	faulty := false
+	faulty, done := false, [2]int64{-1, -1}
 	for wait := keepUpEach; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		err := l.keepUpOnce(ctx)
+		var err error
+		done, err = l.keepUpOnce(ctx, done)
 		wait = keepUpEach
 		if err != nil {
 			wait = keepUpAfresh
@@ -422,21 +486,64 @@ func (l *Library) KeepUp(ctx context.Context, tell func(fault error)) {
 	}
 }
 
-func (l *Library) keepUpOnce(ctx context.Context) error {
-	if err := l.Fill(ctx, maxFill); err != nil || l.far == nil {
-		return err
+// keepUpOnce does what there is to do, and returns the numbers of changes after which there is nothing.
+func (l *Library) keepUpOnce(ctx context.Context, done [2]int64) ([2]int64, error) {
+	now, pending, err := l.readNumbers(ctx)
+	if err != nil || now == done && pending == 0 {
+		return done, err
 	}
-	dimensions := int64(0)
-	err := l.file.Read(ctx, func(c *sqlite.Conn) (err error) {
-		// None if nothing has a vector, and nothing is to be told.
-		dimensions, err = sqlfile.Number(c, `SELECT coalesce(max(length(vector)) / 4, 0) FROM
-			(SELECT vector FROM vectors WHERE model = ? LIMIT 1)`, l.embed.Model())
+	if now != done {
+		// What has no vector after this is done in the next round.
+		if err := l.Fill(ctx, maxFill); err != nil {
+			return done, err
+		}
+	}
+	if l.far != nil {
+		if err := l.tellBeside(ctx); err != nil {
+			return done, err
+		}
+	}
+	return now, nil
+}
+
+// readNumbers returns the numbers of changes, and how many of them the index elsewhere has not been told.
+func (l *Library) readNumbers(ctx context.Context) (now [2]int64, pending int64, err error) {
+	err = l.file.Read(ctx, func(c *sqlite.Conn) (err error) {
+		for i, query := range []string{"SELECT n FROM changes", "SELECT n FROM vectored"} {
+			if now[i], err = sqlfile.Number(c, query); err != nil {
+				return err
+			}
+		}
+		pending, err = sqlfile.Number(c, "SELECT count(*) FROM (SELECT 1 FROM pending LIMIT 1)")
 		return err
 	})
-	if err != nil || dimensions == 0 {
-		return err
+	return now, pending, err
+}
+
+// tellBeside tells the index elsewhere while no search does.
+func (l *Library) tellBeside(ctx context.Context) error {
+	x := l.far
+	x.mu.Lock()
+	dimensions := int64(x.dimensions)
+	x.mu.Unlock()
+	if dimensions == 0 { // nobody has asked yet: as long as the vectors that are there
+		err := l.file.Read(ctx, func(c *sqlite.Conn) (err error) {
+			dimensions, err = sqlfile.Number(c, `SELECT coalesce(max(length(vector)) / 4, 0) FROM
+				(SELECT vector FROM vectors WHERE model = ? LIMIT 1)`, l.embed.Model())
+			return err
+		})
+		if err != nil || dimensions == 0 {
+			return err
+		}
 	}
-	_, err = l.tellFar(ctx, int(dimensions), maxTell)
+	select {
+	case x.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-x.turn }()
+	err := l.tellFar(ctx, int(dimensions), maxTell)
+	x.noteAnswer(l.now(), err)
 	return err
 }
 

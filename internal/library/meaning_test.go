@@ -139,6 +139,14 @@ func TestAnIndexElsewhereIsNotBelieved(t *testing.T) {
 		t.Errorf("by a lie %+v is found, want %+v", got.Hits, honest.Hits)
 	}
 	x.lie = []string{}
+	for range 1000 {
+		x.lie = append(x.lie, his)
+	}
+	x.lie = append(x.lie, honest.Hits[0].CID)
+	if got := find(t, l, "0xa", "salary"); len(got.Hits) != 1 || got.Hits[0].Meaning != 0 {
+		t.Errorf("of more than was asked for %+v is found", got.Hits)
+	}
+	x.lie = []string{}
 	if got := find(t, l, "0xa", "salary"); len(got.Hits) != 1 || got.Hits[0].Meaning != 0 || got.Hits[0].Words != 1 {
 		t.Errorf("of an index that finds nothing %+v is found", got.Hits)
 	}
@@ -158,6 +166,10 @@ func TestAnIndexElsewhereThatIsGone(t *testing.T) {
 		t.Errorf("found %+v", f)
 	}
 	x.fault = nil
+	if f := find(t, l, "0xa", "salary"); f.How != gone {
+		t.Errorf("a database that was silent is asked again at once: %+v", f)
+	}
+	l.ForgetSilence()
 	if f := find(t, l, "0xa", "salary"); f.How != "keywords and vectors" || len(f.Hits) != 2 || f.Hits[0].Meaning == 0 {
 		t.Errorf("once it is back, found %+v", f)
 	}

@@ -20,6 +20,9 @@ const isReader = ` (wallet = '' OR wallet = ?1) AND (session = '' OR session = ?
 // mayRead says, of a row of chunks, whether who asks may read it. It stands in every branch of a search.
 const mayRead = ` chunks.doc IN (SELECT doc FROM readers WHERE` + isReader + `) `
 
+// mayReadIt is the same of one chunk, which is looked up by its CID and not among all that who asks may read.
+const mayReadIt = " +chunks.doc IN (SELECT doc FROM readers WHERE" + isReader + ") "
+
 // Bounds of a search.
 const (
 	batch   = 64  // texts that an endpoint is given at once
@@ -106,7 +109,7 @@ func readHits(c *sqlite.Conn, who Reader, list []search.Fused) ([]Hit, error) {
 		h := Hit{CID: x.CID, Words: x.Words, Meaning: x.Meaning}
 		err := sqlfile.Each(c, `SELECT documents.cid, chunks.start, chunks.heading, chunks.text, documents.source, documents.name,
 			documents.integrity, documents.secrecy FROM chunks JOIN documents ON documents.id = chunks.doc
-			WHERE chunks.cid = ?4 AND`+mayRead+`ORDER BY documents.id LIMIT 1`, func(s *sqlite.Stmt) error {
+			WHERE chunks.cid = ?4 AND`+mayReadIt+`ORDER BY documents.id LIMIT 1`, func(s *sqlite.Stmt) error {
 			h.Chunk = Chunk{Document: s.ColumnText(0), From: s.ColumnInt(1), Heading: s.ColumnText(2), Text: s.ColumnText(3)}
 			h.Source, h.Name, h.Integrity, h.Secrecy = s.ColumnText(4), s.ColumnText(5), s.ColumnText(6), s.ColumnText(7)
 			return nil

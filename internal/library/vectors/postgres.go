@@ -129,6 +129,9 @@ func (x *Postgres) Put(ctx context.Context, points []Point) error {
 
 // Drop implements [Index].
 func (x *Postgres) Drop(ctx context.Context, cids []string) error {
+	if len(cids) == 0 {
+		return nil
+	}
 	return x.do(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE cid = ANY($1)", x.table), cids)
 		return err
@@ -155,8 +158,15 @@ func (x *Postgres) Nearest(
 		if err != nil {
 			return err
 		}
-		cids, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
+		defer rows.Close()
+		for len(cids) < min(limit, MaxNearest) && rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			cids = append(cids, id)
+		}
+		return rows.Err()
 	})
 	return cids, err
 }

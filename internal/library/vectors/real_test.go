@@ -65,7 +65,7 @@ func TestRecall(t *testing.T) {
 	const dimensions, questions = 384, 100
 	r := rand.New(rand.NewPCG(5, 6))
 	centres := centresOf(r, 500, dimensions)
-	reader := func(i int) string { return vectors.Right(fmt.Sprintf("0x%d", i%100), "", "") }
+	reader := func(i int) string { return vectors.Right("k", fmt.Sprintf("0x%d", i%100), "", "") }
 	flat := vectors.NewFlat(dimensions)
 	var points []vectors.Point
 	for i := range total {

@@ -107,7 +107,7 @@ func nearest(t testing.TB, x vectors.Index, v []float32, limit int, rights ...st
 
 func testKeeps(t *testing.T, k kind) {
 	x := k.make(t, 3)
-	mine, yours := vectors.Right("0xa", "", ""), vectors.Right("0xb", "", "")
+	mine, yours := vectors.Right("k", "0xa", "", ""), vectors.Right("k", "0xb", "", "")
 	a, b, c := []float32{1, 0, 0}, []float32{0, 1, 0}, []float32{0, 0, 1}
 	count := func(want int64) {
 		t.Helper()
@@ -168,9 +168,9 @@ func testRights(t *testing.T, k kind) {
 		p := vectors.Point{CID: fmt.Sprintf("chunk%d", i), Vector: draw(r, dimensions, nil)}
 		who := fmt.Sprintf("0x%d", i%wallets)
 		owner[p.CID] = who
-		p.Rights = []string{vectors.Right(who, "", "")}
+		p.Rights = []string{vectors.Right("k", who, "", "")}
 		if i%wallets == 7 {
-			p.Rights = []string{vectors.Right(who, "s7", "a7")}
+			p.Rights = []string{vectors.Right("k", who, "s7", "a7")}
 		}
 		points = append(points, p)
 	}
@@ -181,7 +181,7 @@ func testRights(t *testing.T, k kind) {
 		if n == 7 && r.IntN(2) == 0 {
 			session = "s7"
 		}
-		got := nearest(t, x, draw(r, dimensions, nil), 10, vectors.RightsOf(who, session, "a7")...)
+		got := nearest(t, x, draw(r, dimensions, nil), 10, vectors.RightsOf("k", who, session, "a7")...)
 		want := 10
 		if n == 7 && session != "s7" {
 			want = 0
@@ -203,7 +203,7 @@ func testFinds(t *testing.T, k kind) {
 	r := rand.New(rand.NewPCG(3, 4))
 	x, flat := k.make(t, dimensions), vectors.NewFlat(dimensions)
 	centres := centresOf(r, 30, dimensions)
-	all, few := vectors.Right("", "", ""), vectors.Right("0xfew", "", "")
+	all, few := vectors.Right("k", "", "", ""), vectors.Right("k", "0xfew", "", "")
 	for i := range int(max(3, 8*k.scale)) {
 		var points []vectors.Point
 		for j := range 250 {
@@ -270,7 +270,7 @@ func testBounds(t *testing.T, k kind) {
 	}
 	many := vectors.Point{CID: "many", Vector: v}
 	for i := range vectors.MaxRights {
-		many.Rights = append(many.Rights, vectors.Right(fmt.Sprint(i), "", ""))
+		many.Rights = append(many.Rights, vectors.Right("k", fmt.Sprint(i), "", ""))
 	}
 	put(t, x, []vectors.Point{many})
 	if got := nearest(t, x, v, 1000, many.Rights[vectors.MaxRights-1]); !slices.Equal(got, []string{"many"}) {
@@ -327,7 +327,7 @@ func TestFlat(t *testing.T) {
 
 // A right is the same for who names it and who asks, and says nothing of who that is.
 func TestRights(t *testing.T) {
-	asks := vectors.RightsOf("0xa", "s", "g")
+	asks := vectors.RightsOf("k", "0xa", "s", "g")
 	if len(asks) != 8 {
 		t.Fatalf("%d rights, want 8", len(asks))
 	}
@@ -338,7 +338,7 @@ func TestRights(t *testing.T) {
 		{"", "", "", true}, {"0xa", "", "", true}, {"0xa", "s", "g", true}, {"", "s", "", true}, {"", "", "g", true},
 		{"0xb", "", "", false}, {"0xa", "t", "", false}, {"0xa", "s", "h", false}, {"s", "", "", false},
 	} {
-		right := vectors.Right(tt.wallet, tt.session, tt.agent)
+		right := vectors.Right("k", tt.wallet, tt.session, tt.agent)
 		if slices.Contains(asks, right) != tt.may {
 			t.Errorf("%+v: may is not %v", tt, tt.may)
 		}
@@ -346,7 +346,10 @@ func TestRights(t *testing.T) {
 			t.Errorf("a right is %q", right)
 		}
 	}
-	if n := len(vectors.RightsOf("", "", "")); n != 1 {
+	if vectors.Right("k", "0xa", "", "") == vectors.Right("another", "0xa", "", "") {
+		t.Error("a right is the same for another secret")
+	}
+	if n := len(vectors.RightsOf("k", "", "", "")); n != 1 {
 		t.Errorf("who is nobody has %d rights, want that of anybody", n)
 	}
 }

@@ -12,6 +12,7 @@ package vectors
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -106,15 +107,16 @@ func index[T Index](x T, err error) (Index, error) {
 	return x, nil
 }
 
-// Right names who may read a document, or with all three set who asks, without saying who that is. An empty one means
-// anybody.
-func Right(wallet, session, agent string) string {
-	sum := sha256.Sum256([]byte("writ right\n" + wallet + "\n" + session + "\n" + agent))
-	return hex.EncodeToString(sum[:16])
+// Right names who may read a document, or with all three set who asks. Who has not the secret can neither read from it
+// who that is, nor try. An empty one of the three means anybody.
+func Right(secret, wallet, session, agent string) string {
+	sum := hmac.New(sha256.New, []byte(secret))
+	fmt.Fprintf(sum, "writ right\n%s\n%s\n%s", wallet, session, agent)
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 // RightsOf lists the rights that let an asker read: each of the three is his or anybody's.
-func RightsOf(wallet, session, agent string) []string {
+func RightsOf(secret, wallet, session, agent string) []string {
 	var out []string
 	for i := range 8 {
 		pick := func(bit int, s string) string {
@@ -123,7 +125,7 @@ func RightsOf(wallet, session, agent string) []string {
 			}
 			return ""
 		}
-		out = append(out, Right(pick(0, wallet), pick(1, session), pick(2, agent)))
+		out = append(out, Right(secret, pick(0, wallet), pick(1, session), pick(2, agent)))
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
