@@ -72,7 +72,7 @@ func (r *recap) limitsSentence(until time.Time) string {
 		s += " It asks my own wallet to send what tools named wallet. do: that is my own money."
 	}
 	if slices.ContainsFunc(r.tools, func(t string) bool { return strings.HasPrefix(t, "mandate.") }) {
-		s += " Tools named mandate. pay from my own account, as far as a delegation lets them that I sign besides."
+		s += " It asks my own account to send what tools named mandate. do: that is my own money."
 	}
 	if r.key.kind != "" {
 		s += " Session key: " + r.key.Fingerprint() + "."

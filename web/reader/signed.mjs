@@ -386,6 +386,9 @@ export function sentence (r, until) {
     if (list) s += ` It may be used ${page ? 'by pages of' : 'from'} ${list} only.`
   }
   s += c.max_depth ? ` Sub-agents: at most ${c.max_depth} deep.` : ' No sub-agents.'
+  for (const [who, kind] of [['wallet', 'wallet.'], ['account', 'mandate.']]) {
+    if (r.tools.some(t => t.startsWith(kind))) s += ` It asks my own ${who} to send what tools named ${kind} do: that is my own money.`
+  }
   if (r.key) s += ` Session key: ${fingerprint(r.key.did)}.`
   return s
 }
