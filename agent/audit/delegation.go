@@ -356,7 +356,7 @@ func (a nestedJudge) judgeNested(head provenance.Link, call provenance.Ref) *pro
 	if !judged {
 		src := nested{a.ev.Source(), head}
 		rep = judgeRun(src, optionsBelow(a.auditor), &auditor{
-			depth: a.depth + 1, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask},
+			depth: a.depth + 1, judged: a.judged, sets: a.sets, wallet: wallet{asking: a.wallet.asking},
 			stopped: a.stops.endOf(call, a.stopped),
 		})
 		a.judged[head] = rep

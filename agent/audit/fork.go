@@ -94,7 +94,7 @@ func (a forkJudge) judgeShared(at provenance.Link) (*auditor, error) {
 		return nil, err
 	}
 	sub := &auditor{
-		depth: a.depth, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask}, forks: a.forks + 1,
+		depth: a.depth, judged: a.judged, sets: a.sets, wallet: wallet{asking: a.wallet.asking}, forks: a.forks + 1,
 		isShared: true,
 	}
 	rep := judgeRun(src, optionsBelow(a.auditor), sub)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mined"
 	"github.com/writ-run/writ/tools/x402"
 )
 
@@ -27,7 +28,7 @@ func (t *transfers) noteBuying(c provenance.Link, s *provenance.Step, ref proven
 }
 
 // checkPurchase checks that what a call has paid is what it says: offer, authorisation, signature and settlement.
-func (t *transfers) checkPurchase(e *provenance.Result) *provenance.Fault {
+func (t *transfers) checkPurchase(at mined.At, e *provenance.Result) *provenance.Fault {
 	p, waits := t.buying[e.Of]
 	if !waits {
 		return nil
@@ -59,6 +60,7 @@ func (t *transfers) checkPurchase(e *provenance.Result) *provenance.Fault {
 	}
 	t.n++
 	t.survey.addMoved(paid.Amount)
+	t.claims.Note(at, e.Of, mined.OfPaid(paid), true)
 	return nil
 }
 

@@ -3,16 +3,15 @@ package audit
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/holiman/uint256"
 
-	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // A payment is what was sent for one call: transactions with one nonce, of which one is mined, and what became of them.
@@ -134,64 +133,22 @@ func readCancelling(a tools.Attempt) (*Transaction, *provenance.Fault) {
 }
 
 // checkCancelled counts a call whose nonce was used by a transaction that moves nothing.
-func (t *transfers) checkCancelled(sent broadcast, out []byte, spec tools.Spec) {
-	mined, err := tools.ReadBlock(out)
+func (t *transfers) checkCancelled(at mined.At, sent broadcast, out []byte, spec tools.Spec) {
+	got, err := tools.ReadBlock(out)
 	switch {
-	case err != nil || sent.call.Phase == provenance.PhaseFinal && mined.CheckFinal(ruleOf(spec)) != nil:
+	case err != nil || sent.call.Phase == provenance.PhaseFinal && got.CheckFinal(ruleOf(spec)) != nil:
 		t.unclear++
 	case sent.call.Phase == provenance.PhaseFinal || spec.Final == "":
 		t.cancelled++
-		t.extra.add(sent.payment, &mined)
+		t.addFees(sent.payment, &got)
+		place, whole := mined.ReadPlace(sent.payment.txs[0].Chain, got.Hash, got.Block, got.BlockHash)
+		t.claims.Note(at, sent.call.Of, mined.Claim{Place: place}, whole)
 	}
 }
 
-// extraFees sums up what replacements have cost more than the first transactions would have at most.
-type extraFees struct {
-	more []money.Amount // by coin
-}
-
-// add counts what a payment has cost, by its receipt, beyond what its first transaction offered at most for as much
-// gas.
-func (x *extraFees) add(p *payment, mined *tools.Mined) {
-	more, ok := ExtraFee(p.txs[0].FeeCap.ToBig(), mined)
-	if len(p.txs) == 1 || !ok {
-		return
+// addFees counts what replacements have cost.
+func (t *transfers) addFees(p *payment, got *tools.Mined) {
+	if len(p.txs) > 1 {
+		t.extra.Add(p.txs[0].FeeCap.ToBig(), got)
 	}
-	for i, sum := range x.more {
-		if sum.Asset() == more.Asset() {
-			x.more[i] = sum.AddCapped(more)
-			return
-		}
-	}
-	x.more = append(x.more, more)
-}
-
-func (x *extraFees) says() (notes []string) {
-	for _, sum := range x.more {
-		notes = append(notes, fmt.Sprintf("the replacements cost %s more in fees than was offered at first", sum))
-	}
-	return notes
-}
-
-// ExtraFee returns what a receipt's fee is above what another transaction offered at most for as much gas. It is false
-// if the receipt does not say what was paid.
-func ExtraFee(offered *big.Int, mined *tools.Mined) (money.Amount, bool) {
-	if mined.Fee == nil {
-		return money.Amount{}, false
-	}
-	asset := money.Asset{Symbol: mined.Fee.Token, Decimals: mined.Fee.Decimals}
-	gas, err := uint256.FromDecimal(mined.Gas)
-	if err != nil {
-		return money.Amount{}, false
-	}
-	paid, err := money.FromUnits(asset, mined.Fee.Units)
-	most, over := uint256.FromBig(new(big.Int).Mul(offered, gas.ToBig()))
-	if err != nil || over {
-		return money.Amount{}, false
-	}
-	more, err := paid.Sub(money.FromUint256(asset, most))
-	if err != nil { // its fees were not higher
-		return money.Of(asset, 0), true
-	}
-	return more, true
 }

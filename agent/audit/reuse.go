@@ -60,7 +60,7 @@ func (r *rereading) judgeSource(s *provenance.Step, reply *provenance.Reply) (wr
 	if err := r.ev.Record(reply.From.Head, new(provenance.Head)); err != nil {
 		return "", err
 	}
-	sub := &auditor{judged: r.judged, sets: r.sets, wallet: wallet{ask: r.wallet.ask}, isSource: true}
+	sub := &auditor{judged: r.judged, sets: r.sets, wallet: wallet{asking: r.wallet.asking}, isSource: true}
 	rep := judgeRun(nested{r.ev.Source(), reply.From.Head}, Options{Keys: r.keys, OperatorKey: r.operator}, sub)
 	if rep.Refused() {
 		return fmt.Sprintf("that run is not in order: %s: %s", rep.Code, rep.Detail), nil

@@ -131,7 +131,7 @@ func (a threadJudge) judgePast(of past) (p past, open bool, err error) {
 		return p, false, err
 	}
 	sub := &auditor{
-		depth: a.depth, judged: a.judged, sets: a.sets, wallet: wallet{ask: a.wallet.ask}, isPast: true,
+		depth: a.depth, judged: a.judged, sets: a.sets, wallet: wallet{asking: a.wallet.asking}, isPast: true,
 	}
 	rep := judgeRun(nested{a.ev.Source(), head}, optionsBelow(a.auditor), sub)
 	if rep.Refused() {

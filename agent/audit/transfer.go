@@ -18,6 +18,7 @@ import (
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/calldata"
 	"github.com/writ-run/writ/tools/mandate"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // Codes of signed transactions: what was signed is not what the call says.
@@ -42,6 +43,7 @@ const (
 	CodeTxReplaced provenance.Code = "transfers.replaced"
 	// a receipt that states other figures than its balances and events show, or those of another account
 	CodeTxMoved provenance.Code = "transfers.moved"
+	CodeTxMined provenance.Code = "transfers.mined" // asked, the chain has no such transaction, or it moved something else
 	// a call paid by x402 something else than it says: another offer, authorisation, signature or settlement
 	CodeTxPayment provenance.Code = "transfers.payment"
 	// not one payment by a delegation of the grant's wallet to the account that redeems it
@@ -83,7 +85,12 @@ func (a *auditor) checkTransfers() {
 		payers: map[provenance.Ref]common.Address{}, payments: map[provenance.Ref]*payment{},
 		buying: map[provenance.Ref]purchase{},
 	}
+	t.claims.Ask = a.wallet.look
 	err := a.ev.Each(t.checkStep)
+	if err == nil {
+		err = t.checkMined()
+	}
+	unasked, found := t.claims.Conclude(a.rep)
 	a.survey.read = err == nil && t.isRead()
 	switch {
 	case errors.Is(err, errStop):
@@ -92,9 +99,21 @@ func (a *auditor) checkTransfers() {
 	case t.closed > 0:
 		note := fmt.Sprintf("%d signed transactions, arguments or receipts are sealed", t.closed)
 		a.rep.Skip(provenance.CheckTransfers, t.n, note)
+	case unasked != "":
+		a.rep.Skip(provenance.CheckTransfers, t.n, unasked)
 	default:
-		a.rep.Pass(provenance.CheckTransfers, t.n, t.note())
+		a.rep.Pass(provenance.CheckTransfers, t.n, t.note(found))
 	}
+}
+
+// checkMined asks the auditor's chains for the transactions that are said to be mined.
+func (t *transfers) checkMined() error {
+	at, err := t.claims.Check()
+	if err == nil {
+		return nil
+	}
+	t.failCheck(provenance.CheckTransfers, CodeTxMined, at.Step, "step %d: %v", at.Seq, err)
+	return errStop
 }
 
 // The transfers of a run, as far as its steps were walked.
@@ -112,9 +131,11 @@ type transfers struct {
 	closed     int                         // that were not, since they are sealed
 	lost       int                         // that were broadcast or bought, and nobody says what came of it
 
+	claims mined.Claims // of what is said to be mined
+
 	returned                  int // blocks that transactions were in, and that have gone
 	replaced, cancelled       int // transactions in whose place another was sent; calls whose nonce was used for nothing
-	extra                     extraFees
+	extra                     mined.ExtraFees
 	mandates                  mandate.Seen
 	computed, differ, unclear int // simulations that were not read; transactions that moved otherwise, or nobody knows how
 }
@@ -126,8 +147,7 @@ type broadcast struct {
 }
 
 // note says what of the transactions a reader should know, though none of it is against the rules.
-func (t *transfers) note() string {
-	var notes []string
+func (t *transfers) note(notes []string) string {
 	for _, x := range []struct {
 		n    int
 		what string
@@ -143,7 +163,7 @@ func (t *transfers) note() string {
 			notes = append(notes, fmt.Sprintf("%d %s", x.n, x.what))
 		}
 	}
-	notes = append(append(notes, t.extra.says()...), t.mandates.Says()...)
+	notes = append(append(notes, t.extra.Says()...), t.mandates.Says()...)
 	return strings.Join(notes, ", ")
 }
 
@@ -219,12 +239,12 @@ func (t *transfers) takeEvent(c provenance.Link, s *provenance.Step) (*provenanc
 			t.takeSimulation(call, e.Output)
 		}
 		if want, waits := t.sent[e.Of]; waits {
-			if f := t.checkReceipt(want, e.Output); f != nil {
+			if f := t.checkReceipt(mined.At{Step: c, Seq: s.Seq}, want, e.Output); f != nil {
 				t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
 				return nil, nil, errStop
 			}
 		}
-		if f := t.checkPurchase(e); f != nil {
+		if f := t.checkPurchase(mined.At{Step: c, Seq: s.Seq}, e); f != nil {
 			t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
 			return nil, nil, errStop
 		}
@@ -271,7 +291,7 @@ func (t *transfers) takeSimulation(call *provenance.Call, output *provenance.Pay
 
 // checkReceipt compares a receipt with the transaction that was sent, and the figures that it states with what its
 // balances and events come to.
-func (t *transfers) checkReceipt(sent broadcast, output *provenance.Payload) *provenance.Fault {
+func (t *transfers) checkReceipt(at mined.At, sent broadcast, output *provenance.Payload) *provenance.Fault {
 	out, ok := output.Bytes()
 	args, ok2 := sent.call.Args.Bytes()
 	if !ok || !ok2 {
@@ -291,28 +311,34 @@ func (t *transfers) checkReceipt(sent broadcast, output *provenance.Payload) *pr
 		return faultf(CodeTxForm, "%v", err)
 	}
 	if sent.payment.cancels[tx.Hash] {
-		t.checkCancelled(sent, out, spec)
+		t.checkCancelled(at, sent, out, spec)
 		return nil
 	}
-	mined, moved, err := tools.ReadMined(out, read)
+	got, moved, err := tools.ReadMined(out, read)
+	isLast := sent.call.Phase == provenance.PhaseFinal || spec.Final == "" // else a final result follows
+	if err == nil {
+		claim, whole := mined.OfMined(tx.Chain, &got, read, spec.Book.Tokens[read.Amount.Asset().Symbol].Address)
+		claim.Early = !isLast
+		t.claims.Note(at, sent.call.Of, claim, whole)
+	}
 	switch {
 	case err != nil: // the run records it as in doubt
 		t.unclear++
 		return nil
-	case sent.call.Phase == provenance.PhaseFinal && mined.CheckFinal(ruleOf(spec)) != nil: // in doubt, too
+	case sent.call.Phase == provenance.PhaseFinal && got.CheckFinal(ruleOf(spec)) != nil: // in doubt, too
 		t.unclear++
 		return nil
-	case mined.Status != "ok":
+	case got.Status != "ok":
 		return nil
-	case common.HexToAddress(mined.Account) != tx.Payer:
-		return faultf(CodeTxMoved, "the receipt shows what left %s, and %s paid by the transaction", mined.Account, tx.Payer)
-	case !isSum(mined.Left, moved.Debit) || !isSum(mined.Arrived, moved.Credit):
+	case common.HexToAddress(got.Account) != tx.Payer:
+		return faultf(CodeTxMoved, "the receipt shows what left %s, and %s paid by the transaction", got.Account, tx.Payer)
+	case !isSum(got.Left, moved.Debit) || !isSum(got.Arrived, moved.Credit):
 		return faultf(CodeTxMoved, "the receipt states other figures than its balances and events show: %s left, %s arrived",
 			moved.Debit, moved.Credit)
 	}
-	if sent.call.Phase == provenance.PhaseFinal || spec.Final == "" { // a provisional result is followed by a final one
+	if isLast {
 		t.survey.addMoved(moved.Debit)
-		t.extra.add(sent.payment, &mined)
+		t.addFees(sent.payment, &got)
 		t.differ += countIf(moved.Differs(read))
 	}
 	return nil

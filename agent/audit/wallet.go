@@ -7,6 +7,7 @@ import (
 
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // Codes of what a contract wallet signed.
@@ -19,25 +20,34 @@ const (
 	CodeApprovalsContract     provenance.Code = "approvals.contract"
 )
 
-// Chains asks chains of the auditor's own choice. internal/ethcall has what it takes.
+// Chains asks chains of the auditor's own choice. internal/eth has what it takes.
 type Chains interface {
 	// AskAt returns what the account's contract says at the block of this hash. An error is no answer.
 	AskAt(ctx context.Context, q auth.Question, block [32]byte) (auth.Answer, error)
+	// Mined returns what a chain has of a transaction. An error is no answer; [mined.ErrNobody] that nobody can be asked.
+	Mined(ctx context.Context, at mined.Place) (*mined.Receipt, error)
 }
 
 // VerifyOn judges as [Verify] does, and asks chains again what a record says that they said of a contract wallet's
-// signatures, at the blocks where they were asked. Without chains such a wallet's word is not checked, and the report
-// says so.
+// signatures, at the blocks where they were asked, and for each transaction that it says was mined. Without chains such
+// a wallet's word is not checked, and the report says so.
 func VerifyOn(ctx context.Context, src provenance.Source, o Options, chains Chains) *provenance.Report {
 	ask := func(q auth.Question, block [32]byte) (auth.Answer, error) { return chains.AskAt(ctx, q, block) }
-	return judgeRun(src, o, &auditor{wallet: wallet{ask: ask}})
+	look := func(at mined.Place) (*mined.Receipt, error) { return chains.Mined(ctx, at) }
+	return judgeRun(src, o, &auditor{wallet: wallet{asking: asking{ask, look}}})
 }
 
 // A wallet is what is to be asked about a contract wallet, and why some of it was not.
 type wallet struct {
-	ask   func(q auth.Question, block [32]byte) (auth.Answer, error) // nil: there is nobody to ask
+	asking
 	asked map[askedOf]bool
 	why   string // why one was not checked
+}
+
+// asking is how chains are asked; nil where there is nobody to ask.
+type asking struct {
+	ask  func(q auth.Question, block [32]byte) (auth.Answer, error)
+	look mined.Ask
 }
 
 // An askedOf is one question to the wallet's chain: what was signed, and the record of the answer.

@@ -84,7 +84,9 @@ verified, but INCOMPLETE.
 from its recorded tokens, and the first step that has another cost, or another table, is named (totals.price,
 totals.table). Without it the report says which table was not looked at.
 --rpc URL of verify, which may be given more than once, is an endpoint of your own choice: it is asked again, at the
-recorded block, whether a contract wallet accepts what it signed. Without one that is not checked.
+recorded block, whether a contract wallet accepts what it signed, and for each transaction that the run says was mined, or
+that has settled a payment by x402: block, outcome and events must be as recorded (transfers.mined). Without one none of
+that is checked.
 --module FILE of verify, which may be given more than once, is a WebAssembly module that a tool of the run is, by its CID:
 what it returned is computed again, and must be the same byte by byte. Without the file that is not checked.
 verify also takes what shows that nothing was left out, each got by another way than the CAR file:

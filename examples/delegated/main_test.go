@@ -22,6 +22,9 @@ func TestDelegated(t *testing.T) {
 			t.Errorf("%q is not there: %s", want, out)
 		}
 	}
+	if n := strings.Count(string(out), "1 found on the chain"); n != 1 {
+		t.Errorf("the payment is found on the chain %d times, want where it was asked: %s", n, out)
+	}
 	if n := strings.Count(string(out), "alice holds 995 USDC"); n != 2 {
 		t.Errorf("alice holds 995 USDC %d times, want after the payment and after the revocation: %s", n, out)
 	}

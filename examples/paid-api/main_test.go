@@ -16,7 +16,7 @@ func TestPaidAPI(t *testing.T) {
 	for _, want := range []string{
 		"It costs 0.01 USDC to", "sunny, 21 degrees", "It was paid, and the server answered 500",
 		"The server wants something else than the call says: 0.011 USDC", "The server says that it was paid, and the chain does not show it",
-		"transfers  pass             1",
+		"transfers  pass             1", "1 found on the chain",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("it does not say %q: %s", want, out)

@@ -32,7 +32,8 @@ while ! test -s ready; do
 	sleep 0.1
 done
 operator=$(sed 's/.*"operator_key":"\([0-9a-f]*\)".*/\1/' ready)
-shop "$(sed 's/.*"chain":"\([^"]*\)".*/\1/' ready)" >shop.url 2>shop.log &
+chain=$(sed 's/.*"chain":"\([^"]*\)".*/\1/' ready)
+shop "$chain" >shop.url 2>shop.log &
 shop=$!
 while ! test -s shop.url; do
 	kill -0 "$shop" || { cat shop.log; exit 1; }
@@ -61,4 +62,4 @@ buy liar || true
 
 echo "== 6. what was bought is proven to a stranger, with offer, payment and receipt"
 writ export "$good" -o run.car --keys keys.json
-writ verify run.car --keys keys.json --operator-key "$operator"
+writ verify run.car --keys keys.json --operator-key "$operator" --rpc "$chain"

@@ -9,8 +9,9 @@
 // may be moved. Everything else (no answer, too few endpoints, different blocks, different answers, a newest block that
 // is old or ahead of the clock) is auth.ErrUnavailable, and never a yes or a no.
 //
-// An auditor also reads by it what a chain has of a log ([Client.Anchors]). The standard library, auth and provenance
-// are all that it is made of, so that an auditor's program stays small.
+// An auditor also reads by it what a chain has of a log ([Client.Anchors]) and of a transaction ([Client.Mined]). The
+// standard library, auth, provenance and tools/mined are all that it is made of, so that an auditor's program stays
+// small.
 package eth
 
 import (

@@ -139,6 +139,7 @@ var levels = map[string]int{
 	"tools/elicit":                   -1, // pure: what a server asks in a call, and its answers
 	"tools/module":                   1,
 	"tools/mandate":                  1, // pure: the audit reads with it what a transaction redeems
+	"tools/mined":                    1, // pure: the audit compares with it what a chain has
 	"tools/x402":                     1, // pure: the audit reads with it what a tool has paid
 }
 
@@ -160,6 +161,7 @@ var within = []string{
 	"agent/audit -> agent/thread",
 	"agent/audit -> tools/calldata",    // a signed transaction is made again of its call
 	"agent/audit -> tools/mandate",     // whose account has paid, and within what
+	"agent/audit -> tools/mined",       // what is said to be mined
 	"agent/audit -> tools/x402",        // a signed payment likewise
 	"agent/definition -> agent/thread", // what providers add to a tool
 	"agent/loop -> agent/approval",     // the summary of a call that waits for the wallet
@@ -224,6 +226,7 @@ var within = []string{
 	"tools/chain -> tools/calldata",
 	"tools/contract -> tools/calldata",
 	"tools/chain -> tools/mandate",
+	"tools/mined -> tools/x402",     // what is said to have settled a payment
 	"tools/contract -> tools/chain", // a function that writes is sent as a payment is
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/writ-run/writ/internal/eth/devchain/walletstest"
 	"github.com/writ-run/writ/internal/runner"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // An oracle is an auth.Contracts whose word the test decides.
@@ -52,6 +53,10 @@ func (c *oracle) Ask(_ context.Context, q auth.Question) (auth.Verification, err
 		Answer: auth.Answer{Verdict: verdict, Standing: auth.StandingContract, Code: [32]byte{1}, Owners: [32]byte{c.owners}, Gas: 9},
 		Chain:  q.Chain, Number: uint64(c.asked), Block: [32]byte{byte(c.asked)}, Validator: auth.ValidatorHash, Asked: 1, Agreed: 1, At: c.now(),
 	}, c.err
+}
+
+func (c *oracle) Mined(context.Context, mined.Place) (*mined.Receipt, error) {
+	return nil, mined.ErrNobody
 }
 
 func (c *oracle) say(change func()) {

@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // A chain says what the test wants of every question.
@@ -24,6 +25,10 @@ type chain struct {
 func (c *chain) AskAt(_ context.Context, _ auth.Question, block [32]byte) (auth.Answer, error) {
 	c.block = block
 	return auth.Answer{Verdict: c.verdict, Standing: auth.StandingContract}, c.err
+}
+
+func (c *chain) Mined(context.Context, mined.Place) (*mined.Receipt, error) {
+	return nil, mined.ErrNobody
 }
 
 // TestAKeyBoundByAContractWallet: the operator's wallet is a contract. What it signed is asked again at the recorded

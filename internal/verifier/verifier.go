@@ -288,7 +288,7 @@ func (v *Verifier) Define(f FlagSet) {
 	f.BoolVar(&v.complete, "require-complete", false, "a history that is not shown to be complete is not verified")
 	f.StringVar(&v.prices, "prices", "", "price table `file`, of writ prices import: what each call of a model cost is "+
 		"computed again by it")
-	f.Func("rpc", "`endpoint` that is asked again about contract wallets; may be given several times",
+	f.Func("rpc", "`endpoint` that is asked again about contract wallets and for what was mined; may be repeated",
 		appendTo(&v.endpoints))
 	f.Func("snapshot", "CAR `file` of writ docs snapshot -o, from which searches are made again; "+
 		"may be given several times", appendTo(&v.snapshots))

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"context"
-	"math/big"
 	"slices"
 
 	"github.com/ethereum/go-ethereum"
@@ -12,44 +11,22 @@ import (
 
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mined"
 )
 
-// Topics of the events by which contracts say that they move something, or let somebody move it.
-var (
-	topicTransfer       = crypto.Keccak256Hash([]byte("Transfer(address,address,uint256)"))
-	topicApproval       = crypto.Keccak256Hash([]byte("Approval(address,address,uint256)"))
-	topicApprovalForAll = crypto.Keccak256Hash([]byte("ApprovalForAll(address,address,bool)"))
-	topicTransferSingle = crypto.Keccak256Hash([]byte("TransferSingle(address,address,address,uint256,uint256)"))
-	topicTransferBatch  = crypto.Keccak256Hash([]byte("TransferBatch(address,address,address,uint256[],uint256[])"))
-)
+var topicTransfer = crypto.Keccak256Hash([]byte("Transfer(address,address,uint256)"))
 
-// addEvents adds to m what logs say was moved and allowed: ERC-20, ERC-721 and ERC-1155. Of the latter two each event
-// counts as one unit of a thing that no amount measures. Logs of other forms move nothing by these standards.
+// addEvents adds to m what logs say was moved and allowed: see [mined.AddEvent].
 func (c *chain) addEvents(m *tools.Movement, logs []*types.Log) {
 	for _, l := range logs {
-		if len(l.Topics) == 0 {
-			continue
+		moves, allows := len(m.Transfers), len(m.Allowances)
+		mined.AddEvent(m, mined.Log{Contract: l.Address, Topics: l.Topics, Data: l.Data})
+		for i := range m.Transfers[moves:] {
+			m.Transfers[moves+i].Token = c.symbolOf(l.Address)
 		}
-		switch kind := l.Topics[0]; {
-		case kind == topicTransfer && len(l.Topics) >= 3:
-			t := c.eventTransfer(l, l.Topics[1], l.Topics[2], unitsOf(l))
-			t.ID = thingIn(l)
-			m.Transfers = append(m.Transfers, t)
-		case (kind == topicTransferSingle || kind == topicTransferBatch) && len(l.Topics) == 4:
-			m.Transfers = append(m.Transfers, c.eventTransfer(l, l.Topics[2], l.Topics[3], big.NewInt(1)))
-		case (kind == topicApproval || kind == topicApprovalForAll) && len(l.Topics) >= 3:
-			m.Allowances = append(m.Allowances, tools.Allowance{
-				Contract: l.Address.Hex(), Token: c.symbolOf(l.Address), Units: unitsOf(l).String(),
-				Owner: addressIn(l.Topics[1]), Spender: addressIn(l.Topics[2]), ID: thingIn(l),
-			})
+		for i := range m.Allowances[allows:] {
+			m.Allowances[allows+i].Token = c.symbolOf(l.Address)
 		}
-	}
-}
-
-func (c *chain) eventTransfer(l *types.Log, from, to common.Hash, units *big.Int) tools.Transfer {
-	return tools.Transfer{
-		Contract: l.Address.Hex(), Token: c.symbolOf(l.Address), From: addressIn(from), To: addressIn(to),
-		Units: units.String(),
 	}
 }
 
@@ -62,28 +39,6 @@ func (c *chain) symbolOf(contract common.Address) string {
 		return c.nativeAsset().Symbol
 	}
 	return c.symbols[contract]
-}
-
-func addressIn(topic common.Hash) string { return common.BytesToAddress(topic[12:]).Hex() }
-
-// thingIn returns the number of the thing that an event of ERC-721 names, "" of any other event.
-func thingIn(l *types.Log) string {
-	if len(l.Topics) != 4 {
-		return ""
-	}
-	return l.Topics[3].Big().String()
-}
-
-// unitsOf returns the amount of an event, one if it names a single thing instead; none if it says that nobody may move
-// that any more.
-func unitsOf(l *types.Log) *big.Int {
-	if len(l.Topics) == 4 && l.Topics[0] == topicApproval && l.Topics[2] == (common.Hash{}) {
-		return new(big.Int)
-	}
-	if len(l.Topics) > 3 || len(l.Data) != 32 {
-		return big.NewInt(1)
-	}
-	return new(big.Int).SetBytes(l.Data)
 }
 
 // A logReader is a client that finds events. [*ethclient.Client] is one.
@@ -118,7 +73,12 @@ func (c *chain) readBesides(
 		}
 		from, to := common.BytesToAddress(l.Topics[1][12:]), common.BytesToAddress(l.Topics[2][12:])
 		if slices.Contains(who, from) || slices.Contains(who, to) {
-			out = append(out, c.eventTransfer(l, l.Topics[1], l.Topics[2], unitsOf(l)))
+			var m tools.Movement
+			c.addEvents(&m, []*types.Log{l})
+			for _, t := range m.Transfers {
+				t.ID = "" // of other transactions their number does
+				out = append(out, t)
+			}
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +20,11 @@ import (
 
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/chain"
 	"github.com/writ-run/writ/tools/mandate"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // given are the mandates of sessions.
@@ -112,14 +115,15 @@ func TestAMandatePays(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		mined, moved, err := tools.ReadMined(out, in.Args)
-		if err != nil || mined.Status != "ok" || moved.Debit != in.Args.Amount || mined.Account != alice.Address.Hex() {
+		got, moved, err := tools.ReadMined(out, in.Args)
+		if err != nil || got.Status != "ok" || moved.Debit != in.Args.Amount || got.Account != alice.Address.Hex() {
 			t.Fatalf("%s: %+v, %v", out, moved, err)
 		}
 		if !strings.Contains(string(out), `"from":"`+agent.Address.Hex()) || signed.Account != tool.Account() {
 			t.Errorf("%s: it is not the agent's account that sent it", out)
 		}
-		return mined
+		checkMined(t, client, got, in.Args)
+		return got
 	}
 
 	// An account without code cannot let anybody pay.
@@ -177,6 +181,67 @@ func TestAMandatePays(t *testing.T) {
 	// What its owner revokes on the chain is over.
 	revoke(t, client, alice, mandates["s"])
 	refused(`{"token":"USDC","to":"bob","amount":"1"}`, "s", "mandate_revoked", "revoked on the chain")
+}
+
+// checkMined makes sure that a chain which is asked tells an agent's payment from the user's account from what else could
+// be said of it.
+func checkMined(t *testing.T, client *ethclient.Client, honest tools.Mined, args tools.Args) {
+	t.Helper()
+	agent, token := devchain.Accounts()["agent"].Address.Hex(), devchain.Book().Tokens["USDC"].Address
+	for name, tt := range map[string]struct {
+		change func(*tools.Mined)
+		says   string // why it is not so; "" if it is
+	}{
+		"as it was": {func(*tools.Mined) {}, ""},
+		"the agent's own money": {func(r *tools.Mined) {
+			r.Account, r.Transfers = agent, slices.Clone(r.Transfers)
+			r.Transfers[0].From = agent
+		}, "has moved something else of " + agent},
+		"the money of nobody": {func(r *tools.Mined) { r.Transfers = nil }, "has moved something else"},
+		"less": {func(r *tools.Mined) {
+			r.Transfers = slices.Clone(r.Transfers)
+			r.Transfers[0].Units = "1"
+		}, "has moved something else"},
+		"another token": {func(r *tools.Mined) {
+			r.Transfers = slices.Clone(r.Transfers)
+			r.Transfers[0].Token = ""
+		}, "has no USDC at"},
+		"an allowance": {func(r *tools.Mined) {
+			r.Allowances = []tools.Allowance{{Contract: token.Hex(), Token: "USDC", Owner: r.Account, Spender: agent, Units: "1"}}
+		}, "has moved something else"},
+		"nothing, since it was reverted": {func(r *tools.Mined) { r.Status = "reverted" }, "another outcome than reverted"},
+		"it in another block":            {func(r *tools.Mined) { r.BlockHash = r.Hash }, "and the record in block"},
+		"it by another transaction":      {func(r *tools.Mined) { r.Hash = r.BlockHash }, "has no such transaction"},
+		"it in no block":                 {func(r *tools.Mined) { r.BlockHash = "" }, "does not name in full"},
+	} {
+		lie := honest
+		tt.change(&lie)
+		claim, whole := mined.OfMined(devchain.ID, &lie, args, token)
+		claims := mined.Claims{Ask: func(at mined.Place) (*mined.Receipt, error) {
+			return askedOf(t, client, at), nil
+		}}
+		claims.Note(mined.At{}, provenance.Ref{}, claim, whole)
+		if _, err := claims.Check(); (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("it moved %s: %v, want %q", name, err, tt.says)
+		}
+	}
+}
+
+// askedOf asks the dev chain for a transaction.
+func askedOf(t *testing.T, client *ethclient.Client, at mined.Place) *mined.Receipt {
+	t.Helper()
+	r, err := client.TransactionReceipt(t.Context(), at.Tx)
+	if errors.Is(err, ethereum.NotFound) {
+		return &mined.Receipt{}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &mined.Receipt{Stands: r.BlockHash == at.Block, Block: r.BlockHash, OK: r.Status == types.ReceiptStatusSuccessful}
+	for _, l := range r.Logs {
+		out.Logs = append(out.Logs, mined.Log{Contract: l.Address, Topics: l.Topics, Data: l.Data})
+	}
+	return out
 }
 
 func isCode(err error, code string) bool {

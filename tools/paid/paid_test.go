@@ -24,10 +24,13 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/params"
 
+	"github.com/writ-run/writ/internal/eth"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mined"
 	"github.com/writ-run/writ/tools/x402"
 )
 
@@ -294,10 +297,59 @@ func TestAnOfferIsPaid(t *testing.T) {
 		intent := x402.Intent{Args: in.Args, Key: in.Key, At: in.At, Book: devchain.Book()}
 		paid, err := intent.Check(out)
 		if err != nil || paid.Account != devchain.Accounts()["agent"].Address {
-			t.Errorf("%s: %+v, %v", out, paid, err)
+			t.Fatalf("%s: %+v, %v", out, paid, err)
 		}
+		m.checkMined(paid)
 		if got := m.holds("mallory"); got != 10_000 || !strings.Contains(string(out), `sunny`) || strings.Contains(string(out), `"note"`) {
 			t.Errorf("version %d: mallory has %d, and the answer is %s", version, got, out)
+		}
+	}
+}
+
+// checkMined makes sure that a chain which is asked tells a payment from every other that it could be said to be.
+func (m *market) checkMined(honest *x402.Paid) {
+	m.t.Helper()
+	chains, err := eth.DialAll([]string{m.chain})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*x402.Paid)
+		says   string // why it is not so; "" if it is
+	}{
+		{"as it was", func(*x402.Paid) {}, ""},
+		{"settled by another transaction", func(p *x402.Paid) { p.Tx = common.HexToHash(m.another()) }, "the record in block"},
+		{"by another of its block", func(p *x402.Paid) {
+			p.Tx = common.HexToHash(m.another())
+			b, _ := m.node.BlockByNumber(m.t.Context(), big.NewInt(1))
+			p.Number, p.Block = 1, b.Hash()
+		}, "has not used the authorisation"},
+		{"by one that never was", func(p *x402.Paid) { p.Tx[3] ^= 1 }, "has no such transaction"},
+		{"by another authorisation", func(p *x402.Paid) { p.Nonce[3] ^= 1 }, "has not used the authorisation"},
+		{"of another account", func(p *x402.Paid) { p.Account[3] ^= 1 }, "has not used the authorisation"},
+		{"of another token", func(p *x402.Paid) { p.Token[3] ^= 1 }, "has not used the authorisation"},
+		{"to somebody else", func(p *x402.Paid) { p.To[3] ^= 1 }, "has not moved 0.01 USDC"},
+		{"of another amount", func(p *x402.Paid) { p.Amount = money.Of(usdc, 10_001) }, "has not moved 0.010001 USDC"},
+		{"in a block before its own", func(p *x402.Paid) {
+			b, _ := m.node.BlockByNumber(m.t.Context(), new(big.Int).SetUint64(p.Number-1))
+			p.Number, p.Block = p.Number-1, b.Hash()
+		}, "the record in block"},
+	} {
+		lie := *honest
+		tt.change(&lie)
+		claims := mined.Claims{Ask: func(at mined.Place) (*mined.Receipt, error) { return chains.Mined(m.t.Context(), at) }}
+		claims.Note(mined.At{Seq: 3}, provenance.Ref{Seq: 3}, mined.OfPaid(&lie), true)
+		at, err := claims.Check()
+		rep := provenance.NewReport()
+		skipped, found := claims.Conclude(rep)
+		switch {
+		case skipped != "":
+			m.t.Errorf("%s: it was not checked: %s", tt.name, skipped)
+		case tt.says == "" && (err != nil || len(found) != 1 || found[0] != "1 found on the chain"):
+			m.t.Errorf("%s: %v, %q", tt.name, err, found)
+		case tt.says != "" && (err == nil || at.Seq != 3 || len(found) != 0 || !strings.Contains(err.Error(), tt.says)):
+			m.t.Errorf("%s: %v at %d, %q, want %q", tt.name, err, at.Seq, found, tt.says)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -96,8 +97,12 @@ type Paid struct {
 	Account common.Address // that signed
 	Chain   uint64
 	Nonce   [32]byte
-	Tx      common.Hash
+	Token   common.Address
+	To      common.Address
 	Amount  money.Amount
+	// Tx is said to have settled it, in the block of this number and hash.
+	Tx, Block common.Hash
+	Number    uint64
 }
 
 // Check reads the result of a call and checks that its payment is the call's: that the terms, the authorisation, its
@@ -156,5 +161,12 @@ func (in *Intent) Check(result []byte) (*Paid, error) {
 		common.HexToHash(s.BlockHash).Hex() != s.BlockHash {
 		return nil, errors.New("no transaction is named that has settled it")
 	}
-	return &Paid{a.From, in.Book.Chain, a.Nonce, common.HexToHash(s.Tx), in.Args.Amount}, nil
+	number, err := strconv.ParseUint(s.Block, 10, 63)
+	if err != nil {
+		return nil, errors.New("no block is named that has settled it")
+	}
+	return &Paid{
+		Account: a.From, Chain: in.Book.Chain, Nonce: a.Nonce, Token: t.Asset, To: a.To, Amount: in.Args.Amount,
+		Tx: common.HexToHash(s.Tx), Block: common.HexToHash(s.BlockHash), Number: number,
+	}, nil
 }

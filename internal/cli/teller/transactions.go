@@ -10,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mined"
 )
 
 // describePending says why a transaction is not at its end, and what is done next; "" if that is not known.
@@ -111,13 +112,13 @@ func (p *payments) note(output json.RawMessage) {
 
 // describeCost says what a payment whose transaction was replaced has cost, and how much more than was offered first.
 func (p *payments) describeCost(hash string, output json.RawMessage) string {
-	var mined tools.Mined
+	var receipt tools.Mined
 	of := p.byHash[hash]
-	if of == nil || !of.replaced || json.Unmarshal(output, &mined) != nil || mined.Fee == nil {
+	if of == nil || !of.replaced || json.Unmarshal(output, &receipt) != nil || receipt.Fee == nil {
 		return ""
 	}
-	says := "; its fee was " + mined.Fee.Display
-	if more, ok := audit.ExtraFee(of.first, &mined); ok {
+	says := "; its fee was " + receipt.Fee.Display
+	if more, ok := mined.ExtraFee(of.first, &receipt); ok {
 		says += fmt.Sprintf(", %s more than the first transaction offered", more)
 	}
 	return says
