@@ -299,7 +299,8 @@ func (p *payer) transactionOf(
 }
 
 // outcomeOfClaim says what has become of a transaction that the wallet said it had sent, and that is not in the chain.
-// What is known of it is its nonce, if the node shows it as the call's, or has once.
+// What is known of it is its nonce, if the node shows it as the call's, or has once. That it never will be there is
+// said only once a final block has its nonce used by something else; until then any block may go.
 func (p *payer) outcomeOfClaim(
 	ctx context.Context, in tools.Input, a *act, hash string, next uint64, since, last *big.Int,
 ) error {
@@ -316,6 +317,16 @@ func (p *payer) outcomeOfClaim(
 	}
 	other, err := p.transactionOf(ctx, in.Wallet, nonce, since, last)
 	if err != nil || other.Hash() == claimed {
+		return errors.Join(tools.ErrUnsent, err)
+	}
+	if p.compare(other, a, in.Wallet) == "" {
+		return tools.ErrUnsent // another call that asks for the same got it; what is sent for that one is this one's
+	}
+	rule, err := tools.ParseFinality(p.about.Final)
+	if err != nil {
+		return err
+	}
+	if used, err := p.finalNonce(ctx, in.Wallet, rule); err != nil || used <= nonce {
 		return errors.Join(tools.ErrUnsent, err)
 	}
 	if other.To() != nil && *other.To() == in.Wallet && other.Value().Sign() == 0 && len(other.Data()) == 0 {

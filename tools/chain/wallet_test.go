@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/tools"
@@ -125,10 +126,18 @@ func TestTheUsersOwnWalletPays(t *testing.T) {
 	}
 }
 
-// remembering is a node that still knows one transaction, that another may have replaced.
+// remembering is a node that still knows one transaction, that another may have replaced; and its final block is final.
 type remembering struct {
 	*ethclient.Client
-	tx *types.Transaction
+	tx    *types.Transaction
+	final int64
+}
+
+func (r *remembering) HeaderByNumber(ctx context.Context, number *big.Int) (*types.Header, error) {
+	if number != nil && number.Int64() == int64(rpc.FinalizedBlockNumber) {
+		number = big.NewInt(r.final)
+	}
+	return r.Client.HeaderByNumber(ctx, number)
 }
 
 func (r *remembering) TransactionByHash(ctx context.Context, hash common.Hash) (*types.Transaction, bool, error) {
@@ -138,9 +147,9 @@ func (r *remembering) TransactionByHash(ctx context.Context, hash common.Hash) (
 	return r.Client.TransactionByHash(ctx, hash)
 }
 
-func startWith(t *testing.T, node chain.Client) map[string]tools.Tool {
+func startWith(t *testing.T, node chain.Client, final string) map[string]tools.Tool {
 	t.Helper()
-	list, err := chain.New(chain.Config{Client: node, Book: devchain.Book()})
+	list, err := chain.New(chain.Config{Client: node, Book: devchain.Book(), Final: final})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +158,76 @@ func startWith(t *testing.T, node chain.Client) map[string]tools.Tool {
 		out[tool.Spec().Name] = tool
 	}
 	return out
+}
+
+// beginReplaced begins a call for which the wallet has sent a transaction that offers too little: node.tx.
+func beginReplaced(t *testing.T, final string) (ownWallet, *remembering, tools.Payer, tools.Input, tools.Wanted) {
+	t.Helper()
+	node := &remembering{Client: dial(t)}
+	k := start(t, node.Client)
+	alice := devchain.Accounts()["alice"]
+	payer := startWith(t, node, final)["wallet.transfer"].(tools.Payer)
+	in := k.read("wallet.transfer", `{"token":"USDC","to":"bob","amount":"5"}`)
+	in.Wallet = alice.Address
+	var err error
+	if in.Foreseen, err = payer.Simulate(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	want, err := payer.Ask(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, data := common.HexToAddress(want.To), hexutil.MustDecode(want.Data)
+	node.tx, err = types.SignNewTx(alice.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
+		ChainID: big.NewInt(devchain.ID), To: &to, Data: data, Gas: 100_000, GasTipCap: big.NewInt(1), GasFeeCap: big.NewInt(1),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := tools.Search{Hash: node.tx.Hash().Hex()}
+	if _, err := payer.Find(t.Context(), in, said); !errors.Is(err, tools.ErrUnsent) {
+		t.Fatalf("it waits: %v", err)
+	}
+	return ownWallet{k, alice}, node, payer, in, want
+}
+
+// Of two calls that ask for the same, the other gets what took the place of this one's: then this one waits for its
+// own, and is not given up.
+func TestACallWhoseReplacementAnotherGotGoesOn(t *testing.T) {
+	w, node, payer, in, want := beginReplaced(t, "")
+	said := tools.Search{
+		Hash: node.tx.Hash().Hex(), Taken: func(_ context.Context, _ string, n uint64) (bool, error) { return n == 0, nil },
+	}
+	w.send(0, want.To, 0, want.Data, 1)
+	w.mined(0)
+	if s, err := payer.Find(t.Context(), in, said); !errors.Is(err, tools.ErrUnsent) {
+		t.Fatalf("got %+v, %v, want that it waits", s, err)
+	}
+	hash := w.send(1, want.To, 0, want.Data, 1)
+	w.mined(1)
+	if s, err := payer.Find(t.Context(), in, said); err != nil || s.Hash != hash.Hex() {
+		t.Errorf("got %+v, %v, want what was sent for it, %s", s, err, hash)
+	}
+}
+
+// That a call never will be paid is said once the block is final that says so: until then what it was may yet be mined.
+func TestAReplacementIsBelievedOnceItIsFinal(t *testing.T) {
+	for code, value := range map[string]int64{"cancelled": 0, "replaced": 1} {
+		w, node, payer, in, _ := beginReplaced(t, "finalized")
+		said := tools.Search{Hash: node.tx.Hash().Hex()}
+		w.send(0, w.from.Address.Hex(), value, "0x", 1)
+		w.mined(0)
+		if s, err := payer.Find(t.Context(), in, said); !errors.Is(err, tools.ErrUnsent) {
+			t.Errorf("%s: got %+v, %v before its block is final", code, s, err)
+		}
+		head, err := w.client.BlockNumber(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.final = int64(head)
+		_, err = payer.Find(t.Context(), in, said)
+		wantCode(t, err, code, "place")
+	}
 }
 
 // What took the place of what the wallet said it had sent: the same with a higher fee is the call, another is not; also
@@ -168,32 +247,8 @@ func TestAWalletReplacesWhatItSent(t *testing.T) {
 		{"replaced and forgotten", func(w tools.Wanted) (string, string) { return w.To, w.Data[:len(w.Data)-1] + "1" }, "replaced", true},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
-			node := &remembering{Client: dial(t)}
-			k := start(t, node.Client)
-			alice := devchain.Accounts()["alice"]
-			w := ownWallet{k, alice}
-			payer := startWith(t, node)["wallet.transfer"].(tools.Payer)
-			in := k.read("wallet.transfer", `{"token":"USDC","to":"bob","amount":"5"}`)
-			in.Wallet = alice.Address
-			var err error
-			if in.Foreseen, err = payer.Simulate(t.Context(), in); err != nil {
-				t.Fatal(err)
-			}
-			want, err := payer.Ask(t.Context(), in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			to, data := common.HexToAddress(want.To), hexutil.MustDecode(want.Data)
-			first, err := types.SignNewTx(alice.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
-				ChainID: big.NewInt(devchain.ID), To: &to, Data: data, Gas: 100_000, GasTipCap: big.NewInt(1), GasFeeCap: big.NewInt(1),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			node.tx = first
-			if _, err := payer.Find(t.Context(), in, tools.Search{Hash: first.Hash().Hex()}); !errors.Is(err, tools.ErrUnsent) {
-				t.Fatalf("it waits: %v", err)
-			}
+			w, node, payer, in, want := beginReplaced(t, "")
+			first := node.tx
 			if tt.forgets {
 				node.tx = nil
 			}
