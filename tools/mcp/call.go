@@ -66,18 +66,27 @@ func (t *Tool) MaxTime() time.Duration {
 func (t *Tool) Close() error { return t.server.Close() }
 
 // Call calls the tool. Its errors are [*tools.Error] where nothing was done: server_down, definition_changed, busy. So
-// is every failure of a tool that only reads: flood, timeout, refused, tool_failed, unreadable.
+// is every failure of a tool that only reads: flood, timeout, refused, tool_failed, unreadable. Of a keyed call that is
+// made again they stand only if it is known that the earlier one was not done.
 func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
+	var earlier error                // it is not known whether an earlier process has done it
 	if in.Again && t.second != nil { // of class keyed: it is made again unless it is known to have happened
 		out, happened, err := t.Reconcile(ctx, in)
 		if happened {
 			return out, nil
 		}
-		if in.Found = out; err != nil {
+		if in.Found, earlier = out, err; err != nil {
 			in.Found = nil
 		}
 	}
 	out, err := t.callOnce(ctx, in)
+	if e, certain := errors.AsType[*tools.Error](err); certain && t.leavesEarlier(in) {
+		err = errors.New(e.Message)
+		if f, found := errors.AsType[*tools.FoundError](earlier); found {
+			err = &tools.FoundError{Err: err, Finding: f.Finding}
+		}
+		return nil, err
+	}
 	if err != nil {
 		return t.settleCut(ctx, in, err)
 	}
@@ -89,6 +98,12 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 		return nil, err
 	}
 	return f.AddTo(out)
+}
+
+// leavesEarlier says whether a call that does nothing leaves open what an earlier process has done with the same key: it
+// does unless the second tool has said that it was not done.
+func (t *Tool) leavesEarlier(in tools.Input) bool {
+	return in.Again && t.spec.Class == tools.Keyed && in.Found == nil
 }
 
 func (t *Tool) callOnce(ctx context.Context, in tools.Input) ([]byte, error) {

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -205,5 +206,40 @@ func TestAfterACrashASecondToolIsAsked(t *testing.T) {
 	out, happened, err := reconciled(t, s, tools.Once).Reconcile(t.Context(), tools.Input{})
 	if err == nil || happened {
 		t.Errorf("without arguments: %s, %t, %v", out, happened, err)
+	}
+}
+
+// A keyed call that is made again and comes to nothing does not say what the earlier process has done: that is in
+// doubt, with what the second tool has said, unless that is that it was not done.
+func TestACallMadeAgainThatDoesNothingIsInDoubt(t *testing.T) {
+	for _, tt := range []struct{ mode, says, code string }{
+		{"second: it was not paid", tools.NotDone, "definition_changed"},
+		{"second: a state of its own", tools.InDoubt, "unknown"},
+		{"good", "", "unknown"},
+	} {
+		s, _ := stubServer(t, tt.mode, nil)
+		tool := accept(t, s, payTool, Use{Class: tools.Keyed})
+		if tt.says != "" {
+			tool = reconciled(t, s, tools.Keyed)
+		}
+		def, err := tools.Compile(tool.Spec())
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, err := def.Read([]byte(`{"ref":"r1"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tool.accepted = mustParse(t, strings.Replace(payTool, "Pays.", "Paid otherwise.", 1)) // which it no longer says
+		in := tools.Input{Args: args, Key: [32]byte{7}, Again: true}
+		_, err = tool.Call(t.Context(), in)
+		f, found := errors.AsType[*tools.FoundError](err)
+		if codeOf(err) != tt.code || found != (tt.says == tools.InDoubt) || found && f.Finding.Says != tt.says {
+			t.Errorf("%s: got %v, found %t; want %s", tt.mode, err, found, tt.code)
+		}
+		in.Again = false
+		if _, err = tool.Call(t.Context(), in); codeOf(err) != "definition_changed" {
+			t.Errorf("%s: made once it is %v", tt.mode, err)
+		}
 	}
 }

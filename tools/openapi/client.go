@@ -129,39 +129,52 @@ func (c *Client) failure(t *Tool, code, format string, args ...any) error {
 	return errors.New(e.Message)
 }
 
+// call makes a call. What is refused now says nothing about an earlier try with the same key, in this process or in one
+// before it: whoever is not let in any more may have been let in then.
 func (c *Client) call(ctx context.Context, t *Tool, in tools.Input) ([]byte, error) {
+	out, tries, err := c.callUntilAnswered(ctx, t, in)
+	e, certain := errors.AsType[*tools.Error](err)
+	if certain && t.spec.Class == tools.Keyed && (in.Again || tries > 1) {
+		return nil, errors.New(e.Message)
+	}
+	return out, err
+}
+
+// callUntilAnswered makes a call, again if it may be. It returns with which try it ended.
+func (c *Client) callUntilAnswered(ctx context.Context, t *Tool, in tools.Input) (out []byte, n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	if host := strings.ToLower(c.base.Hostname()); len(in.Hosts) > 0 && !slices.Contains(in.Hosts, host) {
-		return nil, c.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)
+		return nil, 0, c.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)
 	}
 	tries := 1
 	if t.spec.Class == tools.Read || t.spec.Class == tools.Keyed {
 		tries = maxTries
 	}
-	for n := 1; ; n++ {
+	for n = 1; ; n++ {
 		req, err := c.request(ctx, t, in)
 		if err != nil {
-			return nil, err
+			return nil, n, err
 		}
 		res, err := c.http.Do(req)
 		again := n < tries && ctx.Err() == nil
 		switch {
 		case errors.Is(err, reach.ErrPrivate):
-			return nil, c.errorf("address_not_allowed", "its host leads into a private network; "+
+			return nil, n, c.errorf("address_not_allowed", "its host leads into a private network; "+
 				"the operator sets private for that")
 		case err != nil && !again:
-			return nil, c.describeBroken(ctx, t)
+			return nil, n, c.describeBroken(ctx, t)
 		case err == nil && !(again && isPassing(res.StatusCode)):
 			defer res.Body.Close()
-			return c.read(t, res)
+			out, err = c.read(t, res)
+			return out, n, err
 		case err == nil:
 			res.Body.Close()
 		}
 		select {
 		case <-time.After(time.Duration(n) * 200 * time.Millisecond):
 		case <-ctx.Done():
-			return nil, c.describeBroken(ctx, t)
+			return nil, n, c.describeBroken(ctx, t)
 		}
 	}
 }

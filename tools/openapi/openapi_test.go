@@ -331,6 +331,46 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// A refusal of a keyed request that was sent before says nothing about the one before it, which stays in doubt.
+func TestARefusalOfARepeatedRequestIsNotCertain(t *testing.T) {
+	for _, tt := range []struct {
+		class   tools.Class
+		again   bool
+		answers []int
+		code    string
+	}{
+		{tools.Keyed, false, []int{422}, "refused"}, {tools.Keyed, true, []int{422}, "unknown"},
+		{tools.Keyed, true, []int{401}, "unknown"}, {tools.Keyed, true, []int{404}, "unknown"},
+		{tools.Keyed, false, []int{502, 401}, "unknown"}, {tools.Read, true, []int{502, 404}, "refused"},
+	} {
+		n := 0
+		c := client(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tt.answers[n])
+			n++
+		}, nil)
+		x := tool(t, c, "makeThing", tt.class)
+		def, err := tools.Compile(x.Spec())
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, err := def.Read([]byte(`{"name":"n","price":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, hosts := range [][]string{nil, {"elsewhere.example"}} {
+			want := tt.code
+			if hosts != nil && want == "refused" || hosts != nil && !tt.again {
+				want = "host_not_allowed" // and nothing was sent
+			}
+			n = 0
+			_, err := x.Call(t.Context(), tools.Input{Args: args, Key: [32]byte{7}, Again: tt.again, Hosts: hosts})
+			if codeOf(err) != want {
+				t.Errorf("%s, again %t, after %v: got %v; want %s", tt.class, tt.again, tt.answers, err, want)
+			}
+		}
+	}
+}
+
 // What may be repeated is, with the same key; what may not is not.
 func TestWhatMayBeRepeatedIs(t *testing.T) {
 	for class, want := range map[tools.Class]int{tools.Keyed: 3, tools.Read: 3, tools.Once: 1} {
