@@ -96,19 +96,29 @@ func (t *transfers) readReplacement(
 	if f != nil {
 		return nil, false, f
 	}
+	if f := p.checkNext(tx, cancels); f != nil {
+		return nil, false, f
+	}
+	return tx, cancels, nil
+}
+
+// checkNext checks a transaction against those in whose place it is sent.
+func (p *payment) checkNext(tx *Transaction, cancels bool) *provenance.Fault {
 	for _, old := range p.txs {
 		switch {
 		case tx.Hash == old.Hash:
-			return nil, false, faultf(CodeTxReplaced, "a transaction is replaced by itself")
+			return faultf(CodeTxReplaced, "a transaction is replaced by itself")
 		case tx.From != old.From || tx.Chain != old.Chain || tx.Nonce != old.Nonce:
-			return nil, false, faultf(CodeTxReplaced, "the replacement has another account, chain or nonce")
+			return faultf(CodeTxReplaced, "the replacement has another account, chain or nonce")
+		case !cancels && !p.cancels[old.Hash] && (tx.Payer != old.Payer || tx.Mandate != old.Mandate):
+			return faultf(CodeTxReplaced, "the replacement is paid by another account, or by another delegation")
 		case !outbids(tx.FeeCap, old.FeeCap) || !outbids(tx.TipCap, old.TipCap):
-			return nil, false, faultf(CodeTxReplaced, "the replacement does not offer an eighth more than what it replaces")
+			return faultf(CodeTxReplaced, "the replacement does not offer an eighth more than what it replaces")
 		case p.cancels[old.Hash] && !cancels:
-			return nil, false, faultf(CodeTxReplaced, "a payment that was being cancelled is sent again")
+			return faultf(CodeTxReplaced, "a payment that was being cancelled is sent again")
 		}
 	}
-	return tx, cancels, nil
+	return nil
 }
 
 func outbids(price, other *uint256.Int) bool { return tools.Outbids(price.ToBig(), other.ToBig()) }

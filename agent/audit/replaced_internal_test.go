@@ -10,8 +10,13 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/holiman/uint256"
 
+	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/policies/money"
+	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/mandate"
 )
 
 // What may be sent in the place of a transaction, and what may not. That one which does not cancel is the call's own
@@ -86,4 +91,79 @@ func TestAReplacementIsJudged(t *testing.T) {
 			t.Error("a payment does not know its own transactions")
 		}
 	})
+}
+
+// A payment that is sent again at a higher price is of the same account, by the same delegation; what cancels is not.
+func TestAReplacementIsPaidByTheSame(t *testing.T) {
+	at := func(hash byte, fee uint64, payer, mandate byte) *Transaction {
+		return &Transaction{
+			Hash: common.Hash{hash}, Payer: common.Address{payer}, Mandate: common.Hash{mandate},
+			FeeCap: uint256.NewInt(fee), TipCap: uint256.NewInt(fee),
+		}
+	}
+	for _, tt := range []struct {
+		rule    string
+		next    *Transaction
+		cancels bool
+		want    string // of the fault; none if empty
+	}{
+		{"the same", at(2, 200, 7, 8), false, ""},
+		{"another account", at(2, 200, 9, 8), false, "another account"},
+		{"another delegation", at(2, 200, 7, 9), false, "another delegation"},
+		{"by none", at(2, 200, 1, 0), false, "another account"},
+		{"it cancels", at(2, 200, 1, 0), true, ""},
+	} {
+		p := &payment{txs: []*Transaction{at(1, 100, 7, 8)}, cancels: map[common.Hash]bool{}}
+		f := p.checkNext(tt.next, tt.cancels)
+		if (f == nil) != (tt.want == "") || f != nil && !strings.Contains(f.Detail, tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.rule, f, tt.want)
+		}
+	}
+}
+
+// Who pays is the wallet on its own chain, and whose simulation the call was decided by, by the same delegation.
+func TestWhoPaysIsWhoWasSimulated(t *testing.T) {
+	wallet := common.Address{7}
+	w := mandate.Wish{Chain: 1337, Delegator: wallet, Total: money.Of(money.Asset{Symbol: "USDC", Decimals: 6}, 1), Calls: 1}
+	m, err := w.Mandate(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := w.Mandate(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		rule  string
+		class tools.Class
+		tx    Transaction
+		shown *mandate.Mandate // by the simulation
+		want  provenance.Code
+	}{
+		{"the wallet sends it", tools.WalletTx, Transaction{Chain: 1, From: wallet, Payer: wallet}, nil, ""},
+		{"another sends it", tools.WalletTx, Transaction{Chain: 1, From: common.Address{8}, Payer: wallet}, nil, CodeTxSender},
+		{"elsewhere", tools.WalletTx, Transaction{Chain: 2, From: wallet, Payer: wallet}, nil, CodeTxSender},
+		{"its delegation", tools.ChainTx, Transaction{Payer: wallet, Mandate: m.Digest()}, m, ""},
+		{"none was shown", tools.ChainTx, Transaction{Payer: wallet, Mandate: m.Digest()}, nil, ""},
+		{"another delegation", tools.ChainTx, Transaction{Payer: wallet, Mandate: m.Digest()}, other, CodeTxSimulation},
+		{"another account", tools.ChainTx, Transaction{Payer: common.Address{8}, Mandate: m.Digest()}, m, CodeTxSimulation},
+	} {
+		t.Run(tt.rule, func(t *testing.T) {
+			g := &auth.Grant{Account: wallet, Chain: 1}
+			a := transfers{auditor: &auditor{grant: g}, payers: map[provenance.Ref]payer{}}
+			call := &provenance.Call{Class: string(tt.class)}
+			out, err := json.Marshal(struct {
+				tools.Foreseen
+				Mandate *mandate.Mandate `json:"mandate,omitempty"`
+			}{tools.Foreseen{OK: true, Movement: tools.Movement{Account: wallet.Hex()}}, tt.shown})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.takeSimulation(call, provenance.NewPayload(out))
+			f := a.checkPayer(call, &tt.tx)
+			if (f == nil) != (tt.want == "") || f != nil && f.Code != tt.want {
+				t.Errorf("got %v, want %q", f, tt.want)
+			}
+		})
+	}
 }

@@ -82,7 +82,7 @@ func (a *auditor) checkTransfers() {
 	t := transfers{
 		auditor: a, signing: map[provenance.Ref]*provenance.Call{}, sent: map[provenance.Ref]broadcast{},
 		nonces: map[string]uint64{}, simulating: map[provenance.Ref]*provenance.Call{},
-		payers: map[provenance.Ref]common.Address{}, payments: map[provenance.Ref]*payment{},
+		payers: map[provenance.Ref]payer{}, payments: map[provenance.Ref]*payment{},
 		buying: map[provenance.Ref]purchase{},
 	}
 	t.claims.Ask = a.wallet.look
@@ -123,7 +123,7 @@ type transfers struct {
 	sent    map[provenance.Ref]broadcast        // that wait for their receipt
 	// simulating are calls that wait for their simulation; payers whose transaction it simulated, by the model's call
 	simulating map[provenance.Ref]*provenance.Call
-	payers     map[provenance.Ref]common.Address
+	payers     map[provenance.Ref]payer
 	payments   map[provenance.Ref]*payment // what was sent for each of the model's calls
 	buying     map[provenance.Ref]purchase // calls that pay by x402 and wait for their result
 	nonces     map[string]uint64           // the least that an account may use next; of a wallet, each that it has used
@@ -138,6 +138,13 @@ type transfers struct {
 	extra                     mined.ExtraFees
 	mandates                  mandate.Seen
 	computed, differ, unclear int // simulations that were not read; transactions that moved otherwise, or nobody knows how
+}
+
+// A payer is whose account a simulated transaction moves, and the digest of the delegation by which it does; zero if
+// the simulation shows none.
+type payer struct {
+	account common.Address
+	mandate common.Hash
 }
 
 // A broadcast is a transaction that waits for its receipt.
@@ -286,7 +293,12 @@ func (t *transfers) takeSimulation(call *provenance.Call, output *provenance.Pay
 	if seen.Simulated == tools.SimulatedComputed {
 		t.computed++
 	}
-	t.payers[call.Of] = common.HexToAddress(seen.Account)
+	by := payer{account: common.HexToAddress(seen.Account)}
+	var given struct{ Mandate *mandate.Mandate }
+	if json.Unmarshal(out, &given) == nil && given.Mandate != nil {
+		by.mandate = given.Mandate.Digest()
+	}
+	t.payers[call.Of] = by
 }
 
 // checkReceipt compares a receipt with the transaction that was sent, and the figures that it states with what its
@@ -433,14 +445,8 @@ func (t *transfers) check(
 		t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
 		return nil, "", errStop
 	}
-	if call.Class == string(tools.WalletTx) && t.grant != nil && t.grant.Account != tx.From {
-		t.failCheck(provenance.CheckTransfers, CodeTxSender, c,
-			"step %d: %s sent the transaction, and it was for the wallet of the grant to send", s.Seq, tx.From.Hex())
-		return nil, "", errStop
-	}
-	if payer, seen := t.payers[call.Of]; seen && payer != tx.Payer {
-		t.failCheck(provenance.CheckTransfers, CodeTxSimulation, c,
-			"step %d: account %s pays by the transaction, and the simulation is of %s", s.Seq, tx.Payer.Hex(), payer.Hex())
+	if f := t.checkPayer(call, tx); f != nil {
+		t.failCheck(provenance.CheckTransfers, f.Code, c, "step %d: %s", s.Seq, f.Detail)
 		return nil, "", errStop
 	}
 	t.n++
@@ -448,6 +454,24 @@ func (t *transfers) check(
 		t.onSent(Sent{t.ev.RunCID, c, s.Seq, account, tx, signed == call.Signed, call.Of, false})
 	}
 	return tx, account, nil
+}
+
+// checkPayer checks that who pays by a transaction is who is to, and whose simulation the call was decided by.
+func (t *transfers) checkPayer(call *provenance.Call, tx *Transaction) *provenance.Fault {
+	if call.Class == string(tools.WalletTx) && t.grant != nil && t.grant.WalletOn(tx.Chain) != tx.From {
+		return faultf(CodeTxSender, "%s sent the transaction on chain %d, and it was for the wallet of the grant to send",
+			tx.From.Hex(), tx.Chain)
+	}
+	by, seen := t.payers[call.Of]
+	switch {
+	case seen && by.account != tx.Payer:
+		return faultf(CodeTxSimulation, "account %s pays by the transaction, and the simulation is of %s", tx.Payer.Hex(),
+			by.account.Hex())
+	case by.mandate != common.Hash{} && by.mandate != tx.Mandate:
+		return faultf(CodeTxSimulation, "the transaction redeems another delegation of %s than the simulation",
+			tx.Payer.Hex())
+	}
+	return nil
 }
 
 // maxOpenTx bounds the calls that wait for a signature or a receipt, which are kept.
@@ -506,7 +530,7 @@ func (t *transfers) checkMandate(tx *Transaction, call tools.Args, token tools.T
 	if err != nil {
 		return faultf(CodeTxMandate, "%v", err)
 	}
-	tx.Payer = m.Delegator
+	tx.Payer, tx.Mandate = m.Delegator, m.Digest()
 	return nil
 }
 

@@ -15,11 +15,13 @@ type Transaction struct {
 	Hash  common.Hash
 	From  common.Address // as its signature recovers
 	Payer common.Address // whose asset it moves: From, or who has given From a delegation
-	Chain uint64
-	Nonce uint64
-	To    *common.Address // nil if it makes a contract
-	Value *uint256.Int    // wei
-	Data  []byte
+	// Mandate is the digest of that delegation, for who has read it; zero if there is none.
+	Mandate common.Hash
+	Chain   uint64
+	Nonce   uint64
+	To      *common.Address // nil if it makes a contract
+	Value   *uint256.Int    // wei
+	Data    []byte
 	// What it offers for a unit of gas, in wei: to the block's maker, and in all.
 	TipCap, FeeCap *uint256.Int
 }

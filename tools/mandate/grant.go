@@ -65,9 +65,11 @@ const maxSeen = 16
 
 // Add notes a mandate by which a run of a session has paid. The error says that it is not one of the grant's wallet.
 func (s *Seen) Add(m *Mandate, g *auth.Grant, session string, asset money.Asset) error {
-	is, signed := m.IsOf(g.Account)
-	if !is {
-		return fmt.Errorf("the delegation of %s is not of the grant's wallet, %s", m.Delegator.Hex(), g.Account.Hex())
+	wallet := g.WalletOn(m.Chain)
+	is, signed := m.IsOf(wallet)
+	if !is || wallet == (common.Address{}) {
+		return fmt.Errorf("the delegation of %s on chain %d is not of the grant's wallet, %s of chain %d", m.Delegator.Hex(),
+			m.Chain, g.Account.Hex(), g.Chain)
 	}
 	hash := m.Hash()
 	if s.hashes[hash] || len(s.says) == maxSeen {

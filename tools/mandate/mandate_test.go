@@ -13,6 +13,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/holiman/uint256"
 
+	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools/mandate"
 )
@@ -71,6 +72,28 @@ func TestAMandateIsReadAsItWasMade(t *testing.T) {
 		}
 		if !m.IsOfSession("s") || m.IsOfSession("t") {
 			t.Error("it is another session's")
+		}
+	}
+}
+
+// A mandate is of the grant's wallet only on the wallet's own chain: the same address may be somebody else's elsewhere.
+func TestAMandateIsOfTheWalletOnItsChain(t *testing.T) {
+	for _, x := range []struct {
+		chain     uint64
+		account   common.Address
+		delegator common.Address
+		is        bool
+	}{
+		{1337, common.Address{1}, common.Address{1}, true},
+		{1, common.Address{1}, common.Address{1}, false},
+		{1337, common.Address{3}, common.Address{1}, false},
+		{1, common.Address{1}, common.Address{}, false},
+	} {
+		w := wish()
+		w.Delegator = x.delegator
+		g := &auth.Grant{Account: x.account, Chain: x.chain}
+		if err := new(mandate.Seen).Add(made(t, w), g, "s", usdc); (err == nil) != x.is {
+			t.Errorf("%+v: %v", x, err)
 		}
 	}
 }
