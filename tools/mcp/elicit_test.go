@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -194,4 +195,56 @@ func TestALateQuestionIsPutToNobody(t *testing.T) {
 	if err != nil || res.Action != "decline" || wants != nil || len(asked) != 1 || strings.Contains(asked[0], "many") {
 		t.Errorf("got %+v, %v, %v, %+v", res, err, asked, wants)
 	}
+}
+
+// What is asked in the call of a second tool is not told to a call that is under way beside it, and no second tool is
+// called while a call is that is to be alone.
+func TestTheQuestionOfASecondToolIsNoOtherCalls(t *testing.T) {
+	begun, release := make(chan bool), make(chan bool)
+	srv := sdk.NewServer(&sdk.Implementation{Name: "desk", Version: "1"}, nil)
+	schema := map[string]any{"type": "object"}
+	srv.AddTool(&sdk.Tool{Name: "slow", Description: "Waits.", InputSchema: schema},
+		func(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+			begun <- true
+			<-release
+			return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: "waited"}}}, nil
+		})
+	var found atomic.Int64
+	srv.AddTool(&sdk.Tool{Name: "find", Description: "Finds.", InputSchema: schema},
+		func(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+			found.Add(1)
+			_, err := r.Session.Elicit(ctx, &sdk.ElicitParams{Mode: "form", Message: "Whose payroll?", RequestedSchema: schema})
+			return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: "{}"}}}, err
+		})
+	web := httptest.NewServer(sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return srv }, nil))
+	t.Cleanup(web.Close)
+	s, err := New(Config{Name: "desk", URL: web.URL, Gate: reach.Gate{Private: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	all := everyTool(t, s, tools.Read)
+	out := make(chan string, 1)
+	go func() {
+		said, err := all["slow"].Call(t.Context(), tools.Input{Args: tools.Args{JSON: []byte("{}")}})
+		out <- fmt.Sprint(string(said), err)
+	}()
+	<-begun
+	if answer, err := all["find"].answerOf(t.Context(), []byte("{}")); err != nil || string(answer) != "{}" {
+		t.Errorf("got %s, %v", answer, err)
+	}
+	release <- true
+	if said := <-out; !strings.Contains(said, "waited") || strings.Contains(said, "payroll") {
+		t.Errorf("the other call is told %s", said)
+	}
+	leave, err := s.enter(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := all["find"].answerOf(ctx, []byte("{}")); codeOf(err) != "busy" || found.Load() != 1 {
+		t.Errorf("beside a call that is alone: %v, called %d times", err, found.Load())
+	}
+	leave()
 }

@@ -124,9 +124,14 @@ func (t *Tool) askSecond(ctx context.Context, args []byte) tools.Finding {
 }
 
 // answerOf makes one call of the second tool, and returns the JSON of its answer. One that says that it has failed has
-// none.
+// none. It waits its turn like any call: what the server asks in it is declined, and is no other call's question.
 func (t *Tool) answerOf(ctx context.Context, args []byte) ([]byte, error) {
 	s := t.server
+	leave, err := s.enter(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	c, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -136,6 +141,8 @@ func (t *Tool) answerOf(ctx context.Context, args []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	_, end := c.begin(func() {}, nil) // it has no more time for reporting progress
+	defer end()
 	res, err := c.client.CallTool(ctx, &mcp.CallToolParams{Name: t.accepted.Name, Arguments: json.RawMessage(args)})
 	switch {
 	case err != nil:
