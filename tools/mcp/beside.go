@@ -317,4 +317,5 @@ func resultOfPrompt(res *mcp.GetPromptResult, err error) (*mcp.CallToolResult, e
 var (
 	errArguments  = errors.New("the arguments cannot be read")
 	errNeedsInput = errors.New("it asks a question before it goes on, and goes on asking")
+	errUserFirst  = errors.New("it asks a question that the user is asked first")
 )

@@ -204,11 +204,14 @@ func (t *Tool) send(ctx context.Context, c *session, in tools.Input) ([]byte, er
 	if refusal, is := errors.AsType[*jsonrpc.Error](err); is && wants == nil && t.elicits && c.reason() == nil {
 		wants = t.wantsOf(refusal, brought)
 	}
-	if wants != nil && (err == nil || isRefusal(err)) {
+	if wants != nil && (errors.Is(err, errUserFirst) || isRefusal(err) || err == nil && res.IsError) {
 		t.server.noteAnswer(true)
 		return json.Marshal(result{Asks: wants, Asked: asked})
 	}
 	if err == nil {
+		if wants != nil { // it has done the call without the answer, and is not asked to do it again
+			asked = append(asked, describePutOff(wants))
+		}
 		t.server.noteAnswer(true)
 		return t.read(res, asked)
 	}
@@ -244,7 +247,7 @@ func (t *Tool) call(ctx context.Context, c *session, token string, in tools.Inpu
 			return nil, err
 		}
 		if c.isAsking(token) { // the user first
-			return &mcp.CallToolResult{}, nil
+			return nil, errUserFirst
 		}
 		if n > 0 && !known || n == elicit.MaxAsks {
 			return nil, errNeedsInput

@@ -47,7 +47,7 @@ func (d *desk) question() *sdk.ElicitParams {
 
 func (d *desk) book(a *sdk.ElicitResult) *sdk.CallToolResult {
 	said, _ := json.Marshal(a.Content)
-	if a.Action != "accept" {
+	if a.Action != "accept" && d.how != "done all the same" {
 		return &sdk.CallToolResult{IsError: true, Content: []sdk.Content{&sdk.TextContent{Text: "not booked: " + a.Action}}}
 	}
 	d.booked.Add(1)
@@ -164,8 +164,12 @@ func TestWhatAServerAsksIsAnsweredByTheUser(t *testing.T) {
 			{"a page", []string{"approve"}, "booked for", 1, 1},
 			{"a page, by an error", []string{"approve"}, "booked for", 1, 1},
 			{"never content", []string{"7"}, "", 1, 0},
+			{"done all the same", []string{"7"}, "booked for", 0, 1},
 		} {
 			if tt.how == "never content" && options == nil {
+				continue
+			}
+			if tt.how == "done all the same" && options != nil { // where the question is the answer nothing is done yet
 				continue
 			}
 			t.Run(name+"/"+tt.how, func(t *testing.T) {
@@ -173,6 +177,9 @@ func TestWhatAServerAsksIsAnsweredByTheUser(t *testing.T) {
 				out, asked := talkTo(t, booking(t, d, options, Use{Class: tools.Once, Elicit: true}), tt.answers...)
 				if !strings.Contains(out, tt.want) || asked != tt.asked || d.booked.Load() != tt.booked {
 					t.Errorf("got %s, asked %d times, booked %d; want %s", out, asked, d.booked.Load(), tt.want)
+				}
+				if tt.how == "done all the same" && !strings.Contains(out, "For how many?. It did not wait") {
+					t.Errorf("it is not said what was asked: %s", out)
 				}
 			})
 		}

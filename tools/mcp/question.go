@@ -22,7 +22,7 @@ import (
 // be opened only the host is named: who follows an address that a stranger gave has left what is recorded here.
 //
 // Of a tool with [Use.Elicit] the question is the call's result instead: it was put off, which the server is told, and
-// the loop puts it to the user. The call that is then made again brings the answer, and it is given to a question that
+// the loop puts it to the user; unless the server has done the call all the same, which its result then says. The call that is then made again brings the answer, and it is given to a question that
 // is the same, word by word.
 const maxAsked = 8 // questions that a result names
 
@@ -215,6 +215,16 @@ func describeQuestion(p *mcp.ElicitParams) string {
 	}
 	return fmt.Sprintf("The server asked in the call: %s%s. That was declined, and nobody was asked. If the tool has an "+
 		"argument for it, ask the user and call again with it.", cleanText(strings.TrimRight(p.Message, ". \n"), 300), wanted)
+}
+
+// describePutOff says what was asked in a call that was done before the user could be.
+func describePutOff(a *elicit.Ask) string {
+	said := ": " + cleanText(strings.TrimRight(a.Message, ". \n"), 300)
+	if a.Mode == elicit.Page {
+		said = ", for a page of " + cleanText(a.Host, 300) + " to be opened"
+	}
+	return "The server asked in the call" + said + ". It did not wait for the user's answer, and did the call without it. " +
+		"Nobody was asked."
 }
 
 // noteLate notes that a call has ended here and perhaps not at the server, which may ask about it yet.
