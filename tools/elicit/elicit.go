@@ -139,11 +139,10 @@ func NewForm(server, message string, schema []byte) (Ask, error) {
 		return Ask{}, errSecret
 	}
 	for name, raw := range form.Properties {
-		f, err := readField(name, raw)
+		f, err := readField(name, raw, slices.Contains(form.Required, name))
 		if err != nil {
 			return Ask{}, err
 		}
-		f.Required = slices.Contains(form.Required, name)
 		out.Fields = append(out.Fields, f)
 	}
 	slices.SortFunc(out.Fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
@@ -156,7 +155,7 @@ var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 var formats = []string{"", "email", "uri", "date", "date-time"}
 
 // readField reads one property: a primitive, one of a list, or several of one.
-func readField(name string, raw json.RawMessage) (Field, error) {
+func readField(name string, raw json.RawMessage, required bool) (Field, error) {
 	type option struct {
 		Const string `json:"const"`
 		Title string `json:"title"`
@@ -179,6 +178,9 @@ func readField(name string, raw json.RawMessage) (Field, error) {
 		MaxLength *float64 `json:"maxLength"`
 		MinItems  *float64 `json:"minItems"`
 		MaxItems  *float64 `json:"maxItems"`
+
+		Default    json.RawMessage `json:"default"`
+		Properties json.RawMessage `json:"properties"` // of no primitive; but they may have defaults
 	}
 	bad := func(why string) (Field, error) { return Field{}, errors.New("a field of its form " + why) }
 	if !fieldName.MatchString(name) || json.Unmarshal(raw, &p) != nil {
@@ -187,8 +189,12 @@ func readField(name string, raw json.RawMessage) (Field, error) {
 	if isSecret(name, p.Title, p.Description, p.Format) {
 		return Field{}, errSecret
 	}
+	if !required && (p.Default != nil || p.Properties != nil) {
+		// The protocol's client fills in what the user skips, and the server would be told that the user has said it.
+		return bad("is answered by the server itself if the user skips it")
+	}
 	about := strings.TrimSpace(p.Title + ". " + p.Description)
-	f := Field{Name: name, About: shown(strings.Trim(about, ". "), maxAbout), Kind: p.Type}
+	f := Field{Name: name, About: shown(strings.Trim(about, ". "), maxAbout), Kind: p.Type, Required: required}
 	add := func(values, labels []string) error {
 		if len(values) > maxChoices || len(labels) != 0 && len(labels) != len(values) {
 			return fmt.Errorf("a field of its form has more than %d choices, or names for other ones", maxChoices)

@@ -34,13 +34,19 @@ func TestWhatAServerMayNotAsk(t *testing.T) {
 		"two choices, one name": {"x", `"a":{"type":"string","enum":["1","2"],"enumNames":["pay","pay"]}`, false},
 		"a choice named as another": {"x", `"a":{"type":"string","enum":["keep","drop"],"enumNames":["drop","keep"]}`,
 			false},
-		"a name with a space": {"x", `"a b":{"type":"string"}`, false},
-		"no JSON":             {"x", `"a":`, false},
+		"a name with a space":              {"x", `"a b":{"type":"string"}`, false},
+		"no JSON":                          {"x", `"a":`, false},
+		"a default of what may be skipped": {"x", `"a":{"type":"string"},"b":{"type":"boolean","default":true}`, false},
+		"a default of nothing":             {"x", `"b":{"type":"string","default":null}`, false},
+		"a default within a text":          {"x", `"b":{"type":"string","properties":{"c":{"default":1}}}`, false},
 	} {
 		_, err := NewForm("crm", tt.message, form(tt.props))
 		if err == nil || errors.Is(err, errSecret) != tt.secret {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, err := NewForm("crm", "x", form(`"a":{"type":"boolean","default":true}`)); err != nil {
+		t.Errorf("a default of what cannot be skipped: %v", err)
 	}
 	for _, address := range []string{"http://a.example/x", "javascript:alert(1)", "https://crm.example@evil.example/",
 		"https://p\u0430ypal.example/", "https://a.example/\u202e", "https:///x", "https://a.example/" + strings.Repeat("x", 500), ""} {
