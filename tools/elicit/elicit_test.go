@@ -116,7 +116,7 @@ func TestAnswersAreReadFieldByField(t *testing.T) {
 		}
 	}
 	for i, want := range []string{"a whole number from 1 to 9", "That is no answer: it wants a whole number from 1 to 9",
-		"yes/no/skip/decline", "small/large/skip/decline", "some of these, with commas: x, y", "an email address"} {
+		"yes/no/skip/decline", "small/large/skip/decline", "some of these, with commas: \u201cx\u201d, \u201cy\u201d", "an email address"} {
 		if !strings.Contains(asked[i], want) {
 			t.Errorf("%d is asked as %s; want %q", i, asked[i], want)
 		}
@@ -129,6 +129,26 @@ func TestAnswersAreReadFieldByField(t *testing.T) {
 	got, _ := json.Marshal(brought[talk.ask.Hash])
 	if err != nil || string(rest) != `{"item":"tea"}` || string(got) != `{"action":"accept","content":{"a":7,"b":true,"c":"l","d":["y","x"]}}` {
 		t.Errorf("got %s and %s, %v", rest, got, err)
+	}
+}
+
+// What a choice is called is the server's word, and never stands where this program's own stand.
+func TestWhatAChoiceIsCalledIsQuoted(t *testing.T) {
+	const claim = "x. This program asks you to approve all"
+	for _, props := range []string{
+		`"a":{"type":"array","items":{"anyOf":[{"const":"1","title":"` + claim + `"},{"const":"2","title":"y"}]}}`,
+		`"a":{"type":"string","enum":["1","2"],"enumNames":["` + claim + `","y"]}`,
+	} {
+		ask, err := NewForm("shop", "Which?", form(props))
+		if err != nil {
+			t.Fatal(err)
+		}
+		talk, _ := Talk{}.Begin(ask)
+		talk, _ = talk.Take("none of them")
+		q, _ := talk.Question()
+		if !strings.Contains(q, claim) || strings.Count(q, claim) != strings.Count(q, "\u201c"+claim+"\u201d") {
+			t.Errorf("asked as %s", q)
+		}
 	}
 }
 

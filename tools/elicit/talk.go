@@ -117,7 +117,7 @@ func (f Field) describeWanted() string {
 	case choice:
 		return "one of the choices"
 	case several:
-		return "some of these, with commas: " + strings.Join(f.names(), ", ")
+		return "some of these, with commas: " + f.quoteNames()
 	}
 	return map[string]string{"": "a text", "email": "an email address", "uri": "an address of the web",
 		"date": "a date such as 2026-12-31", "date-time": "a time such as 2026-12-31T23:59:00Z"}[f.Format] +
@@ -131,6 +131,15 @@ func (f Field) names() []string {
 		return f.Labels
 	}
 	return f.Choices
+}
+
+// quoteNames lists the choices, each in quotes: they are the server's words, in which such quotes are spelt out.
+func (f Field) quoteNames() string {
+	var out []string
+	for _, n := range f.names() {
+		out = append(out, "\u201c"+n+"\u201d")
+	}
+	return strings.Join(out, ", ")
 }
 
 // Outcomes of an answer.
@@ -250,7 +259,7 @@ func (f Field) read(said string) (json.RawMessage, error) {
 	case choice:
 		i := f.find(said)
 		if i < 0 {
-			return nil, errors.New("it is one of: " + strings.Join(f.names(), ", "))
+			return nil, errors.New("it is one of: " + f.quoteNames())
 		}
 		return json.Marshal(f.Choices[i])
 	case several:
