@@ -1,17 +1,21 @@
 package approval
 
 import (
+	"encoding/json"
 	"fmt"
 
+	"github.com/writ-run/writ/internal/strictjson"
 	"github.com/writ-run/writ/internal/wording"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/elicit"
 )
 
 // Bounds of a summary, in bytes of ASCII, of which auth.Approval has room for 1,000. What is cut is told by length and
 // hash.
 const (
-	maxShownArgs = 400
-	maxSummary   = 850
+	maxShownArgs    = 400
+	maxShownAnswers = 150 // to what its server asked
+	maxSummary      = 850
 )
 
 // DescribeCall says what a call would do, in the words that a wallet shows and signs: ASCII, with everything spelled
@@ -21,11 +25,32 @@ func DescribeCall(def *tools.Def, args tools.Args) string {
 	if spend := spec.Spend; spend != nil {
 		moves := fmt.Sprintf("%s: %s to %s", spec.Name, args.Amount, args.To.Hex())
 		if def.Contract() != nil || spend.IsPartOf(args) { // its other arguments matter, too
-			moves += " " + wording.SpellShort(string(args.JSON), maxShownArgs)
+			moves += " " + describeArgs(def, args)
 		}
 		return moves
 	}
-	return spec.Name + " " + wording.SpellShort(string(args.JSON), maxShownArgs)
+	return spec.Name + " " + describeArgs(def, args)
+}
+
+// describeArgs shows a call's arguments. What it brings to its server's questions is shown after the others and within
+// bounds of its own: it would push them out of sight.
+func describeArgs(def *tools.Def, args tools.Args) string {
+	whole := wording.SpellShort(string(args.JSON), maxShownArgs)
+	if !def.Elicits() || !args.Value(elicit.Argument).Set {
+		return whole
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(args.JSON, &members) != nil {
+		return whole
+	}
+	answers := members[elicit.Argument]
+	delete(members, elicit.Argument)
+	rest, err := strictjson.Marshal(members)
+	if err != nil {
+		return whole
+	}
+	return wording.SpellShort(string(rest), maxShownArgs) + " " + elicit.Argument + " " +
+		wording.SpellShort(string(answers), maxShownAnswers)
 }
 
 // Cut returns a summary's text as long as it may be.
