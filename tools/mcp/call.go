@@ -100,8 +100,8 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 	return f.AddTo(out)
 }
 
-// leavesEarlier says whether a call that does nothing leaves open what an earlier process has done with the same key: it
-// does unless the second tool has said that it was not done.
+// leavesEarlier says whether a call that does nothing leaves open what an earlier process has done with the same key:
+// it does unless the second tool has said that it was not done.
 func (t *Tool) leavesEarlier(in tools.Input) bool {
 	return in.Again && t.spec.Class == tools.Keyed && in.Found == nil
 }

@@ -22,8 +22,8 @@ import (
 // be opened only the host is named: who follows an address that a stranger gave has left what is recorded here.
 //
 // Of a tool with [Use.Elicit] the question is the call's result instead: it was put off, which the server is told, and
-// the loop puts it to the user; unless the server has done the call all the same, which its result then says. The call that is then made again brings the answer, and it is given to a question that
-// is the same, word by word.
+// the loop puts it to the user; unless the server has done the call all the same, which its result then says. The call
+// that is then made again brings the answer, and it is given to a question that is the same, word by word.
 const maxAsked = 8 // questions that a result names
 
 // askedAmongSeveral is told of a question that may be another call's.
@@ -223,8 +223,8 @@ func describePutOff(a *elicit.Ask) string {
 	if a.Mode == elicit.Page {
 		said = ", for a page of " + cleanText(a.Host, 300) + " to be opened"
 	}
-	return "The server asked in the call" + said + ". It did not wait for the user's answer, and did the call without it. " +
-		"Nobody was asked."
+	return "The server asked in the call" + said + ". It did not wait for the user's answer, and did the call " +
+		"without it. Nobody was asked."
 }
 
 // noteLate notes that a call has ended here and perhaps not at the server, which may ask about it yet.
