@@ -348,7 +348,7 @@ func refuseNothing(params json.RawMessage) error {
 	all := map[string]json.RawMessage{"tools": given.Tools, "life": given.Life}
 	for _, name := range []string{
 		"max_calls", "max_tokens", "max_cost_nano", "max_depth", "recipients", "hosts", "models", "chains",
-		"from",
+		"things", "from",
 	} {
 		all[name] = given.Limits[name]
 	}
