@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"path/filepath"
 	"slices"
@@ -38,9 +39,13 @@ const FileName = "mandates.sqlite"
 
 // Bounds of a desk.
 const (
-	maxOfSession = 16      // tokens for which a session has one
-	maxAll       = 100_000 // of all sessions
+	maxOfSession = 16        // tokens for which a session has one
+	maxOfWallet  = 1000      // of one wallet, that are not over: also those that were replaced or forgotten
+	maxAll       = 1_000_000 // of all wallets
 )
+
+// maxRemembered bounds how long it is remembered whose a delegation was that does not end before.
+const maxRemembered = 366 * 24 * time.Hour
 
 // A Client is what a desk asks of the chain.
 type Client interface {
@@ -69,9 +74,22 @@ func Open(folder string, c Config) (*Desk, error) {
 		c.Now = time.Now
 	}
 	f, err := sqlfile.Open(filepath.Join(folder, FileName), []string{"secure_delete = 1"}, func(c *sqlite.Conn) error {
-		return sqlfile.Exec(c, `CREATE TABLE IF NOT EXISTS mandates (
+		for _, q := range []string{
+			`CREATE TABLE IF NOT EXISTS mandates (
 			session TEXT NOT NULL, token BLOB NOT NULL, hash BLOB NOT NULL, given INTEGER NOT NULL, until INTEGER NOT NULL,
-			mandate BLOB NOT NULL, PRIMARY KEY (session, token)) STRICT`)
+			mandate BLOB NOT NULL, PRIMARY KEY (session, token)) STRICT`,
+			"CREATE INDEX IF NOT EXISTS mandates_of_hash ON mandates (hash)",
+			// Whose each one is and was, until the chain takes it no more.
+			`CREATE TABLE IF NOT EXISTS owners (
+			hash BLOB PRIMARY KEY, session TEXT NOT NULL, wallet BLOB NOT NULL, until INTEGER NOT NULL) STRICT`,
+			"CREATE INDEX IF NOT EXISTS owners_of_wallet ON owners (wallet)",
+			"CREATE INDEX IF NOT EXISTS owners_until ON owners (until)",
+		} {
+			if err := sqlfile.Exec(c, q); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the delegations of users: %w", err)
@@ -106,7 +124,7 @@ func (d *Desk) Ask(ctx context.Context, s journal.Session, p wire.MandateAskPara
 	}
 	m, err := w.Mandate(uint64(d.Now().UnixMilli()))
 	if err != nil {
-		return out, err
+		return out, refuse("mandate_unfit", "No delegation can be made: %v.", err)
 	}
 	l, err := m.Limits()
 	if err != nil {
@@ -136,7 +154,7 @@ func (d *Desk) chooseToken(g *auth.Grant, symbol string) (string, error) {
 	}
 	var all []string
 	for _, a := range g.Caveats.MaxTotal {
-		if t, ok := d.Book.Tokens[a.Asset().Symbol]; ok && t.Address != (common.Address{}) {
+		if t, ok := d.Book.Tokens[a.Asset().Symbol]; ok && t.Address != (common.Address{}) && !t.Things {
 			all = append(all, a.Asset().Symbol)
 		}
 	}
@@ -152,6 +170,10 @@ func (d *Desk) wishOf(g *auth.Grant, s journal.Session, symbol string) (mandate.
 	t, ok := d.Book.Tokens[symbol]
 	if !ok || t.Address == (common.Address{}) {
 		return mandate.Wish{}, refuse("mandate_token", "%s is no ERC-20 token that is known here.", symbol)
+	}
+	if t.Things {
+		return mandate.Wish{}, refuse("mandate_token",
+			"%s is a collection, whose things are not paid by a delegation; name an ERC-20 token.", symbol)
 	}
 	if !slices.ContainsFunc(g.Tools, func(t string) bool { return strings.HasPrefix(t, "mandate.") }) {
 		return mandate.Wish{}, refuse("mandate_tools",
@@ -195,10 +217,23 @@ func (d *Desk) Put(ctx context.Context, s journal.Session, p wire.MandatePutPara
 	if err != nil {
 		return out, err
 	}
+	if err := json.Unmarshal(raw, new(mandate.Mandate)); err != nil { // a context is shorter than what is kept of it
+		return out, refuse("mandate_unfit", "The delegation cannot be kept: %v.", err)
+	}
 	hash, now := m.Hash(), d.Now().UnixMilli()
 	out.Given = now
+	until := now + maxRemembered.Milliseconds()
+	if l.Before > 0 {
+		until = min(until, int64(min(l.Before, math.MaxInt64/1000))*1000)
+	}
 	return out, d.file.Write(ctx, func(c *sqlite.Conn) error {
 		if err := sqlfile.Exec(c, "DELETE FROM mandates WHERE until <= ?", now); err != nil {
+			return err
+		}
+		if err := sqlfile.Exec(c, "DELETE FROM owners WHERE until <= ?", now); err != nil {
+			return err
+		}
+		if err := takeOwner(c, s, hash, until); err != nil {
 			return err
 		}
 		own, err := sqlfile.Number(c, "SELECT count(*) FROM mandates WHERE session = ? AND token <> ?", s.ID.String(),
@@ -206,16 +241,41 @@ func (d *Desk) Put(ctx context.Context, s journal.Session, p wire.MandatePutPara
 		if err != nil {
 			return err
 		}
-		all, err := sqlfile.Number(c, "SELECT count(*) FROM mandates")
-		if err != nil {
-			return err
-		}
-		if own >= maxOfSession || all >= maxAll {
-			return refuse("mandate_full", "There is no room for another delegation; forget one that is not needed any more.")
+		if own >= maxOfSession {
+			return errFull
 		}
 		return sqlfile.Exec(c, "INSERT OR REPLACE INTO mandates VALUES (?, ?, ?, ?, ?, ?)", s.ID.String(), l.Token[:],
 			hash[:], now, s.Expires, raw)
 	})
+}
+
+var errFull = refuse("mandate_full",
+	"There is no room for another delegation; forget one that is not needed any more, or wait until one has ended.")
+
+// takeOwner notes that a delegation is a session's, and refuses one that is or was another's: a grant would then be paid
+// by what was signed for another. A wallet has room for so many, whatever others have.
+func takeOwner(c *sqlite.Conn, s journal.Session, hash common.Hash, until int64) error {
+	id := s.ID.String()
+	others, err := sqlfile.Number(c, `SELECT (SELECT count(*) FROM owners WHERE hash = ?1 AND session <> ?2) +
+		(SELECT count(*) FROM mandates WHERE hash = ?1 AND session <> ?2)`, hash[:], id)
+	if err != nil {
+		return err
+	}
+	if others > 0 {
+		return refuse("mandate_account", "The delegation was handed over for another session; sign one for this session.")
+	}
+	own, err := sqlfile.Number(c, "SELECT count(*) FROM owners WHERE wallet = ? AND hash <> ?", s.Account[:], hash[:])
+	if err != nil {
+		return err
+	}
+	all, err := sqlfile.Number(c, "SELECT count(*) FROM owners WHERE hash <> ?", hash[:])
+	if err != nil {
+		return err
+	}
+	if own >= maxOfWallet || all >= maxAll {
+		return errFull
+	}
+	return sqlfile.Exec(c, "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?)", hash[:], id, s.Account[:], until)
 }
 
 // read reads what was handed over.
@@ -303,7 +363,7 @@ func (d *Desk) describe(
 		out.Notes = append(out.Notes, kind+x.Text)
 	}
 	if !m.IsOfSession(s.ID.String()) {
-		out.Notes = append(out.Notes, "its number does not name this session: another session of the wallet could use it")
+		out.Notes = append(out.Notes, "its number does not name this session, which alone may use it here")
 	}
 	d.addState(ctx, &out, m, w.Total.Asset())
 	return out, nil
@@ -318,7 +378,8 @@ func (d *Desk) addState(ctx context.Context, out *wire.GivenMandate, m *mandate.
 	if out.State = stateOpen; disabled.Sign() != 0 {
 		out.State = stateRevoked
 	}
-	if spent, err := d.ask(ctx, m.Spent()); err == nil {
+	look, counted := m.Spent()
+	if spent, err := d.ask(ctx, look); counted && err == nil {
 		if n, err := money.FromUnits(asset, spent.String()); err == nil {
 			out.Spent = n.String()
 		}

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,12 +20,14 @@ import (
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ipfs/go-cid"
 	"github.com/multiformats/go-multihash"
+	"zombiezen.com/go/sqlite"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/eth/devchain"
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/mandates"
+	"github.com/writ-run/writ/internal/sqlfile"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/mandate"
@@ -78,6 +82,8 @@ type desk struct {
 	*mandates.Desk
 	t      *testing.T
 	client *ethclient.Client
+	folder string
+	book   *tools.Book
 }
 
 func open(t *testing.T) desk {
@@ -90,8 +96,9 @@ func open(t *testing.T) desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mandates.Open(t.TempDir(), mandates.Config{
-		Client: c, Book: devchain.Book(), Account: devchain.Accounts()["agent"].Address,
+	folder, book := t.TempDir(), devchain.Book()
+	m, err := mandates.Open(folder, mandates.Config{
+		Client: c, Book: book, Account: devchain.Accounts()["agent"].Address,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +109,7 @@ func open(t *testing.T) desk {
 			t.Error(err)
 		}
 	})
-	return desk{m, t, c}
+	return desk{m, t, c, folder, book}
 }
 
 // ask returns what is to be signed, changed and signed.
@@ -121,11 +128,7 @@ func (d desk) ask(s journal.Session, account string, key *ecdsa.PrivateKey, chan
 		d.t.Fatal(err)
 	}
 	change(m)
-	hash := m.Digest()
-	if m.Signature, err = crypto.Sign(hash[:], key); err != nil {
-		d.t.Fatal(err)
-	}
-	m.Signature[64] += 27
+	d.sign(m, key)
 	var out wire.Mandate
 	if raw, err = json.Marshal(m); err == nil {
 		err = json.Unmarshal(raw, &out)
@@ -134,6 +137,17 @@ func (d desk) ask(s journal.Session, account string, key *ecdsa.PrivateKey, chan
 		d.t.Fatal(err)
 	}
 	return &out
+}
+
+func (d desk) sign(m *mandate.Mandate, key *ecdsa.PrivateKey) {
+	d.t.Helper()
+	hash := m.Digest()
+	sig, err := crypto.Sign(hash[:], key)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	sig[64] += 27
+	m.Signature = sig
 }
 
 func (d desk) put(s journal.Session, m *wire.Mandate) (wire.GivenMandate, string) {
@@ -298,5 +312,135 @@ func TestASmartAccountOfTheWalletIsTaken(t *testing.T) {
 	}
 	if _, code := d.put(s, d.ask(s, others, bob.Key, as)); code != "mandate_account" {
 		t.Errorf("bob's account, signed by bob: got %q", code)
+	}
+}
+
+// What was handed over for one session is no other's, also after the first has forgotten it.
+func TestADelegationIsOfOneSession(t *testing.T) {
+	d, alice := open(t), devchain.Accounts()["alice"]
+	s, next := sessionOf(t, "first", alice.Key, "mandate.transfer"), sessionOf(t, "next", alice.Key, "mandate.transfer")
+	m := d.ask(s, "", alice.Key, func(*mandate.Mandate) {})
+	got, code := d.put(s, m)
+	if code != "" {
+		t.Fatal(code)
+	}
+	if _, code := d.put(s, m); code != "" {
+		t.Errorf("again for its session: %q", code)
+	}
+	if _, code := d.put(next, m); code != "mandate_account" {
+		t.Errorf("for the next session: %q", code)
+	}
+	if err := d.Forget(t.Context(), s, got.Hash); err != nil {
+		t.Fatal(err)
+	}
+	if _, code := d.put(next, m); code != "mandate_account" {
+		t.Errorf("for the next session, forgotten: %q", code)
+	}
+}
+
+// A collection has no delegation: its things would be counted as if they were coins.
+func TestACollectionHasNoDelegation(t *testing.T) {
+	d, alice := open(t), devchain.Accounts()["alice"]
+	s := sessionOf(t, "alices", alice.Key, "mandate.transfer")
+	m := d.ask(s, "", alice.Key, func(*mandate.Mandate) {})
+	x := d.book.Tokens["USDC"]
+	x.Things = true
+	d.book.Tokens["USDC"] = x
+	for _, symbol := range []string{"", "USDC"} {
+		_, err := d.Ask(t.Context(), s, wire.MandateAskParams{Token: symbol})
+		if e, ok := errors.AsType[*tools.Error](err); !ok || e.Code != "mandate_token" {
+			t.Errorf("asked for %q: %v", symbol, err)
+		}
+	}
+	if _, code := d.put(s, m); code != "mandate_token" {
+		t.Errorf("handed over: %q", code)
+	}
+}
+
+// What the desk could not read again is not taken in: a context has half the bytes of what is kept of it.
+func TestALongContextIsRefused(t *testing.T) {
+	d, alice := open(t), devchain.Accounts()["alice"]
+	s := sessionOf(t, "alices", alice.Key, "mandate.transfer")
+	w := mandate.Wish{
+		Chain: devchain.ID, Delegator: alice.Address, Delegate: devchain.Accounts()["agent"].Address,
+		Token: devchain.Book().Tokens["USDC"].Address, Total: money.Of(usdc, 1), Calls: 1, Until: time.Now().Add(time.Hour),
+	}
+	m, err := w.Mandate(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		m.Caveats = append(m.Caveats, mandate.Caveat{Enforcer: common.Address{5}, Terms: make([]byte, 3000), Args: []byte{}})
+	}
+	d.sign(m, alice.Key)
+	context, err := m.Context()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Put(t.Context(), s, wire.MandatePutParams{Context: hexutil.Encode(context)})
+	if e, ok := errors.AsType[*tools.Error](err); !ok || e.Code != "mandate_unfit" {
+		t.Errorf("got %v", err)
+	}
+	if list, err := d.List(t.Context(), s); err != nil || len(list) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// Nobody's delegations take the room of another wallet, and one that is there already takes none.
+func TestAWalletHasRoomOfItsOwn(t *testing.T) {
+	d, all := open(t), devchain.Accounts()
+	alice, bob := all["alice"], all["bob"]
+	s, other := sessionOf(t, "alices", alice.Key, "mandate.transfer"), sessionOf(t, "bobs", bob.Key, "mandate.transfer")
+	as := func(*mandate.Mandate) {}
+	first := d.ask(s, "", alice.Key, as)
+	if _, code := d.put(s, first); code != "" {
+		t.Fatal(code)
+	}
+	d.fill(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 100000)
+		INSERT INTO mandates SELECT 's' || i, x'00', x'00', 0, 9000000000000000, x'00' FROM n`)
+	if _, code := d.put(other, d.ask(other, "", bob.Key, as)); code != "" {
+		t.Errorf("bob, beside many of others: %q", code)
+	}
+	if t.Failed() {
+		return
+	}
+	d.fill(`WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i+1 FROM n WHERE i < 1000)
+		INSERT INTO owners SELECT CAST(i AS BLOB), 's' || i, ?, 9000000000000000 FROM n`, alice.Address[:])
+	if _, code := d.put(s, first); code != "" {
+		t.Errorf("the same again: %q", code)
+	}
+	if _, code := d.put(s, d.ask(s, "", alice.Key, func(m *mandate.Mandate) { m.Salt[31]++ })); code != "mandate_full" {
+		t.Errorf("one too many: %q", code)
+	}
+	if _, code := d.put(other, d.ask(other, "", bob.Key, as)); code != "" {
+		t.Errorf("bob, beside alice's: %q", code)
+	}
+}
+
+// fill changes the desk's file behind its back.
+func (d desk) fill(query string, args ...any) {
+	d.t.Helper()
+	c, err := sqlite.OpenConn(filepath.Join(d.folder, mandates.FileName), sqlite.OpenReadWrite)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := errors.Join(sqlfile.Exec(c, query, args...), c.Close()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// What is bounded by an amount per time is counted by another enforcer, so nothing is said to be paid.
+func TestWhatNobodyCountsIsNotTold(t *testing.T) {
+	d, alice := open(t), devchain.Accounts()["alice"]
+	s := sessionOf(t, "alices", alice.Key, "mandate.transfer")
+	got, code := d.put(s, d.ask(s, "", alice.Key, func(m *mandate.Mandate) {
+		total := m.Caveats[1].Terms
+		m.Caveats[1] = mandate.Caveat{
+			Enforcer: common.HexToAddress("0x474e3Ae7E169e940607cC624Da8A15Eb120139aB"), Args: []byte{},
+			Terms: slices.Concat(total, common.MaxHash[:], common.BigToHash(big.NewInt(1)).Bytes()),
+		}
+	}))
+	if code != "" || got.Spent != "" || got.State != "open" {
+		t.Errorf("%+v, %q", got, code)
 	}
 }

@@ -111,7 +111,8 @@ func checkLeft(
 	ctx context.Context, c *chain, m *mandate.Mandate, l mandate.Limits, args tools.Args, head *types.Header,
 ) error {
 	var got [3]*big.Int
-	for i, q := range []mandate.Look{m.Disabled(), m.Spent(), m.Paid()} {
+	paid, counted := m.Spent()
+	for i, q := range []mandate.Look{m.Disabled(), paid, m.Paid()} {
 		n, err := c.callUint(ctx, q.At, q.Data, head.Hash())
 		if err != nil {
 			if _, ok := err.(*tools.Error); ok { // nothing, or not a number, answers there
@@ -123,6 +124,9 @@ func checkLeft(
 		got[i] = n
 	}
 	asset := args.Amount.Asset()
+	if !counted { // what was paid is then told by the simulation alone, which the chain refuses
+		got[1] = new(big.Int)
+	}
 	spent, err := amountOf(asset, got[1])
 	if err != nil {
 		return err
@@ -142,6 +146,8 @@ func checkLeft(
 		return errorf("mandate_over", "The delegation ended at %s; its wallet may give a new one.", at(l.Before))
 	case l.After > 0 && head.Time <= l.After:
 		return errorf("mandate_early", "The delegation holds only after %s.", at(l.After))
+	case over && !counted:
+		return errorf("mandate_exhausted", "The delegation allows %s in all, so %s are too much.", total, args.Amount)
 	case over:
 		return errorf("mandate_exhausted", "The delegation allows %s in all and %s of it are paid, so %s are too much.",
 			total, spent, args.Amount)

@@ -178,6 +178,16 @@ func TestAMandatePays(t *testing.T) {
 		t.Errorf("another delegation: %v", err)
 	}
 
+	// Of an amount per time nobody is asked what was paid by it.
+	period := *mandates["s"]
+	period.Caveats = slices.Clone(period.Caveats)
+	period.Caveats[1] = mandate.Caveat{
+		Enforcer: common.HexToAddress("0x474e3Ae7E169e940607cC624Da8A15Eb120139aB"), Args: []byte{},
+		Terms: slices.Concat(period.Caveats[1].Terms, common.MaxHash[:], common.BigToHash(big.NewInt(1)).Bytes()),
+	}
+	mandates["period"] = &period
+	refused(`{"token":"USDC","to":"bob","amount":"26"}`, "period", "mandate_exhausted", "allows 25 USDC in all, so 26 USDC")
+
 	// What its owner revokes on the chain is over.
 	revoke(t, client, alice, mandates["s"])
 	refused(`{"token":"USDC","to":"bob","amount":"1"}`, "s", "mandate_revoked", "revoked on the chain")

@@ -198,9 +198,16 @@ type Wish struct {
 	Session    string // its CID
 }
 
-// Mandate returns what the wallet is asked to sign. number tells several of one session apart: one that was revoked is
-// not the same as the next.
+// maxRecipients is how many recipients fit a mandate's choice: 352 bytes for each, and 64, are at most maxPart.
+const maxRecipients = (maxPart - 64) / 352
+
+// Mandate returns what the wallet is asked to sign; an error if the wish has more than 11 recipients. number tells
+// several of one session apart: one that was revoked is not the same as the next.
 func (w *Wish) Mandate(number uint64) (*Mandate, error) {
+	if n := len(w.Recipients); n > maxRecipients {
+		return nil, fmt.Errorf("a delegation names %d recipients at most, and the grant has %d; sign in with fewer",
+			maxRecipients, n)
+	}
 	m := &Mandate{Chain: w.Chain, Delegate: w.Delegate, Delegator: w.Delegator, Salt: saltOf(w.Session, number)}
 	total := w.Total.Uint256().Bytes32()
 	add := func(enforcer common.Address, terms ...[]byte) {

@@ -130,6 +130,46 @@ func TestDifferencesAreTold(t *testing.T) {
 	}
 }
 
+// What is made can be read again, with as many recipients as there may be; more are refused before anybody signs.
+func TestManyRecipients(t *testing.T) {
+	for _, n := range []int{2, 11, 12, 64} {
+		var who []common.Address
+		for i := range n {
+			who = append(who, common.Address{byte(i + 1)})
+		}
+		m, err := wish(who...).Mandate(1)
+		if n > 11 {
+			if err == nil || !strings.Contains(err.Error(), "11 recipients at most") {
+				t.Errorf("%d recipients: %v", n, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Signature = make([]byte, 65)
+		context, err := m.Context()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := mandate.ReadContext(m.Chain, context); err != nil || again.Hash() != m.Hash() {
+			t.Errorf("%d recipients: %v", n, err)
+		}
+	}
+}
+
+// Only what its enforcer counts is asked for.
+func TestSpentIsAskedOfWhoCounts(t *testing.T) {
+	m := made(t, wish())
+	if _, ok := m.Spent(); !ok {
+		t.Error("a total is counted")
+	}
+	m.Caveats = slices.Delete(m.Caveats, 1, 2)
+	if _, ok := m.Spent(); ok {
+		t.Error("nobody counts it")
+	}
+}
+
 // What bounds nothing, or contradicts itself, is no mandate.
 func TestWhatIsNoMandate(t *testing.T) {
 	for name, change := range map[string]func(*mandate.Mandate){

@@ -218,8 +218,12 @@ type Look struct {
 // Disabled asks whether the mandate was revoked on the chain: 0 if not.
 func (m *Mandate) Disabled() Look { return look(Manager, "disabledDelegations", m.Hash()) }
 
-// Spent asks how many units were paid by it.
-func (m *Mandate) Spent() Look { return look(enforceTotal, "spentMap", Manager, m.Hash()) }
+// Spent asks how many units were paid by it. It is false if nothing that is asked here counts them, as of one that is
+// bounded by an amount per time only.
+func (m *Mandate) Spent() (Look, bool) {
+	counted := slices.ContainsFunc(m.Caveats, func(c Caveat) bool { return c.Enforcer == enforceTotal })
+	return look(enforceTotal, "spentMap", Manager, m.Hash()), counted
+}
 
 // Paid asks how often was paid by it, as far as that is counted.
 func (m *Mandate) Paid() Look { return look(enforceCalls, "callCounts", Manager, m.Hash()) }
