@@ -202,7 +202,7 @@ func textOfLines(instructions string, all []line) (string, error) {
 	if last := all[len(all)-1].role; last != "user" && last != "result" {
 		return "", wire.Errorf(wire.CodeParams, "The last message must be the user's.")
 	}
-	if len(all) == 1 && instructions == "" {
+	if len(all) == 1 && all[0].role == "user" && instructions == "" {
 		return all[0].text, nil
 	}
 	var b strings.Builder

@@ -163,18 +163,41 @@ func ReadAsk(method string, params []byte) (p wire.StartParams, step string, err
 	return p, "", wire.DecodeStrict(raw, &p)
 }
 
-// ReadSigned reads a body that is recorded as it is: at most [wire.MaxFrame] bytes, which say all by themselves.
+// ReadSigned reads a body that is recorded as it is: at most [wire.MaxFrame] bytes, which say all by themselves and have
+// a salt.
 func ReadSigned(f Form, body []byte) (*Request, error) {
 	if len(body) > wire.MaxFrame {
 		return nil, wire.Errorf(wire.CodeParams, "A signed body has %d bytes; at most %d are taken.", len(body),
 			wire.MaxFrame)
 	}
 	r, err := Read(f, body)
+	if err == nil {
+		err = checkSalt(body)
+	}
 	if err == nil && r.Quoting != nil {
 		return nil, wire.Errorf(wire.CodeParams, "A signed request says all by itself: it refers to an answer by its id; "+
 			"send what the answer says.")
 	}
 	return r, err
+}
+
+// Bounds of a signed body's salt, in characters: 16 bytes of chance in base64 are 22.
+const minSalt, maxSalt = 22, 64
+
+// checkSalt refuses a body without chance of its client's. The digest of a signed body stands in its signature, which
+// a record shows to all; of a body that can be guessed it would tell a right guess. No API minds such a member.
+func checkSalt(body []byte) error {
+	var b struct {
+		Metadata struct {
+			Salt string `json:"writ_salt"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(body, &b) == nil && len(b.Metadata.Salt) >= minSalt && len(b.Metadata.Salt) <= maxSalt {
+		return nil
+	}
+	return wire.Errorf(wire.CodeParams, `A signed body needs chance, so that nobody guesses it by its digest: add `+
+		`"metadata": {"writ_salt": TEXT}, with 16 new random bytes or more in base64 or hex, %d to %d characters.`,
+		minSalt, maxSalt)
 }
 
 func (r *Request) readChat(body map[string]json.RawMessage) (err error) {

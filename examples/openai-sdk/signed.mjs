@@ -10,12 +10,15 @@ import Anthropic from '@anthropic-ai/sdk'
 import OpenAI from 'openai'
 import { privateKeyToAccount } from 'viem/accounts'
 
-// signedFetch returns a fetch that signs requests with the key of a session, in the place of the API key that SDKs show.
+// signedFetch returns a fetch that signs requests with the key of a session, in the place of the API key that SDKs show. It puts
+// chance into each body: its digest stands in a public record, by which nobody shall guess what was asked.
 export function signedFetch ({ key, session }) {
   const account = privateKeyToAccount(key)
   return async (input, init) => {
     const { origin, protocol, host, pathname } = new URL(input)
-    const body = String(init.body ?? '')
+    const asked = JSON.parse(init.body)
+    asked.metadata = { ...asked.metadata, writ_salt: randomBytes(16).toString('base64url') }
+    const body = JSON.stringify(asked)
     const headers = new Headers(init.headers)
     for (const name of ['authorization', 'x-api-key']) headers.delete(name)
     headers.set('content-type', 'application/json')

@@ -92,6 +92,7 @@ func TestAProvidersRequestIsSignedByAnAccount(t *testing.T) {
 		"a key besides":                       {400, claude, "do one of them"},
 		"natively with more":                  {401, openai("invalid_api_key"), "a header that says nothing there"},
 		"what refers to an answer":            {400, openai("invalid_params"), "says all by itself"},
+		"without chance":                      {400, claude, "writ_salt"},
 		"gone":                                {200, "", ""},
 	} {
 		if x := got[name]; x.Status != tt.status || !strings.HasPrefix(x.Text, tt.form) || !strings.Contains(x.Text, tt.within) ||

@@ -91,8 +91,9 @@ func TestSignedBodiesHaveToolsAndForms(t *testing.T) {
 	}
 	s := &signer{r.URL, key.Session, wallet}
 	const chat = "/v1/chat/completions"
+	const salt = `"metadata":{"writ_salt":"c2FsdCBvZiBhIGJvZHkuLi"},`
 	const tools = `"tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]`
-	status, run, answer := s.ask(t, chat, `{"model":"`+key.Agent+`","messages":[{"role":"user","content":"how is Rome?"}],`+tools+`}`)
+	status, run, answer := s.ask(t, chat, `{`+salt+`"model":"`+key.Agent+`","messages":[{"role":"user","content":"how is Rome?"}],`+tools+`}`)
 	var called struct {
 		Choices []struct {
 			Message struct {
@@ -107,21 +108,21 @@ func TestSignedBodiesHaveToolsAndForms(t *testing.T) {
 	if json.Unmarshal(called.Choices[0].Message.Calls, &calls) != nil || len(calls) != 1 {
 		t.Fatalf("a tool of the client: %s", answer)
 	}
-	status, again, answer := s.ask(t, chat, `{"model":"`+key.Agent+`","messages":[{"role":"user","content":"how is Rome?"},`+
+	status, again, answer := s.ask(t, chat, `{`+salt+`"model":"`+key.Agent+`","messages":[{"role":"user","content":"how is Rome?"},`+
 		`{"role":"assistant","content":null,"tool_calls":`+string(called.Choices[0].Message.Calls)+`},`+
 		`{"role":"tool","tool_call_id":"`+calls[0].ID+`","content":"sunny"}],`+tools+`}`)
 	if status != 200 || again != run || !strings.Contains(answer, "sunny") {
 		t.Errorf("what came of it: %d, run %s and not %s: %s", status, again, run, answer)
 	}
 	verifyRun(t, bin, home, run)
-	status, run, answer = s.ask(t, "/v1/responses", `{"model":"`+key.Agent+`","input":"who?","text":{"format":{"type":"json_schema",`+
+	status, run, answer = s.ask(t, "/v1/responses", `{`+salt+`"model":"`+key.Agent+`","input":"who?","text":{"format":{"type":"json_schema",`+
 		`"name":"person","schema":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}}}}`)
 	if status != 200 || !strings.Contains(answer, `{\"name\":\"bob\"}`) {
 		t.Errorf("a form of the answer: %d %s", status, answer)
 	}
 	verifyRun(t, bin, home, run)
 	for path, body := range map[string]string{
-		"/v1/messages": `{"model":"` + key.Agent + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"slow"}]}`,
+		"/v1/messages": `{` + salt + `"model":"` + key.Agent + `","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"slow"}]}`,
 		"/v1/sessions/" + key.Session + "/run.start": `{"agent":"` + key.Agent + `","input":"slow, natively","idempotency_key":"slow-native-1"}`,
 	} {
 		ctx, leave := context.WithTimeout(t.Context(), 2*time.Second)

@@ -20,10 +20,14 @@ func postedWorld() *world {
 	return w
 }
 
+// postedSalt is what a client makes by chance.
+const postedSalt = "c2FsdCBvZiBhIGJvZHkuLi"
+
 // bodyOf is a body of Chat Completions that asks an agent for something.
 func bodyOf(agent, input string) []byte {
 	raw, err := json.Marshal(map[string]any{
 		"model": "writ/" + agent, "temperature": 0, "messages": []any{map[string]any{"role": "user", "content": input}},
+		"metadata": map[string]any{"writ_salt": postedSalt},
 	})
 	if err != nil {
 		panic(err) // of texts
@@ -84,7 +88,11 @@ var falsePosts = []vector{
 		What: "the signed body asks for something else than the model was asked",
 		make: postAnother(false, string(bodyOf("payer", "say bye")))},
 	{Name: "posted-nothing", Code: audit.CodeDecisionEvent, What: "the signed body is one that asks nothing",
-		make: postAnother(false, `{"model":"payer","messages":[{"role":"user","name":"mallory","content":"say hi"}]}`)},
+		make: postAnother(false, `{"model":"payer","messages":[{"role":"user","name":"mallory","content":"say hi"}],`+
+			`"metadata":{"writ_salt":"`+postedSalt+`"}}`)},
+	{Name: "posted-no-chance", Code: audit.CodeDecisionEvent,
+		What: "the signed body holds no chance of its client's, so that its digest tells a right guess",
+		make: postAnother(false, `{"model":"payer","messages":[{"role":"user","content":"say hi"}]}`)},
 	{Name: "posted-other-agent", Code: audit.CodeDecisionEvent, What: "the signed body names another agent",
 		make: postAnother(false, string(bodyOf("another", "say hi")))},
 	{Name: "posted-other-form", Code: audit.CodeGrantRequest, What: "a body that was signed for another API",

@@ -45,7 +45,9 @@ const post = (path, body, headers, gone) => new Promise((ok, no) => {
   r.end(body)
 })
 const chat = '/v1/chat/completions'
-const ask = (text, more) => JSON.stringify({ model: 'treasurer', messages: [{ role: 'user', content: text }], ...more })
+const { headers: taken, salt } = again ? JSON.parse(again) : { salt: randomBytes(16).toString('base64url') }
+const metadata = { writ_salt: salt } // chance, without which no body is taken
+const ask = (text, more) => JSON.stringify({ model: 'treasurer', metadata, messages: [{ role: 'user', content: text }], ...more })
 const balance = "what is alice's USDC balance?"
 const out = {}
 const say = async (name, at, body, headers) => {
@@ -57,18 +59,18 @@ const say = async (name, at, body, headers) => {
   out[name] = res
 }
 if (again) { // what was taken before the server was started anew
-  await say('after a restart', chat, ask(balance), JSON.parse(again))
+  await say('after a restart', chat, ask(balance), taken)
 } else {
   const first = await sign(chat, ask(balance))
   await say('chat', chat, ask(balance), first)
   await say('once more', chat, ask(balance), first)
   const stream = ask(balance, { stream: true, temperature: 0 })
   await say('chat, streamed', chat, stream, await sign(chat, stream))
-  const responses = JSON.stringify({ model: 'writ/treasurer', input: balance })
+  const responses = JSON.stringify({ model: 'writ/treasurer', metadata, input: balance })
   await say('responses', '/v1/responses', responses, await sign('/v1/responses', responses))
-  const messages = JSON.stringify({ model: 'treasurer', max_tokens: 100, messages: [{ role: 'user', content: balance }] })
+  const messages = JSON.stringify({ model: 'treasurer', metadata, max_tokens: 100, messages: [{ role: 'user', content: balance }] })
   await say('messages', '/v1/messages', messages, await sign('/v1/messages', messages))
-  const told = JSON.stringify({ model: 'treasurer', max_tokens: 100, stream: true, messages: [{ role: 'user', content: balance }] })
+  const told = JSON.stringify({ model: 'treasurer', metadata, max_tokens: 100, stream: true, messages: [{ role: 'user', content: balance }] })
   await say('messages, streamed', '/v1/messages', told, await sign('/v1/messages', told))
   await say('under a key', chat, ask(balance), await sign(chat, ask(balance), { id: 'one' }))
   await say('under the key again', chat, ask(balance), await sign(chat, ask(balance), { id: 'one' }))
@@ -89,10 +91,12 @@ if (again) { // what was taken before the server was started anew
   const start = JSON.stringify({ agent: 'treasurer', input: balance, idempotency_key: 'signed-0001' })
   const native = `/v1/sessions/${session}/run.start`
   await say('natively with more', native, start, await sign(native, start))
-  const quoting = JSON.stringify({ model: 'treasurer', input: [{ type: 'item_reference', id: 'msg_' + out.responses.run }, { role: 'user', content: 'and bob?' }] })
+  const quoting = JSON.stringify({ model: 'treasurer', metadata, input: [{ type: 'item_reference', id: 'msg_' + out.responses.run }, { role: 'user', content: 'and bob?' }] })
   await say('what refers to an answer', '/v1/responses', quoting, await sign('/v1/responses', quoting))
+  const guessed = JSON.stringify({ model: 'treasurer', max_tokens: 100, messages: [{ role: 'user', content: balance }] })
+  await say('without chance', '/v1/messages', guessed, await sign('/v1/messages', guessed))
   const left = ask('send 900 USDC to bob', { stream: true })
   out.gone = await post(chat, left, await sign(chat, left), true)
-  out.first = JSON.stringify(first)
+  out.first = JSON.stringify({ headers: first, salt })
 }
 console.log(JSON.stringify(out))
