@@ -2,6 +2,8 @@ package api
 
 import (
 	"crypto/rand"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,11 +73,21 @@ func (a *API) NewCaller(t Transport) *Caller {
 	return c
 }
 
-// Leave forgets the caller. What it has under way goes on, and its streams end with their transport.
+// Leave forgets the caller. What it has under way goes on. The streams of a private connection end with it; those of
+// others end with the requests that carry them.
 func (c *Caller) Leave() {
 	c.api.mu.Lock()
-	defer c.api.mu.Unlock()
 	delete(c.api.callers, c)
+	c.api.mu.Unlock()
+	if !c.transport.Private {
+		return
+	}
+	c.mu.Lock()
+	streams := slices.Collect(maps.Values(c.streams))
+	c.mu.Unlock()
+	for _, s := range streams {
+		s.Close()
+	}
 }
 
 // Channel returns what names the caller in everything that it signs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -178,6 +179,22 @@ func (s *Stream) Close() {
 		delete(s.caller.streams, s.answer.Sub)
 		close(s.ended)
 	}
+}
+
+// IsFollowed says whether any caller has a stream of a run.
+func (a *API) IsFollowed(run string) bool {
+	return slices.ContainsFunc(a.listCallers(), func(c *Caller) bool { return c.follows(run) })
+}
+
+func (c *Caller) follows(run string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.streams {
+		if s.run.String() == run {
+			return true
+		}
+	}
+	return false
 }
 
 // Ended is closed when the caller has ended the stream.

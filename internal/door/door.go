@@ -239,6 +239,8 @@ func (d *Door) streamTurn(ctx context.Context, w http.ResponseWriter, dia dialec
 	var e ending
 	if err == nil {
 		e, err = t.showTurn(ctx, req, s)
+	} else {
+		t.leave(ctx)
 	}
 	if e.Last != "" {
 		w.Header().Set("X-Writ-Cid", e.Last)

@@ -110,7 +110,7 @@ func (g *guest) runAgent(ctx context.Context, p runParams) (any, error) {
 	}
 	e, err := t.await(ctx, most, wire.Run{})
 	if ctx.Err() != nil {
-		t.cancel(ctx) // who asked has gone
+		t.leave(ctx) // who asked has gone
 	}
 	return g.standingOf(e), err
 }

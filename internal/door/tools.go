@@ -45,8 +45,8 @@ func parseID(id string) (run string, effect wire.Ref, err error) {
 }
 
 // continueTurn hands in what came of calls and goes on with their run.
-func (v *visitor) continueTurn(ctx context.Context, reports []foreign.Report) (*turn, error) {
-	t := &turn{v: v, reported: map[wire.Ref]bool{}}
+func (v *visitor) continueTurn(ctx context.Context, reports []foreign.Report, keyed bool) (*turn, error) {
+	t := &turn{v: v, reported: map[wire.Ref]bool{}, keyed: keyed}
 	for _, r := range reports {
 		run, effect, err := parseID(r.ID)
 		switch {
@@ -71,7 +71,7 @@ func (v *visitor) continueTurn(ctx context.Context, reports []foreign.Report) (*
 			return nil, a.Error
 		}
 	}
-	return t, t.subscribe(ctx)
+	return t, t.attend(ctx)
 }
 
 // takeOpen follows which effects of the run are open, and reports whether it waits for nothing but calls of the

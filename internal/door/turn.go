@@ -92,6 +92,7 @@ type turn struct {
 	run    string
 	stream *api.Stream
 	shows  bool // what is written is shown at once, and cannot be taken back
+	keyed  bool // who asks gave an idempotency key, by which the run is found again
 
 	tellPlace func(place uint64) error // in the queue of its model; nil where nobody is told
 
@@ -142,19 +143,28 @@ func (v *visitor) startTurn(ctx context.Context, r *foreign.Request, idempotency
 	if !ok {
 		return nil, wire.Errorf(wire.CodeInternal, "Something went wrong on our side.")
 	}
-	t := &turn{v: v, run: started.Run}
-	return t, t.subscribe(ctx)
+	t := &turn{v: v, run: started.Run, keyed: idempotency != ""}
+	return t, t.attend(ctx)
 }
 
 // beginTurn starts a run, or goes on with the one whose calls the client has made.
 func (v *visitor) beginTurn(ctx context.Context, r *foreign.Request, idempotency string) (*turn, error) {
 	if len(r.Reports) > 0 {
-		return v.continueTurn(ctx, r.Reports)
+		return v.continueTurn(ctx, r.Reports, idempotency != "")
 	}
 	if err := v.resolve(ctx, r); err != nil {
 		return nil, err
 	}
 	return v.startTurn(ctx, r, idempotency)
+}
+
+// attend is subscribe for who has the run done: it is left if its events cannot be told.
+func (t *turn) attend(ctx context.Context) error {
+	err := t.subscribe(ctx)
+	if err != nil {
+		t.leave(ctx)
+	}
+	return err
 }
 
 // subscribe has the run's events told from its first on.
@@ -168,7 +178,7 @@ func (t *turn) subscribe(ctx context.Context) error {
 }
 
 // follow hands text to show as it is written, and returns how the turn ended: when the run closed, or when it waits
-// for the wallet, which may take hours. If ctx ends before, the run is cancelled: whoever asked has gone.
+// for the wallet, which may take hours. If ctx ends before, or what is shown is not taken, the run is left.
 func (t *turn) follow(ctx context.Context, show func(text string) error) (ending, error) {
 	defer t.stream.Close()
 	e := ending{Run: t.run}
@@ -176,7 +186,7 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 	for {
 		u, err := t.stream.Next(ctx)
 		if ctx.Err() != nil {
-			t.cancel(ctx)
+			t.leave(ctx)
 			return e, ctx.Err()
 		}
 		if err != nil {
@@ -192,13 +202,13 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 				continue
 			}
 			if err := t.tellPlace(u.Delta.Place); err != nil {
-				t.cancel(ctx)
+				t.leave(ctx)
 				return e, err
 			}
 		case u.Delta != nil:
 			shown += u.Delta.Text
 			if err := show(u.Delta.Text); err != nil {
-				t.cancel(ctx)
+				t.leave(ctx)
 				return e, err
 			}
 		case u.Event != nil:
@@ -212,7 +222,7 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 			}
 			if !done {
 				if u.Event.Event.Restart && t.shows && shown != "" {
-					t.cancel(ctx)
+					t.leave(ctx)
 					return e, wire.Errorf(wire.CodeOverload,
 						"The answer broke off, and what comes next would not belong to it. Ask again.")
 				}
@@ -233,7 +243,18 @@ func (t *turn) follow(ctx context.Context, show func(text string) error) (ending
 	}
 }
 
-// cancel ends the run of somebody who has gone. What it costs is settled as for any run.
+// leave ends the run of somebody who has gone, unless it can be asked for again by its key, or somebody else follows
+// it.
+func (t *turn) leave(ctx context.Context) {
+	if t.stream != nil {
+		t.stream.Close() // before others are looked for: of two who go at once, the second ends the run
+	}
+	if !t.keyed && !t.v.api.IsFollowed(t.run) {
+		t.cancel(ctx)
+	}
+}
+
+// cancel ends the run, also if ctx has ended. What it costs is settled as for any run.
 func (t *turn) cancel(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	t.v.call(ctx, wire.RunCancel, wire.RunParams{Run: t.run}, true)

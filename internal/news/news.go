@@ -33,6 +33,7 @@ func New() *Board {
 type subscriber struct {
 	hints  chan struct{} // one is enough: a reader catches up from the journal
 	steps  chan Step     // nil for one that reads the journal for each
+	sizes  []int         // of the newest steps that were put there, as many as wait or more
 	pieces chan Piece
 }
 
@@ -40,21 +41,30 @@ type subscriber struct {
 type Step struct {
 	CID  provenance.Link
 	Step *provenance.Step
+	size int // in bytes, about
 }
 
-// StepOf returns what is told of a commit: nothing if it has leaves that end with their run, since whether these can
-// still be read only the journal says.
-func StepOf(step *provenance.Step, id provenance.Link, leaves []provenance.Leaf) *Step {
+// StepOf returns what is told of a commit of a step: nothing if it has leaves that end with their run, since whether
+// these can still be read only the journal says. brings are the blocks that it comes with, its sealed payloads.
+func StepOf(step *provenance.Step, as provenance.Block, brings []provenance.Block, leaves []provenance.Leaf) *Step {
 	for _, l := range leaves {
 		if l.Ends {
 			return nil
 		}
 	}
-	return &Step{id, step}
+	size := len(as.Data)
+	for _, b := range brings {
+		size += len(b.Data)
+	}
+	return &Step{as.CID, step, size}
 }
 
-// stepBuffer bounds the steps that wait for one subscriber. For those that do not fit there is a hint.
-const stepBuffer = 8
+// Bounds of the steps that wait for one subscriber: how many, and their bytes unless it is one alone. For those that do
+// not fit there is a hint.
+const (
+	stepBuffer = 8
+	stepBytes  = 256 << 10
+)
 
 // A Piece is something of a run that is for the eye, and is not kept.
 type Piece struct {
@@ -87,7 +97,7 @@ func (n *Board) Follow(
 	}
 	n.mu.Lock()
 	if step, there := n.first[run]; there {
-		s.steps <- step // it is empty
+		s.give(step) // there is room
 		delete(n.first, run)
 	}
 	n.addLocked(run, s)
@@ -143,10 +153,19 @@ func (n *Board) keepFirst(run provenance.Link, step Step) {
 	n.oldest = (n.oldest + 1) % firstKept
 }
 
-// give hands over a step if there is room. Nobody else puts one in meanwhile.
+// give hands over a step if there is room. Nobody else puts one in meanwhile; some may be taken.
 func (s *subscriber) give(step Step) bool {
+	s.sizes = s.sizes[len(s.sizes)-len(s.steps):]
+	waiting := step.size
+	for _, n := range s.sizes {
+		waiting += n
+	}
+	if len(s.sizes) > 0 && waiting > stepBytes {
+		return false
+	}
 	select {
 	case s.steps <- step:
+		s.sizes = append(s.sizes, step.size)
 		return true
 	default:
 		return false

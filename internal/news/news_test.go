@@ -50,6 +50,35 @@ func TestWhoFollowsIsGivenTheSteps(t *testing.T) {
 	}
 }
 
+// TestStepsThatWaitAreBoundedInBytes, and one alone is given whatever its size.
+func TestStepsThatWaitAreBoundedInBytes(t *testing.T) {
+	run := provenance.Sum(cid.DagCBOR, []byte("run"))
+	b := New()
+	steps, hints, _, stop := b.Follow(run)
+	defer stop()
+	publish := func(seq uint64, size int) {
+		brings := []provenance.Block{{Data: make([]byte, size/2)}}
+		b.PublishStep(run, StepOf(&provenance.Step{Seq: seq}, provenance.Block{Data: make([]byte, size-size/2)}, brings, nil))
+	}
+	publish(0, 2*stepBytes)
+	publish(1, 1)
+	if len(steps) != 1 || len(hints) != 1 {
+		t.Errorf("%d steps wait behind a large one, %d hints", len(steps)-1, len(hints))
+	}
+	<-steps
+	for seq := range uint64(5) { // what was taken does not count any more
+		publish(2+seq, stepBytes/4)
+	}
+	if len(steps) != 4 {
+		t.Errorf("%d steps of a quarter of the room wait", len(steps))
+	}
+	<-steps
+	publish(7, stepBytes/4)
+	if len(steps) != 4 {
+		t.Errorf("%d steps of a quarter of the room wait, and one was taken", len(steps))
+	}
+}
+
 // TestWhoFollowsANewRunIsGivenItsFirstStep, and nobody else is, nor anybody once it has another.
 func TestWhoFollowsANewRunIsGivenItsFirstStep(t *testing.T) {
 	b := New()
@@ -85,10 +114,10 @@ func TestWhoFollowsANewRunIsGivenItsFirstStep(t *testing.T) {
 // TestAStepWithLeavesThatEndIsNotGiven: whether these can be read only the journal says.
 func TestAStepWithLeavesThatEndIsNotGiven(t *testing.T) {
 	leaves := []provenance.Leaf{{}, {Ends: true}}
-	if StepOf(&provenance.Step{}, provenance.Link{}, leaves) != nil {
+	if StepOf(&provenance.Step{}, provenance.Block{}, nil, leaves) != nil {
 		t.Error("it is given")
 	}
-	if StepOf(&provenance.Step{}, provenance.Link{}, leaves[:1]) == nil {
+	if StepOf(&provenance.Step{}, provenance.Block{}, nil, leaves[:1]) == nil {
 		t.Error("one without is not")
 	}
 }

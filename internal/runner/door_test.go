@@ -39,6 +39,15 @@ var doorDialects = []doorDialect{
 // openDoor opens the front door of a bench, and returns its address and a key for it.
 func openDoor(t *testing.T, b *bench) (url, key string) {
 	t.Helper()
+	_, front, key := newDoor(t, b)
+	server := httptest.NewServer(front)
+	t.Cleanup(server.Close)
+	return server.URL, key
+}
+
+// newDoor makes the front door of a bench, and a key for it.
+func newDoor(t *testing.T, b *bench) (calls *api.API, front http.Handler, key string) {
+	t.Helper()
 	b.begins, b.nonce = time.Now().UTC().Truncate(time.Second), rand.Text()[:16] // the front door asks the clock itself
 	b.now.Store(b.begins.UnixMilli() + 1)
 	if err := b.signIn(t.Context(), b.r); err != nil {
@@ -48,20 +57,18 @@ func openDoor(t *testing.T, b *bench) (url, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := api.New(api.Config{Runner: b.r, Archive: digest.Desk{Store: b.store}, Desk: desk})
+	calls, err = api.New(api.Config{Runner: b.r, Archive: digest.Desk{Store: b.store}, Desk: desk})
 	if err != nil {
 		t.Fatal(err)
 	}
-	front, err := door.New(door.Config{API: calls})
+	made, err := door.New(door.Config{API: calls})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(front.Handler())
-	t.Cleanup(server.Close)
 	if key, err = (door.Key{Session: b.session.ID, Secret: b.key}).Text(); err != nil {
 		t.Fatal(err)
 	}
-	return server.URL, key
+	return calls, made.Handler(), key
 }
 
 // askDoor asks once, and returns the status, all that came, and the run.

@@ -326,7 +326,7 @@ func (a *actor) moveOn(ctx context.Context, ev provenance.Event, d *stepDraft, c
 	}
 	a.runs.waits.Forget(a.info.ID)
 	a.appendStep(d.next, heldStep{c.Step.CID, c.At}, d.todo.Does)
-	a.runs.news.PublishStep(a.info.ID, news.StepOf(d.step, c.Step.CID, c.Leaves))
+	a.runs.news.PublishStep(a.info.ID, news.StepOf(d.step, c.Step, c.Blocks, c.Leaves))
 	if a.parent != nil && d.next.Status == "parked" {
 		a.publishToCallers(ctx)
 	}

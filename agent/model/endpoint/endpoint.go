@@ -194,6 +194,9 @@ func (e *Endpoint) Ask(ctx context.Context, body []byte, tools []string, delta f
 	x.stalls = time.AfterFunc(time.Hour, func() { cancel(errStall) })
 	x.stalls.Stop()
 	defer x.stalls.Stop()
+	if err := context.Cause(asker); err != nil { // what is sent is paid for, and ctx may not have ended yet
+		return model.Reply{}, x.explainFailure(asker, err)
+	}
 	if err := x.ask(ctx); err != nil {
 		return model.Reply{}, x.explainFailure(ctx, err)
 	}

@@ -1,6 +1,8 @@
 package endpoint_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/model/endpoint"
 	"github.com/writ-run/writ/agent/model/openai"
+	"github.com/writ-run/writ/internal/fault"
 )
 
 const (
@@ -62,6 +65,27 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	askTimes(t, m, 4)
 	if n := made.Load(); n != 1 {
 		t.Errorf("%d connections for 4 requests, one after the other", n)
+	}
+}
+
+// Who has gone before asks nothing, so pays for nothing.
+func TestWhoHasGoneAsksNothing(t *testing.T) {
+	var asked atomic.Int32
+	m, _ := countingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, oneChunk+lastLine)
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	for range 100 {
+		_, err := m.Reply(ctx, model.Prompt{Messages: []model.Message{{Role: model.RoleUser, Text: "when"}}})
+		if f, is := errors.AsType[*fault.Fault](err); !is || f.Code != fault.ModelCancelled {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d of 100 requests were sent", n)
 	}
 }
 
