@@ -381,7 +381,7 @@ func TestSignIn(t *testing.T) {
 		r := f.connect()
 		for limits, word := range map[string]string{
 			`{"max_calls":0}`: "max_calls", `{"max_tokens":0}`: "max_tokens", `{"max_cost_nano":0}`: "max_cost_nano",
-			`{"things":[]}`: "things",
+			`{"things":[]}`:     "things",
 			`{"recipients":[]}`: "recipients", `{"hosts":[]}`: "hosts", `{"models":[ ]}`: "models", `{"chains":[]}`: "chains",
 			`{"max_calls":11}`: "wider", `{"max_tokens":1001}`: "wider", `{"max_cost_nano":1000000001}`: "wider",
 			`{"chains":[1]}`: "wider", `{"max_depth":1}`: "wider", `{"max_depth":0}`: "max_depth",
