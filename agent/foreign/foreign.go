@@ -163,8 +163,8 @@ func ReadAsk(method string, params []byte) (p wire.StartParams, step string, err
 	return p, "", wire.DecodeStrict(raw, &p)
 }
 
-// ReadSigned reads a body that is recorded as it is: at most [wire.MaxFrame] bytes, which say all by themselves and have
-// a salt.
+// ReadSigned reads a body that is recorded as it is: at most [wire.MaxFrame] bytes, which say all by themselves and
+// have a salt.
 func ReadSigned(f Form, body []byte) (*Request, error) {
 	if len(body) > wire.MaxFrame {
 		return nil, wire.Errorf(wire.CodeParams, "A signed body has %d bytes; at most %d are taken.", len(body),

@@ -124,8 +124,8 @@ func (d *Door) seatSigner(
 	return v, nil
 }
 
-// followSigned answers with how the run ended. It goes on without a client that goes away, which gave an idempotency key
-// and ends it by run.cancel.
+// followSigned answers with how the run ended. It goes on without a client that goes away, which gave an idempotency
+// key and ends it by run.cancel.
 func (d *Door) followSigned(w http.ResponseWriter, r *http.Request, v *visitor, run string) error {
 	t := &turn{v: v, run: run, keyed: true}
 	if err := t.attend(r.Context()); err != nil {

@@ -252,8 +252,8 @@ func (d *Desk) Put(ctx context.Context, s journal.Session, p wire.MandatePutPara
 var errFull = refuse("mandate_full",
 	"There is no room for another delegation; forget one that is not needed any more, or wait until one has ended.")
 
-// takeOwner notes that a delegation is a session's, and refuses one that is or was another's: a grant would then be paid
-// by what was signed for another. A wallet has room for so many, whatever others have.
+// takeOwner notes that a delegation is a session's, and refuses one that is or was another's: a grant would then be
+// paid by what was signed for another. A wallet has room for so many, whatever others have.
 func takeOwner(c *sqlite.Conn, s journal.Session, hash common.Hash, until int64) error {
 	id := s.ID.String()
 	others, err := sqlfile.Number(c, `SELECT (SELECT count(*) FROM owners WHERE hash = ?1 AND session <> ?2) +

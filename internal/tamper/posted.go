@@ -20,8 +20,7 @@ func postedWorld() *world {
 	return w
 }
 
-// postedSalt is what a client makes by chance.
-const postedSalt = "c2FsdCBvZiBhIGJvZHkuLi"
+const postedSalt = "c2FsdCBvZiBhIGJvZHkuLi" // what a client makes by chance
 
 // bodyOf is a body of Chat Completions that asks an agent for something.
 func bodyOf(agent, input string) []byte {

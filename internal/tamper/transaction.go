@@ -127,10 +127,7 @@ func transferOf(to common.Address, n money.Amount) []byte {
 
 // lessAQuarter is the balance after a change, less 0.25 USDC.
 func lessAQuarter(c tools.Change) string {
-	n, err := uint256.FromDecimal(c.After)
-	if err != nil {
-		panic("tamper: " + err.Error())
-	}
+	n := must(uint256.FromDecimal(c.After))
 	return n.SubUint64(n, 250_000).Dec()
 }
 
