@@ -93,6 +93,7 @@ var byTest = map[string]string{
 	"log.tile":           "TestALogIsOneOrIsFoundOut",
 	"totals.price":       "TestWhoHasTheTableFindsAnotherPrice",
 	"totals.table":       "TestWhoHasTheTableFindsAnotherPrice",
+	"transfers.mined":    "TestWhatIsSaidToBeMinedIsLookedFor",
 }
 
 // Each rule of docs/record.md and docs/log.md names the vectors that break it, all of them and no other, or the test

@@ -12,7 +12,7 @@
 //	anchors      the log's checkpoints on a chain         one that sends, if a chain is named
 //	chain        endpoints of tools and contract wallets  none that outlive a question
 //	tools        servers of tools, and their processes     one that looks at each at first; those of connections
-//	library      documents that agents search              none
+//	library      documents that agents search              one that has vectors made, if there is who makes them
 //	files        what was put here to be attached         none
 //	mandates     delegations of users' accounts           none
 //	index        events of contracts, as they are asked     one that follows the chain, if contracts are named
