@@ -59,6 +59,9 @@ func TestVerifyOfTheSDKAgreesOnTheVectors(t *testing.T) {
 		if mine != nil || theirs != nil {
 			refused++
 			code := func(e any) string { s, _ := e.(string); s, _, _ = strings.Cut(s, ":"); return s }
+			if code(mine) == "unsupported" && strings.Contains(v.Name, "posted") {
+				continue // requests that were signed as HTTP are left to the reader and to writ-audit: no room in a page
+			}
 			if c := code(mine); c != code(theirs) && c != "car" && c != "codec" { // it reads bytes more strictly
 				t.Errorf("%s (%s): the SDK says %v, the reader %v", v.Name, v.Code, mine, theirs)
 			}

@@ -1,7 +1,7 @@
 // Requests that a session's account signed as HTTP (ERC-8128, RFC 9421): docs/record.md, "What is signed". Everything of the
 // frame follows from the text that was signed, the base.
 import { keccak256 } from './k1.mjs'
-import { uncompress } from './points.mjs'
+import { base32, uncompress } from './points.mjs'
 import { checksum, recover, same, sha256, textHash } from './signed.mjs'
 
 const whole = ['@scheme', '@authority', '@method', '@path', '@query', 'content-digest', 'content-type']
@@ -19,12 +19,7 @@ function fieldsOf (frame) {
 }
 
 // linkOf writes a CID, in base32.
-function linkOf (bytes) {
-  let bits = [...bytes].map(b => b.toString(2).padStart(8, '0')).join('')
-  let s = 'b'
-  for (; bits; bits = bits.slice(5)) s += 'abcdefghijklmnopqrstuvwxyz234567'[parseInt(bits.slice(0, 5).padEnd(5, '0'), 2)]
-  return s
-}
+const linkOf = bytes => 'b' + base32(bytes, 'abcdefghijklmnopqrstuvwxyz234567')
 
 const accountOf = key => '0x' + Buffer.from(keccak256(Buffer.concat(uncompress('secp256k1', key.raw).map(b => Buffer.from(b))))).subarray(12).toString('hex')
 

@@ -39,3 +39,11 @@ export function isEd25519 (raw) {
   const square = (y * y - 1n + p) * power(d25519 * y * y + 1n, p - 2n, p) % p // of x; if x is 0 the order is 1 or 2
   return square !== 0n && power(square, (p - 1n) / 2n, p) === 1n
 }
+
+// base32 writes bytes by an alphabet of 32, the last bits filled up with zeros.
+export function base32 (bytes, alphabet) {
+  let bits = [...bytes].map(b => b.toString(2).padStart(8, '0')).join('')
+  let s = ''
+  for (; bits; bits = bits.slice(5)) s += alphabet[parseInt(bits.slice(0, 5).padEnd(5, '0'), 2)]
+  return s
+}

@@ -6,7 +6,7 @@ import { CID } from 'multiformats/cid'
 import { base58btc } from 'multiformats/bases/base58'
 import { isSigned } from './http.mjs'
 import { keccak256, order, recoverKey, verifyKey } from './k1.mjs'
-import { isEd25519, uncompress } from './points.mjs'
+import { base32, isEd25519, uncompress } from './points.mjs'
 
 export class Wrong extends Error {
   constructor (code, what) {
@@ -90,22 +90,23 @@ export function checksum (hex) {
 
 const isAddress = s => /^0x[0-9A-Fa-f]{40}$/.test(s) && checksum(s.slice(2)) === s
 const isReserved = s => /^0x0{36}0[01]/.test(s)
+const isRecipient = s => isAddress(s) && !isReserved(s)
 
 // timeOf reads a date-time of RFC 3339 as nanoseconds since 1970.
 function timeOf (s) {
   const m = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/.exec(s)
   if (!m) return undefined
   const [year, month, day, hour, minute, second] = m.slice(1, 7).map(Number)
-  const days = month === 2 ? (year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28) : [4, 6, 9, 11].includes(month) ? 30 : 31
-  if (month < 1 || month > 12 || day < 1 || day > days || hour > 23 || minute > 59 || second > 60) return undefined
+  const date = new Date(0)
+  date.setUTCFullYear(year, month - 1, day)
+  // A day that its month has not is one of another month.
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23 || minute > 59 || second > 60) return undefined
   let offset = 0
   if (m[8].length > 1) {
     const [h, min] = [Number(m[8].slice(1, 3)), Number(m[8].slice(4))]
     if (h > 23 || min > 59) return undefined
     offset = (m[8][0] === '-' ? -1 : 1) * (60 * h + min)
   }
-  const date = new Date(0)
-  date.setUTCFullYear(year, month - 1, day)
   date.setUTCHours(hour, minute - offset, second)
   if (second === 60 && !/-0[17]-01T00:00:/.test(date.toISOString())) return undefined
   return BigInt(date.getTime()) * 1000000n + BigInt((m[7] ?? '.').slice(1).padEnd(9, '0'))
@@ -115,11 +116,11 @@ function timeOf (s) {
 export function keyOf (did) {
   want(did.startsWith('did:key:z'), 'key.form', did)
   let bytes
-  try { bytes = Buffer.from(base58btc.decode(did.slice('did:key:'.length))) } catch { throw new Wrong('key.form', did) }
+  try { bytes = Buffer.from(base58btc.decode(did.slice(8))) } catch { throw new Wrong('key.form', did) }
   const kind = { ed01: 'ed25519', 8024: 'p256', e701: 'secp256k1' }[bytes.subarray(0, 2).toString('hex')]
   want(kind, 'key.codec', did)
   const raw = bytes.subarray(2)
-  want(raw.length === (kind === 'ed25519' ? 32 : 33) && (kind === 'ed25519' ? isEd25519(raw) : uncompress(kind, raw)), 'key.form', did)
+  want(kind === 'ed25519' ? raw.length === 32 && isEd25519(raw) : raw.length === 33 && uncompress(kind, raw), 'key.form', did)
   want('did:key:' + base58btc.encode(bytes) === did, 'key.form', did)
   return { kind, raw, did }
 }
@@ -172,7 +173,7 @@ export function readSignature (text) {
   return sig
 }
 
-export const textHash = message => keccak(`\x19Ethereum Signed Message:\n${message.length}`, message)
+export const textHash = text => keccak(`\x19Ethereum Signed Message:\n${text.length}`, text)
 
 // ---- the text: EIP-4361
 
@@ -260,10 +261,7 @@ const isHost = s => s.length <= 253 && s.split('.').every(p => /^[a-z0-9]([a-z0-
 // isSource says whether s looks like a network or is the origin of a page. No record has an address to hold it against, so
 // that a network is in its one spelling is left to who keeps to it.
 const isSource = s => /^[\da-f.:]+\/\d+$/.test(s) || isOrigin(...s.split(/:\/\/(.*)/))
-const isThing = s => {
-  const [, a, id] = /^erc721:(0x[0-9A-Fa-f]{40})\/(0|[1-9]\d{0,77})$/.exec(s) ?? []
-  return a !== undefined && isAddress(a) && !isReserved(a) && BigInt(id) < 1n << 256n
-}
+const isThing = s => /^erc721:.{42}\/(0|[1-9]\d{0,77})$/.test(s) && isRecipient(s.slice(7, 49)) && BigInt(s.slice(50)) < 1n << 256n
 const isModel = s => /^[A-Za-z0-9._:/@+-]{1,64}$/.test(s)
 const isObject = v => v !== null && typeof v === 'object' && !Array.isArray(v)
 
@@ -280,14 +278,10 @@ const decimal = (units, decimals) => {
   return (decimals ? s.slice(0, -decimals) : s) + (fraction && '.' + fraction)
 }
 const amount = a => `${decimal(a.units, a.decimals)} ${a.asset}`
-const nanoUSD = s => {
-  const [whole, fraction = ''] = s.split('.')
-  return BigInt(whole + fraction.padEnd(9, '0'))
-}
 
 export function parseRecap (uri) {
   want(uri.startsWith('urn:recap:'), 'recap.missing')
-  const b64 = uri.slice('urn:recap:'.length)
+  const b64 = uri.slice(10)
   const standard = b64.replaceAll('-', '+').replaceAll('_', '/')
   const data = Buffer.from(standard, 'base64')
   want(/^[A-Za-z0-9_-]*$/.test(b64) && data.toString('base64').replace(/=+$/, '') === standard, 'recap.base64')
@@ -307,9 +301,9 @@ export function parseRecap (uri) {
   })
   const caveats = abilities['run/start'][0]
   const kinds = {
-    approve_above: 'amounts', approve_if_tainted: 'true', chains: 'numbers', cnf: 'text', from: 'texts', hosts: 'texts', max_calls: 'number',
-    max_cost_usd: 'text', max_depth: 'number', max_per_call: 'amounts', max_tokens: 'number', max_total: 'amounts',
-    models: 'texts', recipients: 'texts', things: 'texts'
+    approve_above: 'amounts', max_per_call: 'amounts', max_total: 'amounts', max_calls: 'number', max_depth: 'number', max_tokens: 'number',
+    cnf: 'text', max_cost_usd: 'text', from: 'texts', hosts: 'texts', models: 'texts', recipients: 'texts', things: 'texts',
+    approve_if_tainted: 'true', chains: 'numbers'
   }
   const number = n => Number.isSafeInteger(n) && n >= 0
   const text = s => typeof s === 'string' && /^[ -~]*$/.test(s) && !s.includes('\\') && !s.includes('"')
@@ -347,14 +341,11 @@ function validate (agent, tools, c) {
       rule(k !== 'max_per_call' || BigInt(a.units) <= BigInt(c.max_total[i].units), k)
     })
   }
-  rule(c.max_calls >= 1 && c.max_calls <= 100000, 'max_calls')
-  rule(c.max_tokens >= 1 && c.max_tokens <= 1e9, 'max_tokens')
-  rule(/^(0|[1-9]\d{0,6})(\.\d{0,8}[1-9])?$/.test(c.max_cost_usd), 'max_cost_usd')
-  const cost = nanoUSD(c.max_cost_usd)
-  rule(cost >= 1n && cost <= 10n ** 15n, 'max_cost_usd')
-  rule(c.max_depth <= 4, 'max_depth')
+  for (const [k, least, most] of [['max_calls', 1, 1e5], ['max_tokens', 1, 1e9], ['max_depth', 0, 4]]) rule(c[k] >= least && c[k] <= most, k)
+  // A double tells a nano-USD more or less there.
+  rule(/^(0|[1-9]\d{0,6})(\.\d{0,8}[1-9])?$/.test(c.max_cost_usd) && c.max_cost_usd > 0 && c.max_cost_usd <= 1e6, 'max_cost_usd')
   rule(c.chains.length && c.chains.length <= 8 && c.chains.every(n => n > 0) && rising(c.chains), 'chains')
-  rule(c.recipients.length <= 8 && c.recipients.every(a => isAddress(a) && !isReserved(a)) && rising(c.recipients, a => a.toLowerCase()), 'recipients')
+  rule(c.recipients.length <= 8 && c.recipients.every(isRecipient) && rising(c.recipients, a => a.toLowerCase()), 'recipients')
   for (const [k, is] of [['hosts', isHost], ['from', isSource], ['models', isModel], ['things', isThing]]) {
     rule(c[k].length <= 8 && c[k].every(is) && rising(c[k]), k)
   }
@@ -374,8 +365,7 @@ export function sentence (r, until) {
       ` to ${to}, and must ask me above ${c.approve_above.map(amount).join(' or ')},` +
       ' counting all that went without asking since it last asked me, to one recipient or in all.'
   }
-  const thing = t => `token ${t.slice(50)} of ${t.slice(7, 49)}`
-  if (c.things.length) s += ` Of NFT collections it may give away only ${c.things.map(thing).join(' or ')}.`
+  if (c.things.length) s += ` Of NFT collections it may give away only ${c.things.map(t => `token ${t.slice(50)} of ${t.slice(7, 49)}`).join(' or ')}.`
   if (c.approve_if_tainted) s += ' It must ask me before it spends on the word of untrusted content.'
   s += ` Limits: ${c.max_calls} tool calls, ${c.max_tokens} model tokens, ${c.max_cost_usd} USD model cost.`
   for (const [name, list] of [['Models', c.models], ['Web hosts', c.hosts]]) {
@@ -393,12 +383,7 @@ export function sentence (r, until) {
   return s
 }
 
-function fingerprint (did) {
-  let bits = [...sha256(did).subarray(0, 10)].map(b => b.toString(2).padStart(8, '0')).join('')
-  let s = ''
-  for (; bits; bits = bits.slice(5)) s += '0123456789ABCDEFGHJKMNPQRSTVWXYZ'[parseInt(bits.slice(0, 5), 2)]
-  return 'k-' + s.match(/.{4}/g).join('-')
-}
+const fingerprint = did => 'k-' + base32(sha256(did).subarray(0, 10), '0123456789ABCDEFGHJKMNPQRSTVWXYZ').match(/.{4}/g).join('-')
 
 function statement (r, limits) {
   const on = `for '${agentPrefix}${r.agent}'.`
@@ -407,13 +392,12 @@ function statement (r, limits) {
   return s
 }
 
+const isLink = s => {
+  try { return CID.parse(s).version === 1 && CID.parse(s).toString() === s } catch { return false }
+}
 const linkOf = s => {
-  const text = s.startsWith('ipfs://') ? s.slice(7) : ''
-  try {
-    const c = CID.parse(text)
-    want(c.version === 1 && c.toString() === text, 'resource.shape')
-  } catch { throw new Wrong('resource.shape', s) }
-  return text
+  want(s.startsWith('ipfs://') && isLink(s.slice(7)), 'resource.shape', s)
+  return s.slice(7)
 }
 
 function isOrigin (scheme, domain) {
@@ -509,11 +493,8 @@ export function frameBytes (session, channel, seq, method, params) {
 
 // ---- approvals: EIP-712
 
-const approvalFields = [
-  ['account', 'address'], ['session', 'string'], ['run', 'string'], ['step', 'string'], ['effect', 'uint256'], ['tool', 'string'],
-  ['argsHash', 'bytes32'], ['summary', 'string'], ['asset', 'string'], ['decimals', 'uint256'], ['maxAmount', 'uint256'],
-  ['recipient', 'address'], ['notAfter', 'uint256'], ['nonce', 'bytes32']
-]
+const approvalFields = 'address account,string session,string run,string step,uint256 effect,string tool,bytes32 argsHash,string summary,' +
+  'string asset,uint256 decimals,uint256 maxAmount,address recipient,uint256 notAfter,bytes32 nonce'
 
 function hashStruct (name, fields, value) {
   const word = {
@@ -522,30 +503,25 @@ function hashStruct (name, fields, value) {
     string: v => keccak(v),
     uint256: v => Buffer.from(BigInt(v).toString(16).padStart(64, '0'), 'hex')
   }
-  const type = `${name}(${fields.map(([n, t]) => `${t} ${n}`).join(',')})`
-  return keccak(keccak(type), ...fields.map(([n, t]) => word[t](value[n])))
+  return keccak(keccak(`${name}(${fields})`), ...fields.split(',').map(f => f.split(' ')).map(([t, n]) => word[t](value[n])))
 }
+
+// typedDigest is what a wallet signs of a message by its chain and salt: the domain's name is writ.
+const typedDigest = (chainId, salt, name, fields, value) => keccak(Buffer.from([0x19, 1]), hashStruct('EIP712Domain',
+  'string name,string version,uint256 chainId,bytes32 salt', { name: 'writ', version: '1', chainId, salt }), hashStruct(name, fields, value))
 
 // approvalDigest is what a wallet signs for an approval.
-export function approvalDigest (a) {
-  const domain = hashStruct('EIP712Domain', [['name', 'string'], ['version', 'string'], ['chainId', 'uint256'], ['salt', 'bytes32']],
-    { name: 'writ', version: '1', chainId: a.chainId, salt: a.salt })
-  return keccak(Buffer.from([0x19, 1]), domain, hashStruct('ToolApproval', approvalFields, a))
-}
+export const approvalDigest = a => typedDigest(a.chainId, a.salt, 'ToolApproval', approvalFields, a)
 
-const assertionFields = [['operator', 'address'], ['run', 'string'], ['step', 'string'], ['call', 'uint256'],
-  ['outcome', 'string'], ['transaction', 'bytes32'], ['reason', 'string'], ['assertedAt', 'uint256']]
+const assertionFields = 'address operator,string run,string step,uint256 call,string outcome,bytes32 transaction,string reason,uint256 assertedAt'
 
 // assertionDigest is what an operator's wallet signs for an assertion.
 export function assertionDigest (a) {
   const hex = b => '0x' + Buffer.from(b).toString('hex')
-  const domain = hashStruct('EIP712Domain', [['name', 'string'], ['version', 'string'], ['chainId', 'uint256'], ['salt', 'bytes32']],
-    { name: 'writ', version: '1', chainId: a.chain, salt: '0x' + '0'.repeat(64) })
-  const message = {
+  return typedDigest(a.chain, '0x' + '0'.repeat(64), 'Assertion', assertionFields, {
     operator: hex(a.by), run: a.run.toString(), step: a.step.toString(), call: a.of.i, outcome: a.as,
     transaction: hex(a.tx ?? Buffer.alloc(32)), reason: a.why ?? '', assertedAt: a.at / 1000
-  }
-  return keccak(Buffer.from([0x19, 1]), domain, hashStruct('Assertion', assertionFields, message))
+  })
 }
 
 export const saltOf = origin => '0x' + keccak(origin).toString('hex')
@@ -556,10 +532,9 @@ export function readApproval (text) {
   let a
   try { a = JSON.parse(text) } catch { form(false) }
   form(isObject(a) && sorted(a) === text)
-  form(Object.keys(a).join() === [...approvalFields.map(([n]) => n), 'chainId', 'salt'].sort().join())
-  const link = s => { try { return CID.parse(s).version === 1 && CID.parse(s).toString() === s } catch { return false } }
+  form(Object.keys(a).join() === (approvalFields + ',uint256 chainId,bytes32 salt').split(',').map(f => f.split(' ')[1]).sort().join())
   const count = n => Number.isSafeInteger(n) && n >= 0
-  form([a.session, a.run, a.step].every(link) && [a.account, a.recipient].every(isAddress))
+  form([a.session, a.run, a.step].every(isLink) && [a.account, a.recipient].every(isAddress))
   form([a.argsHash, a.nonce, a.salt].every(h => typeof h === 'string' && /^0x[0-9a-f]{64}$/.test(h)))
   form(count(a.chainId) && a.chainId > 0 && count(a.effect) && count(a.decimals) && count(a.notAfter) && a.notAfter > 0)
   form(typeof a.tool === 'string' && isTool(a.tool) && typeof a.summary === 'string' && /^[ -~]{1,1000}$/.test(a.summary))

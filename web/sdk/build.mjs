@@ -18,7 +18,7 @@ await build({
 })
 const { '@noble/ciphers/chacha.js': _, 'multiformats/bases/base58': __, ...alias } = parts.alias
 // What is nobody else's business gets short names here too: none of these is a key of a record or of what a reading says.
-const verify = { ...parts, mangleProps: /^(agentCID|rulesCID|requestId|notBefore|reached|payloads|multihash|members|spelled|caveats|resources|statement|issued|expires)$/, bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none' }
+const verify = { ...parts, mangleProps: /^(agentCID|rulesCID|requestId|notBefore|reached|payloads|multihash|members|spelled|caveats)$/, bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none' }
 await build({ ...verify, alias, entryPoints: [here('src/verify/whole.ts')], plugins: [filesBeside], outfile: join(outdir, 'verify.js') })
 await build({ ...verify, alias, inject: [], entryPoints: [here('../reader/log.mjs')], plugins: [filesBeside], outfile: join(outdir, 'log.js') })
 await build({ ...verify, entryPoints: [here('src/verify/curves.ts')], outfile: join(outdir, 'curves.js') })
