@@ -42,13 +42,16 @@ const look = async (page, name) => {
   await page.emulateMedia({ colorScheme: 'light' })
 }
 const page = await open()
+let before = 0 // turns that stood there when the last was asked
 const ask = async (text) => {
+  before = await page.locator('article.turn').count()
   await page.getByPlaceholder(/^Ask /).fill(text)
   await page.keyboard.press('Enter')
 }
 const turn = () => page.locator('article.turn').last()
 const card = (p = page) => p.locator('section.asks').last()
 const said = async (name) => {
+  await page.locator('article.turn').nth(before).waitFor()
   await turn().locator('summary .tag', { hasText: 'Answered' }).waitFor()
   out.seen[name] = await turn().locator('.say').innerText()
 }
@@ -83,6 +86,7 @@ await said('open')
 // Loaded again it asks still, and the answer brings the run into the conversation.
 await ask('send a card')
 await card().waitFor()
+before = 0
 await page.reload()
 await card().getByText('In the run').waitFor()
 await card().getByRole('button', { name: 'bob' }).first().click()
@@ -95,6 +99,7 @@ const other = await open()
 await other.goto(url)
 await card(other).waitFor()
 await page.getByRole('link', { name: /^Waiting/ }).click()
+await page.getByRole('heading', { name: 'What waits for you' }).waitFor()
 await card().getByRole('button', { name: 'bob' }).first().waitFor()
 await look(page, 'waiting')
 await card().getByRole('button', { name: 'bob' }).first().click()
@@ -145,11 +150,10 @@ await page.getByRole('button', { name: 'Remove pasted.csv' }).waitFor()
 await give('drop', 'gone.csv', 'e,f\n5,6\n')
 await page.getByRole('button', { name: 'Remove gone.csv' }).click()
 await look(page, 'files')
-const turns = await page.locator('article.turn').count()
 await ask('read this')
 await page.keyboard.press('Enter') // while the files are sent
 await said('read')
-out.seen.runs = String(await page.locator('article.turn').count() - turns)
+out.seen.runs = String(await page.locator('article.turn').count() - before)
 out.seen.files = await turn().innerText()
 await look(page, 'files-asked')
 await ask('read this too')
