@@ -35,8 +35,10 @@ build:
 
 # The whole proof. -shuffle finds tests that lean on each other; the race detector runs in check. Servers, chains and browsers
 # of several packages run beside each other, so up to five tests that failed are asked once more, alone: what fails again
-# is red, and what does not is still listed under Failed, to be mended. RERUNS=0 asks nothing twice.
+# is red, and what does not is still listed under Failed, to be mended. RERUNS=0 asks nothing twice. The programs that tests
+# start are compiled once, into TEST_BIN.
 RERUNS ?= 1
+test: export TEST_BIN ?= $(CURDIR)/.bin/test
 test: $(NODE) pgvector
 	$(GO) vet ./...
 	$(GO) tool gotestsum --format pkgname --hide-summary=skipped --rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 \

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ func TestDemo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds both binaries")
 	}
-	bin := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./", "../writ-audit").CombinedOutput(); err != nil {
+	bin := cmp.Or(os.Getenv("TEST_BIN"), t.TempDir())
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "./", "../writ-audit").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)
 	}
 	dir := filepath.Join(t.TempDir(), "demo")

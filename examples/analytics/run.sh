@@ -7,9 +7,10 @@ work=$(mktemp -d)
 server=
 trap 'exec 2>/dev/null; test -z "$server" || { kill "$server" && wait "$server" || true; }; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 
 echo "== 1. name the events: every transfer of the dev chain's USDC, from block 0 on"

@@ -17,7 +17,15 @@ const ask = (question) => new Promise((ok, no) => {
 const isSnapshot = async (f) => [...new Uint8Array(await f.slice(0, 64).arrayBuffer())].join().includes(',1,85,18,32,')
 const bytes = async (f) => new Uint8Array(await f.arrayBuffer())
 
-document.querySelector('#check').onclick = async () => {
+const check = document.querySelector('#check')
+check.onclick = async () => {
+  state.textContent = 'Checking …'
+  document.querySelector('#report').textContent = ''
+  check.disabled = true // one file at a time
+  try { await audit() } finally { check.disabled = false }
+}
+
+async function audit () {
   const files = [...document.querySelector('#files').files]
   let car
   const snapshots = []
@@ -26,9 +34,7 @@ document.querySelector('#check').onclick = async () => {
     else car = f
   }
   const keys = files.find((f) => f.name.endsWith('.json'))
-  document.querySelector('#report').textContent = ''
   if (!car) { state.textContent = 'Choose a record first.'; return }
-  state.textContent = 'Checking …'
   try {
     const found = await ask({ snapshots, car: await bytes(car), keys: keys ? await keys.text() : '', operator: document.querySelector('#operator').value.trim() })
     state.textContent = found.unloaded ?? found.error ?? `Done; writ-audit would end with ${found.exit}.`

@@ -8,11 +8,12 @@ work=$(mktemp -d)
 server=
 trap 'exec 2>/dev/null; test -z "$server" || { kill "$server" && wait "$server"; } || true; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/writ" ./cmd/writ
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
 cd "$work"
 export WRIT_HOME="$work/home"
 mkdir -p "$WRIT_HOME"
-./writ dev --listen 127.0.0.1:0 --data data --ready-file ready 2>dev.log &
+"$bin/writ" dev --listen 127.0.0.1:0 --data data --ready-file ready 2>dev.log &
 server=$!
 while ! test -s ready; do
 	kill -0 "$server" || { cat dev.log; exit 1; }

@@ -8,7 +8,9 @@ server= page=
 trap 'exec 2>/dev/null; for p in $server $page; do kill "$p" && wait "$p" || true; done; rm -rf "$work"' EXIT
 trap 'exit 0' INT TERM
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ ./examples/chat-browser/serve
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+go build -o "$work/" ./examples/chat-browser/serve
 mkdir -p "$work/page" "$work/home"
 ${BUILD:-cp "$here/index.html" "$here/chat.js"} "$work/page"
 cp -r web/sdk/dist "$work/page/writ-sdk"
@@ -19,7 +21,7 @@ until test -s page.url; do
 	kill -0 "$page" || { cat page.log; exit 1; }
 	sleep 0.1
 done
-WRIT_HOME="$work/home" ./writ dev --listen 127.0.0.1:0 --data data --dapp "$(cat page.url)=$here/dapp.yaml" --ready-file ready >dev.log 2>&1 &
+WRIT_HOME="$work/home" "$bin/writ" dev --listen 127.0.0.1:0 --data data --dapp "$(cat page.url)=$here/dapp.yaml" --ready-file ready >dev.log 2>&1 &
 server=$!
 while ! test -s ready; do
 	kill -0 "$server" || { cat dev.log; exit 1; }

@@ -7,10 +7,11 @@ work=$(mktemp -d)
 server=
 trap 'test -z "$server" || { kill "$server" && wait "$server" || true; }; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/writ" ./cmd/writ
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
 go build -o "$work/notes" ./examples/mcp-tools/notes
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 
 echo "== 1. add the server, and accept what it says of its tools"

@@ -8,9 +8,11 @@ work=$(mktemp -d)
 chain= models= server=
 trap 'exec 2>/dev/null; for p in $server $models $chain; do kill "$p" && wait "$p" || true; done; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ ./examples/model-router/model
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+go build -o "$work/" ./examples/model-router/model
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 await() { # a file that the program of a process id writes
 	while ! test -s "$1"; do

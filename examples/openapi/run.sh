@@ -7,10 +7,11 @@ work=$(mktemp -d)
 server= shop=
 trap 'exec 2>/dev/null; for p in $server $shop; do kill "$p" && wait "$p" || true; done; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/writ" ./cmd/writ
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
 go build -o "$work/shop" ./examples/openapi/shop
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH" SHOP_TOKEN=a-token-that-no-model-sees
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH" SHOP_TOKEN=a-token-that-no-model-sees
 mkdir -p "$WRIT_HOME"
 shop >shop.url 2>shop.log &
 shop=$!

@@ -7,9 +7,11 @@ work=$(mktemp -d)
 server= shop=
 trap 'exec 2>/dev/null; for p in $server $shop; do kill "$p" && wait "$p" || true; done; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ ./examples/paid-api/shop
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+go build -o "$work/" ./examples/paid-api/shop
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 
 echo "== 1. say where may be bought, and for how much a call"

@@ -7,8 +7,9 @@ work=$(mktemp -d)
 server=
 trap 'exec 2>/dev/null; test -z "$server" || { kill "$server" && wait "$server"; } || true; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/writ" ./cmd/writ
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 cd "$here"
 for set in *.yaml; do

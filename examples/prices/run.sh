@@ -7,9 +7,11 @@ work=$(mktemp -d)
 server=
 trap 'exec 2>/dev/null; test -z "$server" || { kill "$server" && wait "$server" || true; }; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ ./examples/prices/deploy
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+go build -o "$work/" ./examples/prices/deploy
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 
 echo "== 1. name a feed, and how old its newest update may be"

@@ -2,6 +2,7 @@ package researcher
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -19,8 +20,9 @@ func TestTheAgentAnswersAndPaysNothing(t *testing.T) {
 		t.Skip("it starts a server, and a process for each question")
 	}
 	dir := t.TempDir()
-	w := &world{t: t, dir: dir, writ: filepath.Join(dir, "writ")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", w.writ, "../../cmd/writ").CombinedOutput(); err != nil {
+	bin := cmp.Or(os.Getenv("TEST_BIN"), dir)
+	w := &world{t: t, dir: dir, writ: filepath.Join(bin, "writ")}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin+"/", "../../cmd/writ").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	agent, err := os.ReadFile("analyst.yaml")
@@ -48,7 +50,7 @@ func TestTheAgentAnswersAndPaysNothing(t *testing.T) {
 	before := w.ask("what is mallory's USDC balance?")
 
 	var n tally
-	every := 6 // TestQuestions asks all of them, in one process
+	every := 12 // TestQuestions asks all of them, in one process
 	if os.Getenv("WRIT_QUESTIONS") == "all" {
 		every = 1
 	}

@@ -7,9 +7,10 @@ work=$(mktemp -d)
 server= chain=
 trap 'exec 2>/dev/null; for p in $server $chain; do kill "$p" && wait "$p" || true; done; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/writ" ./cmd/writ
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 await() { # FILE PROCESS LOG
 	while ! test -s "$1"; do

@@ -8,9 +8,11 @@ work=$(mktemp -d)
 server=
 trap 'exec 2>/dev/null; test -z "$server" || { kill "$server" && wait "$server"; } || true; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ ./examples/smart-account-login/account
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+go build -o "$work/" ./examples/smart-account-login/account
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 writ dev --listen 127.0.0.1:0 --data data --ready-file ready 2>dev.log &
 server=$!

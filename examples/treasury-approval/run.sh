@@ -11,9 +11,11 @@ cd "$here/../.."
 anvil=$(ls "$PWD"/web/anvil/node_modules/@foundry-rs/anvil-*/bin/anvil 2>/dev/null | head -n 1)
 test -n "$anvil" || { echo "there is no anvil: (cd web/anvil && npm ci)" >&2; exit 1; }
 usdc=$PWD/internal/eth/devchain/contracts/USDC.json
-go build -o "$work/" ./cmd/writ ./examples/treasury-approval/token
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ
+go build -o "$work/" ./examples/treasury-approval/token
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 
 echo "== 1. a chain, and the treasury's account on it with 100 USDC"

@@ -7,9 +7,10 @@ work=$(mktemp -d)
 server=
 trap 'exec 2>/dev/null; test -z "$server" || { kill "$server" && wait "$server" || true; }; rm -rf "$work"' EXIT
 cd "$here/../.."
-go build -o "$work/" ./cmd/writ ./cmd/writ-audit
+bin=${TEST_BIN:-$work} # tests share what they compile
+go build -o "$bin/" ./cmd/writ ./cmd/writ-audit
 cd "$work"
-export WRIT_HOME="$work/home" PATH="$work:$PATH"
+export WRIT_HOME="$work/home" PATH="$bin:$work:$PATH"
 mkdir -p "$WRIT_HOME"
 cp "$here/split.wasm" "$here/split.schema.json" .
 

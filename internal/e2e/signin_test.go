@@ -21,18 +21,23 @@ type ready struct {
 	Chain    string
 }
 
-// programs is the folder of the programs; they are compiled once, by the first test that needs them.
+// programs is the folder of the programs; they are compiled once, by the first test that needs them. TEST_BIN names one that
+// tests of several packages share.
 var programs struct {
 	once   sync.Once
 	folder string
+	own    bool // to be removed
 	err    error
 }
 
 func compilePrograms() {
-	if programs.folder, programs.err = os.MkdirTemp("", "writ-e2e-*"); programs.err != nil {
-		return
+	if programs.folder = os.Getenv("TEST_BIN"); programs.folder == "" {
+		programs.own = true
+		if programs.folder, programs.err = os.MkdirTemp("", "writ-e2e-*"); programs.err != nil {
+			return
+		}
 	}
-	out, err := exec.Command("go", "build", "-o", programs.folder, "../../cmd/writ", "../../cmd/writ-audit").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", programs.folder+"/", "../../cmd/writ", "../../cmd/writ-audit").CombinedOutput()
 	if err != nil {
 		programs.err = fmt.Errorf("%w: %s", err, out)
 	}
@@ -43,7 +48,7 @@ func TestMain(m *testing.M) {
 		os.Exit(playPart(part))
 	}
 	code := m.Run()
-	if programs.folder != "" {
+	if programs.own {
 		os.RemoveAll(programs.folder)
 	}
 	os.Exit(code)
