@@ -14,7 +14,8 @@ type Payer interface {
 	// Find looks for the call's transaction among those that the chain has of the wallet. [ErrUnsent] says that it is not
 	// there yet; an [*Error], that it never will be.
 	Find(ctx context.Context, in Input, s Search) (Signed, error)
-	// CheckSent says in an [*Error] why the transaction of that hash, if the chain knows it, is not the call's.
+	// CheckSent says in an [*Error] why the transaction of that hash, if the chain knows it, is not the call's: of code
+	// [PaidOtherwise] if it has, or may have, done what the call asks for all the same.
 	CheckSent(ctx context.Context, in Input, hash string) error
 }
 
@@ -36,3 +37,7 @@ type Search struct {
 
 // ErrUnsent says that the wallet has not sent a transaction yet, as far as the chain knows.
 var ErrUnsent = errors.New("the wallet has not sent it yet")
+
+// PaidOtherwise is the code of an [*Error] that says of a transaction that it is not what a wallet was asked to send,
+// but has moved what the call would move, or may have: whoever sends another one may pay twice.
+const PaidOtherwise = "wallet.otherwise"

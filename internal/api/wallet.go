@@ -65,7 +65,7 @@ func noteSent(c *Call, ctx context.Context, p wire.SentParams) (any, error) {
 	}
 	if e, ok := errors.AsType[*tools.Error](err); ok {
 		refused := wire.Errorf(wire.CodeApproval, "%s", e.Message)
-		if e.Code == ownwallet.Counted {
+		if e.Code == ownwallet.Counted || e.Code == tools.PaidOtherwise {
 			refused.Data.Reason = e.Code
 		}
 		return nil, refused

@@ -127,7 +127,8 @@ func (w OwnWallets) callAt(h *history, ref provenance.Ref) (tools.Payer, tools.I
 }
 
 // Sent takes in that the wallet has sent a call under a hash. A transaction that the chain knows and that is not
-// the call is an error, and the run goes on waiting.
+// the call is an error, and the run goes on waiting; one that may have paid it all the same leaves it in doubt, unless
+// the call's own comes.
 func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect provenance.Ref, hash string) (err error) {
 	defer func() {
 		if err != nil {
@@ -143,6 +144,9 @@ func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect proven
 		return err
 	}
 	if err := payer.CheckSent(ctx, in, hash); err != nil {
+		if e, ok := errors.AsType[*tools.Error](err); ok && e.Code == tools.PaidOtherwise { // then it stays counted
+			err = errors.Join(err, w.runs.cfg.Store.NoteSent(ctx, run, effect, hash))
+		}
 		return err
 	}
 	key := ownwallet.Key{Run: run, Effect: effect}

@@ -121,6 +121,9 @@ func (p *payer) Simulate(ctx context.Context, in tools.Input) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkAccount(ctx, in.Wallet); err != nil {
+		return nil, fmt.Errorf("simulate %s: %w", p.about.Name, explainFailure(ctx, err))
+	}
 	return s.Simulate(ctx, in)
 }
 
@@ -180,7 +183,7 @@ func (p *payer) CheckSent(ctx context.Context, in tools.Input, hash string) erro
 		return fmt.Errorf("transaction: %w", explainFailure(ctx, err))
 	}
 	if differs := p.compare(tx, a, in.Wallet); differs != "" {
-		return errorf("another_transaction", "The transaction %s.", differs)
+		return p.explainOther(ctx, a, tx, in.Wallet, differs)
 	}
 	p.seen.note(tx.Hash(), tx.Nonce())
 	return nil

@@ -29,7 +29,7 @@ func (w ownWallet) send(nonce uint64, to string, value int64, data string, more 
 	target := common.HexToAddress(to)
 	tx, err := types.SignNewTx(w.from.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
 		ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: &target, Value: big.NewInt(value), Data: common.FromHex(data),
-		Gas: 100_000, GasTipCap: big.NewInt(1e9 * more), GasFeeCap: big.NewInt(1e10 * more),
+		Gas: 200_000, GasTipCap: big.NewInt(1e9 * more), GasFeeCap: big.NewInt(1e10 * more),
 	})
 	if err == nil {
 		err = w.client.SendTransaction(w.t.Context(), tx)

@@ -34,8 +34,11 @@ const kept = (key: string): Told | undefined => {
   try { return (JSON.parse(localStorage.getItem(key) ?? 'null') as Told | null) ?? undefined } catch { return undefined }
 }
 
-/** Of refusals only the server's word about this very transaction lets another one be sent; all else might pay twice. */
-const tellRefusal = (e: WritError): Omit<Told, 'hash'> => ({ refused: e.message, ...(e.code === 'approval_wrong' && { other: true }) })
+/**
+ * Of refusals only the server's word that this very transaction has not paid the call lets another one be sent; all else might
+ * pay twice.
+ */
+const tellRefusal = (e: WritError): Omit<Told, 'hash'> => ({ refused: e.message, ...(e.code === 'approval_wrong' && e.data.reason !== 'wallet.otherwise' && { other: true }) })
 
 let loading = false
 
