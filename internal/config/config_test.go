@@ -225,6 +225,7 @@ func TestWhatMayBeBoughtIsRead(t *testing.T) {
 		{"a bad name", "market", "Market.x", "lower-case letters"},
 		{"no host", "hosts: [api.example.com], ", "", "needs hosts and max"},
 		{"no bound", "max: [0.05 USDC], ", "", "needs hosts and max"},
+		{"another method", "window: 30s", "methods: [PUT]", "methods are GET and POST"},
 		{"asks sometimes", "window: 30s", "ask: sometimes", "always or never"},
 		{"an endless call", "window: 30s", "timeout: 1h", "at most 5m"},
 	} {

@@ -22,7 +22,7 @@ type Tool struct {
 	Index Index `yaml:"index" about:"events of a contract, kept for the tool chain.query"`
 	// A Price is one pair that the one tool price.get answers about.
 	Price Price `yaml:"price" about:"a feed of a price on the chain, for the tool price.get"`
-	// A Paid is two tools: one asks what an address costs, the other pays that.
+	// A Paid is two or three tools: one asks what an address costs, the others pay that.
 	Paid Paid `yaml:"paid" about:"servers that want to be paid for what they answer, by x402"`
 	// A Wasm is one tool.
 	Wasm Wasm `yaml:"wasm" about:"a WebAssembly module that computes its arguments' result, and nothing else"`
@@ -35,8 +35,9 @@ func (t Tool) Name() string {
 
 // A Paid is what may be bought by x402, and for how much.
 type Paid struct {
-	Name     string        `yaml:"name" about:"what its two tools' names begin with: NAME.offer asks what an address costs, NAME.get pays that"`
+	Name     string        `yaml:"name" about:"what its tools' names begin with: NAME.offer asks what an address costs, NAME.get and NAME.post pay that"`
 	Hosts    []string      `yaml:"hosts" about:"the exact hosts that may be reached, e.g. api.example.com"`
+	Methods  []string      `yaml:"methods" about:"how servers are asked: GET, POST or both; GET if empty. With POST they are also sent bodies unpaid, to hear the price"`
 	Max      []string      `yaml:"max" about:"the tokens that pay, with the most that one call may pay, e.g. 0.05 USDC"`
 	Window   time.Duration `yaml:"window" about:"for how long a payment that was signed can be taken at most; 60s if 0"`
 	Ask      string        `yaml:"ask" about:"when the wallet is asked: always or never; always if empty"`
@@ -51,6 +52,8 @@ func (p Paid) check() error {
 		return fmt.Errorf("the name %q is not of lower-case letters, digits and '_', a letter first", p.Name)
 	case len(p.Hosts) == 0 || len(p.Max) == 0:
 		return fmt.Errorf("%s needs hosts and max", p.Name)
+	case slices.ContainsFunc(p.Methods, func(m string) bool { return m != "GET" && m != "POST" }):
+		return fmt.Errorf("%s: methods are GET and POST, in capitals", p.Name)
 	case p.Ask != "" && p.Ask != "always" && p.Ask != "never":
 		return fmt.Errorf("%s: ask is always or never", p.Name)
 	case p.MaxBytes < 0 || p.MaxBytes > 64<<20 || p.Timeout < 0 || p.Timeout > 5*time.Minute:

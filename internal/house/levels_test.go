@@ -146,6 +146,7 @@ var levels = map[string]int{
 // within lists the imports inside one level that are meant.
 var within = []string{
 	"agent/approval -> agent/definition", // what is said of a sealed payload
+	"agent/approval -> tools/x402",       // what a paid call posts
 	"agent/attach -> agent/definition",   // likewise
 	"agent/audit -> agent/approval",
 	"agent/audit -> agent/authority",

@@ -460,12 +460,12 @@ func contractTool(c config.Contract, book *tools.Book) (tools.Tool, error) {
 	return f, nil
 }
 
-// paidTools makes the two tools that ask what an address costs, and pay that. They are on no chain yet.
+// paidTools makes the tools that ask what an address costs, and pay that. They are on no chain yet.
 func paidTools(c config.Paid, book *tools.Book) (out []tools.Tool, err error) {
 	wrong := func(err error) error { return badSetting("tools: %s: %s", c.Name, err) }
 	cfg := paid.Config{
-		Name: c.Name, Hosts: c.Hosts, Book: book, Private: c.Private, Window: c.Window, Ask: c.Ask != "never",
-		MaxBytes: c.MaxBytes, Timeout: c.Timeout,
+		Name: c.Name, Hosts: c.Hosts, Methods: c.Methods, Book: book, Private: c.Private, Window: c.Window,
+		Ask: c.Ask != "never", MaxBytes: c.MaxBytes, Timeout: c.Timeout,
 	}
 	for _, m := range c.Max {
 		number, symbol, _ := strings.Cut(m, " ")
@@ -489,7 +489,7 @@ func paidTools(c config.Paid, book *tools.Book) (out []tools.Tool, err error) {
 	return out, nil
 }
 
-// DescribePaid describes the two tools by which an agent buys. No chain and no server is asked.
+// DescribePaid describes the tools by which an agent buys. No chain and no server is asked.
 func DescribePaid(c *config.Config, x config.Paid) (out []tools.Spec, err error) {
 	book, err := bookOf(c.Chain)
 	if err != nil {

@@ -105,7 +105,7 @@ func TestACutAtEveryWriteOfWhatIsBought(t *testing.T) {
 	defer server.Close()
 	list, err := paid.New(paid.Config{
 		Name: "paid", Hosts: []string{"127.0.0.1"}, Book: devchain.Book(), Most: []money.Amount{money.Of(usdc, 6_000_000)},
-		Private: true, Window: 5 * time.Minute,
+		Private: true, Window: 5 * time.Minute, Methods: []string{http.MethodGet, http.MethodPost},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,22 +118,27 @@ func TestACutAtEveryWriteOfWhatIsBought(t *testing.T) {
 		}
 		own = append(own, on)
 	}
-	cut := 0
-	for n, whole := int64(0), 0; whole < 4 && !t.Failed(); n++ {
-		s.hangUp.Store(n%3 == 0)
-		if whole++; s.cutOnce(server.URL, own, n, 1+n/2, n%2 == 0) {
-			cut, whole = cut+1, 0
+	args := fmt.Sprintf(`"url":"%s/","amount":"5","token":"USDC","to":"bob"`, server.URL)
+	for from, ask := range [][2]string{
+		{"paid.get", "{" + args + "}"}, {"paid.post", `{"body":"{\"city\":\"Oslo\"}",` + args + "}"},
+	} {
+		cut := 0
+		for n, whole := int64(0), 0; whole < 4 && !t.Failed(); n++ {
+			s.hangUp.Store(n%3 == 0)
+			if whole++; s.cutOnce(ask, own, int64(1000*from)+n, 1+n/2, n%2 == 0) {
+				cut, whole = cut+1, 0
+			}
 		}
-	}
-	if t.Logf("%d cuts, %d payments shown", cut, s.asked.Load()); cut < 12 {
-		t.Errorf("%d cuts prove little", cut)
+		if t.Logf("%s: %d cuts, %d payments shown", ask[0], cut, s.asked.Load()); cut < 12 {
+			t.Errorf("%s: %d cuts prove little", ask[0], cut)
+		}
 	}
 }
 
 // cutOnce has a run whose store ends at its k-th write, and what goes on over what it has.
-func (s *seller) cutOnce(url string, own []tools.Tool, n, k int64, done bool) bool {
+func (s *seller) cutOnce(ask [2]string, own []tools.Tool, n, k int64, done bool) bool {
 	t := s.t
-	name := fmt.Sprintf("cut at write %d, which is done: %t", k, done)
+	name := fmt.Sprintf("%s, cut at write %d, which is done: %t", ask[0], k, done)
 	begins := time.Now().Truncate(time.Second) // the runner's time stands still, the chain's does not
 	mem := storetest.MemoryAt(t, func() time.Time { return begins })
 	store := &cutStore{Store: mem, done: done}
@@ -143,11 +148,11 @@ func (s *seller) cutOnce(url string, own []tools.Tool, n, k int64, done bool) bo
 	store.hit = stop
 	world := func(s journal.Store) runner.Config {
 		c := config(nil, s, replies{
-			calls(call("1", "paid.get", fmt.Sprintf(`{"url":"%s/","amount":"5","token":"USDC","to":"bob"}`, url))),
+			calls(call("1", ask[0], ask[1])),
 			text("all done"),
 		}, new(atomic.Int64), new(atomic.Int64))
 		c.Now = func() time.Time { return begins }
-		c.Tools, c.Agents[0].Tools = own, []string{"paid.get"}
+		c.Tools, c.Agents[0].Tools = own, []string{ask[0]}
 		return c
 	}
 	alice, err := auth.ParseWallet(hex.EncodeToString(crypto.FromECDSA(devchain.Accounts()["alice"].Key)))

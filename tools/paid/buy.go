@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,7 +18,7 @@ type purchase struct {
 	*shop
 	in     tools.Input
 	intent x402.Intent
-	url    *url.URL
+	visit  *visit
 
 	payment *x402.Payment
 	page    *fetch.Page // what the server answered to the payment
@@ -33,9 +32,9 @@ type purchase struct {
 // buy pays an offer and returns what is there. If an authorisation is in somebody's hands, of this process or maybe of
 // an earlier one, nothing is said of it for certain before the chain says it. bad is why the address is none to buy at,
 // which it may have been for an earlier process.
-func (t *Tool) buy(ctx context.Context, in tools.Input, u *url.URL, bad error) ([]byte, error) {
+func (t *Tool) buy(ctx context.Context, in tools.Input, v *visit, bad error) ([]byte, error) {
 	p := &purchase{
-		shop: t.shop, in: in, url: u, intent: x402.Intent{Args: in.Args, Key: in.Key, At: in.At, Book: t.cfg.Book},
+		shop: t.shop, in: in, visit: v, intent: x402.Intent{Args: in.Args, Key: in.Key, At: in.At, Book: t.cfg.Book},
 		end: in.At/1000 + int64(t.cfg.Window/time.Second),
 	}
 	err := bad
@@ -60,7 +59,7 @@ func (t *Tool) buy(ctx context.Context, in tools.Input, u *url.URL, bad error) (
 		return nil, fmt.Errorf("it was paid, in the transaction %s, and then: %v", settled.Tx, err)
 	}
 	p.payment.Settled = *settled
-	return encode(answer{Page: p.page, Payment: p.payment, Note: p.describe()})
+	return encode(answer{Page: p.page, Request: v.post, Payment: p.payment, Note: p.describe()})
 }
 
 // prepare asks for the offer, signs what pays it, and shows that to the token. Its errors are [*tools.Error], unless
@@ -72,7 +71,7 @@ func (p *purchase) prepare(ctx context.Context) error {
 	if err := p.checkChain(ctx); err != nil {
 		return p.explainChain(ctx, err)
 	}
-	o, page, err := p.ask(ctx, p.url)
+	o, page, err := p.ask(ctx, p.visit)
 	if err != nil {
 		return err
 	}
@@ -150,13 +149,13 @@ func (p *purchase) match(o *x402.Offer) (*x402.Terms, error) {
 func (p *purchase) send(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
-	p.page = p.pageOf(p.url, 0)
-	res, err := p.get(ctx, p.url, p.header, p.value)
+	p.page = p.pageOf(p.visit.url, 0)
+	res, err := p.request(ctx, p.visit, p.header, p.value)
 	if err != nil {
 		return
 	}
 	defer res.Body.Close()
-	p.page = p.read(p.url, res)
+	p.page = p.read(p.visit.url, res)
 	if p.says, err = x402.ReadSettlement(res.Header); err != nil {
 		p.says = nil // a word that cannot be read is none
 	}

@@ -1,9 +1,11 @@
 // Package paid has the tools that buy what a server of the web sells by x402.
 //
-// [New] makes two of a list of hosts: NAME.offer asks what an address costs, and NAME.get pays that and returns what is
-// there. So an offer is on record before anything is decided, and the payment is a call with an amount, an asset and a
-// recipient like any other that moves value: policies, caps, payees and the wallet's approval see just these. When it
-// is made, the server is asked once more, and what it then wants must be what the call says; else nothing is signed.
+// [New] makes them of a list of hosts: NAME.offer asks what an address costs, NAME.get pays that and returns what is
+// there, and NAME.post pays for what a server makes of a body, if the operator lets it. So an offer is on record before
+// anything is decided, and the payment is a call with an amount, an asset and a recipient like any other that moves
+// value: policies, caps, payees and the wallet's approval see just these. When it is made, the server is asked once
+// more, and what it then wants must be what the call says; else nothing is signed. A body is an argument of the call:
+// the same bytes are sent to hear what they cost and to have them paid, so an offer for others is not paid.
 //
 // What is signed is an authorisation of EIP-3009 by the account that the operator's key is of. Its nonce is the call's
 // key and its end follows from when the call was decided, so that a call that is made again, after a crash or for any
@@ -69,6 +71,8 @@ type Config struct {
 	Hosts []string       // exact names that may be reached, lower case and without port; at least one
 	Book  *tools.Book    // whose tokens pay
 	Most  []money.Amount // the assets that pay, with the most that one call may pay; at least one
+	// Methods are GET, POST or both; GET alone if there are none. With POST a body is also sent unpaid, to hear its price.
+	Methods []string
 	// Private lets the hosts be of private and local networks, with http and any port.
 	Private bool
 	// Window is for how long an authorisation holds at most; 60 s if 0.
@@ -94,6 +98,11 @@ func New(c Config) ([]*Tool, error) {
 	case c.MaxBytes < 0 || c.Timeout < 0:
 		return nil, errors.New("a bound is below zero")
 	}
+	for i, m := range c.Methods {
+		if m != http.MethodGet && m != http.MethodPost || slices.Contains(c.Methods[:i], m) {
+			return nil, errors.New("methods are GET and POST, each once")
+		}
+	}
 	for _, h := range c.Hosts {
 		if err := fetch.CheckHost(h); err != nil {
 			return nil, err
@@ -110,6 +119,9 @@ func New(c Config) ([]*Tool, error) {
 			return nil, fmt.Errorf("the most of %s is said twice", symbol)
 		}
 	}
+	if len(c.Methods) == 0 {
+		c.Methods = []string{http.MethodGet}
+	}
 	if c.Window == 0 {
 		c.Window = defaultWindow
 	}
@@ -119,7 +131,7 @@ func New(c Config) ([]*Tool, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTime
 	}
-	c.Hosts, c.Most = slices.Clone(c.Hosts), slices.Clone(c.Most)
+	c.Hosts, c.Most, c.Methods = slices.Clone(c.Hosts), slices.Clone(c.Most), slices.Clone(c.Methods)
 	transport := reach.Gate{Private: c.Private, Lookup: c.Lookup, TLS: c.TLS}.Transport()
 	transport.DisableKeepAlives = true // on a connection that was used before, a request may be sent twice
 	shared := &shop{cfg: c, skew: defaultSkew, least: leastTime, http: &http.Client{
@@ -127,7 +139,13 @@ func New(c Config) ([]*Tool, error) {
 		// A redirect could lead a payment to somebody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	out := []*Tool{{shop: shared, spec: offerSpec(c)}, {shop: shared, spec: getSpec(c), pays: true}}
+	out := []*Tool{{shop: shared, spec: offerSpec(c)}}
+	if slices.Contains(c.Methods, http.MethodGet) {
+		out = append(out, &Tool{shop: shared, spec: getSpec(c), pays: true})
+	}
+	if slices.Contains(c.Methods, http.MethodPost) {
+		out = append(out, &Tool{shop: shared, spec: postSpec(c), pays: true})
+	}
 	for _, t := range out {
 		d, err := tools.Compile(t.spec)
 		if err != nil {
@@ -138,7 +156,7 @@ func New(c Config) ([]*Tool, error) {
 	return out, nil
 }
 
-// A shop is what both tools share.
+// A shop is what the tools share.
 type shop struct {
 	cfg    Config
 	http   *http.Client
@@ -189,47 +207,87 @@ func (t *Tool) MaxTime() time.Duration {
 }
 
 func offerSpec(c Config) tools.Spec {
-	return tools.Spec{
+	s := tools.Spec{
 		Name: c.Name + ".offer",
 		About: "Asks what an address costs, and pays nothing. " + reachable(c) + " Pay what it says with " + c.Name +
 			".get.",
-		Class: tools.Read,
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["url"],"properties":{` +
-			urlArg + `}}`),
+		Class:  tools.Read,
+		Schema: schemaOf(`"url"`, urlArg, ""),
 		Utterances: []string{
 			"show the price of {url}", "what does {url} cost", "price of {url}", "how much is {url}",
 			"what is the price of {url}",
 		},
 		Output: output,
 	}
+	switch {
+	case !slices.Contains(c.Methods, http.MethodPost):
+		return s
+	case slices.Contains(c.Methods, http.MethodGet):
+		s.About = "Asks what an address costs, and pays nothing; with a body, what it costs to POST that. " + reachable(c) +
+			" Pay what it says with " + c.Name + ".get, or " + c.Name + ".post of the same body."
+		s.Schema = schemaOf(`"url"`, urlArg+","+bodyArgs, "")
+	default:
+		s.About = "Asks what it costs to POST a body to an address, and pays nothing. " + reachable(c) +
+			" Pay what it says with " + c.Name + ".post of the same body."
+		s.Schema, s.Utterances = schemaOf(`"body","url"`, urlArg+","+bodyArgs, ""), nil
+	}
+	return s
 }
 
 // getSpec describes the tool that pays. Its window is a part of that: with another one it is another tool, so that a
 // call which an earlier process may have made is judged by the window that it had.
 func getSpec(c Config) tools.Spec {
-	return tools.Spec{
-		Name: c.Name + ".get",
-		About: "Pays what an address costs and returns what is there. Amount, token and recipient are those that " +
-			c.Name + ".offer says; if the server wants anything else by then, nothing is paid. " + reachable(c) +
-			" At most " + mostOf(c) + " a call, within " + strconv.Itoa(int(c.Window/time.Second)) + " seconds.",
-		Class: tools.Keyed,
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token","url"],` +
-			`"properties":{` + urlArg + `,
-			"amount":{"type":"string","format":"amount","x-asset":"token","description":"what it costs, in whole tokens"},
-			"token":{"type":"string","format":"token","description":"symbol of the token that pays"},
-			"to":{"type":"string","format":"address","description":"who is paid, as the offer says"}},
-			"x-payment":"` + tools.PaymentX402 + `"}`),
-		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"},
-		Book:  c.Book,
+	return payingSpec(c, tools.Spec{
+		Name:   c.Name + ".get",
+		About:  "Pays what an address costs and returns what is there.",
+		Schema: schemaOf(`"amount","to","token","url"`, urlArg+","+amountArgs, byX402),
 		Utterances: []string{
 			"buy {url} for {amount} {token} from {to}", "pay {amount} {token} to {to} for {url}",
 			"get {url} for {amount} {token} from {to}",
 		},
-		Output: output, AskWallet: c.Ask,
-	}
+	})
 }
 
-const urlArg = `"url":{"type":"string","format":"url","description":"the address of what is sold"}`
+// postSpec describes the tool that pays for what a server makes of a body. No plain words order such a call: a
+// condition among them would be taken for the body.
+func postSpec(c Config) tools.Spec {
+	return payingSpec(c, tools.Spec{
+		Name:   c.Name + ".post",
+		About:  "Pays what it costs to POST a body to an address, and returns the answer.",
+		Schema: schemaOf(`"amount","body","to","token","url"`, urlArg+","+bodyArgs+","+amountArgs, byX402),
+	})
+}
+
+// payingSpec adds what those tools have in common that pay.
+func payingSpec(c Config, s tools.Spec) tools.Spec {
+	same := ""
+	if strings.HasSuffix(s.Name, ".post") {
+		same = " of the same body"
+	}
+	s.About += " Amount, token and recipient are those that " + c.Name + ".offer" + same + " says; if the server wants " +
+		"anything else by then, nothing is paid. " + reachable(c) + " At most " + mostOf(c) + " a call, within " +
+		strconv.Itoa(int(c.Window/time.Second)) + " seconds."
+	s.Class, s.Book, s.Output, s.AskWallet = tools.Keyed, c.Book, output, c.Ask
+	s.Spend = &tools.Spend{Amount: "amount", Asset: "token", To: "to"}
+	return s
+}
+
+func schemaOf(required, properties, more string) json.RawMessage {
+	return json.RawMessage(`{"type":"object","additionalProperties":false,"required":[` + required + `],"properties":{` +
+		properties + `}` + more + `}`)
+}
+
+// Arguments of the tools' schemas.
+const (
+	urlArg   = `"url":{"type":"string","format":"url","description":"the address of what is sold"}`
+	bodyArgs = `"` + x402.ArgBody + `":{"type":"string","maxLength":12288,"description":"what is posted, to the letter: the ` +
+		`text of a JSON object or list, or any text of type text/plain"},"` + x402.ArgType + `":{"type":"string","enum":["` +
+		x402.TypeJSON + `","` + x402.TypeText + `"],"description":"of the body; application/json if it is left out"}`
+	amountArgs = `"amount":{"type":"string","format":"amount","x-asset":"token","description":"what it costs, in whole tokens"},
+			"token":{"type":"string","format":"token","description":"symbol of the token that pays"},
+			"to":{"type":"string","format":"address","description":"who is paid, as the offer says"}`
+	byX402 = `,"x-payment":"` + tools.PaymentX402 + `"`
+)
 
 // What a server answers is anybody's words.
 var output = &tools.Output{Integrity: label.Untrusted, Secrecy: label.Session, Origins: true}

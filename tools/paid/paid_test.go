@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,7 @@ type market struct {
 	mu       sync.Mutex
 	visits   int
 	payments []string // headers that paid, as they came
+	posted   []string // of each request that posted: its type, a blank, and its body
 	nonce    uint64   // of bob, who settles
 }
 
@@ -84,6 +86,13 @@ func (m *market) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.visits++
+	if r.Method == http.MethodPost {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			m.t.Error(err)
+		}
+		m.posted = append(m.posted, r.Header.Get("Content-Type")+" "+string(body))
+	}
 	if h := paymentOf(r); h != "" {
 		m.payments = append(m.payments, h)
 	}
@@ -198,11 +207,17 @@ func honest(m *market, w http.ResponseWriter, r *http.Request, _ int) {
 	fmt.Fprint(w, `{"report":"sunny"}`)
 }
 
-// tools makes the two tools; window is for how long an authorisation holds.
+// tools makes the two tools of a server that is asked with GET; window is for how long an authorisation holds.
 func (m *market) tools(window time.Duration) (ask, get *Tool) {
 	m.t.Helper()
+	list := m.toolsOf(window, http.MethodGet)
+	return list[0], list[1]
+}
+
+func (m *market) toolsOf(window time.Duration, methods ...string) []*Tool {
+	m.t.Helper()
 	list, err := New(Config{
-		Name: "paid", Hosts: []string{"shop.example"}, Book: devchain.Book(), Most: []money.Amount{money.Of(usdc, 50_000)},
+		Name: "paid", Methods: methods, Hosts: []string{"shop.example"}, Book: devchain.Book(), Most: []money.Amount{money.Of(usdc, 50_000)},
 		Private: true, Timeout: 5 * time.Second,
 		Lookup: func(context.Context, string) ([]netip.Addr, error) {
 			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
@@ -217,7 +232,7 @@ func (m *market) tools(window time.Duration) (ask, get *Tool) {
 		}
 		list[i].cfg.Window, list[i].skew, list[i].least = window, 0, 0
 	}
-	return list[0], list[1]
+	return list
 }
 
 // input is a call of a tool, read as the runtime reads it.
@@ -759,6 +774,8 @@ func TestConfigsAreChecked(t *testing.T) {
 		"the native":     func(c *Config) { c.Most = []money.Amount{money.Of(money.Asset{Symbol: "ETH", Decimals: 18}, 1)} },
 		"a short window": func(c *Config) { c.Window = time.Second },
 		"a long window":  func(c *Config) { c.Window = time.Hour },
+		"a method":       func(c *Config) { c.Methods = []string{"PUT"} },
+		"a method twice": func(c *Config) { c.Methods = []string{"POST", "POST"} },
 		"a wrong name":   func(c *Config) { c.Name = "Paid" },
 	} {
 		c := good

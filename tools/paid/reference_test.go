@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,7 +56,8 @@ func TestTheReferenceServerIsPaid(t *testing.T) {
 	}
 	m.url = strings.Replace(strings.TrimSpace(line), "127.0.0.1", "shop.example", 1)
 
-	ask, get := m.tools(time.Minute)
+	list := m.toolsOf(time.Minute, http.MethodGet, http.MethodPost)
+	ask, get, post := list[0], list[1], list[2]
 	if b, err := ask.Call(t.Context(), m.input(ask, map[string]string{"url": m.url + "/report"})); err != nil ||
 		!strings.Contains(string(b), "It costs 0.01 USDC to "+devchain.Accounts()["mallory"].Address.Hex()) {
 		t.Fatalf("%s, %v", b, err)
@@ -89,7 +91,13 @@ func TestTheReferenceServerIsPaid(t *testing.T) {
 			t.Errorf("the same payment again: %s", b)
 		}
 	}
-	if got := m.holds("mallory"); got != 20_000 {
-		t.Errorf("mallory has %d, want two payments", got)
+	in = m.input(post, m.args("body", `{"of":"Oslo"}`))
+	in.Key = [32]byte{10}
+	b, err := post.Call(t.Context(), in)
+	if err != nil || !strings.Contains(string(b), `{\"report\":\"sunny\",\"of\":\"{\\\"of\\\":\\\"Oslo\\\"}\"}`) {
+		t.Errorf("posted: %s, %v", b, err)
+	}
+	if got := m.holds("mallory"); got != 30_000 {
+		t.Errorf("mallory has %d, want three payments", got)
 	}
 }

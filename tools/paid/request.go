@@ -22,6 +22,7 @@ import (
 // An answer is what both tools return.
 type answer struct {
 	*fetch.Page
+	Request *x402.Request `json:"request,omitempty"` // what is posted; with GET there is none
 	Offers  []offered     `json:"offers,omitempty"`  // what the address costs: one of them is to be paid
 	Refused []string      `json:"refused,omitempty"` // why other terms of the server's cannot be met
 	Payment *x402.Payment `json:"payment,omitempty"`
@@ -37,8 +38,29 @@ type offered struct {
 	Display string `json:"display"`
 }
 
-// visit checks an address against the operator's hosts and the grant's.
-func (s *shop) visit(in tools.Input) (*url.URL, error) {
+// A visit is what a server is asked for.
+type visit struct {
+	url  *url.URL
+	post *x402.Request // nil with GET
+	body string
+}
+
+// planVisit checks what a call asks for: its body, and its address against the operator's hosts and the grant's.
+func (s *shop) planVisit(in tools.Input) (*visit, error) {
+	u, err := s.checkAddress(in)
+	if err != nil {
+		return nil, err
+	}
+	v := &visit{u, x402.RequestOf(in.Args), in.Args.Value(x402.ArgBody).Text}
+	if v.post != nil {
+		if err := v.post.CheckBody(v.body); err != nil {
+			return nil, errorf("bad_body", "The body is said to be %s, and %s; nothing was paid.", v.post.Type, err)
+		}
+	}
+	return v, nil
+}
+
+func (s *shop) checkAddress(in tools.Input) (*url.URL, error) {
 	raw := in.Args.Value("url").Text
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.User != nil || u.Hostname() == "" || strings.ContainsFunc(raw,
@@ -60,11 +82,18 @@ func (s *shop) visit(in tools.Input) (*url.URL, error) {
 	return u, nil
 }
 
-// get makes one request. No redirect is followed: who was asked is who answers.
-func (s *shop) get(ctx context.Context, u *url.URL, header, value string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+// request makes one request. No redirect is followed: who was asked is who answers.
+func (s *shop) request(ctx context.Context, v *visit, header, value string) (*http.Response, error) {
+	method, body := http.MethodGet, io.Reader(nil)
+	if v.post != nil {
+		method, body = v.post.Method, strings.NewReader(v.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, v.url.String(), body)
 	if err != nil {
 		return nil, err
+	}
+	if v.post != nil {
+		req.Header.Set("Content-Type", v.post.Type)
 	}
 	req.Header.Set("User-Agent", "writ")
 	req.Header.Set("Accept", "application/json, text/plain;q=0.9, text/html;q=0.8, */*;q=0.1")
@@ -89,10 +118,11 @@ func (s *shop) explain(ctx context.Context, u *url.URL, err error) error {
 }
 
 // ask asks for an address without paying. The offer is nil if none is made; raw is the body of the answer.
-func (s *shop) ask(ctx context.Context, u *url.URL) (*x402.Offer, *fetch.Page, error) {
+func (s *shop) ask(ctx context.Context, v *visit) (*x402.Offer, *fetch.Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	res, err := s.get(ctx, u, "", "")
+	u := v.url
+	res, err := s.request(ctx, v, "", "")
 	if err != nil {
 		return nil, nil, s.explain(ctx, u, err)
 	}
@@ -180,25 +210,29 @@ func (s *shop) assetOf(t *x402.Terms) (money.Amount, error) {
 
 // Call asks for the offer, or pays it. An [*tools.Error] says that nothing was paid.
 func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
-	u, err := t.visit(in)
+	v, err := t.planVisit(in)
 	if t.pays {
-		return t.buy(ctx, in, u, err)
+		return t.buy(ctx, in, v, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	o, page, err := t.ask(ctx, u)
+	o, page, err := t.ask(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	out := answer{Page: page}
+	out := answer{Page: page, Request: v.post}
 	if o == nil {
 		out.Note = "It asks for no payment."
 		return encode(out)
 	}
 	_, out.Offers, out.Refused = t.choose(o)
 	if out.Note = "None of its terms can be met."; len(out.Offers) > 0 {
-		out.Note = "It costs " + listOffers(out.Offers) + ". " + t.cfg.Name + ".get pays that."
+		pays := ".get pays that."
+		if v.post != nil {
+			pays = ".post of the same body pays that."
+		}
+		out.Note = "It costs " + listOffers(out.Offers) + ". " + t.cfg.Name + pays
 	}
 	return encode(out)
 }

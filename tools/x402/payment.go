@@ -105,15 +105,19 @@ type Paid struct {
 	Number    uint64
 }
 
-// Check reads the result of a call and checks that its payment is the call's: that the terms, the authorisation, its
-// signature and what is said to be settled are all of the same amount, asset and recipient. Whether the chain has the
-// transaction is for who can ask it.
+// Check reads the result of a call and checks that its payment is the call's: that what was posted is its body, and
+// the terms, the authorisation, its signature and what is said to be settled are all of the same amount, asset and
+// recipient. Whether the chain has the transaction is for who can ask it.
 func (in *Intent) Check(result []byte) (*Paid, error) {
 	var r struct {
 		Payment *Payment `json:"payment"`
+		Request *Request `json:"request"`
 	}
 	if json.Unmarshal(result, &r) != nil || r.Payment == nil {
 		return nil, errors.New("the result has no payment")
+	}
+	if err := in.checkRequest(r.Request); err != nil {
+		return nil, err
 	}
 	p := r.Payment
 	if p.Version != 1 && p.Version != 2 {

@@ -24,12 +24,11 @@ const resources = new x402ResourceServer({
   verify: (p, r) => facilitator.verify(p, r), settle: (p, r) => facilitator.settle(p, r), getSupported: async () => facilitator.getSupported(),
 })
 resources.register(network, new Sells())
-const shop = new x402HTTPResourceServer(resources, {
-  'GET /report': {
-    accepts: { scheme: 'exact', network, payTo, maxTimeoutSeconds: 60, price: { amount: '10000', asset, extra: { name: 'USD Coin (dev)', version: '2' } } },
-    description: 'A report', mimeType: 'application/json',
-  },
-})
+const report = {
+  accepts: { scheme: 'exact', network, payTo, maxTimeoutSeconds: 60, price: { amount: '10000', asset, extra: { name: 'USD Coin (dev)', version: '2' } } },
+  description: 'A report', mimeType: 'application/json',
+}
+const shop = new x402HTTPResourceServer(resources, { 'GET /report': report, 'POST /report': report })
 await shop.initialize()
 
 const answer = (res, { status, headers, body }) => {
@@ -38,6 +37,8 @@ const answer = (res, { status, headers, body }) => {
 }
 const server = createServer(async (req, res) => {
   try {
+    const sent = []
+    for await (const chunk of req) sent.push(chunk)
     const at = new URL(req.url, 'http://' + req.headers.host)
     const adapter = {
       getHeader: (name) => req.headers[name.toLowerCase()], getMethod: () => req.method, getPath: () => at.pathname, getUrl: () => at.href,
@@ -52,7 +53,7 @@ const server = createServer(async (req, res) => {
       console.error(JSON.stringify(settled))
       return answer(res, settled.response)
     }
-    answer(res, { status: 200, headers: { ...settled.headers, 'Content-Type': 'application/json' }, body: { report: 'sunny' } })
+    answer(res, { status: 200, headers: { ...settled.headers, 'Content-Type': 'application/json' }, body: { report: 'sunny', of: Buffer.concat(sent).toString() || undefined } })
   } catch (err) {
     console.error(err)
     answer(res, { status: 500, headers: {}, body: 'failed' })
