@@ -12,6 +12,7 @@ import (
 	"github.com/writ-run/writ/internal/modelrace"
 	"github.com/writ-run/writ/internal/reuse"
 	"github.com/writ-run/writ/provenance"
+	"github.com/writ-run/writ/tools"
 )
 
 // An actor is a run under way: the one goroutine that takes its events, and those that perform its effects.
@@ -50,10 +51,10 @@ func newActor(rs *runs, h *history) *actor {
 // takeEvents is the actor's life: perform what is open, take in what comes, until the run closes, parks or the Runner
 // stops. It waits for the effects that it has begun.
 func (a *actor) takeEvents(ctx context.Context) {
-	effects, cancel := context.WithCancel(ctx)
+	effects, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	stopEffects := func(keep bool) {
-		cancel()
+		cancel(tools.Withdrawal(a.state.Closed))
 		a.takeLastAnswers(effects, keep)
 		wg.Wait()
 	}
