@@ -27,6 +27,7 @@ import (
 	"github.com/writ-run/writ/internal/cli/keep"
 	"github.com/writ-run/writ/internal/cli/mandating"
 	"github.com/writ-run/writ/internal/cli/overlook"
+	"github.com/writ-run/writ/internal/cli/owntools"
 	"github.com/writ-run/writ/internal/cli/pay"
 	"github.com/writ-run/writ/internal/cli/payments"
 	"github.com/writ-run/writ/internal/cli/routing"
@@ -84,7 +85,7 @@ func (a *app) root() *cobra.Command {
 		holdCommand(a), accounting.Costs(a.Shell, a.connectSaved), accounting.Prices(a.Shell), accounting.Replay(a.Shell),
 		keep.Backup(a.Shell, version), keep.Restore(a.Shell), keep.Log(a.Shell), keep.Webhooks(a.Shell),
 		showrecord.Command(a.Shell), showrecord.Verify(a.Shell),
-		policyCommand(a), routing.Command(a.Shell), agentsCommand(a), toolsCommand(a),
+		policyCommand(a), routing.Command(a.Shell), agentsCommand(a), owntools.Command(a.Shell),
 		walletCommand(a), payments.Command(a.Shell), overlook.Command(a.Shell), contexts.Command(a.Shell),
 		configCommand(a),
 		doctor.Command(a.Shell), doctor.Attention(a.Shell), versionCommand(a), cli.ExitCodesTopic(),

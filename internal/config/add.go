@@ -41,10 +41,36 @@ func AddServer(file []byte, m MCP) ([]byte, error) {
 	for _, v := range m.Env {
 		e.MCP.Env = append(e.MCP.Env, newEntry(v))
 	}
+	return addEntry(file, e)
+}
+
+// A newAgent is an entry of an agent elsewhere as it is added to a file.
+type newAgent struct {
+	A2A struct {
+		Name     string `yaml:"name"`
+		Card     string `yaml:"card"`
+		Accepted string `yaml:"accepted"`
+		Key      string `yaml:"key,omitempty"`
+		Token    Secret `yaml:"token,omitempty"`
+		Private  bool   `yaml:"private,omitempty"`
+		Class    string `yaml:"class,omitempty"`
+	} `yaml:"a2a"`
+}
+
+// AddAgent returns a configuration file with one more agent elsewhere, as AddServer does.
+func AddAgent(file []byte, a A2A) ([]byte, error) {
+	var e newAgent
+	e.A2A.Name, e.A2A.Card, e.A2A.Accepted, e.A2A.Key = a.Name, a.Card, a.Accepted, a.Key
+	e.A2A.Token, e.A2A.Private, e.A2A.Class = a.Token, a.Private, a.Class
+	return addEntry(file, e)
+}
+
+// addEntry adds an entry to the tools of a file.
+func addEntry(file []byte, e any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	if err := enc.Encode([]newServer{e}); err != nil {
+	if err := enc.Encode([]any{e}); err != nil {
 		return nil, err
 	}
 	entry := strings.TrimSuffix(b.String(), "\n")

@@ -190,7 +190,7 @@ func TestToolsAreRead(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 	for _, tt := range []struct{ rule, from, to, want string }{
-		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi, contract, index, price, paid or wasm, one of them, with a name"},
+		{"no name", "name: files\n", "memory_mb: 1\n", "needs mcp, openapi, contract, index, price, paid, wasm or a2a, one of them, with a name"},
 		{"a name in capitals", "name: files\n", "name: Files\n", `the name "Files" is not of lower-case letters`},
 		{"neither command nor url", "command: [serve, --root, .]", "memory_mb: 1", "needs a command or a url"},
 		{"both", "dir: data", "url: 'https://x'", "needs a command or a url, and not both"},
@@ -264,7 +264,7 @@ func TestHTTPInterfacesAreRead(t *testing.T) {
 		{"a key that goes nowhere", "bearer: 'env:T'", "key: 'env:K'", "key goes with header or query"},
 		{"a key that goes twice", "bearer: 'env:T'", "key: 'env:K', header: X, query: y", "key goes with header or query"},
 		{"half an OAuth client", "bearer: 'env:T'", "oauth: {token_url: 'https://x', client_id: a}", "oauth needs token_url"},
-		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi, contract, index, price, paid or wasm, one of them"},
+		{"both kinds", "- openapi:", "- mcp: {name: a}\n  openapi:", "mcp, openapi, contract, index, price, paid, wasm or a2a, one of them"},
 	} {
 		_, err := Load(Sources{File: write(t, strings.Replace(good, tt.from, tt.to, 1))})
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "s3cret") {

@@ -24,13 +24,16 @@ type Tool struct {
 	Price Price `yaml:"price" about:"a feed of a price on the chain, for the tool price.get"`
 	// A Paid is two or three tools: one asks what an address costs, the others pay that.
 	Paid Paid `yaml:"paid" about:"servers that want to be paid for what they answer, by x402"`
+	// An A2A is one tool.
+	A2A A2A `yaml:"a2a" about:"an agent of another server, which speaks A2A 1.0"`
 	// A Wasm is one tool.
 	Wasm Wasm `yaml:"wasm" about:"a WebAssembly module that computes its arguments' result, and nothing else"`
 }
 
 // Name returns what the source is called.
 func (t Tool) Name() string {
-	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name, t.Wasm.Name)
+	return cmp.Or(t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name, t.Wasm.Name,
+		t.A2A.Name)
 }
 
 // A Paid is what may be bought by x402, and for how much.
@@ -286,7 +289,7 @@ func (t Tool) check() (name string, err error) {
 	named := 0
 	for _, name := range []string{
 		t.MCP.Name, t.OpenAPI.Name, t.Contract.Name, t.Index.Name, t.Price.Name, t.Paid.Name,
-		t.Wasm.Name,
+		t.Wasm.Name, t.A2A.Name,
 	} {
 		if name != "" {
 			named++
@@ -294,7 +297,7 @@ func (t Tool) check() (name string, err error) {
 	}
 	switch {
 	case named != 1:
-		return "", fmt.Errorf("it needs mcp, openapi, contract, index, price, paid or wasm, one of them, with a name")
+		return "", fmt.Errorf("it needs mcp, openapi, contract, index, price, paid, wasm or a2a, one of them, with a name")
 	case t.Index.Name != "":
 		return t.Index.Name, t.Index.check()
 	case t.Price.Name != "":
@@ -305,6 +308,8 @@ func (t Tool) check() (name string, err error) {
 		return t.Contract.Name, t.Contract.check()
 	case t.Wasm.Name != "":
 		return t.Wasm.Name, t.Wasm.check()
+	case t.A2A.Name != "":
+		return t.A2A.Name, t.A2A.check()
 	case t.OpenAPI.Name != "":
 		return t.OpenAPI.Name, t.OpenAPI.check()
 	}

@@ -74,6 +74,7 @@ var levels = map[string]int{
 	"internal/cli/doctor":            7,
 	"internal/cli/keep":              7,
 	"internal/cli/mandating":         7,
+	"internal/cli/owntools":          7,
 	"internal/cli/pay":               7,
 	"internal/cli/payments":          7,
 	"internal/cli/bridge":            7,
@@ -178,27 +179,28 @@ var within = []string{
 	"agent/loop -> agent/modelcall",
 	"agent/loop -> agent/pinned", // whether the records are those that the wallet signed
 	"agent/loop -> agent/route",
-	"agent/loop -> agent/subagent",                 // likewise
-	"agent/loop -> agent/thread",                   // what a model is told of the runs before
-	"agent/model/dialect -> agent/model",           // what is read of bytes is a Reply
-	"agent/modelcall -> agent/route",               // which models are left to ask
-	"agent/pinned -> agent/authority",              // the delegations from the grant down
-	"agent/revocation -> agent/loop",               // what is sealed is the same to both
-	"agent/route -> agent/grounds",                 // what the figures of an answer rest on
-	"agent/subagent -> agent/definition",           // the label with which a run closed
-	"auth -> auth/httpsig",                         // a session key may sign HTTP requests
-	"cmd/writ-audit -> internal/eth",               // std, auth and provenance: asks a chain again, only with --rpc
-	"cmd/writ-audit -> internal/verifier",          // the verify command of both programs
-	"cmd/writ-audit -> provenance/translog/reader", // reads a log's tiles, only where one is named
-	"internal/agentfile -> agent/route",            // the tests of a route set choose as the loop does
-	"internal/blobs -> internal/sqlfile",           // a file of its own
-	"internal/node -> internal/shelfdoor",          // a part of it
-	"internal/collect -> internal/gather",          // makes collections of what it brings
-	"internal/node -> internal/collect",            // a part of it
-	"internal/node -> internal/gather",             // by which gateway, and into which networks
-	"internal/digest -> internal/archive",          // opens payloads as it does
-	"internal/cli/runs -> internal/cli/settling",   // what an operator said of a run
-	"internal/door -> internal/api",                // another
+	"agent/loop -> agent/subagent",                     // likewise
+	"agent/loop -> agent/thread",                       // what a model is told of the runs before
+	"agent/model/dialect -> agent/model",               // what is read of bytes is a Reply
+	"agent/modelcall -> agent/route",                   // which models are left to ask
+	"agent/pinned -> agent/authority",                  // the delegations from the grant down
+	"agent/revocation -> agent/loop",                   // what is sealed is the same to both
+	"agent/route -> agent/grounds",                     // what the figures of an answer rest on
+	"agent/subagent -> agent/definition",               // the label with which a run closed
+	"auth -> auth/httpsig",                             // a session key may sign HTTP requests
+	"cmd/writ-audit -> internal/eth",                   // std, auth and provenance: asks a chain again, only with --rpc
+	"cmd/writ-audit -> internal/verifier",              // the verify command of both programs
+	"cmd/writ-audit -> provenance/translog/reader",     // reads a log's tiles, only where one is named
+	"internal/agentfile -> agent/route",                // the tests of a route set choose as the loop does
+	"internal/blobs -> internal/sqlfile",               // a file of its own
+	"internal/node -> internal/shelfdoor",              // a part of it
+	"internal/collect -> internal/gather",              // makes collections of what it brings
+	"internal/node -> internal/collect",                // a part of it
+	"internal/node -> internal/gather",                 // by which gateway, and into which networks
+	"internal/digest -> internal/archive",              // opens payloads as it does
+	"internal/cli/owntools -> internal/cli/toolsignin", // signs in at a server of tools
+	"internal/cli/runs -> internal/cli/settling",       // what an operator said of a run
+	"internal/door -> internal/api",                    // another
 	"internal/eth/devchain/walletstest -> internal/eth/devchain",
 	"internal/eth/devchain/walletstest -> internal/eth/devchain/contracts",
 	"internal/ownwallet -> internal/journal",          // keeps what it knows there

@@ -278,6 +278,16 @@ func ownTools(c *config.Config, book *tools.Book, log *slog.Logger) (
 			}
 			continue
 		}
+		if source.A2A.Name != "" {
+			t, err := agentTool(source.A2A)
+			if err != nil {
+				return nil, nil, err
+			}
+			if out, err = addTools(out, from, source.Name(), []tools.Tool{t}); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
 		if source.Wasm.Name != "" {
 			t, err := moduleTool(source.Wasm)
 			if err != nil {

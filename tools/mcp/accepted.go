@@ -132,7 +132,7 @@ func Compare(server string, accepted, now []Definition, faults map[string]string
 		if was := find(accepted, d.Name); was != nil {
 			c.Kind, c.Before = "same", *was
 			if was.CID != d.CID {
-				c.Kind, c.Was, c.Lines = "changed", was.CID.String(), diffLines(was.JSON, d.JSON)
+				c.Kind, c.Was, c.Lines = "changed", was.CID.String(), DiffLines(was.JSON, d.JSON)
 			}
 		}
 		if _, err := SpecOf(server, d, Use{}); err != nil {
@@ -152,8 +152,8 @@ func Compare(server string, accepted, now []Definition, faults map[string]string
 	return out
 }
 
-// diffLines lists the lines in which two definitions differ, as indented JSON.
-func diffLines(was, now []byte) []string {
+// DiffLines lists the lines in which two definitions differ, as indented JSON.
+func DiffLines(was, now []byte) []string {
 	a, b := Lines(was), Lines(now)
 	var out []string
 	for _, l := range a {

@@ -1,4 +1,5 @@
-package main
+// Package owntools are the commands about tools of the operator's own: what there is, and what is accepted of it.
+package owntools
 
 import (
 	"cmp"
@@ -25,11 +26,12 @@ import (
 	"github.com/writ-run/writ/tools/openapi"
 )
 
-func toolsCommand(a *app) *cobra.Command {
-	t := &toolsFile{app: a}
+// Command returns writ tools.
+func Command(s *cli.Shell) *cobra.Command {
+	t := &toolsFile{Shell: s}
 	g := cli.Group("tools", "Add tools of your own, and accept what their servers say of them",
 		t.listCommand(), t.addCommand(), t.loginCommand(), t.diffCommand(), t.acceptCommand(), t.operationsCommand(),
-		compute.Command(a.Shell))
+		compute.Command(s))
 	g.Long = `Tools of your own come from servers of the Model Context Protocol (MCP), or from an HTTP interface that an OpenAPI
 document describes; writ.yaml names them under tools, and writ tools add writes an entry for a server. What a server
 says of a tool is offered to no model until you have accepted it, word by word; if it says something else later,
@@ -40,7 +42,7 @@ the tool is not called until you have accepted that too. docs/tools.md has the w
 
 // A toolsFile is the configuration whose servers of tools a command is about.
 type toolsFile struct {
-	*app
+	*cli.Shell
 	file string
 }
 
@@ -162,6 +164,13 @@ func listAccepted(c *config.Config) ([]acceptedTool, error) {
 			}
 			rows = append(rows, acceptedTool{"", "", x.Name, string(spec.Class), spec.AskWallet, spec.Definition})
 		}
+		if x := s.A2A; x.Name != "" {
+			row, err := listAgent(x)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, row...)
+		}
 		if s.MCP.Name == "" {
 			continue
 		}
@@ -186,18 +195,14 @@ func (t *toolsFile) diffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff SERVER", Short: "Compare what a server says of its tools with what was accepted", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			m, err := t.find(args[0])
+			changes, err := t.compareNamed(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			changes, err := t.compare(c.Context(), m)
-			if err != nil {
-				return err
-			}
-			return t.Done(map[string]any{"server": m.Name, "tools": changes, "changed": isChanged(changes)}, func(w io.Writer) {
+			return t.Done(map[string]any{"server": args[0], "tools": changes, "changed": isChanged(changes)}, func(w io.Writer) {
 				writeChanges(w, changes)
 				if isChanged(changes) {
-					fmt.Fprintf(w, "\nread it; it becomes what agents are offered with: writ tools accept %s --yes\n", m.Name)
+					fmt.Fprintf(w, "\nread it; it becomes what agents are offered with: writ tools accept %s --yes\n", args[0])
 				} else {
 					fmt.Fprintln(w, "all is as it was accepted")
 				}
@@ -297,6 +302,12 @@ The server takes up what is accepted at its next start. Agents that name a chang
 wallets sign in again: a grant is for the words that were accepted when it was signed.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if a, is, err := t.findAgent(args[0]); err != nil || is {
+				if err != nil {
+					return err
+				}
+				return t.acceptAgent(c.Context(), a, yes, nil)
+			}
 			m, err := t.find(args[0])
 			if err != nil {
 				return err
@@ -317,6 +328,22 @@ wallets sign in again: a grant is for the words that were accepted when it was s
 	return c
 }
 
+// confirm shows changes and asks whether they are accepted.
+func (t *toolsFile) confirm(ctx context.Context, name string, changes []mcp.Change, yes bool) error {
+	if yes {
+		return nil
+	}
+	writeChanges(t.Err, changes)
+	if t.JSON || !cli.IsTerminal(t.In) {
+		return cli.Usage("nobody is there to ask; read what %s says, above, and then say --yes", name)
+	}
+	ok, err := t.Ask(ctx, "Accept this?")
+	if err == nil && !ok {
+		err = cli.Failf(cli.ExitDenied, "user_rejected", "nothing was accepted")
+	}
+	return err
+}
+
 // accept writes down what is accepted: the named tools of the changes, or all. Then it does what comes after.
 func (t *toolsFile) accept(
 	ctx context.Context, m config.MCP, changes []mcp.Change, names []string, yes bool, after func() error,
@@ -331,18 +358,8 @@ func (t *toolsFile) accept(
 			keep = append(keep, c.Before)
 		}
 	}
-	if !yes {
-		writeChanges(t.Err, changes)
-		if t.JSON || !cli.IsTerminal(t.In) {
-			return cli.Usage("nobody is there to ask; read what %s says, above, and then say --yes", m.Name)
-		}
-		ok, err := t.Ask(ctx, "Accept this?")
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return cli.Failf(cli.ExitDenied, "user_rejected", "nothing was accepted")
-		}
+	if err := t.confirm(ctx, m.Name, changes, yes); err != nil {
+		return err
 	}
 	if err := mcp.WriteAccepted(m.Accepted, m.Name, keep); err != nil {
 		return err
@@ -364,6 +381,9 @@ func (t *toolsFile) accept(
 // addOptions are the flags of writ tools add.
 type addOptions struct {
 	url, token string
+	card       string
+	key        string
+	class      string
 	env        []string
 	login      bool
 	private    bool
@@ -383,12 +403,25 @@ server to the configuration and writes what was accepted to NAME.tools.json besi
   writ tools add crm --url https://crm.example/mcp --token file:/run/secrets/crm
   writ tools add tracker --url https://tracker.example/mcp --login
 
+With --card it is an agent of another server (A2A 1.0), and what is accepted is its card:
+
+  writ tools add desk.ask --card https://other.example/.well-known/agent-card.json --token env:DESK_KEY
+
 Tools begin with no trust: an effect that may not be repeated, untrusted results, the wallet asked before each call. What
 you know better stands under use in the configuration. An agent has a tool if its file names it.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if n := c.ArgsLenAtDash(); n > 1 || n < 0 && len(args) > 1 {
 				return cli.Usage("write the program behind --: writ tools add NAME -- COMMAND ARG...")
+			}
+			if o.card != "" {
+				if len(args) > 1 || o.url != "" || o.login || o.resources || o.prompts || len(o.env) > 0 {
+					return cli.Usage("--card goes with --token, --key, --class and --private, and with no program and no url")
+				}
+				return t.addAgent(c.Context(), args[0], o)
+			}
+			if o.key != "" || o.class != "" {
+				return cli.Usage("--key and --class are for an agent; say its --card")
 			}
 			return t.add(c.Context(), args[0], args[1:], o)
 		},
@@ -402,6 +435,9 @@ you know better stands under use in the configuration. An agent has a tool if it
 	f.BoolVar(&o.private, "private", false, "the URL is of a private network or this machine, and may be http")
 	f.BoolVar(&o.resources, "resources", false, "what it has to be read is tools too: resources/read and resources/NAME")
 	f.BoolVar(&o.prompts, "prompts", false, "its prompts are tools too: prompts/NAME")
+	f.StringVar(&o.card, "card", "", "`URL` of the card of an agent elsewhere, which speaks A2A 1.0")
+	f.StringVar(&o.key, "key", "", "the key that signs the card, in `HEX`; the one that the card names if empty")
+	f.StringVar(&o.class, "class", "", "what repeating a message to the agent would do: read, keyed or once")
 	f.BoolVar(&o.yes, "yes", false, "accept without being asked")
 	return c
 }
@@ -421,24 +457,17 @@ func (t *toolsFile) add(ctx context.Context, name string, command []string, o ad
 		}
 		m.Env = append(m.Env, config.EnvEntry{Name: key, Secret: config.Secret(ref)})
 	}
-	before, err := os.ReadFile(t.path())
-	if err != nil && (!errors.Is(err, fs.ErrNotExist) || t.file != "") {
-		return cli.Usage("the configuration cannot be read: %s", err)
-	}
-	after, err := config.AddServer(before, m)
+	after, err := t.addTo(func(before []byte) ([]byte, error) { return config.AddServer(before, m) })
 	if err != nil {
-		return cli.Usage("%s: %s", t.path(), err)
+		return err
 	}
 	here := m
 	here.Accepted = filepath.Join(filepath.Dir(t.path()), m.Accepted)
 	if o.login {
 		here.Login = filepath.Join(filepath.Dir(t.path()), m.Login)
 	}
-	if err := config.CheckTools(after, t.path()); err != nil {
-		return cli.Usage("%s", err)
-	}
-	if _, err := os.Stat(here.Accepted); err == nil {
-		return cli.Usage("%s is there already; remove it first if it is of no use", here.Accepted)
+	if err := refuseThere(here.Accepted); err != nil {
+		return err
 	}
 	if o.login {
 		if err := toolsignin.SignIn(ctx, t.Shell, here, toolsignin.Options{}); err != nil {
@@ -450,6 +479,30 @@ func (t *toolsFile) add(ctx context.Context, name string, command []string, o ad
 		return err
 	}
 	return t.accept(ctx, here, changes, nil, o.yes, func() error { return replaceFile(t.path(), after) })
+}
+
+// addTo returns the configuration with one more entry, checked.
+func (t *toolsFile) addTo(add func(before []byte) ([]byte, error)) ([]byte, error) {
+	before, err := os.ReadFile(t.path())
+	if err != nil && (!errors.Is(err, fs.ErrNotExist) || t.file != "") {
+		return nil, cli.Usage("the configuration cannot be read: %s", err)
+	}
+	after, err := add(before)
+	if err != nil {
+		return nil, cli.Usage("%s: %s", t.path(), err)
+	}
+	if err := config.CheckTools(after, t.path()); err != nil {
+		return nil, cli.Usage("%s", err)
+	}
+	return after, nil
+}
+
+// refuseThere refuses to write over what was accepted before.
+func refuseThere(file string) error {
+	if _, err := os.Stat(file); err == nil {
+		return cli.Usage("%s is there already; remove it first if it is of no use", file)
+	}
+	return nil
 }
 
 // replaceFile puts another text in a file's place, whole or not at all.
