@@ -18,12 +18,11 @@ import (
 // A toolCall is one phase of a call of a tool.
 type toolCall struct {
 	*effect
-	call    *provenance.Call
-	again   bool   // an earlier process may have begun it
-	seen    []byte // what its simulation showed
-	decided int64  // ms UTC, the time of the step that holds it
-	block   string // that its transaction was last seen in, by number and hash
-	hash    string
+	call        *provenance.Call
+	again       bool   // an earlier process may have begun it
+	seen        []byte // what its simulation showed
+	decided     int64  // ms UTC, the time of the step that holds it
+	block, hash string // number and hash of the block that its transaction was last seen in
 
 	attempts []tools.Attempt // that were signed for it, oldest first
 	told     bool            // it is on record that the newest is stuck
