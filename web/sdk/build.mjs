@@ -11,7 +11,7 @@ import { filesBeside, parts } from './parts.mjs'
 const here = (p) => fileURLToPath(new URL(p, import.meta.url))
 const outdir = process.argv[2] ?? here('dist')
 await build({
-  entryPoints: ['index', 'signin', 'react', 'test', 'send', 'attach', 'pay', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
+  entryPoints: ['index', 'signin', 'react', 'test', 'send', 'attach', 'pay', 'mandate', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
   outdir,
   bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,
