@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,17 +16,15 @@ import (
 	"github.com/writ-run/writ/internal/eth/devchain"
 )
 
-// A page lets the agent pay from the user's account by the SDK: wallets that grant permissions are asked for one, all others
-// sign typed data, and what the account revokes on the chain pays no more.
-func TestAPageDelegates(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it starts a server")
-	}
+// delegating starts a server whose agent pays from the user's account, makes alice's a smart account, and returns a command
+// that drives it: a script with server, chain and alice's key.
+func delegating(t *testing.T, script string) *exec.Cmd {
+	t.Helper()
 	example, err := filepath.Abs(filepath.Join(root, "examples/delegated"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := node(t, "mandate.mjs")
+	cmd := node(t, script)
 	r := serve(t, filepath.Join(build(t), "writ"), t.TempDir(), "dev", "--policies", filepath.Join(example, "delegated.yaml"),
 		"--agent-file", filepath.Join(example, "clerk.yaml"))
 	c, err := ethclient.DialContext(t.Context(), r.Chain)
@@ -37,6 +37,16 @@ func TestAPageDelegates(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Args = append(cmd.Args, r.URL, r.Chain, hexutil.Encode(crypto.FromECDSA(alice.Key)))
+	return cmd
+}
+
+// A page lets the agent pay from the user's account by the SDK: wallets that grant permissions are asked for one, all others
+// sign typed data, and what the account revokes on the chain pays no more.
+func TestAPageDelegates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server")
+	}
+	cmd := delegating(t, "mandate.mjs")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %.2000s", err, cmd.Stderr)
@@ -80,5 +90,39 @@ func TestAPageDelegates(t *testing.T) {
 	}
 	if got.Refused != "user_rejected" || got.Left != 0 {
 		t.Errorf("refused: %s, and %d are there", got.Refused, got.Left)
+	}
+}
+
+// In the console a person lets the agent pay from an account of theirs, sees what the chain counts, and ends it there.
+func TestTheConsoleDelegates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server and a browser")
+	}
+	chromium := browser(t)
+	cmd := delegating(t, "console-mandates.mjs")
+	cmd.Args = slices.Insert(cmd.Args, len(cmd.Args)-1, chromium)
+	if pictures := os.Getenv("WRIT_E2E_PICTURES"); pictures != "" {
+		cmd.Args = append(cmd.Args, pictures)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %.3000s", err, cmd.Stderr)
+	}
+	var got struct {
+		Faults, Foreign, Axe []string
+		Seen                 map[string]string
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Faults)+len(got.Foreign)+len(got.Axe) > 0 {
+		t.Errorf("the browser complains of %q, asks others for %q, and axe finds %q", got.Faults, got.Foreign, got.Axe)
+	}
+	for name, want := range map[string]string{
+		"other": "EIP-7702", "asked": "25 USDC", "paid": "Sent 5 USDC to bob", "spent": "5 USDC", "after": "Let it pay USDC",
+	} {
+		if !strings.Contains(got.Seen[name], want) {
+			t.Errorf("%s: got %q, want %q", name, got.Seen[name], want)
+		}
 	}
 }

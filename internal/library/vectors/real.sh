@@ -2,7 +2,7 @@
 # Real databases of vectors, and the tests that need them. They are run in a network of their own, in which there is
 # nothing but loopback: Weaviate listens on every interface.
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" && self=$PWD/${0##*/}
 store=${XDG_CACHE_HOME:-$HOME/.cache}/writ/indexes
 mkdir -p "$store"
 [ -x "$store/bin/weaviate-server" ] || GOBIN=$store/bin go install github.com/weaviate/weaviate/cmd/weaviate-server@v1.35.2 ||
@@ -38,5 +38,5 @@ run() {
 if [ "${WRIT_OWN_NETWORK:-}" = yes ]; then
   run "$@"
 else
-  WRIT_OWN_NETWORK=yes WRIT_RECALL=${WRIT_RECALL:-100000} exec unshare --net --map-root-user --user "$0" "$@"
+  WRIT_OWN_NETWORK=yes WRIT_RECALL=${WRIT_RECALL:-100000} exec unshare --net --map-root-user --user "$self" "$@"
 fi

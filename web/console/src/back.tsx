@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { wire } from '../../sdk/src/index.ts'
 import { amountText, decimal, leftText, usdText } from './amounts.ts'
 import { LongRun } from './long.tsx'
-import { Icon, Id, Strange, Tag } from './parts.tsx'
+import { Icon, Id, Later, Strange, Tag } from './parts.tsx'
 import { attempt, downloadRun, listSessions, now, revoke, runInfo, session, type Turn } from './store.ts'
 import { outcome, type Row } from './story.ts'
 import { Outcome, TurnView } from './talk.tsx'
@@ -176,6 +176,8 @@ const UseView = ({ u }: { u: wire.Use }) => {
   )
 }
 
+const loadMandates = () => import('./mandates.tsx').then((m) => m.Mandates)
+
 const SessionCard = ({ s, load }: { s: wire.Session; load: () => void }) => {
   const [sure, setSure] = useState(false)
   const ends = Math.min(s.expires, s.idle)
@@ -187,6 +189,7 @@ const SessionCard = ({ s, load }: { s: wire.Session; load: () => void }) => {
       <div class="row"><Tag tone={ends - now.value < 600_000 ? 'warn' : 'ok'} icon="key">ends in {leftText(ends - now.value)}</Tag>
         {sure ? <button class="btn danger" onClick={() => void revoke(s.session).then(load)}>Revoke it now</button> : <button class="btn" onClick={() => setSure(true)}>Revoke…</button>}</div></div>
       <div class="lims4">{(s.uses ?? []).map((u) => <UseView key={u.name} u={u} />)}</div>
+      {here && s.tools?.some((t) => t.startsWith('mandate.')) && <Later load={loadMandates} s={s} />}
       <details><summary class="sm">What you signed</summary><dl class="kv"><dt>Session</dt><dd><Id of={s.session} what="the session’s CID" /></dd><dt>Key</dt><dd class="mono xs">{s.key}</dd>
         <dt>Tools</dt><dd class="mono xs">{(s.tools ?? []).join(', ') || 'none'}</dd>
         {l?.max_per_call && <><dt>In one payment</dt><dd>at most {l.max_per_call.map(amountText).join(', ')}</dd></>}
