@@ -59,6 +59,9 @@ func compileSpec(s Spec) (*Def, error) {
 	if err := d.readSpend(s.Spend); err != nil {
 		return nil, err
 	}
+	if err := d.checkLets(); err != nil {
+		return nil, err
+	}
 	if err := d.checkUtterances(s.Utterances); err != nil {
 		return nil, err
 	}

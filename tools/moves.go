@@ -327,6 +327,10 @@ func (w *weighing) addAllowance(a Allowance) error {
 	case owner != w.account || units.Sign() == 0:
 	case w.call.Allowance && w.isOf(a.Token, a.ID) && spender == w.call.To:
 		w.allowed = units // of several the last one holds
+	case w.call.Lets && w.isOf(a.Token, a.ID) && spender == w.call.To:
+		if units.Cmp(w.allowed) > 0 { // a token may tell of what is left of it, too
+			w.allowed = units
+		}
 	case units.Cmp(before) > 0:
 		w.moved.Others++
 		w.moved.Foreign++
@@ -406,6 +410,10 @@ func (w *weighing) conclude() (Moved, error) {
 	if w.call.Allowance { // what somebody may move has left, as far as caps are concerned
 		debit = new(big.Int).Add(atLeastNothing(debit), w.allowed)
 		credit = new(big.Int).Add(atLeastNothing(credit), w.allowed)
+	}
+	if left := new(big.Int).Sub(w.allowed, atLeastNothing(debit)); w.call.Lets && left.Sign() > 0 {
+		// What was not taken of it can be from then on.
+		debit, credit = w.allowed, new(big.Int).Add(atLeastNothing(credit), left)
 	}
 	if w.elsewhere {
 		credit = new(big.Int)

@@ -24,6 +24,9 @@ type Contract struct {
 	Thing string
 	// Sender is the function's input, and no argument, that is the account that sends the transaction.
 	Sender string
+	// Lets says that the contract is let take the call's amount first: both are one transaction, by which the account
+	// calls itself. Only a key's account with the code of a smart account (EIP-7702) can.
+	Lets bool
 	// Function is the function's entry in the contract's ABI: type, name, stateMutability and inputs.
 	Function json.RawMessage
 }
@@ -94,7 +97,7 @@ func (d *Def) readContract(v *value) (*Contract, error) {
 	if !d.spec.Class.Sends() || v.kind != object {
 		return bad("is an object, of a tool of class chain")
 	}
-	if err := v.allowOnly("address", "token", "thing", "sender", "function"); err != nil {
+	if err := v.allowOnly("address", "token", "thing", "sender", "function", "lets"); err != nil {
 		return nil, fmt.Errorf("schema: %s: %w", keyContract, err)
 	}
 	var c Contract
@@ -131,7 +134,29 @@ func (d *Def) readContract(v *value) (*Contract, error) {
 		}
 		c.Sender = sender.text
 	}
+	if lets := v.member("lets"); lets != nil {
+		if c.Lets = lets.kind == boolTrue; !c.Lets || d.spec.Class != WalletTx || c.Token != "" {
+			return bad("can only be true in lets, of a tool of class wallet with an address")
+		}
+	}
 	return &c, nil
+}
+
+// checkLets checks that a contract that is let take what a call moves is the one that gets it.
+func (d *Def) checkLets() error {
+	if d.of == nil || !d.of.Lets {
+		return nil
+	}
+	s := d.spec.Spend
+	amount, to := d.schema.findProperty(s.Amount), d.schema.findProperty(s.To)
+	if symbol, fixed := d.Const(s.Asset); fixed && amount.fixed == nil && !amount.allowance && to.fixed != nil {
+		_, t, err := d.spec.Book.Token(symbol)
+		if a, err2 := parseAddress(*to.fixed); errors.Join(err, err2) == nil && t.Address != (common.Address{}) &&
+			!t.Things && a == d.of.Address {
+			return nil
+		}
+	}
+	return fmt.Errorf("schema: %s lets the contract take an amount of one token, and nobody else gets it", keyContract)
 }
 
 // ContractOf returns the contract that a call is to.

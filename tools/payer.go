@@ -26,6 +26,16 @@ type Wanted struct {
 	To    string `json:"to"`
 	Value string `json:"value"`
 	Data  string `json:"data"`
+	// Parts are the calls that the transaction makes, in their order and all or none, if it is one of a smart account to
+	// itself: what a wallet that knows such batches is asked for, which makes the same transaction of them.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// A Part is one call of a transaction; Value is 0x and hex.
+type Part struct {
+	To    string `json:"to"`
+	Value string `json:"value"`
+	Data  string `json:"data"`
 }
 
 // A Search says how to look for what a wallet has sent.

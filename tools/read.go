@@ -53,6 +53,7 @@ func (d *Def) Read(args []byte) (Args, error) {
 		if out.Allowance = amount.allowance; out.Amount.IsZero() && amount.fixed == nil {
 			return Args{}, errorf("bad_amount", "Argument %q must be more than zero.", d.spec.Spend.Amount)
 		}
+		out.Lets = d.of != nil && d.of.Lets
 		if out.To == (common.Address{}) {
 			return Args{}, errorf("bad_address", "Argument %q is the zero address, where funds are lost.", d.spec.Spend.To)
 		}

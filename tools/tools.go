@@ -143,6 +143,7 @@ type Args struct {
 	Amount    money.Amount
 	To        common.Address
 	Allowance bool   // Amount is what To may move from then on
+	Lets      bool   // To is let take Amount, within the call: see [Contract]
 	Thing     *Thing // which thing of a collection moves, if the asset is one; nil otherwise
 	Host      string // of the URL, lower case and without the port, if the schema has a url and it is set
 }

@@ -118,6 +118,7 @@ type Contract struct {
 	Address    string   `yaml:"address" about:"of the contract on the tools' chain: 0x with its checksum, or a name in the address book"`
 	Spend      ToolMove `yaml:"spend" about:"of a function that writes: the input with the amount, in smallest units of the asset, a token's symbol, and the input with who gets it, the contract if empty; nothing if it moves nothing"`
 	Wallet     bool     `yaml:"wallet" about:"the user's own wallet sends what the function writes; the name begins with wallet."`
+	Lets       bool     `yaml:"lets" about:"with wallet: the contract is let take the amount first, by the same transaction; the account must be a smart account (EIP-7702), and spend names a token and no one who gets it"`
 	ABI        string   `yaml:"abi" path:"yes" about:"file with the contract's ABI, alone or as compilers write it"`
 	Function   string   `yaml:"function" about:"its name, or its signature if there are several of the name, e.g. balanceOf(address)"`
 	About      string   `yaml:"about" about:"what it tells, for the model"`

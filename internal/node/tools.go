@@ -463,7 +463,7 @@ func contractTool(c config.Contract, book *tools.Book) (tools.Tool, error) {
 	}
 	f, err := contract.Read(contract.Config{Address: address, ABI: data, Function: c.Function, Spec: tools.Spec{
 		Name: c.Name, About: c.About, Book: book, Utterances: use.Utterances, Output: use.Output, AskWallet: use.AskWallet,
-	}, Wallet: c.Wallet, Spend: contract.Move{Amount: c.Spend.Amount, Asset: c.Spend.Asset, To: c.Spend.To}})
+	}, Wallet: c.Wallet, Lets: c.Lets, Spend: contract.Move{Amount: c.Spend.Amount, Asset: c.Spend.Asset, To: c.Spend.To}})
 	if err != nil {
 		return nil, wrong(err)
 	}

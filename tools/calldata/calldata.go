@@ -139,8 +139,21 @@ func Of(d *tools.Def, args tools.Args, from common.Address) (Call, error) {
 	if s := d.Spec().Spend; f.paysAlong(s) && isNative(d, args.Amount.Asset()) {
 		c.Value = args.Amount.Uint256()
 	}
+	if d.Contract().Lets {
+		return PackBatch(from, letTake(d, args, c.To), c)
+	}
 	return c, nil
 }
+
+// letTake makes the call by which a contract is let take the amount of a call.
+func letTake(d *tools.Def, args tools.Args, contract common.Address) Call {
+	amount := args.Amount.Uint256().Bytes32()
+	data := append(bytes.Clone(approveID), common.LeftPadBytes(contract[:], 32)...)
+	token := d.Spec().Book.Tokens[args.Amount.Asset().Symbol]
+	return Call{To: token.Address, Value: new(uint256.Int), Data: append(data, amount[:]...)}
+}
+
+var approveID = []byte{0x09, 0x5e, 0xa7, 0xb3} // approve(address,uint256)
 
 func functionOf(d *tools.Def) (*Function, error) {
 	c := d.Contract()
@@ -167,6 +180,14 @@ func Read(d *tools.Def, c Call) (tools.Args, error) {
 	if err != nil {
 		return tools.Args{}, err
 	}
+	whole := c
+	if d.Contract().Lets {
+		calls, ok := ReadBatch(c)
+		if !ok || len(calls) != 2 {
+			return tools.Args{}, errors.New("the call is no batch of two")
+		}
+		c = calls[1]
+	}
 	if len(c.Data) < 4 || !bytes.Equal(c.Data[:4], f.Method.ID) {
 		return tools.Args{}, errors.New("the call is of another function")
 	}
@@ -191,7 +212,7 @@ func Read(d *tools.Def, c Call) (tools.Args, error) {
 		return tools.Args{}, fmt.Errorf("the call data: %w", err)
 	}
 	again, err := Of(d, args, c.From)
-	if err != nil || again.To != c.To || !again.Value.Eq(c.Value) || !bytes.Equal(again.Data, c.Data) {
+	if err != nil || again.To != whole.To || !again.Value.Eq(whole.Value) || !bytes.Equal(again.Data, whole.Data) {
 		return tools.Args{}, errors.New("the call is no call of the tool in its one spelling")
 	}
 	return args, nil

@@ -23,11 +23,15 @@ type codeReader interface {
 }
 
 // checkAccount refuses to ask a contract wallet: whoever sends its transactions is not the wallet, so none would be
-// found. A key's account with the code of a delegate (EIP-7702) sends its own.
-func (p *payer) checkAccount(ctx context.Context, wallet common.Address) error {
+// found. A key's account with the code of a delegate (EIP-7702) sends its own; and only such a one can make two calls
+// as one, if that is what the tool does.
+func (p *payer) checkAccount(ctx context.Context, wallet common.Address, calls bool) error {
 	node, ok := p.client.(codeReader)
-	if !ok {
+	if !ok && !calls {
 		return nil
+	}
+	if !ok {
+		return errors.New("the endpoint does not tell the code of accounts")
 	}
 	code, err := node.CodeAt(ctx, wallet, nil)
 	if err != nil {
@@ -36,6 +40,11 @@ func (p *payer) checkAccount(ctx context.Context, wallet common.Address) error {
 	if _, delegated := types.ParseDelegation(code); len(code) > 0 && !delegated {
 		return errorf("contract_wallet", "The wallet %s is a contract, whose transactions others send; it cannot be asked "+
 			"to pay here. Sign in with a wallet that has a key of its own.", wallet.Hex())
+	}
+	if len(code) == 0 && calls {
+		return errorf("no_smart_account", "The account %s is not a smart account (EIP-7702), so it cannot let the contract "+
+			"take an amount and call it by one transaction. Turn it into one in the wallet, or use a tool for each of the two.",
+			wallet.Hex())
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/calldata"
 )
 
 // A payer is a tool whose transactions the user's own wallet sends. There is no key of it here: what the wallet has
@@ -121,7 +122,7 @@ func (p *payer) Simulate(ctx context.Context, in tools.Input) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkAccount(ctx, in.Wallet); err != nil {
+	if err := p.checkAccount(ctx, in.Wallet, in.Args.Lets); err != nil {
 		return nil, fmt.Errorf("simulate %s: %w", p.about.Name, explainFailure(ctx, err))
 	}
 	return s.Simulate(ctx, in)
@@ -133,10 +134,18 @@ func (p *payer) Ask(ctx context.Context, in tools.Input) (tools.Wanted, error) {
 	if err != nil {
 		return tools.Wanted{}, fmt.Errorf("%s: %w", p.about.Name, explainFailure(ctx, err))
 	}
-	return tools.Wanted{
+	want := tools.Wanted{
 		Chain: p.book.Chain, From: in.Wallet.Hex(), To: a.To.Hex(), Value: hexutil.EncodeBig(a.Value.ToBig()),
 		Data: hexutil.Encode(a.Data),
-	}, nil
+	}
+	if in.Args.Lets {
+		parts, _ := calldata.ReadBatch(a.Call) // which it is
+		for _, c := range parts {
+			part := tools.Part{To: c.To.Hex(), Value: hexutil.EncodeBig(c.Value.ToBig()), Data: hexutil.Encode(c.Data)}
+			want.Parts = append(want.Parts, part)
+		}
+	}
+	return want, nil
 }
 
 func (p *payer) wanted(ctx context.Context, in tools.Input) (*act, error) {

@@ -32,7 +32,7 @@ func (w ownWallet) send(nonce uint64, to string, value int64, data string, more 
 		Gas: 200_000, GasTipCap: big.NewInt(1e9 * more), GasFeeCap: big.NewInt(1e10 * more),
 	})
 	if err == nil {
-		err = w.client.SendTransaction(w.t.Context(), tx)
+		err = devchain.SendOwn(w.t.Context(), w.client, tx)
 	}
 	if err != nil {
 		w.t.Fatal(err)

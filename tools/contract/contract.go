@@ -47,6 +47,7 @@ type Move struct{ Amount, Asset, To string }
 type Config struct {
 	Spend    Move
 	Wallet   bool // the user's own wallet sends what the function writes
+	Lets     bool // the contract is let take the amount first, by the same transaction: see [tools.Contract]
 	Address  common.Address
 	ABI      []byte // a list, or an object with the member abi
 	Function string // its name, or its signature if there are several of the name: balanceOf(address)
@@ -84,13 +85,16 @@ func Read(c Config) (*Function, error) {
 		if c.Wallet {
 			f.spec.Class, does = tools.WalletTx, "Has the user's own wallet call %s of the contract %s."
 		}
-	} else if c.Spend != (Move{}) {
+		if c.Lets {
+			does = "Has the user's own wallet call %s of the contract %s, which is let take the amount by the same transaction."
+		}
+	} else if c.Spend != (Move{}) || c.Lets {
 		return nil, fmt.Errorf("the function %s only reads, and has a spend", method.RawName)
 	}
 	if f.spec.About == "" {
 		f.spec.About = fmt.Sprintf(does, method.Sig, c.Address.Hex())
 	}
-	if f.spec.Schema, err = f.schema(c.Spend); err != nil {
+	if f.spec.Schema, err = f.schema(c.Spend, c.Lets); err != nil {
 		return nil, fmt.Errorf("the function %s: %w", method.RawName, err)
 	}
 	def, err := tools.Compile(f.spec)

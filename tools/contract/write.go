@@ -28,7 +28,7 @@ func (f *Function) Sender(c chain.Config) (tools.Tool, error) {
 }
 
 // schema makes the schema of the arguments.
-func (f *Function) schema(m Move) ([]byte, error) {
+func (f *Function) schema(m Move, lets bool) ([]byte, error) {
 	props, err := f.fn.Properties()
 	if err != nil {
 		return nil, err
@@ -45,7 +45,11 @@ func (f *Function) schema(m Move) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		whole["x-contract"] = map[string]any{"address": f.address.Hex(), "function": json.RawMessage(entry)}
+		called := map[string]any{"address": f.address.Hex(), "function": json.RawMessage(entry)}
+		if lets {
+			called["lets"] = true
+		}
+		whole["x-contract"] = called
 	}
 	slices.Sort(required)
 	whole["required"] = required

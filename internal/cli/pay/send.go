@@ -17,12 +17,14 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/holiman/uint256"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/wording"
+	"github.com/writ-run/writ/tools/calldata"
 )
 
 // sentFile remembers in the program's folder what was signed, so that what is said again is sent as the same bytes.
@@ -97,7 +99,7 @@ func (p *payer) signOnce(
 		return nil, err
 	}
 	question := fmt.Sprintf("The server says: %s\n%sSign and send on chain %d: %s?", wording.Reveal(call.Text),
-		describeMoves(call), call.Chain, describe(tx))
+		describeMoves(call), call.Chain, describe(tx, w.Address()))
 	if err := p.AskConsent(ctx, p.yes, question, "nothing was signed"); err != nil {
 		return nil, err
 	}
@@ -219,15 +221,27 @@ func makeTransaction(ctx context.Context, node *pool.Pool, call wire.WalletCall)
 }
 
 // describe says what a transaction does, by its own bytes and not by anybody's word.
-func describe(tx *types.Transaction) string {
+func describe(tx *types.Transaction, from common.Address) string {
+	value, _ := uint256.FromBig(tx.Value())
+	parts, ok := calldata.ReadBatch(calldata.Call{From: from, To: *tx.To(), Value: value, Data: tx.Data()})
+	if !ok {
+		return describeCall(*tx.To(), tx.Value(), tx.Data())
+	}
+	says := []string{}
+	for _, c := range parts {
+		says = append(says, describeCall(c.To, c.Value.ToBig(), c.Data))
+	}
+	return strings.Join(says, "; then, or nothing of it: ")
+}
+
+func describeCall(to common.Address, value *big.Int, data []byte) string {
 	words := map[string]string{"a9059cbb": "transfer", "095ea7b3": "let spend"}
-	data := tx.Data()
-	if len(data) == 68 && tx.Value().Sign() == 0 && bytes.Equal(data[4:16], make([]byte, 12)) {
+	if len(data) == 68 && value.Sign() == 0 && bytes.Equal(data[4:16], make([]byte, 12)) {
 		if word := words[common.Bytes2Hex(data[:4])]; word != "" {
-			return fmt.Sprintf("%s %s of the smallest units of token %s to %s", word, new(big.Int).SetBytes(data[36:]), tx.To(),
+			return fmt.Sprintf("%s %s of the smallest units of token %s to %s", word, new(big.Int).SetBytes(data[36:]), to,
 				common.BytesToAddress(data[16:36]))
 		}
 	}
-	return fmt.Sprintf("%s wei and %d bytes of call data (%s) to %s", tx.Value(), len(data),
-		common.Bytes2Hex(data[:min(4, len(data))]), tx.To())
+	return fmt.Sprintf("%s wei and %d bytes of call data (%s) to %s", value, len(data),
+		common.Bytes2Hex(data[:min(4, len(data))]), to)
 }

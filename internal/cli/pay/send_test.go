@@ -21,10 +21,12 @@ import (
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/ethclient"
+	"github.com/holiman/uint256"
 
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/tools/calldata"
 )
 
 // A call is signed once and paid once, however often it is said; and by the wallet that is asked, on its chain.
@@ -204,5 +206,22 @@ func TestTheListShowsWhatACallMoves(t *testing.T) {
 	want := "bafyrun  wallet.send: 1 USDC\n  would leave: 2 USDC\n  would arrive: 1 USDC\n  because: it differs\n  cast send "
 	if !strings.HasPrefix(out.String(), want) {
 		t.Errorf("listed as:\n%s", out)
+	}
+}
+
+// What a smart account does in one transaction is said call by call, by its bytes.
+func TestEachCallOfABatchIsTold(t *testing.T) {
+	alice, token, vault := common.HexToAddress("0xa11ce"), common.HexToAddress("0x70"), common.HexToAddress("0x7a")
+	allow := common.FromHex("095ea7b3" + strings.Repeat("0", 62) + "7a" + strings.Repeat("0", 63) + "5")
+	c, err := calldata.PackBatch(alice, calldata.Call{To: token, Value: new(uint256.Int), Data: allow},
+		calldata.Call{To: vault, Value: uint256.NewInt(3), Data: []byte{1, 2, 3, 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := describe(types.NewTx(&types.DynamicFeeTx{To: &c.To, Value: new(big.Int), Data: c.Data}), alice)
+	want := fmt.Sprintf("let spend 5 of the smallest units of token %s to %s; then, or nothing of it: 3 wei and 4 bytes of call data "+
+		"(01020304) to %s", token, vault, vault)
+	if says != want {
+		t.Errorf("got %q, want %q", says, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -46,6 +47,16 @@ var readFramework = sync.OnceValues(func() (f framework, err error) {
 // Delegator returns the code of the Delegation Framework that an account takes on to be a smart account (EIP-7702).
 func Delegator() common.Address {
 	return common.HexToAddress("0x63c0c19a282a1B52b07dD5a65b58948A07DAE32B")
+}
+
+// SendOwn sends a transaction of an account that may be a smart one, of which the node takes one at a time: it waits
+// until the node has seen the block of the last.
+func SendOwn(ctx context.Context, client *ethclient.Client, tx *types.Transaction) (err error) {
+	waited := pollUntil(ctx, func() bool {
+		err = client.SendTransaction(ctx, tx)
+		return err == nil || !strings.Contains(err.Error(), "in-flight transaction limit")
+	})
+	return errors.Join(waited, err)
 }
 
 // BecomeSmart gives a dev account the code of [Delegator], by a transaction of its own that it signs (EIP-7702), and
