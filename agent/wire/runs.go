@@ -434,6 +434,16 @@ type WalletCall struct {
 	To      string          `json:"to" form:"address"`
 	Value   string          `json:"value" form:"text"` // 0x and hex digits, in wei
 	Data    string          `json:"data" form:"hex" max:"32768"`
+	// Parts are the calls that it makes, all or none, if it is one of a smart account (EIP-7702) to itself: for
+	// wallet_sendCalls with atomicRequired, of which the wallet makes this transaction.
+	Parts []WalletPart `json:"parts,omitempty"`
+}
+
+// A WalletPart is one call of a [WalletCall].
+type WalletPart struct {
+	To    string `json:"to" form:"address"`
+	Value string `json:"value" form:"text"`
+	Data  string `json:"data" form:"hex" max:"32768"`
 }
 
 // WalletCalls lists those that wait, the oldest run first.

@@ -38,11 +38,15 @@ func listWalletCalls(c *Call, ctx context.Context, _ wire.None) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("summary of what the wallet is asked to send: %w", err)
 		}
-		out.Calls = append(out.Calls, wire.WalletCall{
+		call := wire.WalletCall{
 			Run: w.Run.String(), Effect: wire.Ref(w.Effect), Tool: w.Summary.Tool, Text: w.Summary.Text,
 			Summary: summary, Chain: w.Wanted.Chain, From: w.Wanted.From, To: w.Wanted.To, Value: w.Wanted.Value,
 			Data: w.Wanted.Data,
-		})
+		}
+		for _, p := range w.Wanted.Parts {
+			call.Parts = append(call.Parts, wire.WalletPart(p))
+		}
+		out.Calls = append(out.Calls, call)
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,10 +11,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ethereum/go-ethereum/accounts/abi"
+	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/ethclient"
 
 	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/internal/eth/devchain/contracts"
+	"github.com/writ-run/writ/tools"
 )
 
 // The SDK has the user's own wallet send what runs ask it for: as a batch only where each call stays a transaction of its
@@ -26,10 +33,35 @@ func TestThePagesWalletPays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := node(t, "pay.mjs")
-	r := serve(t, filepath.Join(build(t), "writ"), t.TempDir(), "dev", "--policies", filepath.Join(example, "own-wallet.yaml"),
-		"--agent-file", filepath.Join(example, "payer.yaml"))
-	cmd.Args = append(cmd.Args, r.URL, r.Chain, hexutil.Encode(crypto.FromECDSA(devchain.Accounts()["alice"].Key)))
+	cmd, home, records, bin := node(t, "pay.mjs"), t.TempDir(), t.TempDir(), build(t)
+	alice, maker := devchain.Accounts()["alice"], devchain.Accounts()["mallory"]
+	agent, err := os.ReadFile(filepath.Join(example, "payer.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"vault.json": string(contracts.Vaults),
+		"payer.yaml": strings.Replace(string(agent), "wallet.transfer]", "wallet.transfer, wallet.deposit]", 1),
+		"tools.yaml": "tools:\n  - contract:\n      name: wallet.deposit\n      address: \"" + crypto.CreateAddress(maker.Address, 0).Hex() +
+			"\"\n      abi: " + filepath.Join(home, "vault.json") + "\n      function: deposit\n      wallet: true\n      lets: true\n" +
+			"      spend: {amount: assets, asset: USDC}\n      integrity: tool\n      utterances: [\"deposit {assets} for {receiver}\"]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := serve(t, filepath.Join(bin, "writ"), home, "dev", "--policies", filepath.Join(example, "own-wallet.yaml"),
+		"--agent-file", filepath.Join(home, "payer.yaml"), "--tools", filepath.Join(home, "tools.yaml"))
+	chain, err := ethclient.DialContext(t.Context(), r.Chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chain.Close()
+	deployVault(t, chain, maker)
+	if err := devchain.BecomeSmart(t.Context(), chain, alice); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = append(cmd.Args, r.URL, r.Chain, hexutil.Encode(crypto.FromECDSA(alice.Key)), records)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %.2000s", err, cmd.Stderr)
@@ -39,8 +71,11 @@ func TestThePagesWalletPays(t *testing.T) {
 		Said, Asked []string
 	}
 	var got struct {
-		Plain, Batch, Folds paid
-		Stranger            string
+		Plain, Batch, Folds   paid
+		Atomic, Itself, Again paid
+		Failed                int
+		Lied                  []string
+		Stranger              string
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatal(err)
@@ -49,13 +84,62 @@ func TestThePagesWalletPays(t *testing.T) {
 		{got.Plain, paid{1, []string{"Sent 1 USDC to bob"}, []string{"eth_sendTransaction"}}},
 		{got.Batch, paid{2, []string{"Sent 2 USDC to bob", "Sent 3 USDC to bob"}, []string{"wallet_sendCalls"}}},
 		{got.Folds, paid{1, []string{"Sent 4 USDC to bob"}, []string{"eth_sendTransaction"}}},
+		{got.Atomic, paid{1, []string{"Transaction # succeeded in # [step 4, #]."}, []string{"wallet_sendCalls"}}},
+		{got.Itself, paid{1, []string{"Transaction # succeeded in # [step 4, #]."}, []string{"eth_sendTransaction"}}},
+		{got.Again, paid{1, []string{"Transaction # succeeded in # [step 4, #]."}, []string{"wallet_sendCalls"}}},
 	} {
 		if !reflect.DeepEqual(tt.got, tt.want) {
 			t.Errorf("got %+v, want %+v", tt.got, tt.want)
 		}
 	}
+	if got.Failed != 0 {
+		t.Errorf("a batch that failed has %d transactions", got.Failed)
+	}
+	if want := []string{tools.PaidOtherwise, tools.PaidOtherwise}; !reflect.DeepEqual(got.Lied, want) {
+		t.Errorf("of two payments in one transaction: got %q, want %q", got.Lied, want)
+	}
+	for _, name := range []string{"atomic", "itself", "again"} {
+		file := filepath.Join(records, name)
+		if exit, says := command(t, filepath.Join(bin, "writ-audit"), home, "verify", file+".car", "--keys", file+".keys", "--operator-key", r.Operator,
+			"--rpc", r.Chain); exit != 0 || !strings.Contains(says, "found on the chain") {
+			t.Errorf("%s: verified with its chain: exit code %d, %s", name, exit, says)
+		}
+	}
 	if got.Stranger != "invalid_params" {
 		t.Errorf("a wallet without the account: got %s", got.Stranger)
+	}
+}
+
+// deployVault deploys an honest vault of the tests' as an account's first transaction.
+func deployVault(t *testing.T, chain *ethclient.Client, maker devchain.Account) {
+	t.Helper()
+	var out struct {
+		ABI      json.RawMessage
+		Bytecode hexutil.Bytes
+	}
+	if err := json.Unmarshal(contracts.Vaults, &out); err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := abi.JSON(bytes.NewReader(out.ABI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, err := parsed.Pack("", devchain.Book().Tokens["USDC"].Address, new(big.Int))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := types.SignNewTx(maker.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
+		ChainID: big.NewInt(devchain.ID), Gas: 3_000_000, GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(1e10),
+		Data: append(out.Bytecode, args...),
+	})
+	if err == nil {
+		err = chain.SendTransaction(t.Context(), tx)
+	}
+	if err == nil {
+		_, err = bind.WaitMined(t.Context(), chain, tx.Hash())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,4 +1,5 @@
 // What waits for the wallet; loaded when something does.
+import { Fragment } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import type { WaitingApproval, wire } from '../../sdk/src/index.ts'
 import { decimal, leftText } from './amounts.ts'
@@ -65,8 +66,12 @@ export const Payment = ({ c }: { c: Call }) => {
       <Why s={s} />
       <p class="sm">Your wallet <Id of={c.from} what="your address" /> sends this itself: no key of it is here, and nothing moves until it has. The run waits for 15 minutes at most, and Stop ends it.</p>
       <details><summary class="xs mut">Exactly what it is asked to send</summary><dl class="kv"><dt>Call</dt><dd><Strange of={c.text} /></dd><dt>To</dt><dd><Full of={c.to} />{s.to && s.to.toLowerCase() !== c.to.toLowerCase() && <span class="mut sm"> the contract</span>}</dd>
-        <dt>Value</dt><dd class="mono">{decimal(BigInt(c.value || '0x0').toString(), 18)} of the chain’s coin</dd><dt>Data</dt><dd class="mono xs">{c.data}</dd></dl></details>
-      {t ? <div role="status"><p class="sm"><Icon of="sync" /> Sent by your wallet as <Id of={t.hash} what="the transaction’s hash" /> </p><p class="sm">The run goes on when the chain has it; your wallet can speed it up or cancel it.</p>
+        <dt>Value</dt><dd class="mono">{decimal(BigInt(c.value || '0x0').toString(), 18)} of the chain’s coin</dd><dt>Data</dt><dd class="mono xs">{c.data}</dd>
+        {c.parts?.map((p, i) => <Fragment key={i}><dt>Call {i + 1}</dt><dd class="mono xs"><Full of={p.to} /> {p.data}</dd></Fragment>)}</dl>
+        {c.parts && <p class="sm">Your account makes these calls by one transaction to itself, all of them or none.</p>}</details>
+      {t?.batch ? <div class="row" role="status"><p class="sm grow"><Icon of="sync" /> Your wallet has it as a batch, and has not told its transaction yet. It is not sent again.</p>
+          <button class="btn" disabled={busy} onClick={() => void act()}>{busy ? 'It is asked' : 'Ask your wallet what became of it'}</button></div>
+        : t ? <div role="status"><p class="sm"><Icon of="sync" /> Sent by your wallet as <Id of={t.hash ?? ''} what="the transaction’s hash" /> </p><p class="sm">The run goes on when the chain has it; your wallet can speed it up or cancel it.</p>
         {t.refused && <p class="sm warn"><Icon of="warn" /> <Strange of={t.refused} /></p>}
           {t.other && <button class="btn" onClick={() => forget(c)}>Send another one</button>}</div>
         : <div class="row"><button class="btn pri" disabled={busy} onClick={() => void act()}>{busy ? 'Look at your wallet' : 'Pay with your wallet'}</button>

@@ -2,6 +2,7 @@
 // until the server has found it on the chain, so that a page that is loaded again does not ask for a second payment.
 import { signal } from '@preact/signals'
 import type { WritError, wire } from '../../sdk/src/index.ts'
+import type { Sent } from '../../sdk/src/pay.ts'
 import type { Provider } from '../../sdk/src/wallet.ts'
 import { attempt, said, session, signer } from './store.ts'
 
@@ -11,9 +12,11 @@ export const payments = signal<Payment[]>([])
 
 export const keyOf = (c: Payment): string => `sent:${c.run}:${c.effect.seq}.${c.effect.index}`
 
-/** The hash under which a call was sent from this browser, and why the server did not take it, if it did not. */
+/** How a call was sent from this browser, and why the server did not take its hash, if it did not. */
 export interface Told {
-  hash: string
+  hash?: string
+  /** What the wallet calls the batch (EIP-5792) whose transaction it has not told yet. */
+  batch?: string
   refused?: string
   /** Whether the server has said that this transaction is not the call's: only then another one may be sent. */
   other?: boolean
@@ -38,7 +41,7 @@ const kept = (key: string): Told | undefined => {
  * Of refusals only the server's word that this very transaction has not paid the call lets another one be sent; all else might
  * pay twice.
  */
-const tellRefusal = (e: WritError): Omit<Told, 'hash'> => ({ refused: e.message, ...(e.code === 'approval_wrong' && e.data.reason !== 'wallet.otherwise' && { other: true }) })
+const tellRefusal = (e: WritError): Told => ({ refused: e.message, ...(e.code === 'approval_wrong' && e.data.reason !== 'wallet.otherwise' && { other: true }) })
 
 let loading = false
 
@@ -59,7 +62,15 @@ export const loadPayments = async (): Promise<void> => {
   }
 }
 
-/** Has the wallet send one call. The hash is kept before the server is told: what comes after may fail, the payment does not. */
+const take = (c: Payment, sent: Sent | undefined): void => {
+  keep(keyOf(c), sent && { hash: sent.hash, ...(sent.refused !== undefined && tellRefusal(sent.refused as WritError)) })
+  said.value = sent ? 'Sent by your wallet.' : 'Your wallet has not sent it.'
+}
+
+/**
+ * Has the wallet send one call, or asks it what became of the batch that it has of it. Hash and batch are kept before anything
+ * else is done: what comes after may fail, the payment does not.
+ */
 export const payCall = (c: Payment): Promise<true | undefined> => attempt(async () => {
   const wallet = (await signer()) as Provider
   const noting: Provider = {
@@ -69,10 +80,10 @@ export const payCall = (c: Payment): Promise<true | undefined> => attempt(async 
       return answer
     },
   }
-  const { pay } = await import('../../sdk/src/pay.ts')
-  const [sent] = await pay(session.value!, noting, [c])
-  if (sent) keep(keyOf(c), { hash: sent.hash, ...(sent.refused !== undefined && tellRefusal(sent.refused as WritError)) })
-  said.value = 'Sent by your wallet.'
+  const { pay, settle } = await import('../../sdk/src/pay.ts')
+  const batch = told.value[keyOf(c)]?.batch
+  const sent = batch ? await settle(session.value!, wallet, [c], batch) : await pay(session.value!, noting, [c], (id) => keep(keyOf(c), { batch: id }))
+  take(c, sent[0])
   await loadPayments()
   return true as const
 })

@@ -16,6 +16,8 @@ export declare const payments: (session: Session) => Promise<WalletCall[]>;
 /**
  * Has the wallet send calls, all of one chain and account, and tells the server. The wallet shows each, or all of them at
  * once where it sends them as a batch. If it refuses, nothing more is sent; what had been is told. Give each call once: a
- * second time is a second payment.
+ * second time is a second payment. onBatch is told the id of each batch, which settle takes if this page does not live on.
  */
-export declare const pay: (session: Session, wallet: Provider, calls: WalletCall[]) => Promise<Sent[]>;
+export declare const pay: (session: Session, wallet: Provider, calls: WalletCall[], onBatch?: (id: string, calls: WalletCall[]) => void) => Promise<Sent[]>;
+/** Waits until the wallet says what became of a batch that pay had it send, and tells the server. What is missing was not sent. */
+export declare const settle: (session: Session, wallet: Provider, calls: WalletCall[], id: string) => Promise<Sent[]>;

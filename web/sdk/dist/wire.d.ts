@@ -376,6 +376,7 @@ export type WalletCall = {
     data: string;
     effect: Ref;
     from: string;
+    parts?: WalletPart[];
     run: string;
     summary: unknown;
     text: string;
@@ -385,6 +386,11 @@ export type WalletCall = {
 };
 export type WalletCalls = {
     calls: WalletCall[];
+};
+export type WalletPart = {
+    data: string;
+    to: string;
+    value: string;
 };
 /** Every method: what it takes, what it gives, and whether the request is signed. */
 export interface Methods {

@@ -98,9 +98,11 @@ export type UsageLine = { cached: number; calls: number; cost: number; doubtful:
 
 export type Use = { cap: Amount; name: string; reserved: Amount; spent: Amount }
 
-export type WalletCall = { chain: number; data: string; effect: Ref; from: string; run: string; summary: unknown; text: string; to: string; tool: string; value: string }
+export type WalletCall = { chain: number; data: string; effect: Ref; from: string; parts?: WalletPart[]; run: string; summary: unknown; text: string; to: string; tool: string; value: string }
 
 export type WalletCalls = { calls: WalletCall[] }
+
+export type WalletPart = { data: string; to: string; value: string }
 
 /** Every method: what it takes, what it gives, and whether the request is signed. */
 export interface Methods {

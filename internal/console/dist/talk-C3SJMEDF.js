@@ -1,1 +1,0 @@
-import{b as a,c as b,d as c,e as d}from"./chunk-JMHUWNRZ.js";import"./chunk-HE45AL32.js";import"./chunk-PYXJSUDQ.js";import"./chunk-2GSWGPKT.js";import"./chunk-ASPMXZH3.js";import"./chunk-OHGLUXXC.js";import"./chunk-S4RIBZVE.js";export{b as Outcome,a as Spine,d as Talk,c as TurnView};
