@@ -214,6 +214,8 @@ var within = []string{
 	"internal/server -> internal/api",                 // a transport of it
 	"internal/store/storetest -> internal/store",      // a suite and what it is for
 	"internal/tamper -> tools/toolstest",              // what a chain's tools return
+	"internal/tamper -> internal/tamper/carfile",      // how its files are written
+	"internal/tamper -> internal/tamper/ledger",       // what its runs spend
 	"internal/tamper -> internal/tamper/tlog",         // the log of its vectors
 	"internal/tamper/vectors -> internal/tamper",      // its command
 	"internal/talks -> internal/archive",              // reads turns as it does

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/writ-run/writ/agent/definition"
-	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/auth"
@@ -224,14 +222,5 @@ func familyOf(world func(*world), below bool, change func(h *history)) func(*ben
 			return nil, provenance.ErrAbsent
 		})
 		return out.Bytes(), err
-	}
-}
-
-// shareWith has a sub-agent reserve from its caller's ledgers of the grant.
-func (l *ledger) shareWith(with *ledger) {
-	for id, b := range with.state {
-		if _, ok := l.state[id]; ok && strings.HasPrefix(id, loop.LayerGrant+"/") {
-			l.state[id] = b
-		}
 	}
 }

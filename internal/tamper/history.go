@@ -15,6 +15,7 @@ import (
 	"github.com/writ-run/writ/agent/thread"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/auth/httpsig"
+	"github.com/writ-run/writ/internal/tamper/carfile"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -318,26 +319,7 @@ func (h *history) signApproval(v *provenance.Verdict, at provenance.Link, by *au
 }
 
 // writeCAR writes the blocks as a CAR file whose root is the first.
-func (h *history) writeCAR() []byte { return carOf(h.blocks) }
-
-func carOf(blocks []provenance.Block) []byte {
-	b := carHeader(blocks[0].CID)
-	for _, x := range blocks {
-		b = append(b, carSection(x)...)
-	}
-	return b
-}
-
-func carHeader(root provenance.Link) []byte {
-	b := []byte("\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00")
-	b = append(b, root.Bytes()...)
-	return append(b, "\x67version\x01"...)
-}
-
-func carSection(b provenance.Block) []byte {
-	out := lengthPrefix(len(b.CID.Bytes()) + len(b.Data))
-	return append(append(out, b.CID.Bytes()...), b.Data...)
-}
+func (h *history) writeCAR() []byte { return carfile.Write(h.blocks) }
 
 // exportCAR is the file as the runtime would export it.
 func (h *history) exportCAR() ([]byte, error) {

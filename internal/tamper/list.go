@@ -17,6 +17,7 @@ import (
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/fault"
+	"github.com/writ-run/writ/internal/tamper/carfile"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -55,7 +56,7 @@ var honest = []vector{
 		}},
 	{Name: "honest-erased", Verdict: gaps, What: "the honest run after the leaf of a tool's result was erased",
 		make: changeFile(func(file []byte, b *bench) []byte {
-			from, to := findSection(file, resultAt(b.small, 2).Output.Leaf())
+			from, to := carfile.Find(file, resultAt(b.small, 2).Output.Leaf())
 			return slices.Delete(file, from, to)
 		})},
 	{Name: "honest-indexed", Verdict: verified, What: "the honest run with an index of its steps",
@@ -137,7 +138,7 @@ var honest = []vector{
 		make: func(b *bench) ([]byte, error) {
 			blocks := slices.Clone(b.small.blocks)
 			slices.Reverse(blocks[1:])
-			return carOf(blocks), nil
+			return carfile.Write(blocks), nil
 		}},
 	{Name: "honest-sub-agent", Verdict: verified, What: "an agent that called another, whose run is in the file",
 		make: makeFamily(false, func(*history) {})},
@@ -166,24 +167,24 @@ var honest = []vector{
 var brokenBytes = []vector{
 	{Name: "record-bit", Code: provenance.CodeBlockHash, Class: 1, Peer: "edited body",
 		What: "one bit of a record",
-		make: changeFile(func(f []byte, b *bench) []byte { return flipBit(f, b.small.runCID) })},
+		make: changeFile(func(f []byte, b *bench) []byte { return carfile.Flip(f, b.small.runCID) })},
 	{Name: "leaf-bit", Code: provenance.CodeBlockHash, Class: 2, What: "one bit of a payload",
 		make: changeFile(func(f []byte, b *bench) []byte {
-			return flipBit(f, resultAt(b.small, 2).Output.Leaf())
+			return carfile.Flip(f, resultAt(b.small, 2).Output.Leaf())
 		})},
 	{Name: "header-bit", Code: provenance.CodeCARHeader, Class: 3, What: "one bit of the file's header",
 		make: changeFile(func(f []byte, _ *bench) []byte { f[3] ^= 1; return f })},
 	{Name: "length-long", Code: provenance.CodeCARVarint, Class: 4,
 		What: "a section's length spelt with a byte more than it needs",
 		make: changeFile(func(f []byte, _ *bench) []byte {
-			from, _ := sectionAt(f, 1)
+			from, _ := carfile.SectionAt(f, 1)
 			_, k := binary.Uvarint(f[from:])
 			f[from+k-1] |= 0x80
 			return slices.Insert(f, from+k, 0)
 		})},
 	{Name: "section-short", Code: provenance.CodeCARSection, What: "a section too short for a CID",
 		make: changeFile(func(f []byte, _ *bench) []byte {
-			from, _ := sectionAt(f, 1)
+			from, _ := carfile.SectionAt(f, 1)
 			return slices.Insert(f, from, 4, 1, 0x71, 0x12, 0x20)
 		})},
 	{Name: "truncated", Code: provenance.CodeCARTruncated, Class: 5, Peer: "truncate",
@@ -191,7 +192,7 @@ var brokenBytes = []vector{
 		make: changeFile(func(f []byte, _ *bench) []byte { return f[:len(f)-10] })},
 	{Name: "truncated-at-block", Code: provenance.CodeLinksMissing, Class: 6,
 		What: "the file ends after a section, and a record is missing",
-		make: func(b *bench) ([]byte, error) { return carOf(b.small.blocks[:len(b.small.blocks)-1]), nil }},
+		make: func(b *bench) ([]byte, error) { return carfile.Write(b.small.blocks[:len(b.small.blocks)-1]), nil }},
 	{Name: "dropped-all", Code: provenance.CodeLinksMissing, Peer: "drop all",
 		What: "every step is gone from the file",
 		make: func(b *bench) ([]byte, error) {
@@ -201,7 +202,7 @@ var brokenBytes = []vector{
 					left = append(left, x)
 				}
 			}
-			return carOf(left), nil
+			return carfile.Write(left), nil
 		}},
 	{Name: "erased", Code: provenance.CodeCARHeader, Peer: "erase", What: "the file is empty",
 		make: func(*bench) ([]byte, error) { return []byte{}, nil }},
@@ -258,7 +259,7 @@ var brokenBeside = []vector{
 	{Name: "root-missing", Code: provenance.CodeCARRootMissing, Class: 8,
 		What: "the block that the root names is not there",
 		make: changeFile(func(f []byte, _ *bench) []byte {
-			from, to := sectionAt(f, 0)
+			from, to := carfile.SectionAt(f, 0)
 			return slices.Delete(f, from, to)
 		})},
 	{Name: "two-roots", Code: provenance.CodeCARRoots, Class: 9, What: "a file with two roots",
@@ -268,13 +269,13 @@ var brokenBeside = []vector{
 		})},
 	{Name: "block-twice", Code: provenance.CodeCARDuplicate, What: "a block that is there twice",
 		make: changeFile(func(f []byte, _ *bench) []byte {
-			from, to := sectionAt(f, 2)
+			from, to := carfile.SectionAt(f, 2)
 			return append(f, f[from:to]...)
 		})},
 	{Name: "block-twice-other", Code: provenance.CodeBlockHash, Class: 10,
 		What: "a block that is there again with other bytes",
 		make: changeFile(func(f []byte, _ *bench) []byte {
-			from, to := sectionAt(f, 2)
+			from, to := carfile.SectionAt(f, 2)
 			f = append(f, f[from:to]...)
 			f[len(f)-1] ^= 1
 			return f
@@ -282,7 +283,7 @@ var brokenBeside = []vector{
 	{Name: "unreachable", Code: provenance.CodeLinksUnreachable, Class: 11,
 		What: "a block to which nothing links",
 		make: changeFile(func(f []byte, _ *bench) []byte {
-			return append(f, carSection(provenance.NewRaw([]byte("stowaway")))...)
+			return append(f, carfile.Section(provenance.NewRaw([]byte("stowaway")))...)
 		})},
 	{Name: "car-v2", Code: provenance.CodeCARVersion, Class: 12,
 		What: "a CAR of version 2, whose index may point elsewhere",
@@ -294,7 +295,7 @@ var brokenBeside = []vector{
 		make: func(b *bench) ([]byte, error) {
 			blocks := slices.Clone(b.small.blocks)
 			blocks[3].Data, blocks[4].Data = blocks[4].Data, blocks[3].Data
-			return carOf(blocks), nil
+			return carfile.Write(blocks), nil
 		}},
 }
 
@@ -420,7 +421,7 @@ var bombs = []vector{
 	{Name: "block-large", Code: provenance.CodeBlockSize, Class: 36,
 		What: "a section that claims a block above the limit",
 		make: func(b *bench) ([]byte, error) {
-			return slices.Concat(b.smallFile, lengthPrefix(36+provenance.MaxBlock+1),
+			return slices.Concat(b.smallFile, carfile.Prefix(36+provenance.MaxBlock+1),
 				provenance.NewRaw(nil).CID.Bytes(), []byte("...")), nil
 		}},
 	{Name: "deep", Code: provenance.CodeCodecDepth, Class: 37, What: "forty lists inside each other",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writ-run/writ/agent/audit"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/tamper/carfile"
 	"github.com/writ-run/writ/internal/tamper/tlog"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/provenance/logproof"
@@ -150,7 +151,7 @@ func makeLogged(lie logLie) (car, receipt []byte, err error) {
 	if !lie.unbound {
 		blocks = append(blocks, bound, binding)
 	}
-	return carOf(blocks), held.Format(), nil
+	return carfile.Write(blocks), held.Format(), nil
 }
 
 // logVectors writes the vectors of the log into files.

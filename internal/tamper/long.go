@@ -7,6 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/internal/tamper/carfile"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -56,10 +57,10 @@ func JunkBehind(n int) (car, keys []byte, err error) {
 	var next []provenance.Link
 	for i := range n {
 		leaf := provenance.NewRaw(fmt.Appendf(nil, "junk %d", i))
-		junk = append(junk, carSection(leaf)...)
+		junk = append(junk, carfile.Section(leaf)...)
 		if next = append(next, leaf.CID); len(next) == fan || i == n-1 {
 			b := listOf(next)
-			junk = append(junk, carSection(b)...)
+			junk = append(junk, carfile.Section(b)...)
 			next = append(next[:0], b.CID)
 		}
 	}

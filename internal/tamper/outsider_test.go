@@ -9,6 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/writ-run/writ/internal/tamper/carfile"
 	"github.com/writ-run/writ/provenance"
 )
 
@@ -61,12 +62,12 @@ var outsider = []struct {
 	}},
 	{"a block twice", func(r *rand.Rand, e *evidence, _ []*evidence) []byte {
 		b := e.blocks[r.IntN(len(e.blocks))]
-		return carOf(slices.Insert(slices.Clone(e.blocks), 1+r.IntN(len(e.blocks)), b))
+		return carfile.Write(slices.Insert(slices.Clone(e.blocks), 1+r.IntN(len(e.blocks)), b))
 	}},
 	{"another file's block", func(r *rand.Rand, e *evidence, all []*evidence) []byte {
 		other := all[r.IntN(len(all))]
 		b := other.blocks[r.IntN(len(other.blocks))]
-		return carOf(slices.Insert(slices.Clone(e.blocks), 1+r.IntN(len(e.blocks)), b))
+		return carfile.Write(slices.Insert(slices.Clone(e.blocks), 1+r.IntN(len(e.blocks)), b))
 	}},
 	{"another file's block in place of one", func(r *rand.Rand, e *evidence, all []*evidence) []byte {
 		other := all[r.IntN(len(all))]
@@ -76,7 +77,7 @@ var outsider = []struct {
 		blocks := slices.Clone(e.blocks)
 		i, j := r.IntN(len(blocks)), r.IntN(len(blocks))
 		blocks[i].Data, blocks[j].Data = blocks[j].Data, blocks[i].Data
-		return carOf(blocks)
+		return carfile.Write(blocks)
 	}},
 	{"another root", func(r *rand.Rand, e *evidence, _ []*evidence) []byte {
 		return carWithRoot(e.blocks[r.IntN(len(e.blocks))].CID, e.blocks)
@@ -128,7 +129,7 @@ func pickBlock(r *rand.Rand, e *evidence, codec uint64) int {
 func withBlock(e *evidence, i int, data []byte) []byte {
 	blocks := slices.Clone(e.blocks)
 	blocks[i] = provenance.Block{CID: provenance.Sum(blocks[i].CID.Prefix().Codec, data), Data: data}
-	return carOf(blocks)
+	return carfile.Write(blocks)
 }
 
 // relinked does so, and makes every link to it anew, and to what links to it, up to the root; only signatures stay.
@@ -151,14 +152,14 @@ func relinked(e *evidence, i int, data []byte) []byte {
 			}
 		}
 	}
-	return carOf(blocks)
+	return carfile.Write(blocks)
 }
 
 // carWithRoot writes blocks under a root that need not be the first.
 func carWithRoot(root provenance.Link, blocks []provenance.Block) []byte {
-	f := carHeader(root)
+	f := carfile.Header(root)
 	for _, b := range blocks {
-		f = append(f, carSection(b)...)
+		f = append(f, carfile.Section(b)...)
 	}
 	return f
 }

@@ -3,7 +3,6 @@ package tamper
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/tamper/carfile"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 )
@@ -136,35 +136,6 @@ func respellPrev(link string) func([]byte) []byte {
 		i := bytes.Index(b, []byte("\x64prev\xd8\x2a\x58\x25\x00")) + 5
 		digest := string(b[i+9 : i+41])
 		return slices.Concat(b[:i], []byte(strings.ReplaceAll(link, "DIGEST", digest)), b[i+41:])
-	}
-}
-
-// findSection returns where the section of a block begins and ends.
-func findSection(file []byte, c provenance.Link) (from, to int) {
-	for n := 0; ; n++ {
-		from, to = sectionAt(file, n)
-		if _, k := binary.Uvarint(file[from:]); bytes.HasPrefix(file[from+k:], c.Bytes()) {
-			return from, to
-		}
-	}
-}
-
-// flipBit changes the last bit of a block.
-func flipBit(file []byte, c provenance.Link) []byte {
-	_, to := findSection(file, c)
-	file[to-1] ^= 1
-	return file
-}
-
-// sectionAt returns where the section of the n-th block begins and ends.
-func sectionAt(file []byte, n int) (from, to int) {
-	at := len(carHeader(provenance.NewRaw(nil).CID))
-	for ; ; n-- {
-		size, k := binary.Uvarint(file[at:])
-		if n == 0 {
-			return at, at + k + int(size)
-		}
-		at += k + int(size)
 	}
 }
 
@@ -353,7 +324,7 @@ func leaveOut(make func(*bench) ([]byte, error), gone func(provenance.Record) bo
 			}
 			left = append(left, provenance.Block{CID: c, Data: data})
 		}
-		return carOf(left), nil
+		return carfile.Write(left), nil
 	}
 }
 

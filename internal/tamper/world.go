@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -25,6 +24,7 @@ import (
 	"github.com/writ-run/writ/agent/model/dialect"
 	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/tamper/ledger"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -441,9 +441,9 @@ func playWorld(w *world) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &game{world: w, history: h, machine: m, ledger: newLedger(ledgers), grant: grant}
+	g := &game{world: w, history: h, machine: m, ledger: ledger.New(ledgers), grant: grant}
 	if w.caller != nil {
-		g.ledger.shareWith(w.caller.ledger)
+		g.ledger.ShareWith(w.caller.ledger)
 	}
 	h.keepVerdict = true // while it is played, what is signed once stays right
 	err = g.playGame()
@@ -485,7 +485,7 @@ type game struct {
 	*world
 	*history
 	machine *loop.Machine
-	ledger  *ledger
+	ledger  *ledger.Book
 	grant   *auth.Grant
 	state   loop.State
 	asked   int    // models
@@ -554,7 +554,7 @@ func (g *game) takeStep(ev provenance.Event) (provenance.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := g.ledger.factsOf(ledgers)
+	facts := g.ledger.Facts(ledgers)
 	facts.Budgets = g.state.ChangedLedgers(facts.Budgets)
 	facts.Fleet = append([]provenance.ModelFact(nil), g.fleet...)
 	facts.Revoked = g.revoke > 0 && len(g.steps) >= g.revoke
@@ -575,7 +575,7 @@ func (g *game) takeStep(ev provenance.Event) (provenance.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.ledger.applyStep(s, todo.Settle); err != nil {
+	if err := g.ledger.Apply(s, todo.Settle); err != nil {
 		return nil, err
 	}
 	for i, e := range s.Does {
@@ -701,72 +701,7 @@ func changeJSON[T any](text []byte, change func(*T)) string {
 	return string(out)
 }
 
-// A ledger is what the store keeps of a run's budgets.
-type ledger struct {
-	state    map[string]*provenance.Budget
-	reserved map[reservation]money.Amount
-}
-
-type reservation struct {
-	budget string
-	ref    provenance.Ref
-}
-
-func newLedger(budgets []loop.Ledger) *ledger {
-	l := &ledger{state: map[string]*provenance.Budget{}, reserved: map[reservation]money.Amount{}}
-	for _, b := range budgets {
-		zero := money.Of(b.Cap.Asset(), 0)
-		l.state[b.ID] = &provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: zero, Reserved: zero}
-	}
-	return l
-}
-
-func (l *ledger) factsOf(ledgers []loop.Ledger) (f provenance.Facts) {
-	for _, b := range ledgers {
-		if l.state[b.ID] == nil {
-			zero := money.Of(b.Cap.Asset(), 0)
-			l.state[b.ID] = &provenance.Budget{ID: b.ID, Cap: b.Cap, Spent: zero, Reserved: zero}
-		}
-		f.Budgets = append(f.Budgets, *l.state[b.ID])
-	}
-	return f
-}
-
-func (l *ledger) applyStep(s *provenance.Step, settles []loop.Settle) (err error) {
-	for i, e := range s.Does {
-		var ds []provenance.Decision
-		switch e := e.(type) {
-		case *provenance.AskModel:
-			ds = e.Decisions
-		case *provenance.Call:
-			ds = e.Decisions
-		}
-		for _, d := range ds {
-			for _, r := range d.Reserve {
-				b := l.state[r.Budget]
-				l.reserved[reservation{r.Budget, provenance.Ref{Seq: s.Seq, Index: uint64(i)}}] = r.Amount
-				if b.Reserved, err = b.Reserved.Add(r.Amount); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	for _, x := range settles {
-		b, at := l.state[x.Budget], reservation{x.Budget, x.Ref}
-		if b.Reserved, err = b.Reserved.Sub(l.reserved[at]); err != nil {
-			return err
-		}
-		delete(l.reserved, at)
-		if b.Spent, err = b.Spent.Add(x.Used); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func cidOf(r provenance.Record) (provenance.Link, error) {
 	b, err := provenance.Encode(r)
 	return b.CID, err
 }
-
-func lengthPrefix(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
