@@ -217,6 +217,7 @@ var within = []string{
 	"internal/tamper -> internal/tamper/carfile",      // how its files are written
 	"internal/tamper -> internal/tamper/ledger",       // what its runs spend
 	"internal/tamper -> internal/tamper/tlog",         // the log of its vectors
+	"internal/tamper -> internal/tamper/toolbox",      // what its agents are given
 	"internal/tamper/vectors -> internal/tamper",      // its command
 	"internal/talks -> internal/archive",              // reads turns as it does
 	"internal/verifier -> internal/eth",               // asks a chain, only where one is named

@@ -43,6 +43,7 @@ var toldRuns = []told{
 	{"overrun", overrunWorld, 6},
 	{"fallback", changed(smallWorld, func(w *world) { w.fail = 1 }), 0},
 	{"hedged", hedgedWorld, hedgeSlow},
+	{"attached", attachedWorld(bothFiles...), 0},
 	{"failed", changed(smallWorld, func(w *world) { w.fail = 100 }), 0},
 	{"cancelled", changed(wholeWorld, func(w *world) { w.cancel = 2 }), 2},
 	{"refused", changed(wholeWorld, func(w *world) { w.refuse = true }), 5},

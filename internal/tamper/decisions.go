@@ -14,6 +14,7 @@ import (
 	"github.com/writ-run/writ/agent/definition"
 	"github.com/writ-run/writ/agent/loop"
 	"github.com/writ-run/writ/agent/model"
+	"github.com/writ-run/writ/internal/tamper/toolbox"
 	"github.com/writ-run/writ/policies"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
@@ -36,7 +37,7 @@ func Decisions(root string) ([]byte, error) {
 			w := wholeWorld()
 			w.nonce = byte(2*i + k)
 			w.offer.Nonce = fmt.Sprintf("abcdefgh%08d", 2*i+k)
-			w.tools = []tools.Spec{balanceTool(), transferTool(), mailTool()}
+			w.tools = []tools.Spec{toolbox.Balance(), toolbox.Transfer(), toolbox.Mail()}
 			w.offer.Caveats.ApproveIfTainted = k == 1
 			w.refuse = i%4 == 3
 			w.offer.Caveats.MaxTotal, w.offer.Caveats.MaxPerCall = usd(100), usd(60)
@@ -160,23 +161,4 @@ func askErrands(w *world) {
 		replyText("done"),
 	}
 	w.offer.Caveats.ApproveAbove = []money.Amount{money.Of(usdc, 1)}
-}
-
-func balanceTool() tools.Spec {
-	s := echoTool()
-	s.Name, s.About = "chain.balance", "Says what an account has."
-	return s
-}
-
-func mailTool() tools.Spec {
-	s := echoTool()
-	s.Name, s.About, s.Class = "mail.send", "Sends a letter.", tools.Once
-	return s
-}
-
-func transferTool() tools.Spec {
-	s := sendTool()
-	s.Name, s.Utterances = "erc20.transfer", []string{"send {amount} {token} to {to}"}
-	s.Schema = []byte(strings.Replace(string(s.Schema), `"properties":{`, `"properties":{"memo":{"type":"string"},`, 1))
-	return s
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/fault"
 	"github.com/writ-run/writ/internal/tamper/carfile"
+	"github.com/writ-run/writ/internal/tamper/toolbox"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -27,7 +28,7 @@ import (
 func listVectors() []vector {
 	return slices.Concat(honest, brokenBytes, brokenBeside, brokenLinks, brokenSpelling, bombs, falseHistory,
 		falseMeaning, manyRecords, contractWallets, falseDelegations, falseThreads, falseForks, falseFolds,
-		falseSends, falsePosts, falseHedges, falseKeys, falseAssertions)
+		falseSends, falseFiles, falsePosts, falseHedges, falseKeys, falseAssertions)
 }
 
 const verified, gaps = provenance.Verified, provenance.Gaps // a vector with a code has failed
@@ -721,7 +722,7 @@ var falseMeaning = []vector{
 	{Name: "chain-outside", Code: audit.CodeCoverChain, Class: 60,
 		What: "a transaction on a chain that the wallet did not allow",
 		make: changeWorld(wholeWorld, func(w *world) {
-			w.tools[1].Book = addressBook(5)
+			w.tools[1].Book = toolbox.Book(5)
 			w.decideOffer = func(o *auth.Offer) { o.Caveats.Chains = []uint64{5, 1337} }
 		})},
 	{Name: "approval-other", Code: audit.CodeApprovalOther, Class: 61,
@@ -745,7 +746,7 @@ var falseMeaning = []vector{
 		What: "a receipt that shows what left another account than the one that signed",
 		make: changeWorld(wholeWorld, func(w *world) {
 			w.mines = func(r *tools.Mined) {
-				mallory := addressBook(1337).Names["mallory"].Hex()
+				mallory := toolbox.Book(1337).Names["mallory"].Hex()
 				r.Account, r.Changes[0].Account = mallory, mallory
 			}
 		})},
@@ -768,7 +769,7 @@ var falseMeaning = []vector{
 		What: "the call was decided by the simulation of another account's transaction",
 		make: changeWorld(wholeWorld, func(w *world) {
 			w.foresees = func(f *tools.Foreseen) {
-				mallory := addressBook(1337).Names["mallory"].Hex()
+				mallory := toolbox.Book(1337).Names["mallory"].Hex()
 				f.Account, f.Changes[0].Account = mallory, mallory
 			}
 		})},
@@ -781,7 +782,7 @@ var falseMeaning = []vector{
 	{Name: "replaced-cancels", Code: audit.CodeTxReplaced, Class: 62,
 		What: "a transaction that is said to cancel another, and pays somebody",
 		make: changeWorld(replacedWorld(func(s *signing) bool {
-			copy(s.tx.Data, transferOf(addressBook(1337).Names["mallory"], usd(1)[0]))
+			copy(s.tx.Data, transferOf(toolbox.Book(1337).Names["mallory"], usd(1)[0]))
 			return true
 		}), func(*world) {})},
 	{Name: "overrun-hidden", Code: audit.CodeDecisionFacts, Class: 62,
@@ -834,11 +835,11 @@ var falseMeaning = []vector{
 	{Name: "tx-recipient", Code: audit.CodeTxRecipient, Class: 62,
 		What: "the signed transaction pays somebody else",
 		make: changeSigning(func(s *signing) {
-			copy(s.tx.Data, transferOf(addressBook(1337).Names["mallory"], usd(5)[0]))
+			copy(s.tx.Data, transferOf(toolbox.Book(1337).Names["mallory"], usd(5)[0]))
 		})},
 	{Name: "tx-amount", Code: audit.CodeTxAmount, Class: 62, What: "the signed transaction pays more than the call",
 		make: changeSigning(func(s *signing) {
-			copy(s.tx.Data, transferOf(addressBook(1337).Names["bob"], usd(6)[0]))
+			copy(s.tx.Data, transferOf(toolbox.Book(1337).Names["bob"], usd(6)[0]))
 		})},
 	{Name: "tx-value", Code: audit.CodeTxValue, Class: 62, What: "the signed transaction sends ether besides",
 		make: changeSigning(func(s *signing) { s.tx.Value = big.NewInt(1e18) })},
@@ -847,7 +848,7 @@ var falseMeaning = []vector{
 		make: changeWorld(wholeWorld, func(w *world) {
 			w.stop, w.revoke = 7, 6
 			w.signs = func(s *signing) {
-				copy(s.tx.Data, transferOf(addressBook(1337).Names["mallory"], usd(5)[0]))
+				copy(s.tx.Data, transferOf(toolbox.Book(1337).Names["mallory"], usd(5)[0]))
 			}
 		})},
 	{Name: "second-text", Code: provenance.CodeLeafCommit, Class: 63,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/auth"
+	"github.com/writ-run/writ/internal/tamper/toolbox"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/mandate"
@@ -52,7 +53,7 @@ func mandateWorld(change func(*signing)) func() *world {
 
 // redeem makes of a transaction the payment of 1 USDC by a delegation that somebody has signed.
 func redeem(s *signing, by *auth.Wallet, to string) {
-	b := addressBook(1337)
+	b := toolbox.Book(1337)
 	w := mandate.Wish{
 		Chain: 1337, Delegator: by.Address(), Delegate: crypto.PubkeyToAddress(s.by.PublicKey),
 		Token: b.Tokens["USDC"].Address, Total: money.Of(usdc, 25_000_000), Calls: 5, Until: start.Add(time.Hour),
@@ -78,7 +79,7 @@ func redeemForBob(s *signing) { redeem(s, must(everyKey()).wallet, "bob") }
 
 // payDirectly pays out of the agent's own account, as a transfer.
 func payDirectly(s *signing) {
-	b := addressBook(1337)
+	b := toolbox.Book(1337)
 	token := b.Tokens["USDC"].Address
 	s.tx.To, s.tx.Data = &token, transferOf(b.Names["mallory"], money.Of(usdc, 1_000_000))
 }

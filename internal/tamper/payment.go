@@ -8,6 +8,7 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/crypto"
 
+	"github.com/writ-run/writ/internal/tamper/toolbox"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/x402"
@@ -20,7 +21,7 @@ func paidWorld(acts func(*game, tools.Args) string) func() *world {
 		w.input = "get the report for 1 USDC"
 		w.replies[0] = replyCall("market.get",
 			`{"amount":"1","to":"bob","token":"USDC","url":"https://api.example.com/report"}`)
-		s := sendTool()
+		s := toolbox.Send()
 		s.Name, s.About, s.Class = "market.get", "Buys a page.", tools.Keyed
 		s.Schema = []byte(strings.NewReplacer(
 			`"properties":{`, `"x-payment":"x402","properties":{"url":{"type":"string","format":"url"},`,
@@ -35,7 +36,7 @@ func paidWorld(acts func(*game, tools.Args) string) func() *world {
 
 // payAgain returns the payment of another call, which the account had signed before: all of it is right but its nonce.
 func payAgain(g *game, args tools.Args) string {
-	b := addressBook(1337)
+	b := toolbox.Book(1337)
 	in := x402.Intent{Args: args, Key: [32]byte{1}, At: start.UnixMilli(), Book: b}
 	raw := fmt.Sprintf(`{"x402Version":1,"accepts":[{"scheme":"exact","network":"eip155:1337",`+
 		`"maxAmountRequired":"1000000","asset":%q,"payTo":%q,"maxTimeoutSeconds":60,`+

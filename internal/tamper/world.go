@@ -25,6 +25,7 @@ import (
 	"github.com/writ-run/writ/agent/subagent"
 	"github.com/writ-run/writ/auth"
 	"github.com/writ-run/writ/internal/tamper/ledger"
+	"github.com/writ-run/writ/internal/tamper/toolbox"
 	"github.com/writ-run/writ/policies/money"
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
@@ -95,9 +96,10 @@ type world struct {
 	sends map[int]string // what the user says before a step; the session key signs it
 	posts foreign.Form   // the request is a body of this form, signed by an Ethereum account; empty if it is not
 
-	thread string    // that the request names; none if empty
-	after  *history  // the run before it in its thread
-	told   *recalled // what is recorded of the runs before, in place of what they say
+	files  []model.File // that the request attaches
+	thread string       // that the request names; none if empty
+	after  *history     // the run before it in its thread
+	told   *recalled    // what is recorded of the runs before, in place of what they say
 
 	fork    *forked // the run that it goes on from; none if nil
 	foreign bool    // another wallet's
@@ -128,7 +130,7 @@ func smallWorld() *world {
 	return &world{
 		input:   "say hi",
 		replies: []model.Reply{replyCall("echo.say", `{"text":"hi"}`), replyText("it said hi")},
-		tools:   []tools.Spec{echoTool()}, rules: rules, route: "true", opened: start, nonce: 1,
+		tools:   []tools.Spec{toolbox.Echo()}, rules: rules, route: "true", opened: start, nonce: 1,
 		offer: auth.Offer{
 			Scheme: "https", Domain: "app.example.com", Chain: 1337, Nonce: "abcdefgh12345678", RequestID: "r1",
 			Agent:  "payer",
@@ -161,7 +163,7 @@ func wholeWorld() *world {
 		replyCall("token.send", `{"amount":"500","to":"mallory","token":"USDC"}`),
 		replyText("bob has his 5 USDC; 500 USDC are more than I may send"),
 	}
-	w.tools = append(w.tools, sendTool())
+	w.tools = append(w.tools, toolbox.Send())
 	w.offer.Caveats.MaxTotal = []money.Amount{money.Of(usdc, 20_000_000)}
 	w.offer.Caveats.MaxPerCall = []money.Amount{money.Of(usdc, 10_000_000)}
 	w.offer.Caveats.ApproveAbove = []money.Amount{money.Of(usdc, 1_000_000)}
@@ -183,39 +185,6 @@ rules:
   - {id: answers, at: output, effect: permit}
 `
 	return w
-}
-
-func echoTool() tools.Spec {
-	return tools.Spec{
-		Name: "echo.say", About: "Says it again.", Class: tools.Read,
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["text"],` +
-			`"properties":{"text":{"type":"string"}}}`),
-	}
-}
-
-func sendTool() tools.Spec {
-	return tools.Spec{
-		Name: "token.send", About: "Sends a token.", Class: tools.ChainTx,
-		Schema: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["amount","to","token"],` +
-			`"properties":{
-			"amount":{"type":"string","format":"amount","x-asset":"token"},
-			"to":{"type":"string","format":"address"},
-			"token":{"type":"string","format":"token"}}}`),
-		Spend: &tools.Spend{Amount: "amount", Asset: "token", To: "to"}, Book: addressBook(1337),
-	}
-}
-
-func addressBook(chain uint64) *tools.Book {
-	return &tools.Book{
-		Chain: chain,
-		Names: map[string]common.Address{
-			"bob":     common.HexToAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
-			"mallory": common.HexToAddress("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
-		},
-		Tokens: map[string]tools.Token{
-			"USDC": {Address: common.HexToAddress("0x5FbDB2315678afecb367f032d93F642f64180aa3"), Decimals: 6},
-		},
-	}
 }
 
 // The keys of everybody in these runs. They are in the open and worth nothing.
@@ -499,9 +468,12 @@ type game struct {
 
 func (g *game) playGame() error {
 	g.state.Run = g.runCID
-	request := map[string]string{"agent": g.name, "input": g.world.input, "idempotency_key": "vector-0001"}
+	request := map[string]any{"agent": g.name, "input": g.world.input, "idempotency_key": "vector-0001"}
 	if g.world.thread != "" {
 		request["thread"] = g.world.thread
+	}
+	if g.world.files != nil {
+		request["attach"] = nameFiles(g.world.files)
 	}
 	if f := g.world.fork; f != nil {
 		request["step"] = f.from.lastStep().String()
@@ -512,7 +484,7 @@ func (g *game) playGame() error {
 	}
 	var next provenance.Event = &provenance.Ask{
 		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: 1, Method: "run.start",
-		Key: g.session.Public().String(),
+		Key: g.session.Public().String(), Files: piecesOf(g.world.files...),
 	}
 	if form := g.world.posts; form != "" {
 		ask := next.(*provenance.Ask)

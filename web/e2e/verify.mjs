@@ -87,7 +87,7 @@ self.onmessage = async ({ data: [car, keys] }) => {
 const inPage = async (executablePath, ...files) => {
   const { chromium } = await import('playwright-core')
   const served = new Map([['/', ['text/html', '<!doctype html><title>verify</title>']], ['/worker.js', ['text/javascript', worker]]])
-  for (const name of ['verify.js', 'curves.js']) served.set('/' + name, ['text/javascript', readFileSync(new URL(name, sdk))])
+  for (const name of ['verify.js', 'curves.js', 'files.js']) served.set('/' + name, ['text/javascript', readFileSync(new URL(name, sdk))])
   files.forEach((f, i) => served.set(`/${i}`, ['application/octet-stream', readFileSync(f)]))
   const server = createServer((q, r) => {
     const [type, body] = served.get(q.url) ?? []

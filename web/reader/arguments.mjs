@@ -1,5 +1,5 @@
 // The JSON of arguments and of requests, as docs/record.md has it: read strictly, and written in its one spelling.
-import { Wrong } from './signed.mjs'
+import { want, Wrong } from './signed.mjs'
 
 const maxBytes = 16 * 1024 // of arguments
 const maxLevels = 32
@@ -94,43 +94,22 @@ export function read (bytes, limit = maxBytes) {
 // canonical returns the one spelling of arguments.
 export const canonical = bytes => read(bytes).spelled
 
-// checkRequest says what is wrong with the params of run.start, run.delegate or run.fork, and returns the step that a fork
-// goes on from.
+const is = form => v => typeof v === 'string' && form.test(v)
+const name = is(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/)
+const words = v => typeof v === 'string' && Buffer.from(v).length <= 65536
+const any = () => true // what it says is for the loop, for record.mjs, or for files.mjs
+const both = { idempotency_key: is(/^[A-Za-z0-9._:-]{8,64}$/), attach: any }
+
+// checkRequest says what is wrong with the params of run.start, run.delegate, run.fork or run.send, and returns them.
 export function checkRequest (bytes, method) {
   const { members } = read(bytes, 1 << 20)
-  const fail = why => { throw new Wrong('grant.request', why) }
-  if (!members) fail('the request is no object')
-  const form = {
-    agent: v => /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/.test(v),
-    idempotency_key: v => /^[A-Za-z0-9._:-]{8,64}$/.test(v),
-    input: v => Buffer.from(v).length <= 65536,
-    thread: v => /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/.test(v)
-  }
-  const isFork = method === 'run.fork'
-  if (isFork) {
-    delete form.thread
-    form.step = v => /^bafy[a-z2-7]{55}$/.test(v)
-  }
-  for (const key of ['agent', 'idempotency_key', 'input', ...(isFork ? ['step'] : [])]) if (!members.has(key)) fail(`the request has no ${key}`)
-  for (const [key, spelled] of members) {
-    if (key === 'answer_schema' || key === 'client_tools') continue // what they say is for the loop
-    if (!form[key]) fail(`the request has a key ${key}`)
-    const v = JSON.parse(spelled)
-    if (typeof v !== 'string' || !form[key](v)) fail(`${key} of the request is not in its form`)
-  }
-  return isFork ? JSON.parse(members.get('step')) : undefined
-}
-
-// checkSend checks the form of what was sent into a run, and returns it.
-export function checkSend (bytes) {
-  const { members } = read(bytes, 1 << 20)
-  const fail = why => { throw new Wrong('decisions.event', why) }
-  if (!members) fail('what was sent is no object')
-  const keys = [...members.keys()]
-  const text = JSON.parse(members.get('text') ?? '0')
-  const key = JSON.parse(members.get('idempotency_key') ?? '0')
-  if (!keys.every(k => ['run', 'text', 'idempotency_key', 'of'].includes(k))) fail('what was sent has another key')
-  if (typeof text !== 'string' || Buffer.from(text).length > 65536) fail('the text that was sent is not in its form')
-  if (typeof key !== 'string' || !/^[A-Za-z0-9._:-]{8,64}$/.test(key)) fail('the key of what was sent is not in its form')
+  const sent = method === 'run.send'
+  const holds = (is, why) => want(is, sent ? 'decisions.event' : 'grant.request', `the request ${why}`)
+  holds(members, 'is no object')
+  const form = sent ? { ...both, text: words, run: any, of: any } : { ...both, agent: name, input: words, answer_schema: any, client_tools: any }
+  if (method === 'run.fork') form.step = is(/^bafy[a-z2-7]{55}$/)
+  else if (!sent) form.thread = name
+  for (const key of ['agent', 'idempotency_key', 'input', 'step', 'text']) holds(!form[key] || members.has(key), `has no ${key}`)
+  for (const [key, spelled] of members) holds(Object.hasOwn(form, key) && form[key](JSON.parse(spelled)), `has a key ${key}, or not in its form`)
   return Object.fromEntries([...members].map(([k, v]) => [k, JSON.parse(v)]))
 }

@@ -3,7 +3,7 @@
 // It hashes every block again, decodes every record and encodes it again, walks from the head to the first step and into the
 // runs of sub-agents, opens the leaves that it has keys for, tells erased ones from sealed ones, and checks signatures: the
 // operator's of the head, the wallet's of the permission, the session key's of the request, the issuer's of a delegation.
-// So are the signatures of what the user sent into the run later. It recomputes what is signed: the sentence of a permission from its caveats, and the other way round, the frame of a
+// So are the signatures of what the user sent into the run later. The files that a request names are held to their bytes. It recomputes what is signed: the sentence of a permission from its caveats, and the other way round, the frame of a
 // request, the one spelling of arguments, the typed data of an approval from what was asked, and whose signature each is. That the permission covers
 // tools, times and origin follows from that, and is checked. reader.mjs is the program, and the page of the
 // server uses it too.
@@ -19,7 +19,7 @@ import { CID } from 'multiformats/cid'
 import { create } from 'multiformats/hashes/digest'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js'
-import { canonical, checkRequest, checkSend } from './arguments.mjs'
+import { canonical, checkRequest } from './arguments.mjs'
 import {
   approvalDigest, approvalOf, assertionDigest, ed25519Verify, frameBytes, grantCovers, keyOf, openGrant, readApproval, readGrant, recover, same, sorted,
   sha256 as digest, verifyBy, want, Wrong
@@ -158,6 +158,11 @@ function kindOf (r, cid) {
 async function checkHead ({ sig, ...bare }) {
   want(sig && await ed25519Verify(bare.key, Buffer.concat([utf8.encode('writ/head/1\n'), dagCbor.encode(bare)]), sig), 'head.signature')
   return bare
+}
+
+// checkAttached checks the files beside a request. A page loads what that takes only if there are any.
+async function checkAttached (r, { files }, { attach }, checked) {
+  if (attach || files) (await import('./files.mjs')).checkFiles(r, attach, files, checked)
 }
 
 // history walks one run from its head, and the runs of the sub-agents that it called: section 5. What a fork shares with
@@ -315,7 +320,12 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     await signedBy(ask.key, frameBytes((run.delegation ?? run.grant).bytes, ask.channel, ask.seq, ask.method, params), ask.sig, 'grant.request')
     checked.add('request')
   }
-  const step = params && ask.method.startsWith('run.') && checkRequest(params, ask.method) // what another API's body asks is for the loop
+  let step // what another API's body asks is for the loop
+  if (params && ask.method.startsWith('run.')) {
+    const asked = checkRequest(params, ask.method)
+    step = asked.step
+    await checkAttached(r, ask, asked, checked)
+  }
   // A fork goes on from the step that was signed for, of a run of the same wallet and agent, whose steps up to there hold.
   want(ask.method !== 'run.fork' || (ask.after && ask.earlier), 'schema.missing')
   if (step) {
@@ -340,7 +350,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     if (!text) continue
     await signedBy(more.key, frameBytes(run.grant.bytes, more.channel, more.seq, more.method, text), more.sig, 'grant.request')
     want(!permission || permission.key.did === more.key, 'grant.request', 'the session key')
-    const said = checkSend(text)
+    const said = checkRequest(text, more.method)
     want(!run.delegation && said.run === head.run.toString(), 'decisions.event', `step ${seq} is for another run`)
     const of = more.of && { seq: more.of.seq, index: more.of.i }
     want((said.of === undefined) === (of === undefined) && (!of || (said.of.seq === of.seq && said.of.index === of.index)),
@@ -348,6 +358,7 @@ async function history (r, at, operator, checked, depth = 0, forks = 0) {
     want(!same(more.channel, channel) || more.seq > number, 'decisions.event', `step ${seq} was sent before what has come`)
     want(!sent.has(said.idempotency_key), 'decisions.event', `step ${seq} was sent before`)
     sent.add(said.idempotency_key)
+    await checkAttached(r, more, said, checked)
     ;[channel, number] = [more.channel, more.seq]
     checked.add('sent')
   }

@@ -20,7 +20,9 @@ const { '@noble/ciphers/chacha.js': _, 'multiformats/bases/base58': __, ...alias
 // What is nobody else's business gets short names here too: none of these is a key of a record or of what a reading says.
 const verify = { ...parts, mangleProps: /^(agentCID|rulesCID|requestId|notBefore|reached|payloads|multihash|members|spelled|caveats)$/, bundle: true, minify: true, format: 'esm', target: 'es2022', legalComments: 'none' }
 await build({ ...verify, alias, entryPoints: [here('src/verify/whole.ts')], plugins: [filesBeside], outfile: join(outdir, 'verify.js') })
-await build({ ...verify, alias, inject: [], entryPoints: [here('../reader/log.mjs')], plugins: [filesBeside], outfile: join(outdir, 'log.js') })
+for (const beside of ['log', 'files']) {
+  await build({ ...verify, alias, inject: [], entryPoints: [here(`../reader/${beside}.mjs`)], plugins: [filesBeside], outfile: join(outdir, `${beside}.js`) })
+}
 await build({ ...verify, entryPoints: [here('src/verify/curves.ts')], outfile: join(outdir, 'curves.js') })
 
 // A page's compiler reads these, under settings of its own, in the place of the sources.

@@ -15,14 +15,15 @@ export const parts = {
   nodePaths: [here('node_modules')],
 }
 
-// Leaves what hashes, signatures and sealed payloads take to a file beside it, curves.js, and what the log takes to log.js.
+// Leaves what hashes, signatures and sealed payloads take to a file beside it, curves.js, what the log takes to log.js,
+// and what attached files take to files.js.
 // Requests that were signed as HTTP are left to the command.
 export const filesBeside = {
   name: 'files beside',
   setup: (b) => {
-    b.onResolve({ filter: /\/log\.mjs$/ }, ({ kind }) => (kind === 'dynamic-import' ? { path: './log.js', external: true } : undefined))
+    b.onResolve({ filter: /\/(log|files)\.mjs$/ }, ({ kind, path }) => (kind === 'dynamic-import' ? { path: path.replace('.mjs', '.js'), external: true } : undefined))
     b.onResolve({ filter: /\/http\.mjs$/ }, () => ({ path: here('src/verify/http.ts') }))
-    b.onResolve({ filter: /\/signed\.mjs$/ }, ({ importer }) => (importer.endsWith('log.mjs') ? { path: './verify.js', external: true } : undefined))
+    b.onResolve({ filter: /\/signed\.mjs$/ }, ({ importer }) => (/\/(log|files)\.mjs$/.test(importer) ? { path: './verify.js', external: true } : undefined))
     b.onResolve({ filter: /\/(k1|points)\.mjs$|^\.\/hash\.ts$|^@noble\/ciphers\/chacha\.js$|^multiformats\/bases\/base58$/ }, ({ importer }) => (/\/(curves|k1)\.ts$/.test(importer) ? undefined : { path: './curves.js', external: true }))
   },
 }
