@@ -29,38 +29,8 @@ func TestThePagesWalletPays(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server")
 	}
-	example, err := filepath.Abs(filepath.Join(root, "examples/wallet-pays"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd, home, records, bin := node(t, "pay.mjs"), t.TempDir(), t.TempDir(), build(t)
-	alice, maker := devchain.Accounts()["alice"], devchain.Accounts()["mallory"]
-	agent, err := os.ReadFile(filepath.Join(example, "payer.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"vault.json": string(contracts.Vaults),
-		"payer.yaml": strings.Replace(string(agent), "wallet.transfer]", "wallet.transfer, wallet.deposit]", 1),
-		"tools.yaml": "tools:\n  - contract:\n      name: wallet.deposit\n      address: \"" + crypto.CreateAddress(maker.Address, 0).Hex() +
-			"\"\n      abi: " + filepath.Join(home, "vault.json") + "\n      function: deposit\n      wallet: true\n      lets: true\n" +
-			"      spend: {amount: assets, asset: USDC}\n      integrity: tool\n      utterances: [\"deposit {assets} for {receiver}\"]\n",
-	} {
-		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := serve(t, filepath.Join(bin, "writ"), home, "dev", "--policies", filepath.Join(example, "own-wallet.yaml"),
-		"--agent-file", filepath.Join(home, "payer.yaml"), "--tools", filepath.Join(home, "tools.yaml"))
-	chain, err := ethclient.DialContext(t.Context(), r.Chain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer chain.Close()
-	deployVault(t, chain, maker)
-	if err := devchain.BecomeSmart(t.Context(), chain, alice); err != nil {
-		t.Fatal(err)
-	}
+	r, alice := servePayer(t, bin, home)
 	cmd.Args = append(cmd.Args, r.URL, r.Chain, hexutil.Encode(crypto.FromECDSA(alice.Key)), records)
 	out, err := cmd.Output()
 	if err != nil {
@@ -107,6 +77,76 @@ func TestThePagesWalletPays(t *testing.T) {
 	}
 	if got.Stranger != "invalid_params" {
 		t.Errorf("a wallet without the account: got %s", got.Stranger)
+	}
+}
+
+// servePayer starts a dev server whose agent has the user's own wallet pay, and deposit in a vault that is let take the
+// amount by the same transaction. It returns the account that can, whose wallet has it as a smart account.
+func servePayer(t *testing.T, bin, home string) (r ready, alice devchain.Account) {
+	t.Helper()
+	example, err := filepath.Abs(filepath.Join(root, "examples/wallet-pays"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, maker := devchain.Accounts()["alice"], devchain.Accounts()["mallory"]
+	agent, err := os.ReadFile(filepath.Join(example, "payer.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"vault.json": string(contracts.Vaults),
+		"payer.yaml": strings.Replace(string(agent), "wallet.transfer]", "wallet.transfer, wallet.deposit]", 1),
+		"tools.yaml": "tools:\n  - contract:\n      name: wallet.deposit\n      address: \"" + crypto.CreateAddress(maker.Address, 0).Hex() +
+			"\"\n      abi: " + filepath.Join(home, "vault.json") + "\n      function: deposit\n      wallet: true\n      lets: true\n" +
+			"      spend: {amount: assets, asset: USDC}\n      integrity: tool\n      utterances: [\"deposit {assets} for {receiver}\"]\n",
+	} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = serve(t, filepath.Join(bin, "writ"), home, "dev", "--policies", filepath.Join(example, "own-wallet.yaml"),
+		"--agent-file", filepath.Join(home, "payer.yaml"), "--tools", filepath.Join(home, "tools.yaml"))
+	chain, err := ethclient.DialContext(t.Context(), r.Chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chain.Close()
+	deployVault(t, chain, maker)
+	if err := devchain.BecomeSmart(t.Context(), chain, alice); err != nil {
+		t.Fatal(err)
+	}
+	return r, alice
+}
+
+// The console does not lose a batch of the wallet's with its page, and does not ask for a second one.
+func TestTheConsoleKeepsABatch(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts a server and a browser")
+	}
+	chromium := browser(t)
+	r, alice := servePayer(t, build(t), t.TempDir())
+	out, err := node(t, "console-batch.mjs", r.URL, r.Chain, chromium, hexutil.Encode(crypto.FromECDSA(alice.Key))).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Faults, Axe, Asked []string
+		Got                struct {
+			Offered, Parts int
+			Left           string
+		}
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Faults)+len(got.Axe) > 0 {
+		t.Errorf("the browser complains of %q, and axe finds %q", got.Faults, got.Axe)
+	}
+	if got.Got.Offered != 0 || got.Got.Parts != 2 || got.Got.Left != "998000000" {
+		t.Errorf("got %+v: what the wallet has is offered again, is not shown, or was not counted", got.Got)
+	}
+	if want := []string{"wallet_sendCalls", "wallet_sendCalls"}; !reflect.DeepEqual(got.Asked, want) { // the second one failed
+		t.Errorf("the wallet was asked %q, want %q", got.Asked, want)
 	}
 }
 
