@@ -25,6 +25,7 @@ import (
 	"github.com/writ-run/writ/agent/model"
 	"github.com/writ-run/writ/internal/reach"
 	"github.com/writ-run/writ/tools"
+	"github.com/writ-run/writ/tools/a2a"
 	"github.com/writ-run/writ/tools/chain"
 	"github.com/writ-run/writ/tools/contract"
 	"github.com/writ-run/writ/tools/ens"
@@ -52,6 +53,12 @@ var ways = []way{
 	}},
 	{"OpenAPI answer", func(t *testing.T, attack string) (tools.Tool, model.Call, string, func()) {
 		return openAPISource(t, "Shows an offer.", "Tea, 2 USDC. "+attack, attack)
+	}},
+	{"A2A card", func(t *testing.T, attack string) (tools.Tool, model.Call, string, func()) {
+		return agentSource(t, "Shows an offer. "+attack, "Tea, 2 USDC.", attack)
+	}},
+	{"A2A answer", func(t *testing.T, attack string) (tools.Tool, model.Call, string, func()) {
+		return agentSource(t, "Shows an offer.", "Tea, 2 USDC. "+attack, attack)
 	}},
 	{"contract's answer", func(t *testing.T, attack string) (tools.Tool, model.Call, string, func()) {
 		return contractSource(t, "offer", "Tea, 2 USDC. "+attack, attack)
@@ -166,6 +173,39 @@ func openAPISource(t *testing.T, about, says, seen string) (tools.Tool, model.Ca
 		t.Fatal(err)
 	}
 	return tool, call("", "shop.look", `{}`), seen, func() { c.Close(); web.Close() }
+}
+
+func agentSource(t *testing.T, about, says, seen string) (tools.Tool, model.Call, string, func()) {
+	t.Helper()
+	var card []byte
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/card.json" {
+			w.Write(card)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]any{"task": map[string]any{"id": "t", "contextId": "c",
+			"status":    map[string]any{"state": "TASK_STATE_COMPLETED"},
+			"artifacts": []any{map[string]any{"parts": []any{map[string]any{"text": says}}}}}})
+	}))
+	var err error
+	card, err = json.Marshal(map[string]any{"name": "shop", "description": about, "supportedInterfaces": []any{
+		map[string]string{"url": web.URL, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := a2a.ParseCard(card)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a2a.NewClient(a2a.Config{Name: "shop.look", Card: web.URL + "/card.json", Gate: reach.Gate{Private: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool, err := a2a.New(c, accepted, a2a.Use{Spec: tools.Spec{Class: tools.Read, Foreign: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tool, call("", "shop.look", `{"message":"What is the offer?"}`), seen, func() { c.Close(); web.Close() }
 }
 
 func contractSource(t *testing.T, output, says, seen string) (tools.Tool, model.Call, string, func()) {
