@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -284,7 +285,7 @@ func (u *walletUser) passOn(ctx context.Context, w runner.WalletCall) error {
 	gone := u.sent[keyOf(w)]
 	delete(u.sent, keyOf(w))
 	for other, p := range u.sent {
-		if p.nonce > gone.nonce && p.wanted == w.Wanted &&
+		if p.nonce > gone.nonce && reflect.DeepEqual(p.wanted, w.Wanted) &&
 			!slices.ContainsFunc(waiting, func(x runner.WalletCall) bool { return keyOf(x) == other }) {
 			u.sent[keyOf(w)], u.sent[other] = p, gone
 			break
