@@ -95,6 +95,13 @@ func renamed(change func(*wire.Attached)) []wire.Attached {
 
 var bothFiles = []model.File{invoice, chart}
 
+// sentFilesWorld is the small run, into which its user sends files.
+func sentFilesWorld() *world {
+	w := sendWorld()
+	w.sends, w.sendFiles = map[int]string{1: "and read these"}, map[int][]model.File{1: bothFiles}
+	return w
+}
+
 // falseFiles are runs whose request brought other files with it than is recorded, or than the model was given.
 var falseFiles = []vector{
 	{Name: "honest-attached", Verdict: verified, What: "a run whose request brings a text and an image with it",
@@ -132,6 +139,10 @@ var falseFiles = []vector{
 	{Name: "attached-swapped", Code: audit.CodeDecisionEvent,
 		What: "the files stand beside the request in another order than it names them in",
 		make: attachOthers(bothFiles, nameFiles(bothFiles), piecesOf(chart, invoice)...)},
+	{Name: "honest-attached-sent", Verdict: verified, What: "a run into which its user sent a text and an image",
+		make: changeSafely(sentFilesWorld, func(*history) {})},
+	{Name: "attached-sent", Code: audit.CodeDecisionEvent, What: "the bytes of another file beside what was sent",
+		make: changeSafely(sentFilesWorld, func(h *history) { h.sentSteps()[0].Files = piecesOf(forgery, chart) })},
 	{Name: "attached-label", Code: audit.CodeDecisionLabel, What: "what a file says is said to be the user's word",
 		make: changeSafely(attachedWorld(bothFiles...), func(h *history) {
 			h.steps[0].Label = definition.LabelPayload(label.Label{Integrity: label.User, Secrecy: label.Session})

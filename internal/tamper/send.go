@@ -11,15 +11,20 @@ import (
 // sendText has the user say more while a model is asked.
 func (g *game) sendText(text string) error {
 	n := len(g.steps)
-	params, err := json.Marshal(map[string]string{
+	said := map[string]any{
 		"run": g.runCID.String(), "text": text, "idempotency_key": fmt.Sprint("vector-send-", n),
-	})
+	}
+	files := g.sendFiles[n]
+	if files != nil {
+		said["attach"] = nameFiles(files)
+	}
+	params, err := json.Marshal(said)
 	if err != nil {
 		return err
 	}
 	_, err = g.takeStep(&provenance.Ask{
 		Request: provenance.NewPayload(params), Channel: [32]byte{1}, Seq: uint64(1 + n), Method: "run.send",
-		Key: g.session.Public().String(),
+		Key: g.session.Public().String(), Files: piecesOf(files...),
 	})
 	return err
 }

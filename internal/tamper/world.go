@@ -93,8 +93,9 @@ type world struct {
 	parent   *provenance.Parent
 	extra    map[provenance.Link][]byte // blocks of other runs
 
-	sends map[int]string // what the user says before a step; the session key signs it
-	posts foreign.Form   // the request is a body of this form, signed by an Ethereum account; empty if it is not
+	sends     map[int]string       // what the user says before a step; the session key signs it
+	sendFiles map[int][]model.File // what goes with that
+	posts     foreign.Form         // the request is a body of this form, signed by an Ethereum account; empty if it is not
 
 	files  []model.File // that the request attaches
 	thread string       // that the request names; none if empty
