@@ -35,6 +35,7 @@ import (
 	"github.com/writ-run/writ/provenance"
 	"github.com/writ-run/writ/tools"
 	"github.com/writ-run/writ/tools/mandate"
+	"github.com/writ-run/writ/tools/x402"
 )
 
 // A row says how one error of the packages below is called, for every transport. Whether a call may succeed later goes
@@ -183,6 +184,8 @@ var rows = []row{
 		"A block of the record is not here; fetch it from who has it."),
 	sentinelRow("tools.ErrNotFinal", tools.ErrNotFinal, wire.CodeDamaged, "record.final", damagedText),
 	sentinelRow("tools.ErrMovement", tools.ErrMovement, wire.CodeDamaged, "record.movement", damagedText),
+	sentinelRow("tools/x402.ErrNoOffer", x402.ErrNoOffer, wire.CodeParams, "tool.offer",
+		"What the server asks for cannot be read as an offer of x402; nothing was paid."),
 	typedRow[*tools.FoundError](wire.CodeUnknown, "tool.found",
 		"It is not known whether a call happened; look at the run."),
 	typedRow[*tools.Error](wire.CodeParams, "tool.args",
