@@ -160,7 +160,7 @@ func (a *app) login(ctx context.Context, p loginPlan) (cli.SavedSession, error) 
 			p.browser = true
 		default:
 			return cli.SavedSession{}, cli.Usage("say which wallet signs: --browser, --keystore FILE, --key file:PATH, --key " +
-				"env:NAME, or --account 0x... for one that signs elsewhere")
+				"env:NAME, or --account 0x... for one that signs elsewhere; writ wallet new FILE makes a key to try it with")
 		}
 	}
 	if p.browser {

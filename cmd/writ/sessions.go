@@ -106,6 +106,7 @@ func sessionsCommand(a *app) *cobra.Command {
 	}
 	list.Flags().StringVar(&data, "data", "", "list the sessions of all wallets in this data `folder`, as its operator")
 	g := cli.Group("sessions", "List and revoke sessions", list, revokeSessionCommand(a, &server))
+	g.SuggestFor = []string{"revoke"}
 	g.PersistentFlags().StringVar(&server, "server", "", "`URL` of the server")
 	return g
 }

@@ -55,7 +55,7 @@ func (s *Shell) Run(ctx context.Context, root *cobra.Command, args []string, hin
 	}
 	if !s.called { // cobra found the arguments wrong, before it could read --json perhaps
 		s.JSON = s.JSON || slices.Contains(args, "--json")
-		err = Usage("%s; see: %s help", err, root.Name())
+		err = wrongArguments(root, args, err)
 	}
 	if ctx.Err() != nil && !s.UntilSignal && errors.Is(err, context.Canceled) {
 		err = Failf(ExitInterrupt, "interrupted", "interrupted; %s", hint)
