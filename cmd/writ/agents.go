@@ -114,8 +114,12 @@ func checkAgents(a *app) *cobra.Command {
 whether the conditions of the routes can be asked. With settings (--config, or a writ.yaml that is there) tools, agents
 and models are theirs. Without, they are those that every server can have.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := cli.CheckAgents(c.Context(), file, args); err != nil {
+			note, err := cli.CheckAgents(c.Context(), file, args)
+			if err != nil {
 				return err
+			}
+			if note != "" {
+				a.Note("%s", note)
 			}
 			return a.Done(map[string]any{"files": args}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: in order\n", strings.Join(args, ", "))

@@ -56,6 +56,9 @@ func configValidate(a *app, file *string) *cobra.Command {
 			if err := noteSkipped(a, c); err != nil {
 				return err
 			}
+			if note := cli.RoutesNote(c); note != "" {
+				a.Note("%s", note)
+			}
 			if len(c.Chain.RPC) == 0 {
 				a.Note("no chain is set: give writ serve --chain URL, or set chain.rpc")
 			}

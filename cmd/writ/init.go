@@ -24,7 +24,7 @@ domain: localhost:8420
 origins: [http://localhost:8420]
 
 # Agents by file, or those that come with writ: treasurer can pay within its grant, reader can only read the chain.
-# With fetch and documents below there is a researcher too, for which policies: research is made.
+# The researcher needs fetch and library, below, and rules that let it read what it finds: policies: research.
 agents: [treasurer, reader]
 
 # The operator's rules: a file, or a built-in set (writ policy show spend-with-approval).
@@ -43,13 +43,18 @@ CHAIN
 # contract_wallets:
 #   - {chain: 8453, rpc: [https://rpc-one.example, https://rpc-two.example, https://rpc-three.example], quorum: 2}
 
-# Which model answers a turn: margin asks none where rules are enough, and a large one only where it pays.
+# Which model answers a turn: margin asks none where rules are enough, and a large one only where it pays. It holds for
+# all agents, in the place of the routes in their files: take it out if theirs are to hold.
 routes: margin
 
 # Models, by the names that routes use: small, premium, or model for one that serves for all. Without one, rules answer, and say that they are no model.
 # models:
 #   - {preset: ollama, name: small, model: qwen3}
 #   - {preset: anthropic, name: premium, model: claude-sonnet-4-5, price_in: 3000000000, price_out: 15000000000}
+
+# Documents that writ docs adds, for agents that have the tool docs.search, and hosts for those that have web.fetch.
+# library: {on: true}
+# fetch: {hosts: [example.org]}
 
 # Records are served at /ipfs/ here. They can go to a Kubo node too, and be served by bitswap.
 # ipfs: {api: http://127.0.0.1:5001, listen: [/ip4/0.0.0.0/tcp/4001]}

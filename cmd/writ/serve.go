@@ -98,6 +98,9 @@ func (o *serveOptions) serve(a *app, c *cobra.Command) error {
 	}
 	return a.serve(c.Context(), p, ln, o.readyFile, process.ServerReady{URL: scheme}, func(r process.ServerReady) {
 		a.Note("serving at %s, operator key %s, log key %s", r.URL, r.OperatorKey, r.LogKey)
+		if note := cli.RoutesNote(cfg); note != "" {
+			a.Note("%s", note)
+		}
 		if found.URL != "" {
 			a.Note("no model is set, and a model server answers at %s: models: [{preset: %s, model: %s}] uses it", found.URL,
 				preset.NameOf(found.URL), firstModel(found))

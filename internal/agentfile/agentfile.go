@@ -115,11 +115,7 @@ func (d Definition) Record(tools map[string]provenance.Link) (*provenance.Agent,
 	for _, name := range d.Tools {
 		link, ok := tools[name]
 		if !ok {
-			next := ": tools that pay need chain.key, web.fetch needs fetch.hosts, docs.search needs library.on"
-			if near := wording.Nearest(name, slices.Sorted(maps.Keys(tools))); near != "" {
-				next = fmt.Sprintf("; did you mean %q?", near)
-			}
-			return nil, fmt.Errorf("agent %q names the tool %q, which is not there%s", d.Name, name, next)
+			return nil, fmt.Errorf("agent %q names the tool %q, which is not there%s", d.Name, name, missingTool(name, tools))
 		}
 		a.Tools = append(a.Tools, link)
 	}
@@ -132,6 +128,26 @@ func (d Definition) Record(tools map[string]provenance.Link) (*provenance.Agent,
 		a.Answer = string(f.Schema())
 	}
 	return a, nil
+}
+
+// missingTool says what to do about a tool that is not there.
+func missingTool(name string, tools map[string]provenance.Link) string {
+	if near := wording.Nearest(name, slices.Sorted(maps.Keys(tools))); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	switch space, _, _ := strings.Cut(name, "."); space {
+	case "web":
+		return ": it needs fetch.hosts in the settings"
+	case "docs":
+		return ": it needs library: {on: true} in the settings"
+	case "mandate":
+		return ": it needs chain.mandates in the settings"
+	case "erc20", "tx":
+		return ": tools that pay need chain.key in the settings"
+	case "erc721":
+		return ": it needs a token of chain.tokens that is a collection, and, if it pays, chain.key"
+	}
+	return ": writ tools ls names the tools of your own, and \"as\" beside one of them, under use, gives it another name"
 }
 
 //go:embed agents/*.yaml
