@@ -38,7 +38,7 @@ type costsOptions struct {
 func Costs(a *cli.Shell, connect Connector) *cobra.Command {
 	o := &costsOptions{}
 	c := &cobra.Command{
-		Use: "costs --data DIR", Short: "Add up what models cost, and what is left of what users pay",
+		Use: "costs", Short: "Add up what models cost, and what is left of what users pay",
 		Long: `Adds up each call of a model in the journal of a data folder, which a server may be using. Doubtful is what calls
 that failed may have to be paid for: all that was reserved for them. Saved is what the dearest model of the runtime would
 have cost more for the same tokens; turns that rules answered have none, and count as calls. Revenue is what --per-run and
@@ -56,7 +56,7 @@ says; where none of these is there, what the configuration has under revenue. Ma
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.data, "data", "", "data `folder` of the server")
+	f.StringVar(&o.data, "data", "", "data `folder` of the server (default that of the settings)")
 	f.BoolVar(&o.own, "own", false, "ask the server what the wallet's own runs have cost")
 	f.StringVar(&o.server, "server", "", "`URL` of the server, with --own")
 	f.StringVar(&o.by, "by", "route", "add up by "+strings.Join(costs.By, ", "))
@@ -74,9 +74,6 @@ says; where none of these is there, what the configuration has under revenue. Ma
 }
 
 func (o *costsOptions) run(c *cobra.Command, a *cli.Shell) error {
-	if o.data == "" {
-		return cli.Usage("say whose costs: --data DIR of the server")
-	}
 	if !slices.Contains(costs.By, o.by) {
 		return cli.Usage("--by %q is none of %s", o.by, strings.Join(costs.By, ", "))
 	}
@@ -84,7 +81,11 @@ func (o *costsOptions) run(c *cobra.Command, a *cli.Shell) error {
 	if err != nil {
 		return err
 	}
-	db, err := evidence.OpenData(c.Context(), o.data)
+	data, _, err := a.FindData(o.data)
+	if err != nil {
+		return err
+	}
+	db, err := evidence.OpenData(c.Context(), data)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func reconcile(a *cli.Shell) *cobra.Command {
 	o := &costsOptions{}
 	var models []string
 	c := &cobra.Command{
-		Use: "reconcile INVOICE.csv --data DIR", Short: "Put a provider's invoice beside the record, to the nano-USD",
+		Use: "reconcile INVOICE.csv", Short: "Put a provider's invoice beside the record, to the nano-USD",
 		Long: `The invoice is CSV with the columns id (the response's id, as the provider gave it) and cost_usd; other columns are
 passed over. Each response of which the record says something else is named with its run; it ends with 29 if there is
 one. --model leaves out the models of other providers.`,
@@ -26,16 +26,13 @@ one. --model leaves out the models of other providers.`,
 		RunE: func(c *cobra.Command, args []string) error { return o.reconcile(c, a, args[0], models) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.data, "data", "", "data `folder` of the server")
+	f.StringVar(&o.data, "data", "", "data `folder` of the server (default that of the settings)")
 	f.StringVar(&o.since, "since", "", "only runs that began on this `day` (UTC, 2026-11-28) or later")
 	f.StringArrayVar(&models, "model", nil, "only this `model`, as routes call it; may be repeated")
 	return c
 }
 
 func (o *costsOptions) reconcile(c *cobra.Command, a *cli.Shell, invoice string, models []string) error {
-	if o.data == "" {
-		return cli.Usage("say whose record: --data DIR of the server")
-	}
 	_, since, err := o.read()
 	if err != nil {
 		return err
@@ -49,7 +46,11 @@ func (o *costsOptions) reconcile(c *cobra.Command, a *cli.Shell, invoice string,
 	if err != nil {
 		return cli.Usage("%s: %s", invoice, err)
 	}
-	db, err := evidence.OpenData(c.Context(), o.data)
+	data, _, err := a.FindData(o.data)
+	if err != nil {
+		return err
+	}
+	db, err := evidence.OpenData(c.Context(), data)
 	if err != nil {
 		return err
 	}

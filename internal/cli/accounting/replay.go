@@ -24,7 +24,7 @@ type replayOptions struct{ data, routes, prices, since string }
 func Replay(a *cli.Shell) *cobra.Command {
 	o := &replayOptions{}
 	c := &cobra.Command{
-		Use:   "replay --data DIR [--route SET] [--price FILE]",
+		Use:   "replay [--route SET] [--price FILE]",
 		Short: "Say what recorded runs would have come to under other routes",
 		Long: `Chooses again, by what each recorded run knew at each of its turns, with another route set or other prices, and says
 what that would have cost, taken and refused, run by run. Nobody is asked: an answer of another model is taken to be as
@@ -34,7 +34,7 @@ refused, and with 0 if not.`,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c, a) },
 	}
 	f := c.Flags()
-	f.StringVar(&o.data, "data", "", "data `folder` of the server")
+	f.StringVar(&o.data, "data", "", "data `folder` of the server (default that of the settings)")
 	f.StringVar(&o.routes, "route", "", "route `set`, by file or name; each agent's own if empty")
 	f.StringVar(&o.prices, "price", "", "`file` of prices, as writ prices import makes it; the recorded ones if empty")
 	f.StringVar(&o.since, "since", "", "only runs that began on this `day` (UTC, 2026-11-28) or later")
@@ -42,17 +42,18 @@ refused, and with 0 if not.`,
 }
 
 func (o *replayOptions) run(c *cobra.Command, a *cli.Shell) error {
-	switch {
-	case o.data == "":
-		return cli.Usage("say whose runs: --data DIR of the server")
-	case o.routes == "" && o.prices == "":
+	if o.routes == "" && o.prices == "" {
 		return cli.Usage("say what is to be tried: --route SET, --price FILE, or both")
 	}
 	plan, since, err := o.read()
 	if err != nil {
 		return err
 	}
-	db, err := evidence.OpenData(c.Context(), o.data)
+	data, _, err := a.FindData(o.data)
+	if err != nil {
+		return err
+	}
+	db, err := evidence.OpenData(c.Context(), data)
 	if err != nil {
 		return err
 	}
