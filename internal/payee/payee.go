@@ -94,8 +94,11 @@ func findPayee(q *Question) Finding {
 	case q.Runs == 0:
 		return Finding{KindPayee, Mind, "The first payment to " + who + ": your agents have paid nobody yet."}
 	}
-	return Finding{KindPayee, Mind, fmt.Sprintf("The first payment to %s in the %s that were looked at.",
-		who, plural(q.Runs, "run"))}
+	looked := "the one run that was"
+	if q.Runs > 1 {
+		looked = fmt.Sprintf("the %d runs that were", q.Runs)
+	}
+	return Finding{KindPayee, Mind, fmt.Sprintf("The first payment to %s in %s looked at.", who, looked)}
 }
 
 func plural(n int, what string) string {

@@ -25,7 +25,7 @@ func TestFindings(t *testing.T) {
 		{"one who was paid before is told with how often", Question{Pays: true, To: bob, Known: book, Paid: map[common.Address]int{bob: 3}, Runs: 5, Typed: true},
 			[]string{"payee plain bob, as the operator's address book calls this address, 3 times", "origin plain own words", "reserve plain when you approve"}},
 		{"a first payment says how much was looked at", Question{Pays: true, To: bob, Known: book, Runs: 1, Typed: true},
-			[]string{"payee mind first payment to bob, as the operator's address book calls this address, in the one run", "origin plain", "reserve plain"}},
+			[]string{"payee mind first payment to bob, as the operator's address book calls this address, in the one run that was looked at", "origin plain", "reserve plain"}},
 		{"an address like one that was paid is a reason to stop", Question{Pays: true, To: twin, Paid: map[common.Address]int{bob: 1}, Runs: 9, Typed: true},
 			[]string{"payee mind", "resembles stop begins and ends like an address that was paid before, " + bob.Hex(), "origin plain", "reserve plain"}},
 		{"an address like one of the book is a reason to stop", Question{Pays: true, To: twin, Known: book, Typed: true},

@@ -117,7 +117,7 @@ func quote(result string) model.Reply {
 	case out.Denied != nil:
 		return decline("The documents may not be searched: " + out.Denied.Message)
 	case len(out.Documents) == 0 && out.Withheld > 0:
-		return decline(fmt.Sprintf("%d passages were found, and the rules let none of them be read.", out.Withheld))
+		return decline(fmt.Sprintf("Something was found, and no rule lets it be read (passages: %d).", out.Withheld))
 	case len(out.Documents) == 0:
 		return decline("Nothing was found in the documents that you may read.")
 	}

@@ -32,7 +32,7 @@ func TestAnExtractorSearchesAndQuotes(t *testing.T) {
 			offered, "", "The documents say:\n[3.1] “Five.” (a.md, Pay, bafkchunk)\n2 more may not be read by the rules.", model.StopEnd},
 		{"nothing found is no answer", found(`{"documents":[]}`), offered, "", "Nothing was found in the documents that you may read.", model.StopDecline},
 		{"withheld is not nothing", found(`{"documents":[],"withheld_by_policy":1}`), offered, "",
-			"1 passages were found, and the rules let none of them be read.", model.StopDecline},
+			"Something was found, and no rule lets it be read (passages: 1).", model.StopDecline},
 		{"a denial is told", found(`{"denied":{"message":"no."}}`), offered, "", "The documents may not be searched: no.", model.StopDecline},
 	} {
 		got, err := extract.New().Reply(t.Context(), model.Prompt{Messages: tt.messages, Tools: tt.tools})

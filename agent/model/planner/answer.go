@@ -100,9 +100,19 @@ func (o *outcome) describeDenial(args *outcome) string {
 	}
 	s = endSentence(s)
 	if c := d.stringOf("change"); c != "" {
-		s += " " + endSentence("It would take "+c)
+		s += " " + endSentence(describeChange(c))
 	}
 	return s + " " + o.nameSource()
+}
+
+// describeChange tells what would change a denial. Rules name a thing ("an amount of at most 10 USDC"), and the loop says
+// what to do ("sign in again").
+func describeChange(change string) string {
+	switch verb, rest, _ := strings.Cut(change, " "); verb {
+	case "call", "sign", "try":
+		return strings.ToUpper(verb[:1]) + verb[1:] + " " + rest
+	}
+	return "It would take " + change
 }
 
 func (o *outcome) describeError(args *outcome) string {
@@ -212,6 +222,9 @@ func (o *outcome) describePage() string {
 func (o *outcome) describeDocuments() string {
 	var list []json.RawMessage
 	if json.Unmarshal(o.result["documents"], &list) != nil || len(list) == 0 {
+		if n := o.stringOf("withheld_by_policy"); n != "" {
+			return fmt.Sprintf("Something was found, and no rule lets it be read (passages: %s) %s.", n, o.nameSource())
+		}
 		return "Nothing was found in the documents " + o.nameSource() + "."
 	}
 	lines := []string{"The documents say " + o.nameSource() + ":"}
