@@ -364,7 +364,8 @@ func (g *Grammar) readAgain(first []word, last Intent, ws []word, caps bool, tex
 const Declined = "I am rules, not a model, and that is outside my grammar."
 
 // ConnectModel ends every answer to what is outside the grammar. It is for servers without a model.
-const ConnectModel = "\nFor anything else connect a model: writ dev --model URL --model-name NAME, or models in writ.yaml"
+const ConnectModel = "\nFor anything else connect a model: writ dev --model URL --model-name NAME, or models in " +
+	"writ.yaml"
 
 // declineRequest says what was understood, what can be asked, and how to connect a model.
 func (g *Grammar) declineRequest(ws []word) string {

@@ -436,7 +436,7 @@ func PolicySource(name string) ([]byte, error) {
 		return src, nil
 	}
 	src, err := ReadSource(name)
-	if err != nil && !strings.ContainsAny(name, "./") {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, badUse("there is no policy set %q: it is neither a file nor built in; built in are %s",
 			name, strings.Join(policies.BuiltinNames(), ", "))
 	}

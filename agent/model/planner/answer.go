@@ -105,8 +105,8 @@ func (o *outcome) describeDenial(args *outcome) string {
 	return s + " " + o.nameSource()
 }
 
-// describeChange tells what would change a denial. Rules name a thing ("an amount of at most 10 USDC"), and the loop says
-// what to do ("sign in again").
+// describeChange tells what would change a denial. Rules name a thing ("an amount of at most 10 USDC"), and the loop
+// says what to do ("sign in again").
 func describeChange(change string) string {
 	switch verb, rest, _ := strings.Cut(change, " "); verb {
 	case "call", "sign", "try":
