@@ -27,7 +27,7 @@ func TestThePageOfTheDocs(t *testing.T) {
 	if n.files != 6 || n.commands != 8 {
 		t.Errorf("the page has %d files and %d commands; has its form changed?", n.files, n.commands)
 	}
-	drive.Args = append(drive.Args, "http://127.0.0.1:"+n.shop, chromium)
+	drive.Args = append(drive.Args, "http://127.0.0.1:"+n.shop, chromium, n.dir)
 	out, err := drive.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +43,30 @@ func TestThePageOfTheDocs(t *testing.T) {
 		!strings.Contains(got.Menu, "latte") || !strings.Contains(got.Asked, `shop.order {"drink":"latte","name":"Ann"}`) ||
 		!strings.Contains(got.Ordered, `"id":1`) || got.Refused == "" || strings.Contains(got.Refused, "201") {
 		t.Errorf("got %+v", got)
+	}
+	n.checkProof()
+}
+
+// checkProof checks the files that the page has given, as the page of the docs says.
+func (n *newcomer) checkProof() {
+	n.t.Helper()
+	note, err := os.ReadFile(filepath.Join(n.dir, "ready"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var r struct {
+		Operator string `json:"operator_key"`
+		Log      string `json:"log_key"`
+	}
+	if err := json.Unmarshal(note, &r); err != nil {
+		n.t.Fatal(err)
+	}
+	verify := exec.Command(filepath.Join(n.bin, "writ"), "verify", "run.car", "--keys", "run.keys.json", "--receipt",
+		"run.tlog-proof", "--operator-key", r.Operator, "--log-key", r.Log)
+	verify.Dir = n.dir
+	out, err := verify.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "completeness established") || !strings.Contains(string(out), "\nVERIFIED ") {
+		n.t.Errorf("%v: %s", err, out)
 	}
 }
 

@@ -1,7 +1,8 @@
-// A person at the page of docs/dapp.md. Arguments: the page's address and the browser. Prints one JSON object.
+// A person at the page of docs/dapp.md. Arguments: the page's address, the browser, and the folder for the proof of the
+// order. Prints one JSON object.
 import { chromium } from 'playwright-core'
 
-const [url, executablePath] = process.argv.slice(2)
+const [url, executablePath, folder] = process.argv.slice(2)
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] })
 const page = await browser.newPage()
 page.setDefaultTimeout(120_000) // the machine may be busy
@@ -26,6 +27,13 @@ await ask('order a latte for Ann')
 out.asked = await told(/Approve/)
 await page.getByRole('button', { name: 'Approve' }).click()
 out.ordered = await told(/201/)
+const ordered = items.filter({ hasText: /201/ }).last()
+await ordered.getByRole('button', { name: 'Proof' }).click()
+for (const name of ['run.car', 'run.keys.json', 'run.tlog-proof']) {
+  const saved = page.waitForEvent('download')
+  await ordered.getByRole('link', { name }).click()
+  await (await saved).saveAs(`${folder}/${name}`)
+}
 await ask('order a tea for Bob')
 await page.getByRole('button', { name: 'Refuse' }).click()
 await items.nth(3).filter({ hasNotText: 'Approve' }).waitFor() // after what was signed, the menu and the order
