@@ -61,6 +61,8 @@ for (const [name, wallet] of Object.entries(wallets)) {
 let shown = ''
 session = await client.signIn(mock, { agent: 'treasurer', chain, review: (text) => { shown = text } }).catch((e) => e)
 assert.equal(session.code, 'user_rejected', 'what was not agreed to was signed')
+session = await client.signIn(undefined, { agent: 'treasurer', chain }).catch((e) => e) // window.ethereum of a browser without a wallet
+assert.equal(session.message, 'No wallet gave an account.')
 session = await client.signIn(mock, { agent: 'treasurer', chain, limits: { max_calls: 30 }, review: (text) => (shown = text) !== '' })
 assert.match(shown, /30 tool calls/)
 assert.equal(shown, session.message)

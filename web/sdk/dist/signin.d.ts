@@ -11,4 +11,4 @@ export declare const findFault: (message: string, host: string, address: string,
  * Turns any wallet into a signer. An EIP-1193 provider is asked for its account, which may open its window. What a wallet
  * throws comes out as it is.
  */
-export declare const signerOf: (wallet: Wallet) => Promise<Signer>;
+export declare const signerOf: (wallet: Wallet | undefined) => Promise<Signer>;

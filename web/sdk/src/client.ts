@@ -42,7 +42,7 @@ const loadSignIn = () => import('./signin.js')
 
 const signerOf = (wallet: Wallet): Promise<Signer> => askWallet(async () => {
   const signer = await (await loadSignIn()).signerOf(wallet)
-  if (!signer.address) throw failure('user_rejected', 'The wallet gave no account.')
+  if (!signer.address) throw failure('user_rejected', 'No wallet gave an account.')
   return signer
 })
 

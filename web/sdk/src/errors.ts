@@ -14,7 +14,7 @@ export interface ErrorData {
 const hints: Partial<Record<Code, string>> = {
   session_required: 'Sign in first.',
   user_rejected: 'Let the user try again.',
-  disconnected: 'Is this page\'s origin listed? Call again with the same key.',
+  disconnected: 'Is the server up, and this page\'s origin listed?',
   budget_exhausted: 'Sign in anew.',
 }
 

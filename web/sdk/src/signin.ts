@@ -26,16 +26,17 @@ export const makeKey = async (): Promise<SessionKey> => {
 export const findFault = (message: string, host: string, address: string, key: SessionKey): string =>
   message.split(' ')[0]!.replace(/^https?:\/\//, '') === host &&
   message.toLowerCase().includes(`\n${address.toLowerCase()}\n`) && message.includes(`\nURI: ${key.did}\n`)
-    ? '' : 'The server asks to sign something else than was asked for. Do not sign it.'
+    ? '' : 'The server wants something else signed. Do not sign it.'
 
 /**
  * Turns any wallet into a signer. An EIP-1193 provider is asked for its account, which may open its window. What a wallet
  * throws comes out as it is.
  */
-export const signerOf = async (wallet: Wallet): Promise<Signer> => {
+export const signerOf = async (wallet: Wallet | undefined): Promise<Signer> => {
   const make = (
-    address: string, signMessage: (m: string) => Promise<unknown>, signTypedData: (t: TypedData) => Promise<unknown>,
+    address: string, signMessage?: (m: string) => Promise<unknown>, signTypedData?: (t: TypedData) => Promise<unknown>,
   ): Signer => ({ address, signMessage, signTypedData } as Signer)
+  if (!wallet) return make('') // as a wallet that gives no account: a browser without one has no ethereum
   if ('getAddress' in wallet)
     return make(await wallet.getAddress(), (m) => wallet.signMessage(m),
       ({ domain, types: { EIP712Domain: _, ...types }, message }) => wallet.signTypedData(domain, types, message))
