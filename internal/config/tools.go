@@ -38,7 +38,7 @@ func (t Tool) Name() string {
 
 // A Paid is what may be bought by x402, and for how much.
 type Paid struct {
-	Name     string        `yaml:"name" about:"what its tools' names begin with: NAME.offer asks what an address costs, NAME.get and NAME.post pay that"`
+	Name     string        `yaml:"name" about:"what its tools' names begin with: NAME.offer and NAME.quote ask what something costs, NAME.get and NAME.post pay that"`
 	Hosts    []string      `yaml:"hosts" about:"the exact hosts that may be reached, e.g. api.example.com"`
 	Methods  []string      `yaml:"methods" about:"how servers are asked: GET, POST or both; GET if empty. With POST they are also sent bodies unpaid, to hear the price"`
 	Max      []string      `yaml:"max" about:"the tokens that pay, with the most that one call may pay, e.g. 0.05 USDC"`

@@ -1,11 +1,12 @@
 // Package paid has the tools that buy what a server of the web sells by x402.
 //
-// [New] makes them of a list of hosts: NAME.offer asks what an address costs, NAME.get pays that and returns what is
-// there, and NAME.post pays for what a server makes of a body, if the operator lets it. So an offer is on record before
-// anything is decided, and the payment is a call with an amount, an asset and a recipient like any other that moves
-// value: policies, caps, payees and the wallet's approval see just these. When it is made, the server is asked once
-// more, and what it then wants must be what the call says; else nothing is signed. A body is an argument of the call:
-// the same bytes are sent to hear what they cost and to have them paid, so an offer for others is not paid.
+// [New] makes them of a list of hosts: NAME.offer asks what an address costs, and NAME.get pays that and returns what
+// is there. If the operator lets bodies be posted, NAME.quote asks what one costs, and NAME.post pays that. So an offer
+// is on record before anything is decided, and the payment is a call with an amount, an asset and a recipient like any
+// other that moves value: policies, caps, payees and the wallet's approval see just these. When it is made, the server
+// is asked once more, and what it then wants must be what the call says; else nothing is signed. A body is an argument
+// of the call: the same bytes are sent to hear what they cost and to have them paid, so an offer for others is not
+// paid.
 //
 // What is signed is an authorisation of EIP-3009 by the account that the operator's key is of. Its nonce is the call's
 // key and its end follows from when the call was decided, so that a call that is made again, after a crash or for any
@@ -139,12 +140,12 @@ func New(c Config) ([]*Tool, error) {
 		// A redirect could lead a payment to somebody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	out := []*Tool{{shop: shared, spec: offerSpec(c)}}
+	var out []*Tool
 	if slices.Contains(c.Methods, http.MethodGet) {
-		out = append(out, &Tool{shop: shared, spec: getSpec(c), pays: true})
+		out = append(out, &Tool{shop: shared, spec: offerSpec(c)}, &Tool{shop: shared, spec: getSpec(c), pays: true})
 	}
 	if slices.Contains(c.Methods, http.MethodPost) {
-		out = append(out, &Tool{shop: shared, spec: postSpec(c), pays: true})
+		out = append(out, &Tool{shop: shared, spec: quoteSpec(c)}, &Tool{shop: shared, spec: postSpec(c), pays: true})
 	}
 	for _, t := range out {
 		d, err := tools.Compile(t.spec)
@@ -207,7 +208,7 @@ func (t *Tool) MaxTime() time.Duration {
 }
 
 func offerSpec(c Config) tools.Spec {
-	s := tools.Spec{
+	return tools.Spec{
 		Name: c.Name + ".offer",
 		About: "Asks what an address costs, and pays nothing. " + reachable(c) + " Pay what it says with " + c.Name +
 			".get.",
@@ -219,19 +220,20 @@ func offerSpec(c Config) tools.Spec {
 		},
 		Output: output,
 	}
-	switch {
-	case !slices.Contains(c.Methods, http.MethodPost):
-		return s
-	case slices.Contains(c.Methods, http.MethodGet):
-		s.About = "Asks what an address costs, and pays nothing; with a body, what it costs to POST that. " + reachable(c) +
-			" Pay what it says with " + c.Name + ".get, or " + c.Name + ".post of the same body."
-		s.Schema = schemaOf(`"url"`, urlArg+","+bodyArgs, "")
-	default:
-		s.About = "Asks what it costs to POST a body to an address, and pays nothing. " + reachable(c) +
-			" Pay what it says with " + c.Name + ".post of the same body."
-		s.Schema, s.Utterances = schemaOf(`"body","url"`, urlArg+","+bodyArgs, ""), nil
+}
+
+// quoteSpec describes the tool that asks what a body costs. It acts, unlike one that asks what an address costs: a
+// server that wants no payment does what the body says.
+func quoteSpec(c Config) tools.Spec {
+	return tools.Spec{
+		Name: c.Name + ".quote",
+		About: "Posts a body without paying, to hear what that costs; a server that wants no payment acts on it. " +
+			reachable(c) + " Pay what it says with " + c.Name + ".post of the same body.",
+		Class:     tools.Once,
+		AskWallet: c.Ask,
+		Schema:    schemaOf(`"body","url"`, urlArg+","+bodyArgs, ""),
+		Output:    output,
 	}
-	return s
 }
 
 // getSpec describes the tool that pays. Its window is a part of that: with another one it is another tool, so that a
@@ -260,11 +262,11 @@ func postSpec(c Config) tools.Spec {
 
 // payingSpec adds what those tools have in common that pay.
 func payingSpec(c Config, s tools.Spec) tools.Spec {
-	same := ""
+	asked := ".offer says"
 	if strings.HasSuffix(s.Name, ".post") {
-		same = " of the same body"
+		asked = ".quote of the same body says"
 	}
-	s.About += " Amount, token and recipient are those that " + c.Name + ".offer" + same + " says; if the server wants " +
+	s.About += " Amount, token and recipient are those that " + c.Name + asked + "; if the server wants " +
 		"anything else by then, nothing is paid. " + reachable(c) + " At most " + mostOf(c) + " a call, within " +
 		strconv.Itoa(int(c.Window/time.Second)) + " seconds."
 	s.Class, s.Book, s.Output, s.AskWallet = tools.Keyed, c.Book, output, c.Ask

@@ -31,7 +31,7 @@ func TestABodyIsPaidFor(t *testing.T) {
 	t.Parallel()
 	m := openMarket(t, bySize)
 	list := m.toolsOf(time.Minute, http.MethodGet, http.MethodPost)
-	ask, post := list[0], list[2]
+	ask, post := list[2], list[3]
 	out, err := ask.Call(t.Context(), m.input(ask, map[string]string{"url": m.url + "/report", "body": order}))
 	if err != nil || !strings.Contains(string(out), "It costs 0.01 USDC to") || !strings.Contains(string(out), "paid.post of the same body") {
 		t.Fatalf("%s, %v", out, err)
@@ -122,6 +122,36 @@ func TestBodiesAreBounded(t *testing.T) {
 		if _, err := d.Read(raw); code(err) != "bad_argument" && code(err) != "missing_argument" {
 			t.Errorf("%.80s: %v", raw, err)
 		}
+	}
+}
+
+// A body that is posted to hear its price is an act: the wallet is asked, and what came of it is in doubt where no answer came.
+// Without one the same tool asks nothing, and none is offered where only GET is let.
+func TestAQuoteActs(t *testing.T) {
+	t.Parallel()
+	m := openMarket(t, func(_ *market, w http.ResponseWriter, r *http.Request, _ int) { panic(http.ErrAbortHandler) })
+	list := m.toolsOf(time.Minute, http.MethodGet, http.MethodPost)
+	var names []string
+	for _, x := range list {
+		names = append(names, x.Spec().Name+" "+string(x.Spec().Class))
+	}
+	if got := strings.Join(names, ", "); got != "paid.offer read, paid.get keyed, paid.quote once, paid.post keyed" {
+		t.Errorf("its tools are %s", got)
+	}
+	d, err := tools.Compile(list[0].Spec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Read([]byte(`{"body":"{}","url":"http://shop.example/"}`)); code(err) != "unknown_argument" {
+		t.Errorf("an offer with a body: %v", err)
+	}
+	_, err = list[2].Call(t.Context(), m.input(list[2], map[string]string{"url": m.url + "/report", "body": order}))
+	if err == nil || code(err) != "" || len(m.posted) != 1 {
+		t.Errorf("posted %q and no answer came: %v, want no word that nothing was done", m.posted, err)
+	}
+	_, err = list[2].Call(t.Context(), m.input(list[2], map[string]string{"url": "http://elsewhere.example/", "body": order}))
+	if code(err) != "host_not_allowed" {
+		t.Errorf("another host: %v", err)
 	}
 }
 

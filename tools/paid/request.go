@@ -218,6 +218,10 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 		return nil, err
 	}
 	o, page, err := t.ask(ctx, v)
+	e, certain := errors.AsType[*tools.Error](err)
+	if certain && v.post != nil && (e.Code == "timeout" || e.Code == "unreachable") {
+		return nil, errors.New(e.Message) // the server may have the body, and have done what it says
+	}
 	if err != nil {
 		return nil, err
 	}
