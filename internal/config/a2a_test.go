@@ -32,7 +32,7 @@ func TestAgentsElsewhereInTheSettings(t *testing.T) {
 
 func TestAddAgentKeepsTheFile(t *testing.T) {
 	a := A2A{Name: "desk.ask", Card: "https://d.example/card.json", Accepted: "desk.ask.card.json", Key: "00ff",
-		Token: "env:K", Private: true, Class: "keyed"}
+		Token: "env:K", Private: true, Class: "keyed", Hosts: []string{"api.example:8443"}}
 	const file = "tools: # mine\n  - mcp: {name: a, url: 'https://x', accepted: a.json}\n"
 	out, err := AddAgent([]byte(file), a)
 	if err != nil {
@@ -44,7 +44,7 @@ func TestAddAgentKeepsTheFile(t *testing.T) {
 	}
 	got := c.Tools[0].A2A
 	if got.Accepted = a.Accepted; len(c.Tools) != 2 || got.Name != a.Name || got.Card != a.Card || got.Key != a.Key ||
-		got.Token != a.Token || !got.Private || got.Class != a.Class || !strings.Contains(string(out), "# mine") {
+		got.Token != a.Token || !got.Private || got.Class != a.Class || len(got.Hosts) != 1 || got.Hosts[0] != a.Hosts[0] || !strings.Contains(string(out), "# mine") {
 		t.Errorf("%s became %+v", out, c.Tools)
 	}
 }

@@ -47,13 +47,14 @@ func AddServer(file []byte, m MCP) ([]byte, error) {
 // A newAgent is an entry of an agent elsewhere as it is added to a file.
 type newAgent struct {
 	A2A struct {
-		Name     string `yaml:"name"`
-		Card     string `yaml:"card"`
-		Accepted string `yaml:"accepted"`
-		Key      string `yaml:"key,omitempty"`
-		Token    Secret `yaml:"token,omitempty"`
-		Private  bool   `yaml:"private,omitempty"`
-		Class    string `yaml:"class,omitempty"`
+		Name     string   `yaml:"name"`
+		Card     string   `yaml:"card"`
+		Accepted string   `yaml:"accepted"`
+		Key      string   `yaml:"key,omitempty"`
+		Token    Secret   `yaml:"token,omitempty"`
+		Hosts    []string `yaml:"hosts,omitempty,flow"`
+		Private  bool     `yaml:"private,omitempty"`
+		Class    string   `yaml:"class,omitempty"`
 	} `yaml:"a2a"`
 }
 
@@ -61,7 +62,7 @@ type newAgent struct {
 func AddAgent(file []byte, a A2A) ([]byte, error) {
 	var e newAgent
 	e.A2A.Name, e.A2A.Card, e.A2A.Accepted, e.A2A.Key = a.Name, a.Card, a.Accepted, a.Key
-	e.A2A.Token, e.A2A.Private, e.A2A.Class = a.Token, a.Private, a.Class
+	e.A2A.Token, e.A2A.Hosts, e.A2A.Private, e.A2A.Class = a.Token, a.Hosts, a.Private, a.Class
 	return addEntry(file, e)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +20,8 @@ type caller struct {
 	bin, home string
 }
 
-// newCaller accepts the cards of agents and runs a server that has them as tools. Each is a name and a card.
-func newCaller(t *testing.T, token string, agents ...[2]string) *caller {
+// newCaller accepts the cards of agents and runs a server that has them as tools. Each is a name, a card, and flags.
+func newCaller(t *testing.T, token string, agents ...[]string) *caller {
 	t.Helper()
 	c := &caller{t, filepath.Join(build(t), "writ"), t.TempDir()}
 	file, agent := filepath.Join(c.home, "writ.yaml"), filepath.Join(c.home, "caller.yaml")
@@ -32,8 +33,9 @@ func newCaller(t *testing.T, token string, agents ...[2]string) *caller {
 	var names []string
 	for _, a := range agents {
 		names = append(names, a[0])
-		if exit, says := c.run("tools", "add", a[0], "--config", file, "--card", a[1], "--private", "--yes",
-			"--token", "file:"+filepath.Join(c.home, "token"), "--class", "keyed"); exit != 0 {
+		args := append([]string{"tools", "add", a[0], "--config", file, "--card", a[1], "--private", "--yes",
+			"--token", "file:" + filepath.Join(c.home, "token"), "--class", "keyed"}, a[2:]...)
+		if exit, says := c.run(args...); exit != 0 {
 			t.Fatal(says)
 		}
 		settings, err := os.ReadFile(file)
@@ -119,6 +121,16 @@ func verifyByBoth(t *testing.T, bin, home, run, secret string) {
 	}
 }
 
+// httpCard serves the card of a server as if it spoke HTTP+JSON alone, at another host than that is.
+func httpCard(t *testing.T, server string) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode(map[string]any{"name": "desk", "description": "Reads balances.", "supportedInterfaces": []any{
+			map[string]string{"url": server + "/a2a", "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"}}})
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
 // An agent of one writ asks an agent of another. Both runs verify, and the task of the one is the run of the other.
 func TestAnAgentAsksAnAgentElsewhere(t *testing.T) {
 	if testing.Short() {
@@ -126,22 +138,26 @@ func TestAnAgentAsksAnAgentElsewhere(t *testing.T) {
 	}
 	r, bin, home := dev(t)
 	key := newAPIKey(t, bin, home, r.URL)
-	a := newCaller(t, key, [2]string{"desk.ask", r.URL + "/.well-known/agent-card.json"})
+	rest := httpCard(t, r.URL)
+	a := newCaller(t, key, []string{"desk.ask", r.URL + "/.well-known/agent-card.json"},
+		[]string{"rest.ask", rest, "--host", strings.TrimPrefix(r.URL, "http://")})
 	settings, err := os.ReadFile(filepath.Join(a.home, "writ.yaml"))
 	if err != nil || !strings.Contains(string(settings), "key: "+r.Operator) {
 		t.Errorf("%v: the key of the card's signature is not the operator's: %s", err, settings)
 	}
-	run, shown, out := a.ask("tell desk show the USDC balance of alice")
-	text, _ := out["text"].(string)
-	if out["state"] != "completed" || !strings.HasPrefix(text, "alice holds 1,000 USDC") {
-		t.Fatalf("%v in %s", out, shown)
+	for _, by := range []string{"desk", "rest"} {
+		run, shown, out := a.ask("tell " + by + " show the USDC balance of alice")
+		text, _ := out["text"].(string)
+		if out["state"] != "completed" || !strings.HasPrefix(text, "alice holds 1,000 USDC") {
+			t.Fatalf("%s: %v in %s", by, out, shown)
+		}
+		verifyByBoth(t, bin, a.home, run, key)
+		there, _ := out["task_id"].(string)
+		verifyByBoth(t, bin, home, there, "")
 	}
-	verifyByBoth(t, bin, a.home, run, key)
-	there, _ := out["task_id"].(string)
-	verifyByBoth(t, bin, home, there, "")
 
 	// What waits for a wallet there is told here, and nothing is paid.
-	_, _, out = a.ask("tell desk send 5 USDC to bob")
+	_, _, out := a.ask("tell desk send 5 USDC to bob")
 	if says, _ := out["says"].(string); out["state"] != "auth_required" || !strings.HasSuffix(says, r.URL+"/#approvals") {
 		t.Errorf("%v", out)
 	}
@@ -171,7 +187,7 @@ func TestAnAgentAsksOneOnTheOfficialSDK(t *testing.T) {
 	if lamps = strings.TrimSpace(lamps); err != nil {
 		t.Fatal(err)
 	}
-	c := newCaller(t, token, [2]string{"lamps.ask", lamps + "/card.json"})
+	c := newCaller(t, token, []string{"lamps.ask", lamps + "/card.json"})
 	settings, err := os.ReadFile(filepath.Join(c.home, "writ.yaml"))
 	if err != nil || !strings.Contains(string(settings), "key: 04") {
 		t.Errorf("%v: the key of P-256 is not there: %s", err, settings)

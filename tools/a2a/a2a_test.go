@@ -617,6 +617,84 @@ func TestTheSignatureOfACard(t *testing.T) {
 	}
 }
 
+// The key that a card names counts only if its own server has it, and it has signed the card.
+func TestTheKeyThatACardNames(t *testing.T) {
+	pub, priv, _ := ed25519.GenerateKey(rand.Reader)
+	other, _, _ := ed25519.GenerateKey(rand.Reader)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("another host is asked for the key")
+	}))
+	defer elsewhere.Close()
+	for _, tt := range []struct {
+		name, jku string
+		key       ed25519.PublicKey
+		want      string
+	}{
+		{"its own", "", pub, hex.EncodeToString(pub)},
+		{"another key", "", other, ""},
+		{"at another host", elsewhere.URL, pub, ""},
+	} {
+		d := newDesk(t, "JSONRPC")
+		tool := d.tool(t, "", nil)
+		d.serve = func(w http.ResponseWriter) bool {
+			json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]string{
+				"kid": "k", "kty": "OKP", "crv": "Ed25519", "x": base64.RawURLEncoding.EncodeToString(tt.key)}}})
+			return true
+		}
+		jku := tt.jku
+		if jku == "" {
+			jku = d.URL + "/card.json" // which is the set of keys by now
+		}
+		sign(t, d.card, "EdDSA", map[string]any{"kid": "k", "jku": jku}, func(in []byte) []byte { return ed25519.Sign(priv, in) })
+		raw, _ := json.Marshal(d.card)
+		card, err := ParseCard(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := tool.client.Signer(t.Context(), card); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What does nothing now says nothing of what an earlier process may have done with the same key.
+func TestACallThatIsMadeAgain(t *testing.T) {
+	d := newDesk(t, "JSONRPC")
+	tool := d.tool(t, tools.Keyed, nil)
+	in := input(t, tool, `{"message":"hi"}`)
+	in.Again = true
+	if out, err := read(t, tool, in); err != nil || out.Text != "42" {
+		t.Errorf("%+v, %v", out, err)
+	}
+	d.does["SendMessage"] = func(call) any { return reply{403, nil, ""} }
+	if _, err := read(t, tool, in); err == nil || isCode(err, "unauthorised") {
+		t.Errorf("a refusal: %v", err)
+	}
+	d.card["description"], tool.checked = "Another.", time.Time{}
+	if _, err := read(t, tool, in); err == nil || isCode(err, "definition_changed") || !strings.Contains(err.Error(), "not as it was accepted") {
+		t.Errorf("a changed card: %v", err)
+	}
+	first, second := d.asked[0], d.asked[1]
+	if first != second {
+		t.Errorf("the same call sends %s and %s", first, second)
+	}
+}
+
+func FuzzParseCard(f *testing.F) {
+	f.Add([]byte(`{"name":"d","supportedInterfaces":[{"url":"https://d.example/","protocolBinding":"JSONRPC","protocolVersion":"1.0"}],"signatures":[]}`))
+	f.Add([]byte(`{"name":"\u2028 <&>","n":1.50,"signatures":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		card, err := ParseCard(data)
+		if err != nil {
+			return
+		}
+		if again, err := ParseCard(card.JSON); err != nil || again.CID != card.CID {
+			t.Errorf("the card of %q is another one when it is read again: %v", data, err)
+		}
+		card.about()
+	})
+}
+
 // Which interface is spoken, and where it may be.
 func TestWhichInterfaceIsSpoken(t *testing.T) {
 	at := func(url, binding, version string) string {

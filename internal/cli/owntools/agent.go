@@ -119,7 +119,7 @@ func (t *toolsFile) acceptAgent(ctx context.Context, a config.A2A, yes bool, aft
 func (t *toolsFile) addAgent(ctx context.Context, name string, o addOptions) error {
 	a := config.A2A{
 		Name: name, Card: o.card, Token: config.Secret(o.token), Key: strings.ToLower(o.key), Class: o.class,
-		Private: o.private, Accepted: name + ".card.json",
+		Private: o.private, Hosts: o.hosts, Accepted: name + ".card.json",
 	}
 	here := a
 	here.Accepted = filepath.Join(filepath.Dir(t.path()), a.Accepted)

@@ -384,6 +384,7 @@ type addOptions struct {
 	card       string
 	key        string
 	class      string
+	hosts      []string
 	env        []string
 	login      bool
 	private    bool
@@ -416,12 +417,12 @@ you know better stands under use in the configuration. An agent has a tool if it
 			}
 			if o.card != "" {
 				if len(args) > 1 || o.url != "" || o.login || o.resources || o.prompts || len(o.env) > 0 {
-					return cli.Usage("--card goes with --token, --key, --class and --private, and with no program and no url")
+					return cli.Usage("--card goes with --token, --key, --class, --host and --private, and with no program and no url")
 				}
 				return t.addAgent(c.Context(), args[0], o)
 			}
-			if o.key != "" || o.class != "" {
-				return cli.Usage("--key and --class are for an agent; say its --card")
+			if o.key != "" || o.class != "" || len(o.hosts) > 0 {
+				return cli.Usage("--key, --class and --host are for an agent; say its --card")
 			}
 			return t.add(c.Context(), args[0], args[1:], o)
 		},
@@ -438,6 +439,8 @@ you know better stands under use in the configuration. An agent has a tool if it
 	f.StringVar(&o.card, "card", "", "`URL` of the card of an agent elsewhere, which speaks A2A 1.0")
 	f.StringVar(&o.key, "key", "", "the key that signs the card, in `HEX`; the one that the card names if empty")
 	f.StringVar(&o.class, "class", "", "what repeating a message to the agent would do: read, keyed or once")
+	f.StringArrayVar(&o.hosts, "host", nil,
+		"`HOST` at which the agent may be, beside that of its card; may be given again")
 	f.BoolVar(&o.yes, "yes", false, "accept without being asked")
 	return c
 }
