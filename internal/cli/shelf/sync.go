@@ -62,7 +62,7 @@ func (x *shelf) follow(ctx context.Context, place string, b labelling) error {
 		if err != nil {
 			x.Note("%s; what %s had is kept, and it is tried again in %s", err, b.source, b.every)
 		}
-		if err := x.notePlace(ctx, place, b, err); err != nil {
+		if err := x.notePlace(ctx, place, b, err); err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {
