@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/collect"
+	"github.com/writ-run/writ/internal/config"
 	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
 	"github.com/writ-run/writ/internal/shelfdoor"
@@ -214,6 +216,10 @@ func (x *shelf) take(ctx context.Context, paths []string, b labelling, only bool
 	if err := x.warnFollowed(ctx, b.source); err != nil {
 		return err
 	}
+	if len(done.Added) > 0 && x.isUnsearched() {
+		x.Note("no agent finds them yet: it takes library: {on: true} in %s, and docs.search under tools in an agent's file",
+			config.DefaultFile)
+	}
 	return x.Done(done, func(w io.Writer) {
 		for _, e := range done.Added {
 			printEntry(w, e)
@@ -222,6 +228,15 @@ func (x *shelf) take(ctx context.Context, paths []string, b labelling, only bool
 			fmt.Fprintf(w, "removed %s\n", cli.Plain(name))
 		}
 	})
+}
+
+// isUnsearched says whether the settings here are of a server that lets no agent search in this library.
+func (x *shelf) isUnsearched() bool {
+	if _, err := os.Stat(config.DefaultFile); err != nil || x.server != "" {
+		return false
+	}
+	cfg, err := config.Load(config.Sources{Env: os.LookupEnv}) // what is wrong with them others say
+	return err == nil && filepath.Clean(cfg.Data) == filepath.Clean(x.data) && !cfg.Library.On
 }
 
 func (x *shelf) takeIn(ctx context.Context, paths []string, b labelling, only bool) (done collect.Taken, err error) {
