@@ -43,6 +43,10 @@ func newForm(pattern, says string) form { return form{regexp.MustCompile(pattern
 func checkForm(v reflect.Value, path string, tag reflect.StructTag) error {
 	limit, err := strconv.ParseUint(tag.Get("max"), 10, 64)
 	bounded := err == nil
+	most := uint64(maxInt) // that a number may be
+	if bounded {
+		most = min(most, limit)
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
@@ -72,12 +76,12 @@ func checkForm(v reflect.Value, path string, tag reflect.StructTag) error {
 			return Errorf(CodeParams, "%s must be %s.", path, f.says)
 		}
 	case reflect.Int64:
-		if n := v.Int(); n < 0 || n > maxInt || bounded && uint64(n) > limit {
-			return Errorf(CodeParams, "%s is out of its bounds.", path)
+		if n := v.Int(); n < 0 || uint64(n) > most {
+			return Errorf(CodeParams, "%s is %d; it is at least 0 and at most %d.", path, n, most)
 		}
 	case reflect.Uint64:
-		if n := v.Uint(); n > maxInt || bounded && n > limit {
-			return Errorf(CodeParams, "%s is out of its bounds.", path)
+		if n := v.Uint(); n > most {
+			return Errorf(CodeParams, "%s is %d; it is at most %d.", path, n, most)
 		}
 	}
 	return nil

@@ -409,8 +409,8 @@ func (c *Call) locateRecord(ctx context.Context, p wire.ProvenanceParams) (any, 
 		return out, nil
 	}
 	if c.seat == nil || !reachesRun(c, info) {
-		return nil, wire.Errorf(wire.CodeForbidden, "Only the wallet that owns the run gets its keys; open a session of it, "+
-			"other than an API key.")
+		return nil, wire.Errorf(wire.CodeForbidden, "Only the wallet that owns the run gets its keys; sign in with it, and "+
+			"not by an API key.")
 	}
 	keys, err := c.api.cfg.Runner.Keys(ctx, id)
 	if err != nil {
