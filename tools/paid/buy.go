@@ -75,6 +75,10 @@ func (p *purchase) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o == nil && p.visit.post != nil {
+		return errorf("no_offer", "The server asks for no payment, it answers %d and may have done what the body says; "+
+			"nothing was paid. Do not post it again without the user's word.", page.Status)
+	}
 	if o == nil {
 		return errorf("no_offer", "The server asks for no payment now, it answers %d; nothing was paid. "+
 			"Read it with %s.offer.", page.Status, p.cfg.Name)

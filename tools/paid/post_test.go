@@ -165,7 +165,7 @@ func TestHostileServersThatArePostedTo(t *testing.T) {
 	}{
 		{name: "another price once it has seen the body", code: "offer_changed", sells: changed(func(t map[string]any) { t["amount"] = "10001" })},
 		{name: "takes the body and asks for no payment", code: "no_offer",
-			sells: func(_ *market, w http.ResponseWriter, _ *http.Request, _ int) { fmt.Fprint(w, "free") }},
+			sells: func(_ *market, w http.ResponseWriter, _ *http.Request, _ int) { fmt.Fprint(w, "free") }}, // it may have acted, which the error says
 		{name: "leads elsewhere, with the body", code: "redirected", sells: func(_ *market, w http.ResponseWriter, r *http.Request, _ int) {
 			http.Redirect(w, r, "/elsewhere", http.StatusPermanentRedirect)
 		}},
