@@ -147,7 +147,8 @@ func missingTool(name string, tools map[string]provenance.Link) string {
 	case "erc721":
 		return ": it needs a token of chain.tokens that is a collection, and, if it pays, chain.key"
 	}
-	return ": writ tools ls names the tools of your own, and \"as\" beside one of them, under use, gives it another name"
+	return ": writ tools ls names the tools of your own, which writ dev has by --tools writ.yaml; \"as\" beside one of " +
+		"them, under use, gives it another name"
 }
 
 //go:embed agents/*.yaml
