@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -107,6 +108,8 @@ func (s *Server) open(ctx context.Context) (*session, error) {
 		}
 	case ctx.Err() != nil:
 		err = fmt.Errorf("it has not answered within %s", s.cfg.Start)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		err = errors.New("nothing listens at its url; start it, or correct the url")
 	default:
 		err = errors.New("it does not speak the protocol, or has ended")
 	}

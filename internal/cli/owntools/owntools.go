@@ -460,6 +460,9 @@ func (t *toolsFile) add(ctx context.Context, name string, command []string, o ad
 		}
 		m.Env = append(m.Env, config.EnvEntry{Name: key, Secret: config.Secret(ref)})
 	}
+	if _, err := t.find(name); err == nil {
+		return cli.Usage("%s has the server %s already; accept what it says now: writ tools accept %s", t.path(), name, name)
+	}
 	after, err := t.addTo(func(before []byte) ([]byte, error) { return config.AddServer(before, m) })
 	if err != nil {
 		return err
