@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,32 +51,29 @@ func (p *payer) checkAccount(ctx context.Context, wallet common.Address, calls b
 }
 
 // explainOther says that a transaction is not a call's, and in what it differs. Its code is that of
-// [tools.PaidOtherwise] if the events show that it moved what the call moves from the wallet to the recipient, or if
-// they could not show it.
+// [tools.PaidOtherwise] unless its bytes, or once a block has it what came of it, show that it has not paid.
 func (p *payer) explainOther(
 	ctx context.Context, a *act, tx *types.Transaction, wallet common.Address, differs string,
 ) error {
-	receipt, err := p.client.TransactionReceipt(ctx, tx.Hash())
-	if err != nil && !errors.Is(err, ethereum.NotFound) {
-		return fmt.Errorf("receipt: %w", explainFailure(ctx, err))
-	}
-	isMined, asset := err == nil, a.args.Amount.Asset()
-	from, err := types.Sender(types.LatestSignerForChainID(p.id), tx)
-	// It can do only what its own bytes say.
-	isPlain := err == nil && from == wallet && tx.To() != nil && *tx.To() != wallet &&
-		(*tx.To() == a.To || len(tx.Data()) == 0)
 	another := errorf("another_transaction", "The transaction %s.", differs)
-	if isPlain && (!isMined || a.args.Allowance) || isMined && receipt.Status != types.ReceiptStatusSuccessful {
+	receipt, err := p.client.TransactionReceipt(ctx, tx.Hash())
+	switch {
+	case errors.Is(err, ethereum.NotFound):
+		if movesNothing(tx, a, wallet) || paysAnother(tx, a) {
+			return another
+		}
+	case err != nil:
+		return fmt.Errorf("receipt: %w", explainFailure(ctx, err))
+	case receipt.Status != types.ReceiptStatusSuccessful:
 		return another
-	}
-	if isMined {
+	default:
 		var m tools.Movement
 		p.addEvents(&m, receipt.Logs)
 		if hasMoved(&m, a, wallet) {
 			return errorf(tools.PaidOtherwise, "The transaction %s, so it is not counted for this call; but it has moved %s "+
-				"from the wallet to %s. Another one would pay twice.", differs, asset.Symbol, a.args.To.Hex())
+				"from the wallet, or lets it be taken. Another one would pay twice.", differs, a.args.Amount.Asset().Symbol)
 		}
-		if isPlain || asset != p.nativeAsset() && !a.args.Amount.IsZero() { // events would show it
+		if !p.mayHideIt(tx, a, wallet) {
 			return another
 		}
 	}
@@ -83,20 +81,52 @@ func (p *payer) explainOther(
 		"same cannot be told. Look into your wallet before you send another one: that might pay twice.", differs)
 }
 
-// hasMoved says whether events show that something of what a call moves went from the wallet to the recipient, or may
-// be taken by it.
+// movesNothing says whether a transaction sends nothing and calls nothing, as one that cancels another does.
+func movesNothing(tx *types.Transaction, a *act, wallet common.Address) bool {
+	to := tx.To()
+	return to != nil && tx.Value().Sign() == 0 && len(tx.Data()) == 0 && len(tx.SetCodeAuthorizations()) == 0 &&
+		(*to == wallet || *to != a.To && *to != a.args.To)
+}
+
+// paysAnother says whether a transaction is a transfer of the token that a call transfers, to somebody else.
+func paysAnother(tx *types.Transaction, a *act) bool {
+	to, _, ok := unpackTransfer(tx.Data())
+	return ok && a.transfers && tx.To() != nil && *tx.To() == a.To && to != a.args.To
+}
+
+// mayHideIt says whether a transaction that went well may have done what a call does though no event shows it: events
+// tell neither where the native coin goes, nor of a call that moves nothing.
+func (p *payer) mayHideIt(tx *types.Transaction, a *act, wallet common.Address) bool {
+	from, err := types.Sender(types.LatestSignerForChainID(p.id), tx)
+	to := tx.To()
+	isOwn := err == nil && from == wallet && to != nil
+	if isOwn && *to == a.To && bytes.HasPrefix(tx.Data(), a.Data) { // some append words of their own to any call
+		return true
+	}
+	if a.args.Amount.Asset() != p.nativeAsset() && !a.args.Amount.IsZero() {
+		return false
+	}
+	// It can do only what its own bytes say.
+	isPlain := isOwn && *to != wallet && (*to == a.To || len(tx.Data()) == 0)
+	return !isPlain || tx.Value().Sign() > 0 && (*to == a.To || *to == a.args.To)
+}
+
+// hasMoved says whether events show that something of what a call moves has gone from the wallet to the recipient, or
+// may be taken by it. A contract may have it sent elsewhere, as a lending pool does, so of its call all that has left
+// counts.
 func hasMoved(m *tools.Movement, a *act, wallet common.Address) bool {
-	is := func(token, units, from, to string) bool {
-		return token == a.args.Amount.Asset().Symbol && units != "0" && common.HexToAddress(from) == wallet &&
-			common.HexToAddress(to) == a.args.To
+	isAnywhere := !a.transfers && !a.args.Allowance && a.args.Thing == nil
+	is := func(token, units, from string) bool {
+		return token == a.args.Amount.Asset().Symbol && units != "0" && common.HexToAddress(from) == wallet
 	}
 	for _, t := range m.Transfers {
-		if is(t.Token, t.Units, t.From, t.To) {
+		if is(t.Token, t.Units, t.From) && (isAnywhere || common.HexToAddress(t.To) == a.args.To) {
 			return true
 		}
 	}
 	for _, w := range m.Allowances {
-		if a.args.Allowance && is(w.Token, w.Units, w.Owner, w.Spender) {
+		if (a.args.Allowance || a.args.Lets) && is(w.Token, w.Units, w.Owner) &&
+			common.HexToAddress(w.Spender) == a.args.To {
 			return true
 		}
 	}

@@ -112,8 +112,73 @@ func TestAnAccountLetsAContractTakeInOne(t *testing.T) {
 	}
 }
 
+// A wallet may send a contract's call in another form. Events do not show the native coin, nor a call that moves nothing,
+// and a contract may have what it is called for sent elsewhere: whatever may have been the call is not told to be sent
+// again.
+func TestWhatAContractGotInAnotherFormIsNotPaidAgain(t *testing.T) {
+	b := openBank(t)
+	alice := devchain.Accounts()["alice"]
+	honest, elsewhere := b.vault(0), b.vault(3)
+	for _, vault := range []common.Address{honest, elsewhere} {
+		b.sendOwn(alice, b.token.Hex(), common.FromHex("0x095ea7b3"+common.Bytes2Hex(common.LeftPadBytes(vault[:], 32))+strings.Repeat("f", 64)))
+	}
+	const sent = tools.PaidOtherwise
+	for _, tt := range []struct {
+		rule, function string
+		vault          common.Address
+		move           Move
+		args           string
+		to             common.Address
+		value          int64
+		change         func(data []byte) []byte
+		code           string
+	}{
+		{"coin with words behind the call", "buy", honest, Move{Amount: "value", Asset: "ETH"}, `{"receiver":"agent","value":"0.5"}`,
+			honest, 5e17, func(d []byte) []byte { return append(d, 1) }, sent},
+		{"less coin", "buy", honest, Move{Amount: "value", Asset: "ETH"}, `{"receiver":"agent","value":"0.5"}`,
+			honest, 1, func(d []byte) []byte { return d }, sent},
+		{"no coin to the contract", "buy", honest, Move{Amount: "value", Asset: "ETH"}, `{"receiver":"agent","value":"0.5"}`,
+			honest, 0, func(d []byte) []byte { d[35]++; return d }, "another_transaction"},
+		{"coin to somebody else", "buy", honest, Move{Amount: "value", Asset: "ETH"}, `{"receiver":"agent","value":"0.5"}`,
+			devchain.Accounts()["mallory"].Address, 1, func([]byte) []byte { return nil }, "another_transaction"},
+		{"what moves nothing, with words behind it", "write", honest, Move{}, `{"text":"hello"}`,
+			honest, 0, func(d []byte) []byte { return append(d, 1) }, sent},
+		{"another call that moves nothing", "write", honest, Move{}, `{"text":"hello"}`,
+			honest, 0, func(d []byte) []byte { d[4+64]++; return d }, "another_transaction"},
+		{"a token that goes elsewhere", "deposit", elsewhere, Move{Amount: "assets", Asset: "USDC"}, `{"assets":"5","receiver":"agent"}`,
+			elsewhere, 0, func(d []byte) []byte { d[35]--; return d }, sent},
+	} {
+		f, err := Read(Config{Address: tt.vault, ABI: b.abi, Function: tt.function, Wallet: true, Spend: tt.move,
+			Spec: tools.Spec{Name: "wallet." + tt.function, Book: devchain.Book()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sender, err := f.Sender(b.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		payer := sender.(tools.Payer)
+		in := b.input(payer, tt.args)
+		in.Wallet = alice.Address
+		want, err := payer.Ask(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := b.sendWith(alice, tt.to.Hex(), tt.value, tt.change(common.FromHex(want.Data)))
+		if err := payer.CheckSent(t.Context(), in, hash.Hex()); codeOf(err) != tt.code {
+			t.Errorf("%s: %v, want %s", tt.rule, err, tt.code)
+		}
+	}
+}
+
 // sendOwn sends a transaction of an account and waits until a block has it.
 func (b *bank) sendOwn(from devchain.Account, to string, data []byte) common.Hash {
+	b.Helper()
+	return b.sendWith(from, to, 0, data)
+}
+
+// sendWith sends coin along, in wei.
+func (b *bank) sendWith(from devchain.Account, to string, value int64, data []byte) common.Hash {
 	b.Helper()
 	nonce, err := b.client.PendingNonceAt(b.Context(), from.Address)
 	if err != nil {
@@ -121,7 +186,7 @@ func (b *bank) sendOwn(from devchain.Account, to string, data []byte) common.Has
 	}
 	target := common.HexToAddress(to)
 	tx, err := types.SignNewTx(from.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
-		ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: &target, Gas: 1_000_000, Data: data,
+		ChainID: big.NewInt(devchain.ID), Nonce: nonce, To: &target, Gas: 1_000_000, Data: data, Value: big.NewInt(value),
 		GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(1e10),
 	})
 	if err == nil {
