@@ -33,9 +33,6 @@ func (m oneMandate) Find(context.Context, string, common.Address) (*mandate.Mand
 func openMandate(t *testing.T) (*bankChain, []tools.Tool) {
 	t.Helper()
 	l, all := openChain(t), devchain.Accounts()
-	if err := devchain.BecomeSmart(t.Context(), l.client, all["alice"]); err != nil {
-		t.Fatal(err)
-	}
 	w := mandate.Wish{
 		Chain: devchain.ID, Delegator: all["alice"].Address, Delegate: all["agent"].Address,
 		Token: devchain.Book().Tokens["USDC"].Address, Total: money.Of(usdc, 500_000_000), Calls: 1000,
