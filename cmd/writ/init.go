@@ -30,7 +30,8 @@ agents: [treasurer, reader]
 # The operator's rules: a file, or a built-in set (writ policy show spend-with-approval).
 policies: spend-with-approval
 
-# Rules of a dApp's own pages, between these and the wallet's; they may connect, and wallets sign in their name.
+# Rules of a dApp's own pages, between these and the wallet's; they may connect, and wallets sign in their name. A page
+# that is not at the domain above needs this: with origins alone wallets would sign in another name than the page's.
 # dapps:
 #   - {origin: https://shop.example, policies: ./shop.yaml}
 

@@ -611,8 +611,8 @@ func (c *Config) checkPlaces() error {
 		case dapps[d.Origin]:
 			return c.badSetting("dapps", "%s is there twice", d.Origin)
 		case d.Policies == "":
-			return c.badSetting("dapps", "entry %d, %s, names no policies; a page without rules of its own stands "+
-				"under origins", i+1, d.Origin)
+			return c.badSetting("dapps", "entry %d, %s, names no policies; give it the operator's, %s, if it has "+
+				"none of its own", i+1, d.Origin, c.Policies)
 		}
 		dapps[d.Origin] = true
 	}

@@ -147,7 +147,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		{"an app's origin with a path", "origins: capacitor://localhost/\n", nil, nil, `"capacitor://localhost/" is not an origin`},
 		{"any origin", "origins: 'https://*'\n", nil, nil, `"https://*" is not an origin`},
 		{"a dApp's origin in capitals", "dapps: [{origin: 'https://A.example', policies: read-only}]\n", nil, nil, `in lower case`},
-		{"a dApp without policies", "dapps: [{origin: 'https://a.example'}]\n", nil, nil, `entry 1, https://a.example, names no policies; a page without rules of its own stands under origins`},
+		{"a dApp without policies", "dapps: [{origin: 'https://a.example'}]\n", nil, nil, `entry 1, https://a.example, names no policies; give it the operator's, default, if it has none of its own`},
 		{"a dApp twice", "dapps: [{origin: 'https://a.example', policies: read-only}, {origin: 'https://a.example', policies: deny-all}]\n", nil, nil, `is there twice`},
 		{"no agents", "agents: []\n", nil, nil, `at least one is needed`},
 		{"a model without a URL", "models: [{name: a, kind: openai, model: b}]\n", nil, nil, `not an http or https URL`},
