@@ -138,11 +138,23 @@ type order struct {
 
 // Call sends the message and follows the task. Its errors are [*tools.Error] where nothing was done, and of every
 // failure if the class is read: definition_changed, unauthorised, busy, timeout, unreachable, refused, task_not_found.
-func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
+func (t *Tool) Call(ctx context.Context, in tools.Input) (out []byte, err error) {
 	o, err := t.readOrder(in)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		out, err = t.perform(ctx, in, o)
 	}
+	e, certain := errors.AsType[*tools.Error](err)
+	switch {
+	case certain && o.Message == "" && errors.Is(ctx.Err(), context.Canceled): // the next start looks again
+		return nil, context.Cause(ctx)
+	case certain && o.Message != "" && in.Again && t.spec.Class == tools.Keyed:
+		return nil, errors.New(e.Message) // it leaves open what came of the call of an earlier process
+	}
+	return out, err
+}
+
+// perform does the call of an order.
+func (t *Tool) perform(ctx context.Context, in tools.Input, o order) ([]byte, error) {
 	if host := strings.ToLower(t.at.url.Hostname()); len(in.Hosts) > 0 && !slices.Contains(in.Hosts, host) {
 		return nil, t.client.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)
 	}
@@ -152,8 +164,9 @@ func (t *Tool) Call(ctx context.Context, in tools.Input) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, t.client.errorf("busy", "it is busy with other calls, at most %d at a time; try again later", maxFlying)
 	}
-	if err := t.checkUnchanged(ctx); err != nil {
-		return nil, t.leaveEarlier(in, err)
+	err := t.checkUnchanged(ctx)
+	if err != nil {
+		return nil, err
 	}
 	following, cancel := context.WithTimeout(ctx, t.timeout())
 	defer cancel()
@@ -232,13 +245,4 @@ func (t *Tool) checkUnchanged(ctx context.Context) error {
 	t.checked = time.Now()
 	t.mu.Unlock()
 	return nil
-}
-
-// leaveEarlier is an error of a call that does nothing, of one that an earlier process may have made: it leaves open
-// what came of that.
-func (t *Tool) leaveEarlier(in tools.Input, err error) error {
-	if e, certain := errors.AsType[*tools.Error](err); certain && in.Again && t.spec.Class == tools.Keyed {
-		return errors.New(e.Message)
-	}
-	return err
 }

@@ -397,6 +397,20 @@ func TestWhatAServerDoesWrong(t *testing.T) {
 				return reply{403, nil, ""}
 			}
 		}, "doubt", "does not permit", 0},
+		{"it is cut, and then asks for patience", tools.Keyed, func(d *desk) {
+			d.does["SendMessage"] = func(c call) any {
+				if c.n == 1 {
+					panic(http.ErrAbortHandler)
+				}
+				return reply{429, map[string]string{"Retry-After": "3600"}, ""}
+			}
+		}, "doubt", "try again in 1h", 0},
+		{"it asks for patience for an hour, and nothing was sent before", tools.Keyed, func(d *desk) {
+			d.does["SendMessage"] = result(reply{429, map[string]string{"Retry-After": "3600"}, ""})
+		}, "busy", "try again in 1h", 0},
+		{"it cannot use what its agent has answered", "", func(d *desk) {
+			d.does["SendMessage"] = rpcError(-32006, "no such thing as that")
+		}, "doubt", "no such thing as that", 0},
 		{"it asks for patience once", tools.Once, func(d *desk) {
 			d.does["SendMessage"] = func(c call) any {
 				if c.n == 1 {
@@ -543,6 +557,71 @@ func TestWhetherAMessageHasArrived(t *testing.T) {
 	}
 }
 
+// That no task is listed says that a message has not arrived only if no answer to it was read.
+func TestAMessageThatWasAnsweredHasArrived(t *testing.T) {
+	rep := func(status int, body string) func(call) any {
+		return func(call) any { return reply{status, nil, body} }
+	}
+	for _, tt := range []struct {
+		name    string
+		answers func(call) any
+		arrived bool
+	}{
+		{"in another context", func(call) any { return map[string]any{"task": done("t-1", "paid")} }, true},
+		{"too much", rep(200, strings.Repeat(" ", maxBody+1)), true},
+		{"no JSON", rep(200, "<html>"), true},
+		{"with an error of its own", rep(200, `{"jsonrpc":"2.0","id":"writ-1","error":{"code":-32603,"message":"oh"}}`), true},
+		{"with what its server cannot use", rep(502, ""), true},
+		{"and cut off", func(c call) any {
+			c.w.Header().Set("Content-Length", "100")
+			c.w.Write([]byte(`{"jsonrpc"`))
+			c.w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, true},
+		{"by nobody", func(call) any { panic(http.ErrAbortHandler) }, false},
+		{"by a gateway", rep(504, ""), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, "JSONRPC")
+			d.does["SendMessage"] = tt.answers
+			d.does["ListTasks"] = func(call) any { return map[string]any{"tasks": []any{}} }
+			tool := d.tool(t, "", func(c *Config) { c.Reconcile, c.Timeout = true, 30*time.Second })
+			if _, err := ask(t, tool, `{"message":"pay alice"}`); err == nil || isCode(err, tools.CodeNotDone) == tt.arrived {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A server here that stops says nothing of the other one. What only looks is done by the next start; a message that was
+// not sent is said to be that.
+func TestAStopWhileTheCardIsRead(t *testing.T) {
+	for _, only := range []bool{true, false} {
+		d := newDesk(t, "JSONRPC")
+		tool := d.tool(t, "", nil)
+		args := `{"message":"hi"}`
+		if only {
+			args = fmt.Sprintf(`{"message":"","task":%q}`, tool.sealTask(alice, "t-1"))
+		}
+		ctx, stop := context.WithCancelCause(t.Context())
+		cause := tools.Withdrawal(false)
+		read := make(chan struct{})
+		d.serve = func(http.ResponseWriter) bool { stop(cause); <-read; return true }
+		_, err := tool.Call(ctx, input(t, tool, args))
+		close(read)
+		switch {
+		case only && (!errors.Is(err, context.Canceled) || isCode(err, tools.CodeNotDone)):
+			t.Errorf("a look: %v", err)
+		case !only && (!isCode(err, tools.CodeNotDone) || !strings.Contains(err.Error(), "was cut here")):
+			t.Errorf("a message: %v", err)
+		}
+		if len(d.operations()) > 0 {
+			t.Errorf("asked %v", d.operations())
+		}
+	}
+}
+
 // sign signs a card as the protocol has it.
 func sign(t *testing.T, card map[string]any, alg string, header map[string]any, sign func([]byte) []byte) {
 	t.Helper()
@@ -673,6 +752,23 @@ func TestACallThatIsMadeAgain(t *testing.T) {
 	d.card["description"], tool.checked = "Another.", time.Time{}
 	if _, err := read(t, tool, in); err == nil || isCode(err, "definition_changed") || !strings.Contains(err.Error(), "not as it was accepted") {
 		t.Errorf("a changed card: %v", err)
+	}
+	for name, change := range map[string]func(*tools.Input){
+		"a host that the grant does not name any more": func(in *tools.Input) { in.Hosts = []string{"other.example"} },
+		"a task whose name is not known any more": func(in *tools.Input) {
+			in.Args.JSON = []byte(`{"message":"hi","task":"t-1~0123456789abcdef"}`)
+		},
+	} {
+		again := in
+		change(&again)
+		_, err := read(t, tool, again)
+		if _, certain := errors.AsType[*tools.Error](err); err == nil || certain {
+			t.Errorf("%s: %v", name, err)
+		}
+		again.Again = false
+		if _, err := read(t, tool, again); !isCode(err, "host_not_allowed") && !isCode(err, "bad_argument") {
+			t.Errorf("%s, for the first time: %v", name, err)
+		}
 	}
 	first, second := d.asked[0], d.asked[1]
 	if first != second {

@@ -72,6 +72,7 @@ type failure struct {
 	code    string
 	says    string
 	refused bool          // it is certain that the other side has done nothing
+	arrived bool          // an answer has begun, so the other side has read the request
 	passing bool          // asking again may help
 	after   time.Duration // when
 }
@@ -86,6 +87,9 @@ func (c *Client) describeBroken(ctx context.Context, err error) *failure {
 	case errors.Is(err, reach.ErrPrivate):
 		return &failure{code: "address_not_allowed", refused: true,
 			says: "its host leads into a private network; the operator sets private for that"}
+	case errors.Is(ctx.Err(), context.Canceled): // here, not there
+		return &failure{code: tools.CodeNotDone, says: "the call was cut here before it had answered; ask again",
+			refused: unsent}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &failure{code: "timeout", says: "it does not answer in time", refused: unsent, passing: true}
 	}
@@ -125,7 +129,9 @@ func (c *Client) ask(ctx context.Context, at endpoint, op operation, params map[
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {
-		return c.describeBroken(ctx, err)
+		f := c.describeBroken(ctx, err)
+		f.arrived = true
+		return f
 	}
 	if f := c.judgeStatus(res); f != nil {
 		return f
@@ -240,7 +246,8 @@ func statusFailure(code int, said string) *failure {
 	}
 	if code >= 500 {
 		passing := code == http.StatusBadGateway || code == http.StatusServiceUnavailable || code == http.StatusGatewayTimeout
-		return &failure{code: "unavailable", says: says, passing: passing}
+		// 502 is also said of an agent that has answered, of which its server cannot use the answer.
+		return &failure{code: "unavailable", says: says, passing: passing, arrived: code == http.StatusBadGateway}
 	}
 	return &failure{code: "refused", says: says, refused: !slices.Contains([]int{408, 409, 425}, code)}
 }
@@ -277,7 +284,7 @@ func (c *Client) readCall(status int, body []byte, out any) error {
 }
 
 // describeRefusal says what an error of JSON-RPC means (section 5.4). Of those that the protocol defines it is certain
-// that nothing was done.
+// that nothing was done, but of -32006: there the agent has answered, and its server cannot use the answer.
 func (c *Client) describeRefusal(code int, message string) *failure {
 	said := c.clean(message, maxSaid)
 	f := &failure{code: "refused", refused: true}
@@ -292,7 +299,7 @@ func (c *Client) describeRefusal(code int, message string) *failure {
 		f.says = "it does not take plain text"
 	case -32009:
 		f.code, f.says = "unauthorised", "it does not speak A2A 1.0; the operator looks at its card"
-	case -32700, -32600, -32601, -32602, -32003, -32006, -32007, -32008:
+	case -32700, -32600, -32601, -32602, -32003, -32007, -32008:
 		f.says = "it refuses: " + said
 	default:
 		f.code, f.refused, f.says = "failed", false, fmt.Sprintf("it has failed (%d): %s", code, said)

@@ -83,8 +83,8 @@ func (c *Client) checkTask(w wireTask, id, context string) error {
 	return nil
 }
 
-// explain makes the error of a call, of which tries were made.
-func (t *Tool) explain(in tools.Input, err error, tries int) error {
+// explain makes the error of a call, of which so many tries may have done something all the same.
+func (t *Tool) explain(in tools.Input, err error, doubted int) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
 		return err
@@ -93,7 +93,7 @@ func (t *Tool) explain(in tools.Input, err error, tries int) error {
 	switch {
 	case t.spec.Class == tools.Read:
 		return e
-	case f.refused && (t.spec.Class != tools.Keyed || !in.Again && tries == 1 || f.code == "busy" && !in.Again):
+	case f.refused && (t.spec.Class != tools.Keyed || !in.Again && doubted == 0):
 		return e
 	}
 	return errors.New(e.Message)
@@ -120,7 +120,7 @@ func (t *Tool) send(ctx context.Context, o order, in tools.Input) (wireTask, *wi
 			if t.spec.Class == tools.Once && !f.refused && o.context != "" && ctx.Err() == nil {
 				return t.settleDoubt(ctx, in, f)
 			}
-			return task, nil, t.explain(in, f, 1+doubted)
+			return task, nil, t.explain(in, f, doubted)
 		}
 	}
 }
@@ -286,11 +286,14 @@ func (t *Tool) readParts(parts []wirePart, limit int, out *result) string {
 	return t.client.clean(b.String(), limit)
 }
 
-// settleDoubt finds out what came of a message whose answer was lost.
+// settleDoubt finds out what came of a message that has no answer which can be used. That it has not arrived is
+// believed only if nothing of an answer was read: a server that does not take the context lists no task of a message
+// either.
 func (t *Tool) settleDoubt(ctx context.Context, in tools.Input, why *failure) (wireTask, *wireMessage, error) {
-	task, happened, err := t.findTask(ctx, in)
+	answered := why.arrived || !why.passing
+	task, happened, err := t.findTask(ctx, in, !answered)
 	switch {
-	case err != nil:
+	case err != nil, !happened && answered:
 		return task, nil, t.explain(in, why, 1)
 	case !happened:
 		return task, nil, t.client.errorf(tools.CodeNotDone, "%s; the message has not arrived, and may be sent again",
@@ -300,10 +303,15 @@ func (t *Tool) settleDoubt(ctx context.Context, in tools.Input, why *failure) (w
 }
 
 // findTask looks for the task of a call by the context that was chosen for it. A message that was sent may still be on
-// its way, so that there is none counts only if it is said again after a while.
-func (t *Tool) findTask(ctx context.Context, in tools.Input) (task wireTask, happened bool, err error) {
+// its way, so that there is none counts only if it is said again after a while; without twice it is asked once.
+func (t *Tool) findTask(ctx context.Context, in tools.Input, twice bool) (
+	task wireTask, happened bool, err error,
+) {
 	chosen := contextOf(in.Key)
 	for n := range 2 {
+		if n > 0 && !twice {
+			break
+		}
 		if n > 0 && !pause(ctx, settleTime) {
 			return task, false, ctx.Err()
 		}
@@ -341,7 +349,7 @@ func (t *Tool) Reconcile(ctx context.Context, in tools.Input) (out []byte, happe
 	}
 	following, cancel := context.WithTimeout(ctx, t.timeout())
 	defer cancel()
-	task, happened, err := t.findTask(following, in)
+	task, happened, err := t.findTask(following, in, true)
 	if err != nil || !happened {
 		return nil, false, err
 	}
