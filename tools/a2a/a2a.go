@@ -30,8 +30,10 @@ const (
 	MaxTimeout     = 10 * time.Minute
 	MaxMessage     = 32 << 10 // bytes
 
-	maxFlying  = 8 // calls at a time
-	maxTries   = 3 // of what may be repeated
+	maxFlying  = 8                // calls at a time
+	maxOfOne   = 4                // of one wallet
+	maxEntry   = 10 * time.Second // that a call waits for its place
+	maxTries   = 3                // of what may be repeated
 	maxID      = 256
 	cardAge    = 10 * time.Second // for which a card that was as accepted is believed to be so
 	cancelTime = 5 * time.Second
@@ -66,7 +68,7 @@ type Tool struct {
 	at       endpoint
 	spec     tools.Spec
 	seal     []byte // see sealTask
-	flying   chan struct{}
+	places   places
 
 	mu      sync.Mutex
 	checked time.Time // when the card was last as it was accepted; guarded by mu
@@ -95,7 +97,7 @@ func New(c *Client, accepted Card, u Use) (*Tool, error) {
 	m := hmac.New(sha256.New, []byte(c.cfg.Token))
 	fmt.Fprintf(m, "writ/a2a/task\n%s", c.cfg.Card)
 	return &Tool{
-		client: c, accepted: accepted, at: at, spec: def.Spec(), seal: m.Sum(nil), flying: make(chan struct{}, maxFlying),
+		client: c, accepted: accepted, at: at, spec: def.Spec(), seal: m.Sum(nil),
 	}, nil
 }
 
@@ -105,7 +107,13 @@ func (t *Tool) Spec() tools.Spec { return t.spec }
 func (t *Tool) timeout() time.Duration { return cmp.Or(t.client.cfg.Timeout, DefaultTimeout) }
 
 // MaxTime returns how long a call takes at most.
-func (t *Tool) MaxTime() time.Duration { return t.timeout() + maxRequest + 2*cancelTime }
+func (t *Tool) MaxTime() time.Duration {
+	most := maxEntry + maxRequest + t.timeout() + 2*cancelTime
+	if t.client.cfg.Reconcile { // and then it may be made: the card, the list twice, and the call
+		most += 3*maxRequest + settleTime
+	}
+	return most
+}
 
 // Close ends idle connections.
 func (t *Tool) Close() error { return t.client.Close() }
@@ -158,14 +166,12 @@ func (t *Tool) perform(ctx context.Context, in tools.Input, o order) ([]byte, er
 	if host := strings.ToLower(t.at.url.Hostname()); len(in.Hosts) > 0 && !slices.Contains(in.Hosts, host) {
 		return nil, t.client.errorf("host_not_allowed", "its host %s is not one that the wallet's grant names", host)
 	}
-	select {
-	case t.flying <- struct{}{}:
-		defer func() { <-t.flying }()
-	case <-ctx.Done():
-		return nil, t.client.errorf("busy", "it is busy with other calls, at most %d at a time; try again later", maxFlying)
-	}
-	err := t.checkUnchanged(ctx)
+	leave, err := t.places.enter(ctx, in.Asker.Wallet)
 	if err != nil {
+		return nil, t.client.errorf("busy", "%v; try again later", err)
+	}
+	defer leave()
+	if err := t.checkUnchanged(ctx); err != nil {
 		return nil, err
 	}
 	following, cancel := context.WithTimeout(ctx, t.timeout())

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/writ-run/writ/internal/reach"
@@ -620,6 +621,74 @@ func TestAStopWhileTheCardIsRead(t *testing.T) {
 			t.Errorf("asked %v", d.operations())
 		}
 	}
+}
+
+// A wallet's calls take half of the places at most, and a call that finds none is told so while it has the time to be
+// made again; it takes nothing of the time in which a task is followed.
+func TestHowManyCallsAreUnderWay(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, "JSONRPC")
+	begun, end := make(chan struct{}, maxFlying+1), make(chan struct{})
+	d.does["SendMessage"] = func(call) any {
+		begun <- struct{}{}
+		<-end
+		return map[string]any{"task": done("t-1", "42")}
+	}
+	tool := d.tool(t, "", func(c *Config) { c.Timeout = time.Minute })
+	in := input(t, tool, `{"message":"hi"}`)
+	var wg sync.WaitGroup
+	call := func(wallet string) {
+		wg.Go(func() {
+			in := in
+			in.Asker.Wallet = wallet
+			if _, err := tool.Call(t.Context(), in); err != nil {
+				t.Errorf("%s: %v", wallet, err)
+			}
+		})
+	}
+	busy := func(wallet, says string) {
+		t.Helper()
+		in := in
+		in.Asker.Wallet = wallet
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := tool.Call(ctx, in); !isCode(err, "busy") || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", wallet, err)
+		}
+	}
+	for range maxOfOne {
+		call("a")
+	}
+	for range maxOfOne {
+		<-begun
+	}
+	busy("a", "this wallet has 4 calls")
+	for range maxFlying - maxOfOne {
+		call("b")
+		<-begun
+	}
+	busy("c", "at most 8 at a time")
+	call("c") // waits, and has its place when the others end
+	close(end)
+	wg.Wait()
+	if tool.places.taken != 0 || len(tool.places.of) != 0 {
+		t.Errorf("places are left taken: %d, %v", tool.places.taken, tool.places.of)
+	}
+	if least := maxEntry + maxRequest + time.Minute; tool.MaxTime() < least {
+		t.Errorf("a call takes %s at most, and may take %s", tool.MaxTime(), least)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var p places
+		for range maxOfOne {
+			if _, err := p.enter(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		since := time.Now()
+		if _, err := p.enter(t.Context(), "a"); err == nil || time.Since(since) != maxEntry {
+			t.Errorf("a place is waited for for %s: %v", time.Since(since), err)
+		}
+	})
 }
 
 // sign signs a card as the protocol has it.

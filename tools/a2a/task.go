@@ -319,8 +319,10 @@ func (t *Tool) findTask(ctx context.Context, in tools.Input, twice bool) (
 			Tasks []wireTask `json:"tasks"`
 			More  string     `json:"nextPageToken"`
 		}
-		err := t.client.ask(ctx, t.at, listTasks,
+		asking, cancel := context.WithTimeout(ctx, maxRequest)
+		err := t.client.ask(asking, t.at, listTasks,
 			map[string]any{"contextId": chosen, "pageSize": 2, "historyLength": 0}, &listed)
+		cancel()
 		switch {
 		case err != nil:
 			return task, false, err
