@@ -28,7 +28,7 @@ import (
 const (
 	DefaultTimeout = 2 * time.Minute
 	MaxTimeout     = 10 * time.Minute
-	MaxMessage     = 32 << 10 // bytes
+	MaxMessage     = 12 << 10 // bytes; beside it stand the task and what JSON escapes, within [tools.MaxArgs]
 
 	maxFlying  = 8                // calls at a time
 	maxOfOne   = 4                // of one wallet
@@ -56,9 +56,9 @@ type Config struct {
 // Foreign; the rest is the card's.
 type Use struct{ Spec tools.Spec }
 
-// schema of the arguments.
+// schema of the arguments. The message is bounded as MaxMessage says.
 const schema = `{"type":"object","additionalProperties":false,"required":["message"],"properties":{
-"message":{"type":"string","maxLength":32768,"description":"what the agent is told or asked"},
+"message":{"type":"string","maxLength":12288,"description":"what the agent is told or asked"},
 "task":{"type":"string","maxLength":300,"description":"task of an earlier answer, to go on with it"}}}`
 
 // A Tool is an agent elsewhere.

@@ -691,6 +691,26 @@ func TestHowManyCallsAreUnderWay(t *testing.T) {
 	})
 }
 
+// A message of the length that the schema allows fits into a call's arguments, with the longest name of a task.
+func TestTheLongestMessage(t *testing.T) {
+	d := newDesk(t, "JSONRPC")
+	tool := d.tool(t, "", nil)
+	task := tool.sealTask(alice, strings.Repeat("t", maxID))
+	d.does["SendMessage"] = func(call) any { return map[string]any{"task": done(strings.Repeat("t", maxID), "42")} }
+	args := func(n int) string { return fmt.Sprintf(`{"message":%q,"task":%q}`, strings.Repeat("x", n), task) }
+	if out, err := ask(t, tool, args(MaxMessage)); err != nil || out.Text != "42" {
+		t.Errorf("%+v, %v", out, err)
+	}
+	def, err := tools.Compile(tool.Spec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = def.Read([]byte(args(MaxMessage + 1)))
+	if e, ok := errors.AsType[*tools.Error](err); !ok || e.Code == "bad_json" {
+		t.Errorf("a longer one is %v, which does not say what is too long", err)
+	}
+}
+
 // sign signs a card as the protocol has it.
 func sign(t *testing.T, card map[string]any, alg string, header map[string]any, sign func([]byte) []byte) {
 	t.Helper()
