@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,15 +144,14 @@ func (w OwnWallets) Sent(ctx context.Context, run provenance.Link, effect proven
 	if err != nil {
 		return err
 	}
-	if err := payer.CheckSent(ctx, in, hash); err != nil {
-		if e, ok := errors.AsType[*tools.Error](err); ok && e.Code == tools.PaidOtherwise { // then it stays counted
-			err = errors.Join(err, w.runs.cfg.Store.NoteSent(ctx, run, effect, hash))
-		}
-		return err
+	wrong := payer.CheckSent(ctx, in, hash)
+	if wrong == nil {
+		key := ownwallet.Key{Run: run, Effect: effect}
+		wrong = w.runs.sent.CheckSaid(ctx, key, ownwallet.Call{Payer: payer, Input: in}, hash)
 	}
-	key := ownwallet.Key{Run: run, Effect: effect}
-	if err := w.runs.sent.CheckSaid(ctx, key, ownwallet.Call{Payer: payer, Input: in}, hash); err != nil {
-		return err
+	if e, ok := errors.AsType[*tools.Error](wrong); wrong != nil && (!ok || e.Code != tools.PaidOtherwise) {
+		return wrong
 	}
-	return w.runs.cfg.Store.NoteSent(ctx, run, effect, hash)
+	// What may have paid otherwise stays counted. Who is told of it does not say it again, so it must be kept by then.
+	return cmp.Or(w.runs.cfg.Store.NoteSent(ctx, run, effect, hash), wrong)
 }
