@@ -84,7 +84,7 @@ func (c *foreignChain) mine(blocks int) {
 	c.call("anvil_mine", hexutil.EncodeUint64(uint64(blocks)))
 }
 
-func (c *foreignChain) send(key *ecdsa.PrivateKey, nonce uint64, to *common.Address, data []byte) {
+func (c *foreignChain) send(key *ecdsa.PrivateKey, nonce uint64, to *common.Address, data []byte) common.Hash {
 	c.t.Helper()
 	tx, err := types.SignNewTx(key, types.LatestSignerForChainID(c.id), &types.DynamicFeeTx{
 		ChainID: c.id, Nonce: nonce, To: to, Data: data, Gas: 2_000_000, GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(100e9),
@@ -95,6 +95,7 @@ func (c *foreignChain) send(key *ecdsa.PrivateKey, nonce uint64, to *common.Addr
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	return tx.Hash()
 }
 
 func (c *foreignChain) balance(of common.Address) uint64 {

@@ -59,21 +59,25 @@ func SendOwn(ctx context.Context, client *ethclient.Client, tx *types.Transactio
 	return errors.Join(waited, err)
 }
 
-// BecomeSmart gives a dev account the code of [Delegator], by a transaction of its own that it signs (EIP-7702), and
-// waits until a block has it.
+// BecomeSmart gives an account the code of [Delegator], by a transaction of its own that it signs (EIP-7702), and waits
+// until a block has it.
 func BecomeSmart(ctx context.Context, client *ethclient.Client, a Account) error {
 	nonce, err := client.PendingNonceAt(ctx, a.Address)
 	if err != nil {
 		return err
 	}
-	id := uint256.NewInt(ID)
+	number, err := client.ChainID(ctx)
+	if err != nil {
+		return err
+	}
+	id := uint256.MustFromBig(number)
 	auth, err := types.SignSetCode(a.Key, types.SetCodeAuthorization{
 		ChainID: *id, Address: Delegator(), Nonce: nonce + 1, // the transaction itself uses the first
 	})
 	if err != nil {
 		return err
 	}
-	tx, err := types.SignNewTx(a.Key, types.LatestSignerForChainID(big.NewInt(ID)), &types.SetCodeTx{
+	tx, err := types.SignNewTx(a.Key, types.LatestSignerForChainID(number), &types.SetCodeTx{
 		ChainID: id, Nonce: nonce, To: a.Address, Gas: 100_000, Value: new(uint256.Int),
 		AuthList:  []types.SetCodeAuthorization{auth},
 		GasTipCap: uint256.NewInt(params.GWei), GasFeeCap: uint256.NewInt(10 * params.GWei),
