@@ -134,8 +134,12 @@ func (b *Book) others(of waiting) (list []waiting, more bool) {
 // maxPause is between two looks, at most.
 const maxPause = 2 * time.Second
 
+// lastTime is how long it may take to hear what was said since the last look.
+const lastTime = 10 * time.Second
+
 // Await looks until it finds the transaction of a call that has begun, hears that there never will be one, or ctx ends:
-// then it returns what the last look said that was finished. warn is told of looks that fail.
+// then it returns what the last look said that was finished, and what has been said since if ctx's time was over. warn
+// is told of looks that fail.
 func (b *Book) Await(ctx context.Context, k Key, warn func(error)) (s tools.Signed, said string, err error) {
 	said, err = "", context.Canceled
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxPause) {
@@ -151,10 +155,29 @@ func (b *Book) Await(ctx context.Context, k Key, warn func(error)) (s tools.Sign
 		}
 		select {
 		case <-ctx.Done():
+			if said == "" && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				said, err = b.readLastWord(ctx, k, err)
+			}
 			return s, said, err
 		case <-time.After(pause):
 		}
 	}
+}
+
+// readLastWord returns the hash that somebody has said of a call whose time is over, if it is not another call's for
+// certain. The error is why it is not known, or else that of the last look.
+func (b *Book) readLastWord(ctx context.Context, k Key, last error) (said string, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancel()
+	if said, err = b.store.SentHash(ctx, k.Run, k.Effect); err != nil || said == "" {
+		return "", cmp.Or(err, last)
+	}
+	if w, ok := b.call(k); ok {
+		if counted, err := b.isCounted(ctx, k, w.Call, said); err == nil && counted {
+			said = ""
+		}
+	}
+	return said, last
 }
 
 // Look finds the transaction of a call that has begun, whatever was said of it, and gives it to the call until

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/writ-run/writ/internal/journal"
 	"github.com/writ-run/writ/internal/store/storetest"
@@ -181,6 +183,59 @@ type said struct {
 
 func (s said) SentHash(context.Context, provenance.Link, provenance.Ref) (string, error) {
 	return s.hash, nil
+}
+
+// A lateTeller has what the test decides.
+type lateTeller struct {
+	*record
+	said func() (string, error)
+}
+
+func (s lateTeller) SentHash(context.Context, provenance.Link, provenance.Ref) (string, error) {
+	return s.said()
+}
+
+// What is said behind the last look, and is accepted, is heard: else a call would count as not sent whose wallet has
+// just said that it has.
+func TestAWordBehindTheLastLookIsHeard(t *testing.T) {
+	down := errors.New("disk on fire")
+	for _, tt := range []struct {
+		rule   string
+		hash   string // said when no look is left
+		failed error
+		used   bool // it is another call's
+		said   string
+		unsent bool
+	}{
+		{"a hash", hashOf(7), nil, false, hashOf(7), true},
+		{"what another call has got", hashOf(0), nil, true, "", true},
+		{"nothing", "", nil, false, "", true},
+		{"nobody knows what", "", down, false, "", false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			end, _ := ctx.Deadline()
+			r := &record{used: map[uint64]bool{}}
+			f := &finder{}
+			b := NewBook(lateTeller{r, func() (string, error) {
+				if time.Now().Before(end) {
+					return "", nil
+				}
+				if tt.used {
+					f.sent, r.used[0] = 1, true
+				}
+				return tt.hash, tt.failed
+			}})
+			if err := b.Begin(keyOf(1), Call{Account: account, Payer: f}); err != nil {
+				t.Fatal(err)
+			}
+			_, said, err := b.Await(ctx, keyOf(1), func(error) {})
+			if said != tt.said || errors.Is(err, tools.ErrUnsent) != tt.unsent || err == nil {
+				t.Errorf("%s: %q, %v, want %q", tt.rule, said, err, tt.said)
+			}
+		})
+	}
 }
 
 // One wallet that lets all its calls wait leaves room for the others.
