@@ -1,7 +1,11 @@
 package node
 
 import (
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 
@@ -59,6 +63,20 @@ func agentTool(a config.A2A) (tools.Tool, error) {
 		return nil, badSetting("tools: %s: %s", a.Name, wording.Reveal(err.Error()))
 	}
 	return t, nil
+}
+
+// sealAgents gives the tools that are agents elsewhere their secret, one that is derived from the operator's key.
+func sealAgents(list []tools.Tool, operator ed25519.PrivateKey) error {
+	secret, err := hkdf.Key(sha256.New, operator.Seed(), nil, "writ/a2a/task/1", sha256.Size)
+	if err != nil {
+		return fmt.Errorf("derive the secret of tasks elsewhere: %w", err)
+	}
+	for _, t := range list {
+		if agent, is := t.(*a2a.Tool); is {
+			agent.SealWith([32]byte(secret))
+		}
+	}
+	return nil
 }
 
 // DescribeAgent says what the agent elsewhere is as a tool. Its server is not asked.

@@ -265,6 +265,9 @@ func (n *Node) openRunner(ctx context.Context, c *Config) (func() error, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := sealAgents(own, n.key); err != nil {
+		return nil, err
+	}
 	all = append(all, own...)
 	n.runner, err = runner.New(ctx, runner.Config{
 		Store: n.db, Agents: c.Agents, Tools: all, Models: c.Models, Policy: c.Rules.Operator,

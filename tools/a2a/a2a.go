@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -93,12 +94,19 @@ func New(c *Client, accepted Card, u Use) (*Tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The token is a secret of this operator and this server, and lasts as long as the tasks can be asked for.
-	m := hmac.New(sha256.New, []byte(c.cfg.Token))
-	fmt.Fprintf(m, "writ/a2a/task\n%s", c.cfg.Card)
-	return &Tool{
-		client: c, accepted: accepted, at: at, spec: def.Spec(), seal: m.Sum(nil),
-	}, nil
+	t := &Tool{client: c, accepted: accepted, at: at, spec: def.Spec()}
+	var secret [32]byte
+	_, _ = rand.Read(secret[:]) // it does not fail
+	t.SealWith(secret)
+	return t, nil
+}
+
+// SealWith says by which secret of this server, and of nobody else, the tool makes the names of tasks; those that were
+// made by another one are not known any more. Without it that is one of this process's. It is called before any call.
+func (t *Tool) SealWith(secret [32]byte) {
+	m := hmac.New(sha256.New, secret[:])
+	fmt.Fprintf(m, "writ/a2a/task\n%s", t.client.cfg.Card)
+	t.seal = m.Sum(nil)
 }
 
 // Spec describes the tool.

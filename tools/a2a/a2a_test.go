@@ -290,6 +290,36 @@ func TestATaskIsGoneOnWith(t *testing.T) {
 	}
 }
 
+// The name of a task rests on a secret of the server: not on the token, which may be none, or be changed, and whose
+// owner, the other server, could make names of any wallet's.
+func TestWhoCanNameATask(t *testing.T) {
+	d := newDesk(t, "JSONRPC")
+	made := func(token string, secret byte) *Tool {
+		tool := d.tool(t, "", func(c *Config) { c.Token = token })
+		if secret != 0 {
+			tool.SealWith([32]byte{secret})
+		}
+		return tool
+	}
+	name := made("", 1).sealTask(alice, "t-1")
+	for _, tt := range []struct {
+		says string
+		by   *Tool
+		ours bool
+	}{
+		{"another token", made(token, 1), true},
+		{"another secret", made("", 2), false},
+		{"no secret", made("", 0), false},
+	} {
+		if id, ours := tt.by.openTask(alice, name); ours != tt.ours || ours && id != "t-1" {
+			t.Errorf("with %s: %q, %v", tt.says, id, ours)
+		}
+	}
+	if made("", 0).sealTask(alice, "t-1") == made("", 0).sealTask(alice, "t-1") {
+		t.Error("without a secret anybody can make a name")
+	}
+}
+
 func isCode(err error, code string) bool {
 	e, ok := errors.AsType[*tools.Error](err)
 	return ok && e.Code == code
