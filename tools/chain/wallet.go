@@ -232,6 +232,7 @@ func (p *payer) find(ctx context.Context, in tools.Input, s tools.Search) (none 
 		return none, fmt.Errorf("nonce: %w", err)
 	}
 	account := p.caip10(in.Wallet)
+	var unknown error
 	for n := first; n < min(next, first+maxSearch); n++ {
 		if s.Taken != nil {
 			if taken, err := s.Taken(ctx, account, n); err != nil || taken {
@@ -242,12 +243,18 @@ func (p *payer) find(ctx context.Context, in tools.Input, s tools.Search) (none 
 			}
 		}
 		tx, err := p.transactionOf(ctx, in.Wallet, n, since, head.Number)
-		if err != nil {
+		switch {
+		case errors.Is(err, errAuthorized):
+		case errors.Is(err, errNoTransaction): // its code may have made a contract, or the node has changed its mind
+			unknown = err
+		case err != nil:
 			return none, err
-		}
-		if p.compare(tx, a, in.Wallet) == "" {
+		case p.compare(tx, a, in.Wallet) == "":
 			return p.record(tx, account)
 		}
+	}
+	if unknown != nil {
+		return none, unknown
 	}
 	if next > first+maxSearch {
 		return none, fmt.Errorf("the wallet has sent %d transactions since, and %d are looked at", next-first, maxSearch)
@@ -277,7 +284,14 @@ func (p *payer) simulatedAt(in tools.Input) (*big.Int, error) {
 	return n, nil
 }
 
-// transactionOf finds the transaction of a nonce that was used after a block, by halves.
+// What used a nonce that no transaction has.
+var (
+	errAuthorized    = errors.New("an authorization has used the nonce")
+	errNoTransaction = errors.New("no transaction of the block has the nonce that was used in it")
+)
+
+// transactionOf finds the transaction of a nonce that was used after a block, by halves. The error is errAuthorized if
+// the account has used it to take on code (EIP-7702), and errNoTransaction if the block does not say what has.
 func (p *payer) transactionOf(
 	ctx context.Context, wallet common.Address, nonce uint64, after, last *big.Int,
 ) (*types.Transaction, error) {
@@ -301,13 +315,21 @@ func (p *payer) transactionOf(
 	if err != nil {
 		return nil, fmt.Errorf("block: %w", err)
 	}
+	failed = errNoTransaction
 	for _, tx := range block.Transactions() {
 		from, err := types.Sender(types.LatestSignerForChainID(p.id), tx)
 		if err == nil && from == wallet && tx.Nonce() == nonce {
 			return tx, nil
 		}
+		for _, auth := range tx.SetCodeAuthorizations() {
+			who, err := auth.Authority()
+			isHere := auth.ChainID.IsZero() || auth.ChainID.CmpBig(p.id) == 0
+			if err == nil && who == wallet && auth.Nonce == nonce && isHere {
+				failed = errAuthorized
+			}
+		}
 	}
-	return nil, fmt.Errorf("block %s has no transaction of nonce %d", block.Number(), nonce)
+	return nil, fmt.Errorf("block %s, nonce %d: %w", block.Number(), nonce, failed)
 }
 
 // outcomeOfClaim says what has become of a transaction that the wallet said it had sent, and that is not in the chain.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -261,5 +262,60 @@ func TestAWalletReplacesWhatItSent(t *testing.T) {
 				t.Errorf("got %+v, %v", s, err)
 			}
 		})
+	}
+}
+
+// A forgetful node does not show what takes on code.
+type forgetful struct{ *remembering }
+
+func (f forgetful) BlockByNumber(ctx context.Context, number *big.Int) (*types.Block, error) {
+	b, err := f.Client.BlockByNumber(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	body := *b.Body()
+	body.Transactions = slices.DeleteFunc(slices.Clone(body.Transactions), func(tx *types.Transaction) bool {
+		return tx.Type() == types.SetCodeTxType
+	})
+	return types.NewBlockWithHeader(b.Header()).WithBody(body), nil
+}
+
+// An account that takes on code while it is asked to pay uses a nonce that no transaction has: that replaces nothing,
+// and what is sent with the next one is found. Where a node does not say what used it, nothing is known unless the
+// call's own is there.
+func TestANonceThatNoTransactionHasIsPassedOver(t *testing.T) {
+	w, node, payer, in, want := beginReplaced(t, "")
+	to := common.HexToAddress(want.To)
+	tx, err := types.SignNewTx(w.from.Key, types.LatestSignerForChainID(big.NewInt(devchain.ID)), &types.DynamicFeeTx{
+		ChainID: big.NewInt(devchain.ID), Nonce: 1, To: &to, Data: common.FromHex(want.Data), Gas: 100_000,
+		GasTipCap: big.NewInt(1), GasFeeCap: big.NewInt(1),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.tx = tx
+	said := tools.Search{Hash: tx.Hash().Hex()}
+	if _, err := payer.Find(t.Context(), in, said); !errors.Is(err, tools.ErrUnsent) {
+		t.Fatalf("it waits: %v", err)
+	}
+	if err := devchain.BecomeSmart(t.Context(), w.client, w.from); err != nil { // by nonce 0; its authorization has 1
+		t.Fatal(err)
+	}
+	blind := startWith(t, forgetful{node}, "")["wallet.transfer"].(tools.Payer)
+	for _, s := range []tools.Search{said, {}} {
+		_, err := payer.Find(t.Context(), in, s)
+		if _, never := errors.AsType[*tools.Error](err); never || !errors.Is(err, tools.ErrUnsent) {
+			t.Errorf("said %q: got %v, want that it waits", s.Hash, err)
+		}
+		if _, err := blind.Find(t.Context(), in, s); err == nil || errors.Is(err, tools.ErrUnsent) {
+			t.Errorf("said %q, of a node that does not say what used it: %v", s.Hash, err)
+		}
+	}
+	hash := w.send(2, want.To, 0, want.Data, 1)
+	w.mined(2)
+	for _, p := range []tools.Payer{payer, blind} {
+		if s, err := p.Find(t.Context(), in, said); err != nil || s.Hash != hash.Hex() {
+			t.Errorf("got %+v, %v, want what was sent with the next nonce, %s", s, err, hash)
+		}
 	}
 }
