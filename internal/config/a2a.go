@@ -19,7 +19,7 @@ type A2A struct {
 	Hosts      []string      `yaml:"hosts" about:"hosts at which the agent's interface may be, beside that of its card"`
 	Private    bool          `yaml:"private" about:"card and interface may be of private networks, and http"`
 	Timeout    time.Duration `yaml:"timeout" about:"how long a call waits for the agent to be done, at most 10m; 2m if 0"`
-	Reconcile  bool          `yaml:"reconcile" about:"of class once: the server takes a contextId of its client's choosing, so after a doubt its tasks are listed by it"`
+	Reconcile  bool          `yaml:"reconcile" about:"of class once: the server takes a contextId of its client's choosing, and its agent answers every message with a task, so after a doubt the tasks are listed by it"`
 	Class      string        `yaml:"class" about:"what repeating a message would do: read, keyed (the server takes the same messageId for the same task, as a writ does) or once; once if empty"`
 	Ask        string        `yaml:"ask" about:"when the wallet is asked: always or never; always if empty, unless the class is read"`
 	Integrity  string        `yaml:"integrity" about:"what its answers are worth: tool or untrusted; untrusted if empty"`

@@ -49,7 +49,7 @@ type Config struct {
 	Header    string        // that the token goes in; Authorization, as a bearer's, if empty
 	Hosts     []string      // where the interface may be beside the card's own host
 	Timeout   time.Duration // how long a call follows its task; DefaultTimeout if 0
-	Reconcile bool          // the server takes a context of the caller's choosing, by which its tasks are listed
+	Reconcile bool          // the server takes a context of the caller's choosing, and always answers with a task in it
 	Gate      reach.Gate
 }
 
