@@ -437,6 +437,8 @@ type WalletCall struct {
 	// Parts are the calls that it makes, all or none, if it is one of a smart account (EIP-7702) to itself: for
 	// wallet_sendCalls with atomicRequired, of which the wallet makes this transaction.
 	Parts []WalletPart `json:"parts,omitempty"`
+	// Sent is the hash of the transaction that somebody said it has sent for this; do not send another one.
+	Sent string `json:"sent,omitempty" form:"hex" max:"66"`
 }
 
 // A WalletPart is one call of a [WalletCall].

@@ -41,7 +41,7 @@ func listWalletCalls(c *Call, ctx context.Context, _ wire.None) (any, error) {
 		call := wire.WalletCall{
 			Run: w.Run.String(), Effect: wire.Ref(w.Effect), Tool: w.Summary.Tool, Text: w.Summary.Text,
 			Summary: summary, Chain: w.Wanted.Chain, From: w.Wanted.From, To: w.Wanted.To, Value: w.Wanted.Value,
-			Data: w.Wanted.Data,
+			Data: w.Wanted.Data, Sent: w.Sent,
 		}
 		for _, p := range w.Wanted.Parts {
 			call.Parts = append(call.Parts, wire.WalletPart(p))

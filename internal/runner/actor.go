@@ -128,9 +128,8 @@ func (a *actor) takeDelivery(ctx context.Context, d delivery) error {
 	return err
 }
 
-// takeLastAnswers receives the answers of all effects that are under way, which have been told to end. Those that have
-// come to something all the same become steps if keep is set: what a tool has done must not be in doubt because the
-// Runner stops.
+// takeLastAnswers receives the answers of all effects under way, which have been told to end. Those that have come to
+// something become steps if keep is set: what a tool has done must not be in doubt because the Runner stops.
 func (a *actor) takeLastAnswers(ctx context.Context, keep bool) {
 	for ; a.underWay > 0; a.underWay-- {
 		ans := <-a.answers

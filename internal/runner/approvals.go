@@ -127,8 +127,7 @@ func (r *Runner) checkDecision(ctx context.Context, d ApprovalDecision) (*proven
 // reports are what callers say of calls of their own tools.
 type reports struct{ runs *runs }
 
-// Report brings what came of a call of the caller's own tool into its run, as JSON. ErrNotFound if the run does not
-// wait for it.
+// Report brings what came of a call of the caller's own tool into its run, as JSON. ErrNotFound if none waits for it.
 func (r *reports) Report(
 	ctx context.Context, run provenance.Link, call provenance.Ref, output []byte, failed bool,
 ) error {

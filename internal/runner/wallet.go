@@ -70,6 +70,7 @@ type WalletCall struct {
 	Effect  provenance.Ref
 	Summary approval.Summary // what an approval of it would say
 	Wanted  tools.Wanted
+	Sent    string // the hash that was said of it last, or ""
 }
 
 // OwnWallets are the users' own wallets, as far as a Runner's runs wait for them to send something.
@@ -98,11 +99,12 @@ func (w OwnWallets) Calls(ctx context.Context, of journal.Session) (out []Wallet
 				continue // it waits for something else, or for nothing
 			}
 			wanted, err := payer.Ask(ctx, in)
-			if err != nil {
+			sent, unread := r.cfg.Store.SentHash(ctx, info.ID, ref)
+			if err = errors.Join(err, unread); err != nil { // the others are not hidden by it
 				r.log.WarnContext(ctx, "what a wallet is asked to send is not known", "run", info.ID, "err", err)
 				continue
 			}
-			out = append(out, WalletCall{info.ID, ref, loop.DescribeSend(h.machine, h.state, ref), wanted})
+			out = append(out, WalletCall{info.ID, ref, loop.DescribeSend(h.machine, h.state, ref), wanted, sent})
 		}
 	}
 	return out, nil

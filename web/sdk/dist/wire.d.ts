@@ -378,6 +378,7 @@ export type WalletCall = {
     from: string;
     parts?: WalletPart[];
     run: string;
+    sent?: string;
     summary: unknown;
     text: string;
     to: string;

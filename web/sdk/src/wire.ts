@@ -98,7 +98,7 @@ export type UsageLine = { cached: number; calls: number; cost: number; doubtful:
 
 export type Use = { cap: Amount; name: string; reserved: Amount; spent: Amount }
 
-export type WalletCall = { chain: number; data: string; effect: Ref; from: string; parts?: WalletPart[]; run: string; summary: unknown; text: string; to: string; tool: string; value: string }
+export type WalletCall = { chain: number; data: string; effect: Ref; from: string; parts?: WalletPart[]; run: string; sent?: string; summary: unknown; text: string; to: string; tool: string; value: string }
 
 export type WalletCalls = { calls: WalletCall[] }
 

@@ -1,1 +1,0 @@
-import{b as a,c as b,d as c,e as d}from"./chunk-XYDNDTKX.js";import"./chunk-HE45AL32.js";import"./chunk-PYXJSUDQ.js";import"./chunk-W3MWGHTP.js";import"./chunk-ZE4SVMWH.js";import"./chunk-OHGLUXXC.js";import"./chunk-S4RIBZVE.js";export{b as Outcome,a as Spine,d as Talk,c as TurnView};
