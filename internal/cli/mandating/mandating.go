@@ -328,7 +328,7 @@ func (g *giver) forget(ctx context.Context, hash string) error {
 }
 
 func (g *giver) showRevocation(ctx context.Context, hash string) error {
-	cl, _, err := g.connect(ctx, g.server)
+	cl, saved, err := g.connect(ctx, g.server)
 	if err != nil {
 		return err
 	}
@@ -343,7 +343,15 @@ func (g *giver) showRevocation(ctx context.Context, hash string) error {
 			"this session has handed over no delegation %s; see: writ mandate ls", hash)
 	}
 	x := all[i]
-	return g.Done(x, func(w io.Writer) {
+	return g.Done(x, func(w io.Writer) { printRevocation(w, x, saved.Account) })
+}
+
+// printRevocation says how a delegation is revoked by whom alone its contract lets: the account that pays.
+func printRevocation(w io.Writer, x wire.GivenMandate, wallet string) {
+	if strings.EqualFold(x.Delegator, wallet) {
 		fmt.Fprintf(w, "cast send --from %s %s %s   # on chain %d\n", x.Delegator, x.Manager, x.Revoke, x.Chain)
-	})
+		return
+	}
+	fmt.Fprintf(w, "Only the account that pays, %s, can revoke it, and it is not the wallet of this session. Have it "+
+		"send, on chain %d:\n  to    %s\n  data  %s\n", x.Delegator, x.Chain, x.Manager, x.Revoke)
 }

@@ -155,3 +155,23 @@ func TestWhatIsSignedElsewhereIsMadeHere(t *testing.T) {
 		t.Errorf("the server's own is passed on: %s", out)
 	}
 }
+
+// A command that sends is printed for the account that can run it, and for another one what it has to send.
+func TestARevocationIsForWhoCanSendIt(t *testing.T) {
+	x := wire.GivenMandate{Delegator: "0xAb", Manager: "0xcd", Revoke: "0x01", Chain: 7}
+	for wallet, want := range map[string][]string{
+		"0xaB": {"cast send --from 0xAb 0xcd 0x01", "chain 7"},
+		"0xee": {"Only the account that pays, 0xAb,", "chain 7", "0xcd", "0x01"},
+	} {
+		var b strings.Builder
+		printRevocation(&b, x, wallet)
+		for _, w := range want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("for %s: got %q, which lacks %q", wallet, b.String(), w)
+			}
+		}
+		if strings.Contains(b.String(), "cast") != (wallet == "0xaB") {
+			t.Errorf("for %s: got %q", wallet, b.String())
+		}
+	}
+}
