@@ -59,7 +59,8 @@ func TestAPageDelegates(t *testing.T) {
 	var got struct {
 		Typed, Other, Rules, Granted given
 		Revoked                      struct{ State, Text string }
-		Refused                      string
+		Refused, Without             string
+		Choices                      []string
 		Left                         int
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -77,7 +78,7 @@ func TestAPageDelegates(t *testing.T) {
 		{"one that grants", got.Granted, []string{supported, grant}},
 	} {
 		g := tt.given
-		if asked := slices.DeleteFunc(g.Asked, func(m string) bool { return m == "eth_sendTransaction" }); !slices.Equal(asked, tt.asked) {
+		if asked := slices.DeleteFunc(g.Asked, func(m string) bool { return m == "eth_sendTransaction" || m == "eth_requestAccounts" }); !slices.Equal(asked, tt.asked) {
 			t.Errorf("%s: it was asked %q, want %q", tt.name, asked, tt.asked)
 		}
 		if !g.Smart || g.State != "open" || !strings.Contains(g.Given, "25 USDC") || !strings.Contains(g.Text, "1 USDC") ||
@@ -87,6 +88,12 @@ func TestAPageDelegates(t *testing.T) {
 	}
 	if got.Revoked.State != "revoked" || !strings.Contains(got.Revoked.Text, "revoked on the chain") {
 		t.Errorf("revoked: %+v", got.Revoked)
+	}
+	if want := []string{"eth_requestAccounts", "eth_chainId", "wallet_switchEthereumChain", "eth_sendTransaction"}; !slices.Equal(got.Choices, want) {
+		t.Errorf("to revoke, a wallet at another chain was asked %q, want %q", got.Choices, want)
+	}
+	if got.Without != "invalid_params" {
+		t.Errorf("to revoke, a wallet without the account: got %s", got.Without)
 	}
 	if got.Refused != "user_rejected" || got.Left != 0 {
 		t.Errorf("refused: %s, and %d are there", got.Refused, got.Left)
@@ -119,7 +126,7 @@ func TestTheConsoleDelegates(t *testing.T) {
 		t.Errorf("the browser complains of %q, asks others for %q, and axe finds %q", got.Faults, got.Foreign, got.Axe)
 	}
 	for name, want := range map[string]string{
-		"other": "EIP-7702", "asked": "25 USDC", "paid": "Sent 5 USDC to bob", "spent": "5 USDC", "after": "Let it pay USDC",
+		"other": "EIP-7702", "asked": "25 USDC", "paid": "Sent 5 USDC to bob", "spent": "5 USDC", "failed": "nothing was revoked", "after": "Let it pay USDC",
 	} {
 		if !strings.Contains(got.Seen[name], want) {
 			t.Errorf("%s: got %q, want %q", name, got.Seen[name], want)

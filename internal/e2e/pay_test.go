@@ -44,8 +44,14 @@ func TestThePagesWalletPays(t *testing.T) {
 		Plain, Batch, Folds   paid
 		Atomic, Itself, Again paid
 		Failed                int
-		Lied                  []string
-		Stranger              string
+		Lied, Settled         []string
+		Rejected              struct {
+			Code         string
+			Sent, Known  []bool
+			Later, Sends int
+			Said         []string
+		}
+		Stranger string
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatal(err)
@@ -74,6 +80,15 @@ func TestThePagesWalletPays(t *testing.T) {
 			"--rpc", r.Chain); exit != 0 || !strings.Contains(says, "found on the chain") {
 			t.Errorf("%s: verified with its chain: exit code %d, %s", name, exit, says)
 		}
+	}
+	if r := got.Rejected; r.Code != "user_rejected" || !reflect.DeepEqual(r.Sent, []bool{true}) ||
+		!reflect.DeepEqual(r.Known, []bool{true, false}) || r.Later != 2 || r.Sends != 3 ||
+		!reflect.DeepEqual(r.Said, []string{"Sent 1 USDC to bob", "Sent 2 USDC to bob"}) {
+		t.Errorf("of two, the second refused: got %+v", r)
+	}
+	const unknown = "outcome_unknown"
+	if want := []string{unknown, unknown, unknown, unknown, "0", "0"}; !reflect.DeepEqual(got.Settled, want) {
+		t.Errorf("batches without receipts: got %q, want %q", got.Settled, want)
 	}
 	if got.Stranger != "invalid_params" {
 		t.Errorf("a wallet without the account: got %s", got.Stranger)

@@ -12,12 +12,13 @@ const account = privateKeyToAccount(key)
 const chain = { id: 1337, name: 'dev', nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 }, rpcUrls: { default: { http: [chainURL] } } }
 const sender = createWalletClient({ account, chain, transport: http(chainURL) })
 const out = { faults: [], foreign: [], axe: [], seen: {} }
-let refuses = false
+let refuses = false, reverts = true
 const methods = {
   eth_requestAccounts: () => [account.address], eth_accounts: () => [account.address], eth_chainId: () => '0x539',
   personal_sign: ([message]) => account.signMessage({ message: { raw: message } }),
   eth_signTypedData_v4: ([, text]) => { const { types: { EIP712Domain: _, ...types }, ...rest } = JSON.parse(text); return account.signTypedData({ types, ...rest }) },
-  eth_sendTransaction: ([{ to, data }]) => sender.sendTransaction({ to, data, value: 0n }),
+  eth_sendTransaction: ([{ to, data }]) => (reverts ? '0x' + 'fa'.repeat(32) : sender.sendTransaction({ to, data, value: 0n })),
+  eth_getTransactionReceipt: ([hash]) => (hash.startsWith('0xfafa') ? { status: '0x0' } : null),
 }
 
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] })
@@ -90,6 +91,11 @@ await part().getByText('Spent by the chain').waitFor()
 out.seen.spent = await part().innerText()
 await button('End it…').click()
 await look('delegation-ends')
+await button('Revoke it on the chain').click()
+await button('End it…').waitFor() // the transaction failed
+out.seen.failed = await part().getByRole('alert').innerText()
+reverts = false
+await button('End it…').click()
 await button('Revoke it on the chain').click()
 await part().getByText('Revoked on the chain').waitFor()
 out.seen.after = await part().innerText()

@@ -58,6 +58,12 @@ const ended = async (name, word) => {
 }
 const sent = () => page.getByText('The run goes on when the chain has it').waitFor()
 
+let hides = false // the server cannot ask the chain what a wallet is asked, and leaves it out of its list
+await page.routeWebSocket(/./, (ws) => {
+  const server = ws.connectToServer()
+  server.onMessage((m) => ws.send(hides && typeof m === 'string' ? m.replace(/"calls":\[\{.*\}\]/, '"calls":[]') : m))
+})
+
 await page.goto(url)
 await page.getByRole('button', { name: 'Test Wallet' }).click()
 await page.getByRole('button', { name: 'Sign with Test Wallet' }).click()
@@ -88,9 +94,18 @@ await sent()
 await look('payment-sent')
 out.got.another = await page.getByRole('button', { name: 'Send another one' }).count() // which would be a second payment
 out.got.sent = await page.locator('section.wait').innerText()
+hides = true
+await page.locator('section.wait').waitFor({ state: 'detached' })
+hides = false
+await page.locator('section.wait').waitFor()
+out.got.offered = await payIt().count()
 await page.reload()
 await sent()
-out.got.offered = await payIt().count()
+out.got.offered += await payIt().count()
+await page.evaluate(() => localStorage.clear()) // as another browser
+await page.reload()
+await sent()
+out.got.offered += await payIt().count()
 await miner.mine({ blocks: 1 })
 await page.getByText('The run goes on when the chain has it').waitFor({ state: 'detached' })
 await miner.mine({ blocks: 2 }) // the block counts for good

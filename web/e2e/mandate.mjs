@@ -58,7 +58,18 @@ for (const [name, supported] of [['typed', undefined], ['other', other], ['rules
   const { text } = await session.run('pay bob 1 USDC')
   got[name] = { smart: asked.smart, without: refused.text, text, given: given.text, state: given.state, asked: wallet.asked }
   if (name === 'granted') {
-    await revokeMandate(wallet, given)
+    let at = '0x1', choices = []
+    const elsewhere = { request: async ({ method, params }) => { // at another chain
+      choices.push(method)
+      if (method === 'eth_chainId') return at
+      if (method === 'wallet_switchEthereumChain') return void (at = params[0].chainId)
+      if (method === 'eth_sendTransaction' && at !== '0x539') throw new Error(`sent on ${at}`)
+      return wallet.request({ method, params })
+    } }
+    const without = { request: async () => ['0x00000000000000000000000000000000000b0b00'] }
+    got.without = await revokeMandate(without, given).catch((e) => e.code)
+    await revokeMandate(elsewhere, given)
+    got.choices = choices
     let state
     for (let n = 0; state !== 'revoked' && n < 100; n++) {
       await new Promise((ok) => setTimeout(ok, 100))

@@ -4,7 +4,7 @@
 // batches, one that is asked again for its batch, and one whose batch fails. Arguments: server, chain's URL, key of the account, a
 // folder for the record of a deposit.
 import { writeFileSync } from 'node:fs'
-import { createWalletClient, createPublicClient, http } from 'viem'
+import { createWalletClient, createPublicClient, http, keccak256 } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { encodeExecuteData } from 'viem/experimental/erc7821'
 import { connect } from '../sdk/dist/index.js'
@@ -115,6 +115,35 @@ lied.forEach((r) => r.then(() => {}, () => {}))
 const both = await waiting(2)
 got.lied = (await pay(session, walletOf('unsupported', { folds: true }), both)).map((s) => s.refused?.data.reason)
 for (const r of lied) await r.cancel()
+
+// It refuses the second of two: the first is known to have been sent, and is not sent again with the second.
+const two = [1, 2].map((n) => session.run(`pay bob ${n} USDC`))
+const ends = Promise.all(two.map(async (r) => (await r).text))
+let held, sends = 0
+const picky = { ...walletOf(), asks: async ({ to, data, value }) => {
+  if (++sends === 2) throw Object.assign(new Error('no'), { code: 4001 })
+  if (held) await reader.waitForTransactionReceipt({ hash: await sender.sendRawTransaction({ serializedTransaction: held }) })
+  const tx = await sender.prepareTransactionRequest({ to, data, value: BigInt(value), nonce: await reader.getTransactionCount({ address: account.address }) })
+  const signed = await account.signTransaction(tx)
+  if (held) return sender.sendRawTransaction({ serializedTransaction: signed })
+  held = signed // it goes out later
+  return keccak256(signed)
+} }
+const choosy = { request: (r) => (r.method === 'eth_sendTransaction' ? picky.asks(r.params[0]) : picky.request(r)) }
+const rejected = await pay(session, choosy, await waiting(2)).catch((e) => e)
+const known = await payments(session)
+const later = await pay(session, choosy, known)
+for (const s of later) if (s.refused) throw s.refused
+got.rejected = {
+  code: rejected.code, sent: rejected.sent.map((s) => s.hash === known[0].sent), known: known.map((c) => Boolean(c.sent)),
+  later: later.length, sends, said: (await ends).map((t) => t.replace(/ in block.*/s, '')),
+}
+
+// Only of what the wallet says that it failed it is known that nothing was sent.
+got.settled = []
+for (const s of [{ status: 200 }, { status: 200, receipts: null }, { status: 'CONFIRMED', receipts: [] }, { status: 600 }, { status: 400 }, { status: 500, receipts: null }]) {
+  got.settled.push(await settle(session, { request: async () => s }, [{}], 'id').then((sent) => String(sent.length), (e) => e.code))
+}
 const stranger = { request: async () => ['0x00000000000000000000000000000000000b0b00'] }
 got.stranger = await pay(session, stranger, [{ chain: 1337, from: account.address }]).catch((e) => e.code)
 client.close()

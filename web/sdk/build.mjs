@@ -13,7 +13,7 @@ const outdir = process.argv[2] ?? here('dist')
 await build({
   entryPoints: ['index', 'signin', 'react', 'test', 'send', 'attach', 'pay', 'mandate', 'ag-ui', 'ai-sdk'].map((n) => here(`src/${n}.ts`)),
   outdir,
-  bundle: true, external: ['./signin.js', './index.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
+  bundle: true, external: ['./signin.js', './index.js', './pay.js', 'react'], minify: true, format: 'esm', target: 'es2022', legalComments: 'none',
   mangleProps: /^(linkFor|callFor|signerFor|alive|unfollow|hello|ack)$/,
 })
 const { '@noble/ciphers/chacha.js': _, 'multiformats/bases/base58': __, ...alias } = parts.alias

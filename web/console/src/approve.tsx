@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { WaitingApproval, wire } from '../../sdk/src/index.ts'
 import { decimal, leftText } from './amounts.ts'
 import { Full, Icon, Id, Later, Strange, Tag } from './parts.tsx'
-import { forget, keyOf, payCall, payments, told, type Payment as Call } from './payments.ts'
+import { forget, keyOf, payCall, payments, toldOf, type Payment as Call } from './payments.ts'
 import { approve, asking, loadApprovals, now, pending, refuse } from './store.ts'
 import type { Summary } from './story.ts'
 
@@ -55,7 +55,7 @@ export const Payment = ({ c }: { c: Call }) => {
   const [busy, setBusy] = useState(false)
   const s = (c.summary ?? {}) as Summary
   const named = s.changes?.changes?.find((x) => x.account === s.to)?.name
-  const t = told.value[keyOf(c)]
+  const t = toldOf(c)
   const act = async (): Promise<void> => { setBusy(true); await payCall(c); setBusy(false) }
   return (
     <section class="wait" role="group" aria-label={`Payment: ${c.text}`}>

@@ -14,13 +14,28 @@ const states: Record<string, readonly [Tone, string, string]> = {
   open: ['ok', 'check', 'In force'], revoked: ['', 'x', 'Revoked on the chain'], unknown: ['warn', 'warn', 'The chain was not asked'],
 }
 
+const patience = 5 * 60_000 // with a transaction, in ms
+
+/** Whether the wallet's chain has a transaction that has failed. */
+const hasFailed = async (hash: string): Promise<boolean> => {
+  try {
+    const receipt = await ((await signer()) as Provider).request({ method: 'eth_getTransactionReceipt', params: [hash] })
+    return Number((receipt as { status?: string } | null)?.status ?? 1) === 0
+  } catch {
+    return false // it tells no receipts
+  }
+}
+
 const GivenView = ({ m, load }: { m: Given; load: () => Promise<unknown> }) => {
   const [sure, setSure] = useState(false)
   const [hash, setHash] = useState('')
+  const [failed, setFailed] = useState('')
   const [busy, setBusy] = useState(false)
+  const own = session.value?.info.account.toLowerCase() === m.delegator.toLowerCase()
   const [tone, icon, word] = states[m.state] ?? states.unknown!
   const act = async (f: () => Promise<unknown>): Promise<void> => { setBusy(true); await attempt(f); setBusy(false); setSure(false) }
   const revoke = () => act(async () => {
+    setFailed('')
     setHash(await revokeMandate((await signer()) as Provider, m))
     said.value = 'Sent by your wallet.'
   })
@@ -30,7 +45,13 @@ const GivenView = ({ m, load }: { m: Given; load: () => Promise<unknown> }) => {
   })
   useEffect(() => { // until the chain has it
     if (!hash || m.state === 'revoked') return
-    const timer = setInterval(() => void load(), 2000)
+    const since = Date.now()
+    const giveUp = (why: string): void => { setHash(''); setFailed(why) }
+    const timer = setInterval(() => void (async () => {
+      if (await hasFailed(hash)) giveUp('The transaction failed, and nothing was revoked.')
+      else if (Date.now() - since > patience) giveUp('The chain does not show the transaction yet. Look at your wallet, which can speed it up, before you send another one.')
+      await load()
+    })(), 2000)
     return () => clearInterval(timer)
   }, [hash, m.state])
   return (
@@ -38,6 +59,8 @@ const GivenView = ({ m, load }: { m: Given; load: () => Promise<unknown> }) => {
       <p class="sm"><Strange of={m.text} /></p>{m.spent && <p class="sm mut">Spent by the chain’s count: <Strange of={m.spent} /></p>}
       {(m.notes ?? []).map((n) => <p class="sm warn" key={n}><Icon of="warn" /> <Strange of={n} /></p>)}
       <details><summary class="xs mut">Exactly</summary><dl class="kv"><dt>Pays</dt><dd><Full of={m.delegator} /></dd><dt>Chain</dt><dd>{m.chain}</dd><dt>Hash</dt><dd><Id of={m.hash} what="the delegation’s hash" /></dd><dt>Kept by</dt><dd><Full of={m.manager} /></dd></dl></details>
+      {failed && m.state !== 'revoked' && <p class="sm warn" role="alert"><Icon of="warn" /> {failed}</p>}
+      {sure && !own && <p class="sm warn"><Icon of="warn" /> Only the account that pays can revoke it, and it is not the one that you signed in with. Choose <Full of={m.delegator} /> in your wallet, or send this through that account, on chain {m.chain}: to <Full of={m.manager} />, the data <span class="mono xs">{m.revoke}</span>.</p>}
       {m.state !== 'revoked' && (hash ? <p class="sm" role="status"><Icon of="sync" /> Sent by your wallet as <Id of={hash} what="the transaction’s hash" />. It is over when the chain has it.</p>
         : sure ? <div class="row"><button class="btn danger" disabled={busy} onClick={() => void revoke()}>{busy ? 'Look at your wallet' : 'Revoke it on the chain'}</button>
           <button class="btn" disabled={busy} onClick={() => void forget()}>Only have this server forget it</button><button class="btn quiet" disabled={busy} onClick={() => setSure(false)}>Back</button></div>

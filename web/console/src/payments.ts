@@ -1,5 +1,6 @@
 // What runs ask the user's own wallet to send, and what it has sent. A call is sent once: what was sent is kept in the browser
-// until the server has found it on the chain, so that a page that is loaded again does not ask for a second payment.
+// for longer than any call waits, so that neither a page that is loaded again nor a list that lacks the call for a while has
+// it paid a second time.
 import { signal } from '@preact/signals'
 import type { WritError, wire } from '../../sdk/src/index.ts'
 import type { Sent } from '../../sdk/src/pay.ts'
@@ -20,15 +21,29 @@ export interface Told {
   refused?: string
   /** Whether the server has said that this transaction is not the call's: only then another one may be sent. */
   other?: boolean
+  at?: number // when it was kept, in ms
 }
 
 export const told = signal<Record<string, Told>>({})
+
+/** How a call was sent, for all that this browser or else the server knows. */
+export const toldOf = (c: Payment): Told | undefined => told.value[keyOf(c)] ?? (c.sent ? { hash: c.sent } : undefined)
+
+const keptFor = 24 * 3600_000 // a call waits for 15 minutes, and anew if the server stops meanwhile
+
+const dropOld = (): void => {
+  for (const key of Object.keys(localStorage)) {
+    const at = key.startsWith('sent:') && kept(key)?.at
+    if (at && at < Date.now() - keptFor) localStorage.removeItem(key)
+  }
+}
 
 const keep = (key: string, t: Told | undefined): void => {
   const { [key]: _, ...others } = told.value
   told.value = t ? { ...others, [key]: t } : others
   try {
-    if (t) localStorage.setItem(key, JSON.stringify(t))
+    dropOld()
+    if (t) localStorage.setItem(key, JSON.stringify({ ...t, at: Date.now() }))
     else localStorage.removeItem(key)
   } catch { /* a private window: this page knows it, another does not */ }
 }
@@ -52,8 +67,7 @@ export const loadPayments = async (): Promise<void> => {
   loading = true
   try {
     const found = (await s.call('wallet.list', {})).calls ?? []
-    const keys = new Set(found.map(keyOf))
-    for (const key of Object.keys(told.value)) if (!keys.has(key)) keep(key, undefined)
+    if (s !== session.value) return
     const more = found.map(keyOf).filter((k) => !told.value[k]).flatMap((k) => { const t = kept(k); return t ? [[k, t] as const] : [] })
     if (more.length) told.value = { ...told.value, ...Object.fromEntries(more) }
     if (JSON.stringify(found) !== JSON.stringify(payments.value)) payments.value = found

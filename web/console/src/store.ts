@@ -3,7 +3,7 @@ import { computed, signal } from '@preact/signals'
 import { connect, WritError, type Client, type Run, type Session, type State, type Wallet, type WaitingApproval, type wire } from '../../sdk/src/index.ts'
 import type { Provider } from '../../sdk/src/wallet.ts'
 import { forgetSession, keepSession, keptSession } from './keep.ts'
-import { loadPayments, payments } from './payments.ts'
+import { loadPayments, payments, told } from './payments.ts'
 import type { Story } from './story.ts'
 import { wallets } from './wallets.ts'
 
@@ -57,6 +57,8 @@ export const attempt = async <T>(act: () => Promise<T>): Promise<T | undefined> 
 const endSession = async (): Promise<void> => {
   session.value = undefined
   pending.value = asking.value = []
+  payments.value = []
+  told.value = {} // what was sent stays in localStorage
   await forgetSession()
 }
 

@@ -19,6 +19,7 @@ export declare class WritError extends Error {
     readonly data: ErrorData;
     constructor(message: string, data: ErrorData);
 }
+/** @internal */
 export declare const failure: (code: Code, message: string, retryable?: boolean) => WritError;
 export declare const lost: (retryable?: boolean) => WritError;
 /** @internal Asks a wallet. What it throws becomes an error with a code: 4001 is "no" (EIP-1193); ethers has its own word for it. */

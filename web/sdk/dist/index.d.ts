@@ -12,7 +12,7 @@
  * The protocol is told in docs/protocol.md; the types in `wire` are made from its OpenRPC document.
  */
 export { connect, type Client, type ConnectOptions, type SignInRequest, type State } from './client.js';
-export { askWallet, WritError, type ErrorData } from './errors.js';
+export { askWallet, failure, WritError, type ErrorData } from './errors.js';
 export { type SessionKey } from './key.js';
 export { type CallSummary, type Outcome, type Run, type RunOptions, type Update, type WaitingApproval } from './run.js';
 export { type SavedSession, type Session } from './session.js';

@@ -21,6 +21,7 @@ export declare const giveMandate: (session: Session, wallet: Provider, asked: Ma
 export declare const mandates: (session: Session) => Promise<GivenMandate[]>;
 /**
  * Has the account revoke a delegation on the chain, where it is over for everybody, and returns the transaction's hash once
- * the wallet has sent it. `mandates` tells when the chain has it: `state` is `revoked` then.
+ * the wallet has sent it. The wallet is asked for the delegation's chain, and must have its account, which alone can revoke
+ * it. `mandates` tells when the chain has it: `state` is `revoked` then.
  */
-export declare const revokeMandate: (wallet: Provider, given: GivenMandate) => Promise<string>;
+export declare const revokeMandate: (wallet: Provider, { delegator: from, manager: to, revoke: data, chain }: GivenMandate) => Promise<string>;

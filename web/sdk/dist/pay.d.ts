@@ -11,13 +11,26 @@ export interface Sent {
     hash: string;
     refused?: unknown;
 }
-/** The transactions that the wallet is asked to send, of all its runs. */
+/**
+ * The transactions that the wallet is asked to send, of all its runs. One that is not there any more may come again: the
+ * server leaves out what it cannot ask a chain about just now.
+ */
 export declare const payments: (session: Session) => Promise<WalletCall[]>;
 /**
  * Has the wallet send calls, all of one chain and account, and tells the server. The wallet shows each, or all of them at
- * once where it sends them as a batch. If it refuses, nothing more is sent; what had been is told. Give each call once: a
- * second time is a second payment. onBatch is told the id of each batch, which settle takes if this page does not live on.
+ * once where it sends them as a batch. If it refuses, nothing more is sent, and what had been is `sent` of the error. A call
+ * whose `sent` the server knows is told again, and not sent again; else a second time is a second payment. onBatch is told
+ * the id of each batch, which settle takes if this page does not live on.
  */
 export declare const pay: (session: Session, wallet: Provider, calls: WalletCall[], onBatch?: (id: string, calls: WalletCall[]) => void) => Promise<Sent[]>;
-/** Waits until the wallet says what became of a batch that pay had it send, and tells the server. What is missing was not sent. */
+/**
+ * Waits until the wallet says what became of a batch that pay had it send, and tells the server. What is missing was not
+ * sent; if the wallet does not say so of what it tells no transaction of, this throws `outcome_unknown`.
+ */
 export declare const settle: (session: Session, wallet: Provider, calls: WalletCall[], id: string) => Promise<Sent[]>;
+type Ask = (method: string, ...params: unknown[]) => Promise<unknown>;
+/** @internal */
+export declare const askOf: (wallet: Provider) => Ask;
+/** @internal Has the wallet be at an account and a chain. */
+export declare const choose: (wallet: Provider, from: string, chain: number) => Promise<Ask>;
+export {};

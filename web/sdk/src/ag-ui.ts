@@ -29,23 +29,23 @@ export async function* toAGUI(
         shown += u.text
         yield { type: 'TEXT_MESSAGE_CONTENT', messageId: message!, delta: u.text }
       } else if (u.kind === 'approval') {
-        yield { type: 'CUSTOM', name: 'writ.approval', value: { run: u.approval.run, effect: u.approval.effect, summary: u.approval.summary, until: u.approval.until } }
+        const { run, effect, summary, until } = u.approval
+        yield { type: 'CUSTOM', name: 'writ.approval', value: { run, effect, summary, until } }
       } else if (u.kind === 'event') {
         const { event, seq, at } = u.event
-        if (event.kind === 'result' && event.of && calls.has(`${event.of.seq}.${event.of.index}`)) {
-          const toolCallId = `${runId}/${event.of.seq}.${event.of.index}`
+        const toolCallId = `${runId}/${event.of?.seq}.${event.of?.index}`
+        if (event.kind === 'result' && calls.has(toolCallId))
           yield { type: 'TOOL_CALL_RESULT', messageId: `${toolCallId}/result`, toolCallId, role: 'tool', content: JSON.stringify(event.output ?? event.status), timestamp: at }
-        }
         for (const [index, e] of (u.event.does ?? []).entries()) {
           if (e.kind === 'call' && e.phase !== 'simulate') {
             yield* end()
-            calls.add(`${seq}.${index}`)
             const toolCallId = `${runId}/${seq}.${index}`
+            calls.add(toolCallId)
             yield { type: 'TOOL_CALL_START', toolCallId, toolCallName: e.tool ?? '', timestamp: at }
             yield { type: 'TOOL_CALL_ARGS', toolCallId, delta: JSON.stringify(e.args ?? {}) }
             yield { type: 'TOOL_CALL_END', toolCallId }
           } else if (e.kind === 'say') {
-            if (message && shown !== e.text) yield* end() // what was shown is not what was decided: the answer stands by itself
+            if (shown !== e.text) yield* end() // what was shown is not what was decided: the answer stands by itself
             if (!message) yield* start()
             if (shown !== e.text) yield { type: 'TEXT_MESSAGE_CONTENT', messageId: message!, delta: e.text ?? '' }
             yield* end()
@@ -59,6 +59,6 @@ export async function* toAGUI(
     else yield { type: 'RUN_ERROR', message: `The run ended as ${reason}.`, code: reason }
   } catch (e) {
     yield* end()
-    yield { type: 'RUN_ERROR', message: e instanceof Error ? e.message : String(e), code: (e as { code?: string }).code ?? 'internal' }
+    yield { type: 'RUN_ERROR', message: (e as Error)?.message ?? String(e), code: (e as { code?: string }).code ?? 'internal' }
   }
 }

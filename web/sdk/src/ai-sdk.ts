@@ -73,7 +73,7 @@ export async function* toUIMessages(
             yield { type: 'tool-input-available', toolCallId: `${seq}.${index}`, toolName: e.tool ?? '', input: e.args ?? {}, dynamic: true, providerExecuted: true }
           } else if (e.kind === 'deny') yield { type: 'data-writ-deny', data: { tool: e.tool, decisions: e.decisions } }
           else if (e.kind === 'say') {
-            if (id && shown !== e.text) yield* close()
+            if (shown !== e.text) yield* close()
             if (!id) yield* open()
             if (shown !== e.text) yield { type: 'text-delta', id, delta: e.text ?? '' }
             yield* close()
@@ -86,7 +86,7 @@ export async function* toUIMessages(
     yield { type: 'finish', finishReason: finishes[reason] ?? 'other', messageMetadata: { run: messageId, reason, code, totals } }
   } catch (e) {
     yield* close()
-    yield { type: 'error', errorText: e instanceof Error ? e.message : String(e) }
+    yield { type: 'error', errorText: (e as Error)?.message ?? String(e) }
   }
 }
 
@@ -96,7 +96,7 @@ interface Message { role: string; parts?: { type: string; text?: string }[] }
 export const writTransport = (session: Session, options: RunOptions & { thread?: string; onRun?: (run: Run) => void } = {}) => ({
   sendMessages: async ({ messages, abortSignal }: { messages: Message[]; abortSignal?: AbortSignal | undefined }): Promise<ReadableStream<UIChunk>> => {
     const { onRun, ...rest } = options
-    const text = (messages.at(-1)?.parts ?? []).map((p) => (p.type === 'text' ? p.text : '')).join('')
+    const text = messages.at(-1)?.parts?.map((p) => (p.type === 'text' ? p.text : '')).join('') ?? ''
     const run = session.run(text, { ...rest, ...(abortSignal && { signal: abortSignal }) })
     onRun?.(run)
     const chunks = toUIMessages(run)
@@ -109,5 +109,5 @@ export const writTransport = (session: Session, options: RunOptions & { thread?:
     })
   },
   /** A run goes on without its page; `session.follow` shows it again. */
-  reconnectToStream: (): Promise<null> => Promise.resolve(null),
+  reconnectToStream: async (): Promise<null> => null,
 })

@@ -1,8 +1,9 @@
 /** Files that go with a request: what is taken is said before anything is sent, and what was sent once is not sent again. */
 import { toHex, utf8 } from './bytes.ts'
+import type { WritError } from './errors.ts'
 import type { Session } from './session.ts'
 import type { Attached } from './wire.ts'
-import { WritError } from './index.js'
+import { failure } from './index.js'
 
 /** A File or Blob of the browser, bytes, or a text; with a `name` it is called by that, and a `type` goes before what the name says. */
 export type Attachable = Blob | Uint8Array | string | { data: Blob | Uint8Array | string; name?: string; type?: string }
@@ -15,11 +16,11 @@ export interface AttachOptions {
 }
 
 const piece = 96 << 10
-const images: [string, string][] = [['image/png', '89504e470d0a1a0a'], ['image/jpeg', 'ffd8ff'], ['image/gif', '474946383761'], ['image/gif', '474946383961'],
+const images: [string, string][] = [['image/png', '89504e470d0a1a0a'], ['image/jpeg', 'ffd8ff'], ['image/gif', '474946383[79]61'],
   ['image/webp', '52494646........57454250']]
 const texts: Record<string, string> = { md: 'text/markdown', markdown: 'text/markdown', csv: 'text/csv', json: 'application/json', html: 'text/html', htm: 'text/html' }
 
-const refuse = (says: string): WritError => new WritError(`A file cannot be attached: ${says}.`, { code: 'invalid_params', retryable: false })
+const refuse = (says: string): WritError => failure('invalid_params', `A file cannot be attached: ${says}.`)
 
 const bytesOf = async (data: Blob | Uint8Array | string): Promise<Uint8Array<ArrayBuffer>> =>
   typeof data === 'string' ? utf8(data) : new Uint8Array('arrayBuffer' in data ? await data.arrayBuffer() : data)

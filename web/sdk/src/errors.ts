@@ -39,6 +39,7 @@ export class WritError extends Error {
   }
 }
 
+/** @internal */
 export const failure = (code: Code, message: string, retryable = false): WritError =>
   new WritError(message, { code, retryable })
 

@@ -5,7 +5,7 @@
 import type { Session } from './session.ts'
 import type { Provider, TypedData } from './wallet.ts'
 import type { GivenMandate, MandateAsk } from './wire.ts'
-import { askWallet } from './index.js' // the same class of error, which a page tests for
+import { askOf, choose } from './pay.js'
 
 /** A delegation of what the session's grant allows, for `giveMandate`. Show its `text` first, and what to do if it is not `smart`. */
 export const askMandate = (session: Session, wish: { token?: string; account?: string } = {}): Promise<MandateAsk> =>
@@ -18,15 +18,15 @@ export const askMandate = (session: Session, wish: { token?: string; account?: s
  * differs from the grant. Show both.
  */
 export const giveMandate = async (session: Session, wallet: Provider, asked: MandateAsk): Promise<GivenMandate> => {
-  const ask = <T>(method: string, ...params: unknown[]): Promise<T> => askWallet(() => wallet.request({ method, params }) as Promise<T>)
+  const ask = askOf(wallet)
   if (await grants(wallet, asked)) {
-    const [granted] = await ask<{ context: string }[]>('wallet_requestExecutionPermissions', asked.permission)
+    const [granted] = (await ask('wallet_requestExecutionPermissions', asked.permission)) as { context: string }[]
     return session.call('mandate.put', { context: granted!.context })
   }
-  const { delegate, delegator, authority, caveats, salt } = asked.mandate
+  const { chain: _, signature: __, ...message } = asked.mandate
   // What is signed is made of what is handed over, so that the two are never about different limits.
-  const typed = { ...(asked.typed_data as TypedData), message: { delegate, delegator, authority, caveats: caveats.map(({ enforcer, terms }) => ({ enforcer, terms })), salt } }
-  const signature = await ask<string>('eth_signTypedData_v4', session.info.account, JSON.stringify(typed))
+  const typed = { ...(asked.typed_data as TypedData), message: { ...message, caveats: message.caveats.map(({ args: _, ...c }) => c) } }
+  const signature = (await ask('eth_signTypedData_v4', session.info.account, JSON.stringify(typed))) as string
   return session.call('mandate.put', { mandate: { ...asked.mandate, signature } })
 }
 
@@ -35,12 +35,11 @@ export const mandates = async (session: Session): Promise<GivenMandate[]> => (aw
 
 /**
  * Has the account revoke a delegation on the chain, where it is over for everybody, and returns the transaction's hash once
- * the wallet has sent it. `mandates` tells when the chain has it: `state` is `revoked` then.
+ * the wallet has sent it. The wallet is asked for the delegation's chain, and must have its account, which alone can revoke
+ * it. `mandates` tells when the chain has it: `state` is `revoked` then.
  */
-export const revokeMandate = (wallet: Provider, given: GivenMandate): Promise<string> =>
-  askWallet(() => wallet.request({
-    method: 'eth_sendTransaction', params: [{ from: given.delegator, to: given.manager, data: given.revoke, value: '0x0' }],
-  }) as Promise<string>)
+export const revokeMandate = async (wallet: Provider, { delegator: from, manager: to, revoke: data, chain }: GivenMandate): Promise<string> =>
+  (await (await choose(wallet, from, chain))('eth_sendTransaction', { from, to, data, value: '0x0' })) as string
 
 /** Whether a wallet grants this kind of permission, with these rules, on this chain. Chains come as numbers and as hex digits. */
 const grants = async (wallet: Provider, asked: MandateAsk): Promise<boolean> => {

@@ -75,7 +75,7 @@ export interface RunView {
   busy: boolean
 }
 
-const nothing: RunView = { run: undefined, text: '', place: undefined, events: [], approvals: [], outcome: undefined, error: undefined, busy: false }
+const nothing = { text: '', events: [], approvals: [], busy: false } as unknown as RunView // all else is undefined
 
 /** Starts runs, or follows one, and tells the newest as it goes. It draws once a frame's worth of events, not at each. */
 export const useRun = (session: Session | undefined) => {
@@ -97,19 +97,17 @@ export const useRun = (session: Session | undefined) => {
     try {
       state.run = await run.started
       for await (const u of run) {
-        if (u.kind === 'void') Object.assign(state, { events: [], approvals: [] })
         if (u.kind === 'delta') {
           draft += u.text
           state.place = u.place
-        }
-        if (u.kind === 'event' || u.kind === 'void') {
+        } else if (u.kind === 'approval') state.approvals.push(u.approval)
+        else if (u.kind === 'void') {
+          Object.assign(state, { events: [], approvals: [], place: undefined })
+          draft = said = ''
+        } else if (u.kind === 'event') {
+          const { event, does } = u.event
           draft = ''
           state.place = undefined
-        }
-        if (u.kind === 'void') said = ''
-        if (u.kind === 'approval') state.approvals.push(u.approval)
-        if (u.kind === 'event') {
-          const { event, does } = u.event
           for (const e of does) if (e.kind === 'say') said = e.text ?? ''
           if (event.of) state.approvals = state.approvals.filter((a) => a.effect.seq !== event.of!.seq || a.effect.index !== event.of!.index)
           state.events.push(u.event)

@@ -1,0 +1,1 @@
+import{b as a,c as b,d as c,e as d}from"./chunk-S5FCO42M.js";import"./chunk-HE45AL32.js";import"./chunk-PYXJSUDQ.js";import"./chunk-35J4OXXM.js";import"./chunk-5ZWODXDT.js";import"./chunk-OHGLUXXC.js";import"./chunk-S4RIBZVE.js";export{b as Outcome,a as Spine,d as Talk,c as TurnView};
