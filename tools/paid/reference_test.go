@@ -57,7 +57,7 @@ func TestTheReferenceServerIsPaid(t *testing.T) {
 	m.url = strings.Replace(strings.TrimSpace(line), "127.0.0.1", "shop.example", 1)
 
 	list := m.toolsOf(time.Minute, http.MethodGet, http.MethodPost)
-	ask, get, post := list[0], list[1], list[2]
+	ask, get, post := list[0], list[1], list[3]
 	if b, err := ask.Call(t.Context(), m.input(ask, map[string]string{"url": m.url + "/report"})); err != nil ||
 		!strings.Contains(string(b), "It costs 0.01 USDC to "+devchain.Accounts()["mallory"].Address.Hex()) {
 		t.Fatalf("%s, %v", b, err)
