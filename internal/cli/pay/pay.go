@@ -119,6 +119,11 @@ func describeMoves(call wire.WalletCall) string {
 func (p *payer) list(all []wire.WalletCall) error {
 	return p.Done(wire.WalletCalls{Calls: all}, func(w io.Writer) {
 		for _, x := range all {
+			if x.Sent != "" {
+				fmt.Fprintf(w, "%s  %s\n%s  sent as %s; do not send another one\n", x.Run, wording.Reveal(x.Text),
+					describeMoves(x), wording.Reveal(x.Sent))
+				continue
+			}
 			fmt.Fprintf(w, "%s  %s\n%s  cast send --from %s --value %s %s %s   # on chain %d\n", x.Run, wording.Reveal(x.Text),
 				describeMoves(x), x.From, x.Value, x.To, x.Data, x.Chain)
 		}

@@ -94,6 +94,10 @@ func (p *payer) signOnce(
 		p.Note("it was signed before; the same transaction is sent again")
 		return tx, nil
 	}
+	if call.Sent != "" {
+		return nil, cli.Failf(cli.ExitIncomplete, "wallet_sent", "%s was said to be sent for it, and another one might pay "+
+			"twice; look into your wallet: the run goes on when the chain has it", wording.Reveal(call.Sent))
+	}
 	tx, err := makeTransaction(ctx, node, call)
 	if err != nil {
 		return nil, err

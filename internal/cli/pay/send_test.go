@@ -207,6 +207,23 @@ func TestTheListShowsWhatACallMoves(t *testing.T) {
 	if !strings.HasPrefix(out.String(), want) {
 		t.Errorf("listed as:\n%s", out)
 	}
+	out.Reset()
+	if err := p.list([]wire.WalletCall{{Run: "bafyrun", Text: "wallet.send: 1 USDC", Sent: "0xabc"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "bafyrun  wallet.send: 1 USDC\n  sent as 0xabc; do not send another one\n"; out.String() != want {
+		t.Errorf("what was sent is listed as:\n%s", out)
+	}
+}
+
+// What somebody has sent for a call is not signed a second time.
+func TestWhatWasSentIsNotSignedAgain(t *testing.T) {
+	home := t.TempDir()
+	p := &payer{Shell: &cli.Shell{Env: func(name string) string { return map[string]string{"WRIT_HOME": home}[name] }}, yes: true}
+	_, err := p.signOnce(t.Context(), nil, nil, wire.WalletCall{Run: "bafyrun", Sent: "0xabc"})
+	if err == nil || !strings.Contains(err.Error(), "0xabc was said to be sent for it") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // What a smart account does in one transaction is said call by call, by its bytes.
