@@ -208,10 +208,10 @@ func TestTheListShowsWhatACallMoves(t *testing.T) {
 		t.Errorf("listed as:\n%s", out)
 	}
 	out.Reset()
-	if err := p.list([]wire.WalletCall{{Run: "bafyrun", Text: "wallet.send: 1 USDC", Sent: "0xabc"}}); err != nil {
+	if err := p.list([]wire.WalletCall{{Run: "bafyrun", Text: "wallet.send: 1 USDC", Sent: "0xabc", Summary: []byte(`{"debit":"1 USDC"}`)}}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "bafyrun  wallet.send: 1 USDC\n  sent as 0xabc; do not send another one\n"; out.String() != want {
+	if want := "bafyrun  wallet.send: 1 USDC\n  would leave: 1 USDC\n  sent as 0xabc; do not send another one\n"; out.String() != want {
 		t.Errorf("what was sent is listed as:\n%s", out)
 	}
 }
