@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,7 @@ func (w *Watch) follow(f *followed) error {
 	if known := w.followed[f.followKey]; known != nil {
 		f = known
 	}
+	w.leaveEarlier(f)
 	f.due, f.pause = time.Now(), firstLook
 	w.followed[f.followKey] = f
 	if !w.running {
@@ -131,6 +133,15 @@ func (w *Watch) follow(f *followed) error {
 	default:
 	}
 	return nil
+}
+
+// leaveEarlier ends the following of f's transaction for an earlier effect of its run. The step that answers that effect
+// begins this one, so that both would be followed, and counted, until whoever handed the answer in forgets it.
+func (w *Watch) leaveEarlier(f *followed) {
+	maps.DeleteFunc(w.followed, func(k followKey, other *followed) bool {
+		return k.run == f.run && k.ref != f.ref &&
+			other.newest().Account == f.newest().Account && other.newest().Nonce == f.newest().Nonce
+	})
 }
 
 // lookUntilDone looks at what is due until nothing is followed any more, or the Runner stops.

@@ -77,3 +77,39 @@ func TestAPaymentAfterAGapIsTold(t *testing.T) {
 		t.Errorf("it is listed as %s, %s", v.State, v.Why)
 	}
 }
+
+// The step that takes in what became of a transaction may follow it anew for a later effect of its run, before it is
+// forgotten for the earlier one. It is one transaction all the while.
+func TestATransactionIsFollowedOnce(t *testing.T) {
+	now, block := time.Unix(1_800_000_000, 0), uint64(10)
+	tool := waitingTool{next: 5, block: &block}
+	one := []tools.Attempt{{Signed: tools.Signed{Account: "eip155:1337:0xaa", Nonce: 5, Hash: "0x1"}}}
+	other := []tools.Attempt{{Signed: tools.Signed{Account: "eip155:1337:0xaa", Nonce: 6, Hash: "0x2"}}}
+	run := provenance.Sum(0x71, []byte("run"))
+	var w *Watch
+	during := -1
+	w = New(Config{
+		Now: func() time.Time { now = now.Add(time.Second); return now }, Log: slog.New(slog.DiscardHandler),
+		Pause: time.Second, StuckAfter: 3 * time.Second,
+		Start: func(func(context.Context)) error { return nil },
+		Deliver: func(context.Context, provenance.Link, provenance.Event) error {
+			err := w.Follow(Order{Run: run, Effect: provenance.Ref{Seq: 2}, Tool: tool, Attempts: one, Told: true,
+				Phase: provenance.PhaseSend})
+			during = len(w.List())
+			return err
+		},
+	})
+	for i, list := range [][]tools.Attempt{one, other} { // of two calls of one run
+		if err := w.Follow(Order{Run: run, Effect: provenance.Ref{Seq: 1, Index: uint64(i)}, Tool: tool, Attempts: list,
+			Phase: provenance.PhaseSend}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := w.followed[followKey{run, provenance.Ref{Seq: 1}}]
+	for n := 0; n < 9 && during < 0; n++ {
+		w.look(t.Context(), first)
+	}
+	if list := w.List(); during != 2 || len(list) != 2 || list[0].Behind != 1 {
+		t.Errorf("two transactions are %d while one is told of, and %+v after it", during, list)
+	}
+}
