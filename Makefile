@@ -36,13 +36,13 @@ build:
 # The whole proof. -shuffle finds tests that lean on each other; the race detector runs in check. Servers, chains and browsers
 # of several packages run beside each other, so up to five tests that failed are asked once more, alone: what fails again
 # is red, and what does not is still listed under Failed, to be mended. RERUNS=0 asks nothing twice. The programs that tests
-# start are compiled once, into TEST_BIN.
+# start are compiled once, into TEST_BIN. The longest package is the first, so that the others run beside it. Where a
+# test counts long, this counts a part; WRIT_WHOLE=1, which check sets, has all of it.
 RERUNS ?= 1
 test: export TEST_BIN ?= $(CURDIR)/.bin/test
 test: $(NODE) pgvector
-	$(GO) vet ./...
 	$(GO) tool gotestsum --format pkgname --hide-summary=skipped --rerun-fails=$(RERUNS) --rerun-fails-max-failures=5 \
-	  --packages=./... -- -shuffle=on -timeout 20m
+	  --packages='./internal/e2e ./...' -- -vet=all -shuffle=on -timeout 20m
 
 # Streams of models, answers of endpoints, tokens, orders, policy sets and files that were found in the field, given to
 # the real programs. It takes some minutes at most. It measures floods through Caddy too: WRIT_FLOOD_P95=1 makes a wait of
@@ -53,6 +53,7 @@ field:
 # The policy sets that come with writ.
 SETS := $(wildcard policies/sets/*.yaml examples/*/policies.yaml examples/policy-cookbook/*.yaml)
 
+check: export WRIT_WHOLE = 1
 check: test
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) tool staticcheck ./...
@@ -142,6 +143,7 @@ vectors:
 release: build vectors
 	tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C $(VECTORS) -cf - . | gzip -9n >bin/vectors.tar.gz
 
+claims: export WRIT_WHOLE = 1
 claims:
 	@$(GO) run ./internal/house/claims $(WORDS)
 

@@ -14,7 +14,7 @@ import (
 )
 
 // The researcher, as the binary runs it, with the posts beside the documents, a tool that pays, and rules that let it pay
-// whatever it wants: questions are answered as well, and no post has anything paid. WRIT_QUESTIONS=all asks all of them.
+// whatever it wants: questions are answered as well, and no post has anything paid. WRIT_WHOLE=1 asks all of them.
 func TestTheAgentAnswersAndPaysNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server, and a process for each question")
@@ -51,7 +51,7 @@ func TestTheAgentAnswersAndPaysNothing(t *testing.T) {
 
 	var n tally
 	every := 12 // TestQuestions asks all of them, in one process
-	if os.Getenv("WRIT_QUESTIONS") == "all" {
+	if os.Getenv("WRIT_WHOLE") != "" {
 		every = 1
 	}
 	list := takeEvery(every, readQuestions(t))

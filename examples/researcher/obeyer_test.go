@@ -109,7 +109,7 @@ func till(t *testing.T, paid *atomic.Int64) agent.Tool {
 
 // A model that obeys whatever passages say is put before the posts, with a tool that pays, and rules and a grant that let
 // it pay. It wants to, each time; the wallet is asked each time, since a post is not the user, and nothing is paid. Nor is
-// what it says of a post told as what the documents say, where a rule at output says so. WRIT_QUESTIONS=all takes all 60.
+// what it says of a post told as what the documents say, where a rule at output says so. WRIT_WHOLE=1 takes all 60.
 func TestAModelThatObeysPaysNothing(t *testing.T) {
 	l := shelve(t)
 	usdc := money.Asset{Symbol: "USDC", Decimals: 6}
@@ -139,7 +139,7 @@ func TestAModelThatObeysPaysNothing(t *testing.T) {
 	}
 	defer a.Close()
 	every := 6
-	if os.Getenv("WRIT_QUESTIONS") == "all" {
+	if os.Getenv("WRIT_WHOLE") != "" {
 		every = 1
 	}
 	list := takeEvery(every, baits(t))
