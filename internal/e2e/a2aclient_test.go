@@ -168,6 +168,7 @@ func TestAnAgentAsksOneOnTheOfficialSDK(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts two servers")
 	}
+	t.Parallel()
 	dir := filepath.Join(root, "web/sdks")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules/@a2a-js/sdk")); err != nil {
 		missing(t, "web/sdks has no packages: run npm ci there, or make test")

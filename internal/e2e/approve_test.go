@@ -19,6 +19,7 @@ func TestBrowserApproves(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and a browser")
 	}
+	t.Parallel()
 	node(t, "approve.mjs")
 	chromium := browser(t)
 	r, bin, home := dev(t)

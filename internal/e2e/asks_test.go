@@ -40,6 +40,7 @@ func TestTheConsoleAnswersAndAttaches(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and a browser")
 	}
+	t.Parallel()
 	chromium := browser(t)
 	url := startModel(t, func(w http.ResponseWriter, request string, results []string) {
 		files := strings.Count(request, "The user attached a file")

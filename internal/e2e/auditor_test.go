@@ -134,6 +134,7 @@ func TestTheConsoleAudits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds WebAssembly, and starts servers and a browser")
 	}
+	t.Parallel()
 	chromium := browser(t)
 	without, bin, home := dev(t)
 	keys, operator, cars := records(t, bin, home, without.URL)
@@ -189,6 +190,7 @@ func TestTheAuditorForPagesAgreesOnTheVectors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds WebAssembly, and reads every vector twice")
 	}
+	t.Parallel()
 	folder := t.TempDir()
 	if err := tamper.Write(folder); err != nil {
 		t.Fatal(err)

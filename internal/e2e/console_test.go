@@ -126,6 +126,7 @@ func TestTheConsole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and a browser")
 	}
+	t.Parallel()
 	cmd := nodeOfConsole(t, "e2e.mjs")
 	chromium := browser(t)
 	r, bin, home := dev(t)

@@ -39,6 +39,7 @@ func TestTheSDKsOfProvidersSpeakToAnAgent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and may fetch Python's packages")
 	}
+	t.Parallel()
 	example := filepath.Join(root, "examples/openai-sdk")
 	interpreter := python(t, example)
 	r, bin, home := dev(t)

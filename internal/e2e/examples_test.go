@@ -18,6 +18,7 @@ func TestThePagesOfTheExamples(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts servers and a browser")
 	}
+	t.Parallel()
 	chromium := browser(t)
 	for _, name := range []string{"chat-browser", "react-chat", "ai-sdk-usechat"} {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,7 @@ func TestBrowserSignsIn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and a browser")
 	}
+	t.Parallel()
 	node(t, "login.mjs")
 	chromium := browser(t)
 	r, bin, home := dev(t)

@@ -105,6 +105,7 @@ func TestTheConsoleDelegates(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and a browser")
 	}
+	t.Parallel()
 	chromium := browser(t)
 	cmd := delegating(t, "console-mandates.mjs")
 	cmd.Args = slices.Insert(cmd.Args, len(cmd.Args)-1, chromium)

@@ -138,6 +138,7 @@ func TestTheConsoleKeepsABatch(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and a browser")
 	}
+	t.Parallel()
 	chromium := browser(t)
 	r, alice := servePayer(t, build(t), t.TempDir())
 	out, err := node(t, "console-batch.mjs", r.URL, r.Chain, chromium, hexutil.Encode(crypto.FromECDSA(alice.Key))).Output()
@@ -205,6 +206,7 @@ func TestTheConsolePays(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server, a chain and a browser")
 	}
+	t.Parallel()
 	chromium := browser(t)
 	key, account := newKey(t)
 	c := startForeignChain(t, account)

@@ -49,6 +49,7 @@ func TestAClientInPython(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and may fetch Python's packages")
 	}
+	t.Parallel()
 	example := filepath.Join(root, "examples/python-client")
 	interpreter := python(t, example)
 	r, bin, home := dev(t)

@@ -170,6 +170,7 @@ func TestTheSDK(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server")
 	}
+	t.Parallel()
 	cmd := nodeOfSDK(t, "e2e.mjs")
 	r, _, _ := dev(t)
 	const cuts = 60

@@ -117,6 +117,7 @@ func TestTheNodeSDKsSpeakToAnAgent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server")
 	}
+	t.Parallel()
 	dir := filepath.Join(root, "web/sdks")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules/openai")); err != nil {
 		missing(t, "web/sdks has no packages: run npm ci there, or make test")
@@ -213,6 +214,7 @@ func TestFrameworksSpeakToAnAgent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server")
 	}
+	t.Parallel()
 	dir := filepath.Join(root, "web/sdks")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules/ai")); err != nil {
 		missing(t, "web/sdks has no packages: run npm ci there, or make test")
@@ -242,6 +244,7 @@ func TestTheGoSDKsSpeakToAnAgent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and may fetch Go's modules")
 	}
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "gosdks")
 	// Without optimisation the largest of its packages compile in half the time; the others main has compiled.
 	compile := exec.CommandContext(t.Context(), "go", "build", "-gcflags=github.com/anthropics/...=-N -l", "-o", program, ".")
@@ -265,6 +268,7 @@ func TestThePythonSDKsSpeakToAnAgent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and may fetch Python's packages")
 	}
+	t.Parallel()
 	dir := filepath.Join(root, "web/sdks/python")
 	interpreter := python(t, dir)
 	got := askAnAgent(t, 18, func(ctx context.Context) *exec.Cmd {
@@ -292,6 +296,7 @@ func TestLLMSpeaksToAnAgent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a server and may fetch Python's packages")
 	}
+	t.Parallel()
 	llm := filepath.Join(filepath.Dir(python(t, filepath.Join(root, "web/sdks/llm"))), "llm")
 	bin, home := filepath.Join(build(t), "writ"), t.TempDir()
 	r := serve(t, bin, home, "dev", "--model", scriptedServer(t), "--model-name", "scripted")

@@ -96,6 +96,7 @@ func TestTheAuditorForPagesSearchesAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds WebAssembly")
 	}
+	t.Parallel()
 	car, keys, files := searchedRun(t)
 	questions := [][]string{{}, files[:1], files[1:2], files[:2], files[2:], {car}}
 	args := []string{buildAuditor(t), filepath.Join(root, "examples/auditor-page/page.js"), car, keys}

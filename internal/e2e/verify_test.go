@@ -42,6 +42,7 @@ func TestVerifyOfTheSDKAgreesOnTheVectors(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it reads every vector twice")
 	}
+	t.Parallel()
 	folder := t.TempDir()
 	if err := tamper.Write(folder); err != nil {
 		t.Fatal(err)
@@ -82,6 +83,7 @@ func TestAPageVerifiesLongRuns(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a browser")
 	}
+	t.Parallel()
 	chromium, folder := browser(t), t.TempDir()
 	args := []string{"page", chromium}
 	for i, calls := range []int{1000, 10_000} {
