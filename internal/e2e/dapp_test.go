@@ -41,7 +41,7 @@ func TestThePageOfTheDocs(t *testing.T) {
 	}
 	if len(got.Faults) > 0 || !strings.HasPrefix(got.Signed, "http://127.0.0.1:"+n.shop+" wants you to sign in") ||
 		!strings.Contains(got.Menu, "latte") || !strings.Contains(got.Asked, `shop.order {"drink":"latte","name":"Ann"}`) ||
-		!strings.Contains(got.Ordered, `"id":1`) || got.Refused == "" || strings.Contains(got.Refused, "201") {
+		!strings.Contains(got.Ordered, `"id":1`) || got.Refused == "" || strings.Contains(got.Refused, "status 201") {
 		t.Errorf("got %+v", got)
 	}
 	n.checkProof()
