@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,6 +47,9 @@ func compilePrograms() {
 func TestMain(m *testing.M) {
 	if part := os.Getenv("WRIT_FLOOD"); part != "" {
 		os.Exit(playPart(part))
+	}
+	if err := flag.Set("test.parallel", "3"); err != nil { // they wait for each other's programs more than they work
+		panic(err)
 	}
 	code := m.Run()
 	if programs.own {

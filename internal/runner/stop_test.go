@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -329,9 +330,12 @@ func TestHintsAreNotLost(t *testing.T) {
 
 // A parked run costs a timer and an entry in the store: no goroutine.
 func TestManyParkedRuns(t *testing.T) {
-	n := 10_000
-	if testing.Short() || raced() {
+	n := 1_000
+	switch {
+	case testing.Short() || raced():
 		n = 500
+	case os.Getenv("WRIT_WHOLE") != "":
+		n = 10_000
 	}
 	b := openWith(t, replies{calls(call("1", "bank.pay", `{"token":"USDC","to":"bob","amount":"5"}`)), text("paid")},
 		func(c *runner.Config) { c.Store = storetest.Memory(t) })
