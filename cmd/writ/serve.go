@@ -41,7 +41,7 @@ func serveCommand(a *app) *cobra.Command {
 file, in this order (writ config print shows them all, writ init writes a file to begin with). Runs that were under way
 when a server stopped, however it stopped, go on.
 
-A chain that does not answer is no reason not to start: the server says so at /readyz until it does.`,
+A chain that does not answer is no reason not to start: the server says so in its log, and at /readyz until it does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.serve(a, c) },
 	}

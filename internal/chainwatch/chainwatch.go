@@ -135,8 +135,8 @@ func (w *Watch) follow(f *followed) error {
 	return nil
 }
 
-// leaveEarlier ends the following of f's transaction for an earlier effect of its run. The step that answers that effect
-// begins this one, so that both would be followed, and counted, until whoever handed the answer in forgets it.
+// leaveEarlier ends the following of f's transaction for an earlier effect of its run. The step that answers that
+// effect begins this one, so that both would be followed, and counted, until whoever handed the answer in forgets it.
 func (w *Watch) leaveEarlier(f *followed) {
 	maps.DeleteFunc(w.followed, func(k followKey, other *followed) bool {
 		return k.run == f.run && k.ref != f.ref &&

@@ -244,10 +244,21 @@ func (n *Node) Run(ctx context.Context, ln net.Listener, ready func() error) err
 		case <-serving.Done():
 		}
 	})
+	wg.Go(func() { tellChain(serving, n.pool, n.log) })
 	err = n.server.Serve(serving, ln)
 	end()
 	wg.Wait()
 	return err
+}
+
+// tellChain says at the start that the chain does not answer: nobody may look at /readyz before the first payment.
+func tellChain(ctx context.Context, chain *pool.Pool, log *slog.Logger) {
+	asking, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := chain.ChainID(asking); err != nil && ctx.Err() == nil {
+		log.WarnContext(ctx, "the chain does not answer; what needs it is refused until it does",
+			"fix", "writ doctor looks at its endpoints")
+	}
 }
 
 // drainRuns lets effects that are under way finish, so that a stop leaves none in doubt. The server is not ready any

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -97,6 +98,9 @@ func (l *Log) Options(ctx context.Context) (o audit.LogOptions, err error) {
 	key := l.key
 	if key != "" && strings.Count(key, "+") < 2 { // a file that holds it
 		b, err := l.readInput("--log-key", key)
+		if errors.Is(err, fs.ErrNotExist) {
+			return o, Usagef("--log-key %s is neither a log's key, which is origin+hash+key, nor a file that holds one", key)
+		}
 		if err != nil {
 			return o, err
 		}
