@@ -18,7 +18,7 @@ import (
 
 // A tree of files takes several writes for an entry, each brought to the disk, and what waits for an entry needs one:
 // that the log itself, and not only the journal, cannot forget it. So an entry that is waited for is first noted in one
-// file of the log's folder, with one write, and goes into the tree with those that come within gather. A log whose
+// file of the log's folder, with one write, and goes into the tree with those that come soon after it. A log whose
 // notes the journal does not have is ErrBehind or ErrForked as one whose tree has more is.
 //
 // The file has a fixed size, so that a write changes nothing but bytes, and its places are written in turn. A note is
