@@ -80,8 +80,9 @@ func (g *Grammar) explain(request string) string {
 		return fmt.Sprintf("Of this I have done nothing: %q makes this something else than a plain order. "+
 			"Do you want it done now? Then say it plainly%s.", wording.Clip(w, 60), g.orderLike(calls, acts))
 	case text != "" && about != nil:
-		return fmt.Sprintf("This is about %s, but I cannot read all of it, and I do not guess.%s "+
-			"Can you say it like %s?", about.name, listUnderstood(body), about.exampleRequest())
+		fault, with := about.findUnknown(g.patterns, body, caps)
+		return fmt.Sprintf("This is about %s, but I %s, and I do not guess.%s Can you say it like %s%s?",
+			about.name, fault, listUnderstood(body), about.exampleRequest(), with)
 	case text != "":
 		return g.declineRequest(body)
 	case acts && question && !asked:
@@ -143,6 +144,52 @@ func (g *Grammar) toolAbout(ws []word) *tool {
 		}
 	}
 	return found
+}
+
+// standIns are words that fill a slot of an account or a token in every request, and nothing else.
+var standIns = []struct {
+	kind              kind
+	word, fault, with string
+}{
+	{kindAddress, "0x0000000000000000000000000000000000000000", "do not know who %q is",
+		", with a name that is known here or a whole address"},
+	{kindToken, "lusd", "do not know which token %q is", ", with the symbol of a token in capitals"},
+}
+
+// findUnknown says why the first clause is none of the tool's sentences: the one word in the place of an account or a
+// token that is neither, if it would be a sentence with another there. with says what belongs there. Of several words
+// that would each do, none is named.
+func (t *tool) findUnknown(patterns []pattern, ws []word, caps bool) (fault, with string) {
+	const unread = "cannot read all of it"
+	const most = 24 // words: a longer clause lacks more than one
+	fault = unread
+	own := Grammar{tools: []*tool{t}, patterns: patterns}
+	if parts := splitClauses(ws); len(parts) > 0 {
+		ws, _ = trimCourtesy(parts[0])
+	}
+	if len(ws) > most {
+		return unread, ""
+	}
+	for at, w := range ws {
+		for _, s := range standIns {
+			tried := slices.Clone(ws)
+			tried[at] = newWord(s.word)
+			v, _ := (&prop{kind: s.kind}).readSlot(tried[at], caps)
+			whole, _ := own.matchAll(tried, caps)
+			fills := slices.ContainsFunc(whole, func(m match) bool {
+				i := slices.Index(m.args, v)
+				return i >= 0 && t.props[i].kind == s.kind
+			})
+			switch {
+			case !fills || strings.HasPrefix(w.low, "0x"): // listUnderstood says what that is
+			case fault != unread:
+				return unread, ""
+			default:
+				fault, with = fmt.Sprintf(s.fault, wording.Clip(w.text, 60)), s.with
+			}
+		}
+	}
+	return fault, with
 }
 
 // exampleRequest is how a tool can be asked.

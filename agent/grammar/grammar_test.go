@@ -269,3 +269,26 @@ func ExampleGrammar_Read() {
 	// 1 true
 	// 0 false
 }
+
+// A word that is no account or token where one belongs is named, and only such a word.
+func TestTheUnknownWordIsNamed(t *testing.T) {
+	long := strings.Repeat("\u00e9", 80)
+	for request, want := range map[string]string{
+		"send 5 USDC to nobody":                   `I do not know who "nobody" is`,
+		"please pay me 5 USDC":                    `I do not know who "me" is`,
+		"send 5 USDC to nobody and then 3 to bob": `I do not know who "nobody" is`,
+		"send 5 foo to bob":                       `I do not know which token "foo" is`,
+		"what is my USDC balance?":                `I do not know who "my" is`,
+		"send 5 USDC to " + long:                  `I do not know who "` + long[:60] + `..." is`,
+		"what is alice's foo balance?":            "I cannot read all of it", // either may be the token
+		"send 5 foo to nobody":                    "I cannot read all of it",
+		"send some USDC to bob":                   "I cannot read all of it",
+		"send 5 USDC to bob lol":                  "I cannot read all of it",
+		"send 5 USDC to 0x1234":                   "I cannot read all of it",
+	} {
+		p := desk(t).Plan(request)
+		if len(p.Calls) > 0 || !strings.Contains(p.Text, want) {
+			t.Errorf("%s: got %v, %q; want no call, and %q", request, p.Calls, p.Text, want)
+		}
+	}
+}
