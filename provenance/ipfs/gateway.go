@@ -55,12 +55,12 @@ func NewGateway(src Source, log *slog.Logger) (http.Handler, error) {
 		MaxConcurrentRequests: maxRequests,
 		MetricsRegistry:       prometheus.NewRegistry(), // its own, so that there can be two gateways
 	}, backend{blocks, src, log})
-	handler = gateway.NewHeaders(nil).WithDeprecatedXIpfsPath().ApplyCors().Wrap(handler)
-	return refuseEarly(store, handler), nil
+	headers := gateway.NewHeaders(nil).WithDeprecatedXIpfsPath().ApplyCors() // of refusals too, or no page could read them
+	return headers.Wrap(refuseEarly(store, handler)), nil
 }
 
 // errUnreadable is all that strangers hear of a block that is there and cannot be read.
-var errUnreadable = errors.New("the block cannot be read; the operator has to look into it")
+var errUnreadable = errors.New("the block cannot be read; ask the operator to look into it, or another gateway for it")
 
 // A quiet source tells the log what goes wrong inside, and the asker only that something did.
 type quiet struct {
@@ -102,11 +102,20 @@ func refuseEarly(store blockstore.Blockstore, next http.Handler) http.Handler {
 			http.Error(w, "This is not a path below a CID. "+want, http.StatusBadRequest)
 			return
 		}
+		format := r.URL.Query().Get("format")
+		byHeader := strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "application/vnd.ip")
 		switch has, err := store.Has(r.Context(), c); {
 		case err != nil:
 			http.Error(w, errUnreadable.Error(), http.StatusInternalServerError)
-		case !has:
-			http.Error(w, "There is no block "+c.String()+" here.", http.StatusNotFound)
+		case !has: // one that is for nobody is not told from one that never was
+			http.Error(w, "There is no block "+c.String()+" here that anybody may fetch; check the CID, or ask another "+
+				"gateway for it.", http.StatusNotFound)
+		case format == "raw" && strings.Trim(rest, "/") != name:
+			http.Error(w, "Nobody could check a single block by a path; ask for the path with ?format=car.",
+				http.StatusNotAcceptable)
+		case format != "raw" && format != "car" && !byHeader:
+			http.Error(w, "Records are handed out here as blocks that can be checked, and not as pages. "+want,
+				http.StatusNotAcceptable)
 		default:
 			next.ServeHTTP(w, r)
 		}

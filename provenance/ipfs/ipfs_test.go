@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -259,24 +260,25 @@ func TestRefusals(t *testing.T) {
 	withheld := withheldLeaf.CID
 	unknown := provenance.NewRaw([]byte("unknown")).CID
 	other := provenance.Sum(0x55, s[root])
+	const pages = "Records are handed out here as blocks that can be checked, and not as pages. Ask for /ipfs/{cid}?format="
 	for _, test := range []struct {
 		name, path string
 		code       int
 		body       string
 	}{
 		{"an unknown block", "/ipfs/" + unknown.String() + "?format=raw", 404,
-			"There is no block " + unknown.String() + " here."},
+			"There is no block " + unknown.String() + " here that anybody may fetch; check the CID, or ask another gateway"},
 		{"a CAR of an unknown block", "/ipfs/" + unknown.String() + "?format=car", 404, "There is no block"},
 		{"a leaf that is for nobody", "/ipfs/" + withheld.String() + "?format=raw", 404, "There is no block"},
 		{"a hash under another codec", "/ipfs/" + other.String() + "?format=raw", 404, "There is no block"},
 		{"a block that cannot be read", "/ipfs/" + broken.String() + "?format=raw", 500, "the block cannot be read"},
-		{"a web page", "/ipfs/" + root.String(), 406, "only trustless requests are accepted"},
-		{"another format", "/ipfs/" + root.String() + "?format=tar", 406, "only trustless requests are accepted"},
-		{"a conversion", "/ipfs/" + root.String() + "?format=dag-json", 406, "only trustless requests are accepted"},
+		{"a web page", "/ipfs/" + root.String(), 406, pages},
+		{"another format", "/ipfs/" + root.String() + "?format=tar", 406, pages},
+		{"a conversion", "/ipfs/" + root.String() + "?format=dag-json", 406, pages},
 		{"no CID", "/ipfs/hello?format=raw", 400, "This is not a CID."},
 		{"an empty CID", "/ipfs/?format=raw", 400, "This is not a CID."},
 		{"a block by a path, which nobody could check", "/ipfs/" + root.String() + "/prev?format=raw", 406,
-			"only trustless requests are accepted"},
+			"Nobody could check a single block by a path; ask for the path with ?format=car."},
 		{"a path up", "/ipfs/" + root.String() + "/../../x?format=car", 400, "This is not a path below a CID."},
 		{"a path out", "/ipfs/../../etc/passwd", 400, "This is not a CID."},
 		{"an escaped path out", "/ipfs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 400, "This is not a CID."},
@@ -293,6 +295,9 @@ func TestRefusals(t *testing.T) {
 			}
 			if bytes.Contains(body, []byte("secret")) {
 				t.Errorf("the body tells of our inside: %q", body)
+			}
+			if allowed := r.Header["Access-Control-Allow-Origin"]; !slices.Equal(allowed, []string{"*"}) {
+				t.Errorf("pages may read the answer: got %q", allowed)
 			}
 		})
 	}
