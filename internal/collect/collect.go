@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
 )
@@ -201,6 +202,12 @@ func readFiles(ctx context.Context, path string, d library.Document) (list []lib
 			return ctx.Err()
 		case err != nil:
 			return faultf("%s cannot be read whole: %s", path, err)
+		case e.IsDir() && datadir.Is(root.FS(), name): // what a server keeps is for nobody to search
+			if name == "." {
+				return faultf("%s is a data folder of writ, and what a server keeps is not read as documents; name a folder "+
+					"that is only of documents", path)
+			}
+			return fs.SkipDir
 		case hidden && e.IsDir():
 			return fs.SkipDir
 		case hidden, !e.Type().IsRegular(), library.MediaOf(name) == "":

@@ -127,6 +127,29 @@ func TestAFollowedPlace(t *testing.T) {
 	}
 }
 
+// What a server keeps is never read as documents: its data folder is refused, and passed over below another one.
+func TestADataFolderIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "docs", "writ-data")
+	for _, name := range []string{"writ.db", "operator.key", "receipts.txt", "below/notes.md"} {
+		write(t, filepath.Join(data, name), "Kept.")
+	}
+	write(t, filepath.Join(dir, "docs", "a.md"), "Pay Bob.")
+	write(t, filepath.Join(dir, "docs", "half", "writ.db"), "No server's.")
+	write(t, filepath.Join(dir, "docs", "half", "b.md"), "Pay Carol.")
+	var all Gathered
+	if err := (Place{Name: filepath.Join(dir, "docs")}).Read(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Documents) != 2 || all.Documents[0].Name != "a.md" || all.Documents[1].Name != "half/b.md" {
+		t.Errorf("beside a data folder: got %+v", all.Documents)
+	}
+	err := Place{Name: data}.Read(t.Context(), &all)
+	if err == nil || !strings.Contains(err.Error(), "is a data folder of writ") || len(all.Documents) != 2 {
+		t.Errorf("of a data folder: got %+v, %v", all.Documents, err)
+	}
+}
+
 // A place that cannot be read is tried again sooner, then less and less often.
 func TestWaitAfterFailures(t *testing.T) {
 	for _, test := range []struct {

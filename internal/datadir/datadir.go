@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -36,6 +37,16 @@ const (
 
 	lockFile = "writ.lock"
 )
+
+// Is says whether a folder of a file system is a server's: it has its store and the key that signs for it.
+func Is(files fs.FS, name string) bool {
+	for _, has := range []string{StoreFile, "operator.key"} {
+		if _, err := fs.Lstat(files, path.Join(name, has)); err != nil {
+			return false
+		}
+	}
+	return true
+}
 
 // lockWait is how long [Lock] waits: a command that opens the store has the folder for moments.
 const lockWait = time.Second

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/writ-run/writ/internal/config"
+	"github.com/writ-run/writ/internal/datadir"
 	"github.com/writ-run/writ/policies/label"
 	"github.com/writ-run/writ/tools/retrieve"
 )
@@ -75,6 +76,11 @@ func (r *documentReader) readSource(d config.Documents) error {
 		switch {
 		case err != nil:
 			return err
+		case e.IsDir() && datadir.Is(root.FS(), name): // what a server keeps is for nobody to search
+			if name == "." {
+				return fmt.Errorf("%s is a data folder of writ; name a folder that is only of documents", d.Path)
+			}
+			return fs.SkipDir
 		case hidden && e.IsDir():
 			return fs.SkipDir
 		case hidden, !isText(e) && !isLinkToFolder(d.Path, name, e):

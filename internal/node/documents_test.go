@@ -32,7 +32,7 @@ func writeDocuments(t *testing.T, files map[string]string) config.Documents {
 func TestADocumentThatCannotBeReadIsLeftOut(t *testing.T) {
 	d := writeDocuments(t, map[string]string{
 		"a.md": "alpha", "b/c.txt": "beta", "latin.md": "caf\xe9", "big.txt": strings.Repeat("x", retrieve.MaxDocument+1),
-		".hidden.md": "no", "x.json": "{}",
+		".hidden.md": "no", "x.json": "{}", "data/writ.db": "", "data/operator.key": "", "data/kept.md": "no",
 	})
 	if err := os.Symlink("/etc/hostname", filepath.Join(d.Path, "link.md")); err != nil {
 		t.Fatal(err)
@@ -71,6 +71,13 @@ func TestADocumentThatCannotBeReadIsLeftOut(t *testing.T) {
 	_, _, err = ReadDocuments([]config.Documents{writeDocuments(t, map[string]string{"latin.md": "caf\xe9"})})
 	if err == nil || !strings.Contains(err.Error(), "latin.md: it is not UTF-8 text") {
 		t.Errorf("nothing is left: %v", err)
+	}
+}
+
+func TestADataFolderIsNoSource(t *testing.T) {
+	d := writeDocuments(t, map[string]string{"writ.db": "", "operator.key": "", "kept.md": "no"})
+	if _, _, err := ReadDocuments([]config.Documents{d}); err == nil || !strings.Contains(err.Error(), "data folder") {
+		t.Errorf("got %v", err)
 	}
 }
 
