@@ -17,9 +17,24 @@ const (
 	MinEvery    = time.Second
 	firstRetry  = 30 * time.Second // after the first failure, if Every is not less; then twice as long each time
 	lastRetry   = 10 * time.Minute // or Every, if that is longer
-	atOnce      = 2                // places that are read at a time
-	maxRead     = 10 * time.Minute // that a place may take
+	atOnce      = 2                // places that are read at a time in each lane
+	patience    = 10 * time.Second // that a place may take in the quick lane
+	maxRead     = 10 * time.Minute // that a place may take in the slow one
 )
+
+// lanes are where places wait for their turn. One that takes long in the quick lane gives up its turn and is read from
+// the start in the slow one, so that servers which send slowly hold up only one another.
+type lanes struct {
+	quick, slow chan struct{}
+	patience    time.Duration
+}
+
+func newLanes(patience time.Duration) lanes {
+	return lanes{make(chan struct{}, atOnce), make(chan struct{}, atOnce), patience}
+}
+
+// errSlow says that a place took too long for the quick lane.
+var errSlow = errors.New("the place is slow")
 
 // A Followed is a place that is read again and again.
 type Followed struct {
@@ -45,7 +60,7 @@ func Follow(ctx context.Context, l *library.Library, list []Followed, log *slog.
 	if err := l.SetFollowed(ctx, known); err != nil {
 		return err
 	}
-	turns := make(chan struct{}, atOnce)
+	turns := newLanes(patience)
 	var wg sync.WaitGroup
 	for _, f := range list {
 		wg.Go(func() { f.follow(ctx, l, turns, log, told) })
@@ -55,21 +70,31 @@ func Follow(ctx context.Context, l *library.Library, list []Followed, log *slog.
 }
 
 func (f *Followed) follow(
-	ctx context.Context, l *library.Library, turns chan struct{}, log *slog.Logger, told func(Outcome),
+	ctx context.Context, l *library.Library, turns lanes, log *slog.Logger, told func(Outcome),
 ) {
 	log = log.With("source", f.As.Source)
-	failures := int64(0)
+	failures, slow := int64(0), false
 	for {
+		lane, most := turns.quick, turns.patience
+		if slow {
+			lane, most = turns.slow, maxRead
+		}
 		select {
-		case turns <- struct{}{}:
+		case lane <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		done, err := f.Sync(ctx, l)
-		<-turns
-		if ctx.Err() != nil {
+		begun := time.Now()
+		done, err := f.Sync(ctx, l, most)
+		<-lane
+		switch {
+		case ctx.Err() != nil:
 			return
+		case errors.Is(err, errSlow):
+			slow = true
+			continue
 		}
+		slow = slow && time.Since(begun) > turns.patience
 		if err == nil {
 			failures = 0
 		} else {
@@ -109,14 +134,18 @@ func waitAfter(every time.Duration, failures int64) time.Duration {
 }
 
 // Sync makes a collection what its place is, and notes in the library what came of it. A place that has no document
-// keeps what it had.
-func (f *Followed) Sync(ctx context.Context, l *library.Library) (done Taken, err error) {
-	reading, stop := context.WithTimeout(ctx, maxRead)
+// keeps what it had. Of one that takes longer than the quick lane lets it nothing is noted: it is read again.
+func (f *Followed) Sync(ctx context.Context, l *library.Library, most time.Duration) (done Taken, err error) {
+	reading, stop := context.WithTimeout(ctx, most)
 	defer stop()
 	var g Gathered
 	err = f.Read(reading, &g)
-	if reading.Err() != nil {
-		err = faultf("%s took longer than %s", gather.Shown(f.Name), maxRead)
+	switch {
+	case reading.Err() == nil:
+	case most < maxRead:
+		return done, errSlow
+	default:
+		err = faultf("%s took longer than %s", gather.Shown(f.Name), most)
 	}
 	if err == nil && len(g.Documents) == 0 {
 		err = faultf("there is no Markdown, text, HTML, CSV or PDF file in %s", gather.Shown(f.Name))

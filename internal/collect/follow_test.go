@@ -3,13 +3,18 @@ package collect
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/writ-run/writ/internal/gather"
 	"github.com/writ-run/writ/internal/library"
+	"github.com/writ-run/writ/internal/reach"
 )
 
 func openLibrary(t *testing.T) *library.Library {
@@ -124,6 +129,69 @@ func TestAFollowedPlace(t *testing.T) {
 	}
 	if failed == 0 {
 		t.Error("no failure was told")
+	}
+}
+
+// Places whose servers send a byte now and then hold up no other one, however many they are, and are still read.
+func TestSlowPlacesHoldUpOnlyOneAnother(t *testing.T) {
+	l, dir := openLibrary(t), t.TempDir()
+	write(t, filepath.Join(dir, "a.md"), "Pay Bob.")
+	ctx, stop := context.WithCancel(t.Context())
+	asked := make(chan string, 1000)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		if r.URL.Path == "/slow.md" { // it ends
+			w.Write([]byte("Pay"))
+			w.(http.Flusher).Flush()
+			time.Sleep(500 * time.Millisecond)
+			w.Write([]byte(" Dave."))
+			return
+		}
+		for r.Context().Err() == nil {
+			w.Write([]byte("."))
+			w.(http.Flusher).Flush()
+			time.Sleep(10 * time.Millisecond)
+		}
+	}))
+	defer s.Close()
+	turns := newLanes(100 * time.Millisecond)
+	var wg sync.WaitGroup
+	defer func() { stop(); wg.Wait() }()
+	outcomes := make(chan Outcome, 1000)
+	start := func(source, name string, every time.Duration) {
+		f := Followed{Place{
+			Name: name, From: gather.Getter{Gate: reach.Gate{Private: true}},
+			As: library.Document{Source: source, Readers: []library.Reader{{}}},
+		}, every}
+		wg.Go(func() {
+			f.follow(ctx, l, turns, slog.New(slog.DiscardHandler), func(o Outcome) { outcomes <- o })
+		})
+	}
+	next := func(want string) {
+		t.Helper()
+		select {
+		case o := <-outcomes:
+			if o.Source != want || o.Failures > 0 {
+				t.Fatalf("got %+v, want that %s was read", o, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s was not read", want)
+		}
+	}
+	start("slow", s.URL+"/slow.md", time.Hour)
+	next("slow")
+	for range 2 * atOnce {
+		start("drips", s.URL+"/drips.md", time.Hour)
+	}
+	for n := map[string]int{}; n["/drips.md"] < atOnce; { // they were first
+		n[<-asked]++
+	}
+	start("a", dir, time.Millisecond)
+	for range 3 {
+		next("a")
+	}
+	if names, fault := namesOf(t, l, "drips"); names != "" || fault != "" {
+		t.Errorf("of places that are still being read: %q, %q", names, fault)
 	}
 }
 

@@ -58,18 +58,18 @@ func TestANameThatGoesBackKeepsWhatItHad(t *testing.T) {
 		As: library.Document{Source: "a", Readers: []library.Reader{{}}},
 	}}
 	newer := merkledag.NewRawNode([]byte(texts[1])).Cid().String()
-	if done, err := f.Sync(t.Context(), l); err != nil || len(done.Added) != 1 || done.Added[0].Name != newer {
+	if done, err := f.Sync(t.Context(), l, maxRead); err != nil || len(done.Added) != 1 || done.Added[0].Name != newer {
 		t.Fatalf("got %+v, %v", done, err)
 	}
 	shown, sequence = 0, 1
-	if done, err := f.Sync(t.Context(), l); err == nil || !strings.Contains(err.Error(), "number 1, is older than one") {
+	if done, err := f.Sync(t.Context(), l, maxRead); err == nil || !strings.Contains(err.Error(), "number 1, is older than one") {
 		t.Errorf("an older record: %+v, %v", done, err)
 	}
 	if names, fault := namesOf(t, l, "a"); names != newer || !strings.Contains(fault, "older") {
 		t.Errorf("it has %s, and says %q", names, fault)
 	}
 	sequence = 3
-	if done, err := f.Sync(t.Context(), l); err != nil || len(done.Added) != 1 || len(done.Removed) != 1 {
+	if done, err := f.Sync(t.Context(), l, maxRead); err != nil || len(done.Added) != 1 || len(done.Removed) != 1 {
 		t.Errorf("published anew: %+v, %v", done, err)
 	}
 }
