@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -253,6 +254,9 @@ func (l *caseReader) readWanted(want map[string]*yaml.Node, t *Case) {
 	}
 }
 
+// dateShape is how a text begins that is meant as a time.
+var dateShape = regexp.MustCompile(`^[0-9]{4,5}-[0-9]{1,2}-[0-9]`)
+
 // readGiven reads a test's request. What is not given is zero; budgets are unused.
 func (l *caseReader) readGiven(n *yaml.Node, fields []field, t *Case) {
 	keys := []string{"budgets", "history"}
@@ -270,9 +274,16 @@ func (l *caseReader) readGiven(n *yaml.Node, fields []field, t *Case) {
 	m := l.Mapping(n, "given", keys)
 	for _, f := range fields {
 		if v := m[f.Name]; v != nil && f.Set != nil {
-			if at, err := time.Parse(time.RFC3339, v.Value); err == nil && (f.Name == "now" || f.Name == "expires") {
+			at, err := time.Parse(time.RFC3339, v.Value)
+			switch isTime := f.Name == "now" || f.Name == "expires"; {
+			case isTime && err == nil:
 				f.Set(&t.request, value{Kind: cond.Int, Int: at.UnixMilli()})
-			} else if x, ok := l.readValue(v, f.Kind, f.Name); ok {
+				continue
+			case isTime && dateShape.MatchString(v.Value): // as a condition 2027-02-29 is a number less two others
+				l.Report(v, "%q is no time, such as 2026-11-28T08:00:00Z", wording.Clip(v.Value, 60))
+				continue
+			}
+			if x, ok := l.readValue(v, f.Kind, f.Name); ok {
 				f.Set(&t.request, x)
 			}
 		}

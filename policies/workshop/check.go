@@ -148,6 +148,7 @@ func (c *inspector) inspectPoint(p policies.Point) {
 		c.findUnknownWords(r, matching[r])
 		c.findFailing(r, of, matching)
 		c.findDeadAssets(r, matching[r])
+		c.findForeignBudget(r, matching[r])
 		if p == policies.Spend && r.Effect == "permit" {
 			c.findUnlimited(r, of, matching)
 		}
@@ -354,6 +355,30 @@ func (c *inspector) findDeadAssets(r *policies.Rule, matching *expression) {
 			c.note(policies.CheckFails, r, "", "it compares amounts of %s, and for a spend of %s it can only err, "+
 				`which denies it: test the asset before each amount, as in asset == "USDC" && amount <= usdc("10")`, a.Symbol, a.Symbol)
 			return
+		}
+	}
+}
+
+// findForeignBudget reports a rule that matches spends of one asset and reserves them from a budget of another, which
+// denies each of them.
+func (c *inspector) findForeignBudget(r *policies.Rule, matching *expression) {
+	for _, res := range r.Reserves {
+		if r.At != policies.Spend || res.Amount.Op != "field" {
+			continue
+		}
+		counts := res.Budget.Cap.Asset()
+		for _, a := range c.set.Assets() {
+			is := isIn(policies.Spend, "asset", value{Kind: cond.String, Text: a.Symbol})
+			holds := false
+			c.countOut(policies.CheckFails, r, []*expression{matching, is}, func(g region) bool {
+				holds = g.Says(is) == cond.Yes && g.Says(matching) == cond.Yes
+				return !holds
+			})
+			if holds && a != counts {
+				c.note(policies.CheckFails, r, "", "it matches spends of %s and reserves them from %s, which counts %s, "+
+					"and so denies them: give %s a budget of its own", a.Symbol, res.Budget.Name(), counts.Symbol, a.Symbol)
+				return
+			}
 		}
 	}
 }

@@ -57,6 +57,16 @@ func TestCheckFinds(t *testing.T) {
 		{"a rule that reserves is never needless", policies.CheckShadowed, `
   - {id: all, at: spend, effect: permit, when: 'asset == "USDC" && amount < usdc("5")', reserve: {budget: day}}
   - {id: one, at: spend, effect: permit, when: 'asset == "USDC" && amount < usdc("4")', reserve: {budget: day, amount: 'usdc("4")'}}`, ""},
+		{"other hours are not the same", policies.CheckShadowed, `
+  - {id: berlin, at: output, effect: permit, when: 'in_window(now, "Sun 02:00-03:00", "Europe/Berlin")'}
+  - {id: nepal, at: output, effect: permit, when: 'in_window(now, "Sun 02:00-03:00", "Asia/Kathmandu")'}
+  - {id: later, at: output, effect: permit, when: 'in_window(now, "Sun 02:00-03:01", "Europe/Berlin")'}`, ""},
+		{"a smaller network of the same beginning is not the same", policies.CheckShadowed, `
+  - {id: all, at: tool.call, tool: erc20.transfer, effect: permit, when: 'given("memo") && in_cidr(args.memo, "10.0.0.0/24")'}
+  - {id: one, at: tool.call, tool: erc20.transfer, effect: permit, when: 'given("memo") && in_cidr(args.memo, "10.0.0.0/8")'}`, ""},
+		{"the same hours are", policies.CheckShadowed, `
+  - {id: one, at: output, effect: permit, when: 'in_window(now, "Sun 02:00-03:00", "Europe/Berlin")'}
+  - {id: two, at: output, effect: permit, when: 'in_window(now, "Sun 02:00-03:00", "Europe/Berlin") && turn < 5'}`, "two: it never matters"},
 		{"an approve that asks sooner is not needless", policies.CheckShadowed, `
   - {id: ok, at: tool.call, effect: permit}
   - {id: slow, at: tool.call, effect: approve, when: 'calls > 5', ttl: 120s}
@@ -78,6 +88,10 @@ func TestCheckFinds(t *testing.T) {
   - {id: a, at: tool.call, effect: permit, when: 'tool == "erc20.transfer" && tool startsWith "erc20."'}`, "decides nothing"},
 		{"what unless takes out matters", policies.CheckRedundant, `
   - {id: a, at: tool.call, effect: permit, when: 'class in ["read", "keyed"] && turn < 9', unless: 'tool contains "mail" || tool endsWith ".send"'}`, ""},
+		{"the break within the hours matters", policies.CheckRedundant, `
+  - {id: a, at: output, effect: permit, when: 'in_window(now, "Mon 09:00-18:00", "UTC") && !in_window(now, "Mon 12:00-13:00", "UTC")'}`, ""},
+		{"a network taken out of a larger one matters", policies.CheckRedundant, `
+  - {id: a, at: tool.call, tool: erc20.transfer, effect: permit, when: 'given("memo") && in_cidr(args.memo, "10.0.0.0/8") && !in_cidr(args.memo, "10.0.0.0/16")'}`, ""},
 		{"an asset test matters", policies.CheckRedundant, `
   - {id: a, at: spend, effect: permit, when: 'asset == "USDC" && amount < usdc("5")', reserve: {budget: day}}`, ""},
 		{"an amount without its asset, beside another permit", policies.CheckFails, `
@@ -88,6 +102,12 @@ func TestCheckFinds(t *testing.T) {
   - {id: b, at: tool.call, tool: erc20.transfer, effect: permit, when: 'given("memo") || args.tries < 2'}`, "a: it cannot be evaluated for some requests that b permits"},
 		{"an amount without its asset, alone", policies.CheckFails, `
   - {id: a, at: spend, effect: permit, when: 'amount < usdc("5")', reserve: {budget: day}}`, ""},
+		{"a budget of another asset", policies.CheckFails, `
+  - {id: a, at: spend, effect: permit, when: 'asset == "ETH" && amount < eth("1")', reserve: {budget: day}}`, "a: it matches spends of ETH and reserves them from day, which counts USDC"},
+		{"a budget of one of two assets", policies.CheckFails, `
+  - {id: a, at: spend, effect: permit, when: 'asset == "ETH" && amount < eth("1") || asset == "USDC" && amount < usdc("5")', reserve: {budget: day}}`, "a: it matches spends of ETH"},
+		{"an amount of the budget's own asset", policies.CheckFails, `
+  - {id: a, at: spend, effect: permit, when: 'asset == "ETH" && amount < eth("1")', reserve: {budget: day, amount: 'usdc("4")'}}`, ""},
 		{"a spend without a bound", policies.CheckUnlimited, `
   - {id: a, at: spend, effect: permit, when: 'in_set(to, "friends")'}`, "a: it permits any amount of"},
 		{"a spend with only a lower bound", policies.CheckUnlimited, `

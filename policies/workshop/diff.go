@@ -402,6 +402,11 @@ func putWay(q *policies.Request, sub *cond.Subject[policies.Request], w cond.Way
 func putSides(q *policies.Request, a *expression, w cond.Way) bool {
 	want := w.Says[0] == cond.Yes
 	l, r := a.Sides()
+	if a.Hours != nil { // from the time that other hours have left there
+		v, err := l.Value(cond.NewFrame(q, cond.MaxVariables))
+		at, found := a.Hours.Weekly.Next(a.Hours.Zone, v.Int, want)
+		return err == nil && found && forceValue(q, l, value{Kind: cond.Int, Int: at})
+	}
 	if r == nil || r.Op == "list" {
 		if r != nil && len(r.List) > 0 && want {
 			return forceValue(q, l, r.List[0])

@@ -17,6 +17,7 @@ rules:
   - {id: ask, at: spend, effect: approve, when: 'asset == "USDC" && amount > usdc("3") && to != wallet', ttl: 60s}
   - {id: late, at: spend, effect: forbid, when: 'spent("day") > usdc("8")'}
   - {id: out, at: output, effect: permit, when: 'size < 1000'}
+  - {id: night, at: input, effect: forbid, when: 'in_window(now, "22:00-06:00", "Europe/Berlin")'}
 `
 	for _, c := range []struct{ name, from, to, want string }{
 		{"a constant", `amount <= cap`, `amount <= cap + usdc("0.000001")`, "spend: deny -> "},
@@ -28,6 +29,8 @@ rules:
 		{"an argument's bound", `usdc("10") &&`, `usdc("11") &&`, "tool.call: deny -> permit"},
 		{"a time", "minutes(5)", "minutes(6)", "spend: "},
 		{"two fields against one another", `to != wallet`, `to == wallet`, "spend: "},
+		{"hours", `22:00-06:00`, `23:00-06:00`, "input: "},
+		{"a zone", `Europe/Berlin`, `Asia/Tokyo`, "input: "},
 		{"the use of a budget", `usdc("8")`, `usdc("7")`, "spend: "},
 		{"a cap", `'usdc("10")', scope`, `'usdc("11")', scope`, "spend: deny -> "},
 		{"a reservation", `, reserve: {budget: day}`, ``, "spend: "},

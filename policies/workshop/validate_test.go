@@ -170,4 +170,17 @@ func TestTheSchemaOfTestFiles(t *testing.T) {
 			t.Errorf("%s is not refused", c[1])
 		}
 	}
+	// What looks like a time is not reckoned with as a difference of numbers.
+	for _, now := range []string{"2027-02-29T12:00:00Z", "2027-02-28", "2027-2-8", "2027-13-01T00:00:00Z", "2027-02-28T24:00:00Z",
+		"2027-02-28T12:00:00", "2016-12-31T23:59:60Z", "10000-01-01T00:00:00Z"} {
+		src := []byte(strings.Replace(good, "2026-03-02T19:00:00Z", now, 1))
+		if _, err := ReadCases(set, "bad", src); err == nil || !strings.Contains(err.Error(), "is no time, such as 2026-11-28T08:00:00Z") {
+			t.Errorf("now: %s: %v", now, err)
+		}
+	}
+	for _, now := range []string{"2028-02-29T12:00:00Z", "2027-02-28T12:00:00+02:00", "1790000000000", "days(3) - 5"} {
+		if _, err := ReadCases(set, "good", []byte(strings.Replace(good, "2026-03-02T19:00:00Z", now, 1))); err != nil {
+			t.Errorf("now: %s: %v", now, err)
+		}
+	}
 }

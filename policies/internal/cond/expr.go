@@ -262,6 +262,9 @@ func (e *Expr[R]) Signature() string {
 			return v.String()
 		}
 	case "list":
+		if e.Shown != "" { // hours and networks are no values, and two of them are not alike for what they have of those
+			return e.Shown
+		}
 		var b strings.Builder
 		b.Grow(len(e.List) * (common.AddressLength + 1))
 		for _, v := range e.List {
