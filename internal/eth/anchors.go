@@ -52,6 +52,9 @@ func (c *Client) Anchors(ctx context.Context, contract [20]byte, from uint64) (*
 	if err != nil {
 		return nil, err
 	}
+	if events == nil {
+		return nil, fmt.Errorf("%s: it says nothing of the contract's events", c.host)
+	}
 	if len(events) > maxAnchors {
 		return nil, fmt.Errorf("%s: %d anchors at once are too many; begin at a later block", c.host, len(events))
 	}

@@ -17,6 +17,7 @@ package eth
 import (
 	"bytes"
 	"context"
+	"encoding"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -220,6 +221,7 @@ func (c *Client) Call(ctx context.Context, limit int64, result any, method strin
 		return fmt.Errorf("%s: %s: the response is longer than %d bytes", c.host, method, limit)
 	}
 	var r struct {
+		ID     json.RawMessage `json:"id"`
 		Result json.RawMessage `json:"result"`
 		Error  *struct {
 			Code    int    `json:"code"`
@@ -232,6 +234,9 @@ func (c *Client) Call(ctx context.Context, limit int64, result any, method strin
 	if r.Error != nil {
 		return fmt.Errorf("%s: %s: error %d: %s", c.host, method, r.Error.Code,
 			r.Error.Message[:min(len(r.Error.Message), 200)])
+	}
+	if id := strings.Trim(string(r.ID), `"`); id != "" && id != "1" {
+		return fmt.Errorf("%s: %s: the response is to another question", c.host, method)
 	}
 	if err := json.Unmarshal(r.Result, result); err != nil {
 		return fmt.Errorf("%s: %s: the result is not of its form", c.host, method)
@@ -256,6 +261,10 @@ type data []byte
 
 func (d data) MarshalText() ([]byte, error) { return []byte("0x" + hex.EncodeToString(d)), nil }
 
+// UnmarshalJSON refuses null, which is no bytes and not none.
+func (d *data) UnmarshalJSON(b []byte) error { return readText(b, d) }
+
+// UnmarshalText reads 0x and hex digits.
 func (d *data) UnmarshalText(b []byte) (err error) {
 	digits, ok := strings.CutPrefix(string(b), "0x")
 	if *d, err = hex.DecodeString(digits); err != nil || !ok {
@@ -267,6 +276,10 @@ func (d *data) UnmarshalText(b []byte) (err error) {
 // quantity is a number as JSON-RPC writes it.
 type quantity uint64
 
+// UnmarshalJSON refuses null, which is no number and not 0.
+func (q *quantity) UnmarshalJSON(b []byte) error { return readText(b, q) }
+
+// UnmarshalText reads 0x and hex digits.
 func (q *quantity) UnmarshalText(b []byte) error {
 	digits, ok := strings.CutPrefix(string(b), "0x")
 	n, err := strconv.ParseUint(digits, 16, 63)
@@ -275,6 +288,14 @@ func (q *quantity) UnmarshalText(b []byte) error {
 	}
 	*q = quantity(n)
 	return nil
+}
+
+func readText(b []byte, into encoding.TextUnmarshaler) error {
+	var s *string
+	if err := json.Unmarshal(b, &s); err != nil || s == nil {
+		return errors.New("not a text")
+	}
+	return into.UnmarshalText([]byte(*s))
 }
 
 // Endpoints are those of one who checks what is recorded. They may serve different chains.

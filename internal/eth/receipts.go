@@ -25,8 +25,8 @@ func (c *Client) Mined(ctx context.Context, at mined.Place) (*mined.Receipt, err
 	var got *struct {
 		Tx     common.Hash `json:"transactionHash"`
 		Block  common.Hash `json:"blockHash"`
-		Status quantity    `json:"status"`
-		Logs   []struct {
+		Status *quantity   `json:"status"`
+		Logs   *[]struct {
 			Address common.Address `json:"address"`
 			Topics  []common.Hash  `json:"topics"`
 			Data    data           `json:"data"`
@@ -38,10 +38,13 @@ func (c *Client) Mined(ctx context.Context, at mined.Place) (*mined.Receipt, err
 	if got != nil && (got.Tx != at.Tx || got.Block == common.Hash{}) {
 		return nil, fmt.Errorf("%s: it was asked for transaction %s and gave another", c.host, at.Tx.Hex())
 	}
+	if got != nil && (got.Status == nil || *got.Status > 1 || got.Logs == nil) { // what is left out is no revert
+		return nil, fmt.Errorf("%s: it does not say what became of the transaction", c.host)
+	}
 	r := &mined.Receipt{}
 	if got != nil {
-		r.Block, r.OK = got.Block, got.Status == 1
-		for _, l := range got.Logs {
+		r.Block, r.OK = got.Block, *got.Status == 1
+		for _, l := range *got.Logs {
 			r.Logs = append(r.Logs, mined.Log{Contract: l.Address, Topics: l.Topics, Data: l.Data})
 		}
 		if r.Stands = got.Block == at.Block; r.Stands {
@@ -55,6 +58,7 @@ func (c *Client) Mined(ctx context.Context, at mined.Place) (*mined.Receipt, err
 // then the block itself still names it, and there is no answer.
 func (c *Client) lookAtBlock(ctx context.Context, at mined.Place, r *mined.Receipt) error {
 	var b *struct {
+		Number       *quantity     `json:"number"`
 		Hash         common.Hash   `json:"hash"`
 		Transactions []common.Hash `json:"transactions"`
 	}
@@ -67,6 +71,8 @@ func (c *Client) lookAtBlock(ctx context.Context, at mined.Place, r *mined.Recei
 		return fmt.Errorf("%s: it does not have block %d", c.host, at.Number)
 	case b == nil:
 		return nil
+	case b.Number != nil && uint64(*b.Number) != at.Number, b.Hash == common.Hash{}, b.Transactions == nil:
+		return fmt.Errorf("%s: it was asked for block %d and gave another, or not all of it", c.host, at.Number)
 	case !known && slices.Contains(b.Transactions, at.Tx):
 		return fmt.Errorf("%s: it has the transaction, and no longer what became of it", c.host)
 	}
