@@ -147,17 +147,9 @@ func signCreation(ctx context.Context, chain *pool.Pool, key *ecdsa.PrivateKey, 
 	if err != nil {
 		return nil, err
 	}
-	head, err := chain.HeaderByNumber(ctx, nil)
+	tip, price, err := chain.PriceGas(ctx, pool.MaxGwei)
 	if err != nil {
 		return nil, err
-	}
-	tip, err := chain.SuggestGasTipCap(ctx)
-	if err != nil {
-		return nil, err
-	}
-	price := new(big.Int).Set(tip)
-	if head.BaseFee != nil {
-		price.Add(price, new(big.Int).Lsh(head.BaseFee, 1))
 	}
 	gas, err := chain.EstimateGas(ctx, ethereum.CallMsg{From: from, Data: code})
 	if err != nil {

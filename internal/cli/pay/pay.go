@@ -15,6 +15,7 @@ import (
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/cli/approval"
 	"github.com/writ-run/writ/internal/client"
+	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/internal/ownwallet"
 	"github.com/writ-run/writ/internal/wording"
 )
@@ -28,6 +29,7 @@ type payer struct {
 	connect      Connector
 	server, sent string
 	with, rpc    string
+	maxGwei      uint64
 	yes          bool
 }
 
@@ -48,6 +50,7 @@ tells it, and a transaction that is not the one that was asked for is refused.`,
 	c.Flags().StringVar(&p.sent, "sent", "", "`hash` of the transaction that the wallet has sent")
 	c.Flags().StringVar(&p.with, "with", "", "sign it with this `key`, keystore:PATH, file:PATH or env:NAME, and send it")
 	c.Flags().StringVar(&p.rpc, "rpc", "", "`URL` of the chain's endpoint, with --with")
+	c.Flags().Uint64Var(&p.maxGwei, "max-fee-gwei", pool.MaxGwei, "`gwei` for a unit of gas at most, with --with")
 	c.Flags().BoolVar(&p.yes, "yes", false, "sign without asking")
 	return c
 }

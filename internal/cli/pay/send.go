@@ -98,12 +98,13 @@ func (p *payer) signOnce(
 		return nil, cli.Failf(cli.ExitIncomplete, "wallet_sent", "%s was said to be sent for it, and another one might pay "+
 			"twice; look into your wallet: the run goes on when the chain has it", wording.Reveal(call.Sent))
 	}
-	tx, err := makeTransaction(ctx, node, call)
+	tx, err := makeTransaction(ctx, node, call, p.maxGwei)
 	if err != nil {
 		return nil, err
 	}
-	question := fmt.Sprintf("The server says: %s\n%sSign and send on chain %d: %s?", wording.Reveal(call.Text),
-		describeMoves(call), call.Chain, describe(tx, w.Address()))
+	question := fmt.Sprintf("The server says: %s\n%sSign and send on chain %d, for a fee of up to %s wei: %s?",
+		wording.Reveal(call.Text), describeMoves(call), call.Chain,
+		new(big.Int).Mul(tx.GasFeeCap(), new(big.Int).SetUint64(tx.Gas())), describe(tx, w.Address()))
 	if err := p.AskConsent(ctx, p.yes, question, "nothing was signed"); err != nil {
 		return nil, err
 	}
@@ -190,7 +191,9 @@ func asksTheSame(a, b *types.Transaction) bool {
 }
 
 // makeTransaction makes what a call asks for, of type 2 and unsigned.
-func makeTransaction(ctx context.Context, node *pool.Pool, call wire.WalletCall) (*types.Transaction, error) {
+func makeTransaction(
+	ctx context.Context, node *pool.Pool, call wire.WalletCall, maxGwei uint64,
+) (*types.Transaction, error) {
 	value, ok := new(big.Int).SetString(strings.TrimPrefix(call.Value, "0x"), 16)
 	data, err := hexutil.Decode(call.Data)
 	if !ok || err != nil || !common.IsHexAddress(call.To) {
@@ -209,15 +212,14 @@ func makeTransaction(ctx context.Context, node *pool.Pool, call wire.WalletCall)
 	if err != nil {
 		return nil, fmt.Errorf("nonce: %w", err)
 	}
-	tip, err := node.SuggestGasTipCap(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("tip: %w", err)
+	tip, most, err := node.PriceGas(ctx, maxGwei)
+	switch {
+	case errors.Is(err, pool.ErrDear):
+		return nil, cli.Failf(cli.ExitIncomplete, "chain", "nothing was signed: %s; --max-fee-gwei lets it be more",
+			quote(err))
+	case err != nil:
+		return nil, err
 	}
-	head, err := node.HeaderByNumber(ctx, nil)
-	if err != nil {
-		return nil, fmt.Errorf("base fee: %w", err)
-	}
-	most := new(big.Int).Add(tip, new(big.Int).Mul(head.BaseFee, common.Big2))
 	return types.NewTx(&types.DynamicFeeTx{
 		ChainID: new(big.Int).SetUint64(call.Chain), Nonce: nonce, To: &to, Value: value, Data: data, Gas: gas + gas/5,
 		GasTipCap: tip, GasFeeCap: most,

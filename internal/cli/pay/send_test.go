@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"github.com/writ-run/writ/agent/wire"
 	"github.com/writ-run/writ/internal/cli"
 	"github.com/writ-run/writ/internal/eth/devchain"
+	"github.com/writ-run/writ/internal/eth/pool"
 	"github.com/writ-run/writ/tools/calldata"
 )
 
@@ -47,7 +49,7 @@ func TestACallIsPaidOnce(t *testing.T) {
 		env[name] = hex.EncodeToString(crypto.FromECDSA(a.Key))
 	}
 	shell := &cli.Shell{In: new(bytes.Buffer), Out: out, Err: out, Env: func(name string) string { return env[name] }}
-	p := &payer{Shell: shell, with: "env:alice", rpc: d.URL(), yes: true}
+	p := &payer{Shell: shell, with: "env:alice", rpc: d.URL(), maxGwei: pool.MaxGwei, yes: true}
 	token, bob := devchain.Book().Tokens["USDC"].Address, devchain.Book().Names["bob"]
 	data := "0xa9059cbb" + strings.Repeat("0", 24) + strings.ToLower(bob.Hex()[2:]) + strings.Repeat("0", 57) + "4c4b40" + "0"
 	call := wire.WalletCall{
@@ -136,7 +138,7 @@ func TestASignedTransactionIsNotSentElsewhere(t *testing.T) {
 		}
 		out := new(bytes.Buffer)
 		shell := &cli.Shell{In: out, Out: out, Err: out, Env: func(name string) string { return env[name] }}
-		p := &payer{Shell: shell, with: "env:alice", rpc: ends.URL, yes: true}
+		p := &payer{Shell: shell, with: "env:alice", rpc: ends.URL, maxGwei: pool.MaxGwei, yes: true}
 		_, err = p.broadcast(t.Context(), wire.WalletCall{
 			Run: "bafyrun", Effect: wire.Ref{Seq: 3}, Chain: devchain.ID, From: devchain.Accounts()["alice"].Address.Hex(),
 			To: devchain.Book().Names["bob"].Hex(), Value: "0x1", Data: "0x",
@@ -144,6 +146,57 @@ func TestASignedTransactionIsNotSentElsewhere(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "the endpoint of --rpc") ||
 			strings.Contains(err.Error(), "the chain does not take") || !strings.Contains(err.Error(), refusal) {
 			t.Errorf("%s: %v", refusal, err)
+		}
+	}
+}
+
+// What an endpoint says that gas costs is paid by the wallet, so there is a bound on it, and it is told before it is
+// signed. A block without a base fee is that of a chain without one.
+func TestWhatAnEndpointSaysThatGasCosts(t *testing.T) {
+	d, err := devchain.Start(t.Context(), devchain.Config{Interval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	const dear = "0xde0b6b3a7640000" // 1 ETH for a unit
+	for name, tt := range map[string]struct{ tip, base, err string }{
+		"as it is":                    {},
+		"a tip of 1 ETH":              {tip: dear, err: "gas costs more than may be offered"},
+		"a base fee of 1 ETH":         {base: `"baseFeePerGas":"` + dear + `"`, err: "gas costs more than may be offered"},
+		"a block without a base fee":  {base: `"aside":null`},
+		"a block whose base fee is 0": {base: `"baseFeePerGas":"0x0"`},
+	} {
+		ends := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			resp, err := http.Post(d.URL(), "application/json", bytes.NewReader(body))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			answer, _ := io.ReadAll(resp.Body)
+			switch {
+			case tt.tip != "" && bytes.Contains(body, []byte("eth_maxPriorityFeePerGas")):
+				answer = regexp.MustCompile(`"result":"[^"]*"`).ReplaceAll(answer, []byte(`"result":"`+tt.tip+`"`))
+			case tt.base != "" && bytes.Contains(body, []byte("eth_getBlockByNumber")):
+				answer = regexp.MustCompile(`"baseFeePerGas":"[^"]*"`).ReplaceAll(answer, []byte(tt.base))
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(answer)
+		}))
+		t.Cleanup(ends.Close)
+		node, err := pool.New(pool.Config{URLs: []string{ends.URL}, Chain: devchain.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer node.Close()
+		call := wire.WalletCall{
+			Chain: devchain.ID, From: devchain.Accounts()["alice"].Address.Hex(), To: devchain.Book().Names["bob"].Hex(),
+			Value: "0x1", Data: "0x",
+		}
+		tx, err := makeTransaction(t.Context(), node, call, pool.MaxGwei)
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v, %v; want %q", name, tx, err, tt.err)
 		}
 	}
 }

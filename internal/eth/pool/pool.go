@@ -303,6 +303,11 @@ var executionErrors = []string{
 	"always failing transaction",
 }
 
+// ownTroubles are what nodes say of themselves, in lower case, in words that executions fail with too.
+var ownTroubles = []string{
+	"reorg", "snapshot", "database", "gas credit", "goroutine", "http error", "failed to get account",
+}
+
 // isExecutionError says whether err is what the chain answered: that a call reverts, or cannot be executed.
 func isExecutionError(err error) bool {
 	e, ok := errors.AsType[rpc.Error](err)
@@ -313,7 +318,11 @@ func isExecutionError(err error) bool {
 		return true
 	}
 	text := strings.ToLower(e.Error())
-	return slices.ContainsFunc(executionErrors, func(s string) bool { return strings.Contains(text, s) })
+	says := func(s string) bool { return strings.Contains(text, s) }
+	if says("execution reverted") { // for the contract's reason, which has any words
+		return true
+	}
+	return slices.ContainsFunc(executionErrors, says) && !slices.ContainsFunc(ownTroubles, says)
 }
 
 // isMissingMethod says whether an endpoint does not have the method that it was asked: EIP-1474's -32601 and -32004,
@@ -370,6 +379,9 @@ func (p *Pool) HeaderByNumber(ctx context.Context, number *big.Int) (*types.Head
 	return askMethod(ctx, p, "eth_getBlockByNumber",
 		func(ctx context.Context, c *ethclient.Client) (*types.Header, error) {
 			h, err := c.HeaderByNumber(ctx, number)
+			if err == nil && number != nil && h.Number.Cmp(number) != 0 {
+				return nil, fmt.Errorf("asked for block %d it gave %d", number, h.Number)
+			}
 			if err == nil && number == nil && h.Time > uint64(time.Now().Add(maxAhead).Unix()) {
 				return nil, errors.New("its newest block is far ahead of the clock")
 			}
@@ -450,6 +462,9 @@ func (p *Pool) TransactionByHash(ctx context.Context, hash common.Hash) (*types.
 	f, err := askMethod(ctx, p, "eth_getTransactionByHash",
 		func(ctx context.Context, c *ethclient.Client) (f found, err error) {
 			f.tx, f.pending, err = c.TransactionByHash(ctx, hash)
+			if err == nil && f.tx.Hash() != hash {
+				return f, errors.New("it gave another transaction than it was asked for")
+			}
 			return f, err
 		})
 	return f.tx, f.pending, err
@@ -497,7 +512,11 @@ func (r *receipt) UnmarshalJSON(b []byte) error {
 // BlockByNumber returns a block with its transactions.
 func (p *Pool) BlockByNumber(ctx context.Context, number *big.Int) (*types.Block, error) {
 	return askMethod(ctx, p, "eth_getBlockByNumber", func(ctx context.Context, c *ethclient.Client) (*types.Block, error) {
-		return c.BlockByNumber(ctx, number)
+		b, err := c.BlockByNumber(ctx, number)
+		if err == nil && number != nil && number.Sign() >= 0 && b.Number().Cmp(number) != 0 {
+			return nil, fmt.Errorf("asked for block %d it gave %d", number, b.Number())
+		}
+		return b, err
 	})
 }
 
@@ -581,6 +600,9 @@ func (p *Pool) SendTransaction(ctx context.Context, tx *types.Transaction) error
 
 // isKnownAlready says whether an endpoint has the very transaction that it was sent.
 func isKnownAlready(err error) bool {
+	if saysOneOf(err, "unknown transaction", "account already exists") {
+		return false
+	}
 	return saysOneOf(err, "already known", "known transaction", "already imported", "already exists", "already in mempool")
 }
 

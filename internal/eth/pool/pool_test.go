@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -288,6 +289,46 @@ func TestAReceiptThatDoesNotSayHowItCameOut(t *testing.T) {
 	}
 }
 
+// What was not asked for is no answer: the next endpoint is asked, and nobody is told of another's transaction.
+func TestAnotherTransactionOrBlockThanWasAskedFor(t *testing.T) {
+	chain := startChain(t)
+	well := dial(t, chain.URL())
+	tx, other := mined(t, well), mined(t, well)
+	get := func(method, params string) string {
+		resp, err := http.Post(chain.URL(), "application/json",
+			strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":[`+params+`]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var a struct{ Result json.RawMessage }
+		if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
+			t.Fatal(err)
+		}
+		return `"result":` + string(a.Result)
+	}
+	bad := sick(t, chain.URL(), map[string]string{
+		"eth_getTransactionByHash": get("eth_getTransactionByHash", `"`+other.Hash().Hex()+`"`),
+		"eth_getBlockByNumber":     get("eth_getBlockByNumber", `"0x0",true`),
+	})
+	both, alone := dial(t, bad.URL, chain.URL()), dial(t, bad.URL)
+	if got, _, err := both.TransactionByHash(t.Context(), tx.Hash()); err != nil || got.Hash() != tx.Hash() {
+		t.Errorf("a transaction: %v, %v", got, err)
+	}
+	if got, err := both.HeaderByNumber(t.Context(), big.NewInt(1)); err != nil || got.Number.Int64() != 1 {
+		t.Errorf("a header: %v, %v", got, err)
+	}
+	if got, err := both.BlockByNumber(t.Context(), big.NewInt(1)); err != nil || got.Number().Int64() != 1 {
+		t.Errorf("a block: %v, %v", got, err)
+	}
+	if got, _, err := alone.TransactionByHash(t.Context(), tx.Hash()); !errors.Is(err, pool.ErrUnavailable) {
+		t.Errorf("a transaction of one endpoint alone: %v, %v", got, err)
+	}
+	if got, err := alone.HeaderByNumber(t.Context(), big.NewInt(1)); !errors.Is(err, pool.ErrUnavailable) {
+		t.Errorf("a header of one endpoint alone: %v, %v", got, err)
+	}
+}
+
 func TestAMethodThatAnEndpointLacksLeavesItItsOthers(t *testing.T) {
 	chain := startChain(t)
 	methods := asks(t, chain)
@@ -312,6 +353,7 @@ func TestReversionsAreTheChains(t *testing.T) {
 		errorAnswer(3, "execution reverted: paused"),
 		errorAnswer(-32000, "execution reverted"),
 		errorAnswer(-32000, "Execution reverted"),
+		errorAnswer(-32000, "execution reverted: no snapshot in the database"), // a contract's reason has any words
 		errorAnswer(-32603, "Error: VM Exception while processing transaction: reverted with reason string 'paused'"),
 		`"error":{"code":-32015,"message":"VM execution error.","data":"Reverted 0x08c379a0"}`,
 		errorAnswer(-32000, "out of gas"),
