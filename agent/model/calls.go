@@ -54,6 +54,9 @@ func RecordID(id string) string {
 	return "call-" + hex.EncodeToString(h[:])
 }
 
+// SameJSON says whether two texts are the same JSON; white space and the order of keys make no difference.
+func SameJSON(a, b string) bool { return bytes.Equal(sortJSON([]byte(a)), sortJSON([]byte(b))) }
+
 // sortJSON returns a JSON text without white space and with sorted keys, and any other text as it is.
 func sortJSON(text []byte) []byte {
 	d := json.NewDecoder(bytes.NewReader(text))

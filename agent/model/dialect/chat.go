@@ -35,6 +35,7 @@ type ChatStream struct {
 	first, last int64  // the numbers of their choices
 	end         string // one of model's Stop constants; "" before the finish reason
 	byTools     bool   // the finish reason names tools
+	byCalls     bool   // calls have come, by more than the old function_call
 	usage       model.Usage
 	counted     bool
 }
@@ -77,15 +78,15 @@ type chunk struct {
 }
 
 type usage struct {
-	In      int64 `json:"prompt_tokens"`
-	Out     int64 `json:"completion_tokens"`
-	Hit     int64 `json:"prompt_cache_hit_tokens"` // DeepSeek
+	In      count `json:"prompt_tokens"`
+	Out     count `json:"completion_tokens"`
+	Hit     count `json:"prompt_cache_hit_tokens"` // DeepSeek
 	Details *struct {
-		Cached int64 `json:"cached_tokens"`
-		Write  int64 `json:"cache_write_tokens"` // OpenRouter
+		Cached count `json:"cached_tokens"`
+		Write  count `json:"cache_write_tokens"` // OpenRouter
 	} `json:"prompt_tokens_details"`
 	Made *struct {
-		Reasoning int64 `json:"reasoning_tokens"`
+		Reasoning count `json:"reasoning_tokens"`
 	} `json:"completion_tokens_details"`
 }
 
@@ -186,13 +187,13 @@ func (s *ChatStream) addUsage(u *usage) {
 		return
 	}
 	s.counted = true
-	s.usage = model.Usage{In: max(u.In, 0), Out: max(u.Out, 0), CachedIn: max(u.Hit, 0)}
+	s.usage = model.Usage{In: int64(u.In), Out: int64(u.Out), CachedIn: int64(u.Hit)}
 	if u.Details != nil {
-		s.usage.CachedIn = max(u.Details.Cached, s.usage.CachedIn)
-		s.usage.Write5m = max(u.Details.Write, 0)
+		s.usage.CachedIn = max(int64(u.Details.Cached), s.usage.CachedIn)
+		s.usage.Write5m = int64(u.Details.Write)
 	}
 	if u.Made != nil {
-		s.usage.Reasoning = max(u.Made.Reasoning, 0)
+		s.usage.Reasoning = int64(u.Made.Reasoning)
 	}
 }
 
@@ -205,10 +206,16 @@ func (s *ChatStream) addChoice(c *choice) (text string, p Progress, err error) {
 		d = &delta{}
 	}
 	said, thought := readContent(d.Content)
+	if c.Delta == nil && s.text.isAll(said) {
+		said = "" // MiniMax ends a stream with the whole message
+	}
 	if d.Refusal != "" {
 		s.refused, said = true, said+string(d.Refusal)
 	}
-	if d.Function != nil {
+	switch {
+	case len(d.Calls) > 0:
+		s.byCalls = true
+	case d.Function != nil && !s.byCalls: // else it is a call told again in the old way
 		first := int64(0)
 		d.Calls = append(d.Calls, callPiece{Index: &first, Function: *d.Function})
 	}
@@ -287,7 +294,7 @@ var ends = map[string]string{
 func (s *ChatStream) addFinish(reason string) error {
 	reason = strings.ToLower(reason)
 	switch reason {
-	case "":
+	case "", "null": // DashScope writes it as a text until the end
 		return nil
 	case "error", "abort", "aborted", "cancelled", "insufficient_system_resource":
 		return &ServerError{Code: reason, Midway: s.HasBegun()}

@@ -32,6 +32,7 @@ type block struct {
 	index int64
 	kind  string
 	call  call
+	whole string // the input of a call, as its beginning has it; pieces of it may follow all the same
 	ended bool
 }
 
@@ -54,20 +55,20 @@ func (s *MessageStream) HasBegun() bool { return len(s.blocks) > 0 }
 
 // A messageUsage counts tokens. In is neither read from the cache nor written to it.
 type messageUsage struct {
-	In     int64 `json:"input_tokens"`
-	Out    int64 `json:"output_tokens"`
-	Read   int64 `json:"cache_read_input_tokens"`
-	Write  int64 `json:"cache_creation_input_tokens"`
+	In     count `json:"input_tokens"`
+	Out    count `json:"output_tokens"`
+	Read   count `json:"cache_read_input_tokens"`
+	Write  count `json:"cache_creation_input_tokens"`
 	Writes *struct {
-		For5m int64 `json:"ephemeral_5m_input_tokens"`
-		For1h int64 `json:"ephemeral_1h_input_tokens"`
+		For5m count `json:"ephemeral_5m_input_tokens"`
+		For1h count `json:"ephemeral_1h_input_tokens"`
 	} `json:"cache_creation"`
 	Made *struct {
-		Thinking int64 `json:"thinking_tokens"`
+		Thinking count `json:"thinking_tokens"`
 	} `json:"output_tokens_details"`
 	Tier looseText `json:"service_tier"`
 
-	for1h, thinking int64
+	for1h, thinking count
 }
 
 // A messageEvent is one event, as far as it is looked at. A whole message has the same form as the one that begins a
@@ -170,7 +171,7 @@ func (s *MessageStream) addUsage(u *messageUsage) {
 	t.In, t.Out, t.Read, t.Write = max(t.In, u.In), max(t.Out, u.Out), max(t.Read, u.Read), max(t.Write, u.Write)
 	if u.Writes != nil {
 		t.for1h = max(t.for1h, u.Writes.For1h)
-		t.Write = max(t.Write, sumTokens(u.Writes.For1h, u.Writes.For5m))
+		t.Write = max(t.Write, count(sumTokens(u.Writes.For1h, u.Writes.For5m)))
 	}
 	if u.Made != nil {
 		t.thinking = max(t.thinking, u.Made.Thinking)
@@ -178,16 +179,6 @@ func (s *MessageStream) addUsage(u *messageUsage) {
 	if u.Tier != "" {
 		s.tier = string(u.Tier)
 	}
-}
-
-// maxTokens is more than any provider counts; sums of some of it do not wrap.
-const maxTokens = 1 << 50
-
-func sumTokens(parts ...int64) (sum int64) {
-	for _, n := range parts {
-		sum += min(max(n, 0), maxTokens)
-	}
-	return sum
 }
 
 func (s *MessageStream) beginBlock(index int64, b *messageBlock) (text string, p Progress, err error) {
@@ -207,8 +198,10 @@ func (s *MessageStream) beginBlock(index int64, b *messageBlock) (text string, p
 			return "", Idle, fmt.Errorf("it has more than %d parts", maxBlocks)
 		}
 		next.call = call{id: b.ID, name: b.Name}
-		if in := strings.TrimSpace(string(b.Input)); in != "null" && in != "{}" {
-			next.call.args = in
+		var none map[string]json.RawMessage
+		if err := json.Unmarshal(b.Input, &none); (err != nil || len(none) > 0) &&
+			string(b.Input) != `""` && string(b.Input) != "[]" {
+			next.whole = string(b.Input)
 		}
 		p = Content
 	default: // such as a tool that runs at the provider, which nobody has offered and nobody has priced
@@ -334,10 +327,10 @@ func (s *MessageStream) Reply() (model.Reply, error) {
 		return model.Reply{}, errors.New("it never said that it was done")
 	}
 	u := &s.usage
-	write1h := min(max(u.for1h, 0), u.Write)
+	write1h := min(u.for1h, u.Write)
 	r := model.Reply{Text: s.text.finish(), Model: s.model, ID: s.id, Tier: s.tier, Stop: s.stop, Usage: model.Usage{
-		In: sumTokens(u.In, u.Read, u.Write), Out: u.Out, CachedIn: u.Read,
-		Write5m: u.Write - write1h, Write1h: write1h, Reasoning: u.thinking,
+		In: sumTokens(u.In, u.Read, u.Write), Out: int64(u.Out), CachedIn: int64(u.Read),
+		Write5m: int64(u.Write - write1h), Write1h: int64(write1h), Reasoning: int64(u.thinking),
 	}}
 	if r.Model == "" {
 		r.Model = s.asked
@@ -347,9 +340,16 @@ func (s *MessageStream) Reply() (model.Reply, error) {
 	}
 	var calls []call
 	for i := range s.blocks {
-		if s.blocks[i].kind == "tool_use" {
-			calls = append(calls, s.blocks[i].call)
+		b := &s.blocks[i]
+		switch {
+		case b.kind != "tool_use":
+			continue
+		case b.call.args == "":
+			b.call.args = b.whole
+		case b.whole != "" && !model.SameJSON(b.whole, b.call.args):
+			return model.Reply{}, errNotWhole
 		}
+		calls = append(calls, b.call)
 	}
 	if s.byTools && len(calls) == 0 && r.Text == "" {
 		return model.Reply{}, errors.New("it says that it calls tools and calls none")

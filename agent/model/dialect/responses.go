@@ -70,14 +70,14 @@ type cutDetails struct {
 }
 
 type responseUsage struct {
-	In      int64 `json:"input_tokens"`
-	Out     int64 `json:"output_tokens"`
+	In      count `json:"input_tokens"`
+	Out     count `json:"output_tokens"`
 	Details *struct {
-		Cached int64 `json:"cached_tokens"`
-		Write  int64 `json:"cache_write_tokens"`
+		Cached count `json:"cached_tokens"`
+		Write  count `json:"cache_write_tokens"`
 	} `json:"input_tokens_details"`
 	Made *struct {
-		Reasoning int64 `json:"reasoning_tokens"`
+		Reasoning count `json:"reasoning_tokens"`
 	} `json:"output_tokens_details"`
 }
 
@@ -255,11 +255,18 @@ func (s *ResponseStream) endItem(e *responseEvent) error {
 		return nil
 	case item.ended || item.Type != e.Item.Type:
 		return errors.New("it ends a part that is not open")
-	case item.Type == "function_call" && item.args != e.Item.Args && item.args != "":
+	case item.Type == "function_call" && !item.endsAs(e.Item):
 		return errNotWhole
 	}
-	item.ended = true
+	item.ended, item.args = true, cmp.Or(item.args, e.Item.Args)
+	item.CallID, item.Name = cmp.Or(item.CallID, e.Item.CallID), cmp.Or(item.Name, e.Item.Name)
 	return nil
+}
+
+// endsAs says whether a call that is whole is the one that i has told so far.
+func (i *outputItem) endsAs(whole *outputItem) bool {
+	return (i.args == "" || i.args == whole.Args) && (i.Name == "" || i.Name == whole.Name) &&
+		(i.CallID == "" || i.CallID == whole.CallID)
 }
 
 var errNotWhole = errors.New("what came in pieces is not what it says was whole")
@@ -398,7 +405,7 @@ func (s *ResponseStream) compareCalls() error {
 		if item.Type != "function_call" {
 			continue
 		}
-		if len(told) > 0 && (n >= len(told) || told[n].args != "" && told[n].args != item.Args) {
+		if len(told) > 0 && (n >= len(told) || !told[n].endsAs(&item)) {
 			return errNotWhole
 		}
 		n++
@@ -459,12 +466,12 @@ func (s *ResponseStream) Reply() (model.Reply, error) {
 		r.Model = s.asked
 	}
 	if u := w.Usage; u != nil {
-		r.Usage = model.Usage{In: max(u.In, 0), Out: max(u.Out, 0)}
+		r.Usage = model.Usage{In: int64(u.In), Out: int64(u.Out)}
 		if u.Details != nil {
-			r.Usage.CachedIn, r.Usage.Write5m = max(u.Details.Cached, 0), max(u.Details.Write, 0)
+			r.Usage.CachedIn, r.Usage.Write5m = int64(u.Details.Cached), int64(u.Details.Write)
 		}
 		if u.Made != nil {
-			r.Usage.Reasoning = max(u.Made.Reasoning, 0)
+			r.Usage.Reasoning = int64(u.Made.Reasoning)
 		}
 	}
 	switch {

@@ -41,6 +41,12 @@ func (a *answerText) finish() string {
 	return a.said.String()
 }
 
+// isAll says whether a text is all that has come so far, of which nothing was thought.
+func (a *answerText) isAll(text string) bool {
+	all := a.said.String() + a.pending
+	return all != "" && !a.opened && strings.TrimLeft(text, " \t\r\n") == all
+}
+
 // takePending takes as much of what is pending as is certain. It says whether there may be more.
 func (a *answerText) takePending() bool {
 	if a.within != "" {
