@@ -100,9 +100,10 @@ func (r *reader) readClause(ws []word) bool {
 	if isCourtesy(ws) || r.last && isOneOf(closings, ws) {
 		return !question
 	}
+	all := ws
 	ws, asked := trimCourtesy(ws)
-	if len(ws) == 0 {
-		return !question
+	if len(ws) == 0 { // "I want to." is a sentence that says something else than what follows it
+		return !question && isOneOf(endings, all)
 	}
 	whole, _ := r.g.matchAll(ws, r.caps)
 	c, ok := r.g.clauseOf(whole, r.several)
