@@ -478,9 +478,9 @@ type fixture struct {
 }
 
 // serve starts a server on ln, or on loopback if that is nil.
-func serve(t testing.TB, limits Limits, ln net.Listener) *fixture {
+func serve(t testing.TB, limits Limits, ln net.Listener, change ...func(*Config)) *fixture {
 	t.Helper()
-	return serveWithin(t, limits, api.Limits{}, ln)
+	return serveCounted(t, limits, api.Limits{}, nil, ln, change...)
 }
 
 func serveWithin(t testing.TB, limits Limits, calls api.Limits, ln net.Listener) *fixture {
@@ -488,7 +488,9 @@ func serveWithin(t testing.TB, limits Limits, calls api.Limits, ln net.Listener)
 	return serveCounted(t, limits, calls, nil, ln)
 }
 
-func serveCounted(t testing.TB, limits Limits, calls api.Limits, book *quota.Book, ln net.Listener) *fixture {
+func serveCounted(
+	t testing.TB, limits Limits, calls api.Limits, book *quota.Book, ln net.Listener, change ...func(*Config),
+) *fixture {
 	t.Helper()
 	f := &fixture{fakeRunner: newFake(), t: t, ln: ln}
 	if ln == nil {
@@ -507,10 +509,14 @@ func serveCounted(t testing.TB, limits Limits, calls api.Limits, book *quota.Boo
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.srv, err = New(Config{
+	config := Config{
 		API: a, Origins: []string{page, shell}, Limits: limits,
 		Gateway: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("gateway " + r.URL.Path)) }),
-	})
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	f.srv, err = New(config)
 	if err != nil {
 		t.Fatal(err)
 	}

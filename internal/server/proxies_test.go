@@ -50,10 +50,13 @@ func TestTheClientIsWhoATrustedProxyNames(t *testing.T) {
 	}
 }
 
+func trustLoopback(c *Config) {
+	c.Proxies = Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+}
+
 // Twenty idle sockets of one client behind a proxy leave the others theirs.
 func TestLimitsStandOnTheClientBehindAProxy(t *testing.T) {
-	f := serve(t, Limits{PerAddress: 2}, nil)
-	f.srv.cfg.Proxies = Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	f := serve(t, Limits{PerAddress: 2}, nil, trustLoopback)
 	get := func(client string) int {
 		status, ws := f.handshake(http.Header{"X-Forwarded-For": {client}})
 		if ws != nil {

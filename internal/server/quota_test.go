@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -36,8 +35,7 @@ func TestQuotasOverTheSocket(t *testing.T) {
 		var told []string
 		f := serveCounted(t, Limits{}, api.Limits{}, quota.New(tt.wallet, tt.address, func(what, of string) {
 			told = append(told, what+" "+of)
-		}), nil)
-		f.srv.cfg.Proxies = Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		}), nil, trustLoopback)
 		var last reply
 		var runs []string
 		for i, from := range tt.from {

@@ -582,7 +582,9 @@ func TestWhatMayHaveBeenPaidIsNotSaidToBeUnpaid(t *testing.T) {
 	if _, err := get.Call(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
+	m.mu.Lock()
 	wants = "20000"
+	m.mu.Unlock()
 	in.Again = true
 	if out, err := get.Call(t.Context(), in); err == nil || code(err) != "" {
 		t.Errorf("paid before, and now it is something else: %s, %v, want an error that says nothing for certain", out, err)

@@ -146,6 +146,8 @@ func TestAQuoteActs(t *testing.T) {
 		t.Errorf("an offer with a body: %v", err)
 	}
 	_, err = list[2].Call(t.Context(), m.input(list[2], map[string]string{"url": m.url + "/report", "body": order}))
+	m.mu.Lock() // the handler that broke off may not have ended
+	defer m.mu.Unlock()
 	if err == nil || code(err) != "" || len(m.posted) != 1 {
 		t.Errorf("posted %q and no answer came: %v, want no word that nothing was done", m.posted, err)
 	}
