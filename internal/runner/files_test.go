@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -139,7 +140,7 @@ func TestNoFileOrdersAnything(t *testing.T) {
 		c.Policy = runner.Policy{Name: "injections", Source: []byte(injectionRules)}
 	})
 	for i, text := range says {
-		info, err := b.attachTo("read the file", "orders-"+strings.Repeat("x", 2+i), "", file{"invoice.txt", text})
+		info, err := b.attachTo("read the file", fmt.Sprintf("orders-%03d", i), "", file{"invoice.txt", text})
 		if err != nil {
 			t.Fatal(err)
 		}
