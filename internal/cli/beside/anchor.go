@@ -29,6 +29,7 @@ const deployTime = 2 * time.Minute
 // deployOptions are the flags of writ anchor deploy.
 type deployOptions struct {
 	rpc, key, vkey string
+	maxGwei        uint64
 }
 
 // Anchor is writ anchor.
@@ -51,6 +52,7 @@ are printed. Tell auditors the contract with its chain, by another way than the 
 	f.StringVar(&o.rpc, "rpc", "", "JSON-RPC `URL` of the chain")
 	f.StringVar(&o.key, "key", "", "key of the account that will anchor: file:PATH or env:NAME")
 	f.StringVar(&o.vkey, "log", "", "the log's `key`, origin+hash+key")
+	f.Uint64Var(&o.maxGwei, "max-fee-gwei", pool.MaxGwei, "`gwei` for a unit of gas at most")
 	return cli.Group("anchor", "Anchor the log's checkpoints on a chain", c)
 }
 
@@ -72,7 +74,7 @@ func (o *deployOptions) deploy(ctx context.Context, a *cli.Shell) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, deployTime)
 	defer cancel()
-	r, err := deployAnchors(ctx, o.rpc, account, o.vkey)
+	r, err := o.deployAnchors(ctx, account)
 	if err != nil {
 		if _, said := errors.AsType[*cli.Failure](err); !said && ctx.Err() == nil {
 			err = cli.Failf(cli.ExitNetwork, "chain", "the contract is not made: %s", err)
@@ -95,8 +97,8 @@ type deployed struct {
 	Block    uint64 `json:"block"`
 }
 
-func deployAnchors(ctx context.Context, rpc string, key *ecdsa.PrivateKey, vkey string) (r deployed, err error) {
-	ask, err := eth.Dial(rpc)
+func (o *deployOptions) deployAnchors(ctx context.Context, key *ecdsa.PrivateKey) (r deployed, err error) {
+	ask, err := eth.Dial(o.rpc)
 	if err != nil {
 		return r, cli.Usage("--rpc: %s", err)
 	}
@@ -104,14 +106,17 @@ func deployAnchors(ctx context.Context, rpc string, key *ecdsa.PrivateKey, vkey 
 	if r.Chain, err = ask.ChainID(ctx); err != nil {
 		return r, err
 	}
-	chain, err := pool.New(pool.Config{URLs: []string{rpc}, Chain: r.Chain})
+	chain, err := pool.New(pool.Config{URLs: []string{o.rpc}, Chain: r.Chain})
 	if err != nil {
 		return r, cli.Usage("--rpc: %s", err)
 	}
 	defer chain.Close()
 	from := crypto.PubkeyToAddress(key.PublicKey)
 	r.Account = from.Hex()
-	tx, err := signCreation(ctx, chain, key, r.Chain, logproof.AnchorCreation(vkey))
+	tx, err := signCreation(ctx, chain, key, r.Chain, logproof.AnchorCreation(o.vkey), o.maxGwei)
+	if errors.Is(err, pool.ErrDear) {
+		return r, cli.Failf(cli.ExitIncomplete, "chain", "nothing was signed: %s; --max-fee-gwei lets it be more", err)
+	}
 	if err != nil {
 		return r, err
 	}
@@ -139,15 +144,17 @@ func deployAnchors(ctx context.Context, rpc string, key *ecdsa.PrivateKey, vkey 
 	}
 }
 
-// signCreation signs the transaction that makes a contract of code, at the price that the chain asks now.
-func signCreation(ctx context.Context, chain *pool.Pool, key *ecdsa.PrivateKey, id uint64, code []byte) (
-	*types.Transaction, error) {
+// signCreation signs the transaction that makes a contract of code, at the price that the chain asks now, which is at
+// most so many gwei for a unit of gas.
+func signCreation(
+	ctx context.Context, chain *pool.Pool, key *ecdsa.PrivateKey, id uint64, code []byte, maxGwei uint64,
+) (*types.Transaction, error) {
 	from := crypto.PubkeyToAddress(key.PublicKey)
 	nonce, err := chain.PendingNonceAt(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	tip, price, err := chain.PriceGas(ctx, pool.MaxGwei)
+	tip, price, err := chain.PriceGas(ctx, maxGwei)
 	if err != nil {
 		return nil, err
 	}
