@@ -247,7 +247,8 @@ func TestTheGoSDKsSpeakToAnAgent(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "gosdks")
 	// Without optimisation the largest of its packages compile in half the time; the others main has compiled.
-	compile := exec.CommandContext(t.Context(), "go", "build", "-gcflags=github.com/anthropics/...=-N -l", "-o", program, ".")
+	compile := exec.CommandContext(t.Context(), "go", "build", "-gcflags=github.com/anthropics/...=-N -l",
+		"-o", program, ".")
 	compile.Dir = filepath.Join(root, "web/sdks/go")
 	if out, err := compile.CombinedOutput(); err != nil {
 		if bytes.Contains(out, []byte("main.go:")) {

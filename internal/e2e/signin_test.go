@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	if part := os.Getenv("WRIT_FLOOD"); part != "" {
 		os.Exit(playPart(part))
 	}
-	if err := flag.Set("test.parallel", "3"); err != nil { // they wait for each other's programs more than they work
+	if err := flag.Set("test.parallel", "3"); err != nil { // they wait for programs more than they work themselves
 		panic(err)
 	}
 	code := m.Run()

@@ -60,7 +60,7 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, oneChunk+lastLine)
 		w.(http.Flusher).Flush()
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // the response ends later than its answer
 	})
 	askTimes(t, m, 4)
 	if n := made.Load(); n != 1 {
